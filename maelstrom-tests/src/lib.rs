@@ -1,0 +1,1 @@
+//! A test bench that speaks Maelstrom's protocol, and the checkers.

@@ -1,0 +1,2 @@
+//! The `maelstrom-tests` binary.
+fn main() {}

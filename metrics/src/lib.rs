@@ -1,0 +1,1 @@
+//! Counters, gauges and histograms, their Prometheus text form, and a small HTTP endpoint.

@@ -1,0 +1,1 @@
+//! The Raft core: no clock, no thread, no socket, no file.

@@ -1,0 +1,1 @@
+//! A Raft node: key-value machine, wire format, hosts and the binary.

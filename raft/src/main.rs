@@ -1,0 +1,2 @@
+//! The `raft` binary: arguments and wiring only.
+fn main() {}

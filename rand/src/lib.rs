@@ -1,0 +1,1 @@
+//! Seeded random numbers: one generator, and draws that are the same on every machine.
