@@ -1,0 +1,60 @@
+//! Gauges: how much of something there is now.
+
+use crate::text::{Label, Metric, Number, Page};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A whole number that goes up and down, 0 at first. Past the ends of `i64` it wraps around.
+///
+/// Made by [`Registry::gauge`](crate::Registry::gauge). For fractions, and for what is best looked up when it is asked
+/// for, there is [`Registry::gauge_of`](crate::Registry::gauge_of).
+#[derive(Debug, Default)]
+pub struct Gauge {
+    value: AtomicI64,
+}
+
+impl Gauge {
+    /// Makes it `value`.
+    pub fn set(&self, value: i64) {
+        self.value.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds `change`, which may be negative.
+    pub fn add(&self, change: i64) {
+        self.value.fetch_add(change, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub fn value(&self) -> i64 {
+        self.value.load(Ordering::Relaxed)
+    }
+}
+
+impl Metric for Gauge {
+    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
+        page.sample(name, "", labels, Number::Signed(self.value()));
+    }
+}
+
+/// A gauge without a value of its own: the function is asked at every scrape.
+pub(crate) struct GaugeOf<F>(pub(crate) F);
+
+impl<F: Fn() -> f64 + Send + Sync> Metric for GaugeOf<F> {
+    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
+        page.sample(name, "", labels, Number::Float((self.0)()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_up_and_down() {
+        let gauge = Gauge::default();
+        assert_eq!(gauge.value(), 0);
+        gauge.set(5);
+        gauge.add(3);
+        gauge.add(-10);
+        assert_eq!(gauge.value(), -2);
+    }
+}

@@ -1,0 +1,247 @@
+//! Prometheus' text format, version 0.0.4.
+//! See <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
+
+use std::fmt::{self, Write};
+
+/// What the registry asks of every metric and family.
+pub(crate) trait Metric: Send + Sync {
+    /// Writes the samples as they are now.
+    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page);
+}
+
+/// A label with one value.
+#[derive(Clone, Copy)]
+pub(crate) struct Label<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// What kind of metric a family consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// The value of a sample.
+#[derive(Clone, Copy)]
+pub(crate) enum Number {
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned(value) => value.fmt(f),
+            Self::Signed(value) => value.fmt(f),
+            Self::Float(value) => Float(*value).fmt(f),
+        }
+    }
+}
+
+/// A float as the format wants it: shortest digits that read back the same, `NaN`, `+Inf` and `-Inf`.
+pub(crate) struct Float(pub(crate) f64);
+
+impl fmt::Display for Float {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_nan() {
+            f.write_str("NaN")
+        } else if self.0.is_infinite() {
+            f.write_str(if self.0 > 0.0 { "+Inf" } else { "-Inf" })
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+/// The text as it grows.
+#[derive(Default)]
+pub(crate) struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Begins a family: its help and its type, which come before its samples.
+    pub(crate) fn family(&mut self, name: &str, help: &str, kind: Kind) {
+        self.push(format_args!(
+            "# HELP {name} {}\n",
+            Escaped {
+                text: help,
+                quotes: false
+            }
+        ));
+        self.push(format_args!("# TYPE {name} {}\n", kind.name()));
+    }
+
+    /// Adds a sample: one line.
+    pub(crate) fn sample(&mut self, name: &str, suffix: &str, labels: &[Label<'_>], value: Number) {
+        self.push(format_args!("{name}{suffix}"));
+        for (index, Label { name, value }) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            self.push(format_args!(
+                "{before}{name}=\"{}\"",
+                Escaped {
+                    text: value,
+                    quotes: true
+                }
+            ));
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        self.push(format_args!(" {value}\n"));
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    fn push(&mut self, arguments: fmt::Arguments<'_>) {
+        self.text
+            .write_fmt(arguments)
+            .expect("writing to a String succeeds");
+    }
+}
+
+/// Backslashes and line ends are escaped everywhere, quotes in label values alone.
+struct Escaped<'a> {
+    text: &'a str,
+    quotes: bool,
+}
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.text.chars() {
+            match character {
+                '\\' => f.write_str("\\\\")?,
+                '\n' => f.write_str("\\n")?,
+                '"' if self.quotes => f.write_str("\\\"")?,
+                _ => f.write_char(character)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the data model allows a metric of this name: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+pub(crate) fn is_metric_name(name: &str) -> bool {
+    is_name(name, b"_:")
+}
+
+/// Whether the data model allows a label of this name: `[a-zA-Z_][a-zA-Z0-9_]*`, without two underscores at the start,
+/// which Prometheus keeps for itself.
+pub(crate) fn is_label_name(name: &str) -> bool {
+    is_name(name, b"_") && !name.starts_with("__")
+}
+
+fn is_name(name: &str, signs: &[u8]) -> bool {
+    let may_begin = |byte: u8| byte.is_ascii_alphabetic() || signs.contains(&byte);
+    name.bytes().next().is_some_and(may_begin)
+        && name
+            .bytes()
+            .all(|byte| may_begin(byte) || byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(labels: &[Label<'_>], value: Number) -> String {
+        let mut page = Page::default();
+        page.sample("m", "_x", labels, value);
+        page.into_text()
+    }
+
+    #[test]
+    fn samples() {
+        let a = Label {
+            name: "a",
+            value: "1",
+        };
+        let b = Label {
+            name: "b",
+            value: "2",
+        };
+        assert_eq!(
+            sample(&[], Number::Unsigned(u64::MAX)),
+            "m_x 18446744073709551615\n"
+        );
+        assert_eq!(sample(&[a], Number::Signed(-1)), "m_x{a=\"1\"} -1\n");
+        assert_eq!(
+            sample(&[a, b], Number::Float(0.5)),
+            "m_x{a=\"1\",b=\"2\"} 0.5\n"
+        );
+    }
+
+    #[test]
+    fn floats() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.005, "0.005"),
+            (-2.5, "-2.5"),
+            (1e21, "1000000000000000000000"),
+            (f64::NAN, "NaN"),
+            (-f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(Float(value).to_string(), text);
+        }
+        for value in [f64::MIN_POSITIVE, f64::MAX, 0.1 + 0.2, 1.0 / 3.0] {
+            assert_eq!(Float(value).to_string().parse(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn escapes() {
+        let odd = "a\\b\nc\"d\té";
+        let mut page = Page::default();
+        page.family("m", odd, Kind::Gauge);
+        assert_eq!(
+            page.into_text(),
+            "# HELP m a\\\\b\\nc\"d\té\n# TYPE m gauge\n"
+        );
+        assert_eq!(
+            sample(
+                &[Label {
+                    name: "l",
+                    value: odd
+                }],
+                Number::Unsigned(1)
+            ),
+            "m_x{l=\"a\\\\b\\nc\\\"d\té\"} 1\n"
+        );
+    }
+
+    #[test]
+    fn names() {
+        for name in ["a", "_", ":", "a:b", "raft_messages_total", "A9", "__a"] {
+            assert!(is_metric_name(name), "{name}");
+        }
+        for name in ["", "9a", "a-b", "a b", "a.b", "ä", "a\n"] {
+            assert!(!is_metric_name(name), "{name}");
+            assert!(!is_label_name(name), "{name}");
+        }
+        for name in ["a", "_", "_a", "a9", "le"] {
+            assert!(is_label_name(name), "{name}");
+        }
+        for name in [":", "a:b", "__a", "__"] {
+            assert!(!is_label_name(name), "{name}");
+        }
+    }
+}
