@@ -1,0 +1,99 @@
+//! Candidates: ask for votes in a new term (§5.2).
+
+use crate::{
+    clock::Countdown,
+    id::NodeId,
+    leader::Leader,
+    machine::StateMachine,
+    message::Message,
+    node::{Node, Role, Shared},
+    pre_candidate::PreCandidate,
+    quorum::{Elected, Tally, Votes},
+    raft::Raft,
+};
+
+/// What only a candidate has. It is public as the name of a role alone, for [`Elected`].
+#[derive(Clone, Debug, Hash)]
+pub struct Candidate {
+    votes: Votes<Candidate>,
+    countdown: Countdown,
+}
+
+impl Candidate {
+    /// Enters the next term and votes for itself.
+    pub(crate) fn new<S: StateMachine>(shared: &mut Shared<S>) -> Self {
+        shared.counters.elections_started += 1;
+        shared.enter_term(shared.term().next());
+        shared.vote_for(shared.id);
+        let mut votes = Votes::new(shared.term());
+        votes.record(shared.id, true);
+        Self {
+            votes,
+            countdown: shared.election_countdown(),
+        }
+    }
+}
+
+impl<S: StateMachine> Role<S> for Candidate {
+    fn leave(self, _: &mut Shared<S>) {}
+}
+
+impl<S: StateMachine> Node<Candidate, S> {
+    /// Asks everybody; a lone voter needs nobody's answer.
+    pub(crate) fn ask(mut self) -> Raft<S> {
+        let last = self.shared.log().last();
+        self.shared.broadcast(&Message::Vote { last });
+        self.tally()
+    }
+
+    /// Counts a tick. An election that nobody wins in time is tried again, after asking first.
+    pub(crate) fn tick(mut self) -> Raft<S> {
+        if self.role.countdown.tick() {
+            self.shared.back_off();
+            self.become_role(PreCandidate::new).ask()
+        } else {
+            Raft::Candidate(self)
+        }
+    }
+
+    pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
+        match message {
+            Message::VoteReply { granted } => {
+                self.role.votes.record(from, granted);
+                return self.tally();
+            }
+            // Somebody else won this term.
+            Message::Append { .. } | Message::Round { .. } => {
+                return self.follow(None).receive(from, message);
+            }
+            Message::Vote { last } => {
+                self.shared.vote(from, last);
+            }
+            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
+            Message::PreVoteReply { .. } => self.shared.counters.dropped.stale_reply += 1,
+            Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),
+            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
+            Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
+            Message::Appended { .. }
+            | Message::AppendRejected { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::Outdated => self.shared.counters.dropped.unexpected += 1,
+        }
+        Raft::Candidate(self)
+    }
+
+    fn tally(self) -> Raft<S> {
+        match self.role.votes.tally(&self.shared.membership) {
+            Tally::Won(won) => Raft::Leader(self.lead(won)),
+            Tally::Lost => Raft::Follower(self.follow(None)),
+            Tally::Pending => Raft::Candidate(self),
+        }
+    }
+
+    /// Takes the lead that a quorum's votes gave.
+    fn lead(self, won: Elected<Candidate>) -> Node<Leader<S>, S> {
+        assert_eq!(won.term(), self.shared.term(), "votes of this term");
+        self.become_role(Leader::new)
+    }
+}

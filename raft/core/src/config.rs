@@ -1,0 +1,102 @@
+//! Times and limits.
+
+use alloc::{format, string::String};
+
+/// Times, in ticks. The host decides how long a tick lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// A follower hears from its leader at least this often.
+    pub heartbeat: u32,
+    /// The shortest election timeout.
+    pub shortest_election: u32,
+    /// The longest election timeout.
+    pub longest_election: u32,
+    /// What may be held at once.
+    pub limits: Limits,
+}
+
+/// How much of each thing a node holds at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests taken from clients here and not answered yet; one more is refused.
+    pub requests: usize,
+    /// Commands appended here as leader, on behalf of any node, and not committed yet; one more is
+    /// refused.
+    pub proposals: usize,
+    /// Reads of all nodes that wait for a round here as leader; one more is refused or, if it came
+    /// from another node, dropped (its node asks again).
+    pub reads: usize,
+    /// Read rounds under way at once; reads beyond wait for the first to end.
+    pub rounds: usize,
+    /// Entries in one Append.
+    pub append_entries: usize,
+    /// Bytes in one Append, roughly; an entry larger than this travels alone.
+    pub append_bytes: usize,
+    /// Appends on their way to one follower.
+    pub inflight_appends: usize,
+    /// Bytes on their way to one follower, roughly.
+    pub inflight_bytes: usize,
+    /// Appends that overtook others and that a follower keeps until the gap is filled.
+    pub early_appends: usize,
+    /// Forwards remembered for each sender in a term; older ones count as seen.
+    pub forwards_seen: usize,
+    /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped.
+    pub incarnations: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            requests: 4096,
+            proposals: 32_768,
+            reads: 32_768,
+            rounds: 64,
+            append_entries: 1024,
+            append_bytes: 1 << 20,
+            inflight_appends: 64,
+            inflight_bytes: 8 << 20,
+            early_appends: 64,
+            forwards_seen: 16_384,
+            incarnations: 64,
+        }
+    }
+}
+
+impl Config {
+    /// How long a client's request may wait before it is answered as refused or unknown: two
+    /// longest election timeouts.
+    #[must_use]
+    pub fn request_deadline(&self) -> u32 {
+        self.longest_election.saturating_mul(2)
+    }
+
+    /// How long to wait for the answer to a read index before asking again.
+    #[must_use]
+    pub fn read_retry(&self) -> u32 {
+        self.heartbeat.saturating_mul(3)
+    }
+
+    /// Checks that a cluster can live with these times.
+    ///
+    /// # Errors
+    /// Says what is wrong, in words for the person who set them.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.heartbeat == 0 {
+            return Err("the heartbeat interval must be at least one tick".into());
+        }
+        if self.shortest_election > self.longest_election {
+            return Err(format!(
+                "the shortest election timeout ({} ticks) is longer than the longest ({} ticks)",
+                self.shortest_election, self.longest_election
+            ));
+        }
+        if self.shortest_election <= self.heartbeat {
+            return Err(format!(
+                "the shortest election timeout ({} ticks) must be longer than the heartbeat \
+                 interval ({} ticks), or followers give up healthy leaders",
+                self.shortest_election, self.heartbeat
+            ));
+        }
+        Ok(())
+    }
+}

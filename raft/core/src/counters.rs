@@ -1,0 +1,43 @@
+//! What a node counts, for metrics and for searches that must know that a rare thing happened.
+
+/// How often things happened in a node's life.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Pre-vote rounds begun.
+    pub pre_elections: u64,
+    /// Candidacies: elections with a new term.
+    pub elections_started: u64,
+    /// Elections won.
+    pub elections_won: u64,
+    /// Leaderships given up because a quorum was silent for an election timeout.
+    pub quorum_lost: u64,
+    /// Votes and pre-votes refused because a leader was heard of a moment ago.
+    pub sticky_refusals: u64,
+    /// Appends of this leader that a follower could not fit to its log.
+    pub appends_rejected: u64,
+    /// Appends that overtook others and were kept for later.
+    pub appends_early: u64,
+    /// Entries dropped in favour of a leader's.
+    pub entries_truncated: u64,
+    /// Messages that were dropped, by reason.
+    pub dropped: Dropped,
+}
+
+/// Messages that were dropped, by reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Not from a member, or not for this node.
+    pub stranger: u64,
+    /// Makes no sense, whoever sent it.
+    pub malformed: u64,
+    /// Of a lower term.
+    pub stale_term: u64,
+    /// Too late to matter: the answer to a question that is no longer open.
+    pub stale_reply: u64,
+    /// A forward that was acted upon before, or may have been.
+    pub repeated_forward: u64,
+    /// Nothing that a node in this role can act upon.
+    pub unexpected: u64,
+    /// No room for it.
+    pub overflow: u64,
+}

@@ -1,0 +1,23 @@
+//! What the log is made of.
+
+use alloc::sync::Arc;
+
+use crate::id::EntryId;
+
+/// One entry of the log. Cloning is cheap: the command is shared, never copied.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry<C> {
+    /// Its name.
+    pub id: EntryId,
+    /// What it says.
+    pub payload: Payload<C>,
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Payload<C> {
+    /// The first entry of every leader (§8): committing it commits what former leaders left.
+    Blank,
+    /// A command for the state machine.
+    Command(Arc<C>),
+}

@@ -1,0 +1,222 @@
+//! Followers: take entries, vote, and wait for a leader to fall silent (§5.2, §5.3).
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use crate::{
+    clock::Countdown,
+    entry::Entry,
+    id::{EntryId, Index, NodeId, RequestId},
+    machine::StateMachine,
+    message::Message,
+    node::{Node, Role, Shared},
+    pre_candidate::PreCandidate,
+    raft::Raft,
+};
+
+/// What only a follower has.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Follower<S: StateMachine> {
+    /// The leader of this term, once it was heard.
+    leader: Option<NodeId>,
+    countdown: Countdown,
+    /// Appends that overtook others, by the place before their entries, until the gap is filled.
+    /// Networks reorder; throwing these away would make the leader send each of them again.
+    early: BTreeMap<Index, Append<S>>,
+}
+
+/// The fields of [`Message::Append`].
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Append<S: StateMachine> {
+    pub(crate) session: RequestId,
+    pub(crate) prev: EntryId,
+    pub(crate) entries: Vec<Entry<S::Command>>,
+    pub(crate) commit: Index,
+}
+
+impl<S: StateMachine> Follower<S> {
+    pub(crate) fn of(leader: Option<NodeId>, countdown: Countdown) -> Self {
+        Self {
+            leader,
+            countdown,
+            early: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+}
+
+impl<S: StateMachine> Role<S> for Follower<S> {
+    fn leave(self, _: &mut Shared<S>) {}
+}
+
+impl<S: StateMachine> Node<Follower<S>, S> {
+    /// Counts a tick; a follower whose leader is silent for too long asks for an election.
+    pub(crate) fn tick(mut self) -> Raft<S> {
+        if self.role.countdown.tick() {
+            self.campaign()
+        } else {
+            Raft::Follower(self)
+        }
+    }
+
+    /// Starts asking for an election.
+    pub(crate) fn campaign(self) -> Raft<S> {
+        self.become_role(PreCandidate::new).ask()
+    }
+
+    pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
+        match message {
+            Message::Append {
+                session,
+                prev,
+                entries,
+                commit,
+            } => {
+                self.hear(from);
+                self.append(
+                    from,
+                    Append {
+                        session,
+                        prev,
+                        entries,
+                        commit,
+                    },
+                );
+            }
+            Message::Round { id, commit } => {
+                self.hear(from);
+                self.shared.send(from, Message::RoundReply { id });
+                self.shared.learn_commit(commit);
+            }
+            Message::Vote { last } => {
+                if self.shared.vote(from, last) {
+                    self.role.countdown = self.shared.election_countdown();
+                }
+            }
+            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
+            Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),
+            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
+            Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
+            Message::PreVoteReply { .. }
+            | Message::VoteReply { .. }
+            | Message::Appended { .. }
+            | Message::AppendRejected { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::Outdated => self.shared.counters.dropped.unexpected += 1,
+        }
+        Raft::Follower(self)
+    }
+
+    /// Sends to the leader what waited for one to be known.
+    pub(crate) fn flush(&mut self) {
+        let Some(leader) = self.role.leader else {
+            return;
+        };
+        let shared = &mut self.shared;
+        let requests = shared.proxy.dispatch();
+        for write in requests.writes {
+            let id = shared.question();
+            shared.proxy.forward(id, write.ticket, shared.now);
+            let command = write.command;
+            shared.send(leader, Message::Forward { id, command });
+        }
+        if !requests.reads.is_empty() {
+            let id = shared.question();
+            shared.proxy.ask(id, requests.reads, shared.now);
+            shared.send(leader, Message::ReadIndex { id });
+        }
+    }
+
+    /// The leader of this term spoke.
+    fn hear(&mut self, leader: NodeId) {
+        self.shared.heard_leader(leader);
+        self.role.countdown = self.shared.election_countdown();
+        if self.role.leader.is_none() {
+            self.role.leader = Some(leader);
+            self.shared.proxy.ask_again();
+        }
+    }
+
+    /// AppendEntries, receiver's side (Figure 2).
+    fn append(&mut self, from: NodeId, append: Append<S>) {
+        if !self.shared.log().holds(append.prev) {
+            self.reject(from, append);
+            return;
+        }
+        let session = append.session;
+        let Some(mut matched) = self.fit(append) else {
+            return;
+        };
+        // What had overtaken this Append may fit now. One acknowledgement speaks for all.
+        while let Some(early) = self.next_early() {
+            match self.fit(early) {
+                Some(further) => matched = matched.max(further),
+                None => return,
+            }
+        }
+        self.shared
+            .send(from, Message::Appended { session, matched });
+    }
+
+    /// Takes over the entries of an Append whose previous entry is here. Returns the last index
+    /// that is known to match the leader's log.
+    fn fit(&mut self, append: Append<S>) -> Option<Index> {
+        let Append {
+            session: _,
+            prev,
+            entries,
+            commit,
+        } = append;
+        let matched = entries.last().map_or(prev, |entry| entry.id).index;
+        if !self.shared.splice(prev, entries) {
+            self.shared.counters.dropped.malformed += 1;
+            return None;
+        }
+        // Not further than what is known to match: behind it may stand entries of former
+        // leaders that this one will replace (§5.3).
+        let commit = commit.min(matched);
+        if commit > self.shared.commit() {
+            self.shared.commit_to(commit);
+        }
+        Some(matched)
+    }
+
+    /// The first Append kept that fits the log as it is now.
+    fn next_early(&mut self) -> Option<Append<S>> {
+        let last = self.shared.log().last();
+        while let Some(first) = self.role.early.first_entry()
+            && *first.key() <= last.index
+        {
+            let early = first.remove();
+            if self.shared.log().holds(early.prev) {
+                return Some(early);
+            }
+        }
+        None
+    }
+
+    /// Says what is missing, and keeps an Append that only came too early.
+    fn reject(&mut self, from: NodeId, append: Append<S>) {
+        let Append { session, prev, .. } = append;
+        let hint = self.shared.log().hint(prev);
+        if prev.index > self.shared.log().last().index && !append.entries.is_empty() {
+            if self.role.early.len() < self.shared.config.limits.early_appends {
+                self.shared.counters.appends_early += 1;
+                self.role.early.insert(prev.index, append);
+            } else {
+                self.shared.counters.dropped.overflow += 1;
+            }
+        }
+        self.shared.send(
+            from,
+            Message::AppendRejected {
+                session,
+                prev,
+                hint,
+            },
+        );
+    }
+}

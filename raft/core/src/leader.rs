@@ -1,0 +1,404 @@
+//! Leaders: append, replicate, commit, and prove that they still lead (§5.3, §5.4, thesis §6.4).
+
+pub(crate) mod progress;
+pub(crate) mod reads;
+
+use alloc::{collections::BTreeMap, vec::Vec};
+
+use self::{
+    progress::{Peer, Rejection},
+    reads::{Reader, Reads, TermCommitted},
+};
+use crate::{
+    entry::Payload,
+    id::{EntryId, Index, NodeId, RequestId},
+    log::entry_size,
+    machine::StateMachine,
+    message::Message,
+    node::{Node, Role, Shared},
+    output::{Refusal, Response},
+    proxy::Origin,
+    raft::Raft,
+};
+
+/// What only a leader has.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Leader<S: StateMachine> {
+    peers: BTreeMap<NodeId, Peer>,
+    reads: Reads<S>,
+}
+
+impl<S: StateMachine> Leader<S> {
+    /// Takes the lead with a blank entry: once it commits, all before it has (§5.4.2, §8).
+    pub(crate) fn new(shared: &mut Shared<S>) -> Self {
+        shared.counters.elections_won += 1;
+        shared.heard_leader(shared.id);
+        let blank = shared.append(Payload::Blank);
+        let others: Vec<NodeId> = shared.membership.others(shared.id).collect();
+        let now = shared.now;
+        let peer = |node| (node, Peer::new(shared.question(), blank.index, now));
+        Self {
+            peers: others.into_iter().map(peer).collect(),
+            reads: Reads::new(now),
+        }
+    }
+
+    /// How far each follower is known to match.
+    pub(crate) fn matched(&self) -> impl Iterator<Item = (NodeId, Index)> + '_ {
+        self.peers.iter().map(|(node, peer)| (*node, peer.matched))
+    }
+
+    /// How many of this node's own reads wait here.
+    pub(crate) fn held(&self) -> usize {
+        self.reads.held()
+    }
+}
+
+impl<S: StateMachine> Role<S> for Leader<S> {
+    fn leave(self, shared: &mut Shared<S>) {
+        shared.proxy.wait_again(self.reads.into_local());
+    }
+}
+
+impl<S: StateMachine> Node<Leader<S>, S> {
+    /// Whether a quorum was heard within the longest election timeout (CheckQuorum, thesis §6.2).
+    pub(crate) fn holds_quorum(&self) -> bool {
+        let Self { shared, role } = self;
+        shared.membership.is_quorum(|node| {
+            role.peers.get(&node).is_none_or(|peer| {
+                !shared
+                    .now
+                    .is_past(peer.heard, shared.config.longest_election)
+            })
+        })
+    }
+
+    pub(crate) fn tick(mut self) -> Raft<S> {
+        if !self.holds_quorum() {
+            self.shared.counters.quorum_lost += 1;
+            return Raft::Follower(self.follow(None));
+        }
+        let now = self.shared.now;
+        let deadline = self.shared.config.request_deadline();
+        for read in self.role.reads.expired(now, deadline) {
+            let response = Response::Refused(Refusal::ReadExpired);
+            self.shared.reply(read.ticket, response);
+        }
+        self.announce_round_again();
+        self.heartbeat();
+        Raft::Leader(self)
+    }
+
+    pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
+        match message {
+            Message::Appended { session, matched } => self.appended(from, session, matched),
+            Message::AppendRejected {
+                session,
+                prev,
+                hint,
+            } => self.append_rejected(from, session, prev, hint),
+            Message::RoundReply { id } => {
+                self.hear(from);
+                if self.role.reads.confirm(from, id) {
+                    self.serve_reads();
+                } else {
+                    self.shared.counters.dropped.stale_reply += 1;
+                }
+            }
+            Message::ReadIndex { id } => {
+                if self.role.reads.len() < self.shared.config.limits.reads {
+                    self.role.reads.add(Reader::Remote(from, id));
+                } else {
+                    // It asks again.
+                    self.shared.counters.dropped.overflow += 1;
+                }
+            }
+            Message::Forward { id, command } => self.forward(from, id, command),
+            // Election Safety (Figure 3) is broken; to go on could only make it worse.
+            Message::Append { .. } | Message::Round { .. } => {
+                panic!("node {from} leads in term {} too", self.shared.term())
+            }
+            Message::Vote { last } => {
+                self.shared.vote(from, last);
+            }
+            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
+            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
+            Message::PreVoteReply { .. } | Message::VoteReply { .. } => {
+                self.shared.counters.dropped.stale_reply += 1;
+            }
+            Message::ReadIndexReply { .. } | Message::Outdated => {
+                self.shared.counters.dropped.unexpected += 1;
+            }
+        }
+        Raft::Leader(self)
+    }
+
+    /// Acts upon all that came since the last flush: appends what clients want written, begins one
+    /// round for what they want read, and sends each follower what it lacks.
+    pub(crate) fn flush(&mut self) {
+        let requests = self.shared.proxy.dispatch();
+        for write in requests.writes {
+            if self.has_room() {
+                self.propose(Origin::Local(write.ticket), write.command);
+            } else {
+                let response = Response::Refused(Refusal::Full);
+                self.shared.reply(write.ticket, response);
+            }
+        }
+        for read in requests.reads {
+            self.role.reads.add(Reader::Local(read));
+        }
+        self.begin_round();
+        self.replicate();
+    }
+
+    /// Something here became durable: it may suffice to commit.
+    pub(crate) fn synced(&mut self) {
+        self.advance_commit();
+    }
+
+    // ---- Writes.
+
+    fn has_room(&self) -> bool {
+        self.shared.proxy.proposals() < self.shared.config.limits.proposals
+    }
+
+    fn propose(&mut self, origin: Origin, command: S::Command) {
+        let payload = Payload::Command(alloc::sync::Arc::new(command));
+        let id = self.shared.append(payload);
+        let now = self.shared.now;
+        let overwritten = self.shared.proxy.propose(id, origin, now);
+        self.shared.replies.extend(overwritten);
+    }
+
+    /// Another node sends a client's command. A copy of one that was acted upon must not become a
+    /// second entry.
+    fn forward(&mut self, from: NodeId, id: RequestId, command: S::Command) {
+        if !self.has_room() {
+            self.shared.refuse_forward(from, id);
+        } else if self
+            .shared
+            .proxy
+            .first_seen(from, id, &self.shared.config.limits)
+        {
+            self.propose(Origin::Remote(from, id), command);
+        } else {
+            self.shared.counters.dropped.repeated_forward += 1;
+        }
+    }
+
+    // ---- Replication (§5.3).
+
+    /// Sends each follower what it lacks, as far as the windows allow.
+    fn replicate(&mut self) {
+        let Self { shared, role } = self;
+        let last = shared.log().last().index;
+        for (&to, peer) in &mut role.peers {
+            while let Some(next) = peer.next_to_send(&shared.config.limits)
+                && next <= last
+            {
+                send_append(shared, to, peer, next, last);
+            }
+        }
+    }
+
+    /// Sends an empty Append to each follower that got nothing for an interval, or whose
+    /// acknowledgement is overdue: if something before it was lost, the follower says so.
+    fn heartbeat(&mut self) {
+        let Self { shared, role } = self;
+        let (now, interval) = (shared.now, shared.config.heartbeat);
+        for (&to, peer) in &mut role.peers {
+            let silent = now.is_past(peer.sent, interval);
+            let overdue = peer.awaits_reply() && now.is_past(peer.appended, interval);
+            if silent || overdue {
+                peer.remind(shared, to);
+            }
+        }
+    }
+
+    fn hear(&mut self, from: NodeId) {
+        if let Some(peer) = self.role.peers.get_mut(&from) {
+            peer.heard = self.shared.now;
+        }
+    }
+
+    fn appended(&mut self, from: NodeId, session: RequestId, matched: Index) {
+        let Self { shared, role } = self;
+        let last = shared.log().last().index;
+        match role.peers.get_mut(&from) {
+            Some(peer) if peer.session == session && matched <= last => {
+                peer.heard = shared.now;
+                peer.acknowledged(matched);
+                self.advance_commit();
+            }
+            Some(_) | None => shared.counters.dropped.stale_reply += 1,
+        }
+    }
+
+    fn append_rejected(&mut self, from: NodeId, session: RequestId, prev: EntryId, hint: EntryId) {
+        let Self { shared, role } = self;
+        let Some(peer) = role.peers.get_mut(&from).filter(|p| p.session == session) else {
+            shared.counters.dropped.stale_reply += 1;
+            return;
+        };
+        peer.heard = shared.now;
+        shared.counters.appends_rejected += 1;
+        let guess = shared.log().hint(hint).index;
+        let same = shared.log().holds(hint);
+        let interval = shared.config.heartbeat;
+        match peer.rejected(prev, guess, same, shared.now, interval) {
+            Rejection::Stale => shared.counters.dropped.stale_reply += 1,
+            Rejection::Gap { from: first, to } => {
+                send_entries(shared, from, peer, first, to);
+            }
+            Rejection::Diverged => {
+                let last = shared.log().last().index;
+                if let Some(next) = peer.next_to_send(&shared.config.limits) {
+                    send_append(shared, from, peer, next, last);
+                }
+            }
+        }
+    }
+
+    // ---- Commitment (§5.3, §5.4.2).
+
+    /// Commits what a quorum has on disk, if it is of this term: an older entry that is on a
+    /// quorum may still be replaced (Figure 8), and commits with the first one of this term.
+    fn advance_commit(&mut self) {
+        let Self { shared, role } = self;
+        let own = shared.persistence.index();
+        let reached = shared
+            .membership
+            .quorum_reached(|node| role.peers.get(&node).map_or(own, |peer| peer.matched));
+        let term = shared.log().id_at(reached).map(|id| id.term);
+        if reached > shared.commit() && term == Some(shared.term()) {
+            shared.commit_to(reached);
+        }
+    }
+
+    /// The proof that this leader has committed in its own term, once it has.
+    fn term_committed(&self) -> Option<TermCommitted> {
+        let committed = self.shared.committed().term;
+        (committed == self.shared.term()).then_some(TermCommitted { term: committed })
+    }
+
+    // ---- Reads (thesis §6.4).
+
+    fn begin_round(&mut self) {
+        if !self
+            .role
+            .reads
+            .wants_round(self.shared.config.limits.rounds)
+        {
+            return;
+        }
+        let Some(committed) = self.term_committed() else {
+            return;
+        };
+        let Self { shared, role } = self;
+        let id = shared.question();
+        let (index, me, term, now) = (shared.commit(), shared.id, shared.term(), shared.now);
+        role.reads.begin(id, index, me, term, &committed, now);
+        self.announce_round();
+        self.serve_reads();
+    }
+
+    /// Asks everybody who has not confirmed the newest round.
+    fn announce_round(&mut self) {
+        let Self { shared, role } = self;
+        let Some((id, confirmed)) = role.reads.unconfirmed() else {
+            return;
+        };
+        let commit = shared.committed();
+        for (&to, peer) in &mut role.peers {
+            if !confirmed.contains(&to) {
+                peer.sent = shared.now;
+                shared.send(to, Message::Round { id, commit });
+            }
+        }
+        role.reads.announced = shared.now;
+    }
+
+    /// A round that has not ended after a heartbeat interval may have been lost.
+    fn announce_round_again(&mut self) {
+        let interval = self.shared.config.heartbeat;
+        if self.shared.now.is_past(self.role.reads.announced, interval) {
+            self.announce_round();
+        }
+    }
+
+    fn serve_reads(&mut self) {
+        let Self { shared, role } = self;
+        for (index, reader) in role.reads.take_confirmed(&shared.membership) {
+            match reader {
+                // A leader has applied all that it has committed.
+                Reader::Local(read) => shared.answer_read(read.ticket, &read.query),
+                Reader::Remote(node, id) => {
+                    // What a snapshot covers is committed as well.
+                    let commit = shared.log().id_at(index).unwrap_or(shared.log().base());
+                    shared.send(node, Message::ReadIndexReply { id, commit });
+                }
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Repeats a probe that was not answered, or sends an empty Append behind all that was sent.
+    fn remind<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
+        let last = shared.log().last().index;
+        match &self.progress {
+            progress::Progress::Probe { next, .. } => {
+                let next = *next;
+                send_append(shared, to, self, next, last);
+            }
+            progress::Progress::Replicate { next, .. } => {
+                let prev = next.previous();
+                send_entries(shared, to, self, prev.next(), prev);
+            }
+        }
+    }
+}
+
+/// Sends one Append of the entries from `next` on, as many as one Append carries.
+fn send_append<S: StateMachine>(
+    shared: &mut Shared<S>,
+    to: NodeId,
+    peer: &mut Peer,
+    next: Index,
+    last: Index,
+) {
+    let (through, bytes) = send_entries(shared, to, peer, next, last);
+    peer.sent_through(through, bytes);
+}
+
+/// Sends one Append of the entries from `first` to `last`, as many as one Append carries. Returns
+/// the last one that it carries and roughly how many bytes it takes.
+fn send_entries<S: StateMachine>(
+    shared: &mut Shared<S>,
+    to: NodeId,
+    peer: &mut Peer,
+    first: Index,
+    last: Index,
+) -> (Index, usize) {
+    let limits = &shared.config.limits;
+    let prev = shared
+        .log()
+        .id_at(first.previous())
+        .expect("nothing was compacted that a follower may lack");
+    let entries = shared
+        .log()
+        .batch::<S>(first, last, limits.append_entries, limits.append_bytes);
+    let through = entries.last().map_or(prev, |entry| entry.id).index;
+    let bytes = entries.iter().map(entry_size::<S>).sum();
+    peer.sent = shared.now;
+    peer.appended = shared.now;
+    let message = Message::Append {
+        session: peer.session,
+        prev,
+        entries,
+        commit: shared.commit(),
+    };
+    shared.send(to, message);
+    (through, bytes)
+}

@@ -1,0 +1,183 @@
+//! How far one follower is, as its leader knows it.
+
+use alloc::collections::VecDeque;
+
+use crate::{
+    clock::Moment,
+    config::Limits,
+    id::{EntryId, Index, RequestId},
+};
+
+/// What a leader knows of one follower.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Peer {
+    /// Names this stretch of replication: replies to a former leadership or membership bear
+    /// another name.
+    pub(crate) session: RequestId,
+    /// `matchIndex`: the follower has synced all through here. Never falls.
+    pub(crate) matched: Index,
+    pub(crate) progress: Progress,
+    /// When the follower last showed that it hears this leader.
+    pub(crate) heard: Moment,
+    /// When anything was last sent that shows the follower that its leader lives.
+    pub(crate) sent: Moment,
+    /// When an Append was last sent.
+    pub(crate) appended: Moment,
+}
+
+/// How entries are sent to a follower.
+#[derive(Clone, Debug, Hash)]
+pub(crate) enum Progress {
+    /// Where the logs part is not known: one Append at a time, from `next` on.
+    Probe {
+        /// `nextIndex`: a guess.
+        next: Index,
+        /// Whether an Append is out.
+        asked: bool,
+    },
+    /// The logs match: Appends are pipelined.
+    Replicate {
+        /// `nextIndex`: all before it was sent.
+        next: Index,
+        inflight: VecDeque<Inflight>,
+        repair: Option<Repair>,
+    },
+}
+
+/// An Append on its way.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Inflight {
+    pub(crate) last: Index,
+    pub(crate) bytes: usize,
+}
+
+/// Entries that were sent again since the follower missed them.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Repair {
+    /// All through here.
+    pub(crate) through: Index,
+    pub(crate) at: Moment,
+}
+
+impl Peer {
+    pub(crate) fn new(session: RequestId, last: Index, now: Moment) -> Self {
+        Self {
+            session,
+            matched: Index(0),
+            progress: Progress::Probe {
+                next: last,
+                asked: false,
+            },
+            heard: now,
+            sent: now,
+            appended: now,
+        }
+    }
+
+    /// Whether entries were sent that the follower has not acknowledged.
+    pub(crate) fn awaits_reply(&self) -> bool {
+        match &self.progress {
+            Progress::Probe { asked, .. } => *asked,
+            Progress::Replicate { inflight, .. } => !inflight.is_empty(),
+        }
+    }
+
+    /// The next entry that may be sent now, if one may.
+    pub(crate) fn next_to_send(&self, limits: &Limits) -> Option<Index> {
+        match &self.progress {
+            Progress::Probe { next, asked } => (!asked).then_some(*next),
+            Progress::Replicate { next, inflight, .. } => {
+                let bytes: usize = inflight.iter().map(|append| append.bytes).sum();
+                let room =
+                    inflight.len() < limits.inflight_appends && bytes < limits.inflight_bytes;
+                room.then_some(*next)
+            }
+        }
+    }
+
+    /// Notes that entries through `last` are on their way.
+    pub(crate) fn sent_through(&mut self, last: Index, bytes: usize) {
+        match &mut self.progress {
+            Progress::Probe { asked, .. } => *asked = true,
+            Progress::Replicate { next, inflight, .. } => {
+                inflight.push_back(Inflight { last, bytes });
+                *next = last.next();
+            }
+        }
+    }
+
+    /// The follower holds, synced, all through `matched`. Late, repeated and reordered
+    /// acknowledgements are harmless: what matched once in a term still does.
+    pub(crate) fn acknowledged(&mut self, matched: Index) {
+        self.matched = self.matched.max(matched);
+        match &mut self.progress {
+            Progress::Probe { .. } => {
+                self.progress = Progress::Replicate {
+                    next: self.matched.next(),
+                    inflight: VecDeque::new(),
+                    repair: None,
+                };
+            }
+            Progress::Replicate { next, inflight, .. } => {
+                *next = (*next).max(self.matched.next());
+                while inflight.front().is_some_and(|a| a.last <= self.matched) {
+                    inflight.pop_front();
+                }
+            }
+        }
+    }
+
+    /// The follower could not fit an Append that followed `prev`. `guess` is the last entry of this
+    /// leader's log that may match, and `same` says whether the follower surely holds it.
+    pub(crate) fn rejected(
+        &mut self,
+        prev: EntryId,
+        guess: Index,
+        same: bool,
+        now: Moment,
+        heartbeat: u32,
+    ) -> Rejection {
+        if prev.index <= self.matched || guess >= prev.index {
+            return Rejection::Stale;
+        }
+        let next = guess.max(self.matched).next();
+        match &mut self.progress {
+            Progress::Probe { next: tried, .. } if tried.previous() != prev.index => {
+                Rejection::Stale
+            }
+            Progress::Replicate { repair, .. } if same => {
+                // The logs do not differ, some Appends are missing: lost, or merely overtaken.
+                // They are sent again once in a while, and the pipeline runs on.
+                let repaired = repair
+                    .is_some_and(|r| prev.index <= r.through && !now.is_past(r.at, heartbeat));
+                if repaired {
+                    Rejection::Stale
+                } else {
+                    *repair = Some(Repair {
+                        through: prev.index,
+                        at: now,
+                    });
+                    Rejection::Gap {
+                        from: next,
+                        to: prev.index,
+                    }
+                }
+            }
+            Progress::Probe { .. } | Progress::Replicate { .. } => {
+                self.progress = Progress::Probe { next, asked: false };
+                Rejection::Diverged
+            }
+        }
+    }
+}
+
+/// What a rejection means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    /// Nothing that is not known already.
+    Stale,
+    /// The follower misses these entries, both ends included.
+    Gap { from: Index, to: Index },
+    /// The logs differ; there is a new guess where.
+    Diverged,
+}

@@ -1,0 +1,193 @@
+//! Linearizable reads without the log: ReadIndex (thesis §6.4).
+//!
+//! A leader notes its commit index, asks a quorum whether it still leads, and then knows that
+//! no later leader had committed more when it asked: state that has applied that index is fresh enough.
+//! It must have committed in its own term first, or it does not know how far its predecessors
+//! had committed.
+
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec::Vec,
+};
+
+use crate::{
+    clock::Moment,
+    id::{Index, NodeId, RequestId, Term},
+    machine::StateMachine,
+    membership::Membership,
+    proxy::Read,
+};
+
+/// Proof that a leader has committed an entry of its own term. A leader alone makes one, in one
+/// place, and it cannot be copied.
+///
+/// ```
+/// use raft_core::{Term, TermCommitted};
+/// fn term(proof: &TermCommitted) -> Term {
+///     proof.term()
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// use raft_core::{Term, TermCommitted};
+/// let proof = TermCommitted { term: Term(1) };
+/// ```
+#[derive(Debug)]
+pub struct TermCommitted {
+    pub(super) term: Term,
+}
+
+impl TermCommitted {
+    /// The term in which the leader has committed.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
+    }
+}
+
+/// The reads of one leadership.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Reads<S: StateMachine> {
+    /// Those that came since the last round began.
+    waiting: Vec<Reader<S>>,
+    /// Rounds under way, oldest first.
+    rounds: VecDeque<Round<S>>,
+    /// How many reads wait, in rounds or for one.
+    count: usize,
+    /// When the newest round was last announced.
+    pub(crate) announced: Moment,
+}
+
+/// Who wants to read.
+#[derive(Clone, Debug, Hash)]
+pub(crate) enum Reader<S: StateMachine> {
+    /// A client of this node.
+    Local(Read<S>),
+    /// Another node, on behalf of clients of its own.
+    Remote(NodeId, RequestId),
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Round<S: StateMachine> {
+    id: RequestId,
+    /// The commit index when the round began.
+    index: Index,
+    confirmed: BTreeSet<NodeId>,
+    readers: Vec<Reader<S>>,
+}
+
+impl<S: StateMachine> Reads<S> {
+    pub(crate) fn new(now: Moment) -> Self {
+        Self {
+            waiting: Vec::new(),
+            rounds: VecDeque::new(),
+            count: 0,
+            announced: now,
+        }
+    }
+
+    /// How many reads wait.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn add(&mut self, reader: Reader<S>) {
+        self.count += 1;
+        self.waiting.push(reader);
+    }
+
+    /// Whether reads wait for a round, and one more may begin.
+    pub(crate) fn wants_round(&self, limit: usize) -> bool {
+        !self.waiting.is_empty() && self.rounds.len() < limit
+    }
+
+    /// Begins a round that serves every read that waits. It does not wait for the rounds before
+    /// it.
+    pub(crate) fn begin(
+        &mut self,
+        id: RequestId,
+        index: Index,
+        me: NodeId,
+        term: Term,
+        committed: &TermCommitted,
+        now: Moment,
+    ) {
+        assert_eq!(committed.term(), term, "a commit of this term");
+        self.announced = now;
+        self.rounds.push_back(Round {
+            id,
+            index,
+            confirmed: BTreeSet::from([me]),
+            readers: core::mem::take(&mut self.waiting),
+        });
+    }
+
+    /// The newest round, and who has not confirmed it, if any is under way.
+    pub(crate) fn unconfirmed(&self) -> Option<(RequestId, &BTreeSet<NodeId>)> {
+        self.rounds.back().map(|round| (round.id, &round.confirmed))
+    }
+
+    /// A node answered round `id`: when it heard that round it followed this leader, and so it
+    /// did when the rounds before it began. False if no such round is open.
+    pub(crate) fn confirm(&mut self, from: NodeId, id: RequestId) -> bool {
+        let open = self.rounds.iter().any(|round| round.id == id);
+        if open {
+            for round in self.rounds.iter_mut().take_while(|round| round.id <= id) {
+                round.confirmed.insert(from);
+            }
+        }
+        open
+    }
+
+    /// Takes the readers whose round a quorum has confirmed, each with its round's index.
+    pub(crate) fn take_confirmed(&mut self, membership: &Membership) -> Vec<(Index, Reader<S>)> {
+        let mut ready = Vec::new();
+        while let Some(round) = self.rounds.front()
+            && membership.is_quorum(|node| round.confirmed.contains(&node))
+            && let Some(round) = self.rounds.pop_front()
+        {
+            ready.extend(round.readers.into_iter().map(|r| (round.index, r)));
+        }
+        self.count -= ready.len();
+        ready
+    }
+
+    /// Takes this node's own reads that have waited past their deadline. Other nodes see to
+    /// theirs.
+    pub(crate) fn expired(&mut self, now: Moment, deadline: u32) -> Vec<Read<S>> {
+        let mut expired = Vec::new();
+        let rounds = self.rounds.iter_mut().map(|round| &mut round.readers);
+        for readers in rounds.chain([&mut self.waiting]) {
+            let late = |reader: &mut Reader<S>| match reader {
+                Reader::Local(read) => now.is_past(read.since, deadline),
+                Reader::Remote(..) => false,
+            };
+            expired.extend(readers.extract_if(.., late).filter_map(Reader::local));
+        }
+        self.count -= expired.len();
+        expired
+    }
+
+    /// All of this node's own reads: they will be asked of the next leader. Other nodes ask
+    /// again by themselves.
+    pub(crate) fn into_local(self) -> impl Iterator<Item = Read<S>> {
+        let in_rounds = self.rounds.into_iter().flat_map(|round| round.readers);
+        in_rounds.chain(self.waiting).filter_map(Reader::local)
+    }
+
+    /// How many of this node's own reads are here.
+    pub(crate) fn held(&self) -> usize {
+        let in_rounds = self.rounds.iter().flat_map(|round| &round.readers);
+        let local = |reader: &&Reader<S>| matches!(reader, Reader::Local(_));
+        in_rounds.chain(&self.waiting).filter(local).count()
+    }
+}
+
+impl<S: StateMachine> Reader<S> {
+    fn local(self) -> Option<Read<S>> {
+        match self {
+            Self::Local(read) => Some(read),
+            Self::Remote(..) => None,
+        }
+    }
+}

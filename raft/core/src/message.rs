@@ -1,0 +1,179 @@
+//! What nodes say to each other. Each message holds exactly the fields that it needs.
+
+use alloc::vec::Vec;
+
+use crate::{
+    entry::Entry,
+    id::{EntryId, Index, NodeId, RequestId, Term},
+    machine::StateMachine,
+};
+
+/// A message on its way, with the sender's own current term.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Envelope<S: StateMachine> {
+    /// Who sent it.
+    pub from: NodeId,
+    /// Whom it is for.
+    pub to: NodeId,
+    /// The sender's current term when it spoke. A pre-vote asks for the term after it without
+    /// saying so, and thus needs no exception from the term rule.
+    pub term: Term,
+    /// What it says.
+    pub message: Message<S>,
+}
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message<S: StateMachine> {
+    /// "Would you vote for me in the next term?" (thesis §9.6)
+    PreVote {
+        /// Names this round of asking; only its own replies count.
+        round: RequestId,
+        /// The sender's last entry.
+        last: EntryId,
+    },
+    /// The answer to a [`Message::PreVote`]. Binds nobody.
+    PreVoteReply {
+        /// The round that is answered.
+        round: RequestId,
+        /// Whether the vote would be granted.
+        granted: bool,
+    },
+    /// RequestVote (§5.2).
+    Vote {
+        /// The candidate's last entry.
+        last: EntryId,
+    },
+    /// The answer to a [`Message::Vote`].
+    VoteReply {
+        /// Whether the vote is granted.
+        granted: bool,
+    },
+    /// AppendEntries (§5.3); empty as a heartbeat.
+    Append {
+        /// The leader's replication session with this follower.
+        session: RequestId,
+        /// The entry that comes right before `entries`.
+        prev: EntryId,
+        /// The entries, in order and without a gap.
+        entries: Vec<Entry<S::Command>>,
+        /// How far the leader has committed.
+        commit: Index,
+    },
+    /// "My log matches yours through this index, and all of it is synced."
+    Appended {
+        /// The session of the Append that is acknowledged.
+        session: RequestId,
+        /// The last entry that surely matches: the Append's last, never "all that I have".
+        matched: Index,
+    },
+    /// "I do not hold the entry that comes before those."
+    AppendRejected {
+        /// The session of the Append that is refused.
+        session: RequestId,
+        /// The entry that was missing.
+        prev: EntryId,
+        /// The follower's last entry that stands at or before `prev` and whose term is not above
+        /// `prev`'s: all between the two differs for sure, so a whole term is skipped at a time.
+        hint: EntryId,
+    },
+    /// "Am I still your leader?": a round of ReadIndex (thesis §6.4). Also tells how far the leader
+    /// has committed.
+    Round {
+        /// Names the round.
+        id: RequestId,
+        /// The last entry that the leader has committed.
+        commit: EntryId,
+    },
+    /// The answer to a [`Message::Round`]: "you were when I heard you".
+    RoundReply {
+        /// The round that is confirmed. Confirms the rounds before it too.
+        id: RequestId,
+    },
+    /// A follower asks for an index at which its reads are linearizable (thesis §6.4).
+    ReadIndex {
+        /// Names the question.
+        id: RequestId,
+    },
+    /// The answer to a [`Message::ReadIndex`].
+    ReadIndexReply {
+        /// The question that is answered.
+        id: RequestId,
+        /// The read may be served once this entry is applied.
+        commit: EntryId,
+    },
+    /// A command that was taken at another node, for the leader to decide. Sent once.
+    Forward {
+        /// Names it; acted upon at most once.
+        id: RequestId,
+        /// The command.
+        command: S::Command,
+    },
+    /// What became of a [`Message::Forward`].
+    ForwardReply {
+        /// The forward that is answered.
+        id: RequestId,
+        /// Its fate.
+        reply: Forwarded<S::Outcome>,
+    },
+    /// The answer to an Append or a Round of a lower term. Its envelope's term is all that it
+    /// says: the leader behind us steps down, and we get a hearing.
+    Outdated,
+}
+
+/// The fate of a forwarded command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Forwarded<O> {
+    /// Committed and applied.
+    Applied(O),
+    /// Surely never entered any log, and never will.
+    Refused,
+}
+
+impl<S: StateMachine> Message<S> {
+    /// Whether the message must wait until all that its sender decided before it is on disk.
+    ///
+    /// It must where it promises something that a crash must not take back: a vote, or that
+    /// entries are stored. All else promises nothing (refusals, pre-votes, rounds), or
+    /// promises only what a quorum's disks hold already (answers of committed entries). A leader's Appends leave
+    /// before its own sync (thesis §10.2.1), since its own copy counts only once synced.
+    #[must_use]
+    pub fn waits_for_sync(&self) -> bool {
+        match self {
+            Self::Vote { .. } | Self::VoteReply { granted: true } | Self::Appended { .. } => true,
+            Self::PreVote { .. }
+            | Self::PreVoteReply { .. }
+            | Self::VoteReply { granted: false }
+            | Self::Append { .. }
+            | Self::AppendRejected { .. }
+            | Self::Round { .. }
+            | Self::RoundReply { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Forward { .. }
+            | Self::ForwardReply { .. }
+            | Self::Outdated => false,
+        }
+    }
+
+    /// The message's kind as metrics and scripts name it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::PreVote { .. } => "pre_vote",
+            Self::PreVoteReply { .. } => "pre_vote_reply",
+            Self::Vote { .. } => "vote",
+            Self::VoteReply { .. } => "vote_reply",
+            Self::Append { .. } => "append",
+            Self::Appended { .. } => "appended",
+            Self::AppendRejected { .. } => "append_rejected",
+            Self::Round { .. } => "round",
+            Self::RoundReply { .. } => "round_reply",
+            Self::ReadIndex { .. } => "read_index",
+            Self::ReadIndexReply { .. } => "read_index_reply",
+            Self::Forward { .. } => "forward",
+            Self::ForwardReply { .. } => "forward_reply",
+            Self::Outdated => "outdated",
+        }
+    }
+}

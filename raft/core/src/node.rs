@@ -1,0 +1,449 @@
+//! What every role shares, and the transitions that are open to every role.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::hash::{Hash, Hasher};
+
+use rand::Rng;
+
+use crate::{
+    ballot::Ballot,
+    clock::{Countdown, Moment},
+    config::Config,
+    counters::Counters,
+    entry::{Entry, Payload},
+    follower::Follower,
+    id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
+    log::Log,
+    machine::StateMachine,
+    membership::Membership,
+    message::{Envelope, Forwarded, Message},
+    output::{Reply, Response},
+    persistence::Persistence,
+    proxy::{Origin, Proxy},
+    wal::Record,
+};
+
+/// A node in role `R`. What only one role has lives in that role's type: there is no way to ask a
+/// follower for its `nextIndex`.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Node<R, S: StateMachine> {
+    pub(crate) shared: Box<Shared<S>>,
+    pub(crate) role: R,
+}
+
+/// What a role must do when a node leaves it.
+pub(crate) trait Role<S: StateMachine> {
+    /// Hands back to the node what must outlive the role.
+    fn leave(self, shared: &mut Shared<S>);
+}
+
+/// What every role has.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared<S: StateMachine> {
+    pub(crate) id: NodeId,
+    pub(crate) membership: Membership,
+    pub(crate) config: Config,
+    /// Private, so that no change of term or vote forgets its record.
+    ballot: Ballot,
+    /// The term in which this life began. What a former life did in it is not known.
+    pub(crate) born: Term,
+    /// Private, so that no change of the log forgets its record.
+    log: Log<S::Command>,
+    commit: Index,
+    machine: S,
+    pub(crate) persistence: Persistence,
+    pub(crate) proxy: Proxy<S>,
+    /// Who led in this term, as far as was seen. Two in one term stop the node.
+    leader_of_term: Option<NodeId>,
+    /// When a leader of this term was last heard.
+    heard: Option<Moment>,
+    /// How many times longer than usual the next election timeout is.
+    backoff: u32,
+    pub(crate) now: Moment,
+    rng: Rng,
+    incarnation: Incarnation,
+    /// The number of questions that this life has asked.
+    questions: u64,
+    pub(crate) records: Vec<Record<S::Command>>,
+    pub(crate) messages: Vec<Envelope<S>>,
+    pub(crate) replies: Vec<Reply<S>>,
+    pub(crate) counters: Counters,
+}
+
+/// The election timeout grows up to this many times its usual length.
+const MAX_BACKOFF: u32 = 8;
+
+/// What a node is made of when its process starts.
+#[derive(Clone, Debug)]
+pub struct Restored<S: StateMachine> {
+    /// Its own id.
+    pub id: NodeId,
+    /// The members of the cluster, itself included.
+    pub membership: Membership,
+    /// Times and limits.
+    pub config: Config,
+    /// Term and vote as they were stored; the default on a first start.
+    pub ballot: Ballot,
+    /// The last entry that `machine` contains.
+    pub base: EntryId,
+    /// The state machine, as the snapshot left it; new on a first start.
+    pub machine: S,
+    /// The stored entries above `base`.
+    pub entries: Vec<Entry<S::Command>>,
+    /// Drawn at random for this life.
+    pub incarnation: Incarnation,
+    /// Decides the election timeouts.
+    pub seed: u64,
+}
+
+impl<S: StateMachine> Shared<S> {
+    pub(crate) fn new(restored: Restored<S>) -> Self {
+        let Restored {
+            id,
+            membership,
+            config,
+            ballot,
+            base,
+            machine,
+            entries,
+            incarnation,
+            seed,
+        } = restored;
+        let log = Log::new(base, entries);
+        Self {
+            id,
+            membership,
+            config,
+            ballot,
+            born: ballot.term(),
+            commit: base.index,
+            machine,
+            persistence: Persistence::new(incarnation, ballot.term(), log.last().index),
+            log,
+            proxy: Proxy::new(),
+            leader_of_term: None,
+            heard: None,
+            backoff: 1,
+            now: Moment::default(),
+            rng: Rng::seeded(seed),
+            incarnation,
+            questions: 0,
+            records: Vec::new(),
+            messages: Vec::new(),
+            replies: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    // ---- What may be looked at by everybody, and changed only below.
+
+    pub(crate) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.ballot.term()
+    }
+
+    pub(crate) fn log(&self) -> &Log<S::Command> {
+        &self.log
+    }
+
+    /// The last entry known to be committed; all through it is applied.
+    pub(crate) fn commit(&self) -> Index {
+        self.commit
+    }
+
+    /// The name of the last committed entry.
+    pub(crate) fn committed(&self) -> EntryId {
+        self.log
+            .id_at(self.commit)
+            .expect("the committed entry is in the log, or is its base")
+    }
+
+    pub(crate) fn machine(&self) -> &S {
+        &self.machine
+    }
+
+    pub(crate) fn leader_of_term(&self) -> Option<NodeId> {
+        self.leader_of_term
+    }
+
+    // ---- Speaking.
+
+    pub(crate) fn send(&mut self, to: NodeId, message: Message<S>) {
+        self.messages.push(Envelope {
+            from: self.id,
+            to,
+            term: self.term(),
+            message,
+        });
+    }
+
+    pub(crate) fn broadcast(&mut self, message: &Message<S>) {
+        let others: Vec<NodeId> = self.membership.others(self.id).collect();
+        for to in others {
+            self.send(to, message.clone());
+        }
+    }
+
+    /// A name for a new question.
+    pub(crate) fn question(&mut self) -> RequestId {
+        self.questions += 1;
+        RequestId {
+            incarnation: self.incarnation,
+            counter: self.questions,
+        }
+    }
+
+    pub(crate) fn reply(&mut self, ticket: crate::Ticket, response: Response<S>) {
+        let reply = self.proxy.answer(ticket, response);
+        self.replies.push(reply);
+    }
+
+    // ---- Terms and votes (§5.1, §5.2).
+
+    /// Enters a higher term. Of it, no leader is known yet.
+    pub(crate) fn enter_term(&mut self, term: Term) {
+        self.ballot.enter(term);
+        self.leader_of_term = None;
+        self.heard = None;
+        self.proxy.forget_seen();
+        self.record_ballot();
+    }
+
+    /// Votes in the current term.
+    pub(crate) fn vote_for(&mut self, candidate: NodeId) {
+        self.ballot.vote_for(candidate);
+        self.record_ballot();
+    }
+
+    fn record_ballot(&mut self) {
+        // Nothing was sent between two ballots of one batch, so the last one says it all.
+        if let Some(Record::Ballot(_)) = self.records.last() {
+            self.records.pop();
+        }
+        self.records.push(Record::Ballot(self.ballot));
+    }
+
+    /// A leader of the current term was heard.
+    ///
+    /// # Panics
+    /// If another one led in this term before: Election Safety (Figure 3) is broken, and
+    /// whatever this node did next could only make it worse.
+    pub(crate) fn heard_leader(&mut self, leader: NodeId) {
+        let known = *self.leader_of_term.get_or_insert(leader);
+        assert_eq!(known, leader, "a second leader in term {}", self.term());
+        self.heard = Some(self.now);
+        self.backoff = 1;
+    }
+
+    /// Whether a leader was heard of within the shortest election timeout: then there is no
+    /// need for an election, and whoever wants one has lost touch (§6, thesis §4.2.3).
+    pub(crate) fn heard_lately(&self) -> bool {
+        let shortest = self.config.shortest_election;
+        self.heard
+            .is_some_and(|heard| !self.now.is_past(heard, shortest))
+    }
+
+    /// A random election timeout, as long as the backoff makes it.
+    pub(crate) fn election_countdown(&mut self) -> Countdown {
+        Countdown::election(&self.config, &mut self.rng, self.backoff)
+    }
+
+    /// An election timed out: with a longer timeout, any latency elects in the end.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+    }
+
+    /// Refuses to listen to a candidate, and adopts nothing from it.
+    pub(crate) fn refuse_candidate(&mut self, from: NodeId, message: &Message<S>) {
+        match message {
+            Message::PreVote { round, .. } => {
+                let round = *round;
+                self.send(
+                    from,
+                    Message::PreVoteReply {
+                        round,
+                        granted: false,
+                    },
+                );
+            }
+            Message::Vote { .. } => self.send(from, Message::VoteReply { granted: false }),
+            _ => unreachable!("candidates ask for pre-votes and votes"),
+        }
+    }
+
+    /// Answers a pre-vote of the current term. Changes nothing here (thesis §9.6).
+    pub(crate) fn pre_vote(&mut self, from: NodeId, round: RequestId, last: EntryId) {
+        let granted = last >= self.log.last();
+        self.send(from, Message::PreVoteReply { round, granted });
+    }
+
+    /// Answers a vote of the current term (§5.2, §5.4.1). Returns whether it was granted.
+    pub(crate) fn vote(&mut self, from: NodeId, last: EntryId) -> bool {
+        let granted = self.ballot.may_vote_for(from) && last >= self.log.last();
+        if granted && self.ballot.vote().is_none() {
+            self.vote_for(from);
+        }
+        self.send(from, Message::VoteReply { granted });
+        granted
+    }
+
+    // ---- The log.
+
+    /// Appends an entry of this leader's own.
+    pub(crate) fn append(&mut self, payload: Payload<S::Command>) -> EntryId {
+        let id = self.log.append(self.term(), payload.clone());
+        self.record_entries(alloc::vec![Entry { id, payload }]);
+        id
+    }
+
+    /// Takes over a leader's entries after `prev`, which is here. False if that would drop what is
+    /// committed: no correct leader asks for it.
+    pub(crate) fn splice(&mut self, prev: EntryId, entries: Vec<Entry<S::Command>>) -> bool {
+        let conflict = entries.iter().find(|entry| !self.log.holds(entry.id));
+        if conflict.is_some_and(|entry| entry.id.index <= self.commit) {
+            return false;
+        }
+        let last = self.log.last().index;
+        let new = self.log.splice(prev, entries);
+        if let Some(first) = new.first().map(|entry| entry.id.index) {
+            if first <= last {
+                self.persistence.truncate(first);
+                self.counters.entries_truncated += last.0 - first.previous().0;
+            }
+            self.record_entries(new);
+        }
+        true
+    }
+
+    fn record_entries(&mut self, entries: Vec<Entry<S::Command>>) {
+        if let Some(Record::Entries(run)) = self.records.last_mut()
+            && let (Some(last), Some(first)) = (run.last(), entries.first())
+            && first.id.index == last.id.index.next()
+        {
+            run.extend(entries);
+        } else {
+            self.records.push(Record::Entries(entries));
+        }
+    }
+
+    /// Commits and applies all through `index`, and answers whoever waited for it.
+    pub(crate) fn commit_to(&mut self, index: Index) {
+        assert!(index <= self.log.last().index, "only what is here commits");
+        while self.commit < index {
+            self.commit = self.commit.next();
+            let entry = self.log.entry(self.commit).expect("checked above");
+            let id = entry.id;
+            let outcome = match &entry.payload {
+                Payload::Blank => None,
+                Payload::Command(command) => Some(self.machine.apply(command)),
+            };
+            let (origin, overwritten) = self.proxy.applied(id);
+            self.replies.extend(overwritten);
+            match (origin, outcome) {
+                (Some(Origin::Local(ticket)), Some(outcome)) => {
+                    self.reply(ticket, Response::Applied(outcome));
+                }
+                (Some(Origin::Remote(node, id)), Some(outcome)) => {
+                    let reply = Forwarded::Applied(outcome);
+                    self.send(node, Message::ForwardReply { id, reply });
+                }
+                // Nobody waits for it here, or it is nobody's: a leader's blank.
+                (None, _) | (_, None) => {}
+            }
+        }
+        self.serve_confirmed_reads();
+    }
+
+    /// A leader says that it has committed `id`. If this log holds that very entry, it holds all
+    /// that the leader committed before it too (Log Matching), and may commit as far.
+    pub(crate) fn learn_commit(&mut self, id: EntryId) {
+        if id.index > self.commit && self.log.holds(id) {
+            self.commit_to(id.index);
+        }
+    }
+
+    // ---- Requests.
+
+    /// Serves the reads whose index is applied by now.
+    pub(crate) fn serve_confirmed_reads(&mut self) {
+        for read in self.proxy.ready(self.commit) {
+            self.answer_read(read.ticket, &read.query);
+        }
+    }
+
+    /// Answers a read from the state as it is.
+    pub(crate) fn answer_read(&mut self, ticket: crate::Ticket, query: &S::Query) {
+        let answer = self.machine.answer(query);
+        self.reply(ticket, Response::Answered(answer));
+    }
+
+    /// A node that cannot append was sent a command. It may say "refused" only if no log holds the
+    /// command and none ever will: not if it was seen before, nor if a former life of this process
+    /// may have led in the term in which it was sent.
+    pub(crate) fn refuse_forward(&mut self, from: NodeId, id: RequestId) {
+        if !self.proxy.first_seen(from, id, &self.config.limits) {
+            self.counters.dropped.repeated_forward += 1;
+        } else if self.term() > self.born {
+            let reply = Forwarded::Refused;
+            self.send(from, Message::ForwardReply { id, reply });
+        }
+    }
+
+    /// Another node decided what was forwarded to it.
+    pub(crate) fn forward_decided(&mut self, id: RequestId, reply: Forwarded<S::Outcome>) {
+        let response = match reply {
+            Forwarded::Applied(outcome) => Response::Applied(outcome),
+            Forwarded::Refused => Response::Refused(crate::Refusal::NotLeader),
+        };
+        match self.proxy.forward_decided(id, response) {
+            Some(reply) => self.replies.push(reply),
+            None => self.counters.dropped.stale_reply += 1,
+        }
+    }
+
+    /// A leader named the index for reads that it was asked for.
+    pub(crate) fn read_index_decided(&mut self, id: RequestId, commit: EntryId) {
+        self.proxy.confirm(id, commit.index);
+        self.learn_commit(commit);
+        self.serve_confirmed_reads();
+    }
+}
+
+impl<R: Role<S>, S: StateMachine> Node<R, S> {
+    /// Leaves this role for another.
+    pub(crate) fn become_role<T>(self, role: impl FnOnce(&mut Shared<S>) -> T) -> Node<T, S> {
+        let Self {
+            mut shared,
+            role: old,
+        } = self;
+        old.leave(&mut shared);
+        let role = role(&mut shared);
+        Node { shared, role }
+    }
+
+    /// Becomes a follower in the current term, of a leader that may be known.
+    pub(crate) fn follow(self, leader: Option<NodeId>) -> Node<Follower<S>, S> {
+        self.become_role(|shared| Follower::of(leader, shared.election_countdown()))
+    }
+
+    /// Becomes a follower of a higher term (§5.1).
+    pub(crate) fn enter(mut self, term: Term) -> Node<Follower<S>, S> {
+        self.shared.enter_term(term);
+        self.follow(None)
+    }
+}
+
+/// The state without its clocks, its random numbers and its counters, and without the
+/// configuration, which never changes.
+impl<S: StateMachine> Hash for Shared<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id, &self.membership, self.ballot, self.born).hash(state);
+        (&self.log, self.commit, &self.machine).hash(state);
+        (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
+        (self.incarnation, self.questions).hash(state);
+        (&self.records, &self.messages, &self.replies).hash(state);
+    }
+}

@@ -1,0 +1,131 @@
+//! Which part of a node's state is known to be on disk.
+
+use alloc::collections::VecDeque;
+
+use crate::{
+    id::{Incarnation, Index, Term},
+    output::Synced,
+};
+
+/// Maps the numbers of outputs to what they made durable.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Persistence {
+    incarnation: Incarnation,
+    /// The number of the last output that was taken.
+    number: u64,
+    /// The term of the last ballot known to be on disk.
+    term: Term,
+    /// All entries through this one, as they stand now, are on disk.
+    index: Index,
+    /// Outputs that are not confirmed yet.
+    pending: VecDeque<Pending>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Pending {
+    number: u64,
+    term: Term,
+    index: Index,
+}
+
+impl Persistence {
+    /// All that storage gave back at the start is on disk.
+    pub(crate) fn new(incarnation: Incarnation, term: Term, index: Index) -> Self {
+        Self {
+            incarnation,
+            number: 0,
+            term,
+            index,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// All entries through this one, as they stand now, are on disk.
+    pub(crate) fn index(&self) -> Index {
+        self.index
+    }
+
+    /// Whether the ballot of `term` is on disk.
+    pub(crate) fn holds_ballot_of(&self, term: Term) -> bool {
+        self.term >= term
+    }
+
+    /// Numbers an output that will make the term and the log through `index` durable.
+    pub(crate) fn issue(&mut self, term: Term, index: Index) -> Synced {
+        self.number += 1;
+        self.pending.push_back(Pending {
+            number: self.number,
+            term,
+            index,
+        });
+        Synced {
+            incarnation: self.incarnation,
+            number: self.number,
+        }
+    }
+
+    /// The entries from `first` on were replaced: whatever a pending output stores of them says
+    /// nothing about what stands there now.
+    pub(crate) fn truncate(&mut self, first: Index) {
+        let keep = first.previous();
+        self.index = self.index.min(keep);
+        for pending in &mut self.pending {
+            pending.index = pending.index.min(keep);
+        }
+    }
+
+    /// Notes that all through an output is on disk.
+    ///
+    /// # Panics
+    /// If the output was another replica's.
+    pub(crate) fn confirm(&mut self, synced: &Synced) {
+        assert_eq!(
+            synced.incarnation, self.incarnation,
+            "the output of this life"
+        );
+        while let Some(pending) = self.pending.front()
+            && pending.number <= synced.number
+        {
+            self.term = self.term.max(pending.term);
+            self.index = self.index.max(pending.index);
+            self.pending.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_of_what_was_truncated_meanwhile_confirms_only_the_rest() {
+        let mut persistence = Persistence::new(Incarnation(1), Term(1), Index(2));
+        let first = persistence.issue(Term(1), Index(5));
+        persistence.truncate(Index(4));
+        let second = persistence.issue(Term(2), Index(6));
+        persistence.confirm(&first);
+        assert_eq!(persistence.index(), Index(3));
+        assert!(!persistence.holds_ballot_of(Term(2)));
+        persistence.confirm(&second);
+        assert_eq!(persistence.index(), Index(6));
+        assert!(persistence.holds_ballot_of(Term(2)));
+    }
+
+    #[test]
+    fn a_later_sync_confirms_the_earlier_ones() {
+        let mut persistence = Persistence::new(Incarnation(1), Term(0), Index(0));
+        let first = persistence.issue(Term(1), Index(1));
+        let second = persistence.issue(Term(1), Index(2));
+        persistence.confirm(&second);
+        assert_eq!(persistence.index(), Index(2));
+        persistence.confirm(&first);
+        assert_eq!(persistence.index(), Index(2));
+    }
+
+    #[test]
+    #[should_panic(expected = "the output of this life")]
+    fn a_former_life_s_sync_is_refused() {
+        let synced = Persistence::new(Incarnation(1), Term(0), Index(0)).issue(Term(1), Index(1));
+        Persistence::new(Incarnation(2), Term(0), Index(0)).confirm(&synced);
+    }
+}

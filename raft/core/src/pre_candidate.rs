@@ -1,0 +1,101 @@
+//! Pre-candidates: ask whether an election could be won before disturbing anybody with a new term
+//! (thesis §9.6).
+
+use crate::{
+    candidate::Candidate,
+    clock::Countdown,
+    id::{NodeId, RequestId},
+    machine::StateMachine,
+    message::Message,
+    node::{Node, Role, Shared},
+    quorum::{Elected, Tally, Votes},
+    raft::Raft,
+};
+
+/// What only a pre-candidate has.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct PreCandidate {
+    /// This round of asking. Replies to former rounds say nothing about now.
+    round: RequestId,
+    votes: Votes<PreCandidate>,
+    countdown: Countdown,
+}
+
+impl PreCandidate {
+    pub(crate) fn new<S: StateMachine>(shared: &mut Shared<S>) -> Self {
+        shared.counters.pre_elections += 1;
+        let mut votes = Votes::new(shared.term());
+        votes.record(shared.id, true);
+        Self {
+            round: shared.question(),
+            votes,
+            countdown: shared.election_countdown(),
+        }
+    }
+}
+
+impl<S: StateMachine> Role<S> for PreCandidate {
+    fn leave(self, _: &mut Shared<S>) {}
+}
+
+impl<S: StateMachine> Node<PreCandidate, S> {
+    /// Asks everybody; a lone voter needs nobody's answer.
+    pub(crate) fn ask(mut self) -> Raft<S> {
+        let last = self.shared.log().last();
+        let round = self.role.round;
+        self.shared.broadcast(&Message::PreVote { round, last });
+        self.tally()
+    }
+
+    /// Counts a tick. Without an answer from a quorum it asks again.
+    pub(crate) fn tick(mut self) -> Raft<S> {
+        if self.role.countdown.tick() {
+            self.shared.back_off();
+            self.become_role(PreCandidate::new).ask()
+        } else {
+            Raft::PreCandidate(self)
+        }
+    }
+
+    pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
+        match message {
+            Message::PreVoteReply { round, granted } if round == self.role.round => {
+                self.role.votes.record(from, granted);
+                return self.tally();
+            }
+            Message::PreVoteReply { .. } => self.shared.counters.dropped.stale_reply += 1,
+            // Somebody leads in this term.
+            Message::Append { .. } | Message::Round { .. } => {
+                return self.follow(None).receive(from, message);
+            }
+            Message::Vote { last } => {
+                self.shared.vote(from, last);
+            }
+            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
+            Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),
+            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
+            Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
+            Message::VoteReply { .. }
+            | Message::Appended { .. }
+            | Message::AppendRejected { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::Outdated => self.shared.counters.dropped.unexpected += 1,
+        }
+        Raft::PreCandidate(self)
+    }
+
+    fn tally(self) -> Raft<S> {
+        match self.role.votes.tally(&self.shared.membership) {
+            Tally::Won(won) => self.campaign(won).ask(),
+            Tally::Lost => Raft::Follower(self.follow(None)),
+            Tally::Pending => Raft::PreCandidate(self),
+        }
+    }
+
+    /// Begins an election that a quorum would support (§5.2).
+    fn campaign(self, won: Elected<PreCandidate>) -> Node<Candidate, S> {
+        assert_eq!(won.term(), self.shared.term(), "pre-votes of this term");
+        self.become_role(Candidate::new)
+    }
+}

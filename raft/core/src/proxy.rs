@@ -1,0 +1,367 @@
+//! Requests on their way: what clients asked of this node, and what this node, as leader, took on
+//! for itself and for others.
+//!
+//! Every role has the same table, because a request outlives the role in which it was taken. Its way:
+//!
+//! ```text
+//!             take            leader known                  told the entry's fate
+//! client ---> waiting --+---> forwarded (a write) --------> answered
+//!                       +---> asked (a read) -> confirmed -> answered once applied
+//!                       +---> proposed (leader: a write) -> answered once applied
+//!                       +---> the leader's own rounds (a read)
+//! ```
+//!
+//! A write is sent to a leader once and never again: the first one may be in a log. A read has no
+//! effect and may be asked again.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+use core::mem;
+
+use crate::{
+    clock::Moment,
+    config::Limits,
+    id::{EntryId, Incarnation, Index, NodeId, RequestId},
+    input::Ticket,
+    machine::StateMachine,
+    output::{Doubt, Refusal, Reply, Response},
+};
+
+/// The table of requests.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Proxy<S: StateMachine> {
+    /// Taken, and not sent to anybody yet.
+    waiting: VecDeque<Waiting<S>>,
+    /// Writes that were sent to a leader.
+    forwarded: BTreeMap<RequestId, Sent>,
+    /// Reads for which a leader was asked for an index.
+    asked: BTreeMap<RequestId, Asked<S>>,
+    /// Reads that may be served once the entry at their index is applied.
+    confirmed: BTreeMap<Index, Vec<Read<S>>>,
+    /// Commands that this node appended as a leader, by their place in the log.
+    proposed: BTreeMap<Index, Proposal>,
+    /// The forwards of the current term that this node has acted upon.
+    seen: BTreeMap<NodeId, BTreeMap<Incarnation, Window>>,
+    /// How many of this node's own clients' requests are not answered yet.
+    open: usize,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Waiting<S: StateMachine> {
+    ticket: Ticket,
+    since: Moment,
+    request: Request<S>,
+}
+
+#[derive(Clone, Debug, Hash)]
+enum Request<S: StateMachine> {
+    Write(S::Command),
+    Read(S::Query),
+}
+
+/// A write, without its command, which is gone to the leader.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Sent {
+    ticket: Ticket,
+    since: Moment,
+}
+
+/// A client's read.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Read<S: StateMachine> {
+    pub(crate) ticket: Ticket,
+    pub(crate) since: Moment,
+    pub(crate) query: S::Query,
+}
+
+/// A client's write.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Write<S: StateMachine> {
+    pub(crate) ticket: Ticket,
+    pub(crate) command: S::Command,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Asked<S: StateMachine> {
+    at: Moment,
+    reads: Vec<Read<S>>,
+}
+
+/// An entry that this node appended as leader, and who wants to know what becomes of it.
+#[derive(Clone, Debug, Hash)]
+struct Proposal {
+    id: EntryId,
+    since: Moment,
+    origin: Origin,
+}
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// A client of this node.
+    Local(Ticket),
+    /// Another node, on behalf of a client of its own.
+    Remote(NodeId, RequestId),
+}
+
+/// The forwards of one life of one sender.
+#[derive(Clone, Debug, Default, Hash)]
+struct Window {
+    /// All counters below count as seen.
+    floor: u64,
+    seen: BTreeSet<u64>,
+}
+
+/// What [`Proxy::dispatch`] found waiting.
+pub(crate) struct Dispatched<S: StateMachine> {
+    pub(crate) writes: Vec<Write<S>>,
+    pub(crate) reads: Vec<Read<S>>,
+}
+
+impl<S: StateMachine> Proxy<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            forwarded: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            confirmed: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            open: 0,
+        }
+    }
+
+    /// How many of this node's own clients' requests are not answered yet.
+    pub(crate) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// How many requests wait for a leader to be known.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many entries of this node's making are not applied yet.
+    pub(crate) fn proposals(&self) -> usize {
+        self.proposed.len()
+    }
+
+    /// Takes a client's write.
+    pub(crate) fn take_write(&mut self, ticket: Ticket, command: S::Command, now: Moment) {
+        self.open += 1;
+        self.waiting.push_back(Waiting {
+            ticket,
+            since: now,
+            request: Request::Write(command),
+        });
+    }
+
+    /// Takes a client's read.
+    pub(crate) fn take_read(&mut self, read: Read<S>) {
+        self.open += 1;
+        self.wait_again([read]);
+    }
+
+    /// Gives the request back that was taken last. It is still open.
+    pub(crate) fn give_back(&mut self) -> Option<Ticket> {
+        self.waiting.pop_back().map(|waiting| waiting.ticket)
+    }
+
+    /// Puts reads back that were under way. They are still open.
+    pub(crate) fn wait_again(&mut self, reads: impl IntoIterator<Item = Read<S>>) {
+        self.waiting.extend(reads.into_iter().map(|read| Waiting {
+            ticket: read.ticket,
+            since: read.since,
+            request: Request::Read(read.query),
+        }));
+    }
+
+    /// Hands out all that waits, for a leader that is known now.
+    pub(crate) fn dispatch(&mut self) -> Dispatched<S> {
+        let (mut writes, mut reads) = (Vec::new(), Vec::new());
+        for Waiting {
+            ticket,
+            since,
+            request,
+        } in mem::take(&mut self.waiting)
+        {
+            match request {
+                Request::Write(command) => writes.push(Write { ticket, command }),
+                Request::Read(query) => reads.push(Read {
+                    ticket,
+                    since,
+                    query,
+                }),
+            }
+        }
+        Dispatched { writes, reads }
+    }
+
+    /// Notes that a write was sent to a leader.
+    pub(crate) fn forward(&mut self, id: RequestId, ticket: Ticket, now: Moment) {
+        self.forwarded.insert(id, Sent { ticket, since: now });
+    }
+
+    /// Notes that a leader was asked for an index for these reads.
+    pub(crate) fn ask(&mut self, id: RequestId, reads: Vec<Read<S>>, now: Moment) {
+        self.asked.insert(id, Asked { at: now, reads });
+    }
+
+    /// Notes that an entry was appended here on somebody's behalf. If another proposal's entry
+    /// stood there, it is overwritten.
+    pub(crate) fn propose(&mut self, id: EntryId, origin: Origin, now: Moment) -> Option<Reply<S>> {
+        let proposal = Proposal {
+            id,
+            since: now,
+            origin,
+        };
+        let overwritten = self.proposed.insert(id.index, proposal)?;
+        self.overwritten(overwritten.origin)
+    }
+
+    /// The entry `id` was applied: who wanted to know, and who now knows that their own entry at
+    /// that place is lost.
+    pub(crate) fn applied(&mut self, id: EntryId) -> (Option<Origin>, Option<Reply<S>>) {
+        match self.proposed.remove(&id.index) {
+            // Matched by the whole name: at the same index another leader's entry may stand.
+            Some(proposal) if proposal.id == id => (Some(proposal.origin), None),
+            Some(proposal) => (None, self.overwritten(proposal.origin)),
+            None => (None, None),
+        }
+    }
+
+    /// The answer to the forward `id`, or nothing if nobody waits for it any more.
+    pub(crate) fn forward_decided(
+        &mut self,
+        id: RequestId,
+        response: Response<S>,
+    ) -> Option<Reply<S>> {
+        let sent = self.forwarded.remove(&id)?;
+        Some(self.answer(sent.ticket, response))
+    }
+
+    /// A leader named the index for the reads that it was asked for under `id`.
+    pub(crate) fn confirm(&mut self, id: RequestId, index: Index) {
+        if let Some(asked) = self.asked.remove(&id) {
+            self.confirmed.entry(index).or_default().extend(asked.reads);
+        }
+    }
+
+    /// The confirmed reads that may be served now that all through `applied` is applied.
+    pub(crate) fn ready(&mut self, applied: Index) -> Vec<Read<S>> {
+        let mut ready = Vec::new();
+        while let Some(first) = self.confirmed.first_entry()
+            && *first.key() <= applied
+        {
+            ready.extend(first.remove());
+        }
+        ready
+    }
+
+    /// Asks again for all reads that were asked of a leader: there is another one.
+    pub(crate) fn ask_again(&mut self) {
+        for asked in mem::take(&mut self.asked).into_values() {
+            self.wait_again(asked.reads);
+        }
+    }
+
+    /// Makes the answer to one of this node's own clients. Every answer is made here.
+    pub(crate) fn answer(&mut self, ticket: Ticket, response: Response<S>) -> Reply<S> {
+        self.open -= 1;
+        Reply { ticket, response }
+    }
+
+    /// Answers what has waited past its deadline, and asks again for reads whose answer is late.
+    pub(crate) fn tick(&mut self, now: Moment, deadline: u32, retry: u32) -> Vec<Reply<S>> {
+        while let Some(first) = self.asked.first_entry()
+            && now.is_past(first.get().at, retry)
+        {
+            let reads = first.remove().reads;
+            self.wait_again(reads);
+        }
+        let mut expired = Vec::new();
+        let refused = |refusal| Response::Refused(refusal);
+        self.waiting.retain(|waiting| {
+            let late = now.is_past(waiting.since, deadline);
+            if late {
+                expired.push((waiting.ticket, refused(Refusal::NoLeader)));
+            }
+            !late
+        });
+        self.confirmed.retain(|_, reads| {
+            reads.retain(|read| {
+                let late = now.is_past(read.since, deadline);
+                if late {
+                    expired.push((read.ticket, refused(Refusal::ReadExpired)));
+                }
+                !late
+            });
+            !reads.is_empty()
+        });
+        // Counters and indexes rise with time, so the first is the oldest.
+        while let Some(first) = self.forwarded.first_entry()
+            && now.is_past(first.get().since, deadline)
+        {
+            let sent = first.remove();
+            expired.push((sent.ticket, Response::Unknown(Doubt::Expired)));
+        }
+        while let Some(first) = self.proposed.first_entry()
+            && now.is_past(first.get().since, deadline)
+        {
+            match first.remove().origin {
+                Origin::Local(ticket) => {
+                    expired.push((ticket, Response::Unknown(Doubt::Expired)));
+                }
+                // Its own node has given it up by now.
+                Origin::Remote(..) => {}
+            }
+        }
+        expired
+            .into_iter()
+            .map(|(ticket, response)| self.answer(ticket, response))
+            .collect()
+    }
+
+    /// Notes a forward; false if it was acted upon before, or may have been.
+    pub(crate) fn first_seen(&mut self, from: NodeId, id: RequestId, limits: &Limits) -> bool {
+        let lives = self.seen.entry(from).or_default();
+        if !lives.contains_key(&id.incarnation) && lives.len() >= limits.incarnations {
+            return false;
+        }
+        let window = lives.entry(id.incarnation).or_default();
+        let first = id.counter >= window.floor && window.seen.insert(id.counter);
+        if window.seen.len() > limits.forwards_seen
+            && let Some(oldest) = window.seen.pop_first()
+        {
+            window.floor = oldest.saturating_add(1);
+        }
+        first
+    }
+
+    /// A new term began: forwards of the former one are dropped by the term rule.
+    pub(crate) fn forget_seen(&mut self) {
+        self.seen.clear();
+    }
+
+    fn overwritten(&mut self, origin: Origin) -> Option<Reply<S>> {
+        match origin {
+            Origin::Local(ticket) => {
+                Some(self.answer(ticket, Response::Unknown(Doubt::Overwritten)))
+            }
+            // The other node is told nothing: it hears of it by its deadline.
+            Origin::Remote(..) => None,
+        }
+    }
+
+    /// The tickets in this table, for the invariant that none is lost.
+    pub(crate) fn held(&self) -> usize {
+        let local = |p: &&Proposal| matches!(p.origin, Origin::Local(_));
+        self.waiting.len()
+            + self.forwarded.len()
+            + self.asked.values().map(|a| a.reads.len()).sum::<usize>()
+            + self.confirmed.values().map(Vec::len).sum::<usize>()
+            + self.proposed.values().filter(local).count()
+    }
+}

@@ -1,0 +1,176 @@
+//! Votes, and the proof that they suffice.
+
+use alloc::collections::BTreeMap;
+use core::{fmt, hash, marker::PhantomData};
+
+use crate::{
+    id::{NodeId, Term},
+    membership::Membership,
+};
+
+/// The votes that a node in role `R` gathered in one term.
+pub struct Votes<R> {
+    term: Term,
+    replies: BTreeMap<NodeId, bool>,
+    role: PhantomData<fn() -> R>,
+}
+
+/// What the votes come to.
+#[derive(Debug)]
+pub enum Tally<R> {
+    /// A quorum granted.
+    Won(Elected<R>),
+    /// A quorum refused.
+    Lost,
+    /// Still open.
+    Pending,
+}
+
+/// Proof that a node in role `R` won a quorum's votes in a term. [`Votes::tally`] alone makes one, and
+/// it cannot be copied, so an election is won once.
+///
+/// ```
+/// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
+/// let mut votes = Votes::<Candidate>::new(Term(1));
+/// votes.record(NodeId(1), true);
+/// let Tally::Won(won) = votes.tally(&Membership::of([NodeId(1)])) else { panic!() };
+/// let elected: Elected<Candidate> = won;
+/// ```
+///
+/// Nobody else can say that they won:
+///
+/// ```compile_fail,E0451
+/// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
+/// let elected: Elected<Candidate> = Elected { term: Term(1), role: core::marker::PhantomData };
+/// ```
+///
+/// nor use one victory twice:
+///
+/// ```compile_fail,E0599
+/// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
+/// let mut votes = Votes::<Candidate>::new(Term(1));
+/// votes.record(NodeId(1), true);
+/// let Tally::Won(won) = votes.tally(&Membership::of([NodeId(1)])) else { panic!() };
+/// let again: Elected<Candidate> = won.clone();
+/// ```
+pub struct Elected<R> {
+    term: Term,
+    role: PhantomData<fn() -> R>,
+}
+
+impl<R> Votes<R> {
+    /// No votes yet.
+    #[must_use]
+    pub fn new(term: Term) -> Self {
+        Self {
+            term,
+            replies: BTreeMap::new(),
+            role: PhantomData,
+        }
+    }
+
+    /// Notes one node's reply. Its first reply stands: a duplicate changes nothing.
+    pub fn record(&mut self, node: NodeId, granted: bool) {
+        self.replies.entry(node).or_insert(granted);
+    }
+
+    /// Counts the votes under `membership`.
+    #[must_use]
+    pub fn tally(&self, membership: &Membership) -> Tally<R> {
+        let replied = |granted: bool| move |node: NodeId| self.replies.get(&node) == Some(&granted);
+        if membership.is_quorum(replied(true)) {
+            Tally::Won(Elected {
+                term: self.term,
+                role: PhantomData,
+            })
+        } else if membership.is_quorum(replied(false)) {
+            Tally::Lost
+        } else {
+            Tally::Pending
+        }
+    }
+}
+
+impl<R> Elected<R> {
+    /// The term in which the votes were given.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
+    }
+}
+
+// Written out, since a derive would ask the same of `R`, of which there is none inside.
+impl<R> Clone for Votes<R> {
+    fn clone(&self) -> Self {
+        Self {
+            term: self.term,
+            replies: self.replies.clone(),
+            role: PhantomData,
+        }
+    }
+}
+
+impl<R> fmt::Debug for Votes<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(&self.replies).finish()
+    }
+}
+
+impl<R> hash::Hash for Votes<R> {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        (self.term, &self.replies).hash(state);
+    }
+}
+
+impl<R> fmt::Debug for Elected<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Elected in term {}", self.term)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidate::Candidate;
+
+    /// Every set of replies of up to five voters.
+    #[test]
+    fn a_tally_is_won_by_a_majority_and_lost_to_one() {
+        for size in 1..=5u32 {
+            let membership = Membership::of((0..u64::from(size)).map(NodeId));
+            for replies in 0..3u32.pow(size) {
+                let mut votes = Votes::<Candidate>::new(Term(1));
+                let (mut granted, mut refused) = (0, 0);
+                for node in 0..size {
+                    match replies / 3u32.pow(node) % 3 {
+                        0 => continue,
+                        1 => granted += 1,
+                        _ => refused += 1,
+                    }
+                    let grants = replies / 3u32.pow(node) % 3 == 1;
+                    votes.record(NodeId(u64::from(node)), grants);
+                    // A duplicate, or a second thought, changes nothing.
+                    votes.record(NodeId(u64::from(node)), !grants);
+                }
+                let majority = size / 2 + 1;
+                match votes.tally(&membership) {
+                    Tally::Won(elected) => {
+                        assert!(granted >= majority);
+                        assert_eq!(elected.term(), Term(1));
+                    }
+                    Tally::Lost => assert!(refused >= majority),
+                    Tally::Pending => assert!(granted < majority && refused < majority),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stranger_s_vote_counts_for_nothing() {
+        let membership = Membership::of([NodeId(1), NodeId(2), NodeId(3)]);
+        let mut votes = Votes::<Candidate>::new(Term(1));
+        votes.record(NodeId(1), true);
+        votes.record(NodeId(9), true);
+        assert!(matches!(votes.tally(&membership), Tally::Pending));
+    }
+}

@@ -1,0 +1,192 @@
+//! The closed set of roles, and the rules that stand above all of them.
+
+use crate::{
+    candidate::Candidate,
+    follower::Follower,
+    id::{EntryId, NodeId, Term},
+    leader::Leader,
+    log::follow,
+    machine::StateMachine,
+    message::{Envelope, Message},
+    node::{Node, Shared},
+    pre_candidate::PreCandidate,
+};
+
+/// A node in whichever role it is now.
+#[derive(Clone, Debug, Hash)]
+pub(crate) enum Raft<S: StateMachine> {
+    Follower(Node<Follower<S>, S>),
+    PreCandidate(Node<PreCandidate, S>),
+    Candidate(Node<Candidate, S>),
+    Leader(Node<Leader<S>, S>),
+}
+
+impl<S: StateMachine> Raft<S> {
+    pub(crate) fn shared(&self) -> &Shared<S> {
+        match self {
+            Self::Follower(node) => &node.shared,
+            Self::PreCandidate(node) => &node.shared,
+            Self::Candidate(node) => &node.shared,
+            Self::Leader(node) => &node.shared,
+        }
+    }
+
+    pub(crate) fn shared_mut(&mut self) -> &mut Shared<S> {
+        match self {
+            Self::Follower(node) => &mut node.shared,
+            Self::PreCandidate(node) => &mut node.shared,
+            Self::Candidate(node) => &mut node.shared,
+            Self::Leader(node) => &mut node.shared,
+        }
+    }
+
+    /// A tick of the clock went by.
+    pub(crate) fn tick(mut self) -> Self {
+        let shared = self.shared_mut();
+        shared.now = shared.now.next();
+        let (deadline, retry) = (shared.config.request_deadline(), shared.config.read_retry());
+        let expired = shared.proxy.tick(shared.now, deadline, retry);
+        shared.replies.extend(expired);
+        match self {
+            Self::Follower(node) => node.tick(),
+            Self::PreCandidate(node) => node.tick(),
+            Self::Candidate(node) => node.tick(),
+            Self::Leader(node) => node.tick(),
+        }
+    }
+
+    /// The term rule. It stands here once, before any role sees a message.
+    pub(crate) fn receive(mut self, envelope: Envelope<S>) -> Self {
+        let shared = self.shared_mut();
+        let Envelope { from, to, .. } = envelope;
+        if to != shared.id || from == shared.id || !shared.membership.contains(from) {
+            shared.counters.dropped.stranger += 1;
+            return self;
+        }
+        if !is_plausible(&envelope) {
+            shared.counters.dropped.malformed += 1;
+            return self;
+        }
+        let Envelope { term, message, .. } = envelope;
+        // Stickiness: whoever hears a leader, or leads a quorum, listens to no candidate, and
+        // adopts nothing from it, whatever its term.
+        if is_candidacy(&message) && self.is_sticky() {
+            let shared = self.shared_mut();
+            shared.counters.sticky_refusals += 1;
+            shared.refuse_candidate(from, &message);
+            return self;
+        }
+        // A higher term makes everybody a follower of it (§5.1).
+        if term > self.shared().term() {
+            self = Self::Follower(match self {
+                Self::Follower(node) => node.enter(term),
+                Self::PreCandidate(node) => node.enter(term),
+                Self::Candidate(node) => node.enter(term),
+                Self::Leader(node) => node.enter(term),
+            });
+        }
+        if term < self.shared().term() {
+            self.shared_mut().answer_stale(from, &message);
+            return self;
+        }
+        match self {
+            Self::Follower(node) => node.receive(from, message),
+            Self::PreCandidate(node) => node.receive(from, message),
+            Self::Candidate(node) => node.receive(from, message),
+            Self::Leader(node) => node.receive(from, message),
+        }
+    }
+
+    /// What was stored may be acknowledged now, or committed.
+    pub(crate) fn synced(&mut self, synced: &crate::Synced) {
+        self.shared_mut().persistence.confirm(synced);
+        match self {
+            Self::Leader(node) => node.synced(),
+            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => {}
+        }
+    }
+
+    /// Acts upon what was gathered since the last output.
+    pub(crate) fn flush(&mut self) {
+        match self {
+            Self::Follower(node) => node.flush(),
+            Self::Leader(node) => node.flush(),
+            // Requests wait until somebody leads.
+            Self::PreCandidate(_) | Self::Candidate(_) => {}
+        }
+    }
+
+    fn is_sticky(&self) -> bool {
+        match self {
+            Self::Leader(node) => node.holds_quorum(),
+            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => {
+                self.shared().heard_lately()
+            }
+        }
+    }
+}
+
+impl<S: StateMachine> Shared<S> {
+    /// Answers a message of a lower term. A leader behind us is told our term, so that it steps
+    /// down and we get a hearing; a candidate likewise. All else of a lower term is dropped.
+    fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
+        match message {
+            Message::Append { .. } | Message::Round { .. } => self.send(from, Message::Outdated),
+            Message::PreVote { .. } | Message::Vote { .. } => self.refuse_candidate(from, message),
+            Message::PreVoteReply { .. }
+            | Message::VoteReply { .. }
+            | Message::Appended { .. }
+            | Message::AppendRejected { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. }
+            | Message::Forward { .. }
+            | Message::ForwardReply { .. }
+            | Message::Outdated => self.counters.dropped.stale_term += 1,
+        }
+    }
+}
+
+fn is_candidacy<S: StateMachine>(message: &Message<S>) -> bool {
+    matches!(message, Message::PreVote { .. } | Message::Vote { .. })
+}
+
+/// Whether a message could come from a correct peer at all. What passes here needs no further
+/// check against overflow or disorder.
+fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
+    /// Counting up from 0, nobody gets here.
+    const UNREACHABLE: u64 = 1 << 62;
+    let term = envelope.term;
+    let known = |id: EntryId| {
+        let first = id == EntryId::default();
+        first || id.term > Term(0) && id.index.0 > 0 && id.term <= term && id.index.0 < UNREACHABLE
+    };
+    term.0 < UNREACHABLE
+        && match &envelope.message {
+            Message::PreVote { last, .. } => known(*last),
+            Message::Vote { last } => term > Term(0) && known(*last),
+            Message::Append {
+                prev,
+                entries,
+                commit,
+                ..
+            } => {
+                let last = entries.last().map_or(*prev, |entry| entry.id);
+                known(*prev) && known(last) && follow(*prev, entries) && commit.0 < UNREACHABLE
+            }
+            Message::AppendRejected { prev, hint, .. } => {
+                known(*prev) && known(*hint) && hint.index <= prev.index
+            }
+            Message::Round { commit, .. } | Message::ReadIndexReply { commit, .. } => {
+                known(*commit)
+            }
+            Message::Appended { matched, .. } => matched.0 < UNREACHABLE,
+            Message::PreVoteReply { .. }
+            | Message::VoteReply { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::Forward { .. }
+            | Message::ForwardReply { .. }
+            | Message::Outdated => true,
+        }
+}

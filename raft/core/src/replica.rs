@@ -1,0 +1,233 @@
+//! The holder of a node: the only way in from outside.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    hash::{Hash, Hasher},
+    marker::PhantomData,
+    mem,
+};
+
+use crate::{
+    clock::Countdown,
+    entry::Entry,
+    fingerprint::Fingerprint,
+    follower::Follower,
+    id::NodeId,
+    input::Input,
+    invariant::{self, Violation},
+    machine::StateMachine,
+    node::{Node, Restored, Shared},
+    output::{Output, Refusal, Response, Volatile},
+    proxy::Read,
+    raft::Raft,
+    status::{RoleName, Status},
+};
+
+/// A Raft node: inputs in, outputs out, nothing else.
+///
+/// ```text
+/// step, step, step      any number of things happen
+/// output                what they come to: one batch to store, messages, answers
+/// ```
+#[derive(Clone, Debug)]
+pub struct Replica<S: StateMachine> {
+    /// Empty only while a step is under way.
+    raft: Option<Raft<S>>,
+}
+
+impl<S: StateMachine> Replica<S> {
+    /// A node as its process starts, from what storage holds. There is no other constructor.
+    ///
+    /// A node that was never part of an election does not wait for a random time at first, but for
+    /// as many heartbeats as members stand before it: nobody else can be leading yet, and so a new
+    /// cluster elects at once and without a tie. A lone voter leads at once.
+    ///
+    /// # Panics
+    /// If the node is not a member, the times make no sense ([`crate::Config::validate`]), or the stored
+    /// entries do not follow each other.
+    #[must_use]
+    pub fn restore(restored: Restored<S>) -> Self {
+        let Restored {
+            id,
+            membership,
+            config,
+            ..
+        } = &restored;
+        assert!(membership.contains(*id), "a node is a member");
+        if let Err(error) = config.validate() {
+            panic!("{error}");
+        }
+        let rank = u32::try_from(membership.rank(*id)).unwrap_or(u32::MAX);
+        let staggered = config.heartbeat.saturating_mul(rank).saturating_add(1);
+        let lone = membership.is_lone_voter(*id);
+        let mut shared = Box::new(Shared::new(restored));
+        let countdown = if shared.ballot().term() == crate::Term(0) {
+            Countdown::of(staggered)
+        } else {
+            shared.election_countdown()
+        };
+        let role = Follower::of(None, countdown);
+        let node = Node { shared, role };
+        let raft = if lone {
+            node.campaign()
+        } else {
+            Raft::Follower(node)
+        };
+        Self { raft: Some(raft) }
+    }
+
+    /// Something happened. Never fails: what makes no sense is dropped and counted.
+    ///
+    /// # Panics
+    /// If a rule of Raft is broken (a second leader in one term); in debug builds, if any
+    /// invariant is.
+    pub fn step(&mut self, input: Input<S>) {
+        let before = cfg!(debug_assertions).then(|| self.status());
+        let mut raft = self.raft.take().expect("no step is under way");
+        match input {
+            Input::Tick => raft = raft.tick(),
+            Input::Receive(envelope) => raft = raft.receive(envelope),
+            Input::Write { ticket, command } => {
+                let shared = raft.shared_mut();
+                shared.proxy.take_write(ticket, command, shared.now);
+                shared.refuse_if_full();
+            }
+            Input::Read { ticket, query } => {
+                let shared = raft.shared_mut();
+                let since = shared.now;
+                shared.proxy.take_read(Read {
+                    ticket,
+                    since,
+                    query,
+                });
+                shared.refuse_if_full();
+            }
+            Input::Synced(synced) => raft.synced(&synced),
+        }
+        self.raft = Some(raft);
+        if let Some(before) = before
+            && let Err(Violation(rule)) = self.check_since(&before)
+        {
+            panic!("invariant broken: {rule}");
+        }
+    }
+
+    /// Takes what the steps since the last output come to. Requests that came since then share
+    /// their Appends and their read round.
+    pub fn output(&mut self) -> Output<S, Volatile> {
+        let raft = self.raft.as_mut().expect("no step is under way");
+        raft.flush();
+        let shared = raft.shared_mut();
+        // Before its ballot is on disk, a leader could wake up in an older term, and vote again.
+        let ballot_is_durable = shared.persistence.holds_ballot_of(shared.term());
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        for envelope in mem::take(&mut shared.messages) {
+            let append = matches!(envelope.message, crate::Message::Append { .. });
+            if envelope.message.waits_for_sync() || append && !ballot_is_durable {
+                late.push(envelope);
+            } else {
+                early.push(envelope);
+            }
+        }
+        let last = shared.log().last().index;
+        let term = shared.term();
+        Output {
+            number: shared.persistence.issue(term, last),
+            records: mem::take(&mut shared.records),
+            early,
+            late,
+            replies: mem::take(&mut shared.replies),
+            durability: PhantomData,
+        }
+    }
+
+    /// The node's state at a glance.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let raft = self.raft();
+        let shared = raft.shared();
+        let (role, leader, matched) = match raft {
+            Raft::Follower(node) => (RoleName::Follower, node.role.leader(), None),
+            Raft::PreCandidate(_) => (RoleName::PreCandidate, None, None),
+            Raft::Candidate(_) => (RoleName::Candidate, None, None),
+            Raft::Leader(node) => (
+                RoleName::Leader,
+                Some(shared.id),
+                Some(node.role.matched().collect()),
+            ),
+        };
+        Status {
+            id: shared.id,
+            role,
+            ballot: shared.ballot(),
+            leader,
+            last: shared.log().last(),
+            base: shared.log().base(),
+            commit: shared.committed(),
+            applied: shared.commit(),
+            synced: shared.persistence.index(),
+            matched: matched.unwrap_or_default(),
+            requests_open: shared.proxy.open(),
+            requests_waiting: shared.proxy.waiting(),
+            proposals: shared.proxy.proposals(),
+            counters: shared.counters.clone(),
+        }
+    }
+
+    /// The entries of the log above its base, in order.
+    pub fn log(&self) -> impl DoubleEndedIterator<Item = &Entry<S::Command>> + '_ {
+        self.raft().shared().log().iter()
+    }
+
+    /// The state machine, with all that is committed applied.
+    #[must_use]
+    pub fn machine(&self) -> &S {
+        self.raft().shared().machine()
+    }
+
+    /// Who led in the current term, as far as this node saw.
+    #[must_use]
+    pub fn leader_of_term(&self) -> Option<NodeId> {
+        self.raft().shared().leader_of_term()
+    }
+
+    /// A hash of the whole state but its clocks, counters and random numbers. Equal states have equal fingerprints.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = Fingerprint::default();
+        self.raft().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Checks the state, and the way to it from `before`.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken.
+    pub fn check_since(&self, before: &Status) -> Result<(), Violation> {
+        let after = self.status();
+        let raft = self.raft();
+        let held = raft.shared().proxy.held()
+            + match raft {
+                Raft::Leader(node) => node.role.held(),
+                Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => 0,
+            };
+        invariant::check_state(&after, held)?;
+        let at_old_commit = raft.shared().log().id_at(before.commit.index);
+        invariant::check_step(before, &after, at_old_commit)
+    }
+
+    fn raft(&self) -> &Raft<S> {
+        self.raft.as_ref().expect("no step is under way")
+    }
+}
+
+impl<S: StateMachine> Shared<S> {
+    /// Refuses the request that was just taken, if it is one too many.
+    fn refuse_if_full(&mut self) {
+        if self.proxy.open() > self.config.limits.requests
+            && let Some(ticket) = self.proxy.give_back()
+        {
+            self.reply(ticket, Response::Refused(Refusal::Full));
+        }
+    }
+}

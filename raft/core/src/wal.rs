@@ -1,0 +1,28 @@
+//! What the core demands of storage.
+
+use alloc::vec::Vec;
+
+use crate::{ballot::Ballot, entry::Entry};
+
+/// Something that must be on disk before what waits for it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Record<C> {
+    /// The term and vote from now on.
+    Ballot(Ballot),
+    /// These entries stand in the log from now on, and nothing stands behind the last of them:
+    /// what stood at the first one's index or above is gone.
+    Entries(Vec<Entry<C>>),
+}
+
+/// A write-ahead log.
+pub trait Wal<C> {
+    /// Why a batch could not be stored.
+    type Error;
+
+    /// Stores a batch of records, in order, and returns once all of it would survive a crash.
+    ///
+    /// # Errors
+    /// Nothing is known about the batch then. The node must stop: a failed sync cannot be retried,
+    /// since the page may be gone.
+    fn append_and_sync(&mut self, records: &[Record<C>]) -> Result<(), Self::Error>;
+}
