@@ -64,7 +64,7 @@ impl<S: StateMachine> Node<Candidate, S> {
             }
             // Somebody else won this term.
             Message::Append { .. } | Message::Round { .. } => {
-                return self.follow(None).receive(from, message);
+                return self.follow().receive(from, message);
             }
             Message::Vote { last } => {
                 self.shared.vote(from, last);
@@ -86,7 +86,7 @@ impl<S: StateMachine> Node<Candidate, S> {
     fn tally(self) -> Raft<S> {
         match self.role.votes.tally(&self.shared.membership) {
             Tally::Won(won) => Raft::Leader(self.lead(won)),
-            Tally::Lost => Raft::Follower(self.follow(None)),
+            Tally::Lost => Raft::Follower(self.follow()),
             Tally::Pending => Raft::Candidate(self),
         }
     }

@@ -36,7 +36,8 @@ pub struct Limits {
     pub inflight_appends: usize,
     /// Bytes on their way to one follower, roughly.
     pub inflight_bytes: usize,
-    /// Appends that overtook others and that a follower keeps until the gap is filled.
+    /// Appends that overtook others and that a follower keeps until the gap is filled; of bytes, as
+    /// many as may be on their way to it.
     pub early_appends: usize,
     /// Forwards remembered for each sender in a term; older ones count as seen.
     pub forwards_seen: usize,

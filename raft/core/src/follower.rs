@@ -6,6 +6,7 @@ use crate::{
     clock::Countdown,
     entry::Entry,
     id::{EntryId, Index, NodeId, RequestId},
+    log::entry_size,
     machine::StateMachine,
     message::Message,
     node::{Node, Role, Shared},
@@ -34,9 +35,10 @@ pub(crate) struct Append<S: StateMachine> {
 }
 
 impl<S: StateMachine> Follower<S> {
-    pub(crate) fn of(leader: Option<NodeId>, countdown: Countdown) -> Self {
+    /// A follower that has not heard a leader of this term yet.
+    pub(crate) fn new(countdown: Countdown) -> Self {
         Self {
-            leader,
+            leader: None,
             countdown,
             early: BTreeMap::new(),
         }
@@ -203,12 +205,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         let Append { session, prev, .. } = append;
         let hint = self.shared.log().hint(prev);
         if prev.index > self.shared.log().last().index && !append.entries.is_empty() {
-            if self.role.early.len() < self.shared.config.limits.early_appends {
-                self.shared.counters.appends_early += 1;
-                self.role.early.insert(prev.index, append);
-            } else {
-                self.shared.counters.dropped.overflow += 1;
-            }
+            self.keep(append);
         }
         self.shared.send(
             from,
@@ -218,5 +215,26 @@ impl<S: StateMachine> Node<Follower<S>, S> {
                 hint,
             },
         );
+    }
+
+    /// Keeps an Append that came too early, if there is room.
+    fn keep(&mut self, append: Append<S>) {
+        let limits = &self.shared.config.limits;
+        let kept: usize = self.role.early.values().map(Append::size).sum();
+        if self.role.early.len() < limits.early_appends
+            && kept + append.size() <= limits.inflight_bytes
+        {
+            self.shared.counters.appends_early += 1;
+            self.role.early.insert(append.prev.index, append);
+        } else {
+            self.shared.counters.dropped.overflow += 1;
+        }
+    }
+}
+
+impl<S: StateMachine> Append<S> {
+    /// Roughly how many bytes its entries take.
+    fn size(&self) -> usize {
+        self.entries.iter().map(entry_size::<S>).sum()
     }
 }

@@ -76,7 +76,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     pub(crate) fn tick(mut self) -> Raft<S> {
         if !self.holds_quorum() {
             self.shared.counters.quorum_lost += 1;
-            return Raft::Follower(self.follow(None));
+            return Raft::Follower(self.follow());
         }
         let now = self.shared.now;
         let deadline = self.shared.config.request_deadline();

@@ -424,15 +424,15 @@ impl<R: Role<S>, S: StateMachine> Node<R, S> {
         Node { shared, role }
     }
 
-    /// Becomes a follower in the current term, of a leader that may be known.
-    pub(crate) fn follow(self, leader: Option<NodeId>) -> Node<Follower<S>, S> {
-        self.become_role(|shared| Follower::of(leader, shared.election_countdown()))
+    /// Becomes a follower in the current term, of whoever will be heard to lead in it.
+    pub(crate) fn follow(self) -> Node<Follower<S>, S> {
+        self.become_role(|shared| Follower::new(shared.election_countdown()))
     }
 
     /// Becomes a follower of a higher term (§5.1).
     pub(crate) fn enter(mut self, term: Term) -> Node<Follower<S>, S> {
         self.shared.enter_term(term);
-        self.follow(None)
+        self.follow()
     }
 }
 

@@ -66,7 +66,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
             Message::PreVoteReply { .. } => self.shared.counters.dropped.stale_reply += 1,
             // Somebody leads in this term.
             Message::Append { .. } | Message::Round { .. } => {
-                return self.follow(None).receive(from, message);
+                return self.follow().receive(from, message);
             }
             Message::Vote { last } => {
                 self.shared.vote(from, last);
@@ -88,7 +88,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
     fn tally(self) -> Raft<S> {
         match self.role.votes.tally(&self.shared.membership) {
             Tally::Won(won) => self.campaign(won).ask(),
-            Tally::Lost => Raft::Follower(self.follow(None)),
+            Tally::Lost => Raft::Follower(self.follow()),
             Tally::Pending => Raft::PreCandidate(self),
         }
     }

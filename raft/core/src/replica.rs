@@ -66,7 +66,7 @@ impl<S: StateMachine> Replica<S> {
         } else {
             shared.election_countdown()
         };
-        let role = Follower::of(None, countdown);
+        let role = Follower::new(countdown);
         let node = Node { shared, role };
         let raft = if lone {
             node.campaign()
