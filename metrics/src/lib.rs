@@ -31,6 +31,7 @@ mod family;
 mod gauge;
 mod histogram;
 
+pub mod http;
 mod registry;
 mod text;
 

@@ -1,0 +1,453 @@
+//! The HTTP endpoint, driven over loopback sockets.
+
+use metrics::Registry;
+use metrics::http::{self, Limits, Server};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const GET: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+fn server(limits: Limits) -> (Server, Arc<Registry>) {
+    let registry = Arc::new(Registry::new());
+    registry.counter("answers_total", "All of them.").add(42);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
+    let server = http::serve_within(listener, registry.clone(), limits).expect("the server starts");
+    (server, registry)
+}
+
+/// Time limits that no test runs into unless it wants to.
+fn patient() -> Limits {
+    Limits {
+        request_time: Duration::from_secs(600),
+        answer_time: Duration::from_secs(600),
+        ..Limits::default()
+    }
+}
+
+/// Sends the bytes, and reads until the server is done. The client's side stays open for writing.
+fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
+    try_exchange(address, bytes).expect("the server reads, answers and closes")
+}
+
+fn try_exchange(address: SocketAddr, bytes: &[u8]) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).expect("the server listens");
+    stream.write_all(bytes)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn read_all(stream: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .expect("the server answers and closes");
+    answer
+}
+
+fn status(answer: &str) -> &str {
+    answer
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}
+
+fn request(address: SocketAddr, request: &str) -> String {
+    exchange(address, request.as_bytes())
+}
+
+/// Asks until the answer is another than 503. A refused connection may also be closed before its client has spoken,
+/// when many others are refused after it. (If no place ever becomes free, the system runs out of ports in the end.)
+fn when_admitted(address: SocketAddr, request: &[u8]) -> String {
+    loop {
+        match try_exchange(address, request) {
+            Ok(answer) if status(&answer) != "503" => return answer,
+            Ok(_) | Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn metrics_are_served() {
+    let (server, _) = server(patient());
+    let answer = exchange(server.address(), GET);
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert_eq!(
+        head,
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+             Content-Length: {}\r\nConnection: close",
+            body.len()
+        )
+    );
+    assert!(body.starts_with(
+        "# HELP answers_total All of them.\n# TYPE answers_total counter\nanswers_total 42\n"
+    ));
+}
+
+#[test]
+fn queries_absolute_targets_and_old_clients_are_served() {
+    let (server, _) = server(patient());
+    for head in [
+        "GET /metrics?name[]=up HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://localhost/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /metrics HTTP/1.0\r\n\r\n",
+        "GET /metrics HTTP/1.0\n\n",
+    ] {
+        let answer = request(server.address(), head);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\nanswers_total 42\n"),
+            "{head:?}: {answer}"
+        );
+    }
+}
+
+#[test]
+fn the_index_leads_to_the_metrics() {
+    let (server, _) = server(patient());
+    let answer = request(server.address(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(
+        answer.contains("\r\nContent-Type: text/html; charset=utf-8\r\n"),
+        "{answer}"
+    );
+    assert!(answer.contains("href=\"/metrics\""), "{answer}");
+}
+
+#[test]
+fn head_is_get_without_the_body() {
+    let (server, _) = server(patient());
+    for path in ["/", "/nowhere"] {
+        let get = request(
+            server.address(),
+            &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        let head = request(
+            server.address(),
+            &format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        assert!(head.ends_with("\r\n\r\n"), "{head}");
+        assert_eq!(
+            get.split_once("\r\n\r\n").expect("a head").0,
+            head.trim_end()
+        );
+    }
+    let head = request(
+        server.address(),
+        "HEAD /metrics HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert!(
+        head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
+    let malformed = request(server.address(), "HEAD /metrics HTTP/1.1\r\n\r\n");
+    assert!(
+        status(&malformed) == "400" && malformed.ends_with("\r\n\r\n"),
+        "{malformed}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_404_and_what_may_not_be_done_405() {
+    let (server, _) = server(patient());
+    for path in [
+        "/metric",
+        "/metrics/",
+        "/Metrics",
+        "/%6detrics",
+        "//metrics",
+        "*",
+    ] {
+        let answer = request(
+            server.address(),
+            &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        assert_eq!(status(&answer), "404", "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", "BREW"] {
+        let answer = request(
+            server.address(),
+            &format!("{method} /metrics HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        assert_eq!(status(&answer), "405", "{method}");
+        assert!(answer.contains("\r\nAllow: GET, HEAD\r\n"), "{answer}");
+    }
+    let answer = request(
+        server.address(),
+        "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+    );
+    assert_eq!(status(&answer), "404");
+}
+
+#[test]
+fn garbage_is_400() {
+    let (server, _) = server(patient());
+    for garbage in [
+        &b"\r\n\r\n"[..],
+        b"hello\r\n\r\n",
+        b"GET /metrics\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\n\r\n",
+        b"{\"type\":\"init\"}\n\n",
+        b"\x00\xff\xfe\n\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n\n",
+    ] {
+        assert_eq!(
+            status(&exchange(server.address(), garbage)),
+            "400",
+            "{garbage:?}"
+        );
+    }
+    assert_eq!(
+        status(&request(server.address(), "GET / HTTP/2.0\r\n\r\n")),
+        "505"
+    );
+    assert_eq!(status(&exchange(server.address(), GET)), "200");
+}
+
+/// Another seed: `METRICS_SEED=N cargo test -p metrics --test http`.
+#[test]
+fn random_bytes_do_no_harm() {
+    let seed = std::env::var("METRICS_SEED")
+        .map_or(1, |seed| seed.parse().expect("METRICS_SEED is a number"));
+    println!("replay with METRICS_SEED={seed} cargo test -p metrics --test http random_bytes");
+    let mut rng = rand::Rng::seeded(seed);
+    let (server, _) = server(patient());
+    for _ in 0..200 {
+        // A proper request, damaged in a few places, and sometimes cut; the client then closes its side.
+        let mut bytes = GET.to_vec();
+        for _ in 0..rng.range(1..=4) {
+            let place = rng.below(bytes.len() as u64) as usize;
+            bytes[place] = rng.next_u64() as u8;
+        }
+        if rng.chance(1, 3) {
+            bytes.truncate(rng.range(1..=bytes.len() as u64) as usize);
+        }
+        let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+        stream.write_all(&bytes).expect("the server reads");
+        stream
+            .shutdown(Shutdown::Write)
+            .expect("the stream is open");
+        let answer = read_all(&mut stream);
+        assert!(
+            ["200", "400", "404", "405", "505"].contains(&status(&answer)),
+            "{bytes:?}: {answer}"
+        );
+    }
+    assert_eq!(status(&exchange(server.address(), GET)), "200");
+}
+
+#[test]
+fn half_a_request_and_no_more_is_400() {
+    let (server, registry) = server(patient());
+    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+    stream
+        .write_all(&GET[..GET.len() - 1])
+        .expect("the server reads");
+    stream
+        .shutdown(Shutdown::Write)
+        .expect("the stream is open");
+    assert_eq!(status(&read_all(&mut stream)), "400");
+
+    // And a client that never says anything gets no answer.
+    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+    stream
+        .shutdown(Shutdown::Write)
+        .expect("the stream is open");
+    assert_eq!(read_all(&mut stream), "");
+
+    let page = registry.render();
+    assert!(
+        page.contains("metrics_http_connections_total{result=\"answered\"} 1\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("metrics_http_connections_total{result=\"unanswered\"} 1\n"),
+        "{page}"
+    );
+}
+
+#[test]
+fn huge_heads_are_431() {
+    let (server, _) = server(patient());
+    let head = |filling: usize| {
+        format!(
+            "GET /metrics HTTP/1.0\r\nA: {}\r\n\r\n",
+            "b".repeat(filling)
+        )
+    };
+    let fits = 8192 - head(0).len();
+    assert_eq!(status(&request(server.address(), &head(fits))), "200");
+    assert_eq!(status(&request(server.address(), &head(fits + 1))), "431");
+    assert_eq!(status(&request(server.address(), &head(500_000))), "431");
+    assert_eq!(
+        status(&request(
+            server.address(),
+            &format!("GET /{} HTTP/1.0", "a".repeat(9000))
+        )),
+        "431"
+    );
+    assert_eq!(status(&exchange(server.address(), &[0; 100_000])), "431");
+}
+
+#[test]
+fn what_follows_a_request_is_ignored() {
+    let (server, _) = server(patient());
+    for junk in [GET, &[0xff; 100_000], b"POST / HTTP/1.1\r\n\r\n"] {
+        let answer = exchange(server.address(), &[GET, junk].concat());
+        assert_eq!(status(&answer), "200");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1);
+    }
+}
+
+#[test]
+fn half_a_request_for_too_long_is_408() {
+    let (server, _) = server(Limits {
+        request_time: Duration::from_millis(20),
+        ..patient()
+    });
+    assert_eq!(status(&request(server.address(), "GET /metrics HT")), "408");
+    assert_eq!(status(&request(server.address(), "")), "408");
+}
+
+/// However steadily it sends: what counts is the time of the whole request.
+#[test]
+fn a_dripping_request_is_408() {
+    let limits = Limits {
+        request_time: Duration::from_millis(20),
+        head_bytes: 1 << 30,
+        ..patient()
+    };
+    let (server, _) = server(limits);
+    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+    let mut dripping = stream.try_clone().expect("the stream can be cloned");
+    let answered = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !answered.load(Ordering::Relaxed) && dripping.write_all(b"a").is_ok() {
+                thread::yield_now();
+            }
+        });
+        let answer = read_all(&mut stream);
+        answered.store(true, Ordering::Relaxed);
+        assert_eq!(status(&answer), "408");
+    });
+}
+
+#[test]
+fn a_client_that_takes_no_answer_loses_its_place() {
+    let limits = Limits {
+        connections: 1,
+        answer_time: Duration::from_millis(20),
+        ..patient()
+    };
+    let (server, registry) = server(limits);
+    // More than the buffers of both sockets hold.
+    registry.gauge("huge", "h".repeat(16 << 20).leak());
+    let mut stubborn = TcpStream::connect(server.address()).expect("the server listens");
+    stubborn.write_all(GET).expect("the server reads");
+    let answer = when_admitted(server.address(), b"GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(status(&answer), "200");
+    assert!(
+        registry
+            .render()
+            .contains("metrics_http_connections_total{result=\"unanswered\"} 1\n")
+    );
+}
+
+#[test]
+fn a_client_that_does_not_close_loses_its_place() {
+    let limits = Limits {
+        connections: 1,
+        answer_time: Duration::from_millis(20),
+        ..patient()
+    };
+    let (server, _) = server(limits);
+    let mut lingering = TcpStream::connect(server.address()).expect("the server listens");
+    lingering.write_all(GET).expect("the server reads");
+    assert_eq!(status(&read_all(&mut lingering)), "200");
+    assert_eq!(status(&when_admitted(server.address(), GET)), "200");
+}
+
+#[test]
+fn one_connection_too_many_is_503_at_once() {
+    let (server, _) = server(Limits {
+        connections: 3,
+        ..patient()
+    });
+    // Connections are accepted in the order in which they were made, so these have the places before the next comes.
+    let silent =
+        [(); 3].map(|()| TcpStream::connect(server.address()).expect("the server listens"));
+    for _ in 0..50 {
+        let mut refused = TcpStream::connect(server.address()).expect("the server listens");
+        assert_eq!(status(&read_all(&mut refused)), "503");
+    }
+    // One of them asks now, and is answered: the others didn't disturb it.
+    let [mut first, second, third] = silent;
+    first.write_all(GET).expect("the server reads");
+    let answer = read_all(&mut first);
+    assert_eq!(status(&answer), "200");
+    assert!(
+        answer.contains("metrics_http_connections_total{result=\"refused\"} 50\n"),
+        "{answer}"
+    );
+    drop((first, second, third));
+    assert_eq!(status(&when_admitted(server.address(), GET)), "200");
+}
+
+#[test]
+fn many_clients_at_once_are_all_served_in_the_end() {
+    let (server, registry) = server(Limits {
+        connections: 8,
+        ..patient()
+    });
+    let seen = registry.counter("seen_total", "Counted while scraped.");
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let answer = when_admitted(server.address(), GET);
+                    assert!(
+                        status(&answer) == "200" && answer.contains("\nanswers_total 42\n"),
+                        "{answer}"
+                    );
+                    seen.increment();
+                }
+            });
+        }
+    });
+    assert!(exchange(server.address(), GET).contains("\nseen_total 200\n"));
+}
+
+#[test]
+fn clients_that_vanish_do_no_harm() {
+    let (server, _) = server(Limits {
+        connections: 8,
+        ..patient()
+    });
+    for length in 0..GET.len() {
+        let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+        stream.write_all(&GET[..length]).expect("the server reads");
+    }
+    assert_eq!(status(&when_admitted(server.address(), GET)), "200");
+}
+
+#[test]
+fn a_server_that_was_shut_down_listens_no_more() {
+    let (server, _) = server(patient());
+    let address = server.address();
+    assert_eq!(status(&exchange(address, GET)), "200");
+    server.shut_down();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_server_on_every_address_can_be_shut_down() {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("it can be bound");
+    let server = http::serve(listener, Arc::new(Registry::new())).expect("the server starts");
+    let address = SocketAddr::from(([127, 0, 0, 1], server.address().port()));
+    drop(server);
+    assert!(TcpStream::connect(address).is_err());
+}
