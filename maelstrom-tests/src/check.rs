@@ -1,0 +1,172 @@
+//! `maelstrom-tests check FILE`: is this `history.jsonl` linearizable?
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::process::ExitCode;
+
+use crate::history::{History, ReadError};
+use crate::linearizability::{self, Analysis, Limits, Verdict};
+
+/// What `maelstrom-tests check --help` prints.
+pub const HELP: &str = "\
+Usage: maelstrom-tests check [--svg FILE] HISTORY
+
+Checks whether a history.jsonl is linearizable, each key by itself. HISTORY - is standard input.
+
+  --svg FILE   draws the first contradiction found into FILE
+  --help       this text
+
+Exit status: 0 valid, 1 invalid, 2 unknown (the search was too long), 255 the history cannot be
+read or is malformed; standard error then says in which line, and why.
+";
+
+/// How many contradictions are printed in full; the other keys are only named.
+const SHOWN_MAX: usize = 3;
+
+/// The exit status of a check, and of a bench run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// 0: the history is linearizable.
+    Valid,
+    /// 1: it is not.
+    Invalid,
+    /// 2: nobody knows.
+    Unknown,
+    /// 255: there was nothing to check, or something broke.
+    Broken,
+}
+
+impl Status {
+    /// As a process ends with it.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Valid => 0,
+            Self::Invalid => 1,
+            Self::Unknown => 2,
+            Self::Broken => 255,
+        }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status.code())
+    }
+}
+
+impl From<&Verdict> for Status {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Valid => Self::Valid,
+            Verdict::Invalid(_) => Self::Invalid,
+            Verdict::Unknown(_) => Self::Unknown,
+        }
+    }
+}
+
+/// Runs the subcommand with the arguments that follow `check`. The verdict goes to `out`, and what
+/// prevents one to `err`.
+pub fn main(arguments: &[String], out: &mut dyn Write, err: &mut dyn Write) -> Status {
+    match run(arguments, out) {
+        Ok(status) => status,
+        Err(why) => {
+            // If even that cannot be said, the status still says it.
+            let _ = writeln!(err, "maelstrom-tests check: {why}");
+            Status::Broken
+        }
+    }
+}
+
+fn run(arguments: &[String], out: &mut dyn Write) -> Result<Status, String> {
+    let Some(Asked { history, svg }) = parse(arguments)? else {
+        let printed = out.write_all(HELP.as_bytes());
+        return printed.map(|()| Status::Valid).map_err(cannot_print);
+    };
+    let in_history = |why: ReadError| format!("{history}: {why}");
+    let read = if history == "-" {
+        History::read(io::stdin().lock()).map_err(in_history)?
+    } else {
+        let file = File::open(&history).map_err(|why| format!("{history}: {why}"))?;
+        History::read(BufReader::new(file)).map_err(in_history)?
+    };
+    let analysis = linearizability::check(read.operations(), Limits::default());
+    report(&analysis, out).map_err(cannot_print)?;
+    if let (Some(path), Verdict::Invalid(why)) = (svg, &analysis.verdict)
+        && let Some(first) = why.first()
+    {
+        std::fs::write(&path, first.to_svg()).map_err(|why| format!("{path}: {why}"))?;
+    }
+    Ok(Status::from(&analysis.verdict))
+}
+
+/// What the arguments ask for.
+struct Asked {
+    history: String,
+    svg: Option<String>,
+}
+
+/// Reads the arguments; `None` asks for help.
+fn parse(arguments: &[String]) -> Result<Option<Asked>, String> {
+    let (mut history, mut svg) = (None, None);
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--svg" => {
+                let path = arguments.next().ok_or("--svg needs a file name")?;
+                svg = Some(path.clone());
+            }
+            flag if flag.starts_with('-') && flag != "-" => {
+                return Err(format!("unknown flag {flag} (--help lists them)"));
+            }
+            _ if history.is_some() => {
+                return Err(format!("one history at a time, and not {argument} too"));
+            }
+            _ => history = Some(argument.clone()),
+        }
+    }
+    let history = history.ok_or("which history? (--help explains)")?;
+    Ok(Some(Asked { history, svg }))
+}
+
+fn cannot_print(why: io::Error) -> String {
+    format!("cannot print the verdict: {why}")
+}
+
+/// Prints what a check found: the verdict in the last line, above it why.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
+    let Analysis {
+        verdict,
+        keys,
+        operations,
+    } = analysis;
+    let checked = format!("{operations} operations on {keys} keys");
+    match verdict {
+        Verdict::Valid => writeln!(out, "Valid: {checked} are linearizable."),
+        Verdict::Invalid(contradictions) => {
+            for contradiction in contradictions.iter().take(SHOWN_MAX) {
+                writeln!(out, "{contradiction}")?;
+            }
+            for contradiction in contradictions.iter().skip(SHOWN_MAX) {
+                let key = json::to_string(&contradiction.key);
+                writeln!(out, "Key {key} is not linearizable either.")?;
+            }
+            let bad = contradictions.len();
+            writeln!(out, "Invalid: {checked}, of which {bad} not linearizable.")
+        }
+        Verdict::Unknown(undecided) => {
+            for key in undecided {
+                let key = json::to_string(key);
+                writeln!(out, "Key {key}: the search was too long and was ended.")?;
+            }
+            let open = undecided.len();
+            writeln!(
+                out,
+                "Unknown: {checked}, of which {open} could not be decided; no contradiction found."
+            )
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Shows a contradiction to a person: in words, as a diagram of characters, and as SVG.
+
+use std::fmt;
+
+use json::Value;
+
+use super::{Contradiction, Held, Part, Start};
+use crate::history::{ErrorCode, Moment, Operation, Outcome};
+use crate::svg::{Anchor, Drawing};
+
+/// How many characters of a label are shown.
+const LABEL_CHARS_MAX: usize = 32;
+
+/// How many operations are shown. A contradiction has more only if it could not be shrunk.
+const PARTS_SHOWN_MAX: usize = 60;
+
+/// How many of the values that the key may have held are named.
+const HELD_SHOWN_MAX: usize = 8;
+
+/// The width of one character of a diagram in an SVG, in pixels.
+const CHAR_PX: f64 = 8.0;
+
+/// The height of one operation in an SVG, in pixels.
+const ROW_PX: f64 = 34.0;
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.headline())?;
+        writeln!(f, "{}\n", self.beginning())?;
+        let shown = self.shown();
+        for (number, part) in &shown {
+            writeln!(f, "  #{:<3} {}", number + 1, sentence(part))?;
+        }
+        if shown.len() < self.parts.len() {
+            writeln!(f, "  and {} more", self.parts.len() - shown.len())?;
+        }
+        writeln!(f)?;
+        let layout = Layout::new(&shown);
+        for (bar, (_, part)) in layout.bars.iter().zip(&shown) {
+            writeln!(f, "  {}", bar.text(part, layout.margin).trim_end())?;
+        }
+        writeln!(f, "\n{}", self.reason())
+    }
+}
+
+impl Contradiction {
+    /// The same as a picture: a line for each operation, time from left to right (in order, not
+    /// to scale).
+    pub fn to_svg(&self) -> String {
+        let shown = self.shown();
+        let layout = Layout::new(&shown);
+        let notes = [self.headline(), self.beginning().to_owned(), self.reason()];
+        let longest = notes.iter().map(|note| note.chars().count()).max();
+        let chars = (layout.width() + 4).max(longest.unwrap_or(0));
+        let top = 80.0;
+        let bottom = top + ROW_PX * shown.len() as f64;
+        let mut drawing = Drawing::new(chars as f64 * CHAR_PX, bottom + 50.0, &notes[0]);
+        drawing.text(
+            (16.0, 30.0),
+            Anchor::Start,
+            r##"font-size="17" font-weight="600" fill="#1f2328""##,
+            &notes[0],
+        );
+        let small = r##"font-size="14" fill="#57606a""##;
+        drawing.text((16.0, 54.0), Anchor::Start, small, &notes[1]);
+        for (row, (bar, (number, part))) in layout.bars.iter().zip(&shown).enumerate() {
+            let y = top + ROW_PX * row as f64;
+            let is_stuck = *number == self.stuck;
+            bar.draw(part, is_stuck, y, layout.margin, &mut drawing);
+        }
+        drawing.text((16.0, bottom + 28.0), Anchor::Start, small, &notes[2]);
+        drawing.into_svg()
+    }
+
+    fn headline(&self) -> String {
+        format!(
+            "Key {} is not linearizable.",
+            shorten(&json::to_string(&self.key))
+        )
+    }
+
+    fn beginning(&self) -> &'static str {
+        match self.start {
+            Start::Absent => {
+                "These cannot all have happened as they say, if at first the key did not exist:"
+            }
+            Start::Anything => {
+                "These cannot all have happened as they say, whatever the key held before:"
+            }
+        }
+    }
+
+    fn reason(&self) -> String {
+        let mut held: Vec<String> = self
+            .possible
+            .iter()
+            .take(HELD_SHOWN_MAX)
+            .map(name)
+            .collect();
+        if held.len() < self.possible.len() {
+            held.push("something else again".to_owned());
+        }
+        let demand = demand(&self.parts[self.stuck].operation);
+        format!(
+            "#{} {demand}, but while it ran the key could only {}.",
+            self.stuck + 1,
+            held.join(" or ")
+        )
+    }
+
+    /// The operations to show, with their indexes: the last ones, since those are what matters.
+    fn shown(&self) -> Vec<(usize, &Part)> {
+        let hidden = self.parts.len().saturating_sub(PARTS_SHOWN_MAX);
+        self.parts.iter().enumerate().skip(hidden).collect()
+    }
+}
+
+/// Where each operation stands in a diagram, in characters.
+struct Layout {
+    /// The width of the names on the left.
+    margin: usize,
+    bars: Vec<Bar>,
+}
+
+/// The place of one operation, without the margin.
+struct Bar {
+    from: usize,
+    to: usize,
+    label: String,
+}
+
+impl Layout {
+    /// Gives each moment a column, in order, as far to the left as the labels let it.
+    fn new(shown: &[(usize, &Part)]) -> Self {
+        let labels: Vec<String> = shown.iter().map(|(_, part)| label(part)).collect();
+        let mut moments: Vec<Moment> = shown
+            .iter()
+            .flat_map(|(_, part)| [Some(part.operation.invoked), end(part)])
+            .flatten()
+            .collect();
+        moments.sort_unstable();
+        moments.dedup();
+        let index = |moment: Moment| moments.partition_point(|&other| other < moment);
+        let ends: Vec<(usize, usize)> = shown
+            .iter()
+            .map(|(_, part)| {
+                let from = index(part.operation.invoked);
+                (from, end(part).map_or(moments.len(), index))
+            })
+            .collect();
+        let mut columns = vec![0; moments.len() + 1];
+        for at in 1..columns.len() {
+            let room = ends
+                .iter()
+                .zip(&labels)
+                .filter(|&(&(_, to), _)| to == at)
+                .map(|(&(from, _), label)| columns[from] + label.chars().count() + 7);
+            columns[at] = room.max().unwrap_or(0).max(columns[at - 1] + 2);
+        }
+        let bars = ends.into_iter().zip(labels).map(|((from, to), label)| Bar {
+            from: columns[from],
+            to: columns[to],
+            label,
+        });
+        let names = shown.iter().map(|(_, part)| lane(part).len());
+        Self {
+            margin: names.max().unwrap_or(0) + 2,
+            bars: bars.collect(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.margin + self.bars.iter().map(|bar| bar.to + 1).max().unwrap_or(0)
+    }
+}
+
+impl Bar {
+    fn text(&self, part: &Part, margin: usize) -> String {
+        let inner = self.to - self.from - 1;
+        let label = format!(" {} ", self.label);
+        let (line, last) = if part.is_bound {
+            (format!("{label:-^inner$}"), '|')
+        } else {
+            (format!("--{label:.<rest$}", rest = inner - 2), '>')
+        };
+        let name = format!("{:<margin$}", lane(part));
+        format!("{name}{:skip$}|{line}{last}", "", skip = self.from)
+    }
+
+    fn draw(&self, part: &Part, is_stuck: bool, y: f64, margin: usize, drawing: &mut Drawing) {
+        let x = |column: usize| 16.0 + (margin + column) as f64 * CHAR_PX;
+        let (from, to) = (x(self.from), x(self.to));
+        let middle = y + ROW_PX / 2.0;
+        let (fill, edge) = match (is_stuck, part.is_bound) {
+            (true, _) => ("#ffebe9", "#cf222e"),
+            (false, true) => ("#ddf4ff", "#0969da"),
+            (false, false) => ("#f6f8fa", "#6e7781"),
+        };
+        let dashes = if part.is_bound {
+            ""
+        } else {
+            r#" stroke-dasharray="5 3""#
+        };
+        drawing.text(
+            (16.0, middle + 5.0),
+            Anchor::Start,
+            r##"font-size="14" fill="#57606a""##,
+            &lane(part),
+        );
+        drawing.rect(
+            from,
+            y + 4.0,
+            to - from,
+            ROW_PX - 8.0,
+            &format!(r#"rx="4" fill="{fill}" stroke="{edge}" stroke-width="1.5"{dashes}"#),
+        );
+        drawing.text(
+            ((from + to) / 2.0, middle + 5.0),
+            Anchor::Middle,
+            r##"font-size="14" fill="#1f2328""##,
+            &self.label,
+        );
+    }
+}
+
+/// The moment by which an operation must have taken effect, if that matters.
+fn end(part: &Part) -> Option<Moment> {
+    match &part.operation.completed {
+        Some((moment, _)) if part.is_bound => Some(*moment),
+        Some(_) | None => None,
+    }
+}
+
+fn lane(part: &Part) -> String {
+    format!("p{}", part.operation.process)
+}
+
+/// What an operation asked and was told, in as few characters as possible.
+fn label(part: &Part) -> String {
+    let call = &part.operation.call;
+    let told = match &part.operation.completed {
+        Some((_, Outcome::ReadOk(value))) => format!("read: {}", json::to_string(value)),
+        Some((_, Outcome::Failed(code))) => format!("{call}: error {}", code.0),
+        Some((_, Outcome::Done | Outcome::Unknown(_))) | None => call.to_string(),
+    };
+    let label = shorten(&told);
+    if part.is_bound {
+        label
+    } else {
+        format!("{label} ?")
+    }
+}
+
+/// One operation in a line of text, with its times.
+fn sentence(part: &Part) -> String {
+    let Operation {
+        process,
+        key: _,
+        call,
+        invoked,
+        completed,
+    } = &part.operation;
+    let call = shorten(&call.to_string());
+    let from = seconds(*invoked);
+    let said = match completed {
+        Some((end, Outcome::ReadOk(value))) => {
+            let value = shorten(&json::to_string(value));
+            format!("returned {value}, {from} to {}", seconds(*end))
+        }
+        Some((end, Outcome::Done)) => format!("ok, {from} to {}", seconds(*end)),
+        Some((end, Outcome::Failed(code))) => {
+            format!("failed with {code}, {from} to {}", seconds(*end))
+        }
+        Some((end, Outcome::Unknown(code))) => {
+            format!(
+                "unknown ({code}), {from} to {} or any time later",
+                seconds(*end)
+            )
+        }
+        None => format!("had not ended, from {from} on"),
+    };
+    let note = match completed {
+        Some((_, Outcome::Done)) if !part.is_bound => " (its end does not matter here)",
+        Some(_) | None => "",
+    };
+    format!("process {process}: {call}: {said}{note}")
+}
+
+fn seconds(moment: Moment) -> String {
+    format!("{:.6} s", moment.time as f64 / 1e9)
+}
+
+/// What an operation needs in order to have happened as it says.
+fn demand(operation: &Operation) -> String {
+    let call = shorten(&operation.call.to_string());
+    match &operation.completed {
+        Some((_, Outcome::ReadOk(value))) => {
+            format!("needs the key to hold {}", shorten(&json::to_string(value)))
+        }
+        Some((_, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)))
+            if !matches!(operation.call, crate::history::Call::Write(_)) =>
+        {
+            "needs the key not to exist".to_owned()
+        }
+        Some((_, Outcome::Failed(code))) => format!("({call}) was answered {code}"),
+        Some((_, Outcome::Done | Outcome::Unknown(_))) | None => {
+            format!("({call}) needs to take effect")
+        }
+    }
+}
+
+fn name(held: &Held) -> String {
+    match held {
+        Held::Nothing => "not exist".to_owned(),
+        Held::Value(value) => format!("hold {}", shorten(&json::to_string::<Value>(value))),
+        Held::SomethingElse => "hold some other value".to_owned(),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    if text.chars().count() <= LABEL_CHARS_MAX {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(LABEL_CHARS_MAX - 3).collect();
+    format!("{kept}...")
+}

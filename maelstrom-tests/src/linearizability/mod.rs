@@ -1,0 +1,317 @@
+//! Was it legal? Linearizability of a history of reads, writes and cas.
+//!
+//! A history is linearizable if every operation can be thought to take effect at one instant
+//! between its beginning and its end, so that one copy of the data, asked in that order, would
+//! have given the same answers. The property is local (Herlihy & Wing 1990): the whole is
+//! linearizable if and only if each key by itself is, so keys are checked one by one, on all
+//! cores. A key is a register that does not exist at first.
+//!
+//! What an answer says about the register, which is more than Knossos makes of it:
+//!
+//! | operation | ok | 20 | 22 | other definite code | unknown |
+//! |---|---|---|---|---|---|
+//! | read | it held this value, null or not | it did not exist | impossible | nothing | nothing |
+//! | write | it holds this value from then on | impossible | impossible | nothing | happens later or never |
+//! | cas | it held `from`, it holds `to` from then on | it did not exist | it existed and held another value than `from` | nothing | happens later or never |
+//!
+//! *Impossible* stands for an answer that no register gives (21 always is one: nothing in lin-kv
+//! demands that a key be absent); such a history is invalid. *Nothing* means that the operation is
+//! left out: it had no effect and claims none. An operation that the history leaves open at its
+//! end is unknown. Values are equal when they are the same JSON value: 1 is 1.0.
+//!
+//! Read [`register`] first, then [`search`], then [`shrink`], which turns a "no" into something
+//! that a person can see through, and [`draw`].
+
+mod draw;
+mod register;
+mod search;
+mod shrink;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use json::Value;
+
+use crate::history::{Call, ErrorCode, Operation, Outcome};
+use register::{Condition, Effect, State, Step};
+use search::Finding;
+use shrink::{Core, Kept};
+
+pub use shrink::{Part, Start};
+
+/// How much work is done for one key by default before the answer is "unknown", in the units of
+/// [`Limits::per_key`].
+pub const WORK_MAX: u64 = 32_000_000;
+
+/// How much work the whole of a contradiction's shrinking may take; what is found by then stands.
+const SHRINK_WORK_MAX: u64 = 64_000_000;
+
+/// The share of the work for a key after which a contradiction is looked for nearby.
+const FIRST_SHARE: u64 = 8;
+
+/// The most cores that a check uses.
+const THREADS_MAX: usize = 16;
+
+/// How long to search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Units of work for one key. A configuration visited is 16 units, about 200 bytes and a
+    /// microsecond.
+    pub per_key: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { per_key: WORK_MAX }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// The answer.
+    pub verdict: Verdict,
+    /// How many keys there were.
+    pub keys: usize,
+    /// How many operations there were.
+    pub operations: usize,
+}
+
+/// Whether a history is linearizable.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It is.
+    Valid,
+    /// It is not: for each offending key, why. There is at least one.
+    Invalid(Vec<Contradiction>),
+    /// No contradiction was found, but the work for these keys reached its limit first.
+    Unknown(Vec<Value>),
+}
+
+/// Why a key is not linearizable: a few operations that cannot all have happened as they say,
+/// whatever else was going on.
+#[derive(Clone, Debug)]
+pub struct Contradiction {
+    /// The key.
+    pub key: Value,
+    /// What may have been there before.
+    pub start: Start,
+    /// The operations, in the order of their invocations. Leaving any one out, or letting any end
+    /// later, would remove the contradiction, unless the work for shrinking reached its limit.
+    pub parts: Vec<Part>,
+    /// The index in `parts` of the operation that could not take effect by its end.
+    pub stuck: usize,
+    /// What the key may have held while that operation ran.
+    pub possible: Vec<Held>,
+}
+
+/// What a key may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It does not exist.
+    Nothing,
+    /// It holds this.
+    Value(Value),
+    /// It holds something that none of the operations in question names.
+    SomethingElse,
+}
+
+/// Checks operations, given in any order, on all cores.
+pub fn check(operations: &[Operation], limits: Limits) -> Analysis {
+    let mut by_key: BTreeMap<&Value, Vec<&Operation>> = BTreeMap::new();
+    for operation in operations {
+        by_key.entry(&operation.key).or_default().push(operation);
+    }
+    let keys: Vec<(&Value, Vec<&Operation>)> = by_key.into_iter().collect();
+
+    let mut contradictions = Vec::new();
+    let mut undecided = Vec::new();
+    for (&(key, _), result) in keys.iter().zip(on_all_cores(&keys, limits)) {
+        match result {
+            KeyResult::Linearizable => {}
+            KeyResult::Contradictory(contradiction) => contradictions.push(contradiction),
+            KeyResult::Undecided => undecided.push(key.clone()),
+        }
+    }
+    let verdict = if !contradictions.is_empty() {
+        Verdict::Invalid(contradictions)
+    } else if !undecided.is_empty() {
+        Verdict::Unknown(undecided)
+    } else {
+        Verdict::Valid
+    };
+    Analysis {
+        verdict,
+        keys: keys.len(),
+        operations: operations.len(),
+    }
+}
+
+/// What is known of one key.
+enum KeyResult {
+    Linearizable,
+    Contradictory(Contradiction),
+    Undecided,
+}
+
+/// The result for each key, in the order of the keys. Every thread takes the next key that nobody
+/// has taken.
+fn on_all_cores(keys: &[(&Value, Vec<&Operation>)], limits: Limits) -> Vec<KeyResult> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<(usize, KeyResult)>> = Mutex::new(Vec::new());
+    let work = || {
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((key, operations)) = keys.get(at)
+        {
+            let result = check_key(key, operations, limits);
+            let mut results = results
+                .lock()
+                .expect("no thread panics while it holds this");
+            results.push((at, result));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..cores.min(THREADS_MAX).min(keys.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut results = results
+        .into_inner()
+        .expect("no thread panics while it holds this");
+    results.sort_by_key(|&(at, _)| at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn check_key(key: &Value, operations: &[&Operation], limits: Limits) -> KeyResult {
+    let (steps, origins, values) = translate(operations);
+    let explain = |core: Core| {
+        let held = |state: &State| match state.number() {
+            Some(number) => Held::Value(values[number].clone()),
+            None if *state == State::ABSENT => Held::Nothing,
+            None => Held::SomethingElse,
+        };
+        let part = |kept: &Kept| Part {
+            operation: operations[origins[kept.origin]].clone(),
+            is_bound: kept.step.completed.is_some(),
+        };
+        KeyResult::Contradictory(Contradiction {
+            key: key.clone(),
+            start: core.start,
+            parts: core.kept.iter().map(part).collect(),
+            stuck: core.stuck,
+            possible: core.states.iter().map(held).collect(),
+        })
+    };
+    let decide = |budget| search::decide(&steps, &[State::ABSENT], budget).0;
+    let mut finding = decide(limits.per_key / FIRST_SHARE);
+    if let Finding::Undecided { furthest } = finding {
+        if let Some(core) = shrink::look_nearby(&steps, furthest, limits.per_key) {
+            return explain(core);
+        }
+        finding = decide(limits.per_key);
+    }
+    match finding {
+        Finding::Linearizable => KeyResult::Linearizable,
+        Finding::Undecided { furthest: _ } => KeyResult::Undecided,
+        Finding::Contradiction { stuck, states } => {
+            explain(shrink::shrink(&steps, stuck, states, SHRINK_WORK_MAX))
+        }
+    }
+}
+
+/// The steps that impose or may change anything, for each the index of its operation, and the
+/// values by their numbers.
+fn translate<'a>(operations: &[&'a Operation]) -> (Vec<Step>, Vec<usize>, Vec<&'a Value>) {
+    let mut numbers: BTreeMap<&Value, usize> = BTreeMap::new();
+    let mut values = Vec::new();
+    let mut state = |value: &'a Value| {
+        let number = *numbers.entry(value).or_insert_with(|| {
+            values.push(value);
+            values.len() - 1
+        });
+        State::holding(number)
+    };
+    let mut steps = Vec::new();
+    let mut origins = Vec::new();
+    for (at, operation) in operations.iter().enumerate() {
+        let outcome = operation.completed.as_ref().map(|(_, outcome)| outcome);
+        let end = operation.completed.as_ref().map(|&(moment, _)| moment);
+        let mut push = |completed, effect| {
+            steps.push(Step {
+                invoked: operation.invoked,
+                completed,
+                effect,
+            });
+            origins.push(at);
+        };
+        match outcome {
+            Some(Outcome::Failed(code)) => {
+                if let Some(condition) = observed(*code, &operation.call, &mut state) {
+                    push(end, Effect::Observe(condition));
+                }
+            }
+            Some(Outcome::ReadOk(value)) => {
+                push(end, Effect::Observe(Condition::Is(state(value))));
+            }
+            Some(Outcome::Done) => {
+                if let Some(effect) = change(&operation.call, &mut state) {
+                    push(end, effect);
+                }
+            }
+            Some(Outcome::Unknown(_)) | None => {
+                if let Some(effect @ (Effect::Write(_) | Effect::Cas { .. })) =
+                    change(&operation.call, &mut state)
+                {
+                    push(None, effect);
+                }
+            }
+        }
+    }
+    (steps, origins, values)
+}
+
+/// What a write or cas does if it takes effect.
+fn change<'a>(call: &'a Call, state: &mut impl FnMut(&'a Value) -> State) -> Option<Effect> {
+    match call {
+        Call::Read => None,
+        Call::Write(value) => Some(Effect::Write(state(value))),
+        Call::Cas { from, to } => {
+            let (from, to) = (state(from), state(to));
+            Some(if from == to {
+                Effect::Observe(Condition::Is(from))
+            } else {
+                Effect::Cas { from, to }
+            })
+        }
+    }
+}
+
+/// What an operation that failed saw, if its code says.
+fn observed<'a>(
+    code: ErrorCode,
+    call: &'a Call,
+    state: &mut impl FnMut(&'a Value) -> State,
+) -> Option<Condition> {
+    match (code, call) {
+        (ErrorCode::KEY_DOES_NOT_EXIST, Call::Read | Call::Cas { .. }) => {
+            Some(Condition::Is(State::ABSENT))
+        }
+        (ErrorCode::PRECONDITION_FAILED, Call::Cas { from, to: _ }) => {
+            Some(Condition::PresentAndNot(state(from)))
+        }
+        (
+            ErrorCode::KEY_DOES_NOT_EXIST
+            | ErrorCode::KEY_ALREADY_EXISTS
+            | ErrorCode::PRECONDITION_FAILED,
+            Call::Read | Call::Write(_) | Call::Cas { .. },
+        ) => Some(Condition::Never),
+        (_, Call::Read | Call::Write(_) | Call::Cas { .. }) => None,
+    }
+}

@@ -1,0 +1,116 @@
+//! What the search works on: the operations on one key, with values replaced by numbers.
+
+use crate::history::Moment;
+
+/// What one key holds: nothing, or a value that is known by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct State(u32);
+
+impl State {
+    /// The key does not exist.
+    pub(super) const ABSENT: Self = Self(0);
+    /// The key holds a value that no operation of the history names.
+    pub(super) const OTHER: Self = Self(1);
+
+    /// The key holds the value with this number.
+    pub(super) fn holding(number: usize) -> Self {
+        Self(u32::try_from(number + 2).expect("a history has fewer than 2^32 values"))
+    }
+
+    /// The number of the value, if it is one that the history names.
+    pub(super) fn number(self) -> Option<usize> {
+        self.0.checked_sub(2).map(|number| number as usize)
+    }
+}
+
+/// A demand on the state at the one instant at which an operation takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Condition {
+    /// The state is exactly this one: a read that returned a value, or an answer 20.
+    Is(State),
+    /// The key exists and holds something else: an answer 22 to a `cas`.
+    PresentAndNot(State),
+    /// An answer that no register gives, such as 22 to a read.
+    Never,
+}
+
+impl Condition {
+    pub(super) fn holds(self, state: State) -> bool {
+        match self {
+            Self::Is(wanted) => state == wanted,
+            Self::PresentAndNot(other) => state != State::ABSENT && state != other,
+            Self::Never => false,
+        }
+    }
+}
+
+/// What an operation asks of the state, and what it leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Effect {
+    /// Looks and changes nothing.
+    Observe(Condition),
+    /// Makes the key hold this, whatever it held.
+    Write(State),
+    /// Makes the key hold `to`, and is possible only while it holds `from`. The two differ:
+    /// a `cas` from a value to itself is an observation.
+    Cas { from: State, to: State },
+}
+
+impl Effect {
+    /// The state after this effect, or `None` if it is impossible in `state`.
+    pub(super) fn apply(self, state: State) -> Option<State> {
+        match self {
+            Self::Observe(condition) => condition.holds(state).then_some(state),
+            Self::Write(to) => Some(to),
+            Self::Cas { from, to } => (state == from).then_some(to),
+        }
+    }
+
+    /// The state that this leaves, for an effect that changes it.
+    pub(super) fn target(self) -> Option<State> {
+        match self {
+            Self::Observe(_) => None,
+            Self::Write(to) | Self::Cas { from: _, to } => Some(to),
+        }
+    }
+
+    /// The states that this speaks of.
+    pub(super) fn names(self) -> [Option<State>; 2] {
+        match self {
+            Self::Observe(Condition::Is(state) | Condition::PresentAndNot(state))
+            | Self::Write(state) => [Some(state), None],
+            Self::Observe(Condition::Never) => [None, None],
+            Self::Cas { from, to } => [Some(from), Some(to)],
+        }
+    }
+
+    /// Whether this depends on the state and is possible in `state`. Such an operation may be the
+    /// reason for which another one took effect before it; a blind write never is.
+    pub(super) fn consumes(self, state: State) -> bool {
+        match self {
+            Self::Observe(condition) => condition.holds(state),
+            Self::Write(_) => false,
+            Self::Cas { from, to: _ } => from == state,
+        }
+    }
+}
+
+/// One operation on the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// Takes effect at this moment or later.
+    pub(super) invoked: Moment,
+    /// Takes effect at this moment or earlier. `None`: at any later time, or never.
+    pub(super) completed: Option<Moment>,
+    pub(super) effect: Effect,
+}
+
+impl Step {
+    /// Whether nothing need ever come of this: it has no known end and only looks.
+    pub(super) fn imposes_nothing(&self) -> bool {
+        match self.effect {
+            Effect::Observe(_) => self.completed.is_none(),
+            Effect::Write(_) | Effect::Cas { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The search for an order that explains what happened to one key.
+//!
+//! This is Wing & Gong's depth-first search with Lowe's memoization ("Testing for
+//! linearizability", 2017), in its just-in-time form. Call the operations whose end is known
+//! *definite*, and number the moments at which they complete r0 <= r1 <= ... At r(i), operation i
+//! must have taken effect. The search goes through these levels; at level i it lets operations
+//! take effect one at a time until operation i has, and then goes on to level i + 1 at once.
+//!
+//! *Nothing is lost by that.* Take any legal order. Whatever stands in it before operation i was
+//! invoked by r(i), or operation i would have had to come first. So at level i the search can
+//! apply the order's beginning through operation i, which ends with a definite operation.
+//!
+//! A configuration is the level, the state of the key, which open definite operations have taken
+//! effect, and how many unknown operations of each kind were spent. Two configurations that agree
+//! have the same future, so each is visited once. Call a configuration *better* than another if it
+//! can do whatever the other can. What follows only ever drops the worse of two:
+//!
+//! 1. **Fewer unknowns spent is better.** An unknown operation never has to take effect, so what
+//!    another configuration reaches with fewer left, this one reaches too.
+//! 2. **An observation takes effect as soon as it can.** It changes nothing, and to have it behind
+//!    oneself is better than still to owe it.
+//! 3. **Among open operations with the same effect, the first to complete goes first.** If a legal
+//!    order has them the other way round, swap them: both had been invoked, the later deadline
+//!    moves to the earlier place, the earlier deadline moves to a place before its own end.
+//!    Unknown operations are those without a deadline, so they come last, and those with the same
+//!    effect need only be counted.
+//! 4. **An unknown operation takes effect only if something definite needs it**: if the state that
+//!    it leaves is consumed by an open observation or `cas`, or by an unknown `cas` of which the
+//!    same is true. Take a legal order with as few unknown operations as possible, and the last
+//!    of its unknown operations for which this does not hold. If a blind write follows it, or
+//!    nothing, it may be left out. If an observation follows that was possible before, rule 2 has
+//!    already dealt with it. Anything else that follows consumes its result and is definite, or
+//!    is an unknown `cas` that is needed.
+//!
+//! What can still explode is the *choice* among unknown operations where many are spent and each
+//! could have been another. So there is a second, easier question: with [`Supply::Endless`] an
+//! unknown operation may take effect any number of times. Then nothing needs to be counted, and
+//! there are few configurations. A history that is not linearizable even so is not linearizable.
+//! The easier question is asked when the exact one has used up a part of its budget, and the exact
+//! one is then asked again with the whole.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::register::{Effect, State, Step};
+
+/// What visiting one configuration costs.
+const VISIT_COST: u64 = 16;
+/// What comparing two lists of spent unknown operations costs.
+const COMPARE_COST: u64 = 1;
+/// The share of the budget after which the easier question is asked.
+const FIRST_SHARE: u64 = 16;
+
+/// What a search found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// There is a legal order.
+    Linearizable,
+    /// There is none.
+    Contradiction {
+        /// The index of the step that no order gets past. What was invoked by its end is
+        /// contradictory already, so the rest can be cut off.
+        stuck: usize,
+        /// What the key may have held while that step was due.
+        states: BTreeSet<State>,
+    },
+    /// The budget ran out first.
+    Undecided {
+        /// The index of the step that no order tried so far gets past.
+        furthest: usize,
+    },
+}
+
+/// Whether there is a legal order of `steps`, for a key that at first is in one of `initial`, and
+/// the work that it took to find out. The `budget` bounds the work, and with it time and memory:
+/// a configuration takes 16 units and about 200 bytes. (It is given out up to three times.)
+pub(super) fn decide(steps: &[Step], initial: &[State], budget: u64) -> (Finding, u64) {
+    let world = World::new(steps);
+    let mut work = 0;
+    let mut search = |supply, budget: u64| {
+        let mut left = budget;
+        let finding = world.search(initial, supply, &mut left);
+        work += budget - left;
+        finding
+    };
+    let mut finding = search(Supply::Counted, budget / FIRST_SHARE);
+    if matches!(finding, Finding::Undecided { .. }) && !world.unknowns.is_empty() {
+        let easier = search(Supply::Endless, budget);
+        if matches!(easier, Finding::Contradiction { .. }) {
+            finding = easier;
+        }
+    }
+    if matches!(finding, Finding::Undecided { .. }) {
+        finding = search(Supply::Counted, budget);
+    }
+    (finding, work)
+}
+
+/// How often an unknown operation may take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Supply {
+    /// Once, which is the truth.
+    Counted,
+    /// As often as it helps.
+    Endless,
+}
+
+/// The steps, sorted and numbered for the search. It does not change while searching.
+struct World<'a> {
+    steps: &'a [Step],
+    /// The definite steps in the order of their ends; a level is an index into this.
+    definite: Vec<usize>,
+    /// The bit that says of a definite step that it has taken effect. A bit is used again once
+    /// its step has completed.
+    bits: Vec<usize>,
+    /// How many words hold all bits.
+    words: usize,
+    /// For each level, where its open definite steps begin in `open`.
+    starts: Vec<usize>,
+    /// The open definite steps of all levels, as positions in `definite`, ascending.
+    open: Vec<u32>,
+    /// Each distinct effect of unknown steps, with the levels from which on one more is there.
+    unknowns: Vec<(Effect, Vec<usize>)>,
+}
+
+/// Everything on which the future depends except for what was spent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    level: usize,
+    state: State,
+    done: Box<[u64]>,
+}
+
+/// Where a search stands.
+#[derive(Clone, Debug)]
+struct Configuration {
+    place: Place,
+    spent: Spent,
+}
+
+impl<'a> World<'a> {
+    fn new(steps: &'a [Step]) -> Self {
+        let mut definite: Vec<usize> = (0..steps.len())
+            .filter(|&at| steps[at].completed.is_some())
+            .collect();
+        definite.sort_by_key(|&at| (steps[at].completed, steps[at].invoked));
+
+        let mut by_invocation: Vec<usize> = (0..definite.len()).collect();
+        by_invocation.sort_by_key(|&rank| steps[definite[rank]].invoked);
+
+        let mut world = World {
+            steps,
+            bits: vec![0; definite.len()],
+            words: 0,
+            starts: vec![0],
+            open: Vec::new(),
+            unknowns: Vec::new(),
+            definite,
+        };
+        let mut arrivals = by_invocation.into_iter().peekable();
+        let mut now_open: BTreeSet<usize> = BTreeSet::new();
+        let mut free_bits: Vec<usize> = Vec::new();
+        let mut bits_made = 0;
+        for level in 0..world.definite.len() {
+            let end = steps[world.definite[level]].completed;
+            while let Some(rank) =
+                arrivals.next_if(|&rank| Some(steps[world.definite[rank]].invoked) <= end)
+            {
+                world.bits[rank] = free_bits.pop().unwrap_or_else(|| {
+                    bits_made += 1;
+                    bits_made - 1
+                });
+                now_open.insert(rank);
+            }
+            let ranks = now_open
+                .iter()
+                .map(|&rank| u32::try_from(rank).expect("fewer than 2^32 operations"));
+            world.open.extend(ranks);
+            world.starts.push(world.open.len());
+            now_open.remove(&level);
+            free_bits.push(world.bits[level]);
+        }
+        world.words = usize::div_ceil(bits_made, 64);
+
+        let mut unknowns: BTreeMap<Effect, Vec<usize>> = BTreeMap::new();
+        for step in steps.iter().filter(|step| step.completed.is_none()) {
+            if !step.imposes_nothing() {
+                let level = world
+                    .definite
+                    .partition_point(|&at| steps[at].completed < Some(step.invoked));
+                unknowns.entry(step.effect).or_default().push(level);
+            }
+        }
+        world.unknowns = unknowns.into_iter().collect();
+        for (_, levels) in &mut world.unknowns {
+            levels.sort_unstable();
+        }
+        world
+    }
+
+    fn search(&self, initial: &[State], supply: Supply, budget: &mut u64) -> Finding {
+        let mut seen = Seen::default();
+        let mut deepest = Deepest::default();
+        let mut ahead: Vec<Configuration> = initial
+            .iter()
+            .map(|&state| Configuration {
+                place: Place {
+                    level: 0,
+                    state,
+                    done: vec![0; self.words].into_boxed_slice(),
+                },
+                spent: Spent::default(),
+            })
+            .collect();
+        while let Some(mut configuration) = ahead.pop() {
+            self.settle(&mut configuration.place);
+            if configuration.place.level == self.definite.len() {
+                return Finding::Linearizable;
+            }
+            let (is_new, cost) = seen.admit(&configuration);
+            match budget.checked_sub(cost) {
+                Some(rest) => *budget = rest,
+                None => {
+                    *budget = 0;
+                    let furthest = self.definite[deepest.level];
+                    return Finding::Undecided { furthest };
+                }
+            }
+            if is_new {
+                deepest.note(&configuration.place);
+                self.expand(&configuration, supply, &mut ahead);
+            }
+        }
+        Finding::Contradiction {
+            stuck: self.definite[deepest.level],
+            states: deepest.states,
+        }
+    }
+
+    /// Lets every observation that is possible take effect (rule 2), and goes on to the first
+    /// level whose own step has not.
+    fn settle(&self, place: &mut Place) {
+        while place.level < self.definite.len() {
+            for &rank in self.open_at(place.level) {
+                let rank = rank as usize;
+                if let Effect::Observe(condition) = self.effect(rank)
+                    && condition.holds(place.state)
+                {
+                    self.mark(place, rank);
+                }
+            }
+            if !self.is_done(place, place.level) {
+                return;
+            }
+            let bit = self.bits[place.level];
+            place.done[bit / 64] &= !(1 << (bit % 64));
+            place.level += 1;
+        }
+    }
+
+    /// Pushes whatever can happen next, the most promising last.
+    fn expand(&self, from: &Configuration, supply: Supply, ahead: &mut Vec<Configuration>) {
+        let place = &from.place;
+        let owed: Vec<usize> = self
+            .open_at(place.level)
+            .iter()
+            .map(|&rank| rank as usize)
+            .filter(|&rank| !self.is_done(place, rank))
+            .collect();
+
+        let mut moves: Vec<(Likelihood, Move, State)> = Vec::new();
+        let mut effects_seen: Vec<Effect> = Vec::new();
+        for &rank in &owed {
+            let effect = self.effect(rank);
+            if effect.target().is_some() && !effects_seen.contains(&effect) {
+                effects_seen.push(effect); // Rule 3.
+                if let Some(state) = effect.apply(place.state) {
+                    let likelihood = self.likelihood(place.level, Some(rank), state);
+                    moves.push((likelihood, Move::Definite(rank), state));
+                }
+            }
+        }
+        let ways = self.ways(place.level, &owed);
+        for (kind, (effect, levels)) in self.unknowns.iter().enumerate() {
+            let there = levels.partition_point(|&level| level <= place.level);
+            let left = match supply {
+                Supply::Counted => there - from.spent.count(kind),
+                Supply::Endless => there,
+            };
+            if left > 0
+                && !effects_seen.contains(effect) // Rule 3.
+                && let Some(state) = effect.apply(place.state)
+                && state != place.state
+                && (self.is_consumed(state, &owed) || ways.contains(&state))
+            {
+                let likelihood = self.likelihood(place.level, None, state);
+                moves.push((likelihood, Move::Unknown(kind), state));
+            }
+        }
+
+        // The sort is stable: of equals, what must end first is tried first.
+        moves.sort_by_key(|&(likelihood, _, _)| likelihood);
+        for &(_, chosen, state) in moves.iter().rev() {
+            let mut next = from.clone();
+            next.place.state = state;
+            match chosen {
+                Move::Definite(rank) => self.mark(&mut next.place, rank),
+                Move::Unknown(kind) => match supply {
+                    Supply::Counted => next.spent.add(kind),
+                    Supply::Endless => {}
+                },
+            }
+            ahead.push(next);
+        }
+    }
+
+    /// How soon to try a move: this decides how fast an order is found, never whether.
+    fn likelihood(&self, level: usize, mover: Option<usize>, state: State) -> Likelihood {
+        let enables = self.effect(level).consumes(state);
+        match mover {
+            Some(rank) if rank == level => Likelihood::IsDue,
+            Some(_) if enables => Likelihood::EnablesDue,
+            None if enables => Likelihood::UnknownEnablesDue,
+            Some(_) => Likelihood::Other,
+            None => Likelihood::UnknownOther,
+        }
+    }
+
+    /// The states in which a `cas` of unknown outcome, or several in a row, may lead to something
+    /// definite that is owed (rule 4).
+    fn ways(&self, level: usize, owed: &[usize]) -> BTreeSet<State> {
+        let mut ways = BTreeSet::new();
+        loop {
+            let before = ways.len();
+            for (effect, levels) in &self.unknowns {
+                if let &Effect::Cas { from, to } = effect
+                    && levels.first().is_some_and(|&first| first <= level)
+                    && (ways.contains(&to) || self.is_consumed(to, owed))
+                {
+                    ways.insert(from);
+                }
+            }
+            if ways.len() == before {
+                return ways;
+            }
+        }
+    }
+
+    /// Whether anything definite that is owed consumes `state`.
+    fn is_consumed(&self, state: State, owed: &[usize]) -> bool {
+        owed.iter().any(|&rank| self.effect(rank).consumes(state))
+    }
+
+    fn open_at(&self, level: usize) -> &[u32] {
+        &self.open[self.starts[level]..self.starts[level + 1]]
+    }
+
+    fn effect(&self, rank: usize) -> Effect {
+        self.steps[self.definite[rank]].effect
+    }
+
+    fn is_done(&self, place: &Place, rank: usize) -> bool {
+        let bit = self.bits[rank];
+        place.done[bit / 64] & (1 << (bit % 64)) != 0
+    }
+
+    fn mark(&self, place: &mut Place, rank: usize) {
+        let bit = self.bits[rank];
+        place.done[bit / 64] |= 1 << (bit % 64);
+    }
+}
+
+/// One thing that may happen next.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    /// The definite step of this rank takes effect.
+    Definite(usize),
+    /// An unknown step of this kind takes effect.
+    Unknown(usize),
+}
+
+/// In which order moves are tried, the first one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Likelihood {
+    IsDue,
+    EnablesDue,
+    UnknownEnablesDue,
+    Other,
+    UnknownOther,
+}
+
+/// How many unknown steps of each kind have taken effect, for the kinds where any has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Spent(Vec<(usize, usize)>);
+
+impl Spent {
+    fn count(&self, kind: usize) -> usize {
+        match self.0.binary_search_by_key(&kind, |&(kind, _)| kind) {
+            Ok(at) => self.0[at].1,
+            Err(_) => 0,
+        }
+    }
+
+    fn add(&mut self, kind: usize) {
+        match self.0.binary_search_by_key(&kind, |&(kind, _)| kind) {
+            Ok(at) => self.0[at].1 += 1,
+            Err(at) => self.0.insert(at, (kind, 1)),
+        }
+    }
+
+    /// Whether no kind was spent more often here than there.
+    fn within(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .all(|&(kind, count)| count <= other.count(kind))
+    }
+}
+
+/// The configurations visited, without those that are worse than another (rule 1).
+#[derive(Default)]
+struct Seen(HashMap<Place, Vec<Spent>>);
+
+impl Seen {
+    /// Whether this one is to be visited, and what it cost to find out.
+    fn admit(&mut self, configuration: &Configuration) -> (bool, u64) {
+        let Some(rivals) = self.0.get_mut(&configuration.place) else {
+            let spent = vec![configuration.spent.clone()];
+            self.0.insert(configuration.place.clone(), spent);
+            return (true, VISIT_COST);
+        };
+        let compared = COMPARE_COST * rivals.len() as u64;
+        if rivals
+            .iter()
+            .any(|rival| rival.within(&configuration.spent))
+        {
+            return (false, compared);
+        }
+        rivals.retain(|rival| !configuration.spent.within(rival));
+        rivals.push(configuration.spent.clone());
+        (true, VISIT_COST + compared)
+    }
+}
+
+/// The deepest level that was reached, and the states in which.
+#[derive(Default)]
+struct Deepest {
+    level: usize,
+    states: BTreeSet<State>,
+}
+
+impl Deepest {
+    fn note(&mut self, place: &Place) {
+        if place.level > self.level {
+            self.level = place.level;
+            self.states.clear();
+        }
+        if place.level == self.level {
+            self.states.insert(place.state);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Makes a contradiction small.
+//!
+//! Not everything may be left out: without the write, a legal read looks illegal. So each step
+//! here only *weakens* what is claimed, in a way that keeps every legal history legal. What is
+//! still contradictory afterwards shows a contradiction of the whole:
+//!
+//! - **The end is cut off** after the operation that could not take effect. What still ran then
+//!   is taken as unknown. (A legal order of the whole begins with one of the rest.)
+//! - **The beginning is cut off**: the key may have held anything, what had completed is gone, and
+//!   what still ran then is taken as unknown, and what it saw is forgotten.
+//! - **An observation is left out.** It only restricted.
+//! - **A write or cas with a known end becomes unknown**: it may take effect at any later time, or
+//!   never.
+//! - **An unknown operation is left out if nothing definite needs it**: if the state that it
+//!   leaves leads, perhaps through other unknown operations, to none with a known end that may
+//!   come after it and consumes it. The search explains why (its rule 4). It may not be left out
+//!   otherwise.
+
+use std::collections::BTreeSet;
+use std::iter;
+
+use super::register::{Effect, State, Step};
+use super::search::{self, Finding};
+use crate::history::{Moment, Operation};
+
+/// What one attempt to shrink may cost, as a share of what is left.
+const SHARE: u64 = 16;
+
+/// An attempt is charged at least this, for its preparations, and none is made with less.
+const LEAST_WORK: u64 = 1 << 10;
+
+/// What a stretch begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The beginning of the history: the key does not exist.
+    Absent,
+    /// Somewhere in the middle, where the key may hold anything.
+    Anything,
+}
+
+/// One operation of a contradiction.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The operation, as the history has it.
+    pub operation: Operation,
+    /// Whether the contradiction depends on its end. If not, it remains one even if this takes
+    /// effect at any later time, or never.
+    pub is_bound: bool,
+}
+
+/// What is left of the steps.
+pub(super) struct Core {
+    pub(super) start: Start,
+    pub(super) kept: Vec<Kept>,
+    /// The index in `kept` of the step that cannot take effect by its end.
+    pub(super) stuck: usize,
+    /// What the key may have held while it was due.
+    pub(super) states: BTreeSet<State>,
+}
+
+/// A step, perhaps weakened, and the index of the one that it was made from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) origin: usize,
+    pub(super) step: Step,
+}
+
+/// Shrinks `steps`, which are contradictory even without what was invoked after the end of the
+/// one with index `stuck`, where the key could only be in one of `states`. Stops when the work
+/// done reaches about `budget`; what has been reached then is still contradictory.
+pub(super) fn shrink(steps: &[Step], stuck: usize, states: BTreeSet<State>, budget: u64) -> Core {
+    let mut shrinking = Shrinking {
+        start: Start::Absent,
+        kept: without_end(steps, stuck),
+        stuck,
+        states,
+        budget,
+    };
+    shrinking.cut_beginning();
+    shrinking.drop_observations();
+    shrinking.unbind();
+    shrinking.finish()
+}
+
+/// Looks for a contradiction in ever longer stretches that end with the end of the step with index
+/// `furthest`. Where so much runs at once that the whole cannot be searched, a contradiction
+/// often lies in the last few steps, and needs nothing from before.
+pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: u64) -> Option<Core> {
+    let whole = without_end(steps, furthest);
+    let mut shrinking = Shrinking {
+        start: Start::Anything,
+        kept: Vec::new(),
+        stuck: furthest,
+        states: BTreeSet::new(),
+        budget,
+    };
+    let mut lengths = (0..).map(|power| 1 << power);
+    let beginnings = iter::from_fn(|| whole.len().checked_sub(lengths.next()?));
+    for beginning in beginnings {
+        let rest = without_beginning(&whole, whole[beginning].step.invoked);
+        if shrinking.accept(Start::Anything, rest) {
+            shrinking.drop_observations();
+            shrinking.unbind();
+            return Some(shrinking.finish());
+        }
+    }
+    None
+}
+
+/// The steps that began by the end of the one with index `stuck`.
+fn without_end(steps: &[Step], stuck: usize) -> Vec<Kept> {
+    let end = steps[stuck].completed;
+    let cut = |(origin, step): (usize, &Step)| {
+        let mut step = *step;
+        if step.completed > end {
+            step.completed = None;
+        }
+        let began = Some(step.invoked) <= end;
+        (began && !step.imposes_nothing()).then_some(Kept { origin, step })
+    };
+    let mut kept: Vec<Kept> = steps.iter().enumerate().filter_map(cut).collect();
+    kept.sort_by_key(|kept| kept.step.invoked);
+    kept
+}
+
+/// What began, or was still running, at `from`.
+fn without_beginning(kept: &[Kept], from: Moment) -> Vec<Kept> {
+    let cut = |kept: &Kept| {
+        let mut step = kept.step;
+        if step.completed.is_some_and(|end| end < from) {
+            return None;
+        }
+        if step.invoked < from {
+            step.completed = None;
+        }
+        (!step.imposes_nothing()).then_some(Kept { step, ..*kept })
+    };
+    kept.iter().filter_map(cut).collect()
+}
+
+struct Shrinking {
+    start: Start,
+    /// In the order of their invocations.
+    kept: Vec<Kept>,
+    /// The origin of the step that cannot take effect by its end.
+    stuck: usize,
+    /// What the key may have held while it was due.
+    states: BTreeSet<State>,
+    budget: u64,
+}
+
+impl Shrinking {
+    /// Finds the latest beginning. A later one claims less, so this is a binary search.
+    fn cut_beginning(&mut self) {
+        let whole = self.kept.clone();
+        let (mut low, mut high) = (0, whole.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let rest = without_beginning(&whole, whole[middle].step.invoked);
+            if self.accept(Start::Anything, rest) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+    }
+
+    /// Leaves out observations, the oldest first, so that what is left is close together.
+    fn drop_observations(&mut self) {
+        let mut at = 0;
+        while at < self.kept.len() {
+            let mut rest = self.kept.clone();
+            let dropped = rest.remove(at);
+            if !matches!(dropped.step.effect, Effect::Observe(_)) || !self.accept(self.start, rest)
+            {
+                at += 1;
+            }
+        }
+    }
+
+    /// Makes writes and cas unknown, and leaves out those that nothing consumes.
+    fn unbind(&mut self) {
+        for at in 0..self.kept.len() {
+            let mut rest = self.kept.clone();
+            rest[at].step.completed = None;
+            if rest[at] != self.kept[at] && !rest[at].step.imposes_nothing() {
+                self.accept(self.start, rest);
+            }
+        }
+        while let Some(at) = self.unneeded() {
+            self.kept.remove(at);
+        }
+    }
+
+    /// The index of an unknown step that nothing definite needs.
+    fn unneeded(&self) -> Option<usize> {
+        // For each step, the latest end of something definite that it may lead to.
+        let mut deadlines: Vec<Option<Moment>> =
+            self.kept.iter().map(|kept| kept.step.completed).collect();
+        loop {
+            let before = deadlines.clone();
+            for (at, kept) in self.kept.iter().enumerate() {
+                if kept.step.completed.is_none()
+                    && let Some(state) = kept.step.effect.target()
+                {
+                    let consumers = self.kept.iter().zip(&before).enumerate();
+                    deadlines[at] = consumers
+                        .filter(|&(other, (kept, _))| {
+                            other != at && kept.step.effect.consumes(state)
+                        })
+                        .filter_map(|(_, (_, &deadline))| deadline)
+                        .max();
+                }
+            }
+            if deadlines == before {
+                let mut pairs = self.kept.iter().zip(deadlines);
+                return pairs.position(|(kept, deadline)| deadline < Some(kept.step.invoked));
+            }
+        }
+    }
+
+    fn finish(mut self) -> Core {
+        // What was left out last may have changed the states in which the search gets stuck.
+        self.accept(self.start, self.kept.clone());
+        let is_stuck = |kept: &Kept| kept.origin == self.stuck;
+        let stuck = self.kept.iter().position(is_stuck);
+        Core {
+            start: self.start,
+            stuck: stuck.expect("a step that a contradiction needs is never left out"),
+            kept: self.kept,
+            states: self.states,
+        }
+    }
+
+    /// Goes on with these steps if they are still contradictory.
+    fn accept(&mut self, start: Start, kept: Vec<Kept>) -> bool {
+        let allowed = self.budget / SHARE;
+        if allowed < LEAST_WORK {
+            return false;
+        }
+        let steps: Vec<Step> = kept.iter().map(|kept| kept.step).collect();
+        let (finding, work) = search::decide(&steps, &initial(start, &steps), allowed);
+        self.budget = self.budget.saturating_sub(work.max(LEAST_WORK));
+        match finding {
+            Finding::Contradiction { stuck, states } => {
+                self.start = start;
+                self.stuck = kept[stuck].origin;
+                self.states = states;
+                self.kept = kept;
+                true
+            }
+            Finding::Linearizable | Finding::Undecided { .. } => false,
+        }
+    }
+}
+
+/// What the key may hold at first. Values that no step names are all alike.
+fn initial(start: Start, steps: &[Step]) -> Vec<State> {
+    match start {
+        Start::Absent => vec![State::ABSENT],
+        Start::Anything => {
+            let named = steps.iter().flat_map(|step| step.effect.names());
+            let mut states: BTreeSet<State> = named.flatten().collect();
+            states.extend([State::ABSENT, State::OTHER]);
+            states.into_iter().collect()
+        }
+    }
+}

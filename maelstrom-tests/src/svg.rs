@@ -1,0 +1,173 @@
+//! Drawings: just as much SVG as the pictures of this crate need. A drawing is one static file
+//! with its own white background, which browsers and code hosting sites show alike.
+
+use std::fmt::Write as _;
+
+/// Where a text stands relative to its point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    /// The text begins at the point.
+    Start,
+    /// The text is centred on the point.
+    Middle,
+    /// The text ends at the point.
+    End,
+}
+
+/// A drawing under construction. Lengths are in pixels, y grows downwards. A `style` is a list of
+/// SVG presentation attributes, such as `fill="red"`, and is copied as it is: never put anything
+/// into it that comes from outside. Texts are escaped.
+#[derive(Clone, Debug)]
+pub struct Drawing {
+    width: f64,
+    height: f64,
+    title: String,
+    body: String,
+}
+
+impl Drawing {
+    /// An empty drawing. The title is what a screen reader says.
+    pub fn new(width: f64, height: f64, title: &str) -> Self {
+        Self {
+            width,
+            height,
+            title: title.to_owned(),
+            body: String::new(),
+        }
+    }
+
+    /// A rectangle. A negative width or height counts as 0.
+    pub fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, style: &str) {
+        let (x, y) = (number(x), number(y));
+        let (width, height) = (number(width.max(0.0)), number(height.max(0.0)));
+        self.push(format_args!(
+            r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {style}/>"#
+        ));
+    }
+
+    /// A straight line between two points.
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), style: &str) {
+        let (x1, y1, x2, y2) = (number(from.0), number(from.1), number(to.0), number(to.1));
+        self.push(format_args!(
+            r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" {style}/>"#
+        ));
+    }
+
+    /// Lines from point to point.
+    pub fn polyline(&mut self, points: &[(f64, f64)], style: &str) {
+        let mut list = String::new();
+        for &(x, y) in points {
+            append(&mut list, format_args!("{},{} ", number(x), number(y)));
+        }
+        let list = list.trim_end();
+        self.push(format_args!(r#"<polyline points="{list}" {style}/>"#));
+    }
+
+    /// Dots of one colour. There may be many, so each takes only a few bytes.
+    pub fn dots(&mut self, points: &[(f64, f64)], diameter: f64, colour: &str) {
+        let mut path = String::new();
+        for &(x, y) in points {
+            append(&mut path, format_args!("M{} {}h0", number(x), number(y)));
+        }
+        let width = number(diameter);
+        self.push(format_args!(
+            r#"<path d="{path}" stroke="{colour}" stroke-width="{width}" stroke-linecap="round" fill="none"/>"#
+        ));
+    }
+
+    /// A text of one line, with its baseline at the point.
+    pub fn text(&mut self, at: (f64, f64), anchor: Anchor, style: &str, text: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let (x, y) = (number(at.0), number(at.1));
+        let text = escape(text);
+        self.push(format_args!(
+            r#"<text x="{x}" y="{y}" text-anchor="{anchor}" {style}>{text}</text>"#
+        ));
+    }
+
+    /// The whole file.
+    pub fn into_svg(self) -> String {
+        let (width, height) = (number(self.width), number(self.height));
+        let title = escape(&self.title);
+        let body = self.body;
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+             viewBox=\"0 0 {width} {height}\" role=\"img\" \
+             font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\">\n\
+             <title>{title}</title>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n{body}</svg>\n"
+        )
+    }
+
+    fn push(&mut self, element: std::fmt::Arguments<'_>) {
+        append(&mut self.body, element);
+        self.body.push('\n');
+    }
+}
+
+fn append(to: &mut String, text: std::fmt::Arguments<'_>) {
+    to.write_fmt(text).expect("a String takes any text");
+}
+
+/// A length with one decimal place at most, which is finer than a screen shows.
+fn number(length: f64) -> String {
+    let text = format!("{length:.1}");
+    match text.strip_suffix(".0") {
+        Some(whole) => whole.to_owned(),
+        None => text,
+    }
+}
+
+/// A text as it stands between tags or in an attribute. What XML does not allow at all becomes
+/// U+FFFD.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\t' | '\n' | '\r' => escaped.push(' '),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => escaped.push('\u{fffd}'),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_escaped() {
+        let mut drawing = Drawing::new(10.0, 20.5, "a <b> & \"c\"");
+        drawing.text((1.0, 2.25), Anchor::End, "fill=\"red\"", "</svg>\u{1}\n");
+        let svg = drawing.into_svg();
+        assert!(svg.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;</title>"));
+        assert!(svg.contains(
+            "<text x=\"1\" y=\"2.2\" text-anchor=\"end\" fill=\"red\">&lt;/svg&gt;\u{fffd} </text>"
+        ));
+        assert!(svg.contains("viewBox=\"0 0 10 20.5\""));
+        assert_eq!(svg.matches("</svg>").count(), 1);
+    }
+
+    #[test]
+    fn shapes_are_written_short() {
+        let mut drawing = Drawing::new(10.0, 10.0, "shapes");
+        drawing.dots(&[(1.0, 2.0), (3.14, 4.0)], 3.0, "#123456");
+        drawing.rect(0.0, 0.0, -1.0, 2.0, "");
+        drawing.line((0.0, 0.0), (1.0, 1.0), "");
+        drawing.polyline(&[(0.0, 0.5), (1.0, 1.0)], "");
+        let svg = drawing.into_svg();
+        assert!(svg.contains("d=\"M1 2h0M3.1 4h0\""));
+        assert!(svg.contains("width=\"0\" height=\"2\""));
+        assert!(svg.contains("x2=\"1\" y2=\"1\""));
+        assert!(svg.contains("points=\"0,0.5 1,1\""));
+    }
+}
