@@ -220,10 +220,12 @@ impl Acceptor {
         let answer = Response::error(Status::ServiceUnavailable).to_bytes(Body::Sent);
         let sent = stream
             .set_nonblocking(true)
-            .and_then(|()| (&stream).write_all(&answer))
-            .and_then(|()| stream.shutdown(Shutdown::Write));
+            .and_then(|()| (&stream).write_all(&answer));
         self.service
             .count(if sent.is_ok() { REFUSED } else { UNANSWERED });
+        if stream.shutdown(Shutdown::Write).is_err() {
+            return; // The client is gone already.
+        }
         self.refused.truncate(REFUSED_KEPT - 1);
         self.refused.push_front(stream);
     }
@@ -264,9 +266,9 @@ impl Service {
     /// Sees to one connection from its first byte to its last.
     fn attend(&self, stream: &TcpStream) {
         match self.converse(stream) {
-            Ok(answered) => {
+            Ok(deadline) => {
                 self.count(ANSWERED);
-                hang_up(stream, answered);
+                hang_up(stream, deadline);
             }
             // The client is gone, or does not take the answer. That is its own affair.
             Err(_) => self.count(UNANSWERED),
@@ -315,12 +317,9 @@ impl Service {
 /// overtake the answer.
 fn hang_up(stream: &TcpStream, deadline: Deadline) {
     if stream.shutdown(Shutdown::Write).is_ok() {
-        // An error here is a client that does not close in time, or one that is gone; either way this is the end.
-        let surplus = io::copy(
-            &mut Timed { stream, deadline }.take(SURPLUS_BYTES),
-            &mut io::sink(),
-        );
-        drop(surplus);
+        let mut surplus = Timed { stream, deadline }.take(SURPLUS_BYTES);
+        // An error is a client that is gone, or one that does not close in time. Either way this is the end.
+        let _ = io::copy(&mut surplus, &mut io::sink());
     }
 }
 
