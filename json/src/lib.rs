@@ -1,1 +1,61 @@
 //! RFC 8259 JSON: a pull reader, an owned value, a writer, and typed encode and decode.
+//!
+//! There are three ways to use it, from the most to the least convenient.
+//!
+//! **Typed.** [`record!`] declares a struct or an enum together with its JSON form, and [`decode`] and
+//! [`encode`] turn it into bytes and back. This is what messages are made of.
+//!
+//! ```
+//! json::record! {
+//!     /// A point of the plane.
+//!     #[derive(Debug, PartialEq)]
+//!     pub struct Point { pub x: i64, pub y: i64, pub label: Option<String> }
+//! }
+//!
+//! let point: Point = json::decode(br#"{"y": 2, "x": 1}"#)?;
+//! assert_eq!(point, Point { x: 1, y: 2, label: None });
+//! assert_eq!(json::to_string(&point), r#"{"x":1,"y":2}"#);
+//!
+//! let wrong = json::decode::<Point>(br#"{"x": 1, "y": "two"}"#).unwrap_err();
+//! assert_eq!(wrong.to_string(), "line 1 column 15: at y: expected an integer, found a string");
+//! # Ok::<(), json::Error>(())
+//! ```
+//!
+//! **By value.** A [`Value`] is any JSON, owned. Values compare by what they denote: `1`, `1.0` and
+//! `10e-1` are one and the same number, and an object is its members in any order.
+//!
+//! ```
+//! let value: json::Value = json::decode(br#"{"a": [1.0, null]}"#)?;
+//! assert_eq!(value, json::value!({"a": [1, null]}));
+//! # Ok::<(), json::Error>(())
+//! ```
+//!
+//! **By hand.** A [`Reader`] hands out one token at a time, borrowed from the input where it can be, and a
+//! [`Writer`] appends one token at a time. The other two ways stand on them.
+//!
+//! Reading is strict: exactly the texts of RFC 8259 in UTF-8 are accepted, without a byte order mark. No
+//! input makes it recurse, panic, or take more than linear time; how deep arrays and objects may nest is
+//! limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
+
+mod decode;
+mod encode;
+mod error;
+mod number;
+mod reader;
+mod record;
+mod value;
+mod writer;
+
+pub use decode::{Decode, decode, decode_with_depth};
+pub use encode::{Encode, encode, encode_into, to_string};
+pub use error::{Error, ErrorKind};
+pub use number::Number;
+pub use reader::{DEFAULT_DEPTH, Kind, MAX_DEPTH, Raw, Reader};
+pub use value::{Maybe, Value};
+pub use writer::Writer;
+
+/// What the expansion of [`record!`] calls; not for anybody else.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::record::{read_field, refuse_unknown, skip_unknown};
+}

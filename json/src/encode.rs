@@ -1,0 +1,173 @@
+//! From types to JSON.
+
+use crate::{Number, Raw, Writer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A type that can be written as JSON. [`record!`](crate::record) implements it for structs and enums.
+pub trait Encode {
+    /// Writes exactly one value.
+    fn encode(&self, writer: &mut Writer<'_>);
+
+    /// Whether a record leaves a field of this value out.
+    fn is_absent(&self) -> bool {
+        false
+    }
+}
+
+/// The value as compact JSON.
+pub fn encode<T: Encode + ?Sized>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+/// The value as compact JSON.
+pub fn to_string<T: Encode + ?Sized>(value: &T) -> String {
+    String::from_utf8(encode(value)).expect("a Writer writes whole strings only")
+}
+
+/// Appends the value as compact JSON to `bytes`, so that one buffer can serve for many values.
+pub fn encode_into<T: Encode + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
+    value.encode(&mut Writer::new(bytes));
+}
+
+impl Encode for bool {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.bool(*self);
+    }
+}
+
+macro_rules! encode_integers {
+    ($write:ident $wide:ty: $($int:ty),*) => {$(
+        impl Encode for $int {
+            fn encode(&self, writer: &mut Writer<'_>) {
+                writer.$write(*self as $wide);
+            }
+        }
+    )*};
+}
+
+encode_integers!(signed i64: i8, i16, i32, i64, isize);
+encode_integers!(unsigned u64: u8, u16, u32, u64, usize);
+
+/// NaN and the infinities are written as `null`.
+impl Encode for f64 {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.float(*self);
+    }
+}
+
+impl Encode for Number {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.number(self);
+    }
+}
+
+impl Encode for str {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.string(self);
+    }
+}
+
+impl Encode for String {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.string(self);
+    }
+}
+
+impl Encode for Cow<'_, str> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.string(self);
+    }
+}
+
+/// Verbatim.
+impl Encode for Raw<'_> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.raw(*self);
+    }
+}
+
+/// `None` is `null`; a record leaves it out.
+impl<T: Encode> Encode for Option<T> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        match self {
+            None => writer.null(),
+            Some(value) => value.encode(writer),
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+}
+
+macro_rules! encode_pointers {
+    ($($pointer:ty),*) => {$(
+        impl<T: Encode + ?Sized> Encode for $pointer {
+            fn encode(&self, writer: &mut Writer<'_>) {
+                (**self).encode(writer);
+            }
+
+            fn is_absent(&self) -> bool {
+                (**self).is_absent()
+            }
+        }
+    )*};
+}
+
+encode_pointers!(&T, Box<T>, Arc<T>);
+
+impl<T: Encode> Encode for [T] {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.begin_array();
+        for element in self {
+            element.encode(writer);
+        }
+        writer.end_array();
+    }
+}
+
+impl<T: Encode> Encode for Vec<T> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.as_slice().encode(writer);
+    }
+}
+
+impl<T: Encode, const N: usize> Encode for [T; N] {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.as_slice().encode(writer);
+    }
+}
+
+macro_rules! encode_tuples {
+    ($($($element:ident $index:tt)*;)*) => {$(
+        impl<$($element: Encode),*> Encode for ($($element,)*) {
+            fn encode(&self, writer: &mut Writer<'_>) {
+                writer.begin_array();
+                $(self.$index.encode(writer);)*
+                writer.end_array();
+            }
+        }
+    )*};
+}
+
+encode_tuples! {
+    A 0;
+    A 0 B 1;
+    A 0 B 1 C 2;
+    A 0 B 1 C 2 D 3;
+}
+
+impl<T: Encode> Encode for BTreeMap<String, T> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.begin_object();
+        for (key, value) in self {
+            writer.key(key);
+            value.encode(writer);
+        }
+        writer.end_object();
+    }
+}

@@ -1,0 +1,310 @@
+//! What was wrong with a text, and where.
+
+use crate::Kind;
+use std::fmt::{self, Display, Formatter};
+
+/// How many characters of an offending name an error repeats.
+const NAME_LIMIT: usize = 64;
+
+/// How many of the innermost steps of a path an error repeats.
+const PATH_LIMIT: usize = 32;
+
+/// Why a text was refused, and at which place of which value.
+///
+/// Displayed as `line 3 column 14: at body.entries[2].term: expected an unsigned integer, found a string`.
+/// The length of that text is bounded, whatever the input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    offset: usize,
+    line: usize,
+    column: usize,
+    path: String,
+}
+
+/// What was wrong.
+///
+/// [`ErrorKind::is_syntax`] tells a text that is not JSON from JSON that is not what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The bytes are not UTF-8 (RFC 8259 section 8.1).
+    Utf8,
+    /// The text ends before its value does.
+    UnexpectedEnd,
+    /// The grammar wants something else here.
+    Unexpected {
+        /// What could have stood here.
+        expected: &'static str,
+        /// What stands here.
+        found: char,
+    },
+    /// A character below U+0020 stands in a string without being escaped (RFC 8259 section 7).
+    ControlCharacter,
+    /// A backslash is not followed by one of the escapes of RFC 8259 section 7.
+    Escape,
+    /// An escape names one half of a surrogate pair without the other: that is no character.
+    LoneSurrogate,
+    /// Something other than white space follows the value.
+    TrailingData,
+    /// Arrays and objects nest deeper than the reader allows.
+    TooDeep {
+        /// How deep they may nest.
+        limit: usize,
+    },
+    /// The value is of another kind than was expected.
+    WrongKind {
+        /// What was expected.
+        expected: &'static str,
+        /// What was found.
+        found: Kind,
+    },
+    /// The number is not one that the expected type can hold.
+    OutOfRange {
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A string that was to be borrowed from the input has escapes in it.
+    EscapedString,
+    /// The array has more or fewer elements than were expected.
+    WrongLength {
+        /// How many were expected.
+        expected: usize,
+    },
+    /// The object lacks a field.
+    MissingField(&'static str),
+    /// The object has a field twice.
+    DuplicateField(String),
+    /// The object has a field that is not known, and those are refused.
+    UnknownField(String),
+    /// The tag names none of the known variants.
+    UnknownVariant(String),
+    /// Whatever else a hand-written [`Decode`](crate::Decode) found wrong.
+    Custom(String),
+}
+
+impl Error {
+    /// An error at byte `offset` of `text`; finds out line, column and path, which takes linear time.
+    pub(crate) fn at(text: &str, offset: usize, kind: ErrorKind) -> Error {
+        let (line, column) = place(text.as_bytes(), offset);
+        let path = path(text, offset);
+        Error(Box::new(Inner {
+            kind,
+            offset,
+            line,
+            column,
+            path,
+        }))
+    }
+
+    /// The error for bytes that are UTF-8 only up to `offset`.
+    pub(crate) fn utf8(bytes: &[u8], offset: usize) -> Error {
+        let (line, column) = place(bytes, offset);
+        let path = String::new();
+        Error(Box::new(Inner {
+            kind: ErrorKind::Utf8,
+            offset,
+            line,
+            column,
+            path,
+        }))
+    }
+
+    /// What was wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The line, counted from 1; lines end with a line feed.
+    pub fn line(&self) -> usize {
+        self.0.line
+    }
+
+    /// The column, in characters, counted from 1.
+    pub fn column(&self) -> usize {
+        self.0.column
+    }
+
+    /// The byte offset, counted from 0.
+    pub fn offset(&self) -> usize {
+        self.0.offset
+    }
+
+    /// The value at which it happened, such as `body.entries[2].term`; empty for the whole text.
+    ///
+    /// Keys stand as the text has them, escapes and all. A long path keeps its innermost steps.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} column {}: ", self.line(), self.column())?;
+        if !self.path().is_empty() {
+            write!(f, "at {}: ", self.path())?;
+        }
+        self.kind().fmt(f)
+    }
+}
+
+impl ErrorKind {
+    /// Whether the text is not JSON at all (or nests too deep to find out).
+    pub fn is_syntax(&self) -> bool {
+        match self {
+            ErrorKind::Utf8
+            | ErrorKind::UnexpectedEnd
+            | ErrorKind::Unexpected { .. }
+            | ErrorKind::ControlCharacter
+            | ErrorKind::Escape
+            | ErrorKind::LoneSurrogate
+            | ErrorKind::TrailingData
+            | ErrorKind::TooDeep { .. } => true,
+            ErrorKind::WrongKind { .. }
+            | ErrorKind::OutOfRange { .. }
+            | ErrorKind::EscapedString
+            | ErrorKind::WrongLength { .. }
+            | ErrorKind::MissingField(_)
+            | ErrorKind::DuplicateField(_)
+            | ErrorKind::UnknownField(_)
+            | ErrorKind::UnknownVariant(_)
+            | ErrorKind::Custom(_) => false,
+        }
+    }
+}
+
+impl Display for ErrorKind {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            ErrorKind::Utf8 => f.write_str("not UTF-8"),
+            ErrorKind::UnexpectedEnd => f.write_str("the text ends too early"),
+            ErrorKind::Unexpected { expected, found } => {
+                write!(f, "expected {expected}, found {found:?}")
+            }
+            ErrorKind::ControlCharacter => f.write_str("a control character that is not escaped"),
+            ErrorKind::Escape => f.write_str("a backslash without a valid escape"),
+            ErrorKind::LoneSurrogate => f.write_str("an escaped surrogate without its other half"),
+            ErrorKind::TrailingData => f.write_str("more text after the value"),
+            ErrorKind::TooDeep { limit } => write!(f, "nested more than {limit} deep"),
+            ErrorKind::WrongKind { expected, found } => {
+                write!(f, "expected {expected}, found {found}")
+            }
+            ErrorKind::OutOfRange { expected } => {
+                write!(f, "expected {expected}, found a number that is none")
+            }
+            ErrorKind::EscapedString => f.write_str("expected a string without escapes"),
+            ErrorKind::WrongLength { expected } => write!(f, "expected {expected} elements"),
+            ErrorKind::MissingField(name) => write!(f, "missing field {name:?}"),
+            ErrorKind::DuplicateField(name) => write!(f, "duplicate field {:?}", clip(name)),
+            ErrorKind::UnknownField(name) => write!(f, "unknown field {:?}", clip(name)),
+            ErrorKind::UnknownVariant(name) => write!(f, "unknown variant {:?}", clip(name)),
+            ErrorKind::Custom(message) => f.write_str(message),
+        }
+    }
+}
+
+/// The first characters of a name, so that a message stays short however long the name is.
+pub(crate) fn clip(name: &str) -> &str {
+    match name.char_indices().nth(NAME_LIMIT) {
+        Some((end, _)) => &name[..end],
+        None => name,
+    }
+}
+
+/// Line and column of a byte; what stands before it is UTF-8.
+fn place(bytes: &[u8], offset: usize) -> (usize, usize) {
+    let before = &bytes[..offset];
+    let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+    let start = before
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |newline| newline + 1);
+    // Every character has exactly one byte that is not a continuation byte.
+    let column = 1 + before[start..]
+        .iter()
+        .filter(|&&byte| byte & 0xc0 != 0x80)
+        .count();
+    (line, column)
+}
+
+/// A step of the path on which the walk of [`path`] stands.
+enum Step<'t> {
+    Index(usize),
+    Key(Option<&'t str>),
+}
+
+/// The path of the value in which `offset` lies.
+///
+/// Readers keep no path while they read: the text up to the error tells it, and only an error pays for it.
+fn path(text: &str, offset: usize) -> String {
+    let bytes = text.as_bytes();
+    let mut steps = Vec::new();
+    let mut at = 0;
+    while at < offset {
+        match bytes[at] {
+            b'[' => steps.push(Step::Index(0)),
+            b'{' => steps.push(Step::Key(None)),
+            b']' | b'}' => {
+                steps.pop();
+            }
+            b',' => match steps.last_mut() {
+                Some(Step::Index(index)) => *index += 1,
+                Some(Step::Key(key)) => *key = None,
+                None => {}
+            },
+            b'"' => {
+                let start = at + 1;
+                at = string_end(bytes, start);
+                if let Some(Step::Key(key @ None)) = steps.last_mut()
+                    && at < offset
+                {
+                    *key = Some(&text[start..at]);
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    render(&steps)
+}
+
+/// Where the string that starts at `at` has its closing quote; the end of the text if it has none.
+fn string_end(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() && bytes[at] != b'"' {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    at.min(bytes.len())
+}
+
+fn render(steps: &[Step<'_>]) -> String {
+    let skipped = steps.len().saturating_sub(PATH_LIMIT);
+    let mut path = String::new();
+    if skipped > 0 {
+        path.push_str("...");
+    }
+    for step in &steps[skipped..] {
+        match step {
+            Step::Index(index) => path.push_str(&format!("[{index}]")),
+            Step::Key(None) => {}
+            Step::Key(Some(key)) if is_plain(key) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(clip(key));
+            }
+            Step::Key(Some(key)) => path.push_str(&format!("[\"{}\"]", clip(key))),
+        }
+    }
+    path
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}

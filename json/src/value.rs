@@ -1,0 +1,395 @@
+//! Any JSON value, owned.
+
+use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+/// Any JSON value.
+///
+/// Equality, order and hash are by value and agree with each other: numbers as [`Number`] says, objects as
+/// sets of members in any order. The kinds are ordered null, booleans, numbers, strings, arrays, objects.
+/// If an object of the text has a key twice, the last one wins. Displayed as compact JSON.
+///
+/// Dropping, cloning, comparing and writing recurse as deep as the value nests: [`MAX_DEPTH`](crate::MAX_DEPTH)
+/// for what was read, which fits any stack; a program that builds values of its own should stay below that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Value {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(Number),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Value>),
+    /// An object.
+    Object(BTreeMap<String, Value>),
+}
+
+impl Value {
+    /// The kind of this value.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Value::Null => Kind::Null,
+            Value::Bool(_) => Kind::Bool,
+            Value::Number(_) => Kind::Number,
+            Value::String(_) => Kind::String,
+            Value::Array(_) => Kind::Array,
+            Value::Object(_) => Kind::Object,
+        }
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(&self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The boolean, if this is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Value::Bool(value) = self {
+            Some(*value)
+        } else {
+            None
+        }
+    }
+
+    /// The number, if this is one.
+    pub fn as_number(&self) -> Option<&Number> {
+        if let Value::Number(number) = self {
+            Some(number)
+        } else {
+            None
+        }
+    }
+
+    /// The integer, if this is one and it fits.
+    pub fn as_i64(&self) -> Option<i64> {
+        self.as_number()?.as_i64()
+    }
+
+    /// The integer, if this is one and it fits.
+    pub fn as_u64(&self) -> Option<u64> {
+        self.as_number()?.as_u64()
+    }
+
+    /// The string, if this is one.
+    pub fn as_str(&self) -> Option<&str> {
+        if let Value::String(string) = self {
+            Some(string)
+        } else {
+            None
+        }
+    }
+
+    /// The elements, if this is an array.
+    pub fn as_array(&self) -> Option<&[Value]> {
+        if let Value::Array(elements) = self {
+            Some(elements)
+        } else {
+            None
+        }
+    }
+
+    /// The members, if this is an object.
+    pub fn as_object(&self) -> Option<&BTreeMap<String, Value>> {
+        if let Value::Object(members) = self {
+            Some(members)
+        } else {
+            None
+        }
+    }
+
+    /// The member of this name, if this is an object that has one.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.as_object()?.get(name)
+    }
+}
+
+impl Display for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::to_string(self))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Value {
+        Value::Bool(value)
+    }
+}
+
+macro_rules! from_integers {
+    ($($int:ty as $wide:ty),*) => {$(
+        impl From<$int> for Value {
+            fn from(value: $int) -> Value {
+                Value::Number(Number::from(value as $wide))
+            }
+        }
+    )*};
+}
+
+from_integers!(i8 as i64, i16 as i64, i32 as i64, i64 as i64, isize as i64);
+from_integers!(u8 as u64, u16 as u64, u32 as u64, u64 as u64, usize as u64);
+
+impl From<f64> for Value {
+    /// `null` for NaN and the infinities, which JSON does not have.
+    fn from(value: f64) -> Value {
+        Number::from_f64(value).map_or(Value::Null, Value::Number)
+    }
+}
+
+impl From<Number> for Value {
+    fn from(value: Number) -> Value {
+        Value::Number(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Value {
+        Value::String(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Value {
+        Value::String(value)
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(value: Vec<Value>) -> Value {
+        Value::Array(value)
+    }
+}
+
+impl From<BTreeMap<String, Value>> for Value {
+    fn from(value: BTreeMap<String, Value>) -> Value {
+        Value::Object(value)
+    }
+}
+
+impl From<&Value> for Value {
+    fn from(value: &Value) -> Value {
+        value.clone()
+    }
+}
+
+/// An array or object of which some items have been decoded.
+enum Open {
+    Array(Vec<Value>),
+    /// The members so far, and the key of the one that comes next.
+    Object(BTreeMap<String, Value>, String),
+}
+
+impl<'a> Decode<'a> for Value {
+    fn decode(reader: &mut Reader<'a>) -> Result<Value, Error> {
+        // The arrays and objects around the value that comes next, outermost first.
+        let mut around: Vec<Open> = Vec::new();
+        'next: loop {
+            let mut value = match reader.peek()? {
+                Kind::Null => {
+                    reader.null()?;
+                    Value::Null
+                }
+                Kind::Bool => Value::Bool(reader.bool()?),
+                Kind::Number => Value::Number(reader.number()?),
+                Kind::String => Value::String(reader.string()?.into_owned()),
+                Kind::Array => {
+                    reader.begin_array()?;
+                    if reader.next_element()? {
+                        around.push(Open::Array(Vec::new()));
+                        continue 'next;
+                    }
+                    Value::Array(Vec::new())
+                }
+                Kind::Object => {
+                    reader.begin_object()?;
+                    if let Some(key) = reader.next_key()? {
+                        around.push(Open::Object(BTreeMap::new(), key.into_owned()));
+                        continue 'next;
+                    }
+                    Value::Object(BTreeMap::new())
+                }
+            };
+            // Put it where it belongs, and with it everything that it completes.
+            loop {
+                match around.pop() {
+                    None => return Ok(value),
+                    Some(Open::Array(mut elements)) => {
+                        elements.push(value);
+                        if reader.next_element()? {
+                            around.push(Open::Array(elements));
+                            continue 'next;
+                        }
+                        value = Value::Array(elements);
+                    }
+                    Some(Open::Object(mut members, key)) => {
+                        members.insert(key, value);
+                        if let Some(key) = reader.next_key()? {
+                            around.push(Open::Object(members, key.into_owned()));
+                            continue 'next;
+                        }
+                        value = Value::Object(members);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Encode for Value {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        match self {
+            Value::Null => writer.null(),
+            Value::Bool(value) => writer.bool(*value),
+            Value::Number(number) => writer.number(number),
+            Value::String(string) => writer.string(string),
+            Value::Array(elements) => elements.encode(writer),
+            Value::Object(members) => members.encode(writer),
+        }
+    }
+}
+
+/// A field that may be absent, where `null` is a value like any other.
+///
+/// An `Option` field reads an absent field and a present `null` both as `None`, so `Option<Value>` loses a
+/// `null`. `Maybe<Value>` keeps it, and `Maybe<Option<T>>` tells all three cases apart.
+///
+/// ```
+/// use json::{Maybe, Value};
+/// json::record! {
+///     #[derive(Debug, PartialEq)]
+///     struct Update { value: Maybe<Value> }
+/// }
+/// assert_eq!(json::decode(b"{}"), Ok(Update { value: Maybe::Absent }));
+/// assert_eq!(json::decode(br#"{"value":null}"#), Ok(Update { value: Maybe::Present(Value::Null) }));
+/// assert_eq!(json::to_string(&Update { value: Maybe::Absent }), "{}");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Maybe<T> {
+    /// The field is not there. Outside a record, where nothing can be left out, it is written as `null`.
+    #[default]
+    Absent,
+    /// The field is there, with this value.
+    Present(T),
+}
+
+impl<T> Maybe<T> {
+    /// The value, if the field is there.
+    pub fn as_ref(&self) -> Option<&T> {
+        match self {
+            Maybe::Absent => None,
+            Maybe::Present(value) => Some(value),
+        }
+    }
+
+    /// The value, if the field is there.
+    pub fn into_option(self) -> Option<T> {
+        match self {
+            Maybe::Absent => None,
+            Maybe::Present(value) => Some(value),
+        }
+    }
+}
+
+impl<T> From<Option<T>> for Maybe<T> {
+    fn from(option: Option<T>) -> Maybe<T> {
+        option.map_or(Maybe::Absent, Maybe::Present)
+    }
+}
+
+impl<'a, T: Decode<'a>> Decode<'a> for Maybe<T> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Maybe<T>, Error> {
+        T::decode(reader).map(Maybe::Present)
+    }
+
+    fn absent() -> Option<Maybe<T>> {
+        Some(Maybe::Absent)
+    }
+}
+
+impl<T: Encode> Encode for Maybe<T> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        match self {
+            Maybe::Absent => writer.null(),
+            Maybe::Present(value) => value.encode(writer),
+        }
+    }
+
+    fn is_absent(&self) -> bool {
+        match self {
+            Maybe::Absent => true,
+            Maybe::Present(_) => false,
+        }
+    }
+}
+
+/// Makes a [`Value`] from something that looks like JSON.
+///
+/// Elements and members are literals, arrays, objects, or any expression that a `Value` has a `From` for.
+/// Keys are expressions that can be converted to a `String`.
+///
+/// ```
+/// let name = "x";
+/// let value = json::value!({"type": "write", "key": name, "list": [1, -2.5, null, [true, 1 + 2]], "none": {}});
+/// assert_eq!(value.to_string(), r#"{"key":"x","list":[1,-2.5,null,[true,3]],"none":{},"type":"write"}"#);
+/// ```
+#[macro_export]
+macro_rules! value {
+    (null) => {
+        $crate::Value::Null
+    };
+    ([ $($elements:tt)* ]) => {
+        $crate::__elements!([] $($elements)*)
+    };
+    ({ $($members:tt)* }) => {{
+        #[allow(unused_mut, reason = "it is not changed when there are no members")]
+        let mut members = ::std::collections::BTreeMap::<::std::string::String, $crate::Value>::new();
+        $crate::__members!(members $($members)*);
+        $crate::Value::Object(members)
+    }};
+    ($other:expr) => {
+        $crate::Value::from($other)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __elements {
+    ([$($done:expr),*]) => { $crate::Value::Array(::std::vec![$($done),*]) };
+    ([$($done:expr),*] null $(, $($rest:tt)*)?) => {
+        $crate::__elements!([$($done,)* $crate::value!(null)] $($($rest)*)?)
+    };
+    ([$($done:expr),*] [$($inner:tt)*] $(, $($rest:tt)*)?) => {
+        $crate::__elements!([$($done,)* $crate::value!([$($inner)*])] $($($rest)*)?)
+    };
+    ([$($done:expr),*] {$($inner:tt)*} $(, $($rest:tt)*)?) => {
+        $crate::__elements!([$($done,)* $crate::value!({$($inner)*})] $($($rest)*)?)
+    };
+    ([$($done:expr),*] $next:expr $(, $($rest:tt)*)?) => {
+        $crate::__elements!([$($done,)* $crate::value!($next)] $($($rest)*)?)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __members {
+    ($members:ident) => {};
+    ($members:ident $key:tt : null $(, $($rest:tt)*)?) => {
+        $members.insert(::std::string::String::from($key), $crate::value!(null));
+        $crate::__members!($members $($($rest)*)?);
+    };
+    ($members:ident $key:tt : [$($inner:tt)*] $(, $($rest:tt)*)?) => {
+        $members.insert(::std::string::String::from($key), $crate::value!([$($inner)*]));
+        $crate::__members!($members $($($rest)*)?);
+    };
+    ($members:ident $key:tt : {$($inner:tt)*} $(, $($rest:tt)*)?) => {
+        $members.insert(::std::string::String::from($key), $crate::value!({$($inner)*}));
+        $crate::__members!($members $($($rest)*)?);
+    };
+    ($members:ident $key:tt : $next:expr $(, $($rest:tt)*)?) => {
+        $members.insert(::std::string::String::from($key), $crate::value!($next));
+        $crate::__members!($members $($($rest)*)?);
+    };
+}

@@ -1,0 +1,167 @@
+//! The writer: compact JSON, one token at a time.
+
+use crate::number::float_text;
+use crate::reader::plain_end;
+use crate::{Number, Raw};
+use std::io::Write;
+
+/// Appends one JSON value, token by token, to a buffer. The output has no white space.
+///
+/// It puts the commas and colons; that every array and object is ended, and every key followed by one value,
+/// is up to the caller.
+///
+/// ```
+/// let mut buffer = Vec::new();
+/// let mut writer = json::Writer::new(&mut buffer);
+/// writer.begin_object();
+/// writer.key("numbers");
+/// writer.begin_array();
+/// writer.signed(-1);
+/// writer.float(0.5);
+/// writer.end_array();
+/// writer.end_object();
+/// assert_eq!(buffer, br#"{"numbers":[-1,0.5]}"#);
+/// ```
+#[derive(Debug)]
+pub struct Writer<'w> {
+    out: &'w mut Vec<u8>,
+    /// Whether what comes next needs a comma before it.
+    comma: bool,
+}
+
+impl<'w> Writer<'w> {
+    /// A writer that appends to `out`, which only ever grows.
+    pub fn new(out: &'w mut Vec<u8>) -> Writer<'w> {
+        Writer { out, comma: false }
+    }
+
+    /// Begins an object.
+    pub fn begin_object(&mut self) {
+        self.token(b"{");
+        self.comma = false;
+    }
+
+    /// Writes a key; its value comes next.
+    pub fn key(&mut self, key: &str) {
+        self.string(key);
+        self.out.push(b':');
+        self.comma = false;
+    }
+
+    /// Ends the object.
+    pub fn end_object(&mut self) {
+        self.out.push(b'}');
+        self.comma = true;
+    }
+
+    /// Begins an array.
+    pub fn begin_array(&mut self) {
+        self.token(b"[");
+        self.comma = false;
+    }
+
+    /// Ends the array.
+    pub fn end_array(&mut self) {
+        self.out.push(b']');
+        self.comma = true;
+    }
+
+    /// Writes `null`.
+    pub fn null(&mut self) {
+        self.token(b"null");
+    }
+
+    /// Writes `true` or `false`.
+    pub fn bool(&mut self, value: bool) {
+        self.token(if value { b"true" } else { b"false" });
+    }
+
+    /// Writes an integer.
+    pub fn signed(&mut self, value: i64) {
+        if value < 0 {
+            self.token(b"-");
+            self.comma = false;
+        }
+        self.unsigned(value.unsigned_abs());
+    }
+
+    /// Writes an integer.
+    pub fn unsigned(&mut self, mut value: u64) {
+        // u64::MAX has 20 digits.
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        self.token(&digits[start..]);
+    }
+
+    /// Writes the shortest number that reads back as this float; `null` for NaN and the infinities, which
+    /// JSON does not have (JavaScript writes them so too).
+    pub fn float(&mut self, value: f64) {
+        if value.is_finite() {
+            self.token(float_text(value).as_bytes());
+        } else {
+            self.null();
+        }
+    }
+
+    /// Writes a number.
+    pub fn number(&mut self, value: &Number) {
+        self.token(b"");
+        write!(self.out, "{value}").expect("writing to a Vec cannot fail");
+    }
+
+    /// Writes a string. Only what must be escaped is (RFC 8259 section 7).
+    pub fn string(&mut self, value: &str) {
+        self.token(b"\"");
+        let bytes = value.as_bytes();
+        let mut start = 0;
+        loop {
+            let end = plain_end(bytes, start);
+            self.out.extend_from_slice(&bytes[start..end]);
+            let Some(&byte) = bytes.get(end) else { break };
+            self.escape(byte);
+            start = end + 1;
+        }
+        self.out.push(b'"');
+    }
+
+    /// Writes a value as it stands.
+    pub fn raw(&mut self, value: Raw<'_>) {
+        self.token(value.as_str().as_bytes());
+    }
+
+    fn token(&mut self, token: &[u8]) {
+        if self.comma {
+            self.out.push(b',');
+        }
+        self.comma = true;
+        self.out.extend_from_slice(token);
+    }
+
+    fn escape(&mut self, byte: u8) {
+        let short = match byte {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            0x08 => b'b',
+            0x0c => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789abcdef";
+                self.out.extend_from_slice(b"\\u00");
+                self.out.push(HEX[usize::from(byte >> 4)]);
+                self.out.push(HEX[usize::from(byte & 0xf)]);
+                return;
+            }
+        };
+        self.out.extend_from_slice(&[b'\\', short]);
+    }
+}
