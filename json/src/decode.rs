@@ -1,7 +1,7 @@
 //! From JSON to types.
 
 use crate::number::parse_float;
-use crate::{DEFAULT_DEPTH, Error, ErrorKind, Kind, Number, Raw, Reader};
+use crate::{DEFAULT_DEPTH, Error, ErrorKind, Kind, Number, Reader};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,12 +123,6 @@ impl<'a> Decode<'a> for &'a str {
             Cow::Borrowed(string) => Ok(string),
             Cow::Owned(_) => Err(reader.error(ErrorKind::EscapedString)),
         }
-    }
-}
-
-impl<'a> Decode<'a> for Raw<'a> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Raw<'a>, Error> {
-        reader.raw()
     }
 }
 

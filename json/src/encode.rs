@@ -1,6 +1,6 @@
 //! From types to JSON.
 
-use crate::{Number, Raw, Writer};
+use crate::{Number, Writer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,13 +80,6 @@ impl Encode for String {
 impl Encode for Cow<'_, str> {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.string(self);
-    }
-}
-
-/// Verbatim.
-impl Encode for Raw<'_> {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.raw(*self);
     }
 }
 

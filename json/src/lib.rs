@@ -37,10 +37,13 @@
 //! input makes it recurse, panic, or take more than linear time; how deep arrays and objects may nest is
 //! limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
 
+mod decimal;
 mod decode;
 mod encode;
 mod error;
+mod maybe;
 mod number;
+mod raw;
 mod reader;
 mod record;
 mod value;
@@ -49,9 +52,11 @@ mod writer;
 pub use decode::{Decode, decode, decode_with_depth};
 pub use encode::{Encode, encode, encode_into, to_string};
 pub use error::{Error, ErrorKind};
+pub use maybe::Maybe;
 pub use number::Number;
-pub use reader::{DEFAULT_DEPTH, Kind, MAX_DEPTH, Raw, Reader};
-pub use value::{Maybe, Value};
+pub use raw::Raw;
+pub use reader::{DEFAULT_DEPTH, Kind, MAX_DEPTH, Reader};
+pub use value::Value;
 pub use writer::Writer;
 
 /// What the expansion of [`record!`] calls; not for anybody else.

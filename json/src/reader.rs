@@ -1,7 +1,7 @@
 //! The pull reader: one token at a time, from a slice.
 
 use crate::error::clip;
-use crate::{Error, ErrorKind, Number};
+use crate::{Error, ErrorKind, Number, Raw};
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
@@ -93,26 +93,24 @@ impl<'a> Reader<'a> {
         // Checked once for all, so that every string is a mere slice of the text.
         let text =
             str::from_utf8(bytes).map_err(|error| Error::utf8(bytes, error.valid_up_to()))?;
-        let max_depth = max_depth.min(MAX_DEPTH);
-        Ok(Reader {
-            text,
-            at: 0,
-            token: 0,
-            fresh: false,
-            depth: 0,
-            max_depth,
-        })
+        Ok(Reader::of_str_with_depth(text, max_depth))
     }
 
     /// A reader of this text that allows [`DEFAULT_DEPTH`].
     pub fn of_str(text: &'a str) -> Reader<'a> {
+        Reader::of_str_with_depth(text, DEFAULT_DEPTH)
+    }
+
+    /// A reader of this text that allows `max_depth`, but never more than [`MAX_DEPTH`].
+    pub fn of_str_with_depth(text: &'a str, max_depth: usize) -> Reader<'a> {
+        let max_depth = max_depth.min(MAX_DEPTH);
         Reader {
             text,
             at: 0,
             token: 0,
             fresh: false,
             depth: 0,
-            max_depth: DEFAULT_DEPTH,
+            max_depth,
         }
     }
 
@@ -273,9 +271,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         self.skip_value()?;
         self.token = start;
-        Ok(Raw {
-            text: &self.text[start..self.at],
-        })
+        Ok(Raw::of_checked(&self.text[start..self.at]))
     }
 
     /// The string that the object that comes next has under `key`, wherever it stands in it. Nothing is
@@ -539,39 +535,6 @@ impl<'a> Reader<'a> {
             None => ErrorKind::UnexpectedEnd,
         };
         self.error_at(self.at, kind)
-    }
-}
-
-/// One checked JSON value, kept as its text, to be decoded later or passed on as it is.
-///
-/// Its text is just the value, without white space around it (white space inside stays).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Raw<'a> {
-    text: &'a str,
-}
-
-impl<'a> Raw<'a> {
-    /// Checks that `text` is one JSON value, nested no deeper than [`DEFAULT_DEPTH`].
-    pub fn new(text: &'a str) -> Result<Raw<'a>, Error> {
-        let mut reader = Reader::of_str(text);
-        let raw = reader.raw()?;
-        reader.end()?;
-        Ok(raw)
-    }
-
-    /// The text of the value.
-    pub fn as_str(&self) -> &'a str {
-        self.text
-    }
-
-    /// Decodes the value. Places in errors count from the start of this value.
-    pub fn decode<T: crate::Decode<'a>>(&self) -> Result<T, Error> {
-        // Its depth was checked, against whatever limit, when it was read.
-        let mut reader = Reader {
-            max_depth: MAX_DEPTH,
-            ..Reader::of_str(self.text)
-        };
-        T::decode(&mut reader)
     }
 }
 

@@ -51,7 +51,8 @@ use crate::{Decode, Error, Reader};
 /// # Tagged enums
 ///
 /// An enum of which one field, the tag, says the variant. The tag may stand anywhere in the object; it is
-/// written first. Reading looks ahead for it, so what a tagged enum holds is passed over at most twice.
+/// written first. Reading looks ahead for it: the fields before the tag are passed over twice, and once more
+/// for each tagged enum that this one lies within before the tag of that.
 ///
 /// ```
 /// use json::Value;
