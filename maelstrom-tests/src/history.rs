@@ -25,7 +25,7 @@ use std::fmt;
 
 use json::Value;
 
-pub use jsonl::{LINE_BYTES_MAX, Problem, ReadError};
+pub use jsonl::{LINE_BYTES_MAX, LINE_DEPTH_MAX, Problem, ReadError};
 
 /// How many operations one history may hold.
 pub const OPERATIONS_MAX: usize = 20_000_000;

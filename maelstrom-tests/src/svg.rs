@@ -55,12 +55,14 @@ impl Drawing {
 
     /// Lines from point to point.
     pub fn polyline(&mut self, points: &[(f64, f64)], style: &str) {
-        let mut list = String::new();
-        for &(x, y) in points {
-            append(&mut list, format_args!("{},{} ", number(x), number(y)));
-        }
-        let list = list.trim_end();
+        let list = list(points);
         self.push(format_args!(r#"<polyline points="{list}" {style}/>"#));
+    }
+
+    /// The area between some corners.
+    pub fn polygon(&mut self, corners: &[(f64, f64)], style: &str) {
+        let list = list(corners);
+        self.push(format_args!(r#"<polygon points="{list}" {style}/>"#));
     }
 
     /// Dots of one colour. There may be many, so each takes only a few bytes.
@@ -113,6 +115,15 @@ fn append(to: &mut String, text: std::fmt::Arguments<'_>) {
     to.write_fmt(text).expect("a String takes any text");
 }
 
+/// Points as an attribute has them.
+fn list(points: &[(f64, f64)]) -> String {
+    let points: Vec<String> = points
+        .iter()
+        .map(|&(x, y)| format!("{},{}", number(x), number(y)))
+        .collect();
+    points.join(" ")
+}
+
 /// A length with one decimal place at most, which is finer than a screen shows.
 fn number(length: f64) -> String {
     let text = format!("{length:.1}");
@@ -160,7 +171,7 @@ mod tests {
     #[test]
     fn shapes_are_written_short() {
         let mut drawing = Drawing::new(10.0, 10.0, "shapes");
-        drawing.dots(&[(1.0, 2.0), (3.14, 4.0)], 3.0, "#123456");
+        drawing.dots(&[(1.0, 2.0), (3.12, 4.0)], 3.0, "#123456");
         drawing.rect(0.0, 0.0, -1.0, 2.0, "");
         drawing.line((0.0, 0.0), (1.0, 1.0), "");
         drawing.polyline(&[(0.0, 0.5), (1.0, 1.0)], "");

@@ -11,6 +11,32 @@ use super::{Call, ErrorCode, Event, History, Impossible, Outcome, Process, Stage
 /// request is at most 1 MiB, and JSON writes no byte of it with more than six.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
+/// How deep the JSON of a line may be nested. A client's request is at most 128 deep, and nothing
+/// of it is deeper in a history.
+pub const LINE_DEPTH_MAX: usize = 128;
+
+json::record! {
+    /// A line as it stands in the file.
+    struct Line {
+        process: u64,
+        kind: Kind as "type",
+        f: Function,
+        key: Value,
+        value: Value,
+        error: Option<u64>,
+        time: u64,
+    }
+}
+
+json::record! {
+    #[derive(Clone, Copy)]
+    enum Kind { Invoke as "invoke", Ok as "ok", Fail as "fail", Info as "info" }
+}
+
+json::record! {
+    enum Function { Read as "read", Write as "write", Cas as "cas" }
+}
+
 impl History {
     /// Reads a history, line by line. The last line need not end in a line break, but its JSON
     /// must be whole.
@@ -52,24 +78,26 @@ impl Event {
     /// The event as one line of a history, without a line break.
     pub fn to_line(&self) -> String {
         let (kind, error) = match &self.stage {
-            Stage::Invoke => ("invoke", None),
-            Stage::Complete(outcome) => match outcome {
-                Outcome::ReadOk(_) | Outcome::Done => ("ok", None),
-                Outcome::Failed(code) => ("fail", Some(code.0)),
-                Outcome::Unknown(code) => ("info", Some(code.0)),
-            },
+            Stage::Invoke => (Kind::Invoke, None),
+            Stage::Complete(Outcome::ReadOk(_) | Outcome::Done) => (Kind::Ok, None),
+            Stage::Complete(Outcome::Failed(code)) => (Kind::Fail, Some(code.0)),
+            Stage::Complete(Outcome::Unknown(code)) => (Kind::Info, Some(code.0)),
         };
-        let value = match (&self.call, &self.stage) {
-            (Call::Read, Stage::Complete(Outcome::ReadOk(value))) | (Call::Write(value), _) => {
-                value.clone()
+        let (f, value) = match (&self.call, &self.stage) {
+            (Call::Read, Stage::Complete(Outcome::ReadOk(value))) => {
+                (Function::Read, value.clone())
             }
-            (Call::Read, _) => Value::Null,
-            (Call::Cas { from, to }, _) => Value::Array(vec![from.clone(), to.clone()]),
+            (Call::Read, _) => (Function::Read, Value::Null),
+            (Call::Write(value), _) => (Function::Write, value.clone()),
+            (Call::Cas { from, to }, _) => {
+                let pair = Value::Array(vec![from.clone(), to.clone()]);
+                (Function::Cas, pair)
+            }
         };
         json::to_string(&Line {
             process: self.process.0,
-            kind: kind.to_owned(),
-            f: self.call.name().to_owned(),
+            kind,
+            f,
             key: self.key.clone(),
             value,
             error,
@@ -80,40 +108,41 @@ impl Event {
     /// Reads one line of a history, without its line break.
     ///
     /// # Errors
-    /// If it is longer than [`LINE_BYTES_MAX`] or is not such a line.
+    /// If it is longer than [`LINE_BYTES_MAX`], nested deeper than [`LINE_DEPTH_MAX`], or is not
+    /// such a line.
     pub fn from_line(line: &[u8]) -> Result<Self, Problem> {
         if line.len() > LINE_BYTES_MAX {
             return Err(Problem::TooLong);
         }
-        let line: Line = json::decode(line).map_err(Problem::Json)?;
-        let call = match line.f.as_str() {
-            "read" => Call::Read,
-            "write" => Call::Write(line.value.clone()),
-            "cas" => match &line.value {
-                Value::Array(pair) if let [from, to] = pair.as_slice() => Call::Cas {
-                    from: from.clone(),
-                    to: to.clone(),
+        let line: Line = json::decode_with_depth(line, LINE_DEPTH_MAX).map_err(Problem::Json)?;
+        let (call, outcome_if_ok) = match line.f {
+            Function::Read => {
+                if line.value != Value::Null && !matches!(line.kind, Kind::Ok) {
+                    return Err(Problem::ReadNamesValue);
+                }
+                (Call::Read, Outcome::ReadOk(line.value))
+            }
+            Function::Write => (Call::Write(line.value), Outcome::Done),
+            Function::Cas => match line.value {
+                Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
+                    Ok([from, to]) => (Call::Cas { from, to }, Outcome::Done),
+                    Err(_) => return Err(Problem::NotAPair),
                 },
-                _ => return Err(Problem::NotAPair),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Object(_) => return Err(Problem::NotAPair),
             },
-            _ => return Err(Problem::UnknownFunction(line.f)),
         };
-        let is_read = matches!(call, Call::Read);
-        let code = line.error.map(ErrorCode);
-        let stage = match (line.kind.as_str(), code) {
-            ("invoke", None) => Stage::Invoke,
-            ("ok", None) if is_read => Stage::Complete(Outcome::ReadOk(line.value.clone())),
-            ("ok", None) => Stage::Complete(Outcome::Done),
-            ("fail", Some(code)) => Stage::Complete(Outcome::Failed(code)),
-            ("info", Some(code)) => Stage::Complete(Outcome::Unknown(code)),
-            ("invoke" | "ok", Some(_)) => return Err(Problem::ErrorWithoutFailure),
-            ("fail" | "info", None) => return Err(Problem::FailureWithoutError),
-            _ => return Err(Problem::UnknownType(line.kind)),
+        let stage = match (line.kind, line.error.map(ErrorCode)) {
+            (Kind::Invoke, None) => Stage::Invoke,
+            (Kind::Ok, None) => Stage::Complete(outcome_if_ok),
+            (Kind::Fail, Some(code)) => Stage::Complete(Outcome::Failed(code)),
+            (Kind::Info, Some(code)) => Stage::Complete(Outcome::Unknown(code)),
+            (Kind::Invoke | Kind::Ok, Some(_)) => return Err(Problem::ErrorWithoutFailure),
+            (Kind::Fail | Kind::Info, None) => return Err(Problem::FailureWithoutError),
         };
-        let returned = matches!(stage, Stage::Complete(Outcome::ReadOk(_)));
-        if is_read && !returned && line.value != Value::Null {
-            return Err(Problem::ReadNamesValue);
-        }
         Ok(Self {
             process: Process(line.process),
             time_ns: line.time,
@@ -154,10 +183,6 @@ pub enum Problem {
     TooLong,
     /// It is not JSON, or a member is missing or of another type. A line that was cut off is so.
     Json(json::Error),
-    /// `type` is something else than invoke, ok, fail or info.
-    UnknownType(String),
-    /// `f` is something else than read, write or cas.
-    UnknownFunction(String),
     /// The `value` of a cas is something else than `[from, to]`.
     NotAPair,
     /// A read that did not return has a `value` other than null.
@@ -175,12 +200,12 @@ impl fmt::Display for Problem {
         match self {
             Self::Io(error) => write!(f, "cannot be read: {error}"),
             Self::TooLong => write!(f, "longer than {LINE_BYTES_MAX} bytes"),
-            Self::Json(error) => write!(f, "{error}"),
-            Self::UnknownType(kind) => {
-                write!(f, "type is {kind:?}; it must be invoke, ok, fail or info")
-            }
-            Self::UnknownFunction(name) => {
-                write!(f, "f is {name:?}; it must be read, write or cas")
+            Self::Json(error) => {
+                write!(f, "column {}: ", error.column())?;
+                if !error.path().is_empty() {
+                    write!(f, "at {}: ", error.path())?;
+                }
+                write!(f, "{}", error.kind())
             }
             Self::NotAPair => write!(f, "the value of a cas must be [from, to]"),
             Self::ReadNamesValue => {
@@ -203,8 +228,6 @@ impl std::error::Error for Problem {
             Self::Json(error) => Some(error),
             Self::Impossible(impossible) => Some(impossible),
             Self::TooLong
-            | Self::UnknownType(_)
-            | Self::UnknownFunction(_)
             | Self::NotAPair
             | Self::ReadNamesValue
             | Self::ErrorWithoutFailure
