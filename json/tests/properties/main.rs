@@ -1,0 +1,5 @@
+//! What must hold of every number, value and text, tried on random ones.
+
+mod numbers;
+mod random;
+mod round_trip;
