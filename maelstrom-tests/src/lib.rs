@@ -1,5 +1,6 @@
 //! A test bench that speaks Maelstrom's protocol, and the checkers.
 
+pub mod bench;
 pub mod check;
 pub mod history;
 pub mod linearizability;

@@ -1,2 +1,112 @@
-//! The `maelstrom-tests` binary.
-fn main() {}
+//! The `maelstrom-tests` binary: sorts the subcommands and prints what goes wrong.
+
+use maelstrom_tests::bench::builtin::{self, Builtin};
+use maelstrom_tests::bench::flags::{Parsed, UsageError, nearest};
+use maelstrom_tests::bench::matrix;
+use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
+use maelstrom_tests::bench::{self, builtin_node};
+use maelstrom_tests::check::{self, Status};
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Tests nodes that speak Maelstrom's protocol: runs a cluster of processes under load and faults, and checks whether
+what the clients saw is linearizable.
+
+Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
+
+  (nothing)           Five nodes for 20 seconds, with latency, partitions and pauses, and a verdict.
+  test                A run with options of your choice, most of them Maelstrom's.
+  check FILE          Checks a history.jsonl by itself.
+  matrix              Many runs with options drawn from a seed, and what they have in common.
+  builtin-node NAME   Becomes one of the nodes that are part of the bench: null or stale.
+
+Each subcommand explains itself with --help.
+Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke, or the command line makes no sense.
+";
+
+const SUBCOMMANDS: [&str; 4] = ["test", "check", "matrix", builtin::SUBCOMMAND];
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let outcome = match arguments.next() {
+        None => {
+            println!("maelstrom-tests test {}", DEFAULT_RUN.join(" "));
+            test(DEFAULT_RUN.iter().map(OsString::from))
+        }
+        Some(first) => match first.to_str() {
+            Some("--help" | "-h" | "help") => {
+                print!("{HELP}");
+                Ok(Status::Valid)
+            }
+            Some("test") => test(arguments),
+            Some("check") => check(arguments),
+            Some("matrix") => matrix(arguments),
+            Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
+            Some(_) | None => Err(unknown(&first).into()),
+        },
+    };
+    match outcome {
+        Ok(status) => status.into(),
+        Err(error) => {
+            eprintln!("maelstrom-tests: {error}");
+            Status::Broken.into()
+        }
+    }
+}
+
+fn test(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn std::error::Error>> {
+    match Options::parse(arguments)? {
+        Parsed::Help(page) => {
+            print!("{page}");
+            Ok(Status::Valid)
+        }
+        Parsed::Run(options) => Ok(bench::test(&options)?),
+    }
+}
+
+fn matrix(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn std::error::Error>> {
+    match matrix::Options::parse(arguments)? {
+        Parsed::Help(page) => {
+            print!("{page}");
+            Ok(Status::Valid)
+        }
+        Parsed::Run(options) => Ok(matrix::run(&options)?),
+    }
+}
+
+fn check(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn std::error::Error>> {
+    let not_utf8 = |raw| UsageError::new(format!("an argument is not UTF-8: {raw:?}"));
+    let arguments: Result<Vec<String>, OsString> = arguments.map(OsString::into_string).collect();
+    let arguments = arguments.map_err(not_utf8)?;
+    Ok(check::main(
+        &arguments,
+        &mut io::stdout(),
+        &mut io::stderr(),
+    ))
+}
+
+/// A node that the bench starts ends quietly with its input; its other arguments are for the Raft node and ignored.
+fn builtin_node(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let name = arguments.next().unwrap_or_default();
+    match name.to_str().and_then(Builtin::from_name) {
+        Some(builtin) => builtin_node::main(builtin),
+        None => {
+            eprintln!(
+                "maelstrom-tests: {} takes null or stale, not {name:?}",
+                builtin::SUBCOMMAND
+            );
+            ExitCode::from(255)
+        }
+    }
+}
+
+fn unknown(subcommand: &OsString) -> UsageError {
+    let word = subcommand.to_string_lossy();
+    let hint = match nearest(&word, SUBCOMMANDS.into_iter()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "--help lists the subcommands".to_owned(),
+    };
+    UsageError::new(format!("unknown subcommand {word:?}; {hint}"))
+}

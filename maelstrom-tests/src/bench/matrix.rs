@@ -1,0 +1,415 @@
+//! Many runs under mixed conditions, all drawn from one seed, and what they have in common.
+//!
+//! Each run is a process of its own, so that one which breaks takes none of the others with it.
+
+use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
+use super::nemesis::Kind;
+use super::network::Distribution;
+use super::options::{quoted, random_seed};
+use super::results::{self, Fault, Results};
+use super::router::Broken;
+use crate::check::Status;
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+
+/// The most runs of a matrix.
+pub const RUNS_MAX: usize = 100_000;
+
+/// The flags of `matrix`.
+pub const MATRIX: Command = Command {
+    name: "maelstrom-tests matrix",
+    rest: "[-- NODE-ARGUMENTS]",
+    about: "Makes many runs of `test`, each with options drawn from the seed: 1, 3, 5 or 7 nodes, latencies of 0, 10\n\
+            or 100 ms in all distributions, 10 to 1000 requests a second, with and without partitions, pauses,\n\
+            loss and duplication. One run in three is without faults. Prints a line for each run, the command that\n\
+            repeats each that is not valid, and a summary.\n\
+            \n\
+            Exit status: 0 all valid, 1 one is invalid, 2 one is unknown, 255 the bench or a node broke.",
+    flags: &[
+        Flag {
+            name: "runs",
+            short: None,
+            value: "N",
+            help: "How many runs (default: 20).",
+        },
+        Flag {
+            name: "seed",
+            short: None,
+            value: "N",
+            help: "Decides the options and the seeds of all runs (default: random; it is printed).",
+        },
+        Flag {
+            name: "time-limit",
+            short: None,
+            value: "SECONDS",
+            help: "How long each run makes requests (default: 20).",
+        },
+        Flag {
+            name: "latency",
+            short: None,
+            value: "MS",
+            help: "All runs have this mean latency, instead of one that is drawn.",
+        },
+        Flag {
+            name: "bin",
+            short: None,
+            value: "PATH",
+            help: "The node's executable, as for `test`.",
+        },
+        Flag {
+            name: "builtin",
+            short: None,
+            value: "NAME",
+            help: "A node that is part of the bench, as for `test`.",
+        },
+        Flag {
+            name: "store",
+            short: None,
+            value: "FOLDER",
+            help: "Where results are put, as FOLDER/run-NUMBER/ (default: store/matrix-SEED).",
+        },
+    ],
+};
+
+/// How a run can end, from good to bad.
+const SEVERITY: [Status; 4] = [
+    Status::Valid,
+    Status::Unknown,
+    Status::Invalid,
+    Status::Broken,
+];
+
+/// Everything that decides a matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    runs: usize,
+    seed: u64,
+    store: PathBuf,
+    latency: Option<String>,
+    /// Arguments that all runs share.
+    shared: Vec<OsString>,
+    node_arguments: Vec<OsString>,
+}
+
+impl Options {
+    /// Reads the arguments of `matrix`.
+    ///
+    /// # Errors
+    /// A flag that is unknown or that has a value it can't use.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Parsed<Options>, UsageError> {
+        match MATRIX.parse(arguments)? {
+            Parsed::Help(page) => Ok(Parsed::Help(page)),
+            Parsed::Run(given) => Options::from_given(given).map(Parsed::Run),
+        }
+    }
+
+    fn from_given(given: Given) -> Result<Options, UsageError> {
+        let what = format!("a number from 1 to {RUNS_MAX}");
+        let runs = given.value("runs", 20, &what)?;
+        if !(1..=RUNS_MAX).contains(&runs) {
+            return Err(unreadable("runs", &runs.to_string(), &what));
+        }
+        let seed = match given.text("seed") {
+            Some(_) => given.value("seed", 0, "a whole number below 2^64")?,
+            None => random_seed(),
+        };
+        let mut shared = Vec::new();
+        for name in ["bin", "builtin", "time-limit"] {
+            if let Some(value) = given.text(name) {
+                shared.push(format!("--{name}={value}").into());
+            }
+        }
+        // What `test` would refuse is better refused now than in every run.
+        let mut trial = shared.clone();
+        trial.extend(
+            given
+                .text("latency")
+                .map(|ms| format!("--latency={ms}").into()),
+        );
+        super::options::Options::parse(trial)?;
+        Ok(Options {
+            runs,
+            seed,
+            store: match given.text("store") {
+                Some(folder) => PathBuf::from(folder),
+                None => PathBuf::from(format!("store/matrix-{seed}")),
+            },
+            latency: given.text("latency").map(str::to_owned),
+            shared,
+            node_arguments: given.rest,
+        })
+    }
+}
+
+/// Makes the runs and prints what comes of them. The verdict is the worst of theirs.
+///
+/// # Errors
+/// The bench can't start itself or its folder can't be made. Runs that break don't end the matrix.
+pub fn run(options: &Options) -> Result<Status, Broken> {
+    println!("matrix of {} runs, seed {}", options.runs, options.seed);
+    let bench = std::env::current_exe().map_err(Broken::io("the bench can't find itself"))?;
+    let mut rng = Rng::seeded(options.seed);
+    let mut summary = Summary::default();
+    for number in 1..=options.runs {
+        let conditions = draw(&mut rng.fork(), options.latency.as_deref());
+        let store = options.store.join(format!("run-{number:03}"));
+        let mut command = process::Command::new(&bench);
+        command.arg("test").args(&options.shared).args(&conditions);
+        command.arg("--store").arg(&store);
+        if !options.node_arguments.is_empty() {
+            command.arg("--").args(&options.node_arguments);
+        }
+        let results = one_run(&mut command, &store)?;
+        println!(
+            "{number:4}/{} {:8} {}",
+            options.runs,
+            results
+                .as_ref()
+                .map_or("broken", |results| &results.verdict),
+            describe(&conditions, results.as_ref())
+        );
+        summary.add(results, || repeat(&command), &store);
+    }
+    print!("{}", summary.tell());
+    Ok(summary.worst())
+}
+
+/// The options of one run. Every run draws the same number of times.
+fn draw(rng: &mut Rng, latency: Option<&str>) -> Vec<String> {
+    fn one_of<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
+        items[rng.below(items.len() as u64) as usize]
+    }
+    let nodes = one_of(rng, &[1, 3, 5, 7]);
+    let drawn = one_of(rng, &["0", "10", "100"]);
+    let distribution = one_of(rng, &Distribution::ALL).name();
+    let rate = one_of(rng, &[10, 30, 100, 300, 1000]);
+    let clients = one_of(rng, &["2n", "4n"]);
+    let calm = rng.chance(1, 3);
+    let faults = rng.range(1..=3);
+    let interval = one_of(rng, &[1, 2, 4]);
+    let loss = one_of(rng, &["0", "0", "0.01", "0.05"]);
+    let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);
+    let seed = rng.next_u64() >> 32;
+    let mut arguments = vec![
+        format!("--node-count={nodes}"),
+        format!("--latency={}", latency.unwrap_or(drawn)),
+        format!("--latency-dist={distribution}"),
+        format!("--rate={rate}"),
+        format!("--concurrency={clients}"),
+        format!("--seed={seed}"),
+    ];
+    if !calm {
+        let kinds = Kind::ALL.into_iter().enumerate();
+        let kinds = kinds.filter(|(bit, _)| faults >> bit & 1 == 1);
+        let kinds: Vec<&str> = kinds.map(|(_, kind)| kind.name()).collect();
+        arguments.push(format!("--nemesis={}", kinds.join(",")));
+        arguments.push(format!("--nemesis-interval={interval}"));
+        arguments.push(format!("--loss={loss}"));
+        arguments.push(format!("--duplicate={duplicate}"));
+    }
+    arguments
+}
+
+/// `None` if the run left no results.
+fn one_run(command: &mut process::Command, store: &Path) -> Result<Option<Results>, Broken> {
+    fs::create_dir_all(store).map_err(Broken::io(store.display()))?;
+    let output = store.join("output.txt");
+    let output = File::create(&output).map_err(Broken::io(output.display()))?;
+    let errors = output
+        .try_clone()
+        .map_err(Broken::io("a file can't be shared"))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .status()
+        .map_err(Broken::io("the bench can't start itself"))?;
+    // What can't be read was not written: the run broke too early to have results.
+    let read = fs::read(store.join("latest").join("results.json"));
+    Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
+}
+
+fn describe(conditions: &[String], results: Option<&Results>) -> String {
+    let conditions = conditions
+        .iter()
+        .map(|argument| argument.trim_start_matches("--"));
+    let conditions: Vec<&str> = conditions.collect();
+    let mut text = conditions.join(" ");
+    if let Some(results) = results {
+        let all = &results.operations.all;
+        text += &format!("  ok {} fail {} info {}", all.ok, all.fail, all.info);
+    }
+    text
+}
+
+fn repeat(command: &process::Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<String> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+    words.join(" ")
+}
+
+/// What all runs have in common.
+#[derive(Debug, Default)]
+struct Summary {
+    /// How many runs ended how, from good to bad.
+    verdicts: [usize; SEVERITY.len()],
+    /// The runs that are not as they should be: why, and the command.
+    remarkable: Vec<(String, String)>,
+    /// Of the runs without faults, by latency and distribution.
+    calm: BTreeMap<(u64, String), Calm>,
+    /// Of all runs, by latency: how long it took to recover from faults.
+    recoveries: BTreeMap<u64, Recoveries>,
+}
+
+/// Sums over runs without faults.
+#[derive(Debug, Default)]
+struct Calm {
+    runs: usize,
+    operations: u64,
+    timeouts_before_first_ok: u64,
+    timeouts_after_first_ok: u64,
+    /// Answers with codes other than 0, 20 and 22.
+    other_errors: u64,
+}
+
+/// Recoveries from faults that left a connected majority, in milliseconds.
+#[derive(Debug, Default)]
+struct Recoveries {
+    first_ok_ms: Vec<f64>,
+    first_new_ok_ms: Vec<f64>,
+    /// How long was watched in vain, where something else happened before any ok.
+    none_ms: Vec<f64>,
+}
+
+impl Summary {
+    fn add(&mut self, results: Option<Results>, command: impl Fn() -> String, store: &Path) {
+        let verdict = results
+            .as_ref()
+            .map_or("broken", |results| &results.verdict);
+        let known = SEVERITY
+            .iter()
+            .position(|status| results::name(*status) == verdict);
+        let severity = known.unwrap_or(SEVERITY.len() - 1);
+        self.verdicts[severity] += 1;
+        let mut remark = |what: String| self.remarkable.push((what, command()));
+        if severity > 0 {
+            remark(format!("{verdict} ({})", store.display()));
+        }
+        let Some(results) = results else { return };
+        let calm = results.nemesis.is_empty() && results.loss == 0.0 && results.duplicate == 0.0;
+        if calm {
+            let key = (results.latency_ms as u64, results.latency_dist.clone());
+            let sum = self.calm.entry(key).or_default();
+            let errors = results.operations.all.errors.iter();
+            let other = errors.filter(|error| !matches!(error.code, 0 | 20 | 22));
+            let other: u64 = other.map(|error| error.count).sum();
+            if other > 0 {
+                remark(format!(
+                    "{other} answers other than ok, 20 and 22 without faults"
+                ));
+            }
+            if results.timeouts.after_first_ok > 0 {
+                let count = results.timeouts.after_first_ok;
+                remark(format!(
+                    "{count} time-outs after the first ok without faults"
+                ));
+            }
+            sum.runs += 1;
+            sum.operations += results.operations.all.total();
+            sum.timeouts_before_first_ok += results.timeouts.before_first_ok;
+            sum.timeouts_after_first_ok += results.timeouts.after_first_ok;
+            sum.other_errors += other;
+        }
+        let recoveries = self
+            .recoveries
+            .entry(results.latency_ms as u64)
+            .or_default();
+        results
+            .faults
+            .iter()
+            .for_each(|fault| recoveries.add(fault));
+    }
+
+    fn worst(&self) -> Status {
+        let worst = self.verdicts.iter().rposition(|count| *count > 0);
+        SEVERITY[worst.unwrap_or(0)]
+    }
+
+    fn tell(&self) -> String {
+        let counts = self.verdicts.iter().zip(SEVERITY);
+        let counts = counts.map(|(count, status)| format!("{count} {}", results::name(status)));
+        let mut text = format!("\n{}\n", counts.collect::<Vec<_>>().join(", "));
+        if !self.calm.is_empty() {
+            text += "\nruns without faults\n  latency ms   distribution   runs   operations   timed out before / after the first ok   other errors\n";
+        }
+        for ((latency_ms, distribution), calm) in &self.calm {
+            text += &format!(
+                "  {latency_ms:10}   {distribution:12}   {:4}   {:10}   {:16} / {} ({:.2} %)   {}\n",
+                calm.runs,
+                calm.operations,
+                calm.timeouts_before_first_ok,
+                calm.timeouts_after_first_ok,
+                calm.timeouts_after_first_ok as f64 * 100.0 / calm.operations.max(1) as f64,
+                calm.other_errors
+            );
+        }
+        for (latency_ms, recoveries) in &self.recoveries {
+            text += &recoveries.tell(*latency_ms);
+        }
+        for (what, command) in &self.remarkable {
+            text += &format!("\n{what}\n  {command}\n");
+        }
+        text
+    }
+}
+
+impl Recoveries {
+    fn add(&mut self, fault: &Fault) {
+        if fault.side.is_none() {
+            return;
+        }
+        self.first_ok_ms.extend(fault.first_ok_ms);
+        match fault.first_new_ok_ms {
+            Some(ms) => self.first_new_ok_ms.push(ms),
+            None => self.none_ms.push(fault.watched_ms),
+        }
+    }
+
+    fn tell(&self, latency_ms: u64) -> String {
+        let mut text = String::new();
+        for (what, times) in [
+            ("first ok", &self.first_ok_ms),
+            (
+                "first ok of a request made after the fault",
+                &self.first_new_ok_ms,
+            ),
+            (
+                "watched in vain until something else happened",
+                &self.none_ms,
+            ),
+        ] {
+            let mut times = times.clone();
+            times.sort_by(f64::total_cmp);
+            let Some(longest) = times.last() else {
+                continue;
+            };
+            let at = |share: f64| times[((times.len() as f64 * share).ceil() as usize).max(1) - 1];
+            text += &format!(
+                "  {what}: {} times, median {:.0}, 99 of 100 {:.0}, longest {longest:.0} ms\n",
+                times.len(),
+                at(0.5),
+                at(0.99)
+            );
+        }
+        if text.is_empty() {
+            return text;
+        }
+        format!("\nafter faults that left a connected majority, at latency {latency_ms} ms\n{text}")
+    }
+}

@@ -1,0 +1,124 @@
+//! The bench: real processes over real pipes, a network with faults between them, clients, and a verdict.
+//!
+//! In the order in which to read it: [`workload`] (what is asked), [`clients`] (who asks and what answers mean),
+//! [`network`] and [`nemesis`] (what goes wrong) know no clock and no process; [`protocol`] reads and writes
+//! Maelstrom's messages, and is stricter than Maelstrom; [`process`] and [`watchdog`] run the nodes; [`router`] is the
+//! loop that binds them together; [`statistics`], [`results`] and [`report`] say what came of it.
+
+pub mod builtin;
+pub mod builtin_node;
+pub mod clients;
+pub mod flags;
+pub mod matrix;
+pub mod nemesis;
+pub mod network;
+pub mod options;
+pub mod process;
+pub mod progress;
+pub mod protocol;
+pub mod record;
+pub mod report;
+pub mod results;
+pub mod router;
+pub mod statistics;
+pub mod store;
+pub mod watchdog;
+pub mod workload;
+
+use crate::check::Status;
+use crate::linearizability::{self, Limits, Verdict};
+use options::{NodeChoice, Options};
+use process::Program;
+use results::Results;
+use router::{Broken, Router};
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+use store::Store;
+
+/// Runs a test, tells on standard output how it goes and ends, and leaves the results in the store.
+///
+/// # Errors
+/// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the store.
+pub fn test(options: &Options) -> Result<Status, Broken> {
+    println!(
+        "seed {}; to repeat: {} {}",
+        options.seed,
+        ourselves(),
+        options.command_line()
+    );
+    let program = program(options)?;
+    let store = Store::create(&options.store).map_err(Broken::io(format_args!(
+        "no folder in {}",
+        options.store.display()
+    )))?;
+    println!("results in {}", store.folder().display());
+    let tested = Router::start(options, &program, &store).and_then(Router::run);
+    match tested {
+        Ok(finished) => {
+            let checked = Instant::now();
+            let analysis =
+                linearizability::check(finished.record.history().operations(), Limits::default());
+            let took = checked.elapsed();
+            if let Verdict::Invalid(contradictions) = &analysis.verdict
+                && let Some(first) = contradictions.first()
+            {
+                write(&store, "contradiction.svg", first.to_svg().as_bytes())?;
+            }
+            let (status, results) = Results::of(options, &finished, &analysis, took);
+            write(&store, "results.json", &results.encode())?;
+            report::print(&results, &analysis)
+                .map_err(Broken::io("the report can't be printed"))?;
+            println!("{}", store.folder().display());
+            Ok(status)
+        }
+        Err(broken) => {
+            let results = Results::broken(options, &broken);
+            write(&store, "results.json", &results.encode())?;
+            Err(broken)
+        }
+    }
+}
+
+fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), Broken> {
+    std::fs::write(store.file(name), bytes).map_err(Broken::io(name))
+}
+
+/// What was typed to start the bench.
+fn ourselves() -> String {
+    let typed = std::env::args_os().next().unwrap_or_default();
+    options::quoted(&typed.to_string_lossy())
+}
+
+/// What the nodes run, with a path that does not depend on the working folder, as theirs is another.
+fn program(options: &Options) -> Result<Program, Broken> {
+    let (path, mut arguments) = match &options.node {
+        NodeChoice::Bin(path) => (executable(path)?, Vec::new()),
+        NodeChoice::Builtin(builtin) => {
+            let bench =
+                std::env::current_exe().map_err(Broken::io("the bench can't find itself"))?;
+            (bench, builtin.arguments())
+        }
+    };
+    arguments.extend(options.node_arguments.iter().cloned());
+    Ok(Program { path, arguments })
+}
+
+fn executable(path: &Path) -> Result<std::path::PathBuf, Broken> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let told = path.display();
+    let found = std::fs::canonicalize(path).and_then(|path| Ok((path.metadata()?, path)));
+    match found {
+        Ok((metadata, _)) if !metadata.is_file() => {
+            Err(Broken::new(format!("--bin {told}: that is not a file")))
+        }
+        Ok((metadata, _)) if metadata.permissions().mode() & 0o111 == 0 => Err(Broken::new(
+            format!("--bin {told}: that is not executable (chmod +x?)"),
+        )),
+        Ok((_, path)) => Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(Broken::new(format!("--bin {told}: there is no such file")))
+        }
+        Err(error) => Err(Broken::new(format!("--bin {told}: {error}"))),
+    }
+}

@@ -1,0 +1,440 @@
+//! What goes wrong, and when: partitions and pauses, drawn from a seed.
+//!
+//! Each kind of fault begins and ends in turn, after waits of half to one and a half times the interval; partitions
+//! and pauses may overlap. There is no clock in here, and nothing is done: the caller asks what is due and does it.
+
+use super::network::{Cuts, Node};
+use rand::Rng;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+/// The kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Messages between some nodes are dropped.
+    Partition,
+    /// Some nodes are stopped (SIGSTOP) and later go on.
+    Pause,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 2] = [Kind::Partition, Kind::Pause];
+
+    /// The name that the command line knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Partition => "partition",
+            Kind::Pause => "pause",
+        }
+    }
+}
+
+/// How the network is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One node is alone.
+    One,
+    /// Fewer than a third of the nodes are alone together (one node at least).
+    MinorityThird,
+    /// A bare majority on one side, the others on the other.
+    Majority,
+    /// Every node hears a majority, but no two hear the same.
+    MajoritiesRing,
+    /// Some nodes are heard by the others but hear nothing from them, or the other way round.
+    OneWay,
+}
+
+impl Shape {
+    /// All of them.
+    pub const ALL: [Shape; 5] = [
+        Shape::One,
+        Shape::MinorityThird,
+        Shape::Majority,
+        Shape::MajoritiesRing,
+        Shape::OneWay,
+    ];
+
+    /// The name that reports know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::One => "one",
+            Shape::MinorityThird => "minority-third",
+            Shape::Majority => "majority",
+            Shape::MajoritiesRing => "majorities-ring",
+            Shape::OneWay => "one-way",
+        }
+    }
+
+    /// Cuts a network of so many nodes in this shape. A shape that a network is too small for cuts nothing.
+    pub fn cuts(self, nodes: usize, rng: &mut Rng) -> Cuts {
+        let mut order: Vec<Node> = (0..nodes).map(Node).collect();
+        rng.shuffle(&mut order);
+        let two_ways = |size: usize| {
+            let (some, others) = order.split_at(size.min(nodes));
+            &one_way(some, others) | &one_way(others, some)
+        };
+        match self {
+            Shape::One => two_ways(1),
+            Shape::MinorityThird => two_ways((nodes.saturating_sub(1) / 3).max(1)),
+            Shape::Majority => two_ways(majority(nodes)),
+            Shape::MajoritiesRing => ring(&order),
+            Shape::OneWay => {
+                let size = rng.range(1..=nodes.saturating_sub(1).max(1) as u64) as usize;
+                let (some, others) = order.split_at(size.min(nodes));
+                one_way(some, others)
+            }
+        }
+    }
+}
+
+/// How many of so many nodes are a majority.
+pub fn majority(nodes: usize) -> usize {
+    nodes / 2 + 1
+}
+
+fn one_way(from: &[Node], to: &[Node]) -> Cuts {
+    let pairs = from
+        .iter()
+        .flat_map(|from| to.iter().map(|to| (*from, *to)));
+    pairs.collect()
+}
+
+/// Each window of a majority's size on the ring is what the node in its middle hears.
+fn ring(order: &[Node]) -> Cuts {
+    let (nodes, size) = (order.len(), majority(order.len()));
+    let mut cuts = Cuts::new();
+    for start in 0..nodes {
+        let at = |offset: usize| order[(start + offset) % nodes];
+        let hearer = at(size / 2);
+        cuts.extend((size..nodes).map(|offset| (at(offset), hearer)));
+    }
+    cuts
+}
+
+/// The largest set of nodes that are awake and hear each other, all of them, both ways, if it is a majority of all:
+/// a side that can be asked to go on.
+///
+/// Only sets that are cut off from every other node count, so the overlapping majorities of a ring don't.
+pub fn connected_majority(
+    nodes: usize,
+    cuts: &Cuts,
+    paused: &BTreeSet<Node>,
+) -> Option<BTreeSet<Node>> {
+    let linked = |a: Node, b: Node| a == b || !(cuts.contains(&(a, b)) || cuts.contains(&(b, a)));
+    let awake = (0..nodes).map(Node).filter(|node| !paused.contains(node));
+    let awake: Vec<Node> = awake.collect();
+    let neighbours = |node: Node| {
+        awake
+            .iter()
+            .copied()
+            .filter(move |other| linked(node, *other))
+    };
+    awake.iter().find_map(|node| {
+        let side: BTreeSet<Node> = neighbours(*node).collect();
+        let closed = side
+            .iter()
+            .all(|member| neighbours(*member).eq(side.iter().copied()));
+        (closed && side.len() >= majority(nodes)).then_some(side)
+    })
+}
+
+/// Something that the nemesis wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Cut the network.
+    Cut(Shape, Cuts),
+    /// Heal the network.
+    Heal,
+    /// Stop these nodes.
+    Pause(BTreeSet<Node>),
+    /// Let these nodes go on.
+    Resume(BTreeSet<Node>),
+}
+
+impl Action {
+    /// The kind of fault that this begins or ends.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Action::Cut(..) | Action::Heal => Kind::Partition,
+            Action::Pause(_) | Action::Resume(_) => Kind::Pause,
+        }
+    }
+}
+
+/// A short description, such as `pause n0 n3`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, nodes: &BTreeSet<Node>| {
+            nodes.iter().try_for_each(|node| write!(f, " {node}"))
+        };
+        match self {
+            Action::Cut(shape, cuts) => {
+                write!(f, "partition {}", shape.name())?;
+                let mut hearers: Vec<Node> = cuts.iter().map(|(_, to)| *to).collect();
+                hearers.sort_unstable();
+                hearers.dedup();
+                for hearer in hearers {
+                    write!(f, " {hearer}<-/-")?;
+                    let unheard = cuts.iter().filter(|(_, to)| *to == hearer);
+                    let unheard: Vec<String> =
+                        unheard.map(|(from, _)| from.0.to_string()).collect();
+                    write!(f, "n{}", unheard.join(","))?;
+                }
+                Ok(())
+            }
+            Action::Heal => f.write_str("heal"),
+            Action::Pause(nodes) => {
+                f.write_str("pause")?;
+                list(f, nodes)
+            }
+            Action::Resume(nodes) => {
+                f.write_str("resume")?;
+                list(f, nodes)
+            }
+        }
+    }
+}
+
+/// The schedule of a run's faults.
+#[derive(Debug)]
+pub struct Nemesis {
+    rng: Rng,
+    nodes: usize,
+    interval: Duration,
+    cycles: Vec<Cycle>,
+}
+
+/// The alternation of one kind of fault.
+#[derive(Debug)]
+struct Cycle {
+    due: Duration,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Whole,
+    Cut,
+    Running,
+    Paused(BTreeSet<Node>),
+}
+
+impl Nemesis {
+    /// A schedule of these kinds of faults for so many nodes, decided by `rng`. A node alone can't be partitioned.
+    pub fn new(rng: Rng, kinds: &BTreeSet<Kind>, nodes: usize, interval: Duration) -> Nemesis {
+        let mut nemesis = Nemesis {
+            rng,
+            nodes,
+            interval,
+            cycles: Vec::new(),
+        };
+        for kind in kinds {
+            let state = match kind {
+                Kind::Partition if nodes == 1 => continue,
+                Kind::Partition => State::Whole,
+                Kind::Pause => State::Running,
+            };
+            let due = nemesis.wait();
+            nemesis.cycles.push(Cycle { due, state });
+        }
+        nemesis
+    }
+
+    /// When the next action falls due, if there ever is one.
+    pub fn due(&self) -> Option<Duration> {
+        self.cycles.iter().map(|cycle| cycle.due).min()
+    }
+
+    /// The next action that is due at `now`, if one is.
+    pub fn next(&mut self, now: Duration) -> Option<Action> {
+        let index = self.cycles.iter().position(|cycle| cycle.due <= now)?;
+        // Counted from now and not from when it was due, so that a late action does not shorten what follows it.
+        self.cycles[index].due = now + self.wait();
+        let was = std::mem::replace(&mut self.cycles[index].state, State::Whole);
+        let (state, action) = match was {
+            State::Whole => {
+                let (shape, cuts) = self.partition();
+                (State::Cut, Action::Cut(shape, cuts))
+            }
+            State::Cut => (State::Whole, Action::Heal),
+            State::Running => {
+                let nodes = self.victims();
+                (State::Paused(nodes.clone()), Action::Pause(nodes))
+            }
+            State::Paused(nodes) => (State::Running, Action::Resume(nodes)),
+        };
+        self.cycles[index].state = state;
+        Some(action)
+    }
+
+    fn wait(&mut self) -> Duration {
+        let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX / 2);
+        Duration::from_nanos(interval / 2 + self.rng.range(0..=interval))
+    }
+
+    /// One of the shapes that cut something at all: there is no ring of two.
+    fn partition(&mut self) -> (Shape, Cuts) {
+        loop {
+            let shape = Shape::ALL[self.rng.below(Shape::ALL.len() as u64) as usize];
+            let cuts = shape.cuts(self.nodes, &mut self.rng);
+            if !cuts.is_empty() {
+                return (shape, cuts);
+            }
+        }
+    }
+
+    /// One node, the largest minority, or the smallest majority.
+    fn victims(&mut self) -> BTreeSet<Node> {
+        let mut order: Vec<Node> = (0..self.nodes).map(Node).collect();
+        self.rng.shuffle(&mut order);
+        let majority = majority(self.nodes);
+        let size = match self.rng.below(3) {
+            0 => 1,
+            1 => (self.nodes - majority).max(1),
+            _ => majority,
+        };
+        order.into_iter().take(size).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(nodes: usize, cuts: &Cuts, hearer: usize) -> usize {
+        let hearer = Node(hearer);
+        (0..nodes)
+            .filter(|from| !cuts.contains(&(Node(*from), hearer)))
+            .count()
+    }
+
+    fn side(nodes: usize, cuts: &Cuts, paused: &[usize]) -> Option<Vec<usize>> {
+        let paused = paused.iter().copied().map(Node).collect();
+        let side = connected_majority(nodes, cuts, &paused)?;
+        Some(side.into_iter().map(|node| node.0).collect())
+    }
+
+    #[test]
+    fn shapes_cut_as_they_are_called() {
+        let mut rng = Rng::seeded(11);
+        for nodes in 2..=9 {
+            for _ in 0..50 {
+                let one = Shape::One.cuts(nodes, &mut rng);
+                assert_eq!(one.len(), 2 * (nodes - 1));
+                let third = Shape::MinorityThird.cuts(nodes, &mut rng);
+                let alone = ((nodes - 1) / 3).max(1);
+                assert_eq!(third.len(), 2 * alone * (nodes - alone));
+                let halves = Shape::Majority.cuts(nodes, &mut rng);
+                assert_eq!(
+                    halves.len(),
+                    2 * majority(nodes) * (nodes - majority(nodes))
+                );
+                let one_way = Shape::OneWay.cuts(nodes, &mut rng);
+                assert!(!one_way.is_empty());
+                assert!(one_way.iter().all(|(a, b)| !one_way.contains(&(*b, *a))));
+            }
+        }
+    }
+
+    #[test]
+    fn on_the_ring_everyone_hears_another_majority() {
+        let mut rng = Rng::seeded(12);
+        for nodes in 3..=9 {
+            let cuts = Shape::MajoritiesRing.cuts(nodes, &mut rng);
+            let mut views = BTreeSet::new();
+            for hearer in 0..nodes {
+                assert_eq!(heard(nodes, &cuts, hearer), majority(nodes));
+                let view: Vec<usize> = (0..nodes)
+                    .filter(|from| !cuts.contains(&(Node(*from), Node(hearer))))
+                    .collect();
+                views.insert(view);
+            }
+            assert_eq!(views.len(), nodes);
+        }
+        assert!(Shape::MajoritiesRing.cuts(2, &mut rng).is_empty());
+        assert!(Shape::One.cuts(1, &mut rng).is_empty());
+    }
+
+    #[test]
+    fn the_side_that_can_go_on_is_found() {
+        let nodes = |nodes: &[usize]| nodes.iter().copied().map(Node).collect::<Vec<_>>();
+        let cut = |some: &[usize], others: &[usize]| {
+            let (some, others) = (nodes(some), nodes(others));
+            &one_way(&some, &others) | &one_way(&others, &some)
+        };
+        assert_eq!(side(3, &Cuts::new(), &[]), Some(vec![0, 1, 2]));
+        assert_eq!(side(3, &Cuts::new(), &[1]), Some(vec![0, 2]));
+        assert_eq!(side(3, &Cuts::new(), &[1, 2]), None);
+        assert_eq!(side(5, &cut(&[1, 3], &[0, 2, 4]), &[]), Some(vec![0, 2, 4]));
+        assert_eq!(
+            side(5, &cut(&[1, 3], &[0, 2, 4]), &[3]),
+            Some(vec![0, 2, 4])
+        );
+        assert_eq!(side(5, &cut(&[1, 3], &[0, 2, 4]), &[4]), None);
+        // Who misses one direction is not connected.
+        let deaf = one_way(&nodes(&[0, 2, 4]), &nodes(&[1]));
+        assert_eq!(side(5, &deaf, &[]), None);
+        let deaf = one_way(&nodes(&[0, 2, 3, 4]), &nodes(&[1]));
+        assert_eq!(side(5, &deaf, &[]), Some(vec![0, 2, 3, 4]));
+        // A ring has majorities that hear each other, but none that is apart from the rest.
+        let ring = ring(&nodes(&[0, 1, 2, 3, 4]));
+        assert_eq!(side(5, &ring, &[]), None);
+    }
+
+    #[test]
+    fn faults_begin_and_end_in_turn() {
+        let interval = Duration::from_secs(2);
+        let kinds = BTreeSet::from(Kind::ALL);
+        let mut nemesis = Nemesis::new(Rng::seeded(5), &kinds, 5, interval);
+        let mut twin = Nemesis::new(Rng::seeded(5), &kinds, 5, interval);
+        let (mut cut, mut paused) = (false, BTreeSet::new());
+        let mut before = Duration::ZERO;
+        for _ in 0..200 {
+            let now = nemesis.due().expect("faults go on");
+            assert!(now >= before && now - before <= 2 * interval);
+            before = now;
+            assert_eq!(
+                nemesis.next(now.saturating_sub(Duration::from_nanos(1))),
+                None
+            );
+            let action = nemesis.next(now).expect("one is due");
+            assert_eq!(twin.next(now), Some(action.clone()));
+            match action {
+                Action::Cut(_, cuts) => {
+                    assert!(!cut && !cuts.is_empty());
+                    cut = true;
+                }
+                Action::Heal => {
+                    assert!(cut);
+                    cut = false;
+                }
+                Action::Pause(nodes) => {
+                    assert!(paused.is_empty() && (1..=3).contains(&nodes.len()));
+                    paused = nodes;
+                }
+                Action::Resume(nodes) => assert_eq!(nodes, std::mem::take(&mut paused)),
+            }
+        }
+    }
+
+    #[test]
+    fn without_kinds_or_without_peers_nothing_happens() {
+        let interval = Duration::from_secs(1);
+        let calm = Nemesis::new(Rng::seeded(1), &BTreeSet::new(), 5, interval);
+        assert_eq!(calm.due(), None);
+        let alone = Nemesis::new(Rng::seeded(1), &[Kind::Partition].into(), 1, interval);
+        assert_eq!(alone.due(), None);
+    }
+
+    #[test]
+    fn actions_say_what_they_do() {
+        let pair = |a, b| (Node(a), Node(b));
+        let cuts = Cuts::from([pair(0, 2), pair(1, 2), pair(0, 3)]);
+        let told = Action::Cut(Shape::OneWay, cuts).to_string();
+        assert_eq!(told, "partition one-way n2<-/-n0,1 n3<-/-n0");
+        let told = Action::Pause([Node(1), Node(4)].into()).to_string();
+        assert_eq!(told, "pause n1 n4");
+    }
+}

@@ -1,0 +1,458 @@
+//! The simulated network between the nodes: latency, loss, duplication, partitions.
+//!
+//! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver has one queue ordered
+//! by deadline. A receiver takes the head of its queue and waits for that message's deadline; one that is sent
+//! meanwhile, even a client's (which has no latency of its own), waits behind it. Partitions drop on receipt, so a
+//! message that is in flight when the network is cut is lost, and one that is sent into a cut which heals in time
+//! arrives. Clients are never cut off, and lose nothing.
+//!
+//! There is no clock in here: time is what the caller says, as the time since the run began.
+
+use rand::Rng;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::time::Duration;
+
+/// A node, by its position in `node_ids`: 0 for `n0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node(pub usize);
+
+impl std::fmt::Display for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "n{}", self.0)
+    }
+}
+
+/// How long a message between servers is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    /// The mean; 0 turns latency off.
+    pub mean: Duration,
+    /// How it varies.
+    pub distribution: Distribution,
+}
+
+/// How latencies vary around their mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// They don't.
+    Constant,
+    /// Anything from zero to twice the mean is equally likely.
+    Uniform,
+    /// Exponential: most are short, some are many times the mean.
+    Exponential,
+}
+
+impl Distribution {
+    /// All of them.
+    pub const ALL: [Distribution; 3] = [
+        Distribution::Constant,
+        Distribution::Uniform,
+        Distribution::Exponential,
+    ];
+
+    /// The name that the command line knows it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Distribution::Constant => "constant",
+            Distribution::Uniform => "uniform",
+            Distribution::Exponential => "exponential",
+        }
+    }
+}
+
+impl Latency {
+    fn draw(&self, rng: &mut Rng) -> Duration {
+        let mean = u64::try_from(self.mean.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(match self.distribution {
+            Distribution::Constant => mean,
+            Distribution::Uniform => rng.range(0..=mean.saturating_mul(2)),
+            Distribution::Exponential => rng.exponential(mean),
+        })
+    }
+}
+
+/// A probability in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Millionths(pub u32);
+
+impl Millionths {
+    /// How many make a certainty.
+    pub const ONE: u32 = 1_000_000;
+
+    fn happens(self, rng: &mut Rng) -> bool {
+        self.0 > 0 && rng.chance(self.0.into(), Self::ONE.into())
+    }
+}
+
+/// What the network does to the messages between servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conditions {
+    /// How long they take.
+    pub latency: Latency,
+    /// How likely each is lost.
+    pub loss: Millionths,
+    /// How likely each arrives twice (each copy with a latency of its own).
+    pub duplicate: Millionths,
+}
+
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A node.
+    Server(Node),
+    /// A client; which one is the business of others.
+    Client,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet<T> {
+    /// Its sender.
+    pub source: Source,
+    /// Its receiver.
+    pub dest: Node,
+    /// What is sent.
+    pub payload: T,
+}
+
+/// What became of a message when its time had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is to be handed to its receiver.
+    Delivered,
+    /// A partition swallowed it.
+    Cut,
+}
+
+/// What became of a message when it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Once,
+    /// It is on its way twice.
+    Twice,
+    /// It is lost.
+    Lost,
+    /// It was dropped because its receiver's queue is full.
+    Overflow,
+}
+
+/// The most messages that may be on their way to one node; what is sent beyond that is dropped.
+pub const IN_FLIGHT_MAX: usize = 1 << 18;
+
+/// Pairs of a sender and a receiver between which nothing arrives.
+pub type Cuts = BTreeSet<(Node, Node)>;
+
+/// The network.
+#[derive(Debug)]
+pub struct Network<T> {
+    rng: Rng,
+    conditions: Conditions,
+    receivers: Vec<Receiver<T>>,
+    cuts: Cuts,
+    sent: u64,
+}
+
+#[derive(Debug)]
+struct Receiver<T> {
+    /// The message whose deadline the receiver waits for.
+    head: Option<InFlight<T>>,
+    waiting: BinaryHeap<InFlight<T>>,
+}
+
+#[derive(Debug)]
+struct InFlight<T> {
+    deadline: Duration,
+    /// Breaks ties, so that equal deadlines keep the order of sending.
+    number: u64,
+    packet: Packet<T>,
+}
+
+impl<T: Clone> Network<T> {
+    /// A whole network of so many nodes.
+    pub fn new(rng: Rng, conditions: Conditions, nodes: usize) -> Network<T> {
+        let receiver = || Receiver {
+            head: None,
+            waiting: BinaryHeap::new(),
+        };
+        Network {
+            rng,
+            conditions,
+            receivers: std::iter::repeat_with(receiver).take(nodes).collect(),
+            cuts: Cuts::new(),
+            sent: 0,
+        }
+    }
+
+    /// Replaces the current partition; an empty set heals the network.
+    pub fn cut(&mut self, cuts: Cuts) {
+        self.cuts = cuts;
+    }
+
+    /// Lets time begin anew: what was `origin` is zero from now on.
+    pub fn rebase(&mut self, origin: Duration) {
+        let shift = |mut message: InFlight<T>| {
+            message.deadline = message.deadline.saturating_sub(origin);
+            message
+        };
+        for receiver in &mut self.receivers {
+            receiver.head = receiver.head.take().map(shift);
+            receiver.waiting = receiver.waiting.drain().map(shift).collect();
+        }
+    }
+
+    /// Takes a message at the time `now`. What a node sends to itself has latency but is neither lost nor doubled.
+    pub fn send(&mut self, now: Duration, packet: Packet<T>) -> Sent {
+        if self.receivers[packet.dest.0].waiting.len() >= IN_FLIGHT_MAX {
+            return Sent::Overflow;
+        }
+        let Source::Server(source) = packet.source else {
+            self.enqueue(now, packet);
+            return Sent::Once;
+        };
+        let mut sent = Sent::Once;
+        if source != packet.dest {
+            if self.conditions.loss.happens(&mut self.rng) {
+                return Sent::Lost;
+            }
+            if self.conditions.duplicate.happens(&mut self.rng) {
+                let deadline = now + self.conditions.latency.draw(&mut self.rng);
+                self.enqueue(deadline, packet.clone());
+                sent = Sent::Twice;
+            }
+        }
+        let deadline = now + self.conditions.latency.draw(&mut self.rng);
+        self.enqueue(deadline, packet);
+        sent
+    }
+
+    /// When the next message falls due, if one is on its way.
+    pub fn due(&self) -> Option<Duration> {
+        let heads = self
+            .receivers
+            .iter()
+            .filter_map(|receiver| receiver.head.as_ref());
+        heads.map(|head| head.deadline).min()
+    }
+
+    /// Hands every message that is due at `now` to `receive`, each receiver's in order.
+    pub fn deliver(&mut self, now: Duration, mut receive: impl FnMut(Packet<T>, Fate)) {
+        for receiver in &mut self.receivers {
+            while let Some(head) = receiver.head.take_if(|head| head.deadline <= now) {
+                receiver.head = receiver.waiting.pop();
+                let packet = head.packet;
+                let fate = match packet.source {
+                    Source::Server(source) if self.cuts.contains(&(source, packet.dest)) => {
+                        Fate::Cut
+                    }
+                    Source::Server(_) | Source::Client => Fate::Delivered,
+                };
+                receive(packet, fate);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, deadline: Duration, packet: Packet<T>) {
+        self.sent += 1;
+        let receiver = &mut self.receivers[packet.dest.0];
+        let message = InFlight {
+            deadline,
+            number: self.sent,
+            packet,
+        };
+        match receiver.head {
+            None => receiver.head = Some(message),
+            Some(_) => receiver.waiting.push(message),
+        }
+    }
+}
+
+/// The earliest deadline is the greatest, as a `BinaryHeap` yields its greatest first.
+impl<T> Ord for InFlight<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.deadline, other.number).cmp(&(self.deadline, self.number))
+    }
+}
+
+impl<T> PartialOrd for InFlight<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for InFlight<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl<T> Eq for InFlight<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALM: Conditions = Conditions {
+        latency: Latency {
+            mean: Duration::from_millis(10),
+            distribution: Distribution::Constant,
+        },
+        loss: Millionths(0),
+        duplicate: Millionths(0),
+    };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn network(conditions: Conditions) -> Network<u32> {
+        Network::new(Rng::seeded(3), conditions, 3)
+    }
+
+    fn between(source: usize, dest: usize, payload: u32) -> Packet<u32> {
+        Packet {
+            source: Source::Server(Node(source)),
+            dest: Node(dest),
+            payload,
+        }
+    }
+
+    fn from_client(dest: usize, payload: u32) -> Packet<u32> {
+        Packet {
+            source: Source::Client,
+            dest: Node(dest),
+            payload,
+        }
+    }
+
+    /// What arrives at `now`, as payloads; those that were cut off are negative.
+    fn arrivals(network: &mut Network<u32>, now: Duration) -> Vec<i64> {
+        let mut arrived = Vec::new();
+        network.deliver(now, |packet, fate| {
+            arrived.push(match fate {
+                Fate::Delivered => i64::from(packet.payload),
+                Fate::Cut => -i64::from(packet.payload),
+            });
+        });
+        arrived
+    }
+
+    #[test]
+    fn servers_wait_and_clients_do_not() {
+        let mut network = network(CALM);
+        network.send(ms(5), between(0, 1, 1));
+        network.send(ms(5), from_client(2, 2));
+        assert_eq!(arrivals(&mut network, ms(5)), [2]);
+        assert_eq!(network.due(), Some(ms(15)));
+        assert_eq!(arrivals(&mut network, ms(14)), [0; 0]);
+        assert_eq!(arrivals(&mut network, ms(15)), [1]);
+        assert_eq!(network.due(), None);
+    }
+
+    #[test]
+    fn a_receiver_waits_for_the_message_it_has_taken() {
+        let mut network = network(CALM);
+        network.send(ms(0), between(0, 1, 1));
+        network.send(ms(1), from_client(1, 2));
+        network.send(ms(1), from_client(1, 3));
+        assert_eq!(arrivals(&mut network, ms(9)), [0; 0]);
+        assert_eq!(arrivals(&mut network, ms(10)), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_waits_is_reordered_by_deadline() {
+        let mut network = network(Conditions {
+            latency: Latency {
+                mean: ms(50),
+                distribution: Distribution::Uniform,
+            },
+            ..CALM
+        });
+        for payload in 0..100 {
+            network.send(ms(0), between(0, 1, payload));
+        }
+        let order = arrivals(&mut network, ms(100));
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        assert!(sorted.iter().copied().eq(0..100));
+        assert_ne!(order, sorted);
+        assert_eq!(order[0], 0, "the first was taken at once");
+    }
+
+    #[test]
+    fn partitions_drop_on_receipt_and_one_way() {
+        let mut network = network(CALM);
+        network.send(ms(0), between(0, 1, 1));
+        network.send(ms(0), between(1, 0, 2));
+        network.send(ms(0), between(1, 1, 3));
+        network.cut(Cuts::from([(Node(0), Node(1))]));
+        assert_eq!(arrivals(&mut network, ms(10)), [2, -1, 3]);
+        network.send(ms(10), between(0, 1, 4));
+        network.send(ms(10), from_client(1, 5));
+        network.cut(Cuts::new());
+        assert_eq!(arrivals(&mut network, ms(20)), [4, 5]);
+    }
+
+    #[test]
+    fn loss_and_duplication_spare_clients_and_talk_to_oneself() {
+        let count = |conditions, packet: Packet<u32>| {
+            let mut network = network(conditions);
+            for _ in 0..1000 {
+                network.send(ms(0), packet.clone());
+            }
+            arrivals(&mut network, ms(10)).len()
+        };
+        let lossy = Conditions {
+            loss: Millionths(100_000),
+            ..CALM
+        };
+        let doubling = Conditions {
+            duplicate: Millionths(100_000),
+            ..CALM
+        };
+        assert!((850..950).contains(&count(lossy, between(0, 1, 1))));
+        assert!((1050..1150).contains(&count(doubling, between(0, 1, 1))));
+        for conditions in [lossy, doubling] {
+            assert_eq!(count(conditions, between(1, 1, 1)), 1000);
+            assert_eq!(count(conditions, from_client(1, 1)), 1000);
+        }
+    }
+
+    #[test]
+    fn latencies_have_their_mean() {
+        for distribution in Distribution::ALL {
+            let latency = Latency {
+                mean: ms(10),
+                distribution,
+            };
+            let mut rng = Rng::seeded(1);
+            let total: Duration = (0..10_000).map(|_| latency.draw(&mut rng)).sum();
+            assert!(
+                (97..103).contains(&(total.as_millis() / 1000)),
+                "{distribution:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn time_can_begin_anew() {
+        let mut network = network(CALM);
+        network.send(ms(100), between(0, 1, 1));
+        network.send(ms(101), between(0, 1, 2));
+        network.rebase(ms(105));
+        assert_eq!(arrivals(&mut network, ms(4)), [0; 0]);
+        assert_eq!(arrivals(&mut network, ms(5)), [1]);
+        assert_eq!(arrivals(&mut network, ms(6)), [2]);
+    }
+
+    #[test]
+    fn a_full_queue_drops() {
+        let mut network = network(CALM);
+        for payload in 0..=IN_FLIGHT_MAX as u32 {
+            assert_eq!(network.send(ms(0), between(0, 1, payload)), Sent::Once);
+        }
+        assert_eq!(network.send(ms(0), between(0, 1, 0)), Sent::Overflow);
+        assert_eq!(network.send(ms(0), between(0, 2, 0)), Sent::Once);
+    }
+}

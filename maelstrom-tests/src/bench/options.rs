@@ -1,0 +1,680 @@
+//! The options of a run: Maelstrom's flags with Maelstrom's meanings, and a few that it lacks.
+
+use super::builtin::Builtin;
+use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
+use super::nemesis::Kind;
+use super::network::{Conditions, Distribution, Latency, Millionths};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that decides a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Which program the nodes run.
+    pub node: NodeChoice,
+    /// The arguments of every node.
+    pub node_arguments: Vec<OsString>,
+    /// How many nodes; 1 to [`NODES_MAX`].
+    pub node_count: usize,
+    /// How many clients; 1 to [`CLIENTS_MAX`].
+    pub concurrency: usize,
+    /// Requests a second over all clients, on average; `None`: as fast as they are answered.
+    pub rate: Option<f64>,
+    /// How long requests are made; the last ones are then waited for.
+    pub time_limit: Duration,
+    /// What the network does.
+    pub conditions: Conditions,
+    /// What the nemesis does.
+    pub nemesis: BTreeSet<Kind>,
+    /// The mean time from a fault's beginning to its end and from there to the next beginning.
+    pub nemesis_interval: Duration,
+    /// The least share of requests that must be answered ok.
+    pub availability: Option<f64>,
+    /// Copy the nodes' standard error to ours.
+    pub log_stderr: bool,
+    /// Print each message when it is sent.
+    pub log_net_send: bool,
+    /// Print each message when it is received.
+    pub log_net_recv: bool,
+    /// Decides workload, faults and latencies.
+    pub seed: u64,
+    /// How many keys are worked on at once.
+    pub key_count: usize,
+    /// About how many operations each key sees.
+    pub operations_per_key: u64,
+    /// The folder for results.
+    pub store: PathBuf,
+}
+
+/// Which program the nodes run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeChoice {
+    /// One that is part of the bench.
+    Builtin(Builtin),
+    /// Any executable.
+    Bin(PathBuf),
+}
+
+/// The most nodes of a run.
+pub const NODES_MAX: usize = 64;
+
+/// The most clients of a run.
+pub const CLIENTS_MAX: usize = 10_000;
+
+/// The longest run.
+pub const TIME_LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The highest mean latency and the longest interval between faults.
+const DELAY_MAX: Duration = Duration::from_secs(3600);
+
+const NODE_COUNT: usize = 5;
+const CONCURRENCY: &str = "2n";
+const RATE: f64 = 100.0;
+const TIME_LIMIT: &str = "20";
+const LATENCY: &str = "0";
+const NEMESIS_INTERVAL: &str = "10";
+const OPERATIONS_PER_KEY: u64 = 128;
+
+/// What the bench does when it is started without arguments.
+pub const DEFAULT_RUN: &[&str] = &[
+    "--latency=10",
+    "--latency-dist=exponential",
+    "--nemesis=partition,pause",
+    "--nemesis-interval=3",
+];
+
+/// The flags of `test`.
+pub const TEST: Command = Command {
+    name: "maelstrom-tests test",
+    rest: "[-- NODE-ARGUMENTS]",
+    about: "Runs a cluster of nodes under load and faults, and says whether what the clients saw is linearizable.\n\
+            \n\
+            Each node is a process that reads Maelstrom messages on its standard input and writes them to its\n\
+            standard output; all run in the system's temporary folder. A node that prints anything else, or ends\n\
+            before the run does, breaks the run. Paused nodes go on and all nodes are killed at the end, also when\n\
+            the bench itself is killed. Killed nodes are never started again: a node without storage has forgotten\n\
+            whom it voted for.\n\
+            \n\
+            Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke.",
+    flags: &[
+        Flag {
+            name: "workload",
+            short: Some('w'),
+            value: "lin-kv",
+            help: "What to test. There is one workload: a linearizable key-value store.",
+        },
+        Flag {
+            name: "bin",
+            short: None,
+            value: "PATH",
+            help: "The node's executable. Without it, --builtin decides.",
+        },
+        Flag {
+            name: "builtin",
+            short: None,
+            value: "raft|null|stale",
+            help: "A node that is part of the bench (default: raft).\n\
+                   raft:  the node that all this is about.\n\
+                   null:  answers at once from its own memory: right when alone, and then a measure of how much\n\
+                   the bench can drive (--node-count 1 --rate 0).\n\
+                   stale: writes at one place, but reads from its own memory: wrong, and must be found so.",
+        },
+        Flag {
+            name: "node-count",
+            short: None,
+            value: "N",
+            help: "How many nodes (default: 5).",
+        },
+        Flag {
+            name: "concurrency",
+            short: None,
+            value: "N|Nn",
+            help: "How many clients; 4n means four for each node (default: 2n).",
+        },
+        Flag {
+            name: "rate",
+            short: None,
+            value: "R",
+            help: "Requests a second, on average over all clients (default: 100). 0: as fast as they are answered.",
+        },
+        Flag {
+            name: "time-limit",
+            short: None,
+            value: "SECONDS",
+            help: "How long requests are made (default: 20).",
+        },
+        Flag {
+            name: "latency",
+            short: None,
+            value: "MS",
+            help: "The mean latency between nodes (default: 0). Clients have none.",
+        },
+        Flag {
+            name: "latency-dist",
+            short: None,
+            value: "constant|uniform|exponential",
+            help: "How latencies vary (default: constant). Uniform: from 0 to twice the mean.",
+        },
+        Flag {
+            name: "loss",
+            short: None,
+            value: "P",
+            help: "The probability that a message between nodes is lost (default: 0). Maelstrom loses none.",
+        },
+        Flag {
+            name: "duplicate",
+            short: None,
+            value: "P",
+            help: "The probability that a message between nodes arrives twice (default: 0).",
+        },
+        Flag {
+            name: "nemesis",
+            short: None,
+            value: "partition,pause",
+            help: "The faults, separated by commas (default: none).",
+        },
+        Flag {
+            name: "nemesis-interval",
+            short: None,
+            value: "SECONDS",
+            help: "About how long a fault lasts, and how long it is until the next (default: 10).",
+        },
+        Flag {
+            name: "availability",
+            short: None,
+            value: "total|FRACTION",
+            help: "The least share of requests that must be answered ok, or the run is invalid.\n\
+                   A cas that fails because of another value counts against it, so about 0.5 is normal.",
+        },
+        Flag {
+            name: "key-count",
+            short: None,
+            value: "N",
+            help: "How many keys are worked on at once (default: one for each 2n clients).",
+        },
+        Flag {
+            name: "ops-per-key",
+            short: None,
+            value: "N",
+            help: "About how many operations each key sees (default: 128).",
+        },
+        Flag {
+            name: "seed",
+            short: None,
+            value: "N",
+            help: "Decides workload, faults and latencies (default: random; it is printed).",
+        },
+        Flag {
+            name: "log-stderr",
+            short: None,
+            value: "",
+            help: "Copies what the nodes write to standard error to the bench's own.",
+        },
+        Flag {
+            name: "log-net-send",
+            short: None,
+            value: "",
+            help: "Prints each message when it is sent.",
+        },
+        Flag {
+            name: "log-net-recv",
+            short: None,
+            value: "",
+            help: "Prints each message when it is received.",
+        },
+        Flag {
+            name: "store",
+            short: None,
+            value: "FOLDER",
+            help: "Where results are put, as FOLDER/lin-kv/TIME (default: store).",
+        },
+    ],
+};
+
+impl Options {
+    /// Reads the arguments of `test`.
+    ///
+    /// # Errors
+    /// A flag that is unknown, that has a value it can't use, or that contradicts another.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Parsed<Options>, UsageError> {
+        match TEST.parse(arguments)? {
+            Parsed::Help(page) => Ok(Parsed::Help(page)),
+            Parsed::Run(given) => Options::from_given(&given).map(Parsed::Run),
+        }
+    }
+
+    fn from_given(given: &Given) -> Result<Options, UsageError> {
+        if let Some(workload) = given.text("workload")
+            && workload != "lin-kv"
+        {
+            return Err(unreadable("workload", workload, "lin-kv"));
+        }
+        let node_count = counted(given, "node-count", NODE_COUNT, NODES_MAX)?;
+        let concurrency = concurrency(given, node_count)?;
+        let key_count = match given.text("key-count") {
+            Some(_) => counted(given, "key-count", 1, concurrency)?,
+            None => (concurrency / (2 * node_count)).max(1),
+        };
+        Ok(Options {
+            node: node(given)?,
+            node_arguments: given.rest.clone(),
+            node_count,
+            concurrency,
+            rate: rate(given)?,
+            time_limit: delay(given, "time-limit", TIME_LIMIT, 1.0, TIME_LIMIT_MAX)?,
+            conditions: Conditions {
+                latency: Latency {
+                    mean: delay(given, "latency", LATENCY, 1e-3, DELAY_MAX)?,
+                    distribution: distribution(given)?,
+                },
+                loss: chance(given, "loss")?,
+                duplicate: chance(given, "duplicate")?,
+            },
+            nemesis: nemesis(given)?,
+            nemesis_interval: delay(given, "nemesis-interval", NEMESIS_INTERVAL, 1.0, DELAY_MAX)?,
+            availability: availability(given)?,
+            log_stderr: given.switch("log-stderr"),
+            log_net_send: given.switch("log-net-send"),
+            log_net_recv: given.switch("log-net-recv"),
+            seed: match given.text("seed") {
+                Some(_) => given.value("seed", 0, "a whole number below 2^64")?,
+                None => random_seed(),
+            },
+            key_count,
+            operations_per_key: match given.value("ops-per-key", OPERATIONS_PER_KEY, "a number")? {
+                0 => return Err(unreadable("ops-per-key", "0", "a number from 1 on")),
+                number => number,
+            },
+            store: PathBuf::from(given.text("store").unwrap_or("store")),
+        })
+    }
+
+    /// How long a client waits for an answer: ten times the mean latency, and at least a second.
+    pub fn client_timeout(&self) -> Duration {
+        (self.conditions.latency.mean * 10).max(Duration::from_secs(1))
+    }
+
+    /// The arguments that repeat this run, beginning with `test`, ready for a shell.
+    pub fn command_line(&self) -> String {
+        let latency = &self.conditions.latency;
+        let mut line = String::from("test");
+        let mut add = |name: &str, value: String| {
+            let _ = write!(line, " --{name} {}", quoted(&value));
+        };
+        match &self.node {
+            NodeChoice::Builtin(Builtin::Raft) => {}
+            NodeChoice::Builtin(builtin) => add("builtin", builtin.to_string()),
+            NodeChoice::Bin(path) => add("bin", path.display().to_string()),
+        }
+        add("node-count", self.node_count.to_string());
+        add("concurrency", self.concurrency.to_string());
+        add("rate", self.rate.unwrap_or(0.0).to_string());
+        add("time-limit", seconds(self.time_limit));
+        add("latency", seconds(latency.mean * 1000));
+        add("latency-dist", latency.distribution.name().to_owned());
+        for (name, chance) in [
+            ("loss", self.conditions.loss),
+            ("duplicate", self.conditions.duplicate),
+        ] {
+            if chance != Millionths(0) {
+                add(
+                    name,
+                    (f64::from(chance.0) / f64::from(Millionths::ONE)).to_string(),
+                );
+            }
+        }
+        if !self.nemesis.is_empty() {
+            let names: Vec<&str> = self.nemesis.iter().map(|kind| kind.name()).collect();
+            add("nemesis", names.join(","));
+            add("nemesis-interval", seconds(self.nemesis_interval));
+        }
+        if let Some(availability) = self.availability {
+            add("availability", availability.to_string());
+        }
+        add("key-count", self.key_count.to_string());
+        add("ops-per-key", self.operations_per_key.to_string());
+        add("seed", self.seed.to_string());
+        for (name, given) in [
+            ("log-stderr", self.log_stderr),
+            ("log-net-send", self.log_net_send),
+            ("log-net-recv", self.log_net_recv),
+        ] {
+            if given {
+                let _ = write!(line, " --{name}");
+            }
+        }
+        if self.store != PathBuf::from("store") {
+            let _ = write!(
+                line,
+                " --store {}",
+                quoted(&self.store.display().to_string())
+            );
+        }
+        if !self.node_arguments.is_empty() {
+            line.push_str(" --");
+            for argument in &self.node_arguments {
+                let _ = write!(line, " {}", quoted(&argument.to_string_lossy()));
+            }
+        }
+        line
+    }
+}
+
+fn node(given: &Given) -> Result<NodeChoice, UsageError> {
+    match (given.text("bin"), given.text("builtin")) {
+        (Some(_), Some(_)) => Err(UsageError::new("--bin and --builtin contradict each other")),
+        (Some(path), None) => Ok(NodeChoice::Bin(PathBuf::from(path))),
+        (None, Some(name)) => match Builtin::from_name(name) {
+            Some(builtin) => Ok(NodeChoice::Builtin(builtin)),
+            None => Err(unreadable("builtin", name, "raft, null or stale")),
+        },
+        (None, None) => Ok(NodeChoice::Builtin(Builtin::Raft)),
+    }
+}
+
+fn counted(given: &Given, name: &str, default: usize, most: usize) -> Result<usize, UsageError> {
+    let what = format!("a whole number from 1 to {most}");
+    let number = given.value(name, default, &what)?;
+    if (1..=most).contains(&number) {
+        Ok(number)
+    } else {
+        Err(unreadable(name, &number.to_string(), &what))
+    }
+}
+
+fn concurrency(given: &Given, node_count: usize) -> Result<usize, UsageError> {
+    let text = given.text("concurrency").unwrap_or(CONCURRENCY);
+    let what =
+        format!("a number of clients such as 10, or 2n for two for each node, up to {CLIENTS_MAX}");
+    let (digits, factor) = match text.strip_suffix('n') {
+        Some(digits) => (digits, node_count),
+        None => (text, 1),
+    };
+    let clients = digits.parse::<usize>().ok();
+    let clients = clients.and_then(|number| number.checked_mul(factor));
+    clients
+        .filter(|clients| (1..=CLIENTS_MAX).contains(clients))
+        .ok_or_else(|| unreadable("concurrency", text, &what))
+}
+
+fn rate(given: &Given) -> Result<Option<f64>, UsageError> {
+    let what = "a number of requests a second, or 0 for as fast as possible";
+    let rate: f64 = given.value("rate", RATE, what)?;
+    if !(0.0..=1e9).contains(&rate) {
+        return Err(unreadable("rate", &rate.to_string(), what));
+    }
+    // Less than one request in eleven days is none.
+    Ok((rate > 1e-6).then_some(rate))
+}
+
+fn delay(
+    given: &Given,
+    name: &str,
+    default: &str,
+    unit_s: f64,
+    most: Duration,
+) -> Result<Duration, UsageError> {
+    let text = given.text(name).unwrap_or(default);
+    let unit = if unit_s == 1.0 {
+        "seconds"
+    } else {
+        "milliseconds"
+    };
+    let what = format!(
+        "a number of {unit}, at most {}",
+        most.as_secs_f64() / unit_s
+    );
+    let number = text.parse::<f64>().ok();
+    let delay = number.and_then(|number| Duration::try_from_secs_f64(number * unit_s).ok());
+    delay
+        .filter(|delay| *delay <= most)
+        .ok_or_else(|| unreadable(name, text, &what))
+}
+
+fn distribution(given: &Given) -> Result<Distribution, UsageError> {
+    let Some(text) = given.text("latency-dist") else {
+        return Ok(Distribution::Constant);
+    };
+    let named = Distribution::ALL
+        .into_iter()
+        .find(|known| known.name() == text);
+    named.ok_or_else(|| unreadable("latency-dist", text, "constant, uniform or exponential"))
+}
+
+fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
+    let what = "a probability from 0 to 1";
+    let chance: f64 = given.value(name, 0.0, what)?;
+    if !(0.0..=1.0).contains(&chance) {
+        return Err(unreadable(name, &chance.to_string(), what));
+    }
+    Ok(Millionths(
+        (chance * f64::from(Millionths::ONE)).round() as u32
+    ))
+}
+
+fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
+    let names = given.text("nemesis").unwrap_or("").split(',');
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    let kind = |name| {
+        let named = Kind::ALL.into_iter().find(|known| known.name() == name);
+        named.ok_or_else(|| unreadable("nemesis", name, "partition and pause"))
+    };
+    names.map(kind).collect()
+}
+
+fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
+    let what = "total or a fraction from 0 to 1";
+    match given.text("availability") {
+        None => Ok(None),
+        Some("total") => Ok(Some(1.0)),
+        Some(text) => match text.parse::<f64>() {
+            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
+            Ok(_) | Err(_) => Err(unreadable("availability", text, what)),
+        },
+    }
+}
+
+/// Small enough to be read out and typed again. The keys of a `RandomState` come from the system.
+pub fn random_seed() -> u64 {
+    RandomState::new().hash_one(std::process::id()) >> 32
+}
+
+fn seconds(duration: Duration) -> String {
+    duration.as_secs_f64().to_string()
+}
+
+/// The text as one word of a shell's command line.
+pub fn quoted(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./,:=+@%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Options, String> {
+        match Options::parse(arguments.iter().map(OsString::from)) {
+            Ok(Parsed::Run(options)) => Ok(options),
+            Ok(Parsed::Help(page)) => Err(page),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        let options = options(&[
+            "-w",
+            "lin-kv",
+            "--bin=some/node",
+            "--node-count=3",
+            "--concurrency",
+            "4n",
+            "--rate=12.5",
+            "--time-limit=1.5",
+            "--latency=20",
+            "--latency-dist=uniform",
+            "--loss=0.05",
+            "--duplicate=1",
+            "--nemesis=pause,partition",
+            "--nemesis-interval=2",
+            "--availability=0.5",
+            "--key-count=3",
+            "--ops-per-key=64",
+            "--seed=99",
+            "--log-stderr",
+            "--log-net-send",
+            "--log-net-recv",
+            "--store=/somewhere",
+            "--",
+            "--bin=theirs",
+        ])
+        .expect("it parses");
+        let expected = Options {
+            node: NodeChoice::Bin("some/node".into()),
+            node_arguments: vec!["--bin=theirs".into()],
+            node_count: 3,
+            concurrency: 12,
+            rate: Some(12.5),
+            time_limit: Duration::from_millis(1500),
+            conditions: Conditions {
+                latency: Latency {
+                    mean: Duration::from_millis(20),
+                    distribution: Distribution::Uniform,
+                },
+                loss: Millionths(50_000),
+                duplicate: Millionths(1_000_000),
+            },
+            nemesis: Kind::ALL.into(),
+            nemesis_interval: Duration::from_secs(2),
+            availability: Some(0.5),
+            log_stderr: true,
+            log_net_send: true,
+            log_net_recv: true,
+            seed: 99,
+            key_count: 3,
+            operations_per_key: 64,
+            store: "/somewhere".into(),
+        };
+        assert_eq!(options, expected);
+        assert_eq!(options.client_timeout(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_printed_command_line_repeats_the_run() {
+        for arguments in [
+            &["--seed=5"][..],
+            &["--builtin=stale", "--rate=0", "--availability=total"],
+            &[
+                "--bin=a b",
+                "--loss=0.001",
+                "--latency=150",
+                "--",
+                "it's",
+                "",
+            ],
+            &[
+                "--nemesis=pause",
+                "--log-net-recv",
+                "--store=x",
+                "--time-limit=0.5",
+            ],
+        ] {
+            let first = options(arguments).expect("it parses");
+            let line = first.command_line();
+            let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
+            let output = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .output();
+            let output = String::from_utf8(output.expect("sh runs").stdout).expect("UTF-8");
+            let words: Vec<&str> = output.lines().skip(1).collect();
+            assert_eq!(options(&words).as_ref(), Ok(&first), "{line}");
+        }
+    }
+
+    #[test]
+    fn defaults_follow_the_number_of_nodes() {
+        let options = options(&["--node-count=3", "--concurrency=6n"]).expect("it parses");
+        assert_eq!((options.concurrency, options.key_count), (18, 3));
+        let default = super::tests::options(DEFAULT_RUN).expect("it parses");
+        assert_eq!(
+            (default.node_count, default.concurrency, default.key_count),
+            (5, 10, 1)
+        );
+        assert_eq!(default.nemesis, Kind::ALL.into());
+        assert_eq!(default.time_limit, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn the_client_waits_for_ten_latencies() {
+        let options = options(&["--latency=150"]).expect("it parses");
+        assert_eq!(options.client_timeout(), Duration::from_millis(1500));
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        for (argument, part) in [
+            ("--workload=txn", "--workload takes lin-kv, not \"txn\""),
+            (
+                "--node-count=0",
+                "--node-count takes a whole number from 1 to 64",
+            ),
+            ("--node-count=65", "--node-count"),
+            ("--concurrency=n", "--concurrency takes a number of clients"),
+            ("--concurrency=0n", "--concurrency"),
+            ("--concurrency=99999999999999999n", "--concurrency"),
+            ("--rate=-1", "--rate"),
+            ("--rate=NaN", "--rate"),
+            (
+                "--time-limit=soon",
+                "--time-limit takes a number of seconds",
+            ),
+            ("--time-limit=1e300", "--time-limit"),
+            ("--latency=-5", "--latency takes a number of milliseconds"),
+            (
+                "--latency-dist=normal",
+                "--latency-dist takes constant, uniform or exponential",
+            ),
+            ("--loss=1.5", "--loss takes a probability"),
+            (
+                "--nemesis=partition,kill",
+                "--nemesis takes partition and pause, not \"kill\"",
+            ),
+            (
+                "--availability=2",
+                "--availability takes total or a fraction",
+            ),
+            (
+                "--key-count=11",
+                "--key-count takes a whole number from 1 to 10",
+            ),
+            ("--ops-per-key=0", "--ops-per-key"),
+            ("--seed=-1", "--seed"),
+            ("--builtin=zero", "--builtin takes raft, null or stale"),
+            ("--node-cuont=3", "did you mean --node-count?"),
+        ] {
+            let error = options(&[argument]).expect_err(argument);
+            assert!(error.contains(part), "{argument}: {error}");
+        }
+        let error = options(&["--bin=x", "--builtin=null"]).expect_err("a contradiction");
+        assert!(error.contains("contradict"));
+    }
+
+    #[test]
+    fn help_explains_every_flag() {
+        let page = options(&["--help"]).expect_err("help");
+        for flag in TEST.flags {
+            assert!(page.contains(&format!("--{}", flag.name)) && !flag.help.is_empty());
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! A node as a process: its pipes, the threads that serve them, its log.
+//!
+//! Each node has a writer thread with a bounded queue and a reader thread, so that a node which doesn't read, or is
+//! paused, keeps nobody else waiting. Both work in batches: whatever waits goes out in one write, and whatever whole
+//! lines a read brings go to the router as one event.
+
+use super::network::Node;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at most.
+pub const LINE_BYTES_MAX: usize = 128 << 20;
+
+/// The most bytes that wait to be written to one node; what would go beyond is dropped and counted. Above the largest
+/// message that our own nodes send to each other, so that each fits into an empty queue.
+pub const OUTBOX_BYTES_MAX: usize = 160 << 20;
+
+/// The most events that wait for the router; beyond that the readers wait, and so do the nodes.
+pub const EVENTS_MAX: usize = 1024;
+
+/// How much a reader asks for at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// How much of the end of a node's log is looked at when it breaks, and how many lines of it are shown.
+const LAST_BYTES: u64 = 8 << 10;
+const LAST_LINES: usize = 12;
+
+/// How long a node that has closed its output is given to end, before it is reported as still running.
+const END_GRACE: Duration = Duration::from_secs(1);
+
+/// A program with its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The executable: an absolute path, since nodes run in the system's temporary folder.
+    pub path: PathBuf,
+    /// Its arguments, the same for every node.
+    pub arguments: Vec<OsString>,
+}
+
+/// What a node's reader tells the router.
+#[derive(Debug)]
+pub enum Event {
+    /// Some whole lines, each with its line feed.
+    Lines(Node, Vec<u8>),
+    /// A line is longer than [`LINE_BYTES_MAX`]; these are its first bytes. Nothing more is read.
+    TooLong(Node, Vec<u8>),
+    /// The node's output has ended, with these bytes after the last line feed.
+    Ended(Node, Vec<u8>),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    outbox: Arc<Outbox>,
+    log: PathBuf,
+    /// What is to go out at the next flush.
+    pending: Vec<u8>,
+}
+
+/// The bytes on their way to a node's standard input.
+#[derive(Debug, Default)]
+struct Outbox {
+    state: Mutex<Queue>,
+    filled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// How many bytes the writer has taken and not yet written.
+    in_write: usize,
+    closed: bool,
+}
+
+impl Process {
+    /// Starts a node. Its standard error goes to the file `log`, and with `echo` to ours as well.
+    ///
+    /// # Errors
+    /// The log can't be made or the program can't be started.
+    pub fn start(
+        node: Node,
+        program: &Program,
+        log: PathBuf,
+        echo: bool,
+        events: SyncSender<Event>,
+    ) -> io::Result<Process> {
+        let file = File::create(&log)?;
+        let mut command = Command::new(&program.path);
+        command
+            .args(&program.arguments)
+            .current_dir(std::env::temp_dir())
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        if echo {
+            command.stderr(Stdio::piped());
+        } else {
+            command.stderr(file.try_clone()?);
+        }
+        let mut child = command.spawn()?;
+        let outbox = Arc::new(Outbox::default());
+        if let Some(stdin) = child.stdin.take() {
+            let outbox = Arc::clone(&outbox);
+            spawn(format!("{node} writer"), move || outbox.serve(stdin))?;
+        }
+        if let Some(stdout) = child.stdout.take() {
+            spawn(format!("{node} reader"), move || {
+                read(node, stdout, &events)
+            })?;
+        }
+        if let Some(stderr) = child.stderr.take() {
+            spawn(format!("{node} log"), move || tee(node, stderr, file))?;
+        }
+        Ok(Process {
+            child,
+            outbox,
+            log,
+            pending: Vec::new(),
+        })
+    }
+
+    /// The process group that the node and its descendants are in, unless they leave it.
+    pub fn group(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Puts a line, with its line feed, down to be written at the next [`flush`](Process::flush).
+    pub fn write(&mut self, line: &[u8]) {
+        self.pending.extend_from_slice(line);
+    }
+
+    /// Hands what was put down to the writer, and returns how many lines were dropped because they don't fit.
+    pub fn flush(&mut self) -> u64 {
+        if self.pending.is_empty() {
+            return 0;
+        }
+        let dropped = self.outbox.put(&mut self.pending);
+        self.pending.clear();
+        dropped
+    }
+
+    /// Waits a moment for a node that has closed its output, and says how it ended: `None` if it still runs.
+    ///
+    /// # Errors
+    /// The system can't say.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + END_GRACE;
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_some() || Instant::now() >= deadline {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the end of a node that has been killed.
+    ///
+    /// # Errors
+    /// It can't be waited for.
+    pub fn reap(&mut self) -> io::Result<ExitStatus> {
+        self.outbox.close();
+        // The watchdog has killed it; if it could not, this does.
+        self.child.kill()?;
+        self.child.wait()
+    }
+
+    /// The last lines of the node's log, for a report on why it broke.
+    pub fn last_words(&self) -> String {
+        match last_lines(&self.log) {
+            Ok(lines) if lines.is_empty() => "its standard error is empty".to_owned(),
+            Ok(lines) => format!("the end of its standard error:\n{lines}"),
+            Err(error) => format!("{} can't be read: {error}", self.log.display()),
+        }
+    }
+}
+
+impl Outbox {
+    /// A thread that panicked took the process with it, so a lock is never really poisoned.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes lines, as many as fit, and returns how many don't. May leave something in `lines`.
+    fn put(&self, lines: &mut Vec<u8>) -> u64 {
+        let mut dropped = 0;
+        let mut queue = self.lock();
+        if queue.closed {
+            return 0;
+        }
+        if queue.bytes.is_empty() && queue.in_write + lines.len() <= OUTBOX_BYTES_MAX {
+            std::mem::swap(&mut queue.bytes, lines);
+        } else {
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                if queue.bytes.len() + queue.in_write + line.len() <= OUTBOX_BYTES_MAX {
+                    queue.bytes.extend_from_slice(line);
+                } else {
+                    dropped += 1;
+                }
+            }
+        }
+        drop(queue);
+        self.filled.notify_one();
+        dropped
+    }
+
+    /// Writes what is put down until the box is closed or the node stops listening; its reader will notice its end.
+    fn serve(&self, mut stdin: ChildStdin) {
+        let mut bytes = Vec::new();
+        loop {
+            let mut queue = self.lock();
+            queue.in_write = 0;
+            while queue.bytes.is_empty() && !queue.closed {
+                queue = self
+                    .filled
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if queue.closed {
+                return;
+            }
+            bytes.clear();
+            std::mem::swap(&mut queue.bytes, &mut bytes);
+            queue.in_write = bytes.len();
+            drop(queue);
+            if stdin.write_all(&bytes).is_err() {
+                self.close();
+                return;
+            }
+            if bytes.capacity() > READ_BYTES * 16 {
+                bytes = Vec::new();
+            }
+        }
+    }
+
+    fn close(&self) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.bytes = Vec::new();
+        drop(queue);
+        self.filled.notify_one();
+    }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name).spawn(work).map(drop)
+}
+
+/// Passes a node's output on to the router, whole lines at a time, until it ends or the router has gone.
+fn read(node: Node, mut stdout: ChildStdout, events: &SyncSender<Event>) {
+    let mut bytes = Vec::with_capacity(READ_BYTES);
+    loop {
+        let old = bytes.len();
+        bytes.resize(old + READ_BYTES, 0);
+        let length = match stdout.read(&mut bytes[old..]) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                bytes.truncate(old);
+                continue;
+            }
+            // A pipe that can't be read is as good as one that has ended.
+            Err(_) => 0,
+        };
+        bytes.truncate(old + length);
+        let event = if length == 0 {
+            Event::Ended(node, std::mem::take(&mut bytes))
+        } else if let Some(end) = bytes[old..].iter().rposition(|byte| *byte == b'\n') {
+            let mut rest = Vec::with_capacity(READ_BYTES);
+            rest.extend_from_slice(&bytes[old + end + 1..]);
+            bytes.truncate(old + end + 1);
+            Event::Lines(node, std::mem::replace(&mut bytes, rest))
+        } else if bytes.len() > LINE_BYTES_MAX {
+            Event::TooLong(node, std::mem::take(&mut bytes))
+        } else {
+            continue;
+        };
+        let last = matches!(event, Event::Ended(..) | Event::TooLong(..));
+        if events.send(event).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Copies a node's standard error to its log and, with its name before each line, to ours.
+fn tee(node: Node, mut stderr: ChildStderr, mut log: File) {
+    let mut bytes = vec![0; READ_BYTES];
+    let mut line_begins = true;
+    while let Ok(length @ 1..) = stderr.read(&mut bytes) {
+        let part = &bytes[..length];
+        if let Err(error) = log.write_all(part) {
+            eprintln!("the log of {node} can't be written: {error}");
+        }
+        let mut named = Vec::with_capacity(part.len() + 64);
+        for line in part.split_inclusive(|byte| *byte == b'\n') {
+            if line_begins {
+                named.extend_from_slice(format!("{node}: ").as_bytes());
+            }
+            named.extend_from_slice(line);
+            line_begins = line.ends_with(b"\n");
+        }
+        // Where our standard error is closed there is nobody to tell.
+        let _ = io::stderr().write_all(&named);
+    }
+}
+
+fn last_lines(log: &Path) -> io::Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(LAST_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.len().saturating_sub(LAST_LINES);
+    let lines = lines[first..].iter().map(|line| format!("  {line}"));
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,596 @@
+//! Maelstrom's messages, read strictly and written plainly.
+//!
+//! Maelstrom stops listening to a node that prints something malformed; the bench says what was wrong with it. It is
+//! stricter in this: a message must come from the node that printed it, a body must be an object, and an answer must
+//! belong to a request.
+
+use super::clients::{Answer, Asked, MessageId};
+use super::network::Node;
+use super::workload::Request;
+use crate::history::{Call, ErrorCode, Process};
+use json::{MAX_DEPTH, Raw, Reader, Value, Writer};
+use std::borrow::Cow;
+
+/// The `msg_id` of every `init`.
+const INIT_ID: MessageId = MessageId(1);
+
+/// Maelstrom's own services, which are not part of the bench.
+const SERVICES: [&str; 4] = ["lin-kv", "seq-kv", "lww-kv", "lin-tso"];
+
+/// A line of a node's output, taken apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope<'a> {
+    /// To whom it goes.
+    pub dest: Dest,
+    /// What it says.
+    pub body: Raw<'a>,
+}
+
+/// To whom a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dest {
+    /// Another node, or the same.
+    Server(Node),
+    /// The client that sends `init` to this node.
+    Init(Node),
+    /// The client of a process. There may be no such process.
+    Client(Process),
+}
+
+/// What is looked at in a message between servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body<'a> {
+    /// Its `type`, or nothing.
+    pub kind: Cow<'a, str>,
+    /// Its `term`, if there is a number under that name.
+    pub term: Option<u64>,
+}
+
+/// An answer to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// Which request it answers.
+    pub id: MessageId,
+    /// What it says.
+    pub answer: Answer,
+}
+
+/// The name of the client that sends `init` to a node; it is gone afterwards.
+pub fn init_client(node: Node) -> String {
+    format!("c{}", node.0)
+}
+
+/// Reads a line that `source` printed, without its line feed, in a cluster of so many nodes.
+///
+/// # Errors
+/// What is wrong with it, to follow a colon.
+pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>, String> {
+    if line.trim_ascii().is_empty() {
+        return Err("it is blank".to_owned());
+    }
+    let json = |error: json::Error| format!("it is not a JSON object: {error}");
+    let mut reader = Reader::with_depth(line, MAX_DEPTH).map_err(json)?;
+    let (mut src, mut dest, mut body, mut id) = (None, None, None, None);
+    reader.begin_object().map_err(json)?;
+    while let Some(key) = reader.next_key().map_err(json)? {
+        let again = match &*key {
+            "src" => src.replace(name(&mut reader, "src")?).is_some(),
+            "dest" => dest.replace(name(&mut reader, "dest")?).is_some(),
+            "body" => body.replace(reader.raw().map_err(json)?).is_some(),
+            "id" => id.replace(integer(&mut reader, "id")?).is_some(),
+            other => {
+                return Err(format!(
+                    "it has the top-level key {other:?}, but src, dest, body and id are all there may be"
+                ));
+            }
+        };
+        if again {
+            return Err(format!("it has the key {key:?} twice"));
+        }
+    }
+    reader.end().map_err(json)?;
+    let src = src.ok_or("it has no src")?;
+    let dest = dest.ok_or("it has no dest")?;
+    let body = body.ok_or("it has no body")?;
+    if !body.as_str().starts_with('{') {
+        return Err("its body is not an object".to_owned());
+    }
+    if numbered(&src, 'n') != Some(source.0 as u64) {
+        return Err(format!("its src is {src:?}, but {source} printed it"));
+    }
+    let dest = destination(&dest, nodes)?;
+    Ok(Envelope { dest, body })
+}
+
+/// Looks into a message between servers, whose body is otherwise free.
+///
+/// # Errors
+/// None, as what is JSON has been checked; but what reads JSON may always say no.
+pub fn body<'a>(envelope: &Envelope<'a>) -> Result<Body<'a>, String> {
+    let json = |error: json::Error| format!("its body can't be read: {error}");
+    let mut reader = Reader::of_str(envelope.body.as_str());
+    let (mut kind, mut term) = (Cow::Borrowed(""), None);
+    reader.begin_object().map_err(json)?;
+    while let Some(key) = reader.next_key().map_err(json)? {
+        let value = reader.raw().map_err(json)?;
+        match &*key {
+            "type" => kind = value.decode().unwrap_or(Cow::Borrowed("")),
+            "term" => term = value.decode().ok(),
+            _ => {}
+        }
+    }
+    Ok(Body { kind, term })
+}
+
+/// Whether a message between servers with this `type` asks for a vote in its `term` (a pre-vote does not).
+pub fn asks_for_vote(kind: &str) -> bool {
+    matches!(kind, "vote" | "request_vote")
+}
+
+/// Reads the answer to an `init`.
+///
+/// # Errors
+/// It is not `init_ok`.
+pub fn init_ok(envelope: &Envelope<'_>) -> Result<(), String> {
+    let answer = AnswerBody::read(envelope)?;
+    if answer.kind == "error" {
+        let text = answer.text.as_deref().unwrap_or("no text");
+        return Err(format!("it refuses init: {text}"));
+    }
+    if answer.kind != "init_ok" {
+        return Err(format!(
+            "its type is {:?}, but init is answered by init_ok",
+            answer.kind
+        ));
+    }
+    answer.closed(&[])?;
+    match answer.id {
+        Some(INIT_ID) => Ok(()),
+        Some(_) | None => Err(format!(
+            "its in_reply_to is not init's msg_id, {}",
+            INIT_ID.0
+        )),
+    }
+}
+
+/// Reads the answer to a client's request.
+///
+/// # Errors
+/// It breaks the schema of its type, or is no answer.
+pub fn reply(envelope: &Envelope<'_>) -> Result<Reply, String> {
+    let mut body = AnswerBody::read(envelope)?;
+    let answer = match &*body.kind {
+        "error" => {
+            let code = body.code.ok_or("it is an error without a code")?;
+            let code =
+                u64::try_from(code).map_err(|_| format!("its code is {code}, below zero"))?;
+            Answer::Error(ErrorCode(code))
+        }
+        "read_ok" => {
+            body.closed(&["value"])?;
+            Answer::ReadOk(body.value.take().ok_or("it is a read_ok without a value")?)
+        }
+        "write_ok" => {
+            body.closed(&[])?;
+            Answer::WriteOk
+        }
+        "cas_ok" => {
+            body.closed(&[])?;
+            Answer::CasOk
+        }
+        other => {
+            return Err(format!(
+                "its type is {other:?}, which is no answer to a client"
+            ));
+        }
+    };
+    let id = body
+        .id
+        .ok_or("it has no in_reply_to, but clients only take answers")?;
+    Ok(Reply { id, answer })
+}
+
+/// An `init` for a node, with a line feed.
+pub fn init(number: u64, node: Node, nodes: usize) -> Vec<u8> {
+    let names: Vec<String> = (0..nodes).map(|node| Node(node).to_string()).collect();
+    line(number, &init_client(node), node, |writer| {
+        begin_body(writer, "init", INIT_ID);
+        writer.key("node_id");
+        writer.string(&node.to_string());
+        writer.key("node_ids");
+        writer.begin_array();
+        names.iter().for_each(|name| writer.string(name));
+        writer.end_array();
+        writer.end_object();
+    })
+}
+
+/// A client's request, with a line feed.
+pub fn request(number: u64, asked: &Asked, request: &Request, nodes: usize) -> Vec<u8> {
+    let client = format!("c{}", nodes as u64 + asked.process.0);
+    line(number, &client, asked.node, |writer| {
+        begin_body(writer, request.call.name(), asked.id);
+        writer.key("key");
+        writer.unsigned(request.key);
+        let mut value = |key, value: &Value| {
+            writer.key(key);
+            json::Encode::encode(value, writer);
+        };
+        match &request.call {
+            Call::Read => {}
+            Call::Write(new) => value("value", new),
+            Call::Cas { from, to } => {
+                value("from", from);
+                value("to", to);
+            }
+        }
+        writer.end_object();
+    })
+}
+
+/// A message between servers as its receiver gets it, with a line feed.
+pub fn forward(number: u64, source: Node, dest: Node, envelope: &Envelope<'_>) -> Vec<u8> {
+    line(number, &source.to_string(), dest, |writer| {
+        writer.raw(envelope.body)
+    })
+}
+
+fn begin_body(writer: &mut Writer<'_>, kind: &str, id: MessageId) {
+    writer.begin_object();
+    writer.key("type");
+    writer.string(kind);
+    writer.key("msg_id");
+    writer.unsigned(id.0);
+}
+
+fn line(number: u64, src: &str, dest: Node, body: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    let mut writer = Writer::new(&mut bytes);
+    writer.begin_object();
+    writer.key("id");
+    writer.unsigned(number);
+    writer.key("src");
+    writer.string(src);
+    writer.key("dest");
+    writer.string(&dest.to_string());
+    writer.key("body");
+    body(&mut writer);
+    writer.end_object();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// What the body of an answer may hold.
+#[derive(Debug, Default)]
+struct AnswerBody<'a> {
+    kind: Cow<'a, str>,
+    id: Option<MessageId>,
+    value: Option<Value>,
+    code: Option<i64>,
+    text: Option<Cow<'a, str>>,
+    keys: Vec<Cow<'a, str>>,
+}
+
+impl<'a> AnswerBody<'a> {
+    fn read(envelope: &Envelope<'a>) -> Result<AnswerBody<'a>, String> {
+        let json = |error: json::Error| format!("its body can't be read: {error}");
+        let mut body = AnswerBody::default();
+        let mut kind = None;
+        let mut reader = Reader::of_str(envelope.body.as_str());
+        reader.begin_object().map_err(json)?;
+        while let Some(key) = reader.next_key().map_err(json)? {
+            if body.keys.contains(&key) {
+                return Err(format!("its body has the key {key:?} twice"));
+            }
+            match &*key {
+                "type" => kind = Some(name(&mut reader, "type")?),
+                "in_reply_to" => {
+                    let id = integer(&mut reader, "in_reply_to")?;
+                    // No request has a negative id, and 0 is none either.
+                    body.id = Some(MessageId(u64::try_from(id).unwrap_or(0)));
+                }
+                "msg_id" => drop(integer(&mut reader, "msg_id")?),
+                "value" => body.value = Some(json::Decode::decode(&mut reader).map_err(json)?),
+                "code" => body.code = Some(integer(&mut reader, "code")?),
+                "text" => body.text = Some(name(&mut reader, "text")?),
+                _ => reader.skip_value().map_err(json)?,
+            }
+            body.keys.push(key);
+        }
+        body.kind = kind.ok_or("its body has no type")?;
+        Ok(body)
+    }
+
+    /// Refuses keys beyond those that every answer may have and these.
+    fn closed(&self, own: &[&str]) -> Result<(), String> {
+        let known =
+            |key: &str| matches!(key, "type" | "in_reply_to" | "msg_id") || own.contains(&key);
+        match self.keys.iter().find(|key| !known(key)) {
+            None => Ok(()),
+            Some(key) => Err(format!(
+                "a body of type {} may not have the key {key:?}",
+                self.kind
+            )),
+        }
+    }
+}
+
+fn name<'a>(reader: &mut Reader<'a>, key: &str) -> Result<Cow<'a, str>, String> {
+    reader
+        .string()
+        .map_err(|error| format!("its {key} is not a string: {error}"))
+}
+
+fn integer(reader: &mut Reader<'_>, key: &str) -> Result<i64, String> {
+    json::Decode::decode(reader)
+        .map_err(|error: json::Error| format!("its {key} is not an integer: {error}"))
+}
+
+fn destination(dest: &str, nodes: usize) -> Result<Dest, String> {
+    if let Some(number) = numbered(dest, 'n')
+        && number < nodes as u64
+    {
+        return Ok(Dest::Server(Node(number as usize)));
+    }
+    if let Some(number) = numbered(dest, 'c') {
+        return Ok(match number.checked_sub(nodes as u64) {
+            None => Dest::Init(Node(number as usize)),
+            Some(process) => Dest::Client(Process(process)),
+        });
+    }
+    if SERVICES.contains(&dest) {
+        return Err(format!(
+            "its dest {dest:?} is a service, which the bench does not offer"
+        ));
+    }
+    Err(format!("its dest {dest:?} is unknown"))
+}
+
+/// The number in a name such as `n12`; there is one way to write it.
+fn numbered(name: &str, letter: char) -> Option<u64> {
+    let digits = name.strip_prefix(letter)?;
+    let plain = digits == "0" || !digits.starts_with(['0', '+']);
+    digits.parse().ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope_of(line: &str) -> Result<Envelope<'_>, String> {
+        envelope(line.as_bytes(), Node(1), 3)
+    }
+
+    fn reply_of(body: &str) -> Result<Reply, String> {
+        let line = format!(r#"{{"src":"n1","dest":"c5","body":{body}}}"#);
+        reply(&envelope_of(&line)?)
+    }
+
+    #[test]
+    fn destinations_are_told_apart() {
+        for (dest, expected) in [
+            ("n0", Dest::Server(Node(0))),
+            ("n2", Dest::Server(Node(2))),
+            ("c1", Dest::Init(Node(1))),
+            ("c3", Dest::Client(Process(0))),
+            ("c12", Dest::Client(Process(9))),
+        ] {
+            let line = format!(r#" {{"dest":"{dest}", "body":{{}}, "src":"n1", "id":7}} "#);
+            assert_eq!(
+                envelope_of(&line).map(|envelope| envelope.dest),
+                Ok(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_lines_are_told_what_is_wrong() {
+        for (line, wrong) in [
+            ("", "it is blank"),
+            (" \t\r", "it is blank"),
+            ("hello", "it is not a JSON object: "),
+            ("[]", "it is not a JSON object: "),
+            ("{}", "it has no src"),
+            (
+                r#"{"src":"n1","dest":"n0","body":{}} x"#,
+                "it is not a JSON object: ",
+            ),
+            (
+                r#"{"src":"n1","dest":"n0","body":{},"extra":1}"#,
+                "top-level key \"extra\"",
+            ),
+            (
+                r#"{"src":"n1","src":"n1","dest":"n0","body":{}}"#,
+                "key \"src\" twice",
+            ),
+            (r#"{"src":"n1","dest":"n0"}"#, "it has no body"),
+            (r#"{"src":"n1","body":{}}"#, "it has no dest"),
+            (
+                r#"{"src":"n1","dest":"n0","body":[]}"#,
+                "its body is not an object",
+            ),
+            (
+                r#"{"src":"n1","dest":7,"body":{}}"#,
+                "its dest is not a string",
+            ),
+            (
+                r#"{"src":"n1","dest":"n0","body":{},"id":"x"}"#,
+                "its id is not an integer",
+            ),
+            (
+                r#"{"src":"n2","dest":"n0","body":{}}"#,
+                "its src is \"n2\", but n1 printed it",
+            ),
+            (
+                r#"{"src":"n01","dest":"n0","body":{}}"#,
+                "its src is \"n01\"",
+            ),
+            (
+                r#"{"src":"n1","dest":"n3","body":{}}"#,
+                "its dest \"n3\" is unknown",
+            ),
+            (
+                r#"{"src":"n1","dest":"c","body":{}}"#,
+                "its dest \"c\" is unknown",
+            ),
+            (r#"{"src":"n1","dest":"c+3","body":{}}"#, "is unknown"),
+            (r#"{"src":"n1","dest":"lin-kv","body":{}}"#, "is a service"),
+        ] {
+            let told = envelope_of(line).expect_err(line);
+            assert!(told.contains(wrong), "{line}: {told}");
+        }
+        let told = envelope(b"{\"src\":\"\xff\"}", Node(1), 3).expect_err("not UTF-8");
+        assert!(told.contains("not a JSON object"), "{told}");
+    }
+
+    #[test]
+    fn answers_are_read() {
+        let read = |answer| {
+            Ok(Reply {
+                id: MessageId(4),
+                answer,
+            })
+        };
+        for (body, answer) in [
+            (
+                r#"{"type":"read_ok","in_reply_to":4,"value":null}"#,
+                Answer::ReadOk(Value::Null),
+            ),
+            (
+                r#"{"type":"write_ok","in_reply_to":4,"msg_id":9}"#,
+                Answer::WriteOk,
+            ),
+            (r#"{"in_reply_to":4,"type":"cas_ok"}"#, Answer::CasOk),
+            (
+                r#"{"type":"error","in_reply_to":4,"code":22,"text":"no","more":[1]}"#,
+                Answer::Error(ErrorCode(22)),
+            ),
+        ] {
+            assert_eq!(reply_of(body), read(answer));
+        }
+    }
+
+    #[test]
+    fn answers_that_break_their_schema_are_refused() {
+        for (body, wrong) in [
+            (r#"{"in_reply_to":4}"#, "no type"),
+            (
+                r#"{"type":"read_ok","in_reply_to":4}"#,
+                "read_ok without a value",
+            ),
+            (r#"{"type":"read_ok","value":1}"#, "no in_reply_to"),
+            (
+                r#"{"type":"read_ok","in_reply_to":"4","value":1}"#,
+                "its in_reply_to is not an integer",
+            ),
+            (
+                r#"{"type":"read_ok","in_reply_to":4,"value":1,"key":1}"#,
+                "may not have the key \"key\"",
+            ),
+            (
+                r#"{"type":"write_ok","in_reply_to":4,"value":1}"#,
+                "may not have the key \"value\"",
+            ),
+            (
+                r#"{"type":"cas_ok","in_reply_to":4,"code":1}"#,
+                "may not have the key \"code\"",
+            ),
+            (
+                r#"{"type":"cas_ok","in_reply_to":4,"in_reply_to":4}"#,
+                "key \"in_reply_to\" twice",
+            ),
+            (
+                r#"{"type":"error","in_reply_to":4}"#,
+                "error without a code",
+            ),
+            (
+                r#"{"type":"error","in_reply_to":4,"code":-1}"#,
+                "below zero",
+            ),
+            (
+                r#"{"type":"error","in_reply_to":4,"code":1,"text":2}"#,
+                "its text is not a string",
+            ),
+            (
+                r#"{"type":"read","key":4,"msg_id":1}"#,
+                "no answer to a client",
+            ),
+            (
+                r#"{"type":"init_ok","in_reply_to":1}"#,
+                "no answer to a client",
+            ),
+        ] {
+            let told = reply_of(body).expect_err(body);
+            assert!(told.contains(wrong), "{body}: {told}");
+        }
+    }
+
+    #[test]
+    fn init_is_answered_by_init_ok() {
+        let answered = |body: &str| {
+            let line = format!(r#"{{"src":"n1","dest":"c1","body":{body}}}"#);
+            init_ok(&envelope_of(&line)?)
+        };
+        assert_eq!(answered(r#"{"type":"init_ok","in_reply_to":1}"#), Ok(()));
+        for (body, wrong) in [
+            (r#"{"type":"init_ok"}"#, "in_reply_to"),
+            (r#"{"type":"init_ok","in_reply_to":2}"#, "in_reply_to"),
+            (
+                r#"{"type":"init_ok","in_reply_to":1,"x":1}"#,
+                "may not have the key \"x\"",
+            ),
+            (
+                r#"{"type":"error","in_reply_to":1,"code":12,"text":"why?"}"#,
+                "it refuses init: why?",
+            ),
+            (r#"{"type":"hello"}"#, "answered by init_ok"),
+        ] {
+            let told = answered(body).expect_err(body);
+            assert!(told.contains(wrong), "{body}: {told}");
+        }
+    }
+
+    #[test]
+    fn messages_are_written() {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        assert_eq!(
+            text(init(3, Node(1), 2)),
+            "{\"id\":3,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\
+             \"node_id\":\"n1\",\"node_ids\":[\"n0\",\"n1\"]}}\n"
+        );
+        let asked = Asked {
+            process: Process(7),
+            node: Node(1),
+            id: MessageId(2),
+        };
+        let cas = Request {
+            key: 9,
+            call: Call::Cas {
+                from: Value::from(1_u64),
+                to: Value::from(2_u64),
+            },
+        };
+        assert_eq!(
+            text(request(4, &asked, &cas, 3)),
+            "{\"id\":4,\"src\":\"c10\",\"dest\":\"n1\",\"body\":{\"type\":\"cas\",\"msg_id\":2,\
+             \"key\":9,\"from\":1,\"to\":2}}\n"
+        );
+    }
+
+    #[test]
+    fn a_forwarded_body_is_left_as_it_is() {
+        let line =
+            r#"{"src":"n1","dest":"n2","id":5,"body": {"type" : "vote","term":1e1,"z":[1.0]} }"#;
+        let parsed = envelope_of(line).expect("a good line");
+        let seen = body(&parsed).expect("a good body");
+        assert_eq!((&*seen.kind, seen.term), ("vote", Some(10)));
+        let forwarded = forward(8, Node(1), Node(2), &parsed);
+        assert_eq!(
+            String::from_utf8(forwarded).expect("UTF-8"),
+            "{\"id\":8,\"src\":\"n1\",\"dest\":\"n2\",\"body\":{\"type\" : \"vote\",\"term\":1e1,\"z\":[1.0]}}\n"
+        );
+        let odd = envelope_of(r#"{"src":"n1","dest":"n2","body":{"type":5,"term":"x"}}"#);
+        let odd = body(&odd.expect("a good line")).expect("bodies are free");
+        assert_eq!((&*odd.kind, odd.term), ("", None));
+    }
+}

@@ -1,0 +1,623 @@
+//! The event loop of a run: one thread that owns the network, the clients and the nemesis, and talks to the nodes.
+//!
+//! A turn of the loop does what is due (faults, time-outs, deliveries, requests), hands each node what was put down
+//! for it, and then waits for the nodes' output or for the next thing that falls due. All that decides is in modules
+//! without clocks; this one reads the clock and moves bytes.
+
+use super::clients::{Clients, Completion};
+use super::nemesis::{Action, Nemesis, connected_majority};
+use super::network::{Cuts, Fate, Network, Node, Packet, Sent, Source};
+use super::options::Options;
+use super::process::{Event, Process, Program};
+use super::progress::Progress;
+use super::protocol::{self, Body, Dest, Envelope, Reply};
+use super::record::Record;
+use super::statistics::{Fault, Statistics};
+use super::store::Store;
+use super::watchdog::Watchdog;
+use super::workload::{Plan, Workload};
+use crate::history::{self, Stage};
+use rand::Rng;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+/// How long the nodes may take to answer `init`.
+pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many events are handled before the loop looks at what is due again.
+const EVENTS_PER_TURN: usize = 64;
+
+/// How much of an offending line is shown, in bytes.
+const SHOWN_BYTES_MAX: usize = 1000;
+
+/// Why a run could not be brought to its end: the bench or a node broke. A text for people.
+#[derive(Debug)]
+pub struct Broken(String);
+
+impl Broken {
+    /// The text.
+    pub fn new(text: impl Into<String>) -> Broken {
+        Broken(text.into())
+    }
+
+    /// Wraps an error of the system with what was being done.
+    pub fn io(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Broken {
+        move |error| Broken(format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Why a line of a node's output can't be handled.
+#[derive(Debug)]
+enum Trouble {
+    /// Something is wrong with the line.
+    Offence(String),
+    /// Something else broke.
+    Broken(Broken),
+}
+
+impl From<String> for Trouble {
+    fn from(offence: String) -> Trouble {
+        Trouble::Offence(offence)
+    }
+}
+
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Trouble {
+        Trouble::Broken(broken)
+    }
+}
+
+/// A line on its way to a node, with its place in the record of the first messages if it is in there.
+#[derive(Debug, Clone)]
+struct Line {
+    bytes: Vec<u8>,
+    recorded: Option<usize>,
+}
+
+/// A run in progress.
+#[derive(Debug)]
+pub struct Router<'a> {
+    options: &'a Options,
+    began: Instant,
+    events: Receiver<Event>,
+    processes: Vec<Process>,
+    watchdog: Watchdog,
+    network: Network<Line>,
+    clients: Clients,
+    workload: Workload,
+    pace: Pace,
+    nemesis: Nemesis,
+    cuts: Cuts,
+    paused: BTreeSet<Node>,
+    /// The nodes that have not answered `init` yet. Requests begin when there are none.
+    uninitialised: BTreeSet<Node>,
+    messages_sent: u64,
+    statistics: Statistics,
+    record: Record,
+    progress: Progress,
+}
+
+/// What a run leaves behind.
+#[derive(Debug)]
+pub struct Finished {
+    /// The numbers.
+    pub statistics: Statistics,
+    /// The history and the first messages.
+    pub record: Record,
+    /// How many keys were begun.
+    pub keys_used: u64,
+    /// How many answers came after their request was given up.
+    pub late_answers: u64,
+}
+
+impl<'a> Router<'a> {
+    /// Starts the nodes.
+    ///
+    /// # Errors
+    /// They can't be started, or the record can't be written.
+    pub fn start(
+        options: &'a Options,
+        program: &Program,
+        store: &Store,
+    ) -> Result<Router<'a>, Broken> {
+        let nodes = options.node_count;
+        let (sender, events) = sync_channel(super::process::EVENTS_MAX);
+        let mut watchdog = Watchdog::start().map_err(Broken::io("sh can't be started"))?;
+        let mut processes = Vec::new();
+        for node in (0..nodes).map(Node) {
+            let log = store.file(&format!("node-logs/{node}.log"));
+            let process = Process::start(node, program, log, options.log_stderr, sender.clone())
+                .map_err(Broken::io(format_args!(
+                    "{} can't be started as {node}",
+                    program.path.display()
+                )))?;
+            watchdog
+                .guard(process.group())
+                .map_err(Broken::io("the shell that guards the nodes is gone"))?;
+            processes.push(process);
+        }
+        let mut rng = Rng::seeded(options.seed);
+        let plan = Plan {
+            workers: options.concurrency,
+            keys_at_once: options.key_count,
+            operations_per_key: options.operations_per_key,
+        };
+        Ok(Router {
+            options,
+            began: Instant::now(),
+            events,
+            processes,
+            watchdog,
+            network: Network::new(rng.fork(), options.conditions, nodes),
+            clients: Clients::new(
+                rng.fork(),
+                options.concurrency,
+                nodes,
+                options.client_timeout(),
+            ),
+            workload: Workload::new(rng.fork(), plan),
+            pace: Pace::new(rng.fork(), options.rate),
+            nemesis: Nemesis::new(
+                rng.fork(),
+                &options.nemesis,
+                nodes,
+                options.nemesis_interval,
+            ),
+            cuts: Cuts::new(),
+            paused: BTreeSet::new(),
+            uninitialised: (0..nodes).map(Node).collect(),
+            messages_sent: 0,
+            statistics: Statistics::default(),
+            record: Record::create(store).map_err(Broken::io("the history can't be written"))?,
+            progress: Progress::new(),
+        })
+    }
+
+    /// Runs to the end and kills the nodes.
+    ///
+    /// # Errors
+    /// A node or the bench broke; the nodes are killed then as well.
+    pub fn run(mut self) -> Result<Finished, Broken> {
+        let went = self.initialise().and_then(|()| self.test());
+        self.progress.end();
+        drop(self.watchdog);
+        for process in &mut self.processes {
+            process
+                .reap()
+                .map_err(Broken::io("a node can't be killed"))?;
+        }
+        went?;
+        self.record
+            .flush()
+            .map_err(Broken::io("the history can't be written"))?;
+        Ok(Finished {
+            statistics: self.statistics,
+            record: self.record,
+            keys_used: self.workload.keys_used(),
+            late_answers: self.clients.late(),
+        })
+    }
+
+    /// Sends `init` to all nodes at once and waits until all have answered.
+    fn initialise(&mut self) -> Result<(), Broken> {
+        for node in (0..self.options.node_count).map(Node) {
+            let line = protocol::init(self.next_message(), node, self.options.node_count);
+            self.send_as_client(node, line);
+        }
+        while !self.uninitialised.is_empty() {
+            let now = self.began.elapsed();
+            if now >= INIT_TIMEOUT {
+                return Err(self.nobody_home());
+            }
+            self.deliver(now);
+            self.flush();
+            let due = self
+                .network
+                .due()
+                .map_or(INIT_TIMEOUT, |due| due.min(INIT_TIMEOUT));
+            self.wait(now, due)?;
+        }
+        let origin = self.began.elapsed();
+        self.began += origin;
+        self.network.rebase(origin);
+        self.progress.initialised(origin);
+        Ok(())
+    }
+
+    /// Makes requests until the time is up, and then waits for the last answers.
+    fn test(&mut self) -> Result<(), Broken> {
+        loop {
+            let now = self.began.elapsed();
+            let asking = now < self.options.time_limit && !self.record.is_full();
+            if !asking && self.clients.all_idle() {
+                self.statistics.finish(now);
+                return Ok(());
+            }
+            while let Some(action) = self.nemesis.next(now) {
+                self.disturb(now, &action)?;
+            }
+            while let Some(completion) = self.clients.time_out(now) {
+                self.completed(now, completion)?;
+            }
+            if asking {
+                self.ask(now)?;
+            }
+            self.deliver(now);
+            self.flush();
+            self.progress.tick(now, &self.statistics);
+            let due = self.due(asking);
+            self.wait(now, due)?;
+        }
+    }
+
+    /// When something is to be done next; at the latest when progress is to be told.
+    fn due(&mut self, asking: bool) -> Duration {
+        let next_request = match asking {
+            true if self.clients.any_idle() => Some(self.pace.due()),
+            true => Some(self.options.time_limit),
+            false => None,
+        };
+        [
+            next_request,
+            self.nemesis.due(),
+            self.clients.due(),
+            self.network.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.progress.due(), Duration::min)
+    }
+
+    /// Handles what the nodes print until something else is due.
+    fn wait(&mut self, now: Duration, due: Duration) -> Result<(), Broken> {
+        let first = match self.events.recv_timeout(due.saturating_sub(now)) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Broken::new("all nodes have closed their output"));
+            }
+        };
+        let now = self.began.elapsed();
+        self.event(now, first)?;
+        for _ in 1..EVENTS_PER_TURN {
+            match self.events.try_recv() {
+                Ok(event) => self.event(now, event)?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, now: Duration, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Lines(node, bytes) => {
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    let line = &line[..line.len() - 1];
+                    self.line(now, node, line)
+                        .map_err(|trouble| match trouble {
+                            Trouble::Offence(problem) => self.offended(node, line, &problem),
+                            Trouble::Broken(broken) => broken,
+                        })?;
+                }
+                Ok(())
+            }
+            Event::TooLong(node, bytes) => {
+                let most = super::process::LINE_BYTES_MAX;
+                Err(self.offended(node, &bytes, &format!("it is longer than {most} bytes")))
+            }
+            Event::Ended(node, rest) => Err(self.ended(node, &rest)),
+        }
+    }
+
+    /// Handles one line of a node's output.
+    fn line(&mut self, now: Duration, node: Node, line: &[u8]) -> Result<(), Trouble> {
+        let envelope = protocol::envelope(line, node, self.options.node_count)?;
+        match envelope.dest {
+            Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
+            Dest::Init(asked) => {
+                if asked != node || !self.uninitialised.contains(&node) {
+                    return Err(Trouble::Offence(format!(
+                        "its dest {:?} is unknown: a client that sends init is gone after the answer",
+                        protocol::init_client(asked)
+                    )));
+                }
+                protocol::init_ok(&envelope)?;
+                self.uninitialised.remove(&node);
+            }
+            Dest::Client(process) => {
+                if !self.uninitialised.is_empty() || !self.clients.knows(process) {
+                    return Err(Trouble::Offence(
+                        "its dest is unknown: there is no such client".into(),
+                    ));
+                }
+                let Reply { id, answer } = protocol::reply(&envelope)?;
+                self.statistics.messages.clients += 1;
+                if self.options.log_net_send {
+                    eprintln!("send {}", String::from_utf8_lossy(line));
+                }
+                let completion = self.clients.answer(process, id, answer);
+                if let Some(completion) = completion.map_err(|strange| strange.to_string())? {
+                    self.completed(now, completion)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn between_servers(
+        &mut self,
+        now: Duration,
+        source: Node,
+        dest: Node,
+        envelope: &Envelope<'_>,
+    ) -> Result<(), String> {
+        let Body { kind, term } = protocol::body(envelope)?;
+        let bytes = protocol::forward(self.next_message(), source, dest, envelope);
+        if self.options.log_net_send {
+            eprint!("send {}", String::from_utf8_lossy(&bytes));
+        }
+        let length = bytes.len();
+        let counted = self.uninitialised.is_empty();
+        let recorded = counted
+            .then(|| self.record.message_sent(now, source, dest, &kind))
+            .flatten();
+        let packet = Packet {
+            source: Source::Server(source),
+            dest,
+            payload: Line { bytes, recorded },
+        };
+        let source = packet.source;
+        let sent = self.network.send(now, packet);
+        if counted {
+            self.statistics.sent(source, &kind, length, sent);
+            if protocol::asks_for_vote(&kind) {
+                self.statistics.election_terms.extend(term);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets idle clients ask as often as the pace allows.
+    fn ask(&mut self, now: Duration) -> Result<(), Broken> {
+        while self.pace.due() <= now {
+            let Some((worker, process)) = self.clients.take_idle() else {
+                return Ok(());
+            };
+            self.pace.advance(now);
+            let request = self.workload.next(worker, process);
+            let event = history::Event {
+                process,
+                time_ns: nanoseconds(now),
+                key: request.key.into(),
+                call: request.call.clone(),
+                stage: Stage::Invoke,
+            };
+            self.record(event)?;
+            let asked = self.clients.ask(now, worker, request.clone());
+            let line = protocol::request(
+                self.next_message(),
+                &asked,
+                &request,
+                self.options.node_count,
+            );
+            self.statistics.messages.clients += 1;
+            self.send_as_client(asked.node, line);
+        }
+        Ok(())
+    }
+
+    fn send_as_client(&mut self, dest: Node, bytes: Vec<u8>) {
+        let now = self.began.elapsed();
+        if self.options.log_net_send {
+            eprint!("send {}", String::from_utf8_lossy(&bytes));
+        }
+        let packet = Packet {
+            source: Source::Client,
+            dest,
+            payload: Line {
+                bytes,
+                recorded: None,
+            },
+        };
+        match self.network.send(now, packet) {
+            Sent::Once | Sent::Twice | Sent::Lost => {}
+            Sent::Overflow => self.statistics.messages.overflowed += 1,
+        }
+    }
+
+    /// Puts down for the nodes what arrives now.
+    fn deliver(&mut self, now: Duration) {
+        let counted = self.uninitialised.is_empty();
+        let Router {
+            network,
+            processes,
+            statistics,
+            record,
+            options,
+            ..
+        } = self;
+        network.deliver(now, |packet, fate| {
+            if counted {
+                statistics.received(packet.source, fate);
+            }
+            if let Some(recorded) = packet.payload.recorded {
+                record.message_received(recorded, now, fate);
+            }
+            match fate {
+                Fate::Delivered => {
+                    if options.log_net_recv {
+                        eprint!("recv {}", String::from_utf8_lossy(&packet.payload.bytes));
+                    }
+                    processes[packet.dest.0].write(&packet.payload.bytes);
+                }
+                Fate::Cut => {}
+            }
+        });
+    }
+
+    fn flush(&mut self) {
+        for process in &mut self.processes {
+            self.statistics.messages.overflowed += process.flush();
+        }
+    }
+
+    fn completed(&mut self, now: Duration, completion: Completion) -> Result<(), Broken> {
+        self.statistics.completed(now, &completion);
+        self.record(history::Event {
+            process: completion.process,
+            time_ns: nanoseconds(now),
+            key: completion.request.key.into(),
+            call: completion.request.call,
+            stage: Stage::Complete(completion.outcome),
+        })
+    }
+
+    fn record(&mut self, event: history::Event) -> Result<(), Broken> {
+        self.record.event(event)
+    }
+
+    /// Does what the nemesis wants.
+    fn disturb(&mut self, now: Duration, action: &Action) -> Result<(), Broken> {
+        match action {
+            Action::Cut(_, cuts) => {
+                self.cuts.clone_from(cuts);
+                self.network.cut(cuts.clone());
+            }
+            Action::Heal => {
+                self.cuts.clear();
+                self.network.cut(Cuts::new());
+            }
+            Action::Pause(nodes) => {
+                self.signal(nodes, Watchdog::pause)?;
+                self.paused.clone_from(nodes);
+            }
+            Action::Resume(nodes) => {
+                self.signal(nodes, Watchdog::resume)?;
+                self.paused.clear();
+            }
+        }
+        let kind = action.kind();
+        match action {
+            Action::Cut(..) | Action::Pause(_) => self.statistics.fault_began(Fault {
+                kind,
+                what: action.to_string(),
+                began: now,
+                ended: None,
+                side: connected_majority(self.options.node_count, &self.cuts, &self.paused),
+                watched: None,
+                first_ok: None,
+                first_new_ok: None,
+            }),
+            Action::Heal | Action::Resume(_) => self.statistics.fault_ended(now, kind),
+        }
+        Ok(())
+    }
+
+    fn signal(
+        &mut self,
+        nodes: &BTreeSet<Node>,
+        signal: impl Fn(&mut Watchdog, u32) -> io::Result<()>,
+    ) -> Result<(), Broken> {
+        for node in nodes {
+            let group = self.processes[node.0].group();
+            signal(&mut self.watchdog, group)
+                .map_err(Broken::io("the shell that pauses the nodes is gone"))?;
+        }
+        Ok(())
+    }
+
+    fn next_message(&mut self) -> u64 {
+        self.messages_sent += 1;
+        self.messages_sent
+    }
+
+    fn nobody_home(&self) -> Broken {
+        let seconds = INIT_TIMEOUT.as_secs();
+        let silent: Vec<String> = self.uninitialised.iter().map(Node::to_string).collect();
+        let mut text = format!(
+            "{} did not answer init within {seconds} s",
+            silent.join(", ")
+        );
+        for node in &self.uninitialised {
+            text += &format!("\n{node}: {}", self.processes[node.0].last_words());
+        }
+        Broken(text)
+    }
+
+    fn offended(&self, node: Node, line: &[u8], problem: &str) -> Broken {
+        let words = self.processes[node.0].last_words();
+        Broken(format!(
+            "{node} printed a line that is not a message it may send: {problem}\n  {}\n{node}: {words}",
+            shown(line)
+        ))
+    }
+
+    fn ended(&mut self, node: Node, rest: &[u8]) -> Broken {
+        let process = &mut self.processes[node.0];
+        let mut text = match process.ended() {
+            Ok(Some(status)) => format!("{node} ended before the run did: {status}"),
+            Ok(None) => format!("{node} closed its standard output before the run had ended"),
+            Err(error) => {
+                format!("{node} closed its standard output, and its end is unknown: {error}")
+            }
+        };
+        if !rest.is_empty() {
+            text += &format!("\n  its last line is not whole: {}", shown(rest));
+        }
+        Broken(format!("{text}\n{node}: {}", process.last_words()))
+    }
+}
+
+/// When the next request is to be made: at random, at a given mean rate over all clients.
+#[derive(Debug)]
+struct Pace {
+    rng: Rng,
+    /// Twice the mean time between requests, in nanoseconds; 0 if there is to be none.
+    spread_ns: u64,
+    next: Duration,
+}
+
+impl Pace {
+    fn new(rng: Rng, rate: Option<f64>) -> Pace {
+        Pace {
+            rng,
+            spread_ns: rate.map_or(0, |rate| (2e9 / rate) as u64),
+            next: Duration::ZERO,
+        }
+    }
+
+    fn due(&self) -> Duration {
+        self.next
+    }
+
+    /// A request that comes a little late does not delay the next, but what all clients were too busy for is not made
+    /// up for.
+    fn advance(&mut self, now: Duration) {
+        let wait = Duration::from_nanos(self.rng.range(0..=self.spread_ns));
+        self.next = (self.next + wait).max(now);
+    }
+}
+
+fn nanoseconds(now: Duration) -> u64 {
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A line as text, cut if it is long.
+fn shown(line: &[u8]) -> String {
+    if line.len() <= SHOWN_BYTES_MAX {
+        return String::from_utf8_lossy(line).into_owned();
+    }
+    let head = String::from_utf8_lossy(&line[..SHOWN_BYTES_MAX]);
+    format!("{head}... ({} bytes)", line.len())
+}

@@ -1,0 +1,142 @@
+//! The folder that a run leaves behind: `store/lin-kv/TIME/`, with `store/latest` pointing there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How many runs may begin in the same millisecond before one of them gives up.
+const SAME_TIME_MAX: u32 = 1000;
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Makes the folder of a run that begins now, and lets `latest` point there.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub fn create(root: &Path) -> io::Result<Store> {
+        let workload = root.join("lin-kv");
+        fs::create_dir_all(&workload)?;
+        let time = timestamp(SystemTime::now());
+        let mut name = time.clone();
+        let mut tries = 1;
+        let folder = loop {
+            let folder = workload.join(&name);
+            match fs::create_dir(&folder) {
+                Ok(()) => break folder,
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Err(error) if tries == SAME_TIME_MAX => return Err(error),
+                Err(_) => {
+                    tries += 1;
+                    name = format!("{time}-{tries}");
+                }
+            }
+        };
+        fs::create_dir(folder.join("node-logs"))?;
+        point_latest(root, &Path::new("lin-kv").join(&name))?;
+        Ok(Store { folder })
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The path of a file in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// A link is replaced by renaming another one over it, so that `latest` is there all the time.
+fn point_latest(root: &Path, target: &Path) -> io::Result<()> {
+    let fresh = root.join(format!(".latest-{}", std::process::id()));
+    match fs::remove_file(&fresh) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    std::os::unix::fs::symlink(target, &fresh)?;
+    fs::rename(&fresh, root.join("latest"))
+}
+
+/// A time in UTC that sorts by name and is a fine file name, such as `20260722T091503.042Z`.
+fn timestamp(time: SystemTime) -> String {
+    // A clock before 1970 is wrong anyway; the folder's name is not worth an error.
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let ms = since.subsec_millis();
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{ms:03}Z")
+}
+
+/// The Gregorian date so many days after 1970-01-01.
+fn civil(mut days: u64) -> (u64, u64, u64) {
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    loop {
+        let length = 365 + u64::from(leap(year));
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    (year, month, days + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_right() {
+        for (days, date) in [
+            (0, (1970, 1, 1)),
+            (58, (1970, 2, 28)),
+            (59, (1970, 3, 1)),
+            (11_016, (2000, 2, 29)),
+            (19_782, (2024, 2, 29)),
+            (20_655, (2026, 7, 21)),
+            (47_540, (2100, 2, 28)),
+            (47_541, (2100, 3, 1)),
+        ] {
+            assert_eq!(civil(days), date);
+        }
+        let time = UNIX_EPOCH + Duration::from_millis(1_784_711_703_042);
+        assert_eq!(timestamp(time), "20260722T091503.042Z");
+    }
+
+    #[test]
+    fn latest_points_to_the_newest_run() {
+        let name = format!("stdraft-store-{}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        for _ in 0..3 {
+            let store = Store::create(&root).expect("a folder");
+            fs::write(store.file("results.json"), b"{}").expect("a file");
+            let latest = fs::canonicalize(root.join("latest")).expect("a link");
+            assert_eq!(latest, fs::canonicalize(store.folder()).expect("a folder"));
+        }
+        let runs = fs::read_dir(root.join("lin-kv")).expect("a folder").count();
+        assert_eq!(runs, 3);
+        fs::remove_dir_all(&root).expect("it can be removed");
+    }
+}
