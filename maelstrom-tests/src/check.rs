@@ -170,3 +170,110 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    const WRITE: &str = r#"{"process":0,"type":"invoke","f":"write","key":0,"value":1,"time":0}
+{"process":0,"type":"ok","f":"write","key":0,"value":1,"time":1}
+{"process":1,"type":"invoke","f":"read","key":0,"value":null,"time":2}
+"#;
+
+    /// A file of this process and test alone, which is gone afterwards.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let name = format!("maelstrom-tests-check-{}-{name}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+
+        fn holding(name: &str, text: &str) -> Self {
+            let scratch = Self::new(name);
+            std::fs::write(&scratch.0, text).expect("the temporary folder takes files");
+            scratch
+        }
+
+        fn path(&self) -> &str {
+            self.0.to_str().expect("the temporary folder has a plain name")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            // It may never have been made.
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn check(arguments: &[&str]) -> (u8, String, String) {
+        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let status = main(&arguments, &mut out, &mut err);
+        let text = |bytes| String::from_utf8(bytes).expect("what is printed is text");
+        (status.code(), text(out), text(err))
+    }
+
+    #[test]
+    fn a_legal_history_ends_with_0() {
+        let read = r#"{"process":1,"type":"ok","f":"read","key":0,"value":1,"time":3}"#;
+        let file = Scratch::holding("legal", &format!("{WRITE}{read}"));
+        let (status, out, err) = check(&[file.path()]);
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert_eq!(out, "Valid: 2 operations on 1 keys are linearizable.\n");
+    }
+
+    #[test]
+    fn an_illegal_history_ends_with_1_and_is_drawn() {
+        let read = r#"{"process":1,"type":"ok","f":"read","key":0,"value":2,"time":3}"#;
+        let file = Scratch::holding("illegal", &format!("{WRITE}{read}"));
+        let picture = Scratch::new("illegal.svg");
+        let (status, out, err) = check(&["--svg", picture.path(), file.path()]);
+        assert_eq!((status, err.as_str()), (1, ""));
+        assert!(out.contains("Key 0 is not linearizable."), "{out}");
+        assert!(out.ends_with("Invalid: 2 operations on 1 keys, of which 1 not linearizable.\n"));
+        let svg = std::fs::read_to_string(&picture.0).expect("the picture was drawn");
+        assert!(svg.contains("read: 2"));
+    }
+
+    #[test]
+    fn a_malformed_history_ends_with_255_and_its_line() {
+        let file = Scratch::holding("malformed", &format!("{WRITE}{{"));
+        let (status, out, err) = check(&[file.path()]);
+        assert_eq!((status, out.as_str()), (255, ""));
+        assert!(err.contains("malformed: line 4: "), "{err}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_is_not_understood_ends_with_255() {
+        let missing = Scratch::new("missing");
+        for arguments in [&[][..], &["a", "b"], &["--nonsense"], &["--svg"], &[missing.path()]] {
+            let (status, out, err) = check(arguments);
+            assert_eq!((status, out.as_str()), (255, ""), "{arguments:?}");
+            assert!(err.starts_with("maelstrom-tests check: "), "{err}");
+        }
+    }
+
+    #[test]
+    fn help_is_printed() {
+        let (status, out, _) = check(&["--help"]);
+        assert_eq!((status, out.as_str()), (0, HELP));
+    }
+
+    #[test]
+    fn an_undecided_history_ends_with_2() {
+        let analysis = Analysis {
+            verdict: Verdict::Unknown(vec![json::Value::from(7)]),
+            keys: 3,
+            operations: 9,
+        };
+        let mut out = Vec::new();
+        report(&analysis, &mut out).expect("a Vec takes any bytes");
+        let out = String::from_utf8(out).expect("what is printed is text");
+        assert!(out.starts_with("Key 7: the search was too long"));
+        assert!(out.ends_with("could not be decided; no contradiction found.\n"));
+        assert_eq!(Status::from(&analysis.verdict).code(), 2);
+    }
+}

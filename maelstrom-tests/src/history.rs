@@ -376,3 +376,159 @@ impl fmt::Display for Impossible {
 }
 
 impl std::error::Error for Impossible {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(process: u64, time_ns: u64, stage: Stage) -> Event {
+        Event {
+            process: Process(process),
+            time_ns,
+            key: Value::from(0),
+            call: Call::Write(Value::from(1)),
+            stage,
+        }
+    }
+
+    fn invoke(process: u64, time_ns: u64) -> Event {
+        event(process, time_ns, Stage::Invoke)
+    }
+
+    fn complete(process: u64, time_ns: u64, outcome: Outcome) -> Event {
+        event(process, time_ns, Stage::Complete(outcome))
+    }
+
+    /// What is said of the last event, after the others were recorded.
+    fn refused(mut events: Vec<Event>) -> Impossible {
+        let last = events.pop().expect("there are events");
+        let mut history = History::new();
+        for event in events {
+            history.record(event).expect("this can happen");
+        }
+        let before = history.operations().to_vec();
+        let why = history.record(last).expect_err("this cannot happen");
+        assert_eq!(history.operations(), before, "a refused event changes nothing");
+        why
+    }
+
+    #[test]
+    fn events_become_operations() {
+        let mut history = History::new();
+        for event in [
+            invoke(1, 10),
+            invoke(2, 10),
+            complete(1, 10, Outcome::Done),
+            invoke(1, 20),
+            complete(2, 30, Outcome::Unknown(ErrorCode::TIMEOUT)),
+        ] {
+            history.record(event).expect("all this can happen");
+        }
+        let [first, second, third] = history.operations() else {
+            panic!("there are three operations");
+        };
+        let at = |time, position| Moment { time, position };
+        assert_eq!((first.process, first.invoked), (Process(1), at(10, 0)));
+        assert_eq!(first.completed, Some((at(10, 2), Outcome::Done)));
+        assert_eq!((second.process, second.invoked), (Process(2), at(10, 1)));
+        let unknown = Outcome::Unknown(ErrorCode::TIMEOUT);
+        assert_eq!(second.completed, Some((at(30, 4), unknown)));
+        assert_eq!((third.process, third.completed.as_ref()), (Process(1), None));
+    }
+
+    #[test]
+    fn what_cannot_follow_is_refused() {
+        let gone = Outcome::Unknown(ErrorCode(13));
+        assert_eq!(
+            refused(vec![invoke(1, 5), invoke(2, 4)]),
+            Impossible::TimeRunsBack {
+                before_ns: 5,
+                time_ns: 4
+            }
+        );
+        assert_eq!(
+            refused(vec![invoke(1, 0), invoke(1, 1)]),
+            Impossible::Busy(Process(1))
+        );
+        assert_eq!(
+            refused(vec![complete(1, 0, Outcome::Done)]),
+            Impossible::NotInvoked(Process(1))
+        );
+        let ended = vec![invoke(1, 0), complete(1, 1, Outcome::Done)];
+        assert_eq!(
+            refused([ended, vec![complete(1, 2, Outcome::Done)]].concat()),
+            Impossible::NotInvoked(Process(1))
+        );
+        let lost = vec![invoke(1, 0), complete(1, 1, gone)];
+        for next in [invoke(1, 2), complete(1, 2, Outcome::Done)] {
+            assert_eq!(
+                refused([lost.clone(), vec![next]].concat()),
+                Impossible::ProcessIsGone(Process(1))
+            );
+        }
+    }
+
+    #[test]
+    fn a_completion_repeats_its_invocation() {
+        let other_value = Event {
+            call: Call::Write(Value::from(2)),
+            ..complete(1, 1, Outcome::Done)
+        };
+        let other_key = Event {
+            key: Value::from(2),
+            ..complete(1, 1, Outcome::Done)
+        };
+        let other_call = Event {
+            call: Call::Read,
+            ..complete(1, 1, Outcome::ReadOk(Value::Null))
+        };
+        for other in [other_value, other_key, other_call] {
+            assert_eq!(
+                refused(vec![invoke(1, 0), other]),
+                Impossible::OtherOperation(Process(1))
+            );
+        }
+    }
+
+    #[test]
+    fn an_outcome_fits_its_call_and_its_code() {
+        let of_write = |outcome| refused(vec![invoke(1, 0), complete(1, 1, outcome)]);
+        assert_eq!(
+            of_write(Outcome::ReadOk(Value::Null)),
+            Impossible::ValueWithoutRead
+        );
+        for code in [ErrorCode::TIMEOUT, ErrorCode(13), ErrorCode(1_000)] {
+            assert_eq!(
+                of_write(Outcome::Failed(code)),
+                Impossible::FailedButMayHappen(code)
+            );
+        }
+        let code = ErrorCode(11);
+        assert_eq!(
+            of_write(Outcome::Unknown(code)),
+            Impossible::UnknownButDefinite(code)
+        );
+
+        let read = |event: Event| Event {
+            call: Call::Read,
+            ..event
+        };
+        let of_read = |outcome| vec![read(invoke(1, 0)), read(complete(1, 1, outcome))];
+        assert_eq!(
+            refused(of_read(Outcome::Done)),
+            Impossible::ReadWithoutValue
+        );
+        let mut history = History::new();
+        for event in of_read(Outcome::Failed(ErrorCode::TIMEOUT)) {
+            history.record(event).expect("a read may time out");
+        }
+    }
+
+    #[test]
+    fn codes_are_definite_as_maelstrom_says() {
+        let definite: Vec<u64> = (0..2_000)
+            .filter(|&code| ErrorCode(code).is_definite())
+            .collect();
+        assert_eq!(definite, [1, 10, 11, 12, 14, 20, 21, 22, 30]);
+    }
+}

@@ -235,3 +235,140 @@ impl std::error::Error for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INVOKE: &str = r#"{"process":1,"type":"invoke","f":"write","key":"a","value":7,"time":5}"#;
+    const OK: &str = r#"{"process":1,"type":"ok","f":"write","key":"a","value":7,"time":6}"#;
+
+    /// Where reading a history of these lines ends, and what it says.
+    fn refused(lines: &[&str]) -> String {
+        let text = lines.join("\n");
+        let why = History::read(text.as_bytes()).expect_err("this history is malformed");
+        why.to_string()
+    }
+
+    #[test]
+    fn every_kind_of_line_is_written_and_read() {
+        let lines = [
+            r#"{"process":0,"type":"invoke","f":"read","key":{"a":[1]},"value":null,"time":0}"#,
+            r#"{"process":0,"type":"ok","f":"read","key":{"a":[1]},"value":"x","time":1}"#,
+            r#"{"process":0,"type":"invoke","f":"read","key":1,"value":null,"time":1}"#,
+            r#"{"process":0,"type":"fail","f":"read","key":1,"value":null,"error":0,"time":2}"#,
+            r#"{"process":0,"type":"invoke","f":"cas","key":1,"value":[1,null],"time":3}"#,
+            r#"{"process":0,"type":"fail","f":"cas","key":1,"value":[1,null],"error":22,"time":4}"#,
+            r#"{"process":0,"type":"invoke","f":"write","key":1,"value":[1,2],"time":5}"#,
+            r#"{"process":0,"type":"ok","f":"write","key":1,"value":[1,2],"time":6}"#,
+            r#"{"process":0,"type":"invoke","f":"write","key":1,"value":null,"time":7}"#,
+            r#"{"process":0,"type":"info","f":"write","key":1,"value":null,"error":13,"time":8}"#,
+        ];
+        for line in lines {
+            let event = Event::from_line(line.as_bytes()).expect("this is a line");
+            assert_eq!(event.to_line(), line);
+        }
+        let history = History::read(lines.join("\n").as_bytes()).expect("this is a history");
+        assert_eq!(history.operations().len(), 5);
+        // The last line may end in a line break, or not; there may be no line at all.
+        let history = History::read(format!("{INVOKE}\n{OK}\n").as_bytes());
+        assert_eq!(history.expect("this is a history").operations().len(), 1);
+        let history = History::read(&b""[..]).expect("nothing has happened");
+        assert!(history.operations().is_empty());
+    }
+
+    #[test]
+    fn members_in_another_order_and_further_ones_do_no_harm() {
+        let line = br#"{"index": 3, "time":5,"value":7,"key":"a","f":"write","type":"invoke","process":1}"#;
+        let event = Event::from_line(line).expect("this is a line");
+        assert_eq!(event.to_line(), INVOKE);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        for (lines, said) in [
+            (&[INVOKE, "nonsense"][..], "line 2: column 1: "),
+            (&[INVOKE, "", OK], "line 2: column 1: the text ends too early"),
+            (&[INVOKE, &OK[..40]], "line 2: column 41: "),
+            (&[INVOKE, OK, OK], "line 3: process 1 completes an operation that it never invoked"),
+            (&[INVOKE, INVOKE], "line 2: process 1 invokes while"),
+            (&[OK], "line 1: process 1 completes"),
+        ] {
+            let why = refused(lines);
+            assert!(why.starts_with(said), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_wrong_is_named() {
+        for (from, to, said) in [
+            (r#""process":1"#, r#""process":"x""#, "process"),
+            (r#""process":1"#, r#""process":1.5"#, "process"),
+            (r#""process":1"#, r#""process":-1"#, "process"),
+            (r#""process":1,"#, "", r#"missing field "process""#),
+            (r#""time":5"#, r#""time":-5"#, "time"),
+            (r#""type":"invoke""#, r#""type":"maybe""#, r#"unknown variant "maybe""#),
+            (r#""f":"write""#, r#""f":"append""#, r#"unknown variant "append""#),
+            (r#""f":"write""#, r#""f":"cas""#, "[from, to]"),
+            (r#""f":"write""#, r#""f":"read""#, "value other than null"),
+            (r#""time":5"#, r#""time":5,"error":11"#, "error on an event"),
+            (r#""type":"invoke""#, r#""type":"info""#, "without error"),
+            (r#""type":"invoke""#, r#""type":"fail""#, "without error"),
+            (r#""value":7,"#, "", r#"missing field "value""#),
+            (r#""key":"a""#, r#""key":"a","key":"a""#, "duplicate"),
+        ] {
+            assert!(INVOKE.contains(from));
+            let why = refused(&[&INVOKE.replace(from, to)]);
+            assert!(why.starts_with("line 1: ") && why.contains(said), "{why}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        let why = History::read(&b"\xff\xfe\n"[..]).expect_err("this is no UTF-8");
+        assert!(why.to_string().starts_with("line 1: column 1: not UTF-8"), "{why}");
+    }
+
+    #[test]
+    fn a_line_may_be_long_but_not_too_long() {
+        let head = r#"{"process":1,"type":"invoke","f":"write","key":0,"time":1,"value":""#;
+        let fill = LINE_BYTES_MAX - head.len() - 2;
+        let longest = format!("{head}{}\"}}", "x".repeat(fill));
+        assert_eq!(longest.len(), LINE_BYTES_MAX);
+        for text in [longest.clone(), format!("{longest}\n")] {
+            let history = History::read(text.as_bytes()).expect("this is not too long");
+            assert_eq!(history.operations().len(), 1);
+        }
+        let longer = format!("{head}{}\"}}\n", "x".repeat(fill + 1));
+        let why = History::read(longer.as_bytes()).expect_err("this is too long");
+        assert!(matches!(why.problem, Problem::TooLong));
+        assert_eq!(why.line, 1);
+        // However long it is, no more than that is held in memory.
+        let endless = io::repeat(b' ');
+        let why = History::read(io::BufReader::new(endless)).expect_err("this is too long");
+        assert!(matches!(why.problem, Problem::TooLong));
+    }
+
+    #[test]
+    fn a_line_may_be_deep_but_not_too_deep() {
+        let nested = |depth: usize| {
+            let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            INVOKE.replace(r#""value":7"#, &format!(r#""value":{value}"#))
+        };
+        assert!(Event::from_line(nested(LINE_DEPTH_MAX - 1).as_bytes()).is_ok());
+        let why = refused(&[&nested(LINE_DEPTH_MAX)]);
+        assert!(why.contains("nested more than 128 deep"), "{why}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the disk is gone"))
+            }
+        }
+        let why = History::read(io::BufReader::new(Broken)).expect_err("nothing can be read");
+        assert_eq!(why.to_string(), "line 1: cannot be read: the disk is gone");
+    }
+}
