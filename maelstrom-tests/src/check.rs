@@ -143,7 +143,8 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         keys,
         operations,
     } = analysis;
-    let checked = format!("{operations} operations on {keys} keys");
+    let noun = if *keys == 1 { "key" } else { "keys" };
+    let checked = format!("{operations} operations on {keys} {noun}");
     match verdict {
         Verdict::Valid => writeln!(out, "Valid: {checked} are linearizable."),
         Verdict::Invalid(contradictions) => {
@@ -155,17 +156,19 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "Key {key} is not linearizable either.")?;
             }
             let bad = contradictions.len();
-            writeln!(out, "Invalid: {checked}, of which {bad} not linearizable.")
+            writeln!(
+                out,
+                "Invalid: {checked}; keys that are not linearizable: {bad}."
+            )
         }
         Verdict::Unknown(undecided) => {
-            for key in undecided {
-                let key = json::to_string(key);
+            for key in undecided.iter().map(json::to_string) {
                 writeln!(out, "Key {key}: the search was too long and was ended.")?;
             }
             let open = undecided.len();
             writeln!(
                 out,
-                "Unknown: {checked}, of which {open} could not be decided; no contradiction found."
+                "Unknown: {checked}; keys that could not be decided: {open}. No contradiction was found."
             )
         }
     }
@@ -197,7 +200,9 @@ mod tests {
         }
 
         fn path(&self) -> &str {
-            self.0.to_str().expect("the temporary folder has a plain name")
+            self.0
+                .to_str()
+                .expect("the temporary folder has a plain name")
         }
     }
 
@@ -222,7 +227,7 @@ mod tests {
         let file = Scratch::holding("legal", &format!("{WRITE}{read}"));
         let (status, out, err) = check(&[file.path()]);
         assert_eq!((status, err.as_str()), (0, ""));
-        assert_eq!(out, "Valid: 2 operations on 1 keys are linearizable.\n");
+        assert_eq!(out, "Valid: 2 operations on 1 key are linearizable.\n");
     }
 
     #[test]
@@ -233,7 +238,9 @@ mod tests {
         let (status, out, err) = check(&["--svg", picture.path(), file.path()]);
         assert_eq!((status, err.as_str()), (1, ""));
         assert!(out.contains("Key 0 is not linearizable."), "{out}");
-        assert!(out.ends_with("Invalid: 2 operations on 1 keys, of which 1 not linearizable.\n"));
+        assert!(
+            out.ends_with("Invalid: 2 operations on 1 key; keys that are not linearizable: 1.\n")
+        );
         let svg = std::fs::read_to_string(&picture.0).expect("the picture was drawn");
         assert!(svg.contains("read: 2"));
     }
@@ -249,7 +256,13 @@ mod tests {
     #[test]
     fn what_cannot_be_read_or_is_not_understood_ends_with_255() {
         let missing = Scratch::new("missing");
-        for arguments in [&[][..], &["a", "b"], &["--nonsense"], &["--svg"], &[missing.path()]] {
+        for arguments in [
+            &[][..],
+            &["a", "b"],
+            &["--nonsense"],
+            &["--svg"],
+            &[missing.path()],
+        ] {
             let (status, out, err) = check(arguments);
             assert_eq!((status, out.as_str()), (255, ""), "{arguments:?}");
             assert!(err.starts_with("maelstrom-tests check: "), "{err}");
@@ -273,7 +286,7 @@ mod tests {
         report(&analysis, &mut out).expect("a Vec takes any bytes");
         let out = String::from_utf8(out).expect("what is printed is text");
         assert!(out.starts_with("Key 7: the search was too long"));
-        assert!(out.ends_with("could not be decided; no contradiction found.\n"));
+        assert!(out.ends_with("could not be decided: 1. No contradiction was found.\n"));
         assert_eq!(Status::from(&analysis.verdict).code(), 2);
     }
 }

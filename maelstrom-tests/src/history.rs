@@ -408,7 +408,11 @@ mod tests {
         }
         let before = history.operations().to_vec();
         let why = history.record(last).expect_err("this cannot happen");
-        assert_eq!(history.operations(), before, "a refused event changes nothing");
+        assert_eq!(
+            history.operations(),
+            before,
+            "a refused event changes nothing"
+        );
         why
     }
 
@@ -433,7 +437,10 @@ mod tests {
         assert_eq!((second.process, second.invoked), (Process(2), at(10, 1)));
         let unknown = Outcome::Unknown(ErrorCode::TIMEOUT);
         assert_eq!(second.completed, Some((at(30, 4), unknown)));
-        assert_eq!((third.process, third.completed.as_ref()), (Process(1), None));
+        assert_eq!(
+            (third.process, third.completed.as_ref()),
+            (Process(1), None)
+        );
     }
 
     #[test]

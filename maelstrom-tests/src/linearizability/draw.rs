@@ -28,8 +28,8 @@ impl fmt::Display for Contradiction {
         writeln!(f, "{}", self.headline())?;
         writeln!(f, "{}\n", self.beginning())?;
         let shown = self.shown();
-        for (number, part) in &shown {
-            writeln!(f, "  #{:<3} {}", number + 1, sentence(part))?;
+        for (at, part) in &shown {
+            writeln!(f, "  #{:<3} {}", at + 1, sentence(part))?;
         }
         if shown.len() < self.parts.len() {
             writeln!(f, "  and {} more", self.parts.len() - shown.len())?;
@@ -37,7 +37,7 @@ impl fmt::Display for Contradiction {
         writeln!(f)?;
         let layout = Layout::new(&shown);
         for (bar, (_, part)) in layout.bars.iter().zip(&shown) {
-            writeln!(f, "  {}", bar.text(part, layout.margin).trim_end())?;
+            writeln!(f, "  {}", bar.text(part, layout.margin))?;
         }
         writeln!(f, "\n{}", self.reason())
     }
@@ -63,9 +63,9 @@ impl Contradiction {
         );
         let small = r##"font-size="14" fill="#57606a""##;
         drawing.text((16.0, 54.0), Anchor::Start, small, &notes[1]);
-        for (row, (bar, (number, part))) in layout.bars.iter().zip(&shown).enumerate() {
+        for (row, (bar, (at, part))) in layout.bars.iter().zip(&shown).enumerate() {
             let y = top + ROW_PX * row as f64;
-            let is_stuck = *number == self.stuck;
+            let is_stuck = *at == self.stuck;
             bar.draw(part, is_stuck, y, layout.margin, &mut drawing);
         }
         drawing.text((16.0, bottom + 28.0), Anchor::Start, small, &notes[2]);
@@ -126,6 +126,8 @@ struct Layout {
 struct Bar {
     from: usize,
     to: usize,
+    /// Its number and process.
+    name: String,
     label: String,
 }
 
@@ -157,15 +159,21 @@ impl Layout {
                 .map(|(&(from, _), label)| columns[from] + label.chars().count() + 7);
             columns[at] = room.max().unwrap_or(0).max(columns[at - 1] + 2);
         }
-        let bars = ends.into_iter().zip(labels).map(|((from, to), label)| Bar {
-            from: columns[from],
-            to: columns[to],
-            label,
-        });
-        let names = shown.iter().map(|(_, part)| lane(part).len());
+        let bars: Vec<Bar> = ends
+            .into_iter()
+            .zip(labels)
+            .zip(shown)
+            .map(|(((from, to), label), (at, part))| Bar {
+                from: columns[from],
+                to: columns[to],
+                name: format!("#{} p{}", at + 1, part.operation.process),
+                label,
+            })
+            .collect();
+        let longest = bars.iter().map(|bar| bar.name.len()).max();
         Self {
-            margin: names.max().unwrap_or(0) + 2,
-            bars: bars.collect(),
+            margin: longest.unwrap_or(0) + 2,
+            bars,
         }
     }
 
@@ -183,7 +191,7 @@ impl Bar {
         } else {
             (format!("--{label:.<rest$}", rest = inner - 2), '>')
         };
-        let name = format!("{:<margin$}", lane(part));
+        let name = format!("{:<margin$}", self.name);
         format!("{name}{:skip$}|{line}{last}", "", skip = self.from)
     }
 
@@ -205,7 +213,7 @@ impl Bar {
             (16.0, middle + 5.0),
             Anchor::Start,
             r##"font-size="14" fill="#57606a""##,
-            &lane(part),
+            &self.name,
         );
         drawing.rect(
             from,
@@ -229,10 +237,6 @@ fn end(part: &Part) -> Option<Moment> {
         Some((moment, _)) if part.is_bound => Some(*moment),
         Some(_) | None => None,
     }
-}
-
-fn lane(part: &Part) -> String {
-    format!("p{}", part.operation.process)
 }
 
 /// What an operation asked and was told, in as few characters as possible.

@@ -46,10 +46,10 @@ pub use shrink::{Part, Start};
 
 /// How much work is done for one key by default before the answer is "unknown", in the units of
 /// [`Limits::per_key`].
-pub const WORK_MAX: u64 = 32_000_000;
+pub const WORK_MAX: u64 = 16_000_000;
 
 /// How much work the whole of a contradiction's shrinking may take; what is found by then stands.
-const SHRINK_WORK_MAX: u64 = 64_000_000;
+const SHRINK_WORK_MAX: u64 = 32_000_000;
 
 /// The share of the work for a key after which a contradiction is looked for nearby.
 const FIRST_SHARE: u64 = 8;
@@ -101,8 +101,9 @@ pub struct Contradiction {
     pub key: Value,
     /// What may have been there before.
     pub start: Start,
-    /// The operations, in the order of their invocations. Leaving any one out, or letting any end
-    /// later, would remove the contradiction, unless the work for shrinking reached its limit.
+    /// The operations, in the order of their invocations. None of those that are bound could be
+    /// left out or be allowed to end later (unless the work for shrinking reached its limit). The
+    /// others are those that might have explained them, and do not.
     pub parts: Vec<Part>,
     /// The index in `parts` of the operation that could not take effect by its end.
     pub stuck: usize,

@@ -288,14 +288,14 @@ These cannot all have happened as they say, whatever the key held before:
   #1   process 6: write 2: ok, 0.000000 s to 0.000000 s
   #2   process 8: read: returned 1, 0.000000 s to 0.000000 s
 
-  p6  |-- write 2 --|
-  p8                  |-- read: 1 --|
+  #1 p6  |-- write 2 --|
+  #2 p8                  |-- read: 1 --|
 
 #2 needs the key to hold 1, but while it ran the key could only hold 2.
 ";
     assert_eq!(why.to_string(), expected);
     let svg = why.to_svg();
-    assert!(svg.starts_with("<svg ") && svg.contains(">read: 1<") && svg.contains(">p8<"));
+    assert!(svg.starts_with("<svg ") && svg.contains(">read: 1<") && svg.contains(">#2 p8<"));
 }
 
 #[test]
@@ -430,22 +430,18 @@ fn brute_force_says_yes_and_no() {
 
 #[test]
 fn there_are_as_many_histories_as_counting_says() {
-    // The number of interval orders on n labelled operations is 1, 3, 19, 207, 3451, ... With one
-    // kind of operation only those that differ otherwise are left: 1, 2, 5, 15, 53, ...
-    // (the Fishburn numbers). Here are 13 kinds, and operations of one kind are alike.
-    let mut counts = Vec::new();
-    for count in 1..=5 {
-        let write = Effect::Write(State::holding(0));
-        let mut of_one_kind = 0;
-        if count <= 3 {
-            every_history(count, &mut |steps| {
-                let alike = |step: &Step| step.effect == write && step.completed.is_some();
-                of_one_kind += u64::from(steps.iter().all(alike));
-            });
-            counts.push(of_one_kind);
-        }
-    }
-    assert_eq!(counts, [1, 2, 5]);
+    // If all operations are alike, what is left are the ways in which intervals can precede each
+    // other, of which the Fishburn numbers say how many there are.
+    let write = Effect::Write(State::holding(0));
+    let is_write = |step: &Step| step.effect == write && step.completed.is_some();
+    let counts = [1, 2, 3, 4].map(|count| {
+        let mut alike = 0;
+        every_history(count, &mut |steps| {
+            alike += u64::from(steps.iter().all(is_write))
+        });
+        alike
+    });
+    assert_eq!(counts, [1, 2, 5, 15]);
 }
 
 /// How many operations the exhaustive test goes up to, by default. With 5 it takes minutes; set
@@ -668,28 +664,28 @@ fn describe(seed: u64, world: World) -> String {
 const WORLDS: [World; 4] = [
     World {
         clients: 30,
-        operations: 5_000,
+        operations: 3_000,
         keys: 10,
         values: 5,
         unknown_per_mille: 10,
     },
     World {
         clients: 12,
-        operations: 1_000,
+        operations: 500,
         keys: 1,
         values: 0,
         unknown_per_mille: 100,
     },
     World {
         clients: 10,
-        operations: 1_000,
+        operations: 300,
         keys: 1,
         values: 5,
         unknown_per_mille: 300,
     },
     World {
         clients: 40,
-        operations: 1_000,
+        operations: 300,
         keys: 1,
         values: 5,
         unknown_per_mille: 0,
@@ -698,7 +694,7 @@ const WORLDS: [World; 4] = [
 
 #[test]
 fn what_a_register_answers_is_valid() {
-    for seed in seeds(10) {
+    for seed in seeds(5) {
         for world in WORLDS {
             let operations = simulate(&mut Rng::seeded(seed), world);
             match verdict(&operations) {
@@ -712,7 +708,7 @@ fn what_a_register_answers_is_valid() {
 
 #[test]
 fn one_mistake_among_thousands_is_found() {
-    for seed in seeds(5) {
+    for seed in seeds(2) {
         for world in WORLDS {
             let mut rng = Rng::seeded(seed);
             let sound = simulate(&mut rng, world);
@@ -731,7 +727,7 @@ fn one_mistake_among_thousands_is_found() {
 
 #[test]
 fn one_mistake_after_thousands_is_shown_alone() {
-    for seed in seeds(5) {
+    for seed in seeds(2) {
         for world in WORLDS {
             let mut rng = Rng::seeded(seed);
             let mut operations = simulate(&mut rng, world);

@@ -29,7 +29,7 @@ const TOP: f64 = 122.0;
 /// The least room below the sending of a message, which is that of its label.
 const SEND_PX: f64 = 13.0;
 /// The least room below the arrival of a message.
-const ARRIVAL_PX: f64 = 4.0;
+const ARRIVAL_PX: f64 = 9.0;
 /// How much room a pause gets, times the logarithm of its length in tenths of a millisecond.
 const PAUSE_PX: f64 = 6.0;
 /// The least room between two times.
