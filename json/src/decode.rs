@@ -237,3 +237,148 @@ impl<'a, T: Decode<'a>> Decode<'a> for BTreeMap<String, T> {
         Ok(members)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode;
+    use std::fmt::Debug;
+
+    fn message<'a, T: Decode<'a> + Debug>(text: &'a str) -> String {
+        decode::<T>(text.as_bytes()).unwrap_err().to_string()
+    }
+
+    /// Both ways: the text decodes to the value, and the value encodes to the text.
+    fn both<'a, T: Decode<'a> + crate::Encode + Debug + PartialEq>(text: &'a str, value: T) {
+        assert_eq!(encode(&value), text.as_bytes());
+        assert_eq!(decode::<T>(text.as_bytes()), Ok(value));
+    }
+
+    macro_rules! integers_keep_to_their_range {
+        ($($int:ty)*) => {$(
+            both(&<$int>::MIN.to_string(), <$int>::MIN);
+            both(&<$int>::MAX.to_string(), <$int>::MAX);
+            let above = (<$int>::MAX as i128 + 1).to_string();
+            let below = (<$int>::MIN as i128 - 1).to_string();
+            for text in [above.as_str(), below.as_str(), "0.5", "1e-1", "1e999999999999999999999", "1e30"] {
+                let error = decode::<$int>(text.as_bytes()).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::OutOfRange { .. }), "{text}: {error}");
+            }
+            for text in ["100", "1e2", "100.0", "1000E-1", "0.1e+3"] {
+                assert_eq!(decode::<$int>(text.as_bytes()), Ok(100), "{text}");
+            }
+            assert_eq!(decode::<$int>(b"-0"), Ok(0));
+            assert_eq!(decode::<$int>(format!("{}.0e0", <$int>::MAX).as_bytes()), Ok(<$int>::MAX));
+            assert!(decode::<$int>(b"\"1\"").is_err() && decode::<$int>(b"null").is_err());
+        )*};
+    }
+
+    #[test]
+    fn integers() {
+        integers_keep_to_their_range!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+        assert_eq!(
+            message::<BTreeMap<String, u8>>(r#"{"size":256}"#),
+            "line 1 column 9: at size: expected an unsigned integer of 8 bits, found a number that is none"
+        );
+    }
+
+    #[test]
+    fn scalars() {
+        both("true", true);
+        both("0.1", 0.1_f64);
+        both("\"a\\n\"", String::from("a\n"));
+        both("\"a\"", "a");
+        both("\"a\"", Cow::Borrowed("a"));
+        both("1e400", "1e400".parse::<Number>().unwrap());
+        assert_eq!(decode::<f64>(b"7"), Ok(7.0));
+        assert_eq!(
+            message::<f64>("-1e400"),
+            "line 1 column 1: expected a number that a float can hold, found a number that is none"
+        );
+        assert_eq!(
+            message::<f64>("null"),
+            "line 1 column 1: expected a number that a float can hold, found null"
+        );
+        assert_eq!(
+            message::<bool>("0"),
+            "line 1 column 1: expected a boolean, found a number"
+        );
+        assert_eq!(
+            message::<String>("{}"),
+            "line 1 column 1: expected a string, found an object"
+        );
+        assert_eq!(
+            message::<&str>(r#""\u0061""#),
+            "line 1 column 1: expected a string without escapes"
+        );
+        assert!(
+            matches!(decode::<Cow<'_, str>>(br#""\u0061""#), Ok(Cow::Owned(text)) if text == "a")
+        );
+    }
+
+    #[test]
+    fn pointers_and_options() {
+        both("[1,null]", vec![Some(1), None]);
+        both("1", Box::new(Arc::new(1)));
+        assert_eq!(encode(&&&1), b"1");
+        assert_eq!(
+            Box::<Arc<Option<u8>>>::absent(),
+            Some(Box::new(Arc::new(None)))
+        );
+        assert_eq!(Box::<Arc<u8>>::absent(), None);
+    }
+
+    #[test]
+    fn arrays_and_tuples_have_their_length() {
+        both("[]", Vec::<u8>::new());
+        both("[1,2]", [1, 2]);
+        both("[]", [0_u8; 0]);
+        both("[1]", (1,));
+        both("[1,\"a\"]", (1, "a"));
+        both("[1,\"a\",[true]]", (1, "a", vec![true]));
+        both("[1,\"a\",null,4.5]", (1, "a", None::<u8>, 4.5));
+        for text in ["[1]", "[1,2,3]", "[]"] {
+            assert_eq!(
+                message::<[u8; 2]>(text),
+                "line 1 column 1: expected 2 elements"
+            );
+            assert_eq!(
+                message::<(u8, u8)>(text),
+                "line 1 column 1: expected 2 elements"
+            );
+        }
+        assert_eq!(
+            message::<Vec<(u8, u8)>>("[[1,2],[1]]"),
+            "line 1 column 8: at [1]: expected 2 elements"
+        );
+        assert_eq!(
+            message::<Vec<u8>>("{}"),
+            "line 1 column 1: expected an array, found an object"
+        );
+    }
+
+    #[test]
+    fn maps_refuse_duplicate_keys() {
+        both(
+            r#"{"a":1,"b":2}"#,
+            BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]),
+        );
+        assert_eq!(
+            message::<BTreeMap<String, u8>>("{\"a\":1,\n\"\\u0061\":2}"),
+            "line 2 column 1: duplicate field \"a\""
+        );
+    }
+
+    #[test]
+    fn nothing_may_follow() {
+        assert_eq!(decode::<u8>(b" 1 \n"), Ok(1));
+        assert_eq!(
+            message::<u8>("1 1"),
+            "line 1 column 3: more text after the value"
+        );
+        assert_eq!(
+            message::<Vec<u8>>("[1],"),
+            "line 1 column 4: more text after the value"
+        );
+    }
+}

@@ -283,9 +283,6 @@ fn string_end(bytes: &[u8], mut at: usize) -> usize {
 fn render(steps: &[Step<'_>]) -> String {
     let skipped = steps.len().saturating_sub(PATH_LIMIT);
     let mut path = String::new();
-    if skipped > 0 {
-        path.push_str("...");
-    }
     for step in &steps[skipped..] {
         match step {
             Step::Index(index) => path.push_str(&format!("[{index}]")),
@@ -299,6 +296,9 @@ fn render(steps: &[Step<'_>]) -> String {
             Step::Key(Some(key)) => path.push_str(&format!("[\"{}\"]", clip(key))),
         }
     }
+    if skipped > 0 {
+        path.insert_str(0, "...");
+    }
     path
 }
 
@@ -307,4 +307,85 @@ fn is_plain(key: &str) -> bool {
         && key
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Decode, Value, decode};
+    use std::collections::BTreeMap;
+
+    fn error<'a, T: Decode<'a>>(text: &'a str) -> String {
+        match decode::<T>(text.as_bytes()) {
+            Ok(_) => panic!("{text} was accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn places_count_characters_and_bytes() {
+        let error = decode::<Value>("{\"é💩\":\r\n  \"é\", x}".as_bytes()).unwrap_err();
+        assert_eq!((error.line(), error.column(), error.offset()), (2, 8, 20));
+        let error = decode::<Value>(b"[\n\"\xc3\xa9\xff\"]").unwrap_err();
+        assert_eq!((error.line(), error.column(), error.offset()), (2, 3, 5));
+        let error = decode::<Value>(b"[\n\n").unwrap_err();
+        assert_eq!((error.line(), error.column(), error.offset()), (3, 1, 3));
+    }
+
+    #[test]
+    fn paths_lead_to_the_value() {
+        type Numbers = BTreeMap<String, Vec<BTreeMap<String, u64>>>;
+        let found = "expected an unsigned integer, found a string";
+        for (text, path) in [
+            (r#"{"a":[{"b":"x"}]}"#, "line 1 column 12: at a[0].b: "),
+            (
+                r#"{"z":[],"a":[{},{"c":1,"b":2},{"b":"x"}]}"#,
+                "line 1 column 36: at a[2].b: ",
+            ),
+            (
+                r#"{",]}[{\"":[{"b c":"x"}]}"#,
+                r#"line 1 column 20: at [",]}[{\""][0]["b c"]: "#,
+            ),
+            (
+                r#"{"":[{"":"x"}]}"#,
+                r#"line 1 column 10: at [""][0][""]: "#,
+            ),
+        ] {
+            assert_eq!(error::<Numbers>(text), format!("{path}{found}"), "{text}");
+        }
+        assert_eq!(error::<u64>("\"x\""), format!("line 1 column 1: {found}"));
+        assert_eq!(
+            error::<Value>("[[],[0,tru]]"),
+            "line 1 column 11: at [1][1]: expected true, found ']'"
+        );
+        assert_eq!(
+            error::<Value>(r#"{"a":"\q"}"#),
+            "line 1 column 7: at a: a backslash without a valid escape"
+        );
+        assert_eq!(
+            error::<Value>(r#"{"b":{"a\q":0}}"#),
+            "line 1 column 9: at b: a backslash without a valid escape"
+        );
+        assert_eq!(
+            error::<Numbers>(r#"{"a":[],"a":[]}"#),
+            "line 1 column 9: duplicate field \"a\""
+        );
+    }
+
+    #[test]
+    fn what_an_error_repeats_of_the_input_is_bounded() {
+        let deep = "{\"key\":[".repeat(60) + "x";
+        let message = error::<Value>(&deep);
+        assert!(
+            message.len() < 300 && message.contains("at ...key[0].key"),
+            "{message}"
+        );
+
+        let key = "é".repeat(1_000_000);
+        let text = format!(r#"{{"{key}":{{"{key}":1,"{key}":2}}}}"#);
+        let message = error::<BTreeMap<String, BTreeMap<String, u8>>>(&text);
+        assert!(
+            message.len() < 1_000 && message.contains("duplicate field \"éé"),
+            "{message}"
+        );
+    }
 }

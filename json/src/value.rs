@@ -320,3 +320,90 @@ macro_rules! __members {
         $crate::__members!($members $($($rest)*)?);
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MAX_DEPTH, decode};
+    use std::hash::{BuildHasher, RandomState};
+
+    #[test]
+    fn the_macro_makes_what_the_text_says() {
+        let key = String::from("computed");
+        let made = value!({
+            "null": null,
+            "list": [1, -2, 2.5, "s", true, null, [], {}, [[1]], {"a": {"b": null}}, 1 + 2],
+            key: vec![value!(1)],
+            ("x".to_owned() + "y"): u64::MAX,
+            "nan": f64::NAN,
+        });
+        let text = r#"{"null":null,"list":[1,-2,2.5,"s",true,null,[],{},[[1]],{"a":{"b":null}},3],
+            "computed":[1],"xy":18446744073709551615,"nan":null}"#;
+        assert_eq!(decode(text.as_bytes()), Ok(made));
+        assert_eq!(value!(null), Value::Null);
+        assert_eq!(value!([1, 2,]).to_string(), "[1,2]");
+        assert_eq!(value!("x").to_string(), "\"x\"");
+    }
+
+    #[test]
+    fn objects_are_equal_in_any_order_and_numbers_in_any_notation() {
+        let a: Value = decode(br#"{"a":1,"b":[10e-1,"\u0061"]}"#).unwrap();
+        let b: Value = decode(br#"{"b":[1.0,"a"],"a":1}"#).unwrap();
+        assert_eq!(a, b);
+        assert_eq!(a.cmp(&b), std::cmp::Ordering::Equal);
+        let hasher = RandomState::new();
+        assert_eq!(hasher.hash_one(&a), hasher.hash_one(&b));
+        assert_ne!(a, decode(br#"{"b":["a",1],"a":1}"#).unwrap());
+    }
+
+    #[test]
+    fn kinds_are_ordered() {
+        let ascending = [
+            value!(null),
+            value!(false),
+            value!(true),
+            value!(-1),
+            value!(0.5),
+            value!(""),
+            value!([]),
+            value!({}),
+        ];
+        assert!(ascending.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn accessors_say_none_to_other_kinds() {
+        let value = value!({"n": -1, "u": 1.0, "s": "x", "a": [1], "b": true, "z": null});
+        assert_eq!(value.field("n").and_then(Value::as_i64), Some(-1));
+        assert_eq!(value.field("n").and_then(Value::as_u64), None);
+        assert_eq!(value.field("u").and_then(Value::as_u64), Some(1));
+        assert_eq!(value.field("s").and_then(Value::as_str), Some("x"));
+        assert_eq!(
+            value.field("a").and_then(Value::as_array),
+            Some(&[value!(1)][..])
+        );
+        assert_eq!(value.field("b").and_then(Value::as_bool), Some(true));
+        assert!(value.field("z").is_some_and(Value::is_null));
+        assert_eq!(value.field("none"), None);
+        assert_eq!(value.as_object().map(BTreeMap::len), Some(6));
+        let string = value.field("s").unwrap();
+        assert!(
+            string.as_i64().is_none() && string.as_array().is_none() && string.field("s").is_none()
+        );
+        assert!(string.as_object().is_none() && string.as_bool().is_none() && !string.is_null());
+        assert!(value.as_str().is_none() && value.as_number().is_none());
+    }
+
+    #[test]
+    fn a_value_as_deep_as_can_be_read_is_safe_to_use() {
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let text = format!("{}1{}", open.repeat(MAX_DEPTH), close.repeat(MAX_DEPTH));
+            let value: Value = crate::decode_with_depth(text.as_bytes(), MAX_DEPTH).unwrap();
+            let clone = value.clone();
+            assert!(value == clone && value <= clone);
+            let hasher = RandomState::new();
+            assert_eq!(hasher.hash_one(&value), hasher.hash_one(&clone));
+            assert_eq!(value.to_string(), text);
+        }
+    }
+}

@@ -165,3 +165,93 @@ impl<'w> Writer<'w> {
         self.out.extend_from_slice(&[b'\\', short]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Writer<'_>)) -> String {
+        let mut buffer = b"before ".to_vec();
+        write(&mut Writer::new(&mut buffer));
+        let text = String::from_utf8(buffer).unwrap();
+        text.strip_prefix("before ")
+            .expect("a writer appends")
+            .to_owned()
+    }
+
+    #[test]
+    fn commas_stand_between_items_only() {
+        let text = written(|writer| {
+            writer.begin_array();
+            writer.begin_array();
+            writer.end_array();
+            writer.begin_object();
+            writer.end_object();
+            writer.begin_object();
+            writer.key("a");
+            writer.begin_array();
+            writer.null();
+            writer.bool(true);
+            writer.end_array();
+            writer.key("b");
+            writer.raw(Raw::new("[ 1 ]").unwrap());
+            writer.key("c");
+            writer.number(&Number::from(-5_i64));
+            writer.end_object();
+            writer.string("x");
+            writer.bool(false);
+            writer.end_array();
+        });
+        assert_eq!(
+            text,
+            r#"[[],{},{"a":[null,true],"b":[ 1 ],"c":-5},"x",false]"#
+        );
+    }
+
+    #[test]
+    fn integers_to_their_limits() {
+        for value in [i64::MIN, -10, -1, 0, 9, 10, i64::MAX] {
+            assert_eq!(written(|writer| writer.signed(value)), value.to_string());
+        }
+        for value in [0, 9, 10, 99, 100, u64::MAX] {
+            assert_eq!(written(|writer| writer.unsigned(value)), value.to_string());
+        }
+        let list = written(|writer| {
+            writer.begin_array();
+            writer.signed(-1);
+            writer.signed(-2);
+            writer.unsigned(3);
+            writer.end_array();
+        });
+        assert_eq!(list, "[-1,-2,3]");
+    }
+
+    #[test]
+    fn floats_are_short() {
+        for (value, text) in [
+            (0.1, "0.1"),
+            (1.0, "1"),
+            (-0.0, "-0"),
+            (0.00001, "0.00001"),
+            (0.000001, "1e-6"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e17"),
+            (1e300, "1e300"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (f64::NAN, "null"),
+            (f64::NEG_INFINITY, "null"),
+        ] {
+            assert_eq!(written(|writer| writer.float(value)), text);
+        }
+    }
+
+    #[test]
+    fn escapes_what_must_be_escaped_and_nothing_else() {
+        assert_eq!(
+            written(|writer| writer.string("\"\\/\u{8}\u{c}\n\r\t\0\u{1f}\u{7f}é\u{2028}💩")),
+            "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}é\u{2028}💩\""
+        );
+        assert_eq!(written(|writer| writer.string("")), "\"\"");
+        assert_eq!(written(|writer| writer.string("a\nb")), "\"a\\nb\"");
+    }
+}
