@@ -12,7 +12,7 @@ pub struct Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Checks that `text` is one JSON value, nested no deeper than [`DEFAULT_DEPTH`].
+    /// Checks that `text` is one JSON value, nested no deeper than [`DEFAULT_DEPTH`](crate::DEFAULT_DEPTH).
     pub fn new(text: &'a str) -> Result<Raw<'a>, Error> {
         let mut reader = Reader::of_str(text);
         let raw = reader.raw()?;
