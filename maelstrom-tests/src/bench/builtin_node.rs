@@ -7,7 +7,7 @@ use super::builtin::{Builtin, Misbehaviour};
 use super::network::Node;
 use json::Value;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::ExitCode;
@@ -50,6 +50,18 @@ json::record! {
         WriteOk as "write_ok" { in_reply_to: u64 },
         CasOk as "cas_ok" { in_reply_to: u64 },
         Error as "error" { in_reply_to: u64, code: u64, text: String },
+    }
+}
+
+impl Answer {
+    fn in_reply_to(&self) -> u64 {
+        match self {
+            Answer::InitOk { in_reply_to }
+            | Answer::ReadOk { in_reply_to, .. }
+            | Answer::WriteOk { in_reply_to }
+            | Answer::CasOk { in_reply_to }
+            | Answer::Error { in_reply_to, .. } => *in_reply_to,
+        }
     }
 }
 
@@ -224,6 +236,8 @@ impl Program for NullNode {
 struct StaleNode {
     memory: Memory,
     peers: Vec<String>,
+    /// The clients, with their requests, that the writer is to answer: a doubled answer is passed on once.
+    waiting: HashSet<(String, u64)>,
 }
 
 impl StaleNode {
@@ -272,12 +286,13 @@ impl Program for StaleNode {
                     out.send(&source, &answer);
                 }
             }
-            request @ (Body::Write { .. } | Body::Cas { .. }) => {
+            request @ (Body::Write { msg_id, .. } | Body::Cas { msg_id, .. }) => {
                 if out.name == WRITER {
                     if let Some(answer) = self.decide(request, out) {
                         out.send(&source, &answer);
                     }
                 } else {
+                    self.waiting.insert((source.to_string(), msg_id));
                     let forward = Body::Forward {
                         client: source.into_owned(),
                         request: Box::new(request),
@@ -291,7 +306,11 @@ impl Program for StaleNode {
                     out.send(&source, &Body::Forwarded { client, answer });
                 }
             }
-            Body::Forwarded { client, answer } => out.send(&client, &answer),
+            Body::Forwarded { client, answer } => {
+                if self.waiting.remove(&(client.clone(), answer.in_reply_to())) {
+                    out.send(&client, &answer);
+                }
+            }
             Body::Replicate { key, value } => {
                 self.memory.0.insert(key, value);
             }

@@ -80,6 +80,18 @@ pub enum Answer {
     Error(ErrorCode),
 }
 
+impl Answer {
+    /// The `type` of its body.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Answer::ReadOk(_) => "read_ok",
+            Answer::WriteOk => "write_ok",
+            Answer::CasOk => "cas_ok",
+            Answer::Error(_) => "error",
+        }
+    }
+}
+
 /// A request that has come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {

@@ -13,6 +13,7 @@ pub mod matrix;
 pub mod nemesis;
 pub mod network;
 pub mod options;
+pub mod plot;
 pub mod process;
 pub mod progress;
 pub mod protocol;
@@ -27,12 +28,14 @@ pub mod workload;
 
 use crate::check::Status;
 use crate::linearizability::{self, Limits, Verdict};
+use network::Node;
 use options::{NodeChoice, Options};
 use process::Program;
+use record::{CLIENTS, nanoseconds};
 use results::Results;
-use router::{Broken, Router};
+use router::{Broken, Finished, Router};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use store::Store;
 
@@ -56,20 +59,19 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
     let tested = Router::start(options, &program, &store).and_then(Router::run);
     match tested {
         Ok(finished) => {
-            let checked = Instant::now();
-            let analysis =
-                linearizability::check(finished.record.history().operations(), Limits::default());
-            let took = checked.elapsed();
+            let operations = finished.record.history().operations();
+            let began = Instant::now();
+            let analysis = linearizability::check(operations, Limits::default());
+            let (status, results) = Results::of(options, &finished, &analysis, began.elapsed());
+            write(&store, "results.json", &results.encode())?;
+            draw(options, &store, &finished)?;
             if let Verdict::Invalid(contradictions) = &analysis.verdict
                 && let Some(first) = contradictions.first()
             {
                 write(&store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
-            let (status, results) = Results::of(options, &finished, &analysis, took);
-            write(&store, "results.json", &results.encode())?;
-            report::print(&results, &analysis)
+            report::print(&results, &analysis, store.folder())
                 .map_err(Broken::io("the report can't be printed"))?;
-            println!("{}", store.folder().display());
             Ok(status)
         }
         Err(broken) => {
@@ -78,6 +80,35 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
             Err(broken)
         }
     }
+}
+
+/// Draws the pictures of a run.
+fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), Broken> {
+    let operations = finished.record.history().operations();
+    let end = finished.statistics.ended;
+    let faults = finished.statistics.faults.iter();
+    let faults: Vec<plot::Fault> = faults
+        .map(|fault| plot::Fault {
+            label: fault.label.clone(),
+            from_ns: nanoseconds(fault.began),
+            to_ns: nanoseconds(fault.ended.unwrap_or(end)),
+        })
+        .collect();
+    let names: Vec<String> = std::iter::once(CLIENTS.to_owned())
+        .chain((0..options.node_count).map(|node| Node(node).to_string()))
+        .collect();
+    let end_ns = nanoseconds(end);
+    for (name, picture) in [
+        ("latency.svg", plot::latency(operations, &faults, end_ns)),
+        ("rate.svg", plot::rate(operations, &faults, end_ns)),
+        (
+            "messages.svg",
+            plot::messages(&names, finished.record.messages()),
+        ),
+    ] {
+        write(store, name, picture.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), Broken> {
@@ -104,7 +135,7 @@ fn program(options: &Options) -> Result<Program, Broken> {
     Ok(Program { path, arguments })
 }
 
-fn executable(path: &Path) -> Result<std::path::PathBuf, Broken> {
+fn executable(path: &Path) -> Result<PathBuf, Broken> {
     use std::os::unix::fs::PermissionsExt as _;
     let told = path.display();
     let found = std::fs::canonicalize(path).and_then(|path| Ok((path.metadata()?, path)));

@@ -161,6 +161,14 @@ impl Action {
             Action::Pause(_) | Action::Resume(_) => Kind::Pause,
         }
     }
+
+    /// What is done, in a few words: without saying who is cut off from whom.
+    pub fn label(&self) -> String {
+        match self {
+            Action::Cut(shape, _) => format!("partition {}", shape.name()),
+            Action::Heal | Action::Pause(_) | Action::Resume(_) => self.to_string(),
+        }
+    }
 }
 
 /// A short description, such as `pause n0 n3`.
@@ -432,8 +440,9 @@ mod tests {
     fn actions_say_what_they_do() {
         let pair = |a, b| (Node(a), Node(b));
         let cuts = Cuts::from([pair(0, 2), pair(1, 2), pair(0, 3)]);
-        let told = Action::Cut(Shape::OneWay, cuts).to_string();
-        assert_eq!(told, "partition one-way n2<-/-n0,1 n3<-/-n0");
+        let cut = Action::Cut(Shape::OneWay, cuts);
+        assert_eq!(cut.to_string(), "partition one-way n2<-/-n0,1 n3<-/-n0");
+        assert_eq!(cut.label(), "partition one-way");
         let told = Action::Pause([Node(1), Node(4)].into()).to_string();
         assert_eq!(told, "pause n1 n4");
     }

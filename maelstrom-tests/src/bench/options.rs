@@ -78,6 +78,7 @@ const TIME_LIMIT: &str = "20";
 const LATENCY: &str = "0";
 const NEMESIS_INTERVAL: &str = "10";
 const OPERATIONS_PER_KEY: u64 = 128;
+const STORE: &str = "store";
 
 /// What the bench does when it is started without arguments.
 pub const DEFAULT_RUN: &[&str] = &[
@@ -291,7 +292,7 @@ impl Options {
                 0 => return Err(unreadable("ops-per-key", "0", "a number from 1 on")),
                 number => number,
             },
-            store: PathBuf::from(given.text("store").unwrap_or("store")),
+            store: PathBuf::from(given.text("store").unwrap_or(STORE)),
         })
     }
 
@@ -349,7 +350,7 @@ impl Options {
                 let _ = write!(line, " --{name}");
             }
         }
-        if self.store != PathBuf::from("store") {
+        if self.store.as_os_str() != STORE {
             let _ = write!(
                 line,
                 " --store {}",

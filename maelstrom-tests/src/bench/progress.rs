@@ -18,8 +18,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Nothing has been told yet.
-    pub fn new() -> Progress {
+    /// Nothing has been told yet of a run on this standard output.
+    pub fn on_stdout() -> Progress {
         Progress {
             terminal: io::stdout().is_terminal(),
             due: INTERVAL,
@@ -104,6 +104,7 @@ mod tests {
         let mut statistics = Statistics::default();
         let fault = |ended| Fault {
             kind: Kind::Pause,
+            label: "pause n2".into(),
             what: "pause n2".into(),
             began: Duration::ZERO,
             ended,
@@ -114,7 +115,7 @@ mod tests {
         };
         statistics.fault_began(fault(Some(Duration::from_millis(1))));
         statistics.fault_began(fault(None));
-        let line = Progress::new().line(Duration::from_secs(2), &statistics);
+        let line = Progress::on_stdout().line(Duration::from_secs(2), &statistics);
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = [
             "2", "s", "0/s", "ok", "0", "fail", "0", "info", "0", "pause", "n2",

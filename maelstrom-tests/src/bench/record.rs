@@ -1,6 +1,6 @@
 //! What a run writes down while it goes on: the history, and the first messages for a picture of them.
 
-use super::network::{Fate, Node};
+use super::plot::{MESSAGES_MAX, MessageArrow};
 use super::router::Broken;
 use super::store::Store;
 use crate::history::{Event, History};
@@ -11,30 +11,15 @@ use std::time::Duration;
 /// When a run has so many operations, no more requests are made.
 pub const OPERATIONS_MAX: usize = 5_000_000;
 
-/// How many of the first messages between servers are kept for the picture.
-pub const MESSAGES_MAX: usize = 400;
-
-/// A message between servers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Who sent it.
-    pub source: Node,
-    /// To whom.
-    pub dest: Node,
-    /// The `type` of its body.
-    pub kind: String,
-    /// When it was sent.
-    pub sent: Duration,
-    /// When its time had come, and what became of it then. The first copy counts; none of a lost one.
-    pub received: Option<(Duration, Fate)>,
-}
+/// Under this name all clients stand in the picture of the first messages.
+pub const CLIENTS: &str = "clients";
 
 /// The record of a run.
 #[derive(Debug)]
 pub struct Record {
     history: History,
     file: BufWriter<File>,
-    messages: Vec<Message>,
+    messages: Vec<MessageArrow>,
 }
 
 impl Record {
@@ -70,30 +55,33 @@ impl Record {
         self.history.operations().len() >= OPERATIONS_MAX
     }
 
-    /// Notes a message if it is among the first; the number is for [`received`](Record::message_received).
+    /// Notes a message between servers or of [`CLIENTS`] if it is among the first; the number is for
+    /// [`message_received`](Record::message_received).
     pub fn message_sent(
         &mut self,
         now: Duration,
-        source: Node,
-        dest: Node,
+        from: impl ToString,
+        to: impl ToString,
         kind: &str,
     ) -> Option<usize> {
         if self.messages.len() >= MESSAGES_MAX {
             return None;
         }
-        self.messages.push(Message {
-            source,
-            dest,
-            kind: kind.to_owned(),
-            sent: now,
-            received: None,
+        self.messages.push(MessageArrow {
+            from: from.to_string(),
+            to: to.to_string(),
+            sent_ns: nanoseconds(now),
+            received_ns: None,
+            label: kind.to_owned(),
         });
         Some(self.messages.len() - 1)
     }
 
-    /// Notes what became of a message.
-    pub fn message_received(&mut self, number: usize, now: Duration, fate: Fate) {
-        self.messages[number].received.get_or_insert((now, fate));
+    /// Notes that a message has arrived; of a doubled one, the first copy counts.
+    pub fn message_received(&mut self, number: usize, now: Duration) {
+        self.messages[number]
+            .received_ns
+            .get_or_insert(nanoseconds(now));
     }
 
     /// Writes what is still held back.
@@ -110,7 +98,12 @@ impl Record {
     }
 
     /// The first messages.
-    pub fn messages(&self) -> &[Message] {
+    pub fn messages(&self) -> &[MessageArrow] {
         &self.messages
     }
+}
+
+/// A time as histories have it.
+pub fn nanoseconds(now: Duration) -> u64 {
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,15 +4,21 @@ use super::results::{Counts, Fault, Results};
 use crate::check;
 use crate::linearizability::Analysis;
 use std::io::{self, Write};
+use std::path::Path;
 
-/// Prints the report on standard output, the verdict last.
+/// Prints the report on standard output, the verdict last. `folder` is where the results are.
 ///
 /// # Errors
 /// Standard output can't be written to.
-pub fn print(results: &Results, analysis: &Analysis) -> io::Result<()> {
+pub fn print(results: &Results, analysis: &Analysis, folder: &Path) -> io::Result<()> {
     let mut out = io::stdout().lock();
     write!(out, "\n{}\n", text(results))?;
     check::report(analysis, &mut out)?;
+    writeln!(
+        out,
+        "In {}: results.json, history.jsonl, pictures, node logs.",
+        folder.display()
+    )?;
     match &results.reason {
         Some(reason) => writeln!(out, "{}: {reason}", results.verdict),
         None => writeln!(out, "{}", results.verdict),

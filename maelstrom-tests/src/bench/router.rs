@@ -11,7 +11,7 @@ use super::options::Options;
 use super::process::{Event, Process, Program};
 use super::progress::Progress;
 use super::protocol::{self, Body, Dest, Envelope, Reply};
-use super::record::Record;
+use super::record::{CLIENTS, Record, nanoseconds};
 use super::statistics::{Fault, Statistics};
 use super::store::Store;
 use super::watchdog::Watchdog;
@@ -180,7 +180,7 @@ impl<'a> Router<'a> {
             messages_sent: 0,
             statistics: Statistics::default(),
             record: Record::create(store).map_err(Broken::io("the history can't be written"))?,
-            progress: Progress::new(),
+            progress: Progress::on_stdout(),
         })
     }
 
@@ -213,7 +213,7 @@ impl<'a> Router<'a> {
     fn initialise(&mut self) -> Result<(), Broken> {
         for node in (0..self.options.node_count).map(Node) {
             let line = protocol::init(self.next_message(), node, self.options.node_count);
-            self.send_as_client(node, line);
+            self.send_as_client(node, line, None);
         }
         while !self.uninitialised.is_empty() {
             let now = self.began.elapsed();
@@ -343,8 +343,18 @@ impl<'a> Router<'a> {
                 }
                 let Reply { id, answer } = protocol::reply(&envelope)?;
                 self.statistics.messages.clients += 1;
-                if self.options.log_net_send {
-                    eprintln!("send {}", String::from_utf8_lossy(line));
+                if let Some(recorded) = self.record.message_sent(now, node, CLIENTS, answer.name())
+                {
+                    self.record.message_received(recorded, now);
+                }
+                // Clients have no latency: what is sent to them is received.
+                for (logged, what) in [
+                    (self.options.log_net_send, "send"),
+                    (self.options.log_net_recv, "recv"),
+                ] {
+                    if logged {
+                        eprintln!("{what} {}", String::from_utf8_lossy(line));
+                    }
                 }
                 let completion = self.clients.answer(process, id, answer);
                 if let Some(completion) = completion.map_err(|strange| strange.to_string())? {
@@ -412,12 +422,15 @@ impl<'a> Router<'a> {
                 self.options.node_count,
             );
             self.statistics.messages.clients += 1;
-            self.send_as_client(asked.node, line);
+            let recorded = self
+                .record
+                .message_sent(now, CLIENTS, asked.node, request.call.name());
+            self.send_as_client(asked.node, line, recorded);
         }
         Ok(())
     }
 
-    fn send_as_client(&mut self, dest: Node, bytes: Vec<u8>) {
+    fn send_as_client(&mut self, dest: Node, bytes: Vec<u8>, recorded: Option<usize>) {
         let now = self.began.elapsed();
         if self.options.log_net_send {
             eprint!("send {}", String::from_utf8_lossy(&bytes));
@@ -425,10 +438,7 @@ impl<'a> Router<'a> {
         let packet = Packet {
             source: Source::Client,
             dest,
-            payload: Line {
-                bytes,
-                recorded: None,
-            },
+            payload: Line { bytes, recorded },
         };
         match self.network.send(now, packet) {
             Sent::Once | Sent::Twice | Sent::Lost => {}
@@ -451,11 +461,11 @@ impl<'a> Router<'a> {
             if counted {
                 statistics.received(packet.source, fate);
             }
-            if let Some(recorded) = packet.payload.recorded {
-                record.message_received(recorded, now, fate);
-            }
             match fate {
                 Fate::Delivered => {
+                    if let Some(recorded) = packet.payload.recorded {
+                        record.message_received(recorded, now);
+                    }
                     if options.log_net_recv {
                         eprint!("recv {}", String::from_utf8_lossy(&packet.payload.bytes));
                     }
@@ -511,6 +521,7 @@ impl<'a> Router<'a> {
         match action {
             Action::Cut(..) | Action::Pause(_) => self.statistics.fault_began(Fault {
                 kind,
+                label: action.label(),
                 what: action.to_string(),
                 began: now,
                 ended: None,
@@ -607,10 +618,6 @@ impl Pace {
         let wait = Duration::from_nanos(self.rng.range(0..=self.spread_ns));
         self.next = (self.next + wait).max(now);
     }
-}
-
-fn nanoseconds(now: Duration) -> u64 {
-    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A line as text, cut if it is long.

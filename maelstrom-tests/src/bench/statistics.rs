@@ -183,7 +183,9 @@ pub struct Messages {
 pub struct Fault {
     /// What kind of fault it is.
     pub kind: Kind,
-    /// What was done, e.g. `pause n0 n3`.
+    /// What was done, in a few words.
+    pub label: String,
+    /// What was done, exactly, e.g. `pause n0 n3`.
     pub what: String,
     /// When it began.
     pub began: Duration,
@@ -218,6 +220,8 @@ pub struct Statistics {
     pub first_ok: Option<Duration>,
     /// When the last answer came or was given up.
     pub last_end: Duration,
+    /// When the run ended.
+    pub ended: Duration,
 }
 
 impl Statistics {
@@ -302,6 +306,7 @@ impl Statistics {
 
     /// Notes the end of the run.
     pub fn finish(&mut self, now: Duration) {
+        self.ended = now;
         self.stop_watching(now);
     }
 
@@ -384,6 +389,7 @@ mod tests {
     fn pause_of_n0(began_ms: u64) -> Fault {
         Fault {
             kind: Kind::Pause,
+            label: "pause n0".into(),
             what: "pause n0".into(),
             began: ms(began_ms),
             ended: None,

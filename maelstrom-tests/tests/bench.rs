@@ -1,0 +1,399 @@
+//! The bench as its users start it: the binary with arguments, real nodes, real pipes.
+
+use maelstrom_tests::bench::builtin::Misbehaviour;
+use maelstrom_tests::bench::results::Results;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const BENCH: &str = env!("CARGO_BIN_EXE_maelstrom-tests");
+
+/// A folder of a test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("stdraft-bench-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        Folder(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Runs `test` with a store in here.
+    fn test(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BENCH);
+        command.arg("test").arg("--store").arg(self.path("store"));
+        output(command.args(arguments))
+    }
+
+    fn results(&self) -> Results {
+        let bytes = fs::read(self.path("store/latest/results.json")).expect("results");
+        Results::decode(&bytes).expect("they can be read")
+    }
+
+    fn executable(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, script).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("it can be removed");
+    }
+}
+
+fn output(command: &mut Command) -> Output {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the bench runs")
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().expect("no signal ended it")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
+
+fn show(output: &Output) -> String {
+    format!("{}\n{}", stdout(output), stderr(output))
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn a_right_node_is_valid_and_leaves_its_results() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "-w=lin-kv",
+        "--builtin=null",
+        "--node-count=1",
+        "--concurrency=10",
+        "--rate=0",
+        "--time-limit=1",
+        "--seed=7",
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("seed 7; to repeat: "), "{told}");
+    assert!(told.trim_end().ends_with("valid"), "{told}");
+
+    let results = folder.results();
+    assert_eq!((results.verdict.as_str(), results.seed), ("valid", 7));
+    let all = &results.operations.all;
+    assert!(all.ok > 0 && all.info == 0, "{results:?}");
+    assert!(all.errors.iter().all(|error| matches!(error.code, 20 | 22)));
+    assert_eq!(results.linearizable.operations as u64, all.total());
+    assert_eq!(results.messages.clients, 2 * all.total());
+    assert_eq!(results.messages.servers, 0);
+
+    let latest = folder.path("store/latest");
+    for file in ["latency.svg", "rate.svg", "messages.svg"] {
+        let picture = fs::read_to_string(latest.join(file)).expect("a picture");
+        assert!(picture.starts_with("<svg"), "{file}");
+    }
+    assert!(latest.join("node-logs/n0.log").exists());
+
+    let history = latest.join("history.jsonl");
+    let checked = self::output(Command::new(BENCH).arg("check").arg(&history));
+    assert_eq!(status(&checked), 0, "{}", show(&checked));
+    let events = BufReader::new(File::open(history).expect("a history"))
+        .lines()
+        .count();
+    assert_eq!(events as u64, 2 * all.total());
+}
+
+#[test]
+fn a_node_that_reads_from_its_own_memory_is_found_out() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--builtin=stale",
+        "--node-count=3",
+        "--rate=0",
+        "--latency=50",
+        "--time-limit=1",
+    ]);
+    assert_eq!(status(&output), 1, "{}", show(&output));
+    assert!(
+        stdout(&output).contains("is not linearizable"),
+        "{}",
+        show(&output)
+    );
+    let results = folder.results();
+    assert_eq!(results.verdict, "invalid");
+    assert!(!results.linearizable.offending_keys.is_empty());
+    let types = results
+        .messages
+        .by_type
+        .iter()
+        .map(|traffic| traffic.name.as_str());
+    assert!(types.eq(["forward", "forwarded", "replicate"]));
+    assert!(folder.path("store/latest/contradiction.svg").exists());
+}
+
+#[test]
+fn too_little_availability_is_invalid() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--builtin=null",
+        "--node-count=1",
+        "--rate=0",
+        "--time-limit=0.5",
+        "--availability=total",
+    ]);
+    assert_eq!(status(&output), 1, "{}", show(&output));
+    let results = folder.results();
+    assert_eq!(results.linearizable.verdict, "valid");
+    assert!(
+        results
+            .reason
+            .is_some_and(|reason| reason.contains("was demanded"))
+    );
+}
+
+#[test]
+fn a_run_without_a_request_is_unknown() {
+    let folder = Folder::new();
+    let output = folder.test(&["--builtin=null", "--node-count=1", "--time-limit=0"]);
+    assert_eq!(status(&output), 2, "{}", show(&output));
+}
+
+#[test]
+fn misbehaviour_breaks_the_run_and_is_named() {
+    for how in Misbehaviour::ALL {
+        let told = match how {
+            Misbehaviour::Garbage => "it is not a JSON object",
+            Misbehaviour::BlankLine => "it is blank",
+            Misbehaviour::NotAnObject => "it is not a JSON object",
+            Misbehaviour::ExtraKey => "the top-level key \"time\"",
+            Misbehaviour::ExtraBodyKey => "may not have the key \"leader\"",
+            Misbehaviour::UnknownClient => "its dest is unknown",
+            Misbehaviour::UnknownNode => "its dest \"n99\" is unknown",
+            Misbehaviour::InitClient => "its dest \"c0\" is unknown",
+            Misbehaviour::WrongSource => "its src is \"n98\", but n0 printed it",
+            Misbehaviour::Twice => "it answers a request that has been answered before",
+            Misbehaviour::NeverAsked => "it answers a request that was never made",
+            Misbehaviour::WrongType => "no answer to a client",
+            Misbehaviour::RefusesInit => "it refuses init: not today",
+            Misbehaviour::Ends => "n0 ended before the run did: exit status: 0",
+            Misbehaviour::Dies => "a last word",
+            Misbehaviour::HalfLine => "its last line is not whole: {\"src\":\"n0\",",
+        };
+        let folder = Folder::new();
+        let builtin = format!("--builtin=misbehave:{}", how.name());
+        let output = folder.test(&[&builtin, "--node-count=1", "--rate=0", "--time-limit=60"]);
+        assert_eq!(status(&output), 255, "{how:?}: {}", show(&output));
+        assert!(stderr(&output).contains(told), "{how:?}: {}", show(&output));
+        let results = folder.results();
+        assert_eq!(results.verdict, "broken");
+        assert!(results.reason.is_some_and(|reason| reason.contains(told)));
+    }
+}
+
+#[test]
+fn programs_that_are_no_nodes_are_told_apart() {
+    let folder = Folder::new();
+    let plain = folder.path("plain");
+    fs::write(&plain, "no program").expect("a file");
+    let nonsense = folder.executable("nonsense", "\u{7f}ELF, almost");
+    let silent = folder.executable("silent", "#!/bin/sh\necho sorry >&2\nexec >&-\nread line\n");
+    for (path, told) in [
+        (folder.path("nowhere"), "there is no such file"),
+        (plain, "that is not executable"),
+        (folder.0.clone(), "that is not a file"),
+        (nonsense, "can't be started as n0"),
+        (
+            PathBuf::from("/bin/cat"),
+            "its src is \"c0\", but n0 printed it",
+        ),
+        (PathBuf::from("/bin/echo"), "it is blank"),
+        (silent, "sorry"),
+    ] {
+        let bin = format!("--bin={}", text(&path));
+        let output = folder.test(&[&bin, "--node-count=1", "--time-limit=60"]);
+        assert_eq!(status(&output), 255, "{}", show(&output));
+        assert!(stderr(&output).contains(told), "{told}: {}", show(&output));
+    }
+}
+
+#[test]
+fn mistyped_command_lines_are_refused() {
+    for (arguments, told) in [
+        (
+            &["test", "--node-cuont", "3"][..],
+            "unknown flag --node-cuont; did you mean --node-count?",
+        ),
+        (&["tset"], "unknown subcommand \"tset\"; did you mean test?"),
+        (&["matrix", "--runs=0"], "--runs takes"),
+        (&["matrix", "--builtin=best"], "--builtin takes"),
+        (&["builtin-node", "best"], "takes null or stale"),
+        (&["check", "--wat"], "--wat"),
+    ] {
+        let output = output(Command::new(BENCH).args(arguments));
+        assert_eq!(status(&output), 255, "{arguments:?}");
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn every_subcommand_explains_itself() {
+    for (arguments, told) in [
+        (&["--help"][..], "check FILE"),
+        (&["test", "--help"], "--nemesis-interval"),
+        (&["check", "--help"], "--svg"),
+        (&["matrix", "--help"], "--runs"),
+    ] {
+        let output = output(Command::new(BENCH).args(arguments));
+        assert_eq!(status(&output), 0, "{}", show(&output));
+        assert!(stdout(&output).contains(told), "{}", show(&output));
+    }
+}
+
+#[test]
+fn a_node_in_another_language_works() {
+    let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes/store.py");
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 to run {}", node.display());
+        return;
+    }
+    let folder = Folder::new();
+    let bin = format!("--bin={}", text(&node));
+    let output = folder.test(&[&bin, "--node-count=1", "--concurrency=4n", "--time-limit=1"]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+}
+
+#[test]
+fn arguments_and_logs_are_passed_on() {
+    let folder = Folder::new();
+    let script = format!("#!/bin/sh\necho \"given $*\" >&2\nexec '{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let bin = format!("--bin={}", text(&bin));
+    let output = folder.test(&[
+        &bin,
+        "--node-count=1",
+        "--time-limit=0.5",
+        "--log-stderr",
+        "--log-net-send",
+        "--log-net-recv",
+        "--",
+        "--flag",
+        "two words",
+    ]);
+    let told = stderr(&output);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    for part in [
+        "n0: given --flag two words\n",
+        "send {\"id\":1,\"src\":\"c0\",\"dest\":\"n0\",\"body\":{\"type\":\"init\"",
+        "recv {\"id\":1,\"src\":\"c0\"",
+        "send {\"src\":\"n0\",\"dest\":\"c1\"",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
+    assert_eq!(log, "given --flag two words\n");
+}
+
+#[test]
+fn faults_are_made_and_reported() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--builtin=stale",
+        "--node-count=3",
+        "--time-limit=2",
+        "--nemesis=partition,pause",
+        "--nemesis-interval=0.2",
+        "--loss=0.1",
+        "--duplicate=0.1",
+        "--rate=0",
+    ]);
+    assert!(matches!(status(&output), 0 | 1), "{}", show(&output));
+    let results = folder.results();
+    for kind in ["partition", "pause"] {
+        assert!(
+            results.faults.iter().any(|fault| fault.kind == kind),
+            "{results:?}"
+        );
+    }
+    let messages = &results.messages;
+    assert!(
+        messages.lost > 0 && messages.doubled > 0 && messages.cut > 0,
+        "{messages:?}"
+    );
+    let log = stdout(&output);
+    assert!(
+        log.contains("partition") && log.contains("pause n"),
+        "{log}"
+    );
+}
+
+/// The nodes hold a named pipe open, so its end says that all are gone: also those that are paused, whom nothing but a
+/// signal can end.
+#[test]
+fn nodes_do_not_outlive_a_bench_that_is_killed() {
+    for signal in ["KILL", "INT"] {
+        let folder = Folder::new();
+        let pipe = folder.path("pipe");
+        assert!(output(Command::new("mkfifo").arg(&pipe)).status.success());
+        let script = format!(
+            "#!/bin/sh\nexec 3>'{}'\nexec '{BENCH}' builtin-node null\n",
+            text(&pipe)
+        );
+        let bin = folder.executable("node", &script);
+        let mut bench = Command::new(BENCH)
+            .args([
+                "test",
+                "--node-count=3",
+                "--time-limit=600",
+                "--nemesis=pause",
+            ])
+            .args(["--nemesis-interval=0.5", "--bin", text(&bin), "--store"])
+            .arg(folder.path("store"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the bench runs");
+        let mut nodes = File::open(&pipe).expect("the nodes open it too");
+        wait_for_pause(&mut bench);
+        let kill = format!("kill -{signal} {}", bench.id());
+        assert!(
+            output(Command::new("sh").args(["-c", &kill]))
+                .status
+                .success()
+        );
+        let ended = bench.wait().expect("it ends");
+        assert_eq!(ended.code(), None, "a signal ended it");
+        let mut rest = Vec::new();
+        nodes.read_to_end(&mut rest).expect("the nodes end");
+    }
+}
+
+/// Reads the bench's progress until it says that a node is paused.
+fn wait_for_pause(bench: &mut Child) {
+    let progress = bench.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(progress).lines();
+    let paused = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("pause n")));
+    assert!(paused.is_some(), "the bench ended early");
+    // What it prints from now on must not end it.
+    std::thread::spawn(move || lines.for_each(drop));
+}
