@@ -240,7 +240,8 @@ impl std::error::Error for Problem {
 mod tests {
     use super::*;
 
-    const INVOKE: &str = r#"{"process":1,"type":"invoke","f":"write","key":"a","value":7,"time":5}"#;
+    const INVOKE: &str =
+        r#"{"process":1,"type":"invoke","f":"write","key":"a","value":7,"time":5}"#;
     const OK: &str = r#"{"process":1,"type":"ok","f":"write","key":"a","value":7,"time":6}"#;
 
     /// Where reading a history of these lines ends, and what it says.
@@ -288,9 +289,15 @@ mod tests {
     fn what_is_wrong_is_said_with_its_line() {
         for (lines, said) in [
             (&[INVOKE, "nonsense"][..], "line 2: column 1: "),
-            (&[INVOKE, "", OK], "line 2: column 1: the text ends too early"),
+            (
+                &[INVOKE, "", OK],
+                "line 2: column 1: the text ends too early",
+            ),
             (&[INVOKE, &OK[..40]], "line 2: column 41: "),
-            (&[INVOKE, OK, OK], "line 3: process 1 completes an operation that it never invoked"),
+            (
+                &[INVOKE, OK, OK],
+                "line 3: process 1 completes an operation that it never invoked",
+            ),
             (&[INVOKE, INVOKE], "line 2: process 1 invokes while"),
             (&[OK], "line 1: process 1 completes"),
         ] {
@@ -307,8 +314,16 @@ mod tests {
             (r#""process":1"#, r#""process":-1"#, "process"),
             (r#""process":1,"#, "", r#"missing field "process""#),
             (r#""time":5"#, r#""time":-5"#, "time"),
-            (r#""type":"invoke""#, r#""type":"maybe""#, r#"unknown variant "maybe""#),
-            (r#""f":"write""#, r#""f":"append""#, r#"unknown variant "append""#),
+            (
+                r#""type":"invoke""#,
+                r#""type":"maybe""#,
+                r#"unknown variant "maybe""#,
+            ),
+            (
+                r#""f":"write""#,
+                r#""f":"append""#,
+                r#"unknown variant "append""#,
+            ),
             (r#""f":"write""#, r#""f":"cas""#, "[from, to]"),
             (r#""f":"write""#, r#""f":"read""#, "value other than null"),
             (r#""time":5"#, r#""time":5,"error":11"#, "error on an event"),
@@ -326,7 +341,10 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_refused() {
         let why = History::read(&b"\xff\xfe\n"[..]).expect_err("this is no UTF-8");
-        assert!(why.to_string().starts_with("line 1: column 1: not UTF-8"), "{why}");
+        assert!(
+            why.to_string().starts_with("line 1: column 1: not UTF-8"),
+            "{why}"
+        );
     }
 
     #[test]
