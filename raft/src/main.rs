@@ -1,2 +1,7 @@
 //! The `raft` binary: arguments and wiring only.
-fn main() {}
+
+use std::{env, process::ExitCode};
+
+fn main() -> ExitCode {
+    raft::maelstrom::main(env::args_os().skip(1))
+}

@@ -1,0 +1,44 @@
+//! Random numbers that differ between any two lives of any two processes.
+
+use std::{
+    collections::hash_map::RandomState,
+    fs::File,
+    hash::{BuildHasher, Hasher},
+    io::{self, Read},
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// 64 random bits from the operating system, or, where it gives none, from what is likely to be
+/// different each time.
+pub(crate) fn random() -> u64 {
+    from_system().unwrap_or_else(|_| from_circumstances())
+}
+
+fn from_system() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// The keys of the standard library's hasher are random themselves; the time and the process's id
+/// make up for it where they are not.
+fn from_circumstances() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(process::id());
+    if let Ok(since) = SystemTime::now().duration_since(UNIX_EPOCH) {
+        hasher.write_u128(since.as_nanos());
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_draws_are_equal() {
+        assert_ne!(from_system().unwrap(), from_system().unwrap());
+        assert_ne!(from_circumstances(), from_circumstances());
+    }
+}

@@ -1,0 +1,203 @@
+//! The event loop: it gives a replica what happens, and does what the replica asks for.
+//!
+//! One turn of the loop, as `docs/ARCHITECTURE.md` draws it:
+//!
+//! ```text
+//! drain      wait for the inbox or the next tick; take what waits, peers before clients
+//! step       all of it, under one lock; take the output; unlock
+//! release    hand on what may leave before anything is stored: Appends, rounds, answers
+//! persist    store the records of the whole batch with one sync
+//! finish     hand on what waited for that: vote requests, votes, acknowledgements
+//! confirm    tell the replica, at once, since a leader's own copy may be what a commit lacked
+//! ```
+//!
+//! Nothing waits in order to batch: a batch is what came while the turn before was under way.
+//!
+//! The loop knows no sockets and no pipes. What comes in waits in an [`Inbox`], filled by whatever
+//! threads read; what goes out is handed to the host's [`Ends`].
+//!
+//! Time is a count of ticks of [`TICK`]. The loop looks at the clock only after it has drained the
+//! inbox, and all ticks that are due count as one, so that a node that was stopped for a while
+//! reads its mail before it thinks of an election.
+
+mod forgetful;
+mod inbox;
+mod lane;
+mod outbox;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use raft_core::{Envelope, Input, Response, StateMachine, Status, Synced, Ticket, Wal};
+
+use self::inbox::{Arrival, Inflow, Peers};
+pub use self::{
+    forgetful::Forgetful,
+    inbox::{Inbox, Request, Wish},
+    lane::Limit,
+    outbox::Outbox,
+};
+use crate::cell::Stepper;
+
+/// The named limits of the queues.
+pub mod limits {
+    pub use super::{
+        inbox::{CLIENTS as INBOX_CLIENTS, DRAIN, PEERS as INBOX_PEERS},
+        outbox::{CLIENTS as OUTBOX_CLIENTS, PEERS as OUTBOX_PEERS},
+    };
+}
+
+/// How long a tick of the core lasts.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// Where the loop's output goes. Nothing here may wait: the loop would stand still.
+pub trait Ends<S: StateMachine> {
+    /// Whatever it takes to answer a client.
+    type Asker;
+
+    /// Sends messages to peers. Any of them may be lost.
+    fn send(&mut self, messages: Vec<Envelope<S>>);
+
+    /// Answers clients.
+    fn answer(&mut self, answers: Vec<(Self::Asker, Response<S>)>);
+
+    /// Sees the state after a turn.
+    fn observe(&mut self, status: &Status);
+}
+
+/// A replica, its storage and its ends.
+#[derive(Debug)]
+pub struct Host<S: StateMachine, W, E: Ends<S>> {
+    stepper: Stepper<S>,
+    inbox: Arc<Inbox<S, E::Asker>>,
+    wal: W,
+    ends: E,
+    /// Whose each open request is. The core bounds how many there are.
+    askers: BTreeMap<Ticket, E::Asker>,
+    tickets: u64,
+    /// Says that all outputs through this one are stored; the next turn begins with it.
+    stored: Option<Synced>,
+}
+
+impl<S, W, E> Host<S, W, E>
+where
+    S: StateMachine,
+    W: Wal<S::Command>,
+    E: Ends<S>,
+{
+    /// A host for the replica behind `stepper`, which was never stepped before.
+    pub fn new(stepper: Stepper<S>, inbox: Arc<Inbox<S, E::Asker>>, wal: W, ends: E) -> Self {
+        Self {
+            stepper,
+            inbox,
+            wal,
+            ends,
+            askers: BTreeMap::new(),
+            tickets: 0,
+            stored: None,
+        }
+    }
+
+    /// Runs until the inbox is closed, all that was taken is answered and nothing is left to do,
+    /// but no longer than `grace` after the inbox was closed.
+    ///
+    /// For the time `settle` the node says nothing to its peers: what they say waits in the inbox,
+    /// no tick goes by, and clients' requests are taken and wait for a leader. A lone voter needs no
+    /// such time.
+    ///
+    /// # Errors
+    /// The storage's. Nothing may be done with the node then.
+    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), W::Error> {
+        // What a lone voter did when it was made.
+        self.turn(Vec::new())?;
+        self.settle(Instant::now() + settle)?;
+
+        let mut next_tick = Instant::now() + TICK;
+        let mut end = None;
+        let mut batch = Vec::new();
+        loop {
+            let inflow = self.inbox.drain(next_tick, Peers::Heard, &mut batch);
+            let mut inputs = self.inputs(&mut batch);
+            // The clock is looked at after the mail is read, never before.
+            let now = Instant::now();
+            if now >= next_tick {
+                inputs.push(Input::Tick);
+                next_tick = following(next_tick, now);
+            }
+            self.turn(inputs)?;
+            if inflow == Inflow::Ended {
+                let end = *end.get_or_insert(now + grace);
+                if self.askers.is_empty() || now >= end {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, until: Instant) -> Result<(), W::Error> {
+        let mut batch = Vec::new();
+        while Instant::now() < until {
+            self.inbox.drain(until, Peers::Held, &mut batch);
+            let inputs = self.inputs(&mut batch);
+            self.turn(inputs)?;
+        }
+        Ok(())
+    }
+
+    /// Turns what arrived into inputs, and notes who asked.
+    fn inputs(&mut self, batch: &mut Vec<Arrival<S, E::Asker>>) -> Vec<Input<S>> {
+        let input = |arrival| match arrival {
+            Arrival::Peer(envelope) => Input::Receive(envelope),
+            Arrival::Client(Request { asker, wish }) => {
+                self.tickets += 1;
+                let ticket = Ticket(self.tickets);
+                self.askers.insert(ticket, asker);
+                match wish {
+                    Wish::Write(command) => Input::Write { ticket, command },
+                    Wish::Read(query) => Input::Read { ticket, query },
+                }
+            }
+        };
+        batch.drain(..).map(input).collect()
+    }
+
+    /// One turn. Ends when all that it led to is done.
+    fn turn(&mut self, inputs: Vec<Input<S>>) -> Result<(), W::Error> {
+        let stored = self.stored.take().map(Input::Synced);
+        let (mut output, mut status) = self.stepper.step(stored.into_iter().chain(inputs));
+        loop {
+            let (messages, replies) = output.release();
+            // The answers first: clients wait for them, and the followers' work comes after.
+            if !replies.is_empty() {
+                let mut owner = |ticket| self.askers.remove(&ticket).expect("one answer for each");
+                let answers = replies.into_iter().map(|r| (owner(r.ticket), r.response));
+                self.ends.answer(answers.collect());
+            }
+            if !messages.is_empty() {
+                self.ends.send(messages);
+            }
+            self.ends.observe(&status);
+            let stores = !output.records().is_empty();
+            let (messages, synced) = output.persist(&mut self.wal)?.finish();
+            if !messages.is_empty() {
+                self.ends.send(messages);
+            }
+            if !stores {
+                // It can only repeat what the replica knows, so it need not hear it now.
+                self.stored = Some(synced);
+                return Ok(());
+            }
+            (output, status) = self.stepper.step([Input::Synced(synced)]);
+        }
+    }
+}
+
+/// When the tick after the one that was due at `due` is due. Ticks that were missed are not made up
+/// for; a tick that is a little late does not delay those after it.
+fn following(due: Instant, now: Instant) -> Instant {
+    let next = due + TICK;
+    if next > now { next } else { now + TICK }
+}

@@ -1,0 +1,225 @@
+//! What waits for the event loop: a lane for peers and a lane for clients.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use raft_core::{Envelope, StateMachine};
+
+use super::lane::{Lane, Limit};
+
+/// What may wait of peers' messages. One more is dropped, as a network may drop it.
+pub const PEERS: Limit = Limit {
+    items: 8_192,
+    bytes: 128 << 20,
+};
+
+/// What may wait of clients' requests. One more is refused at once.
+pub const CLIENTS: Limit = Limit {
+    items: 4_096,
+    bytes: 64 << 20,
+};
+
+/// The most that one drain takes; but always one item.
+pub const DRAIN: Limit = Limit {
+    items: 1_024,
+    bytes: 1 << 20,
+};
+
+/// The way from the threads that read to the one that steps.
+#[derive(Debug)]
+pub struct Inbox<S: StateMachine, A> {
+    lanes: Mutex<Lanes<S, A>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Lanes<S: StateMachine, A> {
+    peers: Lane<Envelope<S>>,
+    clients: Lane<Request<S, A>>,
+    closed: bool,
+    /// Whether the event loop waits to be woken.
+    idle: bool,
+}
+
+/// A client's request, and who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request<S: StateMachine, A> {
+    /// Whatever it takes to answer.
+    pub asker: A,
+    /// What is wanted.
+    pub wish: Wish<S>,
+}
+
+/// What a client wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish<S: StateMachine> {
+    /// To have this applied.
+    Write(S::Command),
+    /// To know this.
+    Read(S::Query),
+}
+
+/// One thing that the event loop is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival<S: StateMachine, A> {
+    Peer(Envelope<S>),
+    Client(Request<S, A>),
+}
+
+/// Whether a drain takes what peers sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peers {
+    Heard,
+    Held,
+}
+
+/// How things stand after a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inflow {
+    /// There may come more.
+    Open,
+    /// Nothing waits, and nothing will come any more.
+    Ended,
+}
+
+/// What an inbox holds, and what it had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depths {
+    /// Peers' messages that wait.
+    pub peers: usize,
+    /// Clients' requests that wait.
+    pub clients: usize,
+    /// Peers' messages dropped since the start.
+    pub peers_dropped: u64,
+    /// Clients' requests refused since the start, because their lane was full.
+    pub clients_refused: u64,
+}
+
+impl<S: StateMachine, A> Default for Inbox<S, A> {
+    fn default() -> Self {
+        Self {
+            lanes: Mutex::new(Lanes {
+                peers: Lane::new(PEERS),
+                clients: Lane::new(CLIENTS),
+                closed: false,
+                idle: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl<S: StateMachine, A> Inbox<S, A> {
+    /// Hands over a peer's message of roughly so many bytes. If there is no room it is dropped and
+    /// counted: the sender repeats what matters.
+    pub fn deliver(&self, envelope: Envelope<S>, bytes: usize) {
+        // What a full lane gives back is dropped here; the lane has counted it.
+        let mut lanes = self.lock();
+        drop(lanes.peers.push(envelope, bytes));
+        self.wake(lanes);
+    }
+
+    /// Hands over a client's request of roughly so many bytes.
+    ///
+    /// # Errors
+    /// Gives the request back if there is no room: surely nothing will come of it.
+    pub fn submit(&self, request: Request<S, A>, bytes: usize) -> Result<(), Request<S, A>> {
+        let mut lanes = self.lock();
+        lanes.clients.push(request, bytes)?;
+        self.wake(lanes);
+        Ok(())
+    }
+
+    /// Says that nothing will come any more.
+    pub fn close(&self) {
+        let mut lanes = self.lock();
+        lanes.closed = true;
+        self.wake(lanes);
+    }
+
+    /// How much waits.
+    #[must_use]
+    pub fn depths(&self) -> Depths {
+        let lanes = self.lock();
+        Depths {
+            peers: lanes.peers.len(),
+            clients: lanes.clients.len(),
+            peers_dropped: lanes.peers.dropped(),
+            clients_refused: lanes.clients.dropped(),
+        }
+    }
+
+    /// Waits until something is there, the inbox is closed, or the deadline has passed, and takes
+    /// what waits, as far as [`DRAIN`] allows: peers before clients.
+    pub(crate) fn drain(
+        &self,
+        deadline: Instant,
+        peers: Peers,
+        batch: &mut Vec<Arrival<S, A>>,
+    ) -> Inflow {
+        let mut lanes = self.lock();
+        let was_closed = lanes.closed;
+        while lanes.is_silent(peers) && lanes.closed == was_closed {
+            let now = Instant::now();
+            let Some(left) = deadline
+                .checked_duration_since(now)
+                .filter(|d| !d.is_zero())
+            else {
+                break;
+            };
+            lanes.idle = true;
+            lanes = self
+                .changed
+                .wait_timeout(lanes, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        lanes.idle = false;
+        let mut room = DRAIN;
+        while room.items > 0
+            && room.bytes > 0
+            && let Some((arrival, bytes)) = lanes.pop(peers)
+        {
+            room.items -= 1;
+            room.bytes = room.bytes.saturating_sub(bytes);
+            batch.push(arrival);
+        }
+        if lanes.closed && lanes.is_silent(Peers::Heard) {
+            Inflow::Ended
+        } else {
+            Inflow::Open
+        }
+    }
+
+    /// Wakes the event loop, unless it is awake: most of the time under load, it is.
+    fn wake(&self, mut lanes: MutexGuard<'_, Lanes<S, A>>) {
+        if lanes.idle {
+            lanes.idle = false;
+            drop(lanes);
+            self.changed.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes<S, A>> {
+        // The lanes are whole after every statement, whoever panicked.
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: StateMachine, A> Lanes<S, A> {
+    fn is_silent(&self, peers: Peers) -> bool {
+        self.clients.is_empty() && (peers == Peers::Held || self.peers.is_empty())
+    }
+
+    fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, A>, usize)> {
+        if peers == Peers::Heard
+            && let Some((envelope, bytes)) = self.peers.pop()
+        {
+            return Some((Arrival::Peer(envelope), bytes));
+        }
+        let (request, bytes) = self.clients.pop()?;
+        Some((Arrival::Client(request), bytes))
+    }
+}

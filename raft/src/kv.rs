@@ -1,0 +1,224 @@
+//! The state machine of the lin-kv workload: a map from any JSON to any JSON.
+//!
+//! Keys are equal when they denote the same value: `1`, `1.0` and `10e-1` are one key, and so are
+//! two objects with the same members in another order. What a client wrote is read back as it was
+//! written.
+
+use std::collections::BTreeMap;
+
+use json::Value;
+use raft_core::StateMachine;
+
+/// The map.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kv {
+    values: BTreeMap<Value, Value>,
+}
+
+json::record! {
+    /// What changes the map.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub enum Command tagged "type" {
+        /// Puts a value under a key, whether or not there is one.
+        Write as "write" {
+            /// Where.
+            key: Value,
+            /// What.
+            value: Value,
+        },
+        /// Puts `to` under a key if `from` stands there (compare and set).
+        Cas as "cas" {
+            /// Where.
+            key: Value,
+            /// What must stand there.
+            from: Value,
+            /// What will.
+            to: Value,
+            /// Whether to put it there too if nothing stands there.
+            create_if_not_exists: bool = false,
+        },
+    }
+}
+
+json::record! {
+    /// What a command came to.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub enum Outcome tagged "type" {
+        /// The value was written.
+        Written as "written",
+        /// The value was compared and set.
+        Swapped as "swapped",
+        /// There is nothing under the key. Nothing was changed.
+        Missing as "missing",
+        /// There is something else under the key. Nothing was changed.
+        Mismatch as "mismatch" {
+            /// What it is.
+            found: Value,
+        },
+    }
+}
+
+/// Looks a key up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lookup {
+    /// Where.
+    pub key: Value,
+}
+
+impl StateMachine for Kv {
+    type Command = Command;
+    type Outcome = Outcome;
+    type Query = Lookup;
+    type Answer = Option<Value>;
+
+    fn apply(&mut self, command: &Command) -> Outcome {
+        match command {
+            Command::Write { key, value } => {
+                self.values.insert(key.clone(), value.clone());
+                Outcome::Written
+            }
+            Command::Cas {
+                key,
+                from,
+                to,
+                create_if_not_exists,
+            } => match self.values.get_mut(key) {
+                Some(found) if found == from => {
+                    *found = to.clone();
+                    Outcome::Swapped
+                }
+                Some(found) => Outcome::Mismatch {
+                    found: found.clone(),
+                },
+                None if *create_if_not_exists => {
+                    self.values.insert(key.clone(), to.clone());
+                    Outcome::Swapped
+                }
+                None => Outcome::Missing,
+            },
+        }
+    }
+
+    fn answer(&self, Lookup { key }: &Lookup) -> Option<Value> {
+        self.values.get(key).cloned()
+    }
+
+    fn size(command: &Command) -> usize {
+        /// The braces, the names of the fields and the colons.
+        const FRAME: usize = 64;
+        FRAME
+            + match command {
+                Command::Write { key, value } => size(key) + size(value),
+                Command::Cas {
+                    key,
+                    from,
+                    to,
+                    create_if_not_exists: _,
+                } => size(key) + size(from) + size(to),
+            }
+    }
+}
+
+/// Roughly how many bytes a value takes as JSON. Recurses as deep as the value nests, as all that is
+/// done with values does.
+pub(crate) fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        // Most numbers are integers, and a look at one is cheap.
+        Value::Number(number) if number.as_i64().is_some() => 8,
+        Value::Number(number) => number.to_string().len(),
+        Value::String(string) => string.len() + 2,
+        Value::Array(elements) => 2 + elements.iter().map(|e| size(e) + 1).sum::<usize>(),
+        Value::Object(members) => {
+            let member = |(key, value): (&String, &Value)| key.len() + 4 + size(value);
+            2 + members.iter().map(member).sum::<usize>()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use json::value;
+
+    use super::*;
+
+    fn write(key: Value, value: Value) -> Command {
+        Command::Write { key, value }
+    }
+
+    fn cas(key: Value, from: Value, to: Value, create_if_not_exists: bool) -> Command {
+        Command::Cas {
+            key,
+            from,
+            to,
+            create_if_not_exists,
+        }
+    }
+
+    fn read(kv: &Kv, key: Value) -> Option<Value> {
+        kv.answer(&Lookup { key })
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut kv = Kv::default();
+        assert_eq!(read(&kv, value!(1)), None);
+        assert_eq!(kv.apply(&write(value!(1), value!(null))), Outcome::Written);
+        assert_eq!(read(&kv, value!(1)), Some(value!(null)));
+        assert_eq!(
+            kv.apply(&write(value!(1), value!({"a": []}))),
+            Outcome::Written
+        );
+        assert_eq!(read(&kv, value!(1)), Some(value!({"a": []})));
+        assert_eq!(read(&kv, value!("1")), None);
+    }
+
+    #[test]
+    fn a_value_is_compared_and_set() {
+        let mut kv = Kv::default();
+        let key = value!(["k"]);
+        let missing = kv.apply(&cas(key.clone(), value!(1), value!(2), false));
+        assert_eq!(missing, Outcome::Missing);
+        assert_eq!(read(&kv, key.clone()), None);
+
+        let created = kv.apply(&cas(key.clone(), value!(1), value!(2), true));
+        assert_eq!(created, Outcome::Swapped);
+        assert_eq!(read(&kv, key.clone()), Some(value!(2)));
+
+        let mismatch = kv.apply(&cas(key.clone(), value!(1), value!(3), true));
+        assert_eq!(mismatch, Outcome::Mismatch { found: value!(2) });
+        assert_eq!(read(&kv, key.clone()), Some(value!(2)));
+
+        let swapped = kv.apply(&cas(key.clone(), value!(2.0), value!(3), false));
+        assert_eq!(swapped, Outcome::Swapped);
+        assert_eq!(read(&kv, key), Some(value!(3)));
+    }
+
+    #[test]
+    fn keys_are_what_they_denote() {
+        let mut kv = Kv::default();
+        let key = |text: &str| json::decode::<Value>(text.as_bytes()).unwrap();
+        kv.apply(&write(key("10e-1"), value!("number")));
+        kv.apply(&write(key(r#"{"a": 1, "b": 2}"#), value!("object")));
+        assert_eq!(read(&kv, key("1")), Some(value!("number")));
+        assert_eq!(
+            read(&kv, key(r#"{"b": 2.0, "a": 1}"#)),
+            Some(value!("object"))
+        );
+    }
+
+    #[test]
+    fn a_size_is_close_to_that_of_the_text() {
+        for text in [
+            r#"{"type":"write","key":"k","value":null}"#,
+            r#"{"type":"write","key":{"a":[true,false,"x"]},"value":123456789012345678901234567890}"#,
+            r#"{"type":"cas","key":1,"from":[[[[[[]]]]]],"to":-1.5e-300}"#,
+        ] {
+            let size = Kv::size(&json::decode(text.as_bytes()).unwrap());
+            assert!(
+                size >= text.len() - 10 && size <= text.len() + 100,
+                "{size}: {text}"
+            );
+        }
+    }
+}

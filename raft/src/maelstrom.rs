@@ -1,0 +1,319 @@
+//! A node on stdin and stdout, as Maelstrom runs one.
+//!
+//! Three threads: one reads lines and turns them into what the event loop takes ([`crate::host`]),
+//! one runs the loop, one writes. A fourth serves metrics.
+//!
+//! | what comes in | what becomes of it |
+//! |---|---|
+//! | a request of a client, or of a node that acts as one | answered, once |
+//! | a body that is no request | answered with error 12, or 10 if its type is unknown |
+//! | a message of a peer ([`crate::wire`]) | goes to the core |
+//! | anything else: no JSON, too long, to or from somebody else | dropped, counted, said on stderr |
+//!
+//! A client's line may be [`MAX_LINE`] bytes long and [`MAX_DEPTH`] deep, a peer's
+//! [`crate::wire::MAX_LINE`] and [`crate::wire::MAX_DEPTH`]. A longer line is never held in memory.
+//!
+//! Nodes are initialised one by one, and a message to one that is not there yet makes Maelstrom deaf
+//! to its sender. So what comes before `init` waits, and nothing is said to peers for a while
+//! after it; see `--settle` in [`args::HELP`].
+
+pub mod args;
+mod body;
+mod ends;
+mod init;
+mod intake;
+mod lines;
+pub mod names;
+mod voice;
+
+use std::{
+    ffi::OsString,
+    fmt,
+    fs::File,
+    io::{self, Write},
+    net::TcpListener,
+    os::fd::AsFd,
+    panic,
+    process::{self, ExitCode},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use metrics::http;
+use raft_core::{Ballot, EntryId, Incarnation, Replica, Restored};
+
+pub use self::body::{MAX_DEPTH, MAX_LINE};
+use self::{
+    args::{Command, Metrics, Options},
+    body::{Code, Kind, Reply},
+    ends::Ends,
+    init::Init,
+    intake::Intake,
+    lines::Lines,
+    voice::{OK, Reason, Said, Voice},
+};
+use crate::{
+    cell::cell,
+    entropy,
+    host::{Forgetful, Host, Inbox, Outbox, TICK},
+    kv::Kv,
+    telemetry::{Labels, Telemetry, log::Log},
+    wire,
+};
+
+/// Runs a node on stdin and stdout until the end of input. `args` are the command line's, without
+/// the program's name.
+///
+/// From here on any panic ends the process: a node that has broken its own rules must not go on
+/// answering. So does a stdout that nobody reads any more.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    abort_on_panic();
+    let options = match args::parse(args) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Help) => return print(args::HELP),
+        Ok(Command::Version) => return print(concat!("raft ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(misuse) => {
+            // If stderr is gone too, the status says it all.
+            let _ = writeln!(io::stderr(), "raft: {misuse}\nSee raft --help.");
+            return ExitCode::from(2);
+        }
+    };
+    let log = Log::new(options.log);
+    match run(options, log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => {
+            log.error(stop);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why a node had to stop.
+#[derive(Debug)]
+enum Stop {
+    Stdin(io::Error),
+    Stdout(io::Error),
+    Thread(io::Error),
+    Metrics { place: String, error: io::Error },
+    Port { port: u16, position: usize },
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin(error) => write!(f, "cannot read stdin: {error}"),
+            Self::Stdout(error) => write!(f, "cannot write to stdout: {error}"),
+            Self::Thread(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Metrics { place, error } => {
+                write!(f, "cannot serve metrics at {place}: {error}")
+            }
+            Self::Port { port, position } => {
+                write!(
+                    f,
+                    "cannot serve metrics: there is no port {port} + {position}"
+                )
+            }
+        }
+    }
+}
+
+fn run(options: Options, log: Log) -> Result<(), Stop> {
+    log.info("the state is in memory only: a node that was killed must not come back");
+    let voice = Voice {
+        outbox: Arc::new(Outbox::default()),
+        telemetry: Arc::new(telemetry()),
+        log,
+    };
+    let writer = spawn_writer(voice.clone())?;
+    // Where no name is needed to know the place, a place that is taken is found out at once.
+    let mut server = match &options.metrics {
+        Metrics::At { spread: true, .. } | Metrics::Off => None,
+        Metrics::Default | Metrics::At { .. } => serve_metrics(&options.metrics, 0, &voice)?,
+    };
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    let stdin = stdin.map_err(Stop::Stdin)?;
+    let mut lines = Lines::new(File::from(stdin), wire::MAX_LINE);
+
+    if let Some(init) = init::wait(&mut lines, &voice).map_err(Stop::Stdin)? {
+        if server.is_none() {
+            server = serve_metrics(&options.metrics, init.position, &voice)?;
+        }
+        let Options { config, settle, .. } = options;
+        host(init, lines, config, settle, &voice)?;
+    }
+    drop(server);
+    voice.outbox.close();
+    writer.join().expect("a panic ends the process");
+    Ok(())
+}
+
+/// Runs the event loop until the end of input.
+fn host(
+    init: Init,
+    mut lines: Lines<File>,
+    config: raft_core::Config,
+    settle: Duration,
+    voice: &Voice,
+) -> Result<(), Stop> {
+    let Init {
+        names,
+        position: _,
+        asker,
+        early,
+        discards,
+    } = init;
+    let (id, membership) = (names.my_id(), names.membership());
+    let names = Arc::new(names);
+    // Alone, there is nobody to wait for.
+    let settle = if membership.is_lone_voter(id) {
+        Duration::ZERO
+    } else {
+        settle
+    };
+    // A request that is never decided is given up at its deadline; then all is answered.
+    let grace = settle + TICK * config.request_deadline().saturating_mul(2);
+    let replica = Replica::restore(Restored {
+        id,
+        membership,
+        config,
+        ballot: Ballot::default(),
+        base: EntryId::default(),
+        machine: Kv::default(),
+        entries: Vec::new(),
+        // 53 bits: any reader of JSON keeps such an integer as it is.
+        incarnation: Incarnation(entropy::random() >> 11),
+        seed: entropy::random(),
+    });
+    let (stepper, viewer) = cell(replica);
+    let inbox = Arc::new(Inbox::default());
+    voice
+        .telemetry
+        .watch(viewer, inbox.clone(), voice.outbox.clone());
+
+    let in_reply_to = asker.msg_id;
+    voice.telemetry.received(asker.kind.as_str());
+    voice.answer([(asker, Ok(Reply::InitOk { in_reply_to }))]);
+
+    let mut intake = Intake {
+        names: names.clone(),
+        inbox: inbox.clone(),
+        voice: voice.clone(),
+        discards,
+    };
+    let reader = move || {
+        if let Err(error) = intake.run(early, &mut lines) {
+            intake.voice.log.error(Stop::Stdin(error));
+        }
+        // Whatever was taken is still finished.
+        intake.inbox.close();
+    };
+    thread::Builder::new()
+        .name("stdin".into())
+        .spawn(reader)
+        .map_err(Stop::Thread)?;
+    let ends = Ends::new(names, voice.clone());
+    let Ok(()) = Host::new(stepper, inbox, Forgetful, ends).run(settle, grace);
+    Ok(())
+}
+
+/// Starts the thread that writes. If nobody reads any more it ends the process, since the other
+/// threads may be waiting for input that never comes.
+fn spawn_writer(voice: Voice) -> Result<JoinHandle<()>, Stop> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    let stdout = File::from(stdout.map_err(Stop::Stdout)?);
+    let write = move || {
+        let encode = |said: Said, buffer: &mut Vec<u8>| voice.encode(said, buffer);
+        match voice.outbox.write_to(stdout, encode) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                voice.log.info("nobody reads stdout any more");
+                process::exit(0);
+            }
+            Err(error) => {
+                voice.log.error(Stop::Stdout(error));
+                process::exit(1);
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("stdout".into())
+        .spawn(write)
+        .map_err(Stop::Thread)
+}
+
+fn telemetry() -> Telemetry {
+    let requests = Kind::ALL.map(Kind::as_str);
+    let results: Vec<&str> = [OK]
+        .into_iter()
+        .chain(Code::ALL.map(Code::as_str))
+        .collect();
+    let messages = [&wire::KINDS[..], &requests, &Reply::ALL].concat();
+    Telemetry::new(Labels {
+        messages: &messages,
+        requests: &requests,
+        results: &results,
+        reasons: &Reason::ALL.map(Reason::as_str),
+    })
+}
+
+/// Serves metrics, if they are wanted.
+fn serve_metrics(
+    metrics: &Metrics,
+    position: usize,
+    voice: &Voice,
+) -> Result<Option<http::Server>, Stop> {
+    let (host, port, required) = match metrics {
+        Metrics::Off => return Ok(None),
+        Metrics::Default => ("127.0.0.1", 0, false),
+        Metrics::At { host, port, spread } => {
+            let offset = if *spread { position } else { 0 };
+            let place = u16::try_from(offset)
+                .ok()
+                .and_then(|offset| port.checked_add(offset));
+            let port = place.ok_or(Stop::Port {
+                port: *port,
+                position: offset,
+            })?;
+            (host.as_str(), port, true)
+        }
+    };
+    let server = TcpListener::bind((host, port))
+        .and_then(|listener| http::serve(listener, voice.telemetry.registry()));
+    match server {
+        Ok(server) => {
+            let address = server.address();
+            voice
+                .log
+                .info(format_args!("metrics: http://{address}/metrics"));
+            Ok(Some(server))
+        }
+        Err(error) if required => Err(Stop::Metrics {
+            place: format!("{host}:{port}"),
+            error,
+        }),
+        Err(error) => {
+            voice.log.warn(format_args!("no metrics: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+fn abort_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        report(info);
+        process::abort();
+    }));
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            Log::new(crate::telemetry::log::Level::Error).error(Stop::Stdout(error));
+            ExitCode::FAILURE
+        }
+    }
+}

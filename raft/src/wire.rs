@@ -1,0 +1,727 @@
+//! What nodes say to each other, as JSON.
+//!
+//! A message is the body of one Maelstrom message. The sender and the receiver stand around it, by
+//! name; the body has the message's kind as its `type`, the version of this format as `v`, the
+//! sender's term, and the fields of the kind (see [`raft_core::Message`]):
+//!
+//! ```json
+//! {"src":"n1","dest":"n2","body":{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],
+//!     "entries":[[3],[3,{"type":"write","key":1,"value":2}]],"commit":17}}
+//! ```
+//!
+//! Composite names are short arrays: an entry's name is `[term, index]`, a question's is
+//! `[incarnation, counter]`. An entry is `[term]` if it is blank and `[term, command]` if not; its
+//! index is one more than that of the entry before it, and the first one follows `prev`.
+//!
+//! Whoever receives a message ignores fields that it does not know, and drops messages of a kind or
+//! a version that it does not know. So a field may be added that may be ignored; any other change
+//! takes a new version.
+
+use std::sync::Arc;
+
+use json::{Decode, Encode, Error, Raw, Reader, Writer};
+use raft_core::{
+    Entry, EntryId, Envelope, Forwarded, Incarnation, Index, Message, NodeId, Payload, RequestId,
+    StateMachine, Term,
+};
+
+/// The version of this format.
+pub const VERSION: u64 = 1;
+
+/// How deep the JSON of a line between nodes may nest. More than what clients may send, so that no
+/// client's request ever makes a message that a peer refuses.
+pub const MAX_DEPTH: usize = 512;
+
+/// How long a line between nodes may be, in bytes. An Append of many large commands has room.
+pub const MAX_LINE: usize = 64 << 20;
+
+/// All values of `type`.
+pub const KINDS: [&str; 14] = [
+    "pre_vote",
+    "pre_vote_reply",
+    "vote",
+    "vote_reply",
+    "append",
+    "appended",
+    "append_rejected",
+    "round",
+    "round_reply",
+    "read_index",
+    "read_index_reply",
+    "forward",
+    "forward_reply",
+    "outdated",
+];
+
+/// Why a body is not a message that this node understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is of another version.
+    Version(u64),
+    /// Its `type` is none of [`KINDS`].
+    Kind,
+    /// It is not what a message of its kind is.
+    Malformed(Error),
+}
+
+/// Reads the body of a message between two nodes.
+///
+/// # Errors
+/// Says why the message must be dropped.
+pub fn decode<'a, S>(from: NodeId, to: NodeId, body: Raw<'a>) -> Result<Envelope<S>, Unreadable>
+where
+    S: StateMachine<Command: Decode<'a> + Encode, Outcome: Decode<'a> + Encode>,
+{
+    // The body is one level inside of its line.
+    let decoded = json::decode_with_depth(body.as_str().as_bytes(), MAX_DEPTH - 1);
+    match decoded {
+        Ok(body) => Ok(envelope(from, to, body)),
+        Err(error) => Err(reason(body, error)),
+    }
+}
+
+/// The body of a message, and its sender and receiver, ready to be encoded.
+#[must_use]
+pub fn body<S>(envelope: Envelope<S>) -> (NodeId, NodeId, impl Encode + use<S>)
+where
+    S: StateMachine<Command: Encode, Outcome: Encode>,
+{
+    let Envelope {
+        from,
+        to,
+        term,
+        message,
+    } = envelope;
+    (from, to, Body::<S::Command, S::Outcome>::of(term, message))
+}
+
+/// Roughly how many bytes a message takes as JSON.
+#[must_use]
+pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
+    /// What the fields of fixed size take.
+    const FRAME: usize = 192;
+    let entry = |entry: &Entry<S::Command>| match &entry.payload {
+        Payload::Blank => 8,
+        Payload::Command(command) => 24 + S::size(command),
+    };
+    FRAME
+        + match message {
+            Message::Append { entries, .. } => entries.iter().map(entry).sum(),
+            Message::Forward { command, .. } => S::size(command),
+            Message::ForwardReply { reply, .. } => match reply {
+                Forwarded::Applied(outcome) => json::encode(outcome).len(),
+                Forwarded::Refused => 0,
+            },
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::Vote { .. }
+            | Message::VoteReply { .. }
+            | Message::Appended { .. }
+            | Message::AppendRejected { .. }
+            | Message::Round { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. }
+            | Message::Outdated => 0,
+        }
+}
+
+json::record! {
+    /// Every body, as it stands in JSON. `C` is a command and `O` what one came to.
+    enum Body<C, O> tagged "type" {
+        PreVote as "pre_vote" { v: Version, term: u64, round: Pair, last: Pair },
+        PreVoteReply as "pre_vote_reply" { v: Version, term: u64, round: Pair, granted: bool },
+        Vote as "vote" { v: Version, term: u64, last: Pair },
+        VoteReply as "vote_reply" { v: Version, term: u64, granted: bool },
+        Append as "append" {
+            v: Version, term: u64, session: Pair, prev: Pair, entries: Vec<Item<C>>, commit: u64,
+        },
+        Appended as "appended" { v: Version, term: u64, session: Pair, matched: u64 },
+        AppendRejected as "append_rejected" {
+            v: Version, term: u64, session: Pair, prev: Pair, hint: Pair,
+        },
+        Round as "round" { v: Version, term: u64, id: Pair, commit: Pair },
+        RoundReply as "round_reply" { v: Version, term: u64, id: Pair },
+        ReadIndex as "read_index" { v: Version, term: u64, id: Pair },
+        ReadIndexReply as "read_index_reply" { v: Version, term: u64, id: Pair, commit: Pair },
+        Forward as "forward" { v: Version, term: u64, id: Pair, command: C },
+        ForwardReply as "forward_reply" { v: Version, term: u64, id: Pair, reply: Fate<O> },
+        Outdated as "outdated" { v: Version, term: u64 },
+    }
+}
+
+json::record! {
+    /// What became of a forward. That it was refused is said, never left to what is not there.
+    enum Fate<O> tagged "type" {
+        Applied as "applied" { outcome: O },
+        Refused as "refused",
+    }
+}
+
+json::record! {
+    /// What tells a message that is not understood from one that makes no sense.
+    struct Header { kind: String as "type", v: u64 }
+}
+
+/// A name of two parts, as an array.
+#[derive(Clone, Copy)]
+struct Pair(u64, u64);
+
+/// The current version; no other can be read.
+struct Version;
+
+/// An entry without its index.
+struct Item<C> {
+    term: u64,
+    /// A blank entry has none.
+    command: Option<Arc<C>>,
+}
+
+fn reason(body: Raw<'_>, error: Error) -> Unreadable {
+    match json::decode_with_depth::<Header>(body.as_str().as_bytes(), MAX_DEPTH - 1) {
+        Ok(Header { v, .. }) if v != VERSION => Unreadable::Version(v),
+        Ok(Header { kind, .. }) if !KINDS.contains(&kind.as_str()) => Unreadable::Kind,
+        Ok(_) | Err(_) => Unreadable::Malformed(error),
+    }
+}
+
+impl<C, O> Body<C, O> {
+    fn of<S: StateMachine<Command = C, Outcome = O>>(term: Term, message: Message<S>) -> Self {
+        let (v, Term(term)) = (Version, term);
+        match message {
+            Message::PreVote { round, last } => Self::PreVote {
+                v,
+                term,
+                round: round.into(),
+                last: last.into(),
+            },
+            Message::PreVoteReply { round, granted } => Self::PreVoteReply {
+                v,
+                term,
+                round: round.into(),
+                granted,
+            },
+            Message::Vote { last } => Self::Vote {
+                v,
+                term,
+                last: last.into(),
+            },
+            Message::VoteReply { granted } => Self::VoteReply { v, term, granted },
+            Message::Append {
+                session,
+                prev,
+                entries,
+                commit,
+            } => Self::Append {
+                v,
+                term,
+                session: session.into(),
+                prev: prev.into(),
+                entries: entries.into_iter().map(Item::of).collect(),
+                commit: commit.0,
+            },
+            Message::Appended { session, matched } => Self::Appended {
+                v,
+                term,
+                session: session.into(),
+                matched: matched.0,
+            },
+            Message::AppendRejected {
+                session,
+                prev,
+                hint,
+            } => Self::AppendRejected {
+                v,
+                term,
+                session: session.into(),
+                prev: prev.into(),
+                hint: hint.into(),
+            },
+            Message::Round { id, commit } => Self::Round {
+                v,
+                term,
+                id: id.into(),
+                commit: commit.into(),
+            },
+            Message::RoundReply { id } => Self::RoundReply {
+                v,
+                term,
+                id: id.into(),
+            },
+            Message::ReadIndex { id } => Self::ReadIndex {
+                v,
+                term,
+                id: id.into(),
+            },
+            Message::ReadIndexReply { id, commit } => Self::ReadIndexReply {
+                v,
+                term,
+                id: id.into(),
+                commit: commit.into(),
+            },
+            Message::Forward { id, command } => Self::Forward {
+                v,
+                term,
+                id: id.into(),
+                command,
+            },
+            Message::ForwardReply { id, reply } => Self::ForwardReply {
+                v,
+                term,
+                id: id.into(),
+                reply: match reply {
+                    Forwarded::Applied(outcome) => Fate::Applied { outcome },
+                    Forwarded::Refused => Fate::Refused,
+                },
+            },
+            Message::Outdated => Self::Outdated { v, term },
+        }
+    }
+}
+
+fn envelope<S: StateMachine>(
+    from: NodeId,
+    to: NodeId,
+    body: Body<S::Command, S::Outcome>,
+) -> Envelope<S> {
+    let (term, message) = match body {
+        Body::PreVote {
+            v: Version,
+            term,
+            round,
+            last,
+        } => {
+            let (round, last) = (round.into(), last.into());
+            (term, Message::PreVote { round, last })
+        }
+        Body::PreVoteReply {
+            v: Version,
+            term,
+            round,
+            granted,
+        } => {
+            let round = round.into();
+            (term, Message::PreVoteReply { round, granted })
+        }
+        Body::Vote {
+            v: Version,
+            term,
+            last,
+        } => (term, Message::Vote { last: last.into() }),
+        Body::VoteReply {
+            v: Version,
+            term,
+            granted,
+        } => (term, Message::VoteReply { granted }),
+        Body::Append {
+            v: Version,
+            term,
+            session,
+            prev,
+            entries,
+            commit,
+        } => {
+            let prev = EntryId::from(prev);
+            let message = Message::Append {
+                session: session.into(),
+                prev,
+                entries: entries_after(prev, entries),
+                commit: Index(commit),
+            };
+            (term, message)
+        }
+        Body::Appended {
+            v: Version,
+            term,
+            session,
+            matched,
+        } => {
+            let (session, matched) = (session.into(), Index(matched));
+            (term, Message::Appended { session, matched })
+        }
+        Body::AppendRejected {
+            v: Version,
+            term,
+            session,
+            prev,
+            hint,
+        } => {
+            let message = Message::AppendRejected {
+                session: session.into(),
+                prev: prev.into(),
+                hint: hint.into(),
+            };
+            (term, message)
+        }
+        Body::Round {
+            v: Version,
+            term,
+            id,
+            commit,
+        } => {
+            let (id, commit) = (id.into(), commit.into());
+            (term, Message::Round { id, commit })
+        }
+        Body::RoundReply {
+            v: Version,
+            term,
+            id,
+        } => (term, Message::RoundReply { id: id.into() }),
+        Body::ReadIndex {
+            v: Version,
+            term,
+            id,
+        } => (term, Message::ReadIndex { id: id.into() }),
+        Body::ReadIndexReply {
+            v: Version,
+            term,
+            id,
+            commit,
+        } => {
+            let (id, commit) = (id.into(), commit.into());
+            (term, Message::ReadIndexReply { id, commit })
+        }
+        Body::Forward {
+            v: Version,
+            term,
+            id,
+            command,
+        } => {
+            let id = id.into();
+            (term, Message::Forward { id, command })
+        }
+        Body::ForwardReply {
+            v: Version,
+            term,
+            id,
+            reply,
+        } => {
+            let reply = match reply {
+                Fate::Applied { outcome } => Forwarded::Applied(outcome),
+                Fate::Refused => Forwarded::Refused,
+            };
+            let id = id.into();
+            (term, Message::ForwardReply { id, reply })
+        }
+        Body::Outdated { v: Version, term } => (term, Message::Outdated),
+    };
+    Envelope {
+        from,
+        to,
+        term: Term(term),
+        message,
+    }
+}
+
+/// Numbers entries from the one after `prev` on.
+fn entries_after<C>(prev: EntryId, items: Vec<Item<C>>) -> Vec<Entry<C>> {
+    let named = |(offset, item): (usize, Item<C>)| {
+        let id = EntryId {
+            term: Term(item.term),
+            // The core refuses indexes long before they get here, so this one is refused too.
+            index: Index(prev.index.0.saturating_add(1 + offset as u64)),
+        };
+        let payload = item.command.map_or(Payload::Blank, Payload::Command);
+        Entry { id, payload }
+    };
+    items.into_iter().enumerate().map(named).collect()
+}
+
+impl<C> Item<C> {
+    fn of(entry: Entry<C>) -> Self {
+        Self {
+            term: entry.id.term.0,
+            command: match entry.payload {
+                Payload::Blank => None,
+                Payload::Command(command) => Some(command),
+            },
+        }
+    }
+}
+
+impl<'a, C: Decode<'a>> Decode<'a> for Item<C> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        reader.begin_array()?;
+        if !reader.next_element()? {
+            return Err(reader.custom_error("an entry has a term"));
+        }
+        let term = u64::decode(reader)?;
+        let mut command = None;
+        if reader.next_element()? {
+            command = Some(Arc::decode(reader)?);
+            if reader.next_element()? {
+                return Err(reader.custom_error("an entry has a term and at most one command"));
+            }
+        }
+        Ok(Self { term, command })
+    }
+}
+
+impl<C: Encode> Encode for Item<C> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        match &self.command {
+            None => (self.term,).encode(writer),
+            Some(command) => (self.term, command).encode(writer),
+        }
+    }
+}
+
+impl Decode<'_> for Version {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        match u64::decode(reader)? {
+            VERSION => Ok(Self),
+            other => Err(reader.custom_error(format!("version {other} is not known"))),
+        }
+    }
+}
+
+impl Encode for Version {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        VERSION.encode(writer);
+    }
+}
+
+impl<'a> Decode<'a> for Pair {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        <(u64, u64)>::decode(reader).map(|(one, other)| Self(one, other))
+    }
+}
+
+impl Encode for Pair {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        (self.0, self.1).encode(writer);
+    }
+}
+
+impl From<EntryId> for Pair {
+    fn from(id: EntryId) -> Self {
+        Self(id.term.0, id.index.0)
+    }
+}
+
+impl From<Pair> for EntryId {
+    fn from(Pair(term, index): Pair) -> Self {
+        Self {
+            term: Term(term),
+            index: Index(index),
+        }
+    }
+}
+
+impl From<RequestId> for Pair {
+    fn from(id: RequestId) -> Self {
+        Self(id.incarnation.0, id.counter)
+    }
+}
+
+impl From<Pair> for RequestId {
+    fn from(Pair(incarnation, counter): Pair) -> Self {
+        Self {
+            incarnation: Incarnation(incarnation),
+            counter,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, env};
+
+    use json::{Value, value};
+    use rand::Rng;
+
+    use super::*;
+    use crate::kv::{Command, Kv, Outcome};
+
+    /// Where the seed of the randomized test may be set.
+    const SEED: &str = "RAFT_WIRE_SEED";
+
+    fn encoded(envelope: Envelope<Kv>) -> (NodeId, NodeId, Vec<u8>) {
+        let (from, to, body) = body(envelope);
+        (from, to, json::encode(&body))
+    }
+
+    fn decoded(text: &str) -> Result<Envelope<Kv>, Unreadable> {
+        let body = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH).unwrap();
+        decode(NodeId(0), NodeId(1), body)
+    }
+
+    /// Every kind of message, with whatever fields.
+    fn any(kind: usize, rng: &mut Rng) -> Message<Kv> {
+        let number = |rng: &mut Rng| rng.next_u64() >> rng.below(64);
+        let pair = |rng: &mut Rng| Pair(number(rng), number(rng));
+        let value = |rng: &mut Rng| match rng.below(4) {
+            0 => value!(null),
+            1 => Value::from(rng.unit_f64()),
+            2 => value!([{"\u{0} \"ä": []}]),
+            _ => Value::from(rng.next_u64()),
+        };
+        let command = |rng: &mut Rng| match rng.below(2) {
+            0 => Command::Write {
+                key: value(rng),
+                value: value(rng),
+            },
+            _ => Command::Cas {
+                key: value(rng),
+                from: value(rng),
+                to: value(rng),
+                create_if_not_exists: rng.chance(1, 2),
+            },
+        };
+        match kind {
+            0 => Message::PreVote {
+                round: pair(rng).into(),
+                last: pair(rng).into(),
+            },
+            1 => Message::PreVoteReply {
+                round: pair(rng).into(),
+                granted: rng.chance(1, 2),
+            },
+            2 => Message::Vote {
+                last: pair(rng).into(),
+            },
+            3 => Message::VoteReply {
+                granted: rng.chance(1, 2),
+            },
+            4 => {
+                let prev = Pair(number(rng), number(rng) / 2).into();
+                let items = (0..rng.below(4)).map(|_| Item {
+                    term: number(rng),
+                    command: rng.chance(2, 3).then(|| Arc::new(command(rng))),
+                });
+                let items = items.collect();
+                Message::Append {
+                    session: pair(rng).into(),
+                    prev,
+                    entries: entries_after(prev, items),
+                    commit: Index(number(rng)),
+                }
+            }
+            5 => Message::Appended {
+                session: pair(rng).into(),
+                matched: Index(number(rng)),
+            },
+            6 => Message::AppendRejected {
+                session: pair(rng).into(),
+                prev: pair(rng).into(),
+                hint: pair(rng).into(),
+            },
+            7 => Message::Round {
+                id: pair(rng).into(),
+                commit: pair(rng).into(),
+            },
+            8 => Message::RoundReply {
+                id: pair(rng).into(),
+            },
+            9 => Message::ReadIndex {
+                id: pair(rng).into(),
+            },
+            10 => Message::ReadIndexReply {
+                id: pair(rng).into(),
+                commit: pair(rng).into(),
+            },
+            11 => Message::Forward {
+                id: pair(rng).into(),
+                command: command(rng),
+            },
+            12 => Message::ForwardReply {
+                id: pair(rng).into(),
+                reply: match rng.below(5) {
+                    0 => Forwarded::Applied(Outcome::Written),
+                    1 => Forwarded::Applied(Outcome::Swapped),
+                    2 => Forwarded::Applied(Outcome::Missing),
+                    3 => Forwarded::Applied(Outcome::Mismatch { found: value(rng) }),
+                    _ => Forwarded::Refused,
+                },
+            },
+            _ => Message::Outdated,
+        }
+    }
+
+    #[test]
+    fn every_message_is_read_as_it_was_written() {
+        let seed = env::var(SEED).map_or_else(|_| crate::entropy::random(), |s| s.parse().unwrap());
+        println!("replay with: {SEED}={seed} cargo test -p raft every_message");
+        let mut rng = Rng::seeded(seed);
+        let mut kinds = BTreeSet::new();
+        for case in 0..2_000 {
+            let message = any(case % KINDS.len(), &mut rng);
+            kinds.insert(message.kind());
+            let sent = Envelope {
+                from: NodeId(rng.below(5)),
+                to: NodeId(rng.below(5)),
+                term: Term(rng.next_u64()),
+                message,
+            };
+            let (from, to, text) = encoded(sent.clone());
+            let text = String::from_utf8(text).unwrap();
+            let kind = format!(r#"{{"type":"{}","v":1,"#, sent.message.kind());
+            assert!(text.starts_with(&kind), "{text}");
+            assert!(size(&sent.message) + 64 > text.len(), "{text}");
+            let received = decode(from, to, Raw::new(&text).unwrap());
+            assert_eq!(received, Ok(sent), "{text}");
+        }
+        assert_eq!(kinds, BTreeSet::from(KINDS));
+    }
+
+    #[test]
+    fn an_append_looks_like_this() {
+        let text = r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":2}]],"commit":17}"#;
+        let envelope = decoded(text).unwrap();
+        let Message::Append { prev, entries, .. } = &envelope.message else {
+            panic!("{envelope:?}");
+        };
+        assert_eq!(prev.index, Index(17));
+        let indexes: Vec<u64> = entries.iter().map(|entry| entry.id.index.0).collect();
+        assert_eq!(indexes, [18, 19]);
+        assert_eq!(String::from_utf8(encoded(envelope).2).unwrap(), text);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let text = r#"{"new":{"deep":[1]},"type":"vote_reply","term":3,"granted":true,"v":1}"#;
+        let message = decoded(text).unwrap().message;
+        assert_eq!(message, Message::VoteReply { granted: true });
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_from_what_makes_no_sense() {
+        let unknown_version = r#"{"type":"outdated","v":2,"term":3}"#;
+        assert_eq!(decoded(unknown_version), Err(Unreadable::Version(2)));
+        let new_kind_of_a_new_version = r#"{"type":"gossip","v":2}"#;
+        assert_eq!(
+            decoded(new_kind_of_a_new_version),
+            Err(Unreadable::Version(2))
+        );
+        let unknown_kind = r#"{"type":"gossip","v":1,"term":3}"#;
+        assert_eq!(decoded(unknown_kind), Err(Unreadable::Kind));
+        for malformed in [
+            "[]",
+            r#"{"type":"outdated","v":1}"#,
+            r#"{"type":"outdated","term":1}"#,
+            r#"{"type":"outdated","v":1,"term":-1}"#,
+            r#"{"type":"outdated","v":1,"term":1,"term":1}"#,
+            r#"{"type":"vote","v":1,"term":1,"last":[1]}"#,
+            r#"{"type":"vote","v":1,"term":1,"last":[1,2,3]}"#,
+            r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[]],"commit":0}"#,
+            r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,2]],"commit":0}"#,
+            r#"{"type":"forward_reply","v":1,"term":1,"id":[1,1],"reply":{"type":"denied"}}"#,
+        ] {
+            let result = decoded(malformed);
+            assert!(
+                matches!(result, Err(Unreadable::Malformed(_))),
+                "{malformed}: {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let message = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"type":"outdated","v":1,"term":1,"x":{open}{close}}}"#)
+        };
+        assert!(decoded(&message(MAX_DEPTH - 2)).is_ok());
+        assert!(decoded(&message(MAX_DEPTH - 1)).is_err());
+    }
+}
