@@ -1,0 +1,124 @@
+//! A disk in memory: what it holds is exactly what was synced.
+
+use std::convert::Infallible;
+
+use raft_core::{Ballot, Entry, EntryId, Index, Record, Wal};
+
+use super::machine::Command;
+
+/// What one node has stored. It outlives the node's process.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    ballot: Ballot,
+    entries: Vec<Entry<Command>>,
+}
+
+impl Disk {
+    /// A disk that holds this already.
+    pub fn holding(ballot: Ballot, entries: Vec<Entry<Command>>) -> Self {
+        Self { ballot, entries }
+    }
+
+    /// The stored term and vote.
+    pub fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    /// The stored entries, the first at index 1.
+    pub fn entries(&self) -> &[Entry<Command>] {
+        &self.entries
+    }
+
+    /// The last stored entry's name.
+    pub fn last(&self) -> EntryId {
+        self.entries.last().map_or_else(EntryId::default, |e| e.id)
+    }
+
+    /// Whether this very entry is stored.
+    pub fn holds(&self, id: EntryId) -> bool {
+        let entry = position(id.index).and_then(|at| self.entries.get(at));
+        id == EntryId::default() || entry.is_some_and(|entry| entry.id == id)
+    }
+
+    /// Stores one record.
+    ///
+    /// # Panics
+    /// If the record leaves a gap, is empty or takes the term back: no storage could make sense
+    /// of that.
+    fn store(&mut self, record: &Record<Command>) {
+        match record {
+            Record::Ballot(ballot) => {
+                assert!(ballot.term() >= self.ballot.term(), "the term fell");
+                self.ballot = *ballot;
+            }
+            Record::Entries(run) => {
+                let first = run.first().expect("a run has entries").id.index;
+                let keep = position(first).expect("no entry stands at index 0");
+                assert!(keep <= self.entries.len(), "a gap before {first}");
+                self.entries.truncate(keep);
+                self.entries.extend_from_slice(run);
+            }
+        }
+    }
+}
+
+impl Wal<Command> for Disk {
+    type Error = Infallible;
+
+    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Infallible> {
+        for record in records {
+            self.store(record);
+        }
+        Ok(())
+    }
+}
+
+/// Where the entry at `index` stands in a vector of entries that begins with index 1.
+fn position(index: Index) -> Option<usize> {
+    usize::try_from(index.0).ok()?.checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Payload, Term};
+
+    use super::*;
+
+    fn run(ids: &[(u64, u64)]) -> Record<Command> {
+        let entry = |&(index, term)| Entry {
+            id: id(index, term),
+            payload: Payload::Blank,
+        };
+        Record::Entries(ids.iter().map(entry).collect())
+    }
+
+    fn id(index: u64, term: u64) -> EntryId {
+        EntryId {
+            term: Term(term),
+            index: Index(index),
+        }
+    }
+
+    #[test]
+    fn nothing_stands_behind_the_last_entry_of_a_run() {
+        let mut disk = Disk::default();
+        disk.store(&run(&[(1, 1), (2, 1), (3, 1)]));
+        disk.store(&run(&[(2, 2)]));
+        assert_eq!(disk.last(), id(2, 2));
+        assert!(disk.holds(id(1, 1)) && !disk.holds(id(2, 1)) && !disk.holds(id(3, 1)));
+    }
+
+    #[test]
+    #[should_panic(expected = "a gap before 3")]
+    fn a_gap_is_refused() {
+        Disk::default().store(&run(&[(3, 1)]));
+    }
+
+    #[test]
+    #[should_panic(expected = "the term fell")]
+    fn a_term_that_falls_is_refused() {
+        let mut disk = Disk::default();
+        disk.store(&Record::Ballot(Ballot::new(Term(2), None)));
+        disk.store(&Record::Ballot(Ballot::new(Term(1), None)));
+    }
+}

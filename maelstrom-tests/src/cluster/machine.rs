@@ -1,0 +1,142 @@
+//! The state machine of the test clusters: a few registers that hold small numbers.
+
+use std::{collections::BTreeMap, fmt};
+
+use raft_core::StateMachine;
+
+/// A register's name: one letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub char);
+
+/// The name of a command. No two commands of a run have the same one, so that a command that
+/// enters the log twice is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// What changes a register.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Command {
+    /// Its name.
+    pub id: CommandId,
+    /// Which register.
+    pub key: Key,
+    /// What becomes of it.
+    pub change: Change,
+}
+
+/// What becomes of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// It holds this from now on.
+    Write(u8),
+    /// If it holds `from`, it holds `to` from now on.
+    Cas {
+        /// What it must hold.
+        from: u8,
+        /// What it then holds.
+        to: u8,
+    },
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// A cas found no register of that name.
+    Absent,
+    /// A cas found another value.
+    Differs,
+}
+
+/// The registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Registers(BTreeMap<Key, u8>);
+
+impl StateMachine for Registers {
+    type Command = Command;
+    type Outcome = Outcome;
+    type Query = Key;
+    type Answer = Option<u8>;
+
+    fn apply(&mut self, command: &Command) -> Outcome {
+        match (command.change, self.0.get(&command.key).copied()) {
+            (Change::Write(value), _) => {
+                self.0.insert(command.key, value);
+                Outcome::Done
+            }
+            (Change::Cas { .. }, None) => Outcome::Absent,
+            (Change::Cas { from, to }, Some(held)) => {
+                if held == from {
+                    self.0.insert(command.key, to);
+                    Outcome::Done
+                } else {
+                    Outcome::Differs
+                }
+            }
+        }
+    }
+
+    fn answer(&self, key: &Key) -> Option<u8> {
+        self.0.get(key).copied()
+    }
+
+    fn size(_: &Command) -> usize {
+        /// As much as a small JSON object takes.
+        const BYTES: usize = 48;
+        BYTES
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.change {
+            Change::Write(value) => write!(f, "{}={value}", self.key),
+            Change::Cas { from, to } => write!(f, "{}:{from}->{to}", self.key),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::Absent => "absent",
+            Self::Differs => "differs",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cas_needs_the_value_that_it_names() {
+        let mut registers = Registers::default();
+        let mut apply = |change| {
+            let (id, key) = (CommandId(0), Key('x'));
+            let outcome = registers.apply(&Command { id, key, change });
+            (outcome, registers.answer(&key))
+        };
+        assert_eq!(
+            apply(Change::Cas { from: 0, to: 1 }),
+            (Outcome::Absent, None)
+        );
+        assert_eq!(apply(Change::Write(3)), (Outcome::Done, Some(3)));
+        assert_eq!(
+            apply(Change::Cas { from: 0, to: 1 }),
+            (Outcome::Differs, Some(3))
+        );
+        assert_eq!(
+            apply(Change::Cas { from: 3, to: 1 }),
+            (Outcome::Done, Some(1))
+        );
+    }
+}

@@ -1,0 +1,409 @@
+//! What must hold of a whole cluster: Figure 3 of the paper, and what follows from it.
+//!
+//! [`Rules`] is told what is seen of every node after each step, remembers all of it, and says no
+//! as soon as two things that were seen anywhere at any time cannot both be right. It takes plain
+//! data, so that its own tests can show it what no correct cluster would.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use raft_core::{
+    Entry, EntryId, Envelope, Incarnation, Index, Message, NodeId, Payload, Response, RoleName,
+    StateMachine, Term,
+};
+
+use super::{
+    disk::Disk,
+    host::Host,
+    machine::{Command, CommandId, Outcome, Registers},
+};
+
+/// A rule that was broken, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken(pub String);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+macro_rules! demand {
+    ($holds:expr, $($rule:tt)+) => {
+        if !$holds {
+            return Err(Broken(format!($($rule)+)));
+        }
+    };
+}
+
+/// All that was ever seen of a cluster.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Who led in each term, in which of its lives, and which entries its log held at the start.
+    leaders: BTreeMap<Term, Leadership>,
+    /// Each entry that was ever in any log: what it said, and what stood before it.
+    entries: BTreeMap<EntryId, Known>,
+    /// In which entry each command was seen.
+    commands: BTreeMap<CommandId, EntryId>,
+    /// Commands whose clients were told that they never had an effect and never will.
+    refused: BTreeSet<CommandId>,
+    /// What is committed, the first entry at index 1.
+    committed: Vec<Committed>,
+    /// What became of each command that is committed.
+    outcomes: BTreeMap<CommandId, Outcome>,
+    /// Each node as it was seen last.
+    seen: BTreeMap<NodeId, Seen>,
+}
+
+#[derive(Debug)]
+struct Leadership {
+    node: NodeId,
+    life: Incarnation,
+    log: Vec<EntryId>,
+}
+
+#[derive(Debug)]
+struct Known {
+    payload: Payload<Command>,
+    before: EntryId,
+}
+
+#[derive(Debug)]
+struct Committed {
+    id: EntryId,
+    /// The term of the leader that committed it.
+    term: Term,
+    /// The registers once it is applied.
+    state: Registers,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    life: Option<Incarnation>,
+    truncated: u64,
+    log: Vec<EntryId>,
+    commit: Index,
+}
+
+/// How far a node says that it has committed.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// The node.
+    pub node: NodeId,
+    /// What it is doing.
+    pub role: RoleName,
+    /// Its term.
+    pub term: Term,
+    /// Its last committed entry's index.
+    pub index: Index,
+    /// Its state, with all of that applied.
+    pub state: &'a Registers,
+}
+
+impl Rules {
+    /// Looks at a node that has just done something. `hosts` are all nodes, itself included.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken.
+    pub fn observe<'a>(
+        &mut self,
+        host: &Host,
+        hosts: impl Iterator<Item = &'a Host> + Clone,
+    ) -> Result<(), Broken> {
+        let Some(life) = host.life() else {
+            return Ok(());
+        };
+        let status = life.replica.status();
+        let (role, term) = (status.role, status.ballot.term());
+        let seen = self.seen.entry(host.id).or_default();
+        if seen.life != Some(life.incarnation) {
+            *seen = Seen {
+                life: Some(life.incarnation),
+                ..Seen::default()
+            };
+        }
+        // What a node holds changes at the end, or else it has dropped something. That nothing
+        // changes otherwise is checked once more at the end of a run.
+        let truncated = status.counters.entries_truncated;
+        let last = seen.log.last().copied().unwrap_or_default();
+        if last != status.last || seen.truncated != truncated {
+            seen.truncated = truncated;
+            let log: Vec<Entry<Command>> = life.replica.log().cloned().collect();
+            self.holds(host.id, &log)?;
+        }
+        if role == RoleName::Leader {
+            self.leads(host.id, life.incarnation, term)?;
+        }
+        let commit = Commit {
+            node: host.id,
+            role,
+            term,
+            index: status.commit.index,
+            state: life.replica.machine(),
+        };
+        self.commits(&commit, |id| {
+            let stored = hosts.clone().filter(|host| host.disk.holds(id)).count();
+            stored > hosts.clone().count() / 2
+        })
+    }
+
+    /// A node's whole log. Log Matching: an entry's name settles what it says and what stands
+    /// before it, hence (by induction) all that stands before it. A command has one entry for good,
+    /// and none if it was refused.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken.
+    pub fn holds(&mut self, node: NodeId, log: &[Entry<Command>]) -> Result<(), Broken> {
+        let seen = self.seen.entry(node).or_default();
+        let known = seen.log.iter().zip(log).take_while(|(a, b)| **a == b.id);
+        let known = known.count();
+        seen.log.truncate(known);
+        for entry in &log[known..] {
+            let before = seen.log.last().copied().unwrap_or_default();
+            seen.log.push(entry.id);
+            let first = self.entries.entry(entry.id).or_insert_with(|| Known {
+                payload: entry.payload.clone(),
+                before,
+            });
+            demand!(
+                first.payload == entry.payload && first.before == before,
+                "Log Matching: node {node} holds {} after {before} with {:?}, but it was seen \
+                 after {} with {:?}",
+                entry.id,
+                entry.payload,
+                first.before,
+                first.payload,
+            );
+            if let Payload::Command(command) = &entry.payload {
+                let place = *self.commands.entry(command.id).or_insert(entry.id);
+                demand!(
+                    place == entry.id,
+                    "a command enters the log once: {:?} stands at {place} and at {}",
+                    command.id,
+                    entry.id
+                );
+                demand!(
+                    !self.refused.contains(&command.id),
+                    "a refused command never enters a log: {:?} stands at {}",
+                    command.id,
+                    entry.id
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A node leads. Election Safety: nobody else does or did in that term, nor did it in another
+    /// life. Leader Completeness: its log holds all that was committed before.
+    ///
+    /// # Errors
+    /// Names the rule that is broken.
+    pub fn leads(&mut self, node: NodeId, life: Incarnation, term: Term) -> Result<(), Broken> {
+        if let Some(first) = self.leaders.get(&term) {
+            demand!(
+                (first.node, first.life) == (node, life),
+                "Election Safety: node {node} leads in term {term}, and so did node {}",
+                first.node
+            );
+            return Ok(());
+        }
+        let log = self.seen.entry(node).or_default().log.clone();
+        for (at, committed) in self.committed.iter().enumerate() {
+            // A vote may arrive so late that a leader of an older term takes the lead after this
+            // commit. Nobody promised that it knows of it.
+            if committed.term >= term {
+                continue;
+            }
+            demand!(
+                log.get(at) == Some(&committed.id),
+                "Leader Completeness: the leader of term {term}, node {node}, lacks the committed \
+                 entry {}",
+                committed.id
+            );
+        }
+        self.leaders.insert(term, Leadership { node, life, log });
+        Ok(())
+    }
+
+    /// A node says how far it has committed. State Machine Safety: all nodes apply the same
+    /// sequence. Whoever commits further than anybody before is a leader, commits an entry of its
+    /// own term (§5.4.2), and all of it is on a quorum of disks. Leader Completeness, seen from the other side:
+    /// whoever leads a later term already had it.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken.
+    pub fn commits(
+        &mut self,
+        commit: &Commit<'_>,
+        on_quorum: impl Fn(EntryId) -> bool,
+    ) -> Result<(), Broken> {
+        let Commit { node, term, .. } = *commit;
+        let end = position(commit.index);
+        let seen = self.seen.entry(node).or_default();
+        demand!(
+            end <= seen.log.len(),
+            "node {node} commits {}, which it does not hold",
+            commit.index
+        );
+        let start = position(seen.commit).min(end);
+        seen.commit = commit.index;
+        let new = seen.log[start..end].to_vec();
+        if end > self.committed.len() {
+            let last = seen.log[end - 1];
+            demand!(
+                commit.role == RoleName::Leader && last.term == term,
+                "only a leader commits first, and an entry of its own term: node {node}, a {} of \
+                 term {term}, commits {last}",
+                commit.role
+            );
+        }
+        for (at, id) in (start..end).zip(new) {
+            if let Some(committed) = self.committed.get(at) {
+                demand!(
+                    committed.id == id,
+                    "State Machine Safety: node {node} applies {id} where {} was applied",
+                    committed.id
+                );
+                continue;
+            }
+            demand!(
+                on_quorum(id),
+                "what is committed is on a quorum of disks: {id} is not, and node {node} commits it"
+            );
+            for (later, leadership) in self.leaders.range(term.next()..) {
+                demand!(
+                    leadership.log.get(at) == Some(&id),
+                    "Leader Completeness: node {node} commits {id} in term {term}, but the leader \
+                     of term {later}, node {}, lacked it",
+                    leadership.node
+                );
+            }
+            let mut state = self.state_at(at);
+            if let Payload::Command(command) = &self.entries[&id].payload {
+                let outcome = state.apply(command);
+                self.outcomes.insert(command.id, outcome);
+            }
+            self.committed.push(Committed { id, term, state });
+        }
+        demand!(
+            *commit.state == self.state_at(end),
+            "State Machine Safety: node {node} has applied {} entries and holds {:?} instead of \
+             {:?}",
+            commit.index,
+            commit.state,
+            self.state_at(end)
+        );
+        Ok(())
+    }
+
+    /// A node sends a message, and its disk is as given. What the message promises must be on that
+    /// disk.
+    ///
+    /// # Errors
+    /// Says what the disk lacks.
+    pub fn sends(&self, envelope: &Envelope<Registers>, disk: &Disk) -> Result<(), Broken> {
+        let Envelope { from, to, term, .. } = *envelope;
+        let ballot = disk.ballot();
+        let voted_for =
+            |node| ballot.term() > term || ballot.term() == term && ballot.vote() == Some(node);
+        let stored = match &envelope.message {
+            Message::Vote { .. } => voted_for(from),
+            Message::VoteReply { granted } => !granted || voted_for(to),
+            Message::Append { .. } => voted_for(from),
+            Message::Appended { matched, .. } => disk.last().index >= *matched,
+            Message::PreVote { .. }
+            | Message::PreVoteReply { .. }
+            | Message::AppendRejected { .. }
+            | Message::Round { .. }
+            | Message::RoundReply { .. }
+            | Message::ReadIndex { .. }
+            | Message::ReadIndexReply { .. }
+            | Message::Forward { .. }
+            | Message::ForwardReply { .. }
+            | Message::Outdated => true,
+        };
+        demand!(
+            stored,
+            "persist before send: node {from} sends {:?} in term {term}, and its disk holds {:?} \
+             and entries through {}",
+            envelope.message,
+            ballot,
+            disk.last()
+        );
+        Ok(())
+    }
+
+    /// A client's command was answered.
+    ///
+    /// # Errors
+    /// If a command is said to be applied that is not committed or came to something else, or one
+    /// is refused that was seen in a log.
+    pub fn answered(
+        &mut self,
+        command: CommandId,
+        response: &Response<Registers>,
+    ) -> Result<(), Broken> {
+        match response {
+            Response::Applied(outcome) => demand!(
+                self.outcomes.get(&command) == Some(outcome),
+                "{command:?} is answered with {outcome}, but came to {:?}",
+                self.outcomes.get(&command)
+            ),
+            Response::Refused(refusal) => {
+                let place = self.commands.get(&command);
+                demand!(
+                    place.is_none(),
+                    "{command:?} is refused ({refusal:?}), but stands in a log at {place:?}"
+                );
+                self.refused.insert(command);
+            }
+            Response::Unknown(_) => {}
+            Response::Answered(_) => {
+                return Err(Broken(format!(
+                    "{command:?} is answered as if it were a read"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node's process died and left this disk behind. A lone voter leads before its ballot is
+    /// stored, and may lead in the same term again in its next life. Nobody can have heard of the
+    /// first time ([`Rules::sends`] sees to that), so it is forgotten. Whoever needs others' votes has stored
+    /// its ballot before.
+    pub fn died(&mut self, node: NodeId, disk: &Disk) {
+        let stored = disk.ballot().term();
+        let unheard = |term: Term, leader: NodeId| leader == node && term > stored;
+        let forgotten: Vec<Term> = (self.leaders.iter())
+            .filter_map(|(term, leader)| unheard(*term, leader.node).then_some(*term))
+            .collect();
+        for term in forgotten {
+            self.leaders.remove(&term);
+            self.entries.retain(|id, _| id.term != term);
+            self.commands.retain(|_, id| id.term != term);
+        }
+    }
+
+    /// How many entries are committed.
+    pub fn committed(&self) -> Index {
+        Index(self.committed.len() as u64)
+    }
+
+    /// The registers after the first `entries` committed entries.
+    fn state_at(&self, entries: usize) -> Registers {
+        match entries.checked_sub(1) {
+            Some(at) => self.committed[at].state.clone(),
+            None => Registers::default(),
+        }
+    }
+}
+
+/// How many entries stand at or before an index.
+fn position(index: Index) -> usize {
+    usize::try_from(index.0).expect("a test's log is short")
+}
+
+#[cfg(test)]
+mod tests;
