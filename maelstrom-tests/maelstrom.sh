@@ -27,7 +27,7 @@ if [ ! -x "$MAELSTROM" ] || [ -d "$MAELSTROM" ]; then
   echo "MAELSTROM=$MAELSTROM is not an executable file." >&2
   exit 255
 fi
-# Maelstrom's folder is left for this one, so a relative path must be resolved first.
+# The folder changes below, so a relative path is resolved first.
 MAELSTROM=$(cd "$(dirname "$MAELSTROM")" && pwd)/$(basename "$MAELSTROM")
 
 cd "$(dirname "$0")/.."

@@ -2,10 +2,10 @@
 //!
 //! Each run is a process of its own, so that one which breaks takes none of the others with it.
 
-use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
+use super::flags::{Command, Flag, Given, Parsed, UsageError};
 use super::nemesis::Kind;
 use super::network::Distribution;
-use super::options::{quoted, random_seed};
+use super::options::{counted, quoted, random_seed};
 use super::results::{self, Fault, Results};
 use super::router::Broken;
 use crate::check::Status;
@@ -13,11 +13,19 @@ use rand::Rng;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 /// The most runs of a matrix.
 pub const RUNS_MAX: usize = 100_000;
+
+/// The most runs that may go on at once.
+pub const JOBS_MAX: usize = 64;
 
 /// The flags of `matrix`.
 pub const MATRIX: Command = Command {
@@ -35,6 +43,12 @@ pub const MATRIX: Command = Command {
             short: None,
             value: "N",
             help: "How many runs (default: 20).",
+        },
+        Flag {
+            name: "jobs",
+            short: None,
+            value: "N",
+            help: "How many runs go on at once (default: 1). Runs that share a core disturb each other's times.",
         },
         Flag {
             name: "seed",
@@ -87,6 +101,7 @@ const SEVERITY: [Status; 4] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     runs: usize,
+    jobs: usize,
     seed: u64,
     store: PathBuf,
     latency: Option<String>,
@@ -110,11 +125,8 @@ impl Options {
     }
 
     fn from_given(given: Given) -> Result<Options, UsageError> {
-        let what = format!("a number from 1 to {RUNS_MAX}");
-        let runs = given.value("runs", 20, &what)?;
-        if !(1..=RUNS_MAX).contains(&runs) {
-            return Err(unreadable("runs", &runs.to_string(), &what));
-        }
+        let runs = counted(&given, "runs", 20, RUNS_MAX)?;
+        let jobs = counted(&given, "jobs", 1, JOBS_MAX)?;
         let seed = match given.text("seed") {
             Some(_) => given.value("seed", 0, "a whole number below 2^64")?,
             None => random_seed(),
@@ -135,6 +147,7 @@ impl Options {
         super::options::Options::parse(trial)?;
         Ok(Options {
             runs,
+            jobs,
             seed,
             store: match given.text("store") {
                 Some(folder) => PathBuf::from(folder),
@@ -155,29 +168,105 @@ pub fn run(options: &Options) -> Result<Status, Broken> {
     println!("matrix of {} runs, seed {}", options.runs, options.seed);
     let bench = std::env::current_exe().map_err(Broken::io("the bench can't find itself"))?;
     let mut rng = Rng::seeded(options.seed);
-    let mut summary = Summary::default();
-    for number in 1..=options.runs {
-        let conditions = draw(&mut rng.fork(), options.latency.as_deref());
-        let store = options.store.join(format!("run-{number:03}"));
-        let mut command = process::Command::new(&bench);
-        command.arg("test").args(&options.shared).args(&conditions);
-        command.arg("--store").arg(&store);
+    let runs: Vec<Run> = (1..=options.runs)
+        .map(|number| Run {
+            number,
+            conditions: draw(&mut rng.fork(), options.latency.as_deref()),
+            store: options.store.join(format!("run-{number:03}")),
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    let summary = Mutex::new(Summary::default());
+    let work = || {
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut command = run.command(&bench, options);
+            let results = run.make(&mut command)?;
+            // A thread that panicked took the process with it, so a lock is never really poisoned.
+            let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+            println!("{}", run.describe(options.runs, results.as_ref()));
+            summary.add(results, || repeat(&command), &run.store);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let helpers: Vec<_> = (1..options.jobs).map(|_| scope.spawn(work)).collect();
+        let mut worked = work();
+        for helper in helpers {
+            let helped = helper.join().unwrap_or_else(|panic| resume_unwind(panic));
+            worked = worked.and(helped);
+        }
+        worked
+    })?;
+    let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    print!("{}", summary.tell());
+    Ok(summary.worst())
+}
+
+/// A run that is to be made.
+struct Run {
+    number: usize,
+    conditions: Vec<String>,
+    store: PathBuf,
+}
+
+impl Run {
+    fn command(&self, bench: &Path, options: &Options) -> process::Command {
+        let mut command = process::Command::new(bench);
+        command
+            .arg("test")
+            .args(&options.shared)
+            .args(&self.conditions);
+        command.arg("--store").arg(&self.store);
         if !options.node_arguments.is_empty() {
             command.arg("--").args(&options.node_arguments);
         }
-        let results = one_run(&mut command, &store)?;
-        println!(
-            "{number:4}/{} {:8} {}",
-            options.runs,
-            results
-                .as_ref()
-                .map_or("broken", |results| &results.verdict),
-            describe(&conditions, results.as_ref())
-        );
-        summary.add(results, || repeat(&command), &store);
+        command
     }
-    print!("{}", summary.tell());
-    Ok(summary.worst())
+
+    /// `None` if the run left no results.
+    fn make(&self, command: &mut process::Command) -> Result<Option<Results>, Broken> {
+        fs::create_dir_all(&self.store).map_err(Broken::io(self.store.display()))?;
+        let results = self.store.join("latest").join("results.json");
+        // Those of a former run in the same folder are not this one's.
+        match fs::remove_file(&results) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Broken::io(results.display())(error)),
+        }
+        let output = self.store.join("output.txt");
+        let output = File::create(&output).map_err(Broken::io(output.display()))?;
+        let errors = output
+            .try_clone()
+            .map_err(Broken::io("a file can't be shared"))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .status()
+            .map_err(Broken::io("the bench can't start itself"))?;
+        // What can't be read was not written: the run broke too early to have results.
+        let read = fs::read(results);
+        Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
+    }
+
+    fn describe(&self, runs: usize, results: Option<&Results>) -> String {
+        let verdict = results.map_or("broken", |results| &results.verdict);
+        let conditions = self
+            .conditions
+            .iter()
+            .map(|argument| argument.trim_start_matches("--"));
+        let conditions: Vec<&str> = conditions.collect();
+        let mut text = format!(
+            "{:4}/{runs} {verdict:8} {}",
+            self.number,
+            conditions.join(" ")
+        );
+        if let Some(results) = results {
+            let all = &results.operations.all;
+            text += &format!("  ok {} fail {} info {}", all.ok, all.fail, all.info);
+        }
+        text
+    }
 }
 
 /// The options of one run. Every run draws the same number of times.
@@ -214,38 +303,6 @@ fn draw(rng: &mut Rng, latency: Option<&str>) -> Vec<String> {
         arguments.push(format!("--duplicate={duplicate}"));
     }
     arguments
-}
-
-/// `None` if the run left no results.
-fn one_run(command: &mut process::Command, store: &Path) -> Result<Option<Results>, Broken> {
-    fs::create_dir_all(store).map_err(Broken::io(store.display()))?;
-    let output = store.join("output.txt");
-    let output = File::create(&output).map_err(Broken::io(output.display()))?;
-    let errors = output
-        .try_clone()
-        .map_err(Broken::io("a file can't be shared"))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(output)
-        .stderr(errors)
-        .status()
-        .map_err(Broken::io("the bench can't start itself"))?;
-    // What can't be read was not written: the run broke too early to have results.
-    let read = fs::read(store.join("latest").join("results.json"));
-    Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
-}
-
-fn describe(conditions: &[String], results: Option<&Results>) -> String {
-    let conditions = conditions
-        .iter()
-        .map(|argument| argument.trim_start_matches("--"));
-    let conditions: Vec<&str> = conditions.collect();
-    let mut text = conditions.join(" ");
-    if let Some(results) = results {
-        let all = &results.operations.all;
-        text += &format!("  ok {} fail {} info {}", all.ok, all.fail, all.info);
-    }
-    text
 }
 
 fn repeat(command: &process::Command) -> String {
@@ -411,5 +468,182 @@ impl Recoveries {
             return text;
         }
         format!("\nafter faults that left a connected majority, at latency {latency_ms} ms\n{text}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::results::{Counts, ErrorCount};
+
+    fn parse(arguments: &[&str]) -> Options {
+        match Options::parse(arguments.iter().map(OsString::from)) {
+            Ok(Parsed::Run(options)) => options,
+            Ok(Parsed::Help(page)) => panic!("{page}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The results of a valid run with these options.
+    fn results(arguments: &[String]) -> Results {
+        let arguments = arguments.iter().map(OsString::from);
+        let Ok(Parsed::Run(options)) = super::super::options::Options::parse(arguments) else {
+            panic!("the options of a run can be parsed");
+        };
+        let mut results = Results::broken(&options, &Broken::new("not yet"));
+        results.verdict = "valid".into();
+        results.operations.all = Counts {
+            ok: 90,
+            fail: 10,
+            info: 0,
+            errors: vec![ErrorCount {
+                code: 22,
+                count: 10,
+            }],
+        };
+        results
+    }
+
+    fn told(summary: &Summary) -> String {
+        summary
+            .tell()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn every_drawn_run_can_be_made_and_all_kinds_are_drawn() {
+        let mut rng = Rng::seeded(1);
+        let drawn: Vec<Vec<String>> = (0..300).map(|_| draw(&mut rng.fork(), None)).collect();
+        drawn.iter().for_each(|arguments| drop(results(arguments)));
+        for part in [
+            "--node-count=1",
+            "--node-count=7",
+            "--latency=0",
+            "--latency=100",
+            "--latency-dist=constant",
+            "--latency-dist=uniform",
+            "--latency-dist=exponential",
+            "--rate=10",
+            "--rate=1000",
+            "--nemesis=partition",
+            "--nemesis=pause",
+            "--nemesis=partition,pause",
+            "--loss=0.05",
+            "--duplicate=0.1",
+        ] {
+            let has = |arguments: &&Vec<String>| arguments.iter().any(|given| given == part);
+            assert!(drawn.iter().any(|arguments| has(&arguments)), "{part}");
+        }
+        let calm = drawn
+            .iter()
+            .filter(|run| !run.iter().any(|part| part.starts_with("--nemesis")));
+        assert!((60..140).contains(&calm.count()));
+        let fixed = draw(&mut Rng::seeded(1), Some("10"));
+        assert!(fixed.contains(&"--latency=10".to_owned()));
+    }
+
+    #[test]
+    fn a_run_is_made_with_all_that_was_given() {
+        let options = parse(&[
+            "--builtin=null",
+            "--time-limit=2",
+            "--store=s",
+            "--",
+            "-x",
+            "y z",
+        ]);
+        let run = Run {
+            number: 7,
+            conditions: vec!["--seed=1".into()],
+            store: options.store.join("run-007"),
+        };
+        let command = run.command(Path::new("/bin/bench"), &options);
+        assert_eq!(
+            repeat(&command),
+            "/bin/bench test --builtin=null --time-limit=2 --seed=1 --store s/run-007 -- -x 'y z'"
+        );
+    }
+
+    #[test]
+    fn the_worst_run_decides() {
+        let mut summary = Summary::default();
+        let store = Path::new("s/run-001");
+        summary.add(Some(results(&[])), || "bench 1".into(), store);
+        assert_eq!(summary.worst(), Status::Valid);
+        assert!(!told(&summary).contains("bench 1"));
+        let mut invalid = results(&["--loss=0.1".into()]);
+        invalid.verdict = "invalid".into();
+        summary.add(Some(invalid), || "bench 2".into(), store);
+        assert_eq!(summary.worst(), Status::Invalid);
+        summary.add(None, || "bench 3".into(), store);
+        assert_eq!(summary.worst(), Status::Broken);
+        let told = told(&summary);
+        assert!(
+            told.starts_with("1 valid, 0 unknown, 1 invalid, 1 broken"),
+            "{told}"
+        );
+        assert!(told.contains("invalid (s/run-001) bench 2"), "{told}");
+        assert!(told.contains("broken (s/run-001) bench 3"), "{told}");
+    }
+
+    #[test]
+    fn strange_answers_are_counted_where_there_are_no_faults() {
+        let mut summary = Summary::default();
+        for arguments in [&[][..], &["--nemesis=pause".into()]] {
+            let mut run = results(arguments);
+            run.operations
+                .all
+                .errors
+                .push(ErrorCount { code: 11, count: 3 });
+            run.timeouts.after_first_ok = 2;
+            summary.add(Some(run), || format!("bench {arguments:?}"), Path::new("s"));
+        }
+        let told = told(&summary);
+        assert!(told.contains("0 constant 1 100 0 / 2 (2.00 %) 3"), "{told}");
+        assert!(
+            told.contains("3 answers other than ok, 20 and 22 without faults bench []"),
+            "{told}"
+        );
+        assert!(
+            told.contains("2 time-outs after the first ok without faults bench []"),
+            "{told}"
+        );
+        assert!(!told.contains("pause"), "{told}");
+        assert_eq!(summary.worst(), Status::Valid);
+    }
+
+    #[test]
+    fn recoveries_are_summed_up_by_latency() {
+        let fault = |side: Option<&str>, first_new_ok_ms| Fault {
+            kind: "pause".into(),
+            what: "pause n0".into(),
+            began_ms: 0.0,
+            ended_ms: None,
+            side: side.map(|name| vec![name.into()]),
+            watched_ms: 900.0,
+            first_ok_ms: first_new_ok_ms,
+            first_new_ok_ms,
+        };
+        let mut summary = Summary::default();
+        let mut run = results(&["--latency=10".into(), "--nemesis=pause".into()]);
+        run.faults = (1..=100)
+            .map(|ms| fault(Some("n1"), Some(f64::from(ms))))
+            .collect();
+        run.faults.push(fault(Some("n1"), None));
+        run.faults.push(fault(None, Some(5000.0)));
+        summary.add(Some(run), String::new, Path::new("s"));
+        let told = told(&summary);
+        assert!(
+            told.contains(
+                "at latency 10 ms first ok: 100 times, median 50, 99 of 100 99, longest 100 ms"
+            ),
+            "{told}"
+        );
+        assert!(
+            told.contains("something else happened: 1 times, median 900,"),
+            "{told}"
+        );
     }
 }

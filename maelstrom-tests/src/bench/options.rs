@@ -379,7 +379,13 @@ fn node(given: &Given) -> Result<NodeChoice, UsageError> {
     }
 }
 
-fn counted(given: &Given, name: &str, default: usize, most: usize) -> Result<usize, UsageError> {
+/// A flag's value from 1 to `most`.
+pub(super) fn counted(
+    given: &Given,
+    name: &str,
+    default: usize,
+    most: usize,
+) -> Result<usize, UsageError> {
     let what = format!("a whole number from 1 to {most}");
     let number = given.value(name, default, &what)?;
     if (1..=most).contains(&number) {
@@ -481,7 +487,7 @@ fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
     }
 }
 
-/// Small enough to be read out and typed again. The keys of a `RandomState` come from the system.
+/// A seed for whoever has not given one. Small enough to be read out and typed again. The keys of a `RandomState` come from the system.
 pub fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) >> 32
 }
