@@ -6,8 +6,9 @@ use maelstrom_tests::bench::matrix;
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
 use maelstrom_tests::bench::{self, builtin_node};
 use maelstrom_tests::check::{self, Status};
+use std::error::Error;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 const HELP: &str = "\
@@ -20,29 +21,34 @@ Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
   test                A run with options of your choice, most of them Maelstrom's.
   check FILE          Checks a history.jsonl by itself.
   matrix              Many runs with options drawn from a seed, and what they have in common.
-  builtin-node NAME   Becomes one of the nodes that are part of the bench: null or stale.
+  node                Becomes a Raft node, as the raft binary is one; its flags are that binary's.
+  builtin-node NAME   Becomes one of the other nodes that are part of the bench: null or stale.
 
 Each subcommand explains itself with --help.
 Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke, or the command line makes no sense.
 ";
 
-const SUBCOMMANDS: [&str; 4] = ["test", "check", "matrix", builtin::SUBCOMMAND];
+const SUBCOMMANDS: [&str; 5] = [
+    "test",
+    "check",
+    "matrix",
+    builtin::RAFT_SUBCOMMAND,
+    builtin::SUBCOMMAND,
+];
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let outcome = match arguments.next() {
         None => {
-            println!("maelstrom-tests test {}", DEFAULT_RUN.join(" "));
-            test(DEFAULT_RUN.iter().map(OsString::from))
+            let command = format!("maelstrom-tests test {}\n", DEFAULT_RUN.join(" "));
+            print(&command).and_then(|_| test(DEFAULT_RUN.iter().map(OsString::from)))
         }
         Some(first) => match first.to_str() {
-            Some("--help" | "-h" | "help") => {
-                print!("{HELP}");
-                Ok(Status::Valid)
-            }
+            Some("--help" | "-h" | "help") => print(HELP),
             Some("test") => test(arguments),
             Some("check") => check(arguments),
             Some("matrix") => matrix(arguments),
+            Some(builtin::RAFT_SUBCOMMAND) => return raft::maelstrom::main(arguments),
             Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
             Some(_) | None => Err(unknown(&first).into()),
         },
@@ -56,27 +62,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn test(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn std::error::Error>> {
+fn test(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Error>> {
     match Options::parse(arguments)? {
-        Parsed::Help(page) => {
-            print!("{page}");
-            Ok(Status::Valid)
-        }
+        Parsed::Help(page) => print(&page),
         Parsed::Run(options) => Ok(bench::test(&options)?),
     }
 }
 
-fn matrix(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn std::error::Error>> {
+fn matrix(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Error>> {
     match matrix::Options::parse(arguments)? {
-        Parsed::Help(page) => {
-            print!("{page}");
-            Ok(Status::Valid)
-        }
+        Parsed::Help(page) => print(&page),
         Parsed::Run(options) => Ok(matrix::run(&options)?),
     }
 }
 
-fn check(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn std::error::Error>> {
+fn check(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Error>> {
     let not_utf8 = |raw| UsageError::new(format!("an argument is not UTF-8: {raw:?}"));
     let arguments: Result<Vec<String>, OsString> = arguments.map(OsString::into_string).collect();
     let arguments = arguments.map_err(not_utf8)?;
@@ -109,4 +109,9 @@ fn unknown(subcommand: &OsString) -> UsageError {
         None => "--help lists the subcommands".to_owned(),
     };
     UsageError::new(format!("unknown subcommand {word:?}; {hint}"))
+}
+
+fn print(text: &str) -> Result<Status, Box<dyn Error>> {
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Status::Valid)
 }

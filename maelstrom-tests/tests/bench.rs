@@ -124,6 +124,34 @@ fn a_right_node_is_valid_and_leaves_its_results() {
 }
 
 #[test]
+fn our_own_node_is_valid_and_its_elections_are_seen() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--node-count=3",
+        "--latency=5",
+        "--latency-dist=uniform",
+        "--nemesis=partition,pause",
+        "--nemesis-interval=1",
+        "--time-limit=5",
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let results = folder.results();
+    assert_eq!(results.node, "builtin raft");
+    assert!(
+        results
+            .elections
+            .is_some_and(|elections| elections.terms >= 1)
+    );
+    assert!(
+        results
+            .latencies
+            .iter()
+            .any(|row| row.node == "n1" && row.f == "read")
+    );
+    assert!(!results.faults.is_empty());
+}
+
+#[test]
 fn a_node_that_reads_from_its_own_memory_is_found_out() {
     let folder = Folder::new();
     let output = folder.test(&[

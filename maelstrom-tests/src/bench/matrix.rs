@@ -8,6 +8,7 @@ use super::network::Distribution;
 use super::options::{counted, quoted, random_seed};
 use super::results::{self, Fault, Results};
 use super::router::Broken;
+use super::say;
 use crate::check::Status;
 use rand::Rng;
 use std::collections::BTreeMap;
@@ -165,7 +166,10 @@ impl Options {
 /// # Errors
 /// The bench can't start itself or its folder can't be made. Runs that break don't end the matrix.
 pub fn run(options: &Options) -> Result<Status, Broken> {
-    println!("matrix of {} runs, seed {}", options.runs, options.seed);
+    say(format_args!(
+        "matrix of {} runs, seed {}",
+        options.runs, options.seed
+    ))?;
     let bench = std::env::current_exe().map_err(Broken::io("the bench can't find itself"))?;
     let mut rng = Rng::seeded(options.seed);
     let runs: Vec<Run> = (1..=options.runs)
@@ -183,7 +187,7 @@ pub fn run(options: &Options) -> Result<Status, Broken> {
             let results = run.make(&mut command)?;
             // A thread that panicked took the process with it, so a lock is never really poisoned.
             let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
-            println!("{}", run.describe(options.runs, results.as_ref()));
+            say(run.describe(options.runs, results.as_ref()))?;
             summary.add(results, || repeat(&command), &run.store);
         }
         Ok(())
@@ -198,7 +202,7 @@ pub fn run(options: &Options) -> Result<Status, Broken> {
         worked
     })?;
     let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-    print!("{}", summary.tell());
+    say(summary.tell())?;
     Ok(summary.worst())
 }
 

@@ -34,7 +34,8 @@ use process::Program;
 use record::{CLIENTS, nanoseconds};
 use results::Results;
 use router::{Broken, Finished, Router};
-use std::io;
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use store::Store;
@@ -44,18 +45,18 @@ use store::Store;
 /// # Errors
 /// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the store.
 pub fn test(options: &Options) -> Result<Status, Broken> {
-    println!(
+    say(format_args!(
         "seed {}; to repeat: {} {}",
         options.seed,
         ourselves(),
         options.command_line()
-    );
+    ))?;
     let program = program(options)?;
     let store = Store::create(&options.store).map_err(Broken::io(format_args!(
         "no folder in {}",
         options.store.display()
     )))?;
-    println!("results in {}", store.folder().display());
+    say(format_args!("results in {}", store.folder().display()))?;
     let tested = Router::start(options, &program, &store).and_then(Router::run);
     match tested {
         Ok(finished) => {
@@ -113,6 +114,11 @@ fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), Bro
 
 fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), Broken> {
     std::fs::write(store.file(name), bytes).map_err(Broken::io(name))
+}
+
+/// Prints a line.
+fn say(line: impl Display) -> Result<(), Broken> {
+    writeln!(io::stdout(), "{line}").map_err(Broken::io("standard output can't be written to"))
 }
 
 /// What was typed to start the bench.

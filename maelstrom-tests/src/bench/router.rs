@@ -20,7 +20,7 @@ use crate::history::{self, Stage};
 use rand::Rng;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -353,7 +353,7 @@ impl<'a> Router<'a> {
                     (self.options.log_net_recv, "recv"),
                 ] {
                     if logged {
-                        eprintln!("{what} {}", String::from_utf8_lossy(line));
+                        log(what, line);
                     }
                 }
                 let completion = self.clients.answer(process, id, answer);
@@ -375,7 +375,7 @@ impl<'a> Router<'a> {
         let Body { kind, term } = protocol::body(envelope)?;
         let bytes = protocol::forward(self.next_message(), source, dest, envelope);
         if self.options.log_net_send {
-            eprint!("send {}", String::from_utf8_lossy(&bytes));
+            log("send", &bytes);
         }
         let length = bytes.len();
         let counted = self.uninitialised.is_empty();
@@ -433,7 +433,7 @@ impl<'a> Router<'a> {
     fn send_as_client(&mut self, dest: Node, bytes: Vec<u8>, recorded: Option<usize>) {
         let now = self.began.elapsed();
         if self.options.log_net_send {
-            eprint!("send {}", String::from_utf8_lossy(&bytes));
+            log("send", &bytes);
         }
         let packet = Packet {
             source: Source::Client,
@@ -467,7 +467,7 @@ impl<'a> Router<'a> {
                         record.message_received(recorded, now);
                     }
                     if options.log_net_recv {
-                        eprint!("recv {}", String::from_utf8_lossy(&packet.payload.bytes));
+                        log("recv", &packet.payload.bytes);
                     }
                     processes[packet.dest.0].write(&packet.payload.bytes);
                 }
@@ -618,6 +618,12 @@ impl Pace {
         let wait = Duration::from_nanos(self.rng.range(0..=self.spread_ns));
         self.next = (self.next + wait).max(now);
     }
+}
+
+/// Prints a message on standard error. Where that is closed there is nobody to tell.
+fn log(what: &str, line: &[u8]) {
+    let line = String::from_utf8_lossy(line);
+    let _ = writeln!(io::stderr(), "{what} {}", line.trim_end());
 }
 
 /// A line as text, cut if it is long.
