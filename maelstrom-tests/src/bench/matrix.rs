@@ -90,6 +90,9 @@ pub const MATRIX: Command = Command {
     ],
 };
 
+/// If nothing has been ok for longer than that, a fault meets a cluster that is not yet over the one before.
+const UP_MS_MAX: f64 = 200.0;
+
 /// How a run can end, from good to bad.
 const SEVERITY: [Status; 4] = [
     Status::Valid,
@@ -344,6 +347,8 @@ struct Calm {
 struct Recoveries {
     first_ok_ms: Vec<f64>,
     first_new_ok_ms: Vec<f64>,
+    /// The same, of faults before which something had been ok for not longer than [`UP_MS_MAX`].
+    first_new_ok_when_up_ms: Vec<f64>,
     /// How long was watched in vain, where something else happened before any ok.
     none_ms: Vec<f64>,
 }
@@ -437,7 +442,15 @@ impl Recoveries {
         }
         self.first_ok_ms.extend(fault.first_ok_ms);
         match fault.first_new_ok_ms {
-            Some(ms) => self.first_new_ok_ms.push(ms),
+            Some(ms) => {
+                self.first_new_ok_ms.push(ms);
+                if fault
+                    .since_last_ok_ms
+                    .is_some_and(|since| since <= UP_MS_MAX)
+                {
+                    self.first_new_ok_when_up_ms.push(ms);
+                }
+            }
             None => self.none_ms.push(fault.watched_ms),
         }
     }
@@ -449,6 +462,10 @@ impl Recoveries {
             (
                 "first ok of a request made after the fault",
                 &self.first_new_ok_ms,
+            ),
+            (
+                "the same, if the cluster was up before the fault",
+                &self.first_new_ok_when_up_ms,
             ),
             (
                 "watched in vain until something else happened",
@@ -624,6 +641,7 @@ mod tests {
             kind: "pause".into(),
             what: "pause n0".into(),
             began_ms: 0.0,
+            since_last_ok_ms: None,
             ended_ms: None,
             side: side.map(|name| vec![name.into()]),
             watched_ms: 900.0,

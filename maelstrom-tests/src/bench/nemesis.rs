@@ -5,7 +5,7 @@
 
 use super::network::{Cuts, Node};
 use rand::Rng;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -171,38 +171,52 @@ impl Action {
     }
 }
 
-/// A short description, such as `pause n0 n3`.
+/// A short description: `pause n0 n3`, `partition one n2 | n0 n1`, `partition one-way n2 -/-> n0 n1`, or for a ring,
+/// whose nodes each hear others, `partition majorities-ring n0 -/-> n3; n1 -/-> n2; ...`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |f: &mut fmt::Formatter<'_>, nodes: &BTreeSet<Node>| {
-            nodes.iter().try_for_each(|node| write!(f, " {node}"))
-        };
         match self {
             Action::Cut(shape, cuts) => {
-                write!(f, "partition {}", shape.name())?;
-                let mut hearers: Vec<Node> = cuts.iter().map(|(_, to)| *to).collect();
-                hearers.sort_unstable();
-                hearers.dedup();
-                for hearer in hearers {
-                    write!(f, " {hearer}<-/-")?;
-                    let unheard = cuts.iter().filter(|(_, to)| *to == hearer);
-                    let unheard: Vec<String> =
-                        unheard.map(|(from, _)| from.0.to_string()).collect();
-                    write!(f, "n{}", unheard.join(","))?;
-                }
-                Ok(())
+                write!(f, "partition {} {}", shape.name(), describe(cuts))
             }
             Action::Heal => f.write_str("heal"),
-            Action::Pause(nodes) => {
-                f.write_str("pause")?;
-                list(f, nodes)
-            }
-            Action::Resume(nodes) => {
-                f.write_str("resume")?;
-                list(f, nodes)
-            }
+            Action::Pause(nodes) => write!(f, "pause {}", list(nodes)),
+            Action::Resume(nodes) => write!(f, "resume {}", list(nodes)),
         }
     }
+}
+
+fn list(nodes: &BTreeSet<Node>) -> String {
+    let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
+    names.join(" ")
+}
+
+fn describe(cuts: &Cuts) -> String {
+    // Whom each node does not hear, and then together those who don't hear the same.
+    let mut unheard: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
+    for (from, to) in cuts {
+        unheard.entry(*to).or_default().insert(*from);
+    }
+    let mut hearers: BTreeMap<BTreeSet<Node>, BTreeSet<Node>> = BTreeMap::new();
+    for (to, from) in unheard {
+        hearers.entry(from).or_default().insert(to);
+    }
+    let groups: Vec<_> = hearers.iter().collect();
+    if let [(some, others), (same_others, same_some)] = &groups[..]
+        && some == same_some
+        && others == same_others
+    {
+        let smaller_first = if some.len() <= others.len() {
+            [some, others]
+        } else {
+            [others, some]
+        };
+        return smaller_first.map(|side| list(side)).join(" | ");
+    }
+    let groups = groups
+        .iter()
+        .map(|(from, to)| format!("{} -/-> {}", list(from), list(to)));
+    groups.collect::<Vec<_>>().join("; ")
 }
 
 /// The schedule of a run's faults.
@@ -438,11 +452,24 @@ mod tests {
 
     #[test]
     fn actions_say_what_they_do() {
-        let pair = |a, b| (Node(a), Node(b));
-        let cuts = Cuts::from([pair(0, 2), pair(1, 2), pair(0, 3)]);
-        let cut = Action::Cut(Shape::OneWay, cuts);
-        assert_eq!(cut.to_string(), "partition one-way n2<-/-n0,1 n3<-/-n0");
-        assert_eq!(cut.label(), "partition one-way");
+        let cuts = |pairs: &[(usize, usize)]| -> Cuts {
+            pairs
+                .iter()
+                .map(|(from, to)| (Node(*from), Node(*to)))
+                .collect()
+        };
+        for (pairs, told) in [
+            (&[(0, 2), (1, 2), (2, 0), (2, 1)][..], "n2 | n0 n1"),
+            (&[(0, 2), (1, 2)], "n0 n1 -/-> n2"),
+            (
+                &[(2, 0), (0, 1), (1, 2)],
+                "n0 -/-> n1; n1 -/-> n2; n2 -/-> n0",
+            ),
+        ] {
+            let cut = Action::Cut(Shape::One, cuts(pairs));
+            assert_eq!(cut.to_string(), format!("partition one {told}"));
+            assert_eq!(cut.label(), "partition one");
+        }
         let told = Action::Pause([Node(1), Node(4)].into()).to_string();
         assert_eq!(told, "pause n1 n4");
     }

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -114,7 +114,7 @@ impl Process {
         }
         if let Some(stdout) = child.stdout.take() {
             spawn(format!("{node} reader"), move || {
-                read(node, stdout, &events)
+                read(node, stdout, LINE_BYTES_MAX, &events)
             })?;
         }
         if let Some(stderr) = child.stderr.take() {
@@ -255,8 +255,9 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name).spawn(work).map(drop)
 }
 
-/// Passes a node's output on to the router, whole lines at a time, until it ends or the router has gone.
-fn read(node: Node, mut stdout: ChildStdout, events: &SyncSender<Event>) {
+/// Passes a node's output on to the router, whole lines at a time, until it ends, a line is longer than `most` bytes, or
+/// the router has gone.
+fn read(node: Node, mut stdout: impl io::Read, most: usize, events: &SyncSender<Event>) {
     let mut bytes = Vec::with_capacity(READ_BYTES);
     loop {
         let old = bytes.len();
@@ -278,7 +279,7 @@ fn read(node: Node, mut stdout: ChildStdout, events: &SyncSender<Event>) {
             rest.extend_from_slice(&bytes[old + end + 1..]);
             bytes.truncate(old + end + 1);
             Event::Lines(node, std::mem::replace(&mut bytes, rest))
-        } else if bytes.len() > LINE_BYTES_MAX {
+        } else if bytes.len() > most {
             Event::TooLong(node, std::mem::take(&mut bytes))
         } else {
             continue;
@@ -323,4 +324,84 @@ fn last_lines(log: &Path) -> io::Result<String> {
     let first = lines.len().saturating_sub(LAST_LINES);
     let lines = lines[first..].iter().map(|line| format!("  {line}"));
     Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::sync::mpsc::sync_channel;
+
+    /// Hands out one part at each read.
+    struct Parts(VecDeque<&'static [u8]>);
+
+    impl io::Read for Parts {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let part = self.0.pop_front().unwrap_or_default();
+            buffer[..part.len()].copy_from_slice(part);
+            Ok(part.len())
+        }
+    }
+
+    fn events(parts: &[&'static [u8]], most: usize) -> Vec<String> {
+        let (sender, receiver) = sync_channel(100);
+        read(
+            Node(0),
+            Parts(parts.iter().copied().collect()),
+            most,
+            &sender,
+        );
+        drop(sender);
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        let told = receiver.iter().map(|event| match event {
+            Event::Lines(_, bytes) => format!("lines {}", text(bytes)),
+            Event::TooLong(_, bytes) => format!("too long {}", text(bytes)),
+            Event::Ended(_, bytes) => format!("ended {}", text(bytes)),
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn whole_lines_are_passed_on_together() {
+        assert_eq!(
+            events(&[b"a", b"b\nc\nd", b"e", b"f\n", b"g\n", b"h"], 100),
+            ["lines ab\nc\n", "lines def\n", "lines g\n", "ended h"]
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_the_last() {
+        assert_eq!(
+            events(&[b"a\nbcd", b"ef", b"\n"], 4),
+            ["lines a\n", "too long bcdef"]
+        );
+    }
+
+    #[test]
+    fn lines_that_do_not_fit_are_dropped_and_counted() {
+        let outbox = Outbox::default();
+        outbox.lock().in_write = OUTBOX_BYTES_MAX - 5;
+        let mut lines = b"ab\ncd\ne\n".to_vec();
+        // The second line does not fit, the third does.
+        assert_eq!(outbox.put(&mut lines), 1);
+        assert_eq!(outbox.lock().bytes, b"ab\ne\n");
+        let mut more = b"f\n".to_vec();
+        assert_eq!(outbox.put(&mut more), 1);
+        outbox.lock().in_write = 0;
+        let mut more = b"g\n".to_vec();
+        assert_eq!(outbox.put(&mut more), 0);
+        assert_eq!(outbox.lock().bytes, b"ab\ne\ng\n");
+    }
+
+    #[test]
+    fn last_words_are_the_last_lines() {
+        let name = format!("stdraft-log-{}", std::process::id());
+        let log = std::env::temp_dir().join(name);
+        let lines: Vec<String> = (0..5000).map(|line| format!("line {line}")).collect();
+        std::fs::write(&log, lines.join("\n")).expect("a file");
+        let told = last_lines(&log).expect("it can be read");
+        let told: Vec<&str> = told.lines().map(str::trim).collect();
+        assert_eq!(told, lines[lines.len() - LAST_LINES..]);
+        std::fs::remove_file(&log).expect("it can be removed");
+    }
 }

@@ -107,6 +107,7 @@ mod tests {
             label: "pause n2".into(),
             what: "pause n2".into(),
             began: Duration::ZERO,
+            since_last_ok: None,
             ended,
             side: None,
             watched: None,

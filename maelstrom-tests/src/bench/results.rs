@@ -235,6 +235,9 @@ json::record! {
         pub what: String,
         /// When it began, after the first request.
         pub began_ms: f64,
+        /// How long before that any client had got its latest ok: long, if the cluster was still getting over another
+        /// fault. Absent if none ever had.
+        pub since_last_ok_ms: Option<f64>,
         /// When it ended; absent if the run did first.
         pub ended_ms: Option<f64>,
         /// The nodes that could go on without the others, if there were enough.
@@ -498,6 +501,7 @@ fn fault(fault: &super::statistics::Fault) -> Fault {
         kind: fault.kind.name().to_owned(),
         what: fault.what.clone(),
         began_ms: ms(fault.began),
+        since_last_ok_ms: fault.since_last_ok.map(ms),
         ended_ms: fault.ended.map(ms),
         side: side.map(|side| side.iter().map(Node::to_string).collect()),
         watched_ms: fault.watched.map_or(0.0, ms),

@@ -524,6 +524,7 @@ impl<'a> Router<'a> {
                 label: action.label(),
                 what: action.to_string(),
                 began: now,
+                since_last_ok: self.statistics.last_ok.map(|last| now.saturating_sub(last)),
                 ended: None,
                 side: connected_majority(self.options.node_count, &self.cuts, &self.paused),
                 watched: None,

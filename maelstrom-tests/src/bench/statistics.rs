@@ -189,6 +189,9 @@ pub struct Fault {
     pub what: String,
     /// When it began.
     pub began: Duration,
+    /// How long before that any client had got its latest ok, if one ever had: long, if the cluster was still getting
+    /// over another fault.
+    pub since_last_ok: Option<Duration>,
     /// When it ended; `None` if the run did first.
     pub ended: Option<Duration>,
     /// The nodes that could go on without the others, if there are enough.
@@ -218,6 +221,8 @@ pub struct Statistics {
     pub timeouts_after_first_ok: u64,
     /// When the first ok came.
     pub first_ok: Option<Duration>,
+    /// When the latest ok came.
+    pub last_ok: Option<Duration>,
     /// When the last answer came or was given up.
     pub last_end: Duration,
     /// When the run ended.
@@ -234,6 +239,7 @@ impl Statistics {
         match outcome {
             Outcome::ReadOk(_) | Outcome::Done => {
                 self.first_ok.get_or_insert(now);
+                self.last_ok = Some(now);
                 let key = (completion.node, function);
                 let latency = now.saturating_sub(completion.invoked);
                 self.latencies.entry(key).or_default().add(latency);
@@ -392,6 +398,7 @@ mod tests {
             label: "pause n0".into(),
             what: "pause n0".into(),
             began: ms(began_ms),
+            since_last_ok: None,
             ended: None,
             side: Some([Node(1), Node(2)].into()),
             watched: None,
