@@ -10,6 +10,7 @@
 //! Read [`machine`] (what the clients ask of the cluster), [`disk`] and [`host`] (one node),
 //! [`rules`], [`options`], and then this file.
 
+pub mod describe;
 pub mod disk;
 pub mod host;
 pub mod machine;
@@ -113,10 +114,11 @@ pub fn run(seed: u64, events_max: usize) -> Result<Report, Box<Failure>> {
             });
         }
         Ok(Err(Broken(rule))) => rule,
-        Err(panic) => match panic.downcast::<String>() {
-            Ok(message) => format!("panicked: {message}"),
-            Err(_) => "panicked".into(),
-        },
+        Err(panic) => {
+            let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let message = literal.or_else(|| panic.downcast_ref::<String>().cloned());
+            format!("a panic: {}", message.unwrap_or_default())
+        }
     };
     Err(Box::new(Failure {
         seed,
@@ -174,6 +176,8 @@ enum Happening {
     Ask(NodeId, Request),
     /// A client thinks of its next request.
     Invoke(usize),
+    /// Somebody writes and does not wait.
+    Load,
     /// A client gives up a request.
     GiveUp(Request),
     Fault,
@@ -190,6 +194,7 @@ impl Happening {
             Self::Ask(node, _) => Some(*node),
             Self::Deliver(envelope) => Some(envelope.to),
             Self::Invoke(_)
+            | Self::Load
             | Self::GiveUp(_)
             | Self::Fault
             | Self::HealLinks
@@ -243,13 +248,13 @@ impl Cluster {
         for client in 0..self.options.clients {
             self.think(client);
         }
+        self.schedule_load();
         self.schedule_fault();
         let end = self.options.chaos;
         self.run_until(end, |_| false)?;
 
         self.heal()?;
         self.expect("recover", RECOVERY_ELECTIONS_MAX, Self::agrees)?;
-        let leaders = self.leaders();
         for id in ids {
             for write in [true, false] {
                 self.ask_at(id, write)?;
@@ -257,6 +262,7 @@ impl Cluster {
             }
         }
         self.expect("agree", RECOVERY_ELECTIONS_MAX, Self::agrees)?;
+        let leaders = self.leaders();
         let stable = self.now + STABLE_ELECTIONS * self.longest_election();
         self.run_until(stable, |_| false)?;
         demand(self.leaders() == leaders, || {
@@ -329,6 +335,7 @@ impl Cluster {
             Happening::Deliver(envelope) => self.deliver(envelope),
             Happening::Ask(id, request) => self.ask(id, request),
             Happening::Invoke(client) => self.invoke(client),
+            Happening::Load => self.load(),
             Happening::GiveUp(request) => {
                 if self.clients.give_up(request.ticket, self.now)? {
                     self.think(request.client);
@@ -406,16 +413,29 @@ impl Cluster {
     }
 
     fn sync(&mut self, id: NodeId, life: Incarnation) -> Result<(), Broken> {
-        let node = self.nodes.get_mut(&id).expect("a node");
-        node.syncing = false;
-        let Some((messages, synced)) = node.host.sync() else {
-            return Ok(());
+        // One sync stores some of what waits, and mostly all of it.
+        let waiting = self.nodes[&id].host.unsynced() as u64;
+        let stored = if self.rng.chance(3, 4) {
+            waiting
+        } else {
+            self.rng.range(1..=waiting)
         };
-        self.trace.note(self.now, Event::Synced(id));
+        self.trace.note(self.now, Event::Synced(id, stored));
+        for _ in 0..stored {
+            self.store(id, life)?;
+        }
+        self.nodes.get_mut(&id).expect("a node").syncing = false;
+        self.schedule_sync(id);
+        Ok(())
+    }
+
+    /// One output of a node is stored.
+    fn store(&mut self, id: NodeId, life: Incarnation) -> Result<(), Broken> {
+        let node = self.nodes.get_mut(&id).expect("a node");
+        let (messages, synced) = node.host.sync().expect("an output waits");
         for envelope in messages {
             self.send(envelope)?;
         }
-        self.schedule_sync(id);
         // The receipt may come late: a node drains its inputs in batches.
         if self.rng.chance(1, 4) {
             let delay = self.sync_delay();
@@ -589,6 +609,25 @@ impl Cluster {
         Ok(())
     }
 
+    fn schedule_load(&mut self) {
+        if let Some(mean) = self.options.load_mean {
+            let delay = self.rng.exponential(mean);
+            self.schedule(delay, Happening::Load);
+        }
+    }
+
+    fn load(&mut self) -> Result<(), Broken> {
+        let id = NodeId(self.rng.range(1..=self.options.nodes));
+        if !self.healed
+            && self.nodes[&id].host.life().is_some()
+            && let Some(request) = self.clients.load(id)
+        {
+            self.schedule(0, Happening::Ask(id, request));
+        }
+        self.schedule_load();
+        Ok(())
+    }
+
     /// Asks a node for one more write or read, when all clients are done.
     fn ask_at(&mut self, id: NodeId, write: bool) -> Result<(), Broken> {
         let request = self.clients.last_wish(id, write, self.now)?;
@@ -624,7 +663,14 @@ impl Cluster {
         }
         let length = self.rng.exponential(self.options.fault_length_mean);
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        let victim = *self.rng.choose(&ids).expect("a node");
+        let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
+        // Whoever leads has the most to lose.
+        let choices = if leading.is_empty() || self.rng.chance(1, 2) {
+            &ids
+        } else {
+            &leading
+        };
+        let victim = *self.rng.choose(choices).expect("a node");
         match self.rng.below(8) {
             0 | 1 => self.restart(victim, length)?,
             2 => {
@@ -640,6 +686,7 @@ impl Cluster {
                 self.cut_links(length, |from, to| victim == if inwards { to } else { from });
             }
             _ => {
+                // Two sides at random.
                 let sides: BTreeMap<NodeId, bool> =
                     ids.iter().map(|id| (*id, self.rng.chance(1, 2))).collect();
                 self.cut_links(length, |from, to| sides[&from] != sides[&to]);

@@ -18,13 +18,14 @@ use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage}
 /// of them are open at once.
 const REQUESTS_PER_KEY_MAX: u64 = 80;
 
-/// Values are below this, so that a cas hits now and then.
-const VALUES: u64 = 4;
+/// How many writes a run has that nobody waits for.
+const LOADS_MAX: u64 = 300;
 
 /// A client's request.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) ticket: Ticket,
+    /// Whose it is; nobody's, if it is a mere load.
     pub(super) client: usize,
     pub(super) key: Key,
     /// What to apply; nothing, if the request is a read.
@@ -36,7 +37,12 @@ pub(super) struct Request {
 pub(super) struct Clients {
     rng: Rng,
     keys: u64,
+    values: u64,
     requests_max: u64,
+    /// Requests so far of those who wait.
+    requests: u64,
+    /// Writes so far of those who do not.
+    loads: u64,
     /// Tickets given out, which are the requests' numbers.
     tickets: u64,
     /// Requests that a living node owes an answer.
@@ -62,7 +68,10 @@ impl Clients {
         Self {
             rng,
             keys: options.keys,
+            values: options.values,
             requests_max: options.keys * REQUESTS_PER_KEY_MAX,
+            requests: 0,
+            loads: 0,
             tickets: 0,
             open: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
@@ -92,10 +101,11 @@ impl Clients {
         node: NodeId,
         now: u64,
     ) -> Result<Option<Request>, Broken> {
-        if self.tickets >= self.requests_max {
+        if self.requests >= self.requests_max {
             return Ok(None);
         }
-        let value = |rng: &mut Rng| rng.below(VALUES) as u8;
+        let values = self.values;
+        let value = |rng: &mut Rng| rng.below(values) as u8;
         let change = match self.rng.below(4) {
             0 => Some(Change::Write(value(&mut self.rng))),
             1 => Some(Change::Cas {
@@ -118,6 +128,34 @@ impl Clients {
         self.ask(client, node, write.then_some(Change::Write(0)), now)
     }
 
+    /// A write of somebody who does not wait for the answer, to a register that nobody else asks about:
+    /// logs grow by it, and differ. None, if there were enough.
+    pub(super) fn load(&mut self, node: NodeId) -> Option<Request> {
+        if self.loads == LOADS_MAX {
+            return None;
+        }
+        self.loads += 1;
+        self.tickets += 1;
+        let command = Command {
+            id: CommandId(self.tickets),
+            key: Key('a'),
+            change: Change::Write(0),
+        };
+        let request = Request {
+            ticket: Ticket(self.tickets),
+            client: usize::MAX,
+            key: command.key,
+            command: Some(command),
+        };
+        let open = Open {
+            request: request.clone(),
+            node,
+            waited_for: false,
+        };
+        self.open.insert(request.ticket, open);
+        Some(request)
+    }
+
     fn ask(
         &mut self,
         client: usize,
@@ -125,6 +163,7 @@ impl Clients {
         change: Option<Change>,
         now: u64,
     ) -> Result<Request, Broken> {
+        self.requests += 1;
         self.tickets += 1;
         let key = Key(char::from(b'x' + self.rng.below(self.keys) as u8));
         let id = CommandId(self.tickets);

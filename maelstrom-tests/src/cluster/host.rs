@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Config, EntryId, Envelope, Incarnation, Input, Membership, NodeId, Output, Replica, Reply,
-    Restored, Synced, Volatile, invariant::Violation,
+    Config, EntryId, Envelope, Incarnation, Input, Membership, NodeId, Output, Record, Replica,
+    Reply, Restored, Synced, Volatile, invariant::Violation,
 };
 
-use super::{disk::Disk, machine::Registers};
+use super::{
+    disk::Disk,
+    machine::{Command, Registers},
+};
 
 /// A node: what it has stored, and its present life.
 #[derive(Debug)]
@@ -127,6 +130,12 @@ impl Host {
     /// How many outputs wait to be stored.
     pub fn unsynced(&self) -> usize {
         self.life.as_ref().map_or(0, |life| life.unsynced.len())
+    }
+
+    /// What [`Host::sync`] would store.
+    pub fn unsynced_records(&self) -> &[Record<Command>] {
+        let oldest = self.life.as_ref().and_then(|life| life.unsynced.front());
+        oldest.map_or(&[], |output| output.records())
     }
 
     /// Stores the oldest output that waits. Returns what waited for that, and the receipt that the

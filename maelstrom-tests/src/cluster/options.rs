@@ -17,8 +17,12 @@ pub struct Options {
     pub clients: usize,
     /// How many registers they ask about.
     pub keys: u64,
+    /// How many values they write: with few a cas hits, with many a wrong read shows.
+    pub values: u64,
     /// The mean time from an answer to the client's next request.
     pub think_mean: u64,
+    /// The mean time between two writes that nobody waits for; none, if there are none.
+    pub load_mean: Option<u64>,
     /// When a client gives up.
     pub client_timeout: u64,
     /// The mean time that a message travels.
@@ -83,6 +87,7 @@ impl Options {
         let duplicated_permille = unless_calm(&[0, 0, 10, 50, 200]);
         let straggling_permille = unless_calm(&[0, 0, 5, 50]);
         let drift_permille = unless_calm(&[0, 100, 400]);
+        let load_mean = unless_calm(&[0, 100, 300, 1000]);
         let fault_mean = unless_calm(&[0, 10_000, 30_000, 80_000]);
         let (latencies, syncs): (&[u64], &[u64]) = if calm {
             (&[10, 100], &[0, 50])
@@ -93,7 +98,9 @@ impl Options {
             nodes,
             clients: pick(&[1, 2, 4, 8]) as usize,
             keys: pick(&[1, 2, 3]),
+            values: pick(&[2, 4, 100]),
             think_mean: pick(&[200, 2000, 10_000]),
+            load_mean: (load_mean > 0).then_some(load_mean),
             client_timeout: u64::from(longest_election) * TICK * pick(&[1, 3, 6]),
             latency_mean: pick(latencies),
             lost_permille,

@@ -299,20 +299,21 @@ impl Rules {
     }
 
     /// A node sends a message, and its disk is as given. What the message promises must be on that
-    /// disk.
+    /// disk; or else, if the sync that the message waited for also stored a higher term, all that
+    /// happened since: as if the promise had been stored, kept and overtaken.
     ///
     /// # Errors
     /// Says what the disk lacks.
     pub fn sends(&self, envelope: &Envelope<Registers>, disk: &Disk) -> Result<(), Broken> {
         let Envelope { from, to, term, .. } = *envelope;
         let ballot = disk.ballot();
-        let voted_for =
-            |node| ballot.term() > term || ballot.term() == term && ballot.vote() == Some(node);
+        let overtaken = ballot.term() > term;
+        let voted_for = |node| overtaken || ballot.term() == term && ballot.vote() == Some(node);
         let stored = match &envelope.message {
             Message::Vote { .. } => voted_for(from),
             Message::VoteReply { granted } => !granted || voted_for(to),
             Message::Append { .. } => voted_for(from),
-            Message::Appended { matched, .. } => disk.last().index >= *matched,
+            Message::Appended { matched, .. } => overtaken || disk.last().index >= *matched,
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::AppendRejected { .. }

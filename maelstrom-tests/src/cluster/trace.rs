@@ -8,7 +8,10 @@ use std::{
 
 use raft_core::{Envelope, Fingerprint, Incarnation, NodeId, Response, RoleName, Term, Ticket};
 
-use super::machine::{Command, Key, Registers};
+use super::{
+    describe,
+    machine::{Command, Key, Registers},
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, Hash)]
@@ -21,8 +24,8 @@ pub enum Event {
     Paused(NodeId, u64),
     /// A clock ticked.
     Ticked(NodeId),
-    /// An output was stored.
-    Synced(NodeId),
+    /// So many outputs were stored.
+    Synced(NodeId, u64),
     /// A message arrived.
     Delivered(Envelope<Registers>),
     /// A message was lost.
@@ -91,7 +94,7 @@ impl fmt::Display for Event {
             Self::Crashed(node, lost) => write!(f, "n{node} dies, {lost} outputs are lost"),
             Self::Paused(node, until) => write!(f, "n{node} stands still until {until}"),
             Self::Ticked(node) => write!(f, "n{node} ticks"),
-            Self::Synced(node) => write!(f, "n{node} syncs"),
+            Self::Synced(node, outputs) => write!(f, "n{node} syncs {outputs}"),
             Self::Delivered(envelope) => write!(f, "{}", Line(envelope)),
             Self::Lost(envelope) => write!(f, "lost: {}", Line(envelope)),
             Self::Cut(from, to) => write!(f, "cut n{from}->n{to}"),
@@ -121,6 +124,7 @@ impl fmt::Display for Line<'_> {
             term,
             message,
         } = self.0;
-        write!(f, "n{from}->n{to} t{term} {message:?}")
+        let message = describe::message(message, |_, id| id.to_string());
+        write!(f, "n{from}->n{to} t{term} {message}")
     }
 }

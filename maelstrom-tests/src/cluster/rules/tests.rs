@@ -328,6 +328,7 @@ fn a_promise_that_is_not_on_disk() {
     send(grant(false), &disk(1, None)).unwrap();
     says_no(send(appended(3), &disk(2, None)), "persist before send");
     send(appended(2), &disk(2, None)).unwrap();
+    send(appended(3), &disk(3, None)).unwrap();
 }
 
 /// A lone voter may lead twice in a term, if nothing of the first time was stored.

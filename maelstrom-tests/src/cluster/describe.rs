@@ -1,0 +1,101 @@
+//! Messages, records and entries in few words.
+
+use raft_core::{Entry, Forwarded, Message, NodeId, Payload, Record, RequestId};
+
+use super::machine::{Command, Registers};
+
+/// A kind of question, by which its names are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// A round of pre-votes.
+    PreVote,
+    /// A read round of a leader.
+    Round,
+    /// A follower's question for an index at which its reads are linearizable.
+    ReadIndex,
+    /// A command sent to the leader.
+    Forward,
+}
+
+/// What a message says. `name` gives a question its name. The names of replication sessions are left out.
+pub fn message(
+    message: &Message<Registers>,
+    mut name: impl FnMut(Question, RequestId) -> String,
+) -> String {
+    let kind = message.kind();
+    match message {
+        Message::PreVote { round, last } => {
+            format!("{kind} {}, last {last}", name(Question::PreVote, *round))
+        }
+        Message::PreVoteReply { round, granted } => {
+            let name = name(Question::PreVote, *round);
+            format!("{kind} {name} {}", verdict(*granted))
+        }
+        Message::Vote { last } => format!("{kind}, last {last}"),
+        Message::VoteReply { granted } => format!("{kind} {}", verdict(*granted)),
+        Message::Append {
+            session: _,
+            prev,
+            entries,
+            commit,
+        } => {
+            let colon = if entries.is_empty() { "" } else { ": " };
+            let entries = self::entries(entries);
+            format!("{kind} after {prev}, commit {commit}{colon}{entries}")
+        }
+        Message::Appended {
+            session: _,
+            matched,
+        } => format!("{kind} through {matched}"),
+        Message::AppendRejected {
+            session: _,
+            prev,
+            hint,
+        } => format!("{kind} after {prev}, hint {hint}"),
+        Message::Round { id, commit } => {
+            format!("{kind} {}, commit {commit}", name(Question::Round, *id))
+        }
+        Message::RoundReply { id } => format!("{kind} {}", name(Question::Round, *id)),
+        Message::ReadIndex { id } => format!("{kind} {}", name(Question::ReadIndex, *id)),
+        Message::ReadIndexReply { id, commit } => {
+            let name = name(Question::ReadIndex, *id);
+            format!("{kind} {name}, commit {commit}")
+        }
+        Message::Forward { id, command } => {
+            format!("{kind} {} {command}", name(Question::Forward, *id))
+        }
+        Message::ForwardReply { id, reply } => {
+            let name = name(Question::Forward, *id);
+            match reply {
+                Forwarded::Applied(outcome) => format!("{kind} {name} {outcome}"),
+                Forwarded::Refused => format!("{kind} {name} refused"),
+            }
+        }
+        Message::Outdated => kind.into(),
+    }
+}
+
+/// Entries, each with its name and what it says.
+pub fn entries<'a>(entries: impl IntoIterator<Item = &'a Entry<Command>>) -> String {
+    let entry = |entry: &Entry<Command>| match &entry.payload {
+        Payload::Blank => format!("{} blank", entry.id),
+        Payload::Command(command) => format!("{} {command}", entry.id),
+    };
+    let entries: Vec<String> = entries.into_iter().map(entry).collect();
+    entries.join(", ")
+}
+
+/// What is stored.
+pub fn record(record: &Record<Command>) -> String {
+    match record {
+        Record::Ballot(ballot) => match ballot.vote() {
+            Some(NodeId(vote)) => format!("term {} with its vote for n{vote}", ballot.term()),
+            None => format!("term {}", ballot.term()),
+        },
+        Record::Entries(run) => entries(run),
+    }
+}
+
+fn verdict(granted: bool) -> &'static str {
+    if granted { "granted" } else { "refused" }
+}
