@@ -41,7 +41,8 @@ pub struct Limits {
     pub early_appends: usize,
     /// Forwards remembered for each sender in a term; older ones count as seen.
     pub forwards_seen: usize,
-    /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped.
+    /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped, so
+    /// that its clients' writes end as unknown until the next term.
     pub incarnations: usize,
 }
 
@@ -58,7 +59,7 @@ impl Default for Limits {
             inflight_bytes: 8 << 20,
             early_appends: 64,
             forwards_seen: 16_384,
-            incarnations: 64,
+            incarnations: 1024,
         }
     }
 }
@@ -97,6 +98,34 @@ impl Config {
                  interval ({} ticks), or followers give up healthy leaders",
                 self.shortest_election, self.heartbeat
             ));
+        }
+        let Limits {
+            requests,
+            proposals,
+            reads,
+            rounds,
+            append_entries,
+            append_bytes,
+            inflight_appends,
+            inflight_bytes,
+            early_appends: _,
+            forwards_seen,
+            incarnations,
+        } = self.limits;
+        let needed = [
+            requests,
+            proposals,
+            reads,
+            rounds,
+            append_entries,
+            append_bytes,
+            inflight_appends,
+            inflight_bytes,
+            forwards_seen,
+            incarnations,
+        ];
+        if needed.contains(&0) {
+            return Err("no limit but that of early Appends may be 0".into());
         }
         Ok(())
     }

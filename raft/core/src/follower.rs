@@ -121,13 +121,17 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         let requests = shared.proxy.dispatch();
         for write in requests.writes {
             let id = shared.question();
-            shared.proxy.forward(id, write.ticket, shared.now);
+            shared.proxy.forward(id, write.ticket, write.since);
             let command = write.command;
             shared.send(leader, Message::Forward { id, command });
         }
         if !requests.reads.is_empty() {
             let id = shared.question();
             shared.proxy.ask(id, requests.reads, shared.now);
+            shared.send(leader, Message::ReadIndex { id });
+        }
+        let retry = shared.config.read_retry();
+        for id in shared.proxy.overdue(shared.now, retry) {
             shared.send(leader, Message::ReadIndex { id });
         }
     }
@@ -138,7 +142,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.role.countdown = self.shared.election_countdown();
         if self.role.leader.is_none() {
             self.role.leader = Some(leader);
-            self.shared.proxy.ask_again();
+            self.shared.proxy.ask_anew();
         }
     }
 
@@ -220,6 +224,10 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     /// Keeps an Append that came too early, if there is room.
     fn keep(&mut self, append: Append<S>) {
         let limits = &self.shared.config.limits;
+        let known = self.role.early.get(&append.prev.index);
+        if known.is_some_and(|known| known.entries.len() >= append.entries.len()) {
+            return;
+        }
         let kept: usize = self.role.early.values().map(Append::size).sum();
         if self.role.early.len() < limits.early_appends
             && kept + append.size() <= limits.inflight_bytes

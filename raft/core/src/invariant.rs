@@ -42,12 +42,6 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
         s.last
     );
     demand!(
-        s.applied == s.commit.index,
-        "what is committed is applied ({}, {})",
-        s.commit,
-        s.applied
-    );
-    demand!(
         s.synced <= s.last.index,
         "what is synced is in the log ({}, {})",
         s.synced,

@@ -3,13 +3,14 @@
 pub(crate) mod progress;
 pub(crate) mod reads;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use self::{
-    progress::{Peer, Rejection},
+    progress::{Peer, Progress, Rejection},
     reads::{Reader, Reads, TermCommitted},
 };
 use crate::{
+    clock::Moment,
     entry::Payload,
     id::{EntryId, Index, NodeId, RequestId},
     log::entry_size,
@@ -26,13 +27,18 @@ use crate::{
 pub(crate) struct Leader<S: StateMachine> {
     peers: BTreeMap<NodeId, Peer>,
     reads: Reads<S>,
+    /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
+    /// took longer ones to be elected, for then round trips are that long.
+    patience: u32,
 }
 
 impl<S: StateMachine> Leader<S> {
     /// Takes the lead with a blank entry: once it commits, all before it has (§5.4.2, §8).
     pub(crate) fn new(shared: &mut Shared<S>) -> Self {
         shared.counters.elections_won += 1;
+        let patience = shared.longest_election();
         shared.heard_leader(shared.id);
+        shared.proxy.take_asked();
         let blank = shared.append(Payload::Blank);
         let others: Vec<NodeId> = shared.membership.others(shared.id).collect();
         let now = shared.now;
@@ -40,6 +46,7 @@ impl<S: StateMachine> Leader<S> {
         Self {
             peers: others.into_iter().map(peer).collect(),
             reads: Reads::new(now),
+            patience,
         }
     }
 
@@ -61,16 +68,13 @@ impl<S: StateMachine> Role<S> for Leader<S> {
 }
 
 impl<S: StateMachine> Node<Leader<S>, S> {
-    /// Whether a quorum was heard within the longest election timeout (CheckQuorum, thesis §6.2).
+    /// Whether a quorum was heard lately (CheckQuorum, thesis §6.2).
     pub(crate) fn holds_quorum(&self) -> bool {
         let Self { shared, role } = self;
-        shared.membership.is_quorum(|node| {
-            role.peers.get(&node).is_none_or(|peer| {
-                !shared
-                    .now
-                    .is_past(peer.heard, shared.config.longest_election)
-            })
-        })
+        let heard = |peer: &Peer| !shared.now.is_past(peer.heard, role.patience);
+        shared
+            .membership
+            .is_quorum(|node| node == shared.id || role.peers.get(&node).is_some_and(heard))
     }
 
     pub(crate) fn tick(mut self) -> Raft<S> {
@@ -98,8 +102,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 hint,
             } => self.append_rejected(from, session, prev, hint),
             Message::RoundReply { id } => {
-                self.hear(from);
                 if self.role.reads.confirm(from, id) {
+                    self.hear(from);
                     self.serve_reads();
                 } else {
                     self.shared.counters.dropped.stale_reply += 1;
@@ -139,7 +143,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let requests = self.shared.proxy.dispatch();
         for write in requests.writes {
             if self.has_room() {
-                self.propose(Origin::Local(write.ticket), write.command);
+                self.propose(Origin::Local(write.ticket), write.command, write.since);
             } else {
                 let response = Response::Refused(Refusal::Full);
                 self.shared.reply(write.ticket, response);
@@ -160,14 +164,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     // ---- Writes.
 
     fn has_room(&self) -> bool {
-        self.shared.proxy.proposals() < self.shared.config.limits.proposals
+        let uncommitted = self.shared.log().last().index.0 - self.shared.commit().0;
+        uncommitted < self.shared.config.limits.proposals as u64
     }
 
-    fn propose(&mut self, origin: Origin, command: S::Command) {
-        let payload = Payload::Command(alloc::sync::Arc::new(command));
+    fn propose(&mut self, origin: Origin, command: S::Command, since: Moment) {
+        let payload = Payload::Command(Arc::new(command));
         let id = self.shared.append(payload);
-        let now = self.shared.now;
-        let overwritten = self.shared.proxy.propose(id, origin, now);
+        let overwritten = self.shared.proxy.propose(id, origin, since);
         self.shared.replies.extend(overwritten);
     }
 
@@ -176,14 +180,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     fn forward(&mut self, from: NodeId, id: RequestId, command: S::Command) {
         if !self.has_room() {
             self.shared.refuse_forward(from, id);
-        } else if self
-            .shared
-            .proxy
-            .first_seen(from, id, &self.shared.config.limits)
-        {
-            self.propose(Origin::Remote(from, id), command);
-        } else {
-            self.shared.counters.dropped.repeated_forward += 1;
+        } else if self.shared.is_new_forward(from, id) {
+            let now = self.shared.now;
+            self.propose(Origin::Remote(from, id), command, now);
         }
     }
 
@@ -248,8 +247,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let interval = shared.config.heartbeat;
         match peer.rejected(prev, guess, same, shared.now, interval) {
             Rejection::Stale => shared.counters.dropped.stale_reply += 1,
-            Rejection::Gap { from: first, to } => {
-                send_entries(shared, from, peer, first, to);
+            // The gap lies within what is on its way, and is bounded with it.
+            Rejection::Gap {
+                from: mut first,
+                to,
+            } => {
+                while first <= to {
+                    first = send_entries(shared, from, peer, first, to).0.next();
+                }
             }
             Rejection::Diverged => {
                 let last = shared.log().last().index;
@@ -269,7 +274,11 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let own = shared.persistence.index();
         let reached = shared
             .membership
-            .quorum_reached(|node| role.peers.get(&node).map_or(own, |peer| peer.matched));
+            .quorum_reached(|node| match role.peers.get(&node) {
+                _ if node == shared.id => own,
+                Some(peer) => peer.matched,
+                None => Index(0),
+            });
         let term = shared.log().id_at(reached).map(|id| id.term);
         if reached > shared.commit() && term == Some(shared.term()) {
             shared.commit_to(reached);
@@ -344,19 +353,13 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 }
 
 impl Peer {
-    /// Repeats a probe that was not answered, or sends an empty Append behind all that was sent.
+    /// Sends an empty Append: where a probe looks, or behind all that was sent. Its answer tells
+    /// what is missing; a peer that is gone costs no more than this.
     fn remind<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
-        let last = shared.log().last().index;
-        match &self.progress {
-            progress::Progress::Probe { next, .. } => {
-                let next = *next;
-                send_append(shared, to, self, next, last);
-            }
-            progress::Progress::Replicate { next, .. } => {
-                let prev = next.previous();
-                send_entries(shared, to, self, prev.next(), prev);
-            }
-        }
+        let next = match &self.progress {
+            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => *next,
+        };
+        send_entries(shared, to, self, next, next.previous());
     }
 }
 

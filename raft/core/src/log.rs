@@ -16,7 +16,7 @@ use crate::{
 
 /// The log: `log[]` of Figure 2, without what a snapshot already covers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Log<C> {
+pub(crate) struct Log<C> {
     base: EntryId,
     entries: VecDeque<Entry<C>>,
 }
@@ -28,7 +28,7 @@ impl<C: Clone> Log<C> {
     /// # Panics
     /// If the entries do not follow the base and each other: storage promises that they do.
     #[must_use]
-    pub fn new(base: EntryId, entries: Vec<Entry<C>>) -> Self {
+    pub(crate) fn new(base: EntryId, entries: Vec<Entry<C>>) -> Self {
         assert!(
             follow(base, &entries),
             "the stored entries follow each other"
@@ -41,19 +41,19 @@ impl<C: Clone> Log<C> {
 
     /// The last entry that is covered by a snapshot.
     #[must_use]
-    pub fn base(&self) -> EntryId {
+    pub(crate) fn base(&self) -> EntryId {
         self.base
     }
 
     /// The last entry's name; the base's, if there is none above it.
     #[must_use]
-    pub fn last(&self) -> EntryId {
+    pub(crate) fn last(&self) -> EntryId {
         self.entries.back().map_or(self.base, |entry| entry.id)
     }
 
     /// The name of the entry at `index`, if it is here (or is the base).
     #[must_use]
-    pub fn id_at(&self, index: Index) -> Option<EntryId> {
+    pub(crate) fn id_at(&self, index: Index) -> Option<EntryId> {
         if index == self.base.index {
             Some(self.base)
         } else {
@@ -63,14 +63,14 @@ impl<C: Clone> Log<C> {
 
     /// The entry at `index`.
     #[must_use]
-    pub fn entry(&self, index: Index) -> Option<&Entry<C>> {
+    pub(crate) fn entry(&self, index: Index) -> Option<&Entry<C>> {
         let offset = index.0.checked_sub(self.base.index.0)?.checked_sub(1)?;
         self.entries.get(usize::try_from(offset).ok()?)
     }
 
     /// Whether this very entry is here.
     #[must_use]
-    pub fn holds(&self, id: EntryId) -> bool {
+    pub(crate) fn holds(&self, id: EntryId) -> bool {
         self.id_at(id.index) == Some(id)
     }
 
@@ -78,14 +78,14 @@ impl<C: Clone> Log<C> {
     /// follower answers to an Append that does not fit, and where its leader then looks in its own
     /// log. Between the two the logs differ for sure, because terms never fall along a log.
     #[must_use]
-    pub fn hint(&self, id: EntryId) -> EntryId {
+    pub(crate) fn hint(&self, id: EntryId) -> EntryId {
         let below = self.entries.partition_point(|e| e.id.term <= id.term) as u64;
         let index = Index(id.index.0.min(self.base.index.0 + below));
         self.id_at(index).unwrap_or(self.base)
     }
 
     /// The entries, from the first above the base to the last.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry<C>> + '_ {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry<C>> + '_ {
         self.entries.iter()
     }
 
@@ -95,7 +95,13 @@ impl<C: Clone> Log<C> {
     /// # Panics
     /// If `from` is not above the base.
     #[must_use]
-    pub fn batch<S>(&self, from: Index, to: Index, entries: usize, bytes: usize) -> Vec<Entry<C>>
+    pub(crate) fn batch<S>(
+        &self,
+        from: Index,
+        to: Index,
+        entries: usize,
+        bytes: usize,
+    ) -> Vec<Entry<C>>
     where
         S: StateMachine<Command = C>,
     {

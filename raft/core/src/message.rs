@@ -130,21 +130,34 @@ pub enum Forwarded<O> {
     Refused,
 }
 
+/// What must be on disk before a message may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing.
+    Nothing,
+    /// The ballot of the current term.
+    Ballot,
+    /// All that was decided before.
+    Everything,
+}
+
+/// What a message that asks for votes asks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Candidacy {
+    PreVote(RequestId),
+    Vote,
+}
+
 impl<S: StateMachine> Message<S> {
-    /// Whether the message must wait until all that its sender decided before it is on disk.
-    ///
-    /// It must where it promises something that a crash must not take back: a vote, or that
-    /// entries are stored. All else promises nothing (refusals, pre-votes, rounds), or
-    /// promises only what a quorum's disks hold already (answers of committed entries). A leader's Appends leave
-    /// before its own sync (thesis §10.2.1), since its own copy counts only once synced.
-    #[must_use]
-    pub fn waits_for_sync(&self) -> bool {
+    /// What the message asks as a candidate's, if it is one.
+    pub(crate) fn candidacy(&self) -> Option<Candidacy> {
         match self {
-            Self::Vote { .. } | Self::VoteReply { granted: true } | Self::Appended { .. } => true,
-            Self::PreVote { .. }
-            | Self::PreVoteReply { .. }
-            | Self::VoteReply { granted: false }
+            Self::PreVote { round, .. } => Some(Candidacy::PreVote(*round)),
+            Self::Vote { .. } => Some(Candidacy::Vote),
+            Self::PreVoteReply { .. }
+            | Self::VoteReply { .. }
             | Self::Append { .. }
+            | Self::Appended { .. }
             | Self::AppendRejected { .. }
             | Self::Round { .. }
             | Self::RoundReply { .. }
@@ -152,7 +165,36 @@ impl<S: StateMachine> Message<S> {
             | Self::ReadIndexReply { .. }
             | Self::Forward { .. }
             | Self::ForwardReply { .. }
-            | Self::Outdated => false,
+            | Self::Outdated => None,
+        }
+    }
+
+    /// What must be on its sender's disk before the message may leave.
+    ///
+    /// All that was decided before it, where it promises something that a crash must not take
+    /// back: a vote, or that entries are stored. A leader's Appends leave before its own sync
+    /// (thesis §10.2.1), since its own copy counts only once synced; but the ballot of their term must
+    /// be there, or the leader could wake up in an older term and vote again. All else promises nothing
+    /// (refusals, pre-votes, rounds), or only what a quorum's disks hold already (answers of
+    /// committed entries).
+    #[must_use]
+    pub fn waits_for(&self) -> Wait {
+        match self {
+            Self::Vote { .. } | Self::VoteReply { granted: true } | Self::Appended { .. } => {
+                Wait::Everything
+            }
+            Self::Append { .. } => Wait::Ballot,
+            Self::PreVote { .. }
+            | Self::PreVoteReply { .. }
+            | Self::VoteReply { granted: false }
+            | Self::AppendRejected { .. }
+            | Self::Round { .. }
+            | Self::RoundReply { .. }
+            | Self::ReadIndex { .. }
+            | Self::ReadIndexReply { .. }
+            | Self::Forward { .. }
+            | Self::ForwardReply { .. }
+            | Self::Outdated => Wait::Nothing,
         }
     }
 

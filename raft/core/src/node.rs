@@ -13,13 +13,14 @@ use crate::{
     entry::{Entry, Payload},
     follower::Follower,
     id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
+    input::Ticket,
     log::Log,
     machine::StateMachine,
     membership::Membership,
-    message::{Envelope, Forwarded, Message},
-    output::{Reply, Response},
+    message::{Candidacy, Envelope, Forwarded, Message},
+    output::{Refusal, Reply, Response},
     persistence::Persistence,
-    proxy::{Origin, Proxy},
+    proxy::{Origin, Proxy, Sighting},
     wal::Record,
 };
 
@@ -110,6 +111,10 @@ impl<S: StateMachine> Shared<S> {
             seed,
         } = restored;
         let log = Log::new(base, entries);
+        assert!(
+            log.last().term <= ballot.term(),
+            "the ballot is stored before the entries of its term"
+        );
         Self {
             id,
             membership,
@@ -196,7 +201,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    pub(crate) fn reply(&mut self, ticket: crate::Ticket, response: Response<S>) {
+    pub(crate) fn reply(&mut self, ticket: Ticket, response: Response<S>) {
         let reply = self.proxy.answer(ticket, response);
         self.replies.push(reply);
     }
@@ -251,27 +256,24 @@ impl<S: StateMachine> Shared<S> {
         Countdown::election(&self.config, &mut self.rng, self.backoff)
     }
 
+    /// The longest election timeout, as long as the backoff makes it.
+    pub(crate) fn longest_election(&self) -> u32 {
+        self.config.longest_election.saturating_mul(self.backoff)
+    }
+
     /// An election timed out: with a longer timeout, any latency elects in the end.
     pub(crate) fn back_off(&mut self) {
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
     }
 
     /// Refuses to listen to a candidate, and adopts nothing from it.
-    pub(crate) fn refuse_candidate(&mut self, from: NodeId, message: &Message<S>) {
-        match message {
-            Message::PreVote { round, .. } => {
-                let round = *round;
-                self.send(
-                    from,
-                    Message::PreVoteReply {
-                        round,
-                        granted: false,
-                    },
-                );
-            }
-            Message::Vote { .. } => self.send(from, Message::VoteReply { granted: false }),
-            _ => unreachable!("candidates ask for pre-votes and votes"),
-        }
+    pub(crate) fn refuse_candidate(&mut self, from: NodeId, asked: Candidacy) {
+        let granted = false;
+        let refusal = match asked {
+            Candidacy::PreVote(round) => Message::PreVoteReply { round, granted },
+            Candidacy::Vote => Message::VoteReply { granted },
+        };
+        self.send(from, refusal);
     }
 
     /// Answers a pre-vote of the current term. Changes nothing here (thesis §9.6).
@@ -375,7 +377,7 @@ impl<S: StateMachine> Shared<S> {
     }
 
     /// Answers a read from the state as it is.
-    pub(crate) fn answer_read(&mut self, ticket: crate::Ticket, query: &S::Query) {
+    pub(crate) fn answer_read(&mut self, ticket: Ticket, query: &S::Query) {
         let answer = self.machine.answer(query);
         self.reply(ticket, Response::Answered(answer));
     }
@@ -384,19 +386,27 @@ impl<S: StateMachine> Shared<S> {
     /// command and none ever will: not if it was seen before, nor if a former life of this process
     /// may have led in the term in which it was sent.
     pub(crate) fn refuse_forward(&mut self, from: NodeId, id: RequestId) {
-        if !self.proxy.first_seen(from, id, &self.config.limits) {
-            self.counters.dropped.repeated_forward += 1;
-        } else if self.term() > self.born {
+        if self.is_new_forward(from, id) && self.term() > self.born {
             let reply = Forwarded::Refused;
             self.send(from, Message::ForwardReply { id, reply });
         }
+    }
+
+    /// Notes a forward; false, and it must be dropped, if it was or may have been acted upon.
+    pub(crate) fn is_new_forward(&mut self, from: NodeId, id: RequestId) -> bool {
+        match self.proxy.sight(from, id, &self.config.limits) {
+            Sighting::First => return true,
+            Sighting::Again => self.counters.dropped.repeated_forward += 1,
+            Sighting::NoRoom => self.counters.dropped.overflow += 1,
+        }
+        false
     }
 
     /// Another node decided what was forwarded to it.
     pub(crate) fn forward_decided(&mut self, id: RequestId, reply: Forwarded<S::Outcome>) {
         let response = match reply {
             Forwarded::Applied(outcome) => Response::Applied(outcome),
-            Forwarded::Refused => Response::Refused(crate::Refusal::NotLeader),
+            Forwarded::Refused => Response::Refused(Refusal::NotLeader),
         };
         match self.proxy.forward_decided(id, response) {
             Some(reply) => self.replies.push(reply),
@@ -406,7 +416,9 @@ impl<S: StateMachine> Shared<S> {
 
     /// A leader named the index for reads that it was asked for.
     pub(crate) fn read_index_decided(&mut self, id: RequestId, commit: EntryId) {
-        self.proxy.confirm(id, commit.index);
+        if !self.proxy.confirm(id, commit.index) {
+            self.counters.dropped.stale_reply += 1;
+        }
         self.learn_commit(commit);
         self.serve_confirmed_reads();
     }

@@ -82,6 +82,7 @@ pub enum Durable {}
 /// }
 /// ```
 #[derive(Debug)]
+#[must_use = "what is neither stored nor sent is lost"]
 pub struct Output<S: StateMachine, D> {
     pub(crate) number: Synced,
     pub(crate) records: Vec<Record<S::Command>>,
@@ -95,6 +96,13 @@ pub struct Output<S: StateMachine, D> {
 /// and index do not name a moment: entries can be truncated and appended again meanwhile.
 ///
 /// Only [`Output::persist`] leads to one, and it cannot be made up:
+///
+/// ```
+/// # use raft_core::{Input, Replica, StateMachine, Synced};
+/// fn confirm<S: StateMachine>(replica: &mut Replica<S>, synced: Synced) {
+///     replica.step(Input::Synced(synced));
+/// }
+/// ```
 ///
 /// ```compile_fail,E0451
 /// # use raft_core::{Incarnation, Synced};

@@ -1,6 +1,7 @@
 //! Which part of a node's state is known to be on disk.
 
 use alloc::collections::VecDeque;
+use core::hash::{Hash, Hasher};
 
 use crate::{
     id::{Incarnation, Index, Term},
@@ -8,7 +9,7 @@ use crate::{
 };
 
 /// Maps the numbers of outputs to what they made durable.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Persistence {
     incarnation: Incarnation,
     /// The number of the last output that was taken.
@@ -21,7 +22,7 @@ pub(crate) struct Persistence {
     pending: VecDeque<Pending>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Pending {
     number: u64,
     term: Term,
@@ -50,14 +51,17 @@ impl Persistence {
         self.term >= term
     }
 
-    /// Numbers an output that will make the term and the log through `index` durable.
-    pub(crate) fn issue(&mut self, term: Term, index: Index) -> Synced {
+    /// Numbers an output. If it has records, they will make the term and the log through `index`
+    /// durable.
+    pub(crate) fn issue(&mut self, records: bool, term: Term, index: Index) -> Synced {
         self.number += 1;
-        self.pending.push_back(Pending {
-            number: self.number,
-            term,
-            index,
-        });
+        if records {
+            self.pending.push_back(Pending {
+                number: self.number,
+                term,
+                index,
+            });
+        }
         Synced {
             incarnation: self.incarnation,
             number: self.number,
@@ -93,6 +97,16 @@ impl Persistence {
     }
 }
 
+/// Without the numbers themselves: how many outputs there were makes no difference.
+impl Hash for Persistence {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.term, self.index).hash(state);
+        for pending in &self.pending {
+            (pending.term, pending.index).hash(state);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,9 +114,9 @@ mod tests {
     #[test]
     fn a_sync_of_what_was_truncated_meanwhile_confirms_only_the_rest() {
         let mut persistence = Persistence::new(Incarnation(1), Term(1), Index(2));
-        let first = persistence.issue(Term(1), Index(5));
+        let first = persistence.issue(true, Term(1), Index(5));
         persistence.truncate(Index(4));
-        let second = persistence.issue(Term(2), Index(6));
+        let second = persistence.issue(true, Term(2), Index(6));
         persistence.confirm(&first);
         assert_eq!(persistence.index(), Index(3));
         assert!(!persistence.holds_ballot_of(Term(2)));
@@ -114,8 +128,8 @@ mod tests {
     #[test]
     fn a_later_sync_confirms_the_earlier_ones() {
         let mut persistence = Persistence::new(Incarnation(1), Term(0), Index(0));
-        let first = persistence.issue(Term(1), Index(1));
-        let second = persistence.issue(Term(1), Index(2));
+        let first = persistence.issue(true, Term(1), Index(1));
+        let second = persistence.issue(true, Term(1), Index(2));
         persistence.confirm(&second);
         assert_eq!(persistence.index(), Index(2));
         persistence.confirm(&first);
@@ -125,7 +139,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "the output of this life")]
     fn a_former_life_s_sync_is_refused() {
-        let synced = Persistence::new(Incarnation(1), Term(0), Index(0)).issue(Term(1), Index(1));
+        let synced =
+            Persistence::new(Incarnation(1), Term(0), Index(0)).issue(true, Term(1), Index(1));
         Persistence::new(Incarnation(2), Term(0), Index(0)).confirm(&synced);
     }
 }

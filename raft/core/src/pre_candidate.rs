@@ -68,8 +68,12 @@ impl<S: StateMachine> Node<PreCandidate, S> {
             Message::Append { .. } | Message::Round { .. } => {
                 return self.follow().receive(from, message);
             }
+            // Whom it votes for it no longer competes with (Figure 2: granting a vote resets the
+            // timer).
             Message::Vote { last } => {
-                self.shared.vote(from, last);
+                if self.shared.vote(from, last) {
+                    return Raft::Follower(self.follow());
+                }
             }
             Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
             Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),

@@ -80,12 +80,17 @@ pub(crate) struct Read<S: StateMachine> {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Write<S: StateMachine> {
     pub(crate) ticket: Ticket,
+    pub(crate) since: Moment,
     pub(crate) command: S::Command,
 }
 
+/// Reads for which a leader was asked for an index. The question may be repeated, to the same
+/// leader or another one: any answer to it names an index of a moment when all these reads had
+/// come, and no read joins them later.
 #[derive(Clone, Debug, Hash)]
 struct Asked<S: StateMachine> {
-    at: Moment,
+    /// When the question was put last; never, if the leader that was asked is no more.
+    at: Option<Moment>,
     reads: Vec<Read<S>>,
 }
 
@@ -112,6 +117,16 @@ struct Window {
     /// All counters below count as seen.
     floor: u64,
     seen: BTreeSet<u64>,
+}
+
+/// Whether a forward was seen before.
+pub(crate) enum Sighting {
+    /// It surely was not.
+    First,
+    /// It was, or may have been.
+    Again,
+    /// It cannot be told, since its sender has lived too often in this term.
+    NoRoom,
 }
 
 /// What [`Proxy::dispatch`] found waiting.
@@ -188,7 +203,11 @@ impl<S: StateMachine> Proxy<S> {
         } in mem::take(&mut self.waiting)
         {
             match request {
-                Request::Write(command) => writes.push(Write { ticket, command }),
+                Request::Write(command) => writes.push(Write {
+                    ticket,
+                    since,
+                    command,
+                }),
                 Request::Read(query) => reads.push(Read {
                     ticket,
                     since,
@@ -200,23 +219,30 @@ impl<S: StateMachine> Proxy<S> {
     }
 
     /// Notes that a write was sent to a leader.
-    pub(crate) fn forward(&mut self, id: RequestId, ticket: Ticket, now: Moment) {
-        self.forwarded.insert(id, Sent { ticket, since: now });
+    pub(crate) fn forward(&mut self, id: RequestId, ticket: Ticket, since: Moment) {
+        self.forwarded.insert(id, Sent { ticket, since });
     }
 
     /// Notes that a leader was asked for an index for these reads.
     pub(crate) fn ask(&mut self, id: RequestId, reads: Vec<Read<S>>, now: Moment) {
-        self.asked.insert(id, Asked { at: now, reads });
+        self.asked.insert(
+            id,
+            Asked {
+                at: Some(now),
+                reads,
+            },
+        );
     }
 
     /// Notes that an entry was appended here on somebody's behalf. If another proposal's entry
     /// stood there, it is overwritten.
-    pub(crate) fn propose(&mut self, id: EntryId, origin: Origin, now: Moment) -> Option<Reply<S>> {
-        let proposal = Proposal {
-            id,
-            since: now,
-            origin,
-        };
+    pub(crate) fn propose(
+        &mut self,
+        id: EntryId,
+        origin: Origin,
+        since: Moment,
+    ) -> Option<Reply<S>> {
+        let proposal = Proposal { id, since, origin };
         let overwritten = self.proposed.insert(id.index, proposal)?;
         self.overwritten(overwritten.origin)
     }
@@ -243,10 +269,13 @@ impl<S: StateMachine> Proxy<S> {
     }
 
     /// A leader named the index for the reads that it was asked for under `id`.
-    pub(crate) fn confirm(&mut self, id: RequestId, index: Index) {
-        if let Some(asked) = self.asked.remove(&id) {
-            self.confirmed.entry(index).or_default().extend(asked.reads);
-        }
+    /// False if no such question is open.
+    pub(crate) fn confirm(&mut self, id: RequestId, index: Index) -> bool {
+        let Some(asked) = self.asked.remove(&id) else {
+            return false;
+        };
+        self.confirmed.entry(index).or_default().extend(asked.reads);
+        true
     }
 
     /// The confirmed reads that may be served now that all through `applied` is applied.
@@ -260,8 +289,28 @@ impl<S: StateMachine> Proxy<S> {
         ready
     }
 
-    /// Asks again for all reads that were asked of a leader: there is another one.
-    pub(crate) fn ask_again(&mut self) {
+    /// Another leader than the one that was asked is to be asked now.
+    pub(crate) fn ask_anew(&mut self) {
+        for asked in self.asked.values_mut() {
+            asked.at = None;
+        }
+    }
+
+    /// The questions to put again now: those that the present leader was not asked yet, and those
+    /// whose answer is late.
+    pub(crate) fn overdue(&mut self, now: Moment, retry: u32) -> Vec<RequestId> {
+        let mut overdue = Vec::new();
+        for (id, asked) in &mut self.asked {
+            if asked.at.is_none_or(|at| now.is_past(at, retry)) {
+                asked.at = Some(now);
+                overdue.push(*id);
+            }
+        }
+        overdue
+    }
+
+    /// Takes back all reads that were asked of a leader: this node leads.
+    pub(crate) fn take_asked(&mut self) {
         for asked in mem::take(&mut self.asked).into_values() {
             self.wait_again(asked.reads);
         }
@@ -273,14 +322,8 @@ impl<S: StateMachine> Proxy<S> {
         Reply { ticket, response }
     }
 
-    /// Answers what has waited past its deadline, and asks again for reads whose answer is late.
-    pub(crate) fn tick(&mut self, now: Moment, deadline: u32, retry: u32) -> Vec<Reply<S>> {
-        while let Some(first) = self.asked.first_entry()
-            && now.is_past(first.get().at, retry)
-        {
-            let reads = first.remove().reads;
-            self.wait_again(reads);
-        }
+    /// Answers what has waited past its deadline.
+    pub(crate) fn expire(&mut self, now: Moment, deadline: u32) -> Vec<Reply<S>> {
         let mut expired = Vec::new();
         let refused = |refusal| Response::Refused(refusal);
         self.waiting.retain(|waiting| {
@@ -290,7 +333,7 @@ impl<S: StateMachine> Proxy<S> {
             }
             !late
         });
-        self.confirmed.retain(|_, reads| {
+        let mut expire_reads = |reads: &mut Vec<Read<S>>| {
             reads.retain(|read| {
                 let late = now.is_past(read.since, deadline);
                 if late {
@@ -299,36 +342,38 @@ impl<S: StateMachine> Proxy<S> {
                 !late
             });
             !reads.is_empty()
+        };
+        self.asked.retain(|_, asked| expire_reads(&mut asked.reads));
+        self.confirmed.retain(|_, reads| expire_reads(reads));
+        self.forwarded.retain(|_, sent| {
+            let late = now.is_past(sent.since, deadline);
+            if late {
+                expired.push((sent.ticket, Response::Unknown(Doubt::Expired)));
+            }
+            !late
         });
-        // Counters and indexes rise with time, so the first is the oldest.
-        while let Some(first) = self.forwarded.first_entry()
-            && now.is_past(first.get().since, deadline)
-        {
-            let sent = first.remove();
-            expired.push((sent.ticket, Response::Unknown(Doubt::Expired)));
-        }
-        while let Some(first) = self.proposed.first_entry()
-            && now.is_past(first.get().since, deadline)
-        {
-            match first.remove().origin {
-                Origin::Local(ticket) => {
+        self.proposed.retain(|_, proposal| {
+            let late = now.is_past(proposal.since, deadline);
+            match proposal.origin {
+                Origin::Local(ticket) if late => {
                     expired.push((ticket, Response::Unknown(Doubt::Expired)));
                 }
                 // Its own node has given it up by now.
-                Origin::Remote(..) => {}
+                Origin::Local(_) | Origin::Remote(..) => {}
             }
-        }
+            !late
+        });
         expired
             .into_iter()
             .map(|(ticket, response)| self.answer(ticket, response))
             .collect()
     }
 
-    /// Notes a forward; false if it was acted upon before, or may have been.
-    pub(crate) fn first_seen(&mut self, from: NodeId, id: RequestId, limits: &Limits) -> bool {
+    /// Notes a forward.
+    pub(crate) fn sight(&mut self, from: NodeId, id: RequestId, limits: &Limits) -> Sighting {
         let lives = self.seen.entry(from).or_default();
         if !lives.contains_key(&id.incarnation) && lives.len() >= limits.incarnations {
-            return false;
+            return Sighting::NoRoom;
         }
         let window = lives.entry(id.incarnation).or_default();
         let first = id.counter >= window.floor && window.seen.insert(id.counter);
@@ -337,7 +382,11 @@ impl<S: StateMachine> Proxy<S> {
         {
             window.floor = oldest.saturating_add(1);
         }
-        first
+        if first {
+            Sighting::First
+        } else {
+            Sighting::Again
+        }
     }
 
     /// A new term began: forwards of the former one are dropped by the term rule.

@@ -37,7 +37,7 @@ pub enum Tally<R> {
 /// let elected: Elected<Candidate> = won;
 /// ```
 ///
-/// Nobody else can say that they won:
+/// It cannot be made up:
 ///
 /// ```compile_fail,E0451
 /// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};

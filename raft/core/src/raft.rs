@@ -7,8 +7,9 @@ use crate::{
     leader::Leader,
     log::follow,
     machine::StateMachine,
-    message::{Envelope, Message},
+    message::{Candidacy, Envelope, Message},
     node::{Node, Shared},
+    output::Synced,
     pre_candidate::PreCandidate,
 };
 
@@ -44,14 +45,22 @@ impl<S: StateMachine> Raft<S> {
     pub(crate) fn tick(mut self) -> Self {
         let shared = self.shared_mut();
         shared.now = shared.now.next();
-        let (deadline, retry) = (shared.config.request_deadline(), shared.config.read_retry());
-        let expired = shared.proxy.tick(shared.now, deadline, retry);
+        let deadline = shared.config.request_deadline();
+        let expired = shared.proxy.expire(shared.now, deadline);
         shared.replies.extend(expired);
         match self {
             Self::Follower(node) => node.tick(),
             Self::PreCandidate(node) => node.tick(),
             Self::Candidate(node) => node.tick(),
             Self::Leader(node) => node.tick(),
+        }
+    }
+
+    /// Asks for an election at once, if this is a follower.
+    pub(crate) fn campaign(self) -> Self {
+        match self {
+            Self::Follower(node) => node.campaign(),
+            Self::PreCandidate(_) | Self::Candidate(_) | Self::Leader(_) => self,
         }
     }
 
@@ -70,10 +79,12 @@ impl<S: StateMachine> Raft<S> {
         let Envelope { term, message, .. } = envelope;
         // Stickiness: whoever hears a leader, or leads a quorum, listens to no candidate, and
         // adopts nothing from it, whatever its term.
-        if is_candidacy(&message) && self.is_sticky() {
+        if let Some(asked) = message.candidacy()
+            && self.is_sticky()
+        {
             let shared = self.shared_mut();
             shared.counters.sticky_refusals += 1;
-            shared.refuse_candidate(from, &message);
+            shared.refuse_candidate(from, asked);
             return self;
         }
         // A higher term makes everybody a follower of it (§5.1).
@@ -98,7 +109,7 @@ impl<S: StateMachine> Raft<S> {
     }
 
     /// What was stored may be acknowledged now, or committed.
-    pub(crate) fn synced(&mut self, synced: &crate::Synced) {
+    pub(crate) fn synced(&mut self, synced: &Synced) {
         self.shared_mut().persistence.confirm(synced);
         match self {
             Self::Leader(node) => node.synced(),
@@ -116,7 +127,7 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
-    fn is_sticky(&self) -> bool {
+    pub(crate) fn is_sticky(&self) -> bool {
         match self {
             Self::Leader(node) => node.holds_quorum(),
             Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => {
@@ -132,7 +143,10 @@ impl<S: StateMachine> Shared<S> {
     fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
         match message {
             Message::Append { .. } | Message::Round { .. } => self.send(from, Message::Outdated),
-            Message::PreVote { .. } | Message::Vote { .. } => self.refuse_candidate(from, message),
+            Message::PreVote { round, .. } => {
+                self.refuse_candidate(from, Candidacy::PreVote(*round));
+            }
+            Message::Vote { .. } => self.refuse_candidate(from, Candidacy::Vote),
             Message::PreVoteReply { .. }
             | Message::VoteReply { .. }
             | Message::Appended { .. }
@@ -145,10 +159,6 @@ impl<S: StateMachine> Shared<S> {
             | Message::Outdated => self.counters.dropped.stale_term += 1,
         }
     }
-}
-
-fn is_candidacy<S: StateMachine>(message: &Message<S>) -> bool {
-    matches!(message, Message::PreVote { .. } | Message::Vote { .. })
 }
 
 /// Whether a message could come from a correct peer at all. What passes here needs no further
@@ -171,8 +181,11 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
                 commit,
                 ..
             } => {
-                let last = entries.last().map_or(*prev, |entry| entry.id);
-                known(*prev) && known(last) && follow(*prev, entries) && commit.0 < UNREACHABLE
+                let mut ends = entries.first().into_iter().chain(entries.last());
+                known(*prev)
+                    && ends.all(|entry| entry.id.index.0 > 0 && known(entry.id))
+                    && follow(*prev, entries)
+                    && commit.0 < UNREACHABLE
             }
             Message::AppendRejected { prev, hint, .. } => {
                 known(*prev) && known(*hint) && hint.index <= prev.index

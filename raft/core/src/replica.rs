@@ -1,6 +1,6 @@
 //! The holder of a node: the only way in from outside.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 use core::{
     hash::{Hash, Hasher},
     marker::PhantomData,
@@ -16,6 +16,7 @@ use crate::{
     input::Input,
     invariant::{self, Violation},
     machine::StateMachine,
+    message::Wait,
     node::{Node, Restored, Shared},
     output::{Output, Refusal, Response, Volatile},
     proxy::Read,
@@ -68,12 +69,13 @@ impl<S: StateMachine> Replica<S> {
         };
         let role = Follower::new(countdown);
         let node = Node { shared, role };
-        let raft = if lone {
-            node.campaign()
-        } else {
-            Raft::Follower(node)
+        let mut replica = Self {
+            raft: Some(Raft::Follower(node)),
         };
-        Self { raft: Some(raft) }
+        if lone {
+            replica.change(Raft::campaign);
+        }
+        replica
     }
 
     /// Something happened. Never fails: what makes no sense is dropped and counted.
@@ -82,58 +84,52 @@ impl<S: StateMachine> Replica<S> {
     /// If a rule of Raft is broken (a second leader in one term); in debug builds, if any
     /// invariant is.
     pub fn step(&mut self, input: Input<S>) {
-        let before = cfg!(debug_assertions).then(|| self.status());
-        let mut raft = self.raft.take().expect("no step is under way");
-        match input {
-            Input::Tick => raft = raft.tick(),
-            Input::Receive(envelope) => raft = raft.receive(envelope),
-            Input::Write { ticket, command } => {
-                let shared = raft.shared_mut();
-                shared.proxy.take_write(ticket, command, shared.now);
-                shared.refuse_if_full();
+        self.change(|mut raft| {
+            match input {
+                Input::Tick => raft = raft.tick(),
+                Input::Receive(envelope) => raft = raft.receive(envelope),
+                Input::Write { ticket, command } => {
+                    let shared = raft.shared_mut();
+                    shared.proxy.take_write(ticket, command, shared.now);
+                    shared.refuse_if_full();
+                }
+                Input::Read { ticket, query } => {
+                    let shared = raft.shared_mut();
+                    let since = shared.now;
+                    shared.proxy.take_read(Read {
+                        ticket,
+                        since,
+                        query,
+                    });
+                    shared.refuse_if_full();
+                }
+                Input::Synced(synced) => raft.synced(&synced),
             }
-            Input::Read { ticket, query } => {
-                let shared = raft.shared_mut();
-                let since = shared.now;
-                shared.proxy.take_read(Read {
-                    ticket,
-                    since,
-                    query,
-                });
-                shared.refuse_if_full();
-            }
-            Input::Synced(synced) => raft.synced(&synced),
-        }
-        self.raft = Some(raft);
-        if let Some(before) = before
-            && let Err(Violation(rule)) = self.check_since(&before)
-        {
-            panic!("invariant broken: {rule}");
-        }
+            raft
+        });
     }
 
     /// Takes what the steps since the last output come to. Requests that came since then share
     /// their Appends and their read round.
     pub fn output(&mut self) -> Output<S, Volatile> {
+        self.change(|mut raft| {
+            raft.flush();
+            raft
+        });
         let raft = self.raft.as_mut().expect("no step is under way");
-        raft.flush();
         let shared = raft.shared_mut();
-        // Before its ballot is on disk, a leader could wake up in an older term, and vote again.
-        let ballot_is_durable = shared.persistence.holds_ballot_of(shared.term());
-        let (mut early, mut late) = (Vec::new(), Vec::new());
-        for envelope in mem::take(&mut shared.messages) {
-            let append = matches!(envelope.message, crate::Message::Append { .. });
-            if envelope.message.waits_for_sync() || append && !ballot_is_durable {
-                late.push(envelope);
-            } else {
-                early.push(envelope);
-            }
-        }
-        let last = shared.log().last().index;
-        let term = shared.term();
+        let (term, last) = (shared.term(), shared.log().last().index);
+        let ballot_is_durable = shared.persistence.holds_ballot_of(term);
+        let messages = mem::take(&mut shared.messages).into_iter();
+        let (early, late) = messages.partition(|envelope| match envelope.message.waits_for() {
+            Wait::Nothing => true,
+            Wait::Ballot => ballot_is_durable,
+            Wait::Everything => false,
+        });
+        let records = mem::take(&mut shared.records);
         Output {
-            number: shared.persistence.issue(term, last),
-            records: mem::take(&mut shared.records),
+            number: shared.persistence.issue(!records.is_empty(), term, last),
+            records,
             early,
             late,
             replies: mem::take(&mut shared.replies),
@@ -191,11 +187,14 @@ impl<S: StateMachine> Replica<S> {
         self.raft().shared().leader_of_term()
     }
 
-    /// A hash of the whole state but its clocks, counters and random numbers. Equal states have equal fingerprints.
+    /// A hash of the whole state but its clocks, counters and random numbers; of the clocks only whether
+    /// candidates are refused now. Two states of one fingerprint answer every message and request alike,
+    /// but may differ in how many ticks they need to time out.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = Fingerprint::default();
-        self.raft().hash(&mut hasher);
+        // Of all clocks, this is what decides how a message is answered.
+        (self.raft(), self.raft().is_sticky()).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -214,6 +213,18 @@ impl<S: StateMachine> Replica<S> {
         invariant::check_state(&after, held)?;
         let at_old_commit = raft.shared().log().id_at(before.commit.index);
         invariant::check_step(before, &after, at_old_commit)
+    }
+
+    /// Changes the state; in debug builds, checks it and the way to it.
+    fn change(&mut self, change: impl FnOnce(Raft<S>) -> Raft<S>) {
+        let before = cfg!(debug_assertions).then(|| self.status());
+        let raft = self.raft.take().expect("no step is under way");
+        self.raft = Some(change(raft));
+        if let Some(before) = before
+            && let Err(Violation(rule)) = self.check_since(&before)
+        {
+            panic!("invariant broken: {rule}");
+        }
     }
 
     fn raft(&self) -> &Raft<S> {

@@ -145,22 +145,25 @@ impl Peer {
             Progress::Probe { next: tried, .. } if tried.previous() != prev.index => {
                 Rejection::Stale
             }
-            Progress::Replicate { repair, .. } if same => {
+            Progress::Replicate {
+                next: unsent,
+                repair,
+                ..
+            } if same => {
                 // The logs do not differ, some Appends are missing: lost, or merely overtaken.
-                // They are sent again once in a while, and the pipeline runs on.
-                let repaired = repair
-                    .is_some_and(|r| prev.index <= r.through && !now.is_past(r.at, heartbeat));
+                // They are sent again, and the pipeline runs on. Each Append behind the gap is
+                // refused too; where the gap begins says whether it was seen to already.
+                let to = prev.index.min(unsent.previous());
+                let repaired =
+                    repair.is_some_and(|r| next <= r.through && !now.is_past(r.at, heartbeat));
                 if repaired {
                     Rejection::Stale
                 } else {
                     *repair = Some(Repair {
-                        through: prev.index,
+                        through: to,
                         at: now,
                     });
-                    Rejection::Gap {
-                        from: next,
-                        to: prev.index,
-                    }
+                    Rejection::Gap { from: next, to }
                 }
             }
             Progress::Probe { .. } | Progress::Replicate { .. } => {

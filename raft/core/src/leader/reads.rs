@@ -32,6 +32,13 @@ use crate::{
 /// use raft_core::{Term, TermCommitted};
 /// let proof = TermCommitted { term: Term(1) };
 /// ```
+///
+/// ```compile_fail,E0308
+/// use raft_core::TermCommitted;
+/// fn twice(proof: &TermCommitted) -> TermCommitted {
+///     proof.clone()
+/// }
+/// ```
 #[derive(Debug)]
 pub struct TermCommitted {
     pub(super) term: Term,

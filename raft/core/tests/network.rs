@@ -1,0 +1,446 @@
+//! What latency and loss may cost, and what they must not break. Time is ticks; every test is the
+//! same on every machine.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
+
+use raft_core::{
+    Ballot, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership,
+    Message, NodeId, Record, Refusal, Replica, RequestId, Response, Restored, RoleName,
+    StateMachine, Term, Ticket, Wal,
+};
+
+/// Counts its commands. Each takes a kilobyte on the wire, to fill batches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Count(u64);
+
+impl StateMachine for Count {
+    type Command = u64;
+    type Outcome = u64;
+    type Query = ();
+    type Answer = u64;
+
+    fn apply(&mut self, _: &u64) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+
+    fn answer(&self, (): &()) -> u64 {
+        self.0
+    }
+
+    fn size(_: &u64) -> usize {
+        1000
+    }
+}
+
+struct Disk;
+
+impl Wal<u64> for Disk {
+    type Error = Infallible;
+
+    fn append_and_sync(&mut self, _: &[Record<u64>]) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+fn config() -> Config {
+    Config {
+        heartbeat: 10,
+        shortest_election: 50,
+        longest_election: 100,
+        limits: Limits::default(),
+    }
+}
+
+fn replica(id: u64, size: u64, term: u64) -> Replica<Count> {
+    Replica::restore(Restored {
+        id: NodeId(id),
+        membership: Membership::of((1..=size).map(NodeId)),
+        config: config(),
+        ballot: Ballot::new(Term(term), None),
+        base: EntryId::default(),
+        machine: Count(0),
+        entries: Vec::new(),
+        incarnation: Incarnation(id),
+        seed: id,
+    })
+}
+
+/// Answers, each with its ticket.
+type Answers = Vec<(u64, Response<Count>)>;
+
+/// Everything that a replica wants sent now, and its answers.
+fn outputs(replica: &mut Replica<Count>) -> (Vec<Envelope<Count>>, Answers) {
+    let (mut messages, mut answers) = (Vec::new(), Vec::new());
+    loop {
+        let mut output = replica.output();
+        if output.is_empty() {
+            return (messages, answers);
+        }
+        let (early, replies) = output.release();
+        messages.extend(early);
+        answers.extend(replies.into_iter().map(|r| (r.ticket.0, r.response)));
+        let Ok(durable) = output.persist(&mut Disk);
+        let (late, synced) = durable.finish();
+        messages.extend(late);
+        replica.step(Input::Synced(synced));
+    }
+}
+
+/// Replicas behind a network of one latency.
+struct Cluster {
+    nodes: BTreeMap<u64, Replica<Count>>,
+    /// Messages by when they arrive.
+    network: BTreeMap<u64, Vec<Envelope<Count>>>,
+    latency: u64,
+    now: u64,
+    /// Answers: when, to which ticket, what.
+    answers: Vec<(u64, u64, Response<Count>)>,
+}
+
+impl Cluster {
+    fn new(size: u64, latency: u64) -> Self {
+        Self {
+            nodes: (1..=size).map(|id| (id, replica(id, size, 0))).collect(),
+            network: BTreeMap::new(),
+            latency,
+            now: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    /// Lets a tick go by.
+    fn tick(&mut self) {
+        for envelope in self.network.remove(&self.now).unwrap_or_default() {
+            if let Some(node) = self.nodes.get_mut(&envelope.to.0) {
+                node.step(Input::Receive(envelope));
+            }
+        }
+        for id in self.nodes.keys().copied().collect::<BTreeSet<_>>() {
+            self.node(id).step(Input::Tick);
+            let messages = self.take(id);
+            let arrival = self.now + self.latency;
+            self.network.entry(arrival).or_default().extend(messages);
+        }
+        self.now += 1;
+    }
+
+    fn ticks(&mut self, count: u64) {
+        (0..count).for_each(|_| self.tick());
+    }
+
+    fn node(&mut self, id: u64) -> &mut Replica<Count> {
+        self.nodes.get_mut(&id).expect("a node")
+    }
+
+    fn take(&mut self, id: u64) -> Vec<Envelope<Count>> {
+        let (messages, answers) = outputs(self.node(id));
+        let now = self.now;
+        self.answers
+            .extend(answers.into_iter().map(|(t, r)| (now, t, r)));
+        messages
+    }
+
+    fn leader(&self) -> Option<u64> {
+        let leads = |replica: &Replica<Count>| replica.status().role == RoleName::Leader;
+        self.nodes.iter().find(|(_, r)| leads(r)).map(|(id, _)| *id)
+    }
+
+    /// A cluster that has elected and is quiet, its leader, and a follower.
+    fn settled(size: u64, latency: u64) -> (Self, u64, u64) {
+        let mut cluster = Self::new(size, latency);
+        cluster.ticks(1000);
+        let leader = cluster.leader().expect("a leader");
+        (cluster, leader, if leader == 1 { 2 } else { 1 })
+    }
+}
+
+fn write(n: u64) -> Input<Count> {
+    Input::Write {
+        ticket: Ticket(n),
+        command: n,
+    }
+}
+
+fn read(n: u64) -> Input<Count> {
+    Input::Read {
+        ticket: Ticket(n),
+        query: (),
+    }
+}
+
+fn from(from: u64, to: u64, term: u64, message: Message<Count>) -> Input<Count> {
+    Input::Receive(Envelope {
+        from: NodeId(from),
+        to: NodeId(to),
+        term: Term(term),
+        message,
+    })
+}
+
+fn heartbeat(prev: EntryId) -> Message<Count> {
+    Message::Append {
+        session: RequestId {
+            incarnation: Incarnation(99),
+            counter: 1,
+        },
+        prev,
+        entries: Vec::new(),
+        commit: Index(0),
+    }
+}
+
+#[test]
+fn a_follower_answers_in_two_round_trips_at_any_latency() {
+    // Also where that is longer than the wait before a read is asked again.
+    for latency in [1, 5, 7, 8, 10, 15, 20] {
+        let (mut cluster, _, follower) = Cluster::settled(3, latency);
+        let start = cluster.now;
+        cluster.node(follower).step(read(1));
+        cluster.node(follower).step(write(2));
+        cluster.ticks(10 * latency);
+        let waits: BTreeMap<u64, u64> =
+            cluster.answers.iter().map(|a| (a.1, a.0 - start)).collect();
+        assert_eq!(waits.len(), 2, "latency {latency}: {:?}", cluster.answers);
+        for wait in waits.values() {
+            assert!(*wait <= 4 * latency + 1, "latency {latency}: {waits:?}");
+        }
+    }
+}
+
+#[test]
+fn a_leader_stays_at_any_latency() {
+    // At the longest of these a round trip takes longer than the longest election timeout.
+    for latency in [10, 30, 48, 52, 60, 80] {
+        let mut cluster = Cluster::new(3, latency);
+        cluster.ticks(10_000);
+        let leader = cluster.leader();
+        assert!(leader.is_some(), "latency {latency}");
+        let term = cluster.node(1).status().ballot.term();
+        cluster.ticks(2_000);
+        assert_eq!(cluster.leader(), leader, "latency {latency}");
+        assert_eq!(
+            cluster.node(1).status().ballot.term(),
+            term,
+            "latency {latency}"
+        );
+    }
+}
+
+#[test]
+fn a_lost_append_is_sent_again_once() {
+    for entries in [1, 20] {
+        let (mut cluster, leader, follower) = Cluster::settled(2, 1);
+        let mut appends = Vec::new();
+        for batch in 0..64 {
+            for n in 0..entries {
+                cluster.node(leader).step(write(batch * entries + n));
+            }
+            appends.extend(cluster.take(leader));
+        }
+        assert_eq!(appends.len(), 64);
+        let mut replies = Vec::new();
+        for append in appends.into_iter().skip(1) {
+            cluster.node(follower).step(Input::Receive(append));
+            replies.extend(cluster.take(follower));
+        }
+        assert_eq!(replies.len(), 63);
+        let mut again = Vec::new();
+        for reply in replies {
+            cluster.node(leader).step(Input::Receive(reply));
+            again.extend(cluster.take(leader));
+        }
+        let [
+            Envelope {
+                message: Message::Append {
+                    entries: mended, ..
+                },
+                ..
+            },
+        ] = &again[..]
+        else {
+            panic!("one Append mends the gap, not {again:?}");
+        };
+        assert_eq!(mended.len() as u64, entries);
+        // With it, all that came too early fits.
+        let last = cluster.node(leader).status().last;
+        cluster.node(follower).step(Input::Receive(again.remove(0)));
+        assert_eq!(cluster.node(follower).status().last, last);
+    }
+}
+
+#[test]
+fn a_lost_window_is_mended_within_a_heartbeat_and_some_round_trips() {
+    let (mut cluster, leader, follower) = Cluster::settled(2, 1);
+    for n in 0..4000 {
+        cluster.node(leader).step(write(n));
+    }
+    assert!(cluster.take(leader).len() > 1);
+    let last = cluster.node(leader).status().last;
+    cluster.ticks(20);
+    assert_eq!(cluster.node(follower).status().last, last);
+}
+
+#[test]
+fn a_dead_peer_costs_an_empty_append_per_heartbeat() {
+    let mut cluster = Cluster::new(3, 1);
+    cluster.nodes.remove(&3);
+    cluster.ticks(100);
+    let leader = cluster.leader().expect("a leader");
+    let (mut sent, mut entries_sent) = (0, 0);
+    for n in 0..500 {
+        cluster.node(leader).step(write(n));
+        cluster.tick();
+        let waiting = cluster.network.values().flatten();
+        for envelope in waiting.filter(|envelope| envelope.to == NodeId(3)) {
+            sent += 1;
+            if let Message::Append { entries, .. } = &envelope.message {
+                entries_sent += entries.len();
+            }
+        }
+    }
+    assert!(sent <= 51, "{sent} messages");
+    assert_eq!(entries_sent, 0);
+}
+
+#[test]
+fn a_request_is_answered_by_its_deadline_however_long_it_waited_for_a_leader() {
+    let mut node = replica(1, 3, 0);
+    node.step(write(1));
+    let deadline = config().request_deadline();
+    for _ in 0..deadline - 5 {
+        node.step(Input::Tick);
+    }
+    let term = node.status().ballot.term().0 + 1;
+    node.step(from(2, 1, term, heartbeat(EntryId::default())));
+    let (messages, answers) = outputs(&mut node);
+    let forwards = |e: &Envelope<Count>| matches!(e.message, Message::Forward { .. });
+    assert!(messages.iter().any(forwards) && answers.is_empty());
+    for _ in 0..5 {
+        node.step(Input::Tick);
+    }
+    assert_eq!(
+        outputs(&mut node).1,
+        [(1, Response::Unknown(Doubt::Expired))]
+    );
+}
+
+#[test]
+fn a_read_without_a_leader_is_refused_at_its_deadline() {
+    let mut node = replica(1, 3, 0);
+    node.step(read(1));
+    for _ in 0..config().request_deadline() {
+        assert!(outputs(&mut node).1.is_empty());
+        node.step(Input::Tick);
+    }
+    let refused = Response::Refused(Refusal::NoLeader);
+    assert_eq!(outputs(&mut node).1, [(1, refused)]);
+}
+
+#[test]
+fn a_pre_candidate_that_votes_for_another_gives_up() {
+    let mut node = replica(1, 3, 5);
+    while node.status().role != RoleName::PreCandidate {
+        node.step(Input::Tick);
+    }
+    let (messages, _) = outputs(&mut node);
+    let Message::PreVote { round, .. } = messages[0].message else {
+        panic!("{messages:?}");
+    };
+    let last = EntryId::default();
+    node.step(from(2, 1, 5, Message::Vote { last }));
+    assert_eq!(node.status().ballot.vote(), Some(NodeId(2)));
+    assert_eq!(node.status().role, RoleName::Follower);
+    let granted = true;
+    node.step(from(3, 1, 5, Message::PreVoteReply { round, granted }));
+    assert_eq!(node.status().role, RoleName::Follower);
+    assert_eq!(node.status().ballot.term(), Term(5));
+}
+
+#[test]
+fn truncated_proposals_expire_by_their_own_age() {
+    let (mut cluster, leader, follower) = Cluster::settled(3, 1);
+    // Ten commands that nobody else hears of, truncated by another leader.
+    for n in 0..10 {
+        cluster.node(leader).step(write(n));
+    }
+    cluster.take(leader);
+    let status = cluster.node(leader).status();
+    let term = status.ballot.term().0 + 1;
+    let blank = raft_core::Entry {
+        id: EntryId {
+            term: Term(term),
+            index: status.commit.index.next(),
+        },
+        payload: raft_core::Payload::Blank,
+    };
+    let Message::Append {
+        session, commit, ..
+    } = heartbeat(status.commit)
+    else {
+        unreachable!("a heartbeat is an Append");
+    };
+    let append = Message::Append {
+        session,
+        prev: status.commit,
+        entries: vec![blank],
+        commit,
+    };
+    cluster
+        .node(leader)
+        .step(from(follower, leader, term, append));
+    // The first life's commands expire by their own age, all at once.
+    let deadline = config().request_deadline();
+    for _ in 0..deadline {
+        assert!(outputs(cluster.node(leader)).1.is_empty());
+        cluster.node(leader).step(Input::Tick);
+    }
+    let answers = outputs(cluster.node(leader)).1;
+    let unknown = (0..10).map(|n| (n, Response::Unknown(Doubt::Expired)));
+    assert_eq!(answers, unknown.collect::<Vec<_>>());
+}
+
+#[test]
+fn limits_of_nothing_are_refused() {
+    let wrong = [
+        Limits {
+            append_entries: 0,
+            ..Limits::default()
+        },
+        Limits {
+            inflight_appends: 0,
+            ..Limits::default()
+        },
+        Limits {
+            rounds: 0,
+            ..Limits::default()
+        },
+    ];
+    for limits in wrong {
+        let config = Config { limits, ..config() };
+        assert!(config.validate().is_err());
+    }
+    assert_eq!(config().validate(), Ok(()));
+}
+
+#[test]
+fn a_fingerprint_tells_apart_what_a_candidate_would_be_answered() {
+    let mut fresh = replica(1, 3, 0);
+    fresh.step(from(2, 1, 5, heartbeat(EntryId::default())));
+    outputs(&mut fresh);
+    let mut later = fresh.clone();
+    for _ in 0..config().shortest_election - 1 {
+        later.step(Input::Tick);
+    }
+    assert_eq!(fresh.fingerprint(), later.fingerprint());
+    later.step(Input::Tick);
+    assert_eq!(later.status().role, RoleName::Follower);
+    assert_ne!(fresh.fingerprint(), later.fingerprint());
+    // Taking an empty output changes nothing.
+    let before = later.fingerprint();
+    assert!(later.output().is_empty());
+    assert_eq!(later.fingerprint(), before);
+}
