@@ -201,3 +201,194 @@ fn following(due: Instant, now: Instant) -> Instant {
     let next = due + TICK;
     if next > now { next } else { now + TICK }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc};
+
+    use json::value;
+    use raft_core::{
+        Ballot, Config, EntryId, Incarnation, Limits, Membership, Message, NodeId, Record, Replica,
+        Restored, Term,
+    };
+
+    use super::*;
+    use crate::{
+        cell::cell,
+        kv::{Command, Kv, Lookup, Outcome},
+    };
+
+    /// What a host did, in order.
+    type Events = Rc<RefCell<Vec<String>>>;
+
+    struct Ends(Events, Vec<(u8, Response<Kv>)>);
+
+    impl super::Ends<Kv> for &mut Ends {
+        type Asker = u8;
+
+        fn send(&mut self, messages: Vec<Envelope<Kv>>) {
+            let kinds = messages.iter().map(|envelope| envelope.message.kind());
+            let text = format!("send {}", kinds.collect::<Vec<_>>().join(" "));
+            self.0.borrow_mut().push(text);
+        }
+
+        fn answer(&mut self, answers: Vec<(u8, Response<Kv>)>) {
+            self.0.borrow_mut().push("answer".into());
+            self.1.extend(answers);
+        }
+
+        fn observe(&mut self, _: &Status) {}
+    }
+
+    struct Disk(Events);
+
+    impl Wal<Command> for Disk {
+        type Error = &'static str;
+
+        fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Self::Error> {
+            self.0.borrow_mut().push(format!("store {}", records.len()));
+            Ok(())
+        }
+    }
+
+    struct Full;
+
+    impl Wal<Command> for Full {
+        type Error = &'static str;
+
+        fn append_and_sync(&mut self, _: &[Record<Command>]) -> Result<(), Self::Error> {
+            Err("no space")
+        }
+    }
+
+    /// The first of so many nodes.
+    fn stepper(nodes: u64) -> Stepper<Kv> {
+        let replica = Replica::restore(Restored {
+            id: NodeId(0),
+            membership: Membership::of((0..nodes).map(NodeId)),
+            config: Config {
+                heartbeat: 1,
+                shortest_election: 2,
+                longest_election: 2,
+                limits: Limits::default(),
+            },
+            ballot: Ballot::default(),
+            base: EntryId::default(),
+            machine: Kv::default(),
+            entries: Vec::new(),
+            incarnation: Incarnation(1),
+            seed: 1,
+        });
+        cell(replica).0
+    }
+
+    fn read(asker: u8) -> Request<Kv, u8> {
+        let key = value!("k");
+        let wish = Wish::Read(Lookup { key });
+        Request { asker, wish }
+    }
+
+    fn write(asker: u8) -> Request<Kv, u8> {
+        let (key, value) = (value!("k"), value!(1));
+        let wish = Wish::Write(Command::Write { key, value });
+        Request { asker, wish }
+    }
+
+    const NO_TIME: Duration = Duration::ZERO;
+    const A_WHILE: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_lone_node_answers_all_that_came_before_the_end() {
+        let events = Events::default();
+        let mut ends = Ends(events.clone(), Vec::new());
+        let inbox = Arc::new(Inbox::default());
+        inbox.submit(write(1), 1).unwrap();
+        inbox.close();
+        let host = Host::new(stepper(1), inbox, Disk(events.clone()), &mut ends);
+        host.run(NO_TIME, A_WHILE).unwrap();
+        assert_eq!(ends.1, [(1, Response::Applied(Outcome::Written))]);
+        // Its vote and its blank entry, then the write; which is answered as soon as it is stored.
+        assert_eq!(*events.borrow(), ["store 2", "store 1", "answer"]);
+    }
+
+    #[test]
+    fn a_vote_is_stored_before_it_is_sent() {
+        let events = Events::default();
+        let mut ends = Ends(events.clone(), Vec::new());
+        let inbox = Arc::new(Inbox::default());
+        let last = EntryId::default();
+        let vote = Envelope {
+            from: NodeId(1),
+            to: NodeId(0),
+            term: Term(1),
+            message: Message::Vote { last },
+        };
+        inbox.deliver(vote, 1);
+        inbox.close();
+        let host = Host::new(stepper(3), inbox, Disk(events.clone()), &mut ends);
+        host.run(NO_TIME, NO_TIME).unwrap();
+        assert_eq!(*events.borrow(), ["store 1", "send vote_reply"]);
+    }
+
+    #[test]
+    fn without_a_quorum_requests_are_refused_at_their_deadline() {
+        let events = Events::default();
+        let mut ends = Ends(events.clone(), Vec::new());
+        let inbox = Arc::new(Inbox::default());
+        inbox.submit(read(1), 1).unwrap();
+        inbox.submit(write(2), 1).unwrap();
+        inbox.close();
+        let host = Host::new(stepper(3), inbox, Disk(events), &mut ends);
+        host.run(NO_TIME, A_WHILE).unwrap();
+        let askers: Vec<u8> = ends.1.iter().map(|(asker, _)| *asker).collect();
+        assert_eq!(askers, [1, 2]);
+        for (_, response) in &ends.1 {
+            assert!(matches!(response, Response::Refused(_)), "{response:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_to_peers_while_the_node_settles() {
+        let events = Events::default();
+        let mut ends = Ends(events.clone(), Vec::new());
+        let inbox = Arc::new(Inbox::default());
+        inbox.submit(read(1), 1).unwrap();
+        let round = raft_core::RequestId {
+            incarnation: Incarnation(2),
+            counter: 1,
+        };
+        let last = EntryId::default();
+        let pre_vote = Envelope {
+            from: NodeId(1),
+            to: NodeId(0),
+            term: Term(0),
+            message: Message::PreVote { round, last },
+        };
+        inbox.deliver(pre_vote, 1);
+        inbox.close();
+        let mut host = Host::new(stepper(3), inbox, Disk(events.clone()), &mut ends);
+        // Long enough for an election, were there ticks.
+        host.settle(Instant::now() + 10 * TICK).unwrap();
+        assert_eq!(*events.borrow(), [""; 0]);
+        host.run(NO_TIME, NO_TIME).unwrap();
+        assert_eq!(*events.borrow(), ["send pre_vote_reply"]);
+    }
+
+    #[test]
+    fn a_node_that_cannot_store_stops() {
+        let events = Events::default();
+        let mut ends = Ends(events.clone(), Vec::new());
+        let host = Host::new(stepper(1), Arc::new(Inbox::default()), Full, &mut ends);
+        assert_eq!(host.run(NO_TIME, A_WHILE), Err("no space"));
+        assert_eq!(*events.borrow(), [""; 0]);
+    }
+
+    #[test]
+    fn late_ticks_count_as_one_and_delay_nobody() {
+        let due = Instant::now();
+        assert_eq!(following(due, due), due + TICK);
+        assert_eq!(following(due, due + TICK / 2), due + TICK);
+        assert_eq!(following(due, due + TICK), due + 2 * TICK);
+        assert_eq!(following(due, due + 100 * TICK), due + 101 * TICK);
+    }
+}

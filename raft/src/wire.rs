@@ -58,10 +58,12 @@ pub const KINDS: [&str; 14] = [
 pub enum Unreadable {
     /// It is of another version.
     Version(u64),
-    /// Its `type` is none of [`KINDS`].
+    /// It is of this version, but its `type` is none of [`KINDS`].
     Kind,
     /// It is not what a message of its kind is.
     Malformed(Error),
+    /// It has no `type` or no `v`: whatever it is, it is not a message between nodes.
+    Foreign,
 }
 
 /// Reads the body of a message between two nodes.
@@ -181,7 +183,8 @@ fn reason(body: Raw<'_>, error: Error) -> Unreadable {
     match json::decode_with_depth::<Header>(body.as_str().as_bytes(), MAX_DEPTH - 1) {
         Ok(Header { v, .. }) if v != VERSION => Unreadable::Version(v),
         Ok(Header { kind, .. }) if !KINDS.contains(&kind.as_str()) => Unreadable::Kind,
-        Ok(_) | Err(_) => Unreadable::Malformed(error),
+        Ok(_) => Unreadable::Malformed(error),
+        Err(_) => Unreadable::Foreign,
     }
 }
 
@@ -696,9 +699,7 @@ mod tests {
         let unknown_kind = r#"{"type":"gossip","v":1,"term":3}"#;
         assert_eq!(decoded(unknown_kind), Err(Unreadable::Kind));
         for malformed in [
-            "[]",
             r#"{"type":"outdated","v":1}"#,
-            r#"{"type":"outdated","term":1}"#,
             r#"{"type":"outdated","v":1,"term":-1}"#,
             r#"{"type":"outdated","v":1,"term":1,"term":1}"#,
             r#"{"type":"vote","v":1,"term":1,"last":[1]}"#,
@@ -712,6 +713,17 @@ mod tests {
                 matches!(result, Err(Unreadable::Malformed(_))),
                 "{malformed}: {result:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_between_nodes_is_told() {
+        for foreign in [
+            "[]",
+            r#"{"type":"outdated","term":1}"#,
+            r#"{"type":"read","msg_id":1,"key":1}"#,
+        ] {
+            assert_eq!(decoded(foreign), Err(Unreadable::Foreign), "{foreign}");
         }
     }
 

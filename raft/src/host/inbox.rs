@@ -223,3 +223,130 @@ impl<S: StateMachine, A> Lanes<S, A> {
         Some((Arrival::Client(request), bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use raft_core::{Message, NodeId, Term};
+
+    use super::*;
+    use crate::kv::{Kv, Lookup};
+
+    /// Far enough away that a test which waits for it is a test that hangs.
+    fn never() -> Instant {
+        Instant::now() + Duration::from_secs(3600)
+    }
+
+    fn message(from: u64) -> Envelope<Kv> {
+        Envelope {
+            from: NodeId(from),
+            to: NodeId(0),
+            term: Term(1),
+            message: Message::Outdated,
+        }
+    }
+
+    fn request(asker: usize) -> Request<Kv, usize> {
+        let key = json::Value::Null;
+        Request {
+            asker,
+            wish: Wish::Read(Lookup { key }),
+        }
+    }
+
+    fn drained(inbox: &Inbox<Kv, usize>, peers: Peers) -> (Inflow, Vec<Arrival<Kv, usize>>) {
+        let mut batch = Vec::new();
+        let inflow = inbox.drain(never(), peers, &mut batch);
+        (inflow, batch)
+    }
+
+    #[test]
+    fn peers_come_before_clients() {
+        let inbox = Inbox::default();
+        inbox.submit(request(1), 1).unwrap();
+        inbox.deliver(message(2), 1);
+        inbox.deliver(message(3), 1);
+        let expected = [
+            Arrival::Peer(message(2)),
+            Arrival::Peer(message(3)),
+            Arrival::Client(request(1)),
+        ];
+        let (inflow, batch) = drained(&inbox, Peers::Heard);
+        assert_eq!(inflow, Inflow::Open);
+        assert_eq!(batch, expected);
+    }
+
+    #[test]
+    fn peers_that_are_held_wait() {
+        let inbox = Inbox::default();
+        inbox.deliver(message(2), 1);
+        inbox.submit(request(1), 1).unwrap();
+        let (_, batch) = drained(&inbox, Peers::Held);
+        assert_eq!(batch, [Arrival::Client(request(1))]);
+        inbox.close();
+        let mut batch = Vec::new();
+        let inflow = inbox.drain(Instant::now(), Peers::Held, &mut batch);
+        assert_eq!((inflow, batch.len()), (Inflow::Open, 0));
+        let (inflow, batch) = drained(&inbox, Peers::Heard);
+        assert_eq!(inflow, Inflow::Ended);
+        assert_eq!(batch, [Arrival::Peer(message(2))]);
+    }
+
+    #[test]
+    fn a_drain_is_limited() {
+        let inbox = Inbox::default();
+        for asker in 0..=DRAIN.items {
+            inbox.submit(request(asker), 1).unwrap();
+        }
+        assert_eq!(drained(&inbox, Peers::Heard).1.len(), DRAIN.items);
+        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
+        for asker in 0..3 {
+            inbox.submit(request(asker), DRAIN.bytes).unwrap();
+        }
+        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
+    }
+
+    #[test]
+    fn a_full_lane_refuses_clients_and_drops_peers() {
+        let inbox = Inbox::default();
+        for asker in 0..CLIENTS.items {
+            inbox.submit(request(asker), 1).unwrap();
+        }
+        let one_too_many = request(CLIENTS.items);
+        assert_eq!(inbox.submit(one_too_many.clone(), 1), Err(one_too_many));
+        for _ in 0..PEERS.items + 2 {
+            inbox.deliver(message(1), 1);
+        }
+        let expected = Depths {
+            peers: PEERS.items,
+            clients: CLIENTS.items,
+            peers_dropped: 2,
+            clients_refused: 1,
+        };
+        assert_eq!(inbox.depths(), expected);
+    }
+
+    #[test]
+    fn whoever_waits_is_woken() {
+        let inbox = Inbox::default();
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| drained(&inbox, Peers::Heard).1);
+            inbox.deliver(message(1), 1);
+            assert_eq!(waiter.join().unwrap(), [Arrival::Peer(message(1))]);
+        });
+    }
+
+    #[test]
+    fn a_closed_inbox_ends_once_it_is_empty() {
+        let inbox = Inbox::<Kv, usize>::default();
+        inbox.close();
+        inbox.deliver(message(1), DRAIN.bytes);
+        inbox.deliver(message(2), 1);
+        assert_eq!(drained(&inbox, Peers::Heard).0, Inflow::Open);
+        assert_eq!(drained(&inbox, Peers::Heard).0, Inflow::Ended);
+        let mut batch = Vec::new();
+        let inflow = inbox.drain(Instant::now(), Peers::Heard, &mut batch);
+        assert_eq!((inflow, batch), (Inflow::Ended, vec![]));
+    }
+}

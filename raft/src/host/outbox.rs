@@ -179,3 +179,85 @@ impl<M> Lanes<M> {
         !self.peers.is_empty() || !self.clients.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Notes every write as one text, and every flush as an empty one.
+    #[derive(Default)]
+    struct Notes(Vec<String>);
+
+    impl Write for Notes {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.push(String::new());
+            Ok(())
+        }
+    }
+
+    fn line(text: &'static str, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(text.as_bytes());
+    }
+
+    #[test]
+    fn what_waits_leaves_in_one_write() {
+        let outbox = Outbox::default();
+        outbox.answer([("to a client\n", 1)]);
+        outbox.send([("to a peer\n", 1), ("to another\n", 1)]);
+        outbox.close();
+        let mut notes = Notes::default();
+        outbox.write_to(&mut notes, line).unwrap();
+        assert_eq!(notes.0, ["to a peer\nto another\nto a client\n", ""]);
+    }
+
+    #[test]
+    fn a_lot_is_written_in_pieces() {
+        let outbox = Outbox::default();
+        outbox.send((0..5).map(|number| (number, 1)));
+        outbox.close();
+        let mut notes = Notes::default();
+        let half = |_, buffer: &mut Vec<u8>| buffer.extend(std::iter::repeat_n(b'x', WRITE / 2));
+        outbox.write_to(&mut notes, half).unwrap();
+        let lengths: Vec<usize> = notes.0.iter().map(String::len).collect();
+        assert_eq!(lengths, [WRITE, WRITE, WRITE / 2, 0]);
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_dropped_and_counted() {
+        let outbox = Outbox::default();
+        outbox.send((0..PEERS.items + 3).map(|number| (number, 1)));
+        outbox.answer([(0, CLIENTS.bytes), (1, 1)]);
+        let expected = Depths {
+            peers: PEERS.items,
+            clients: 1,
+            peers_dropped: 3,
+            clients_dropped: 1,
+        };
+        assert_eq!(outbox.depths(), expected);
+    }
+
+    #[test]
+    fn the_writer_is_woken_and_says_when_it_cannot_write() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let outbox = Outbox::default();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| outbox.write_to(Broken, line));
+            outbox.answer([("x", 1)]);
+            let error = writer.join().unwrap().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        });
+    }
+}

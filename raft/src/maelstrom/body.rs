@@ -236,7 +236,8 @@ fn refused(body: Raw<'_>, text: String) -> Refused {
         });
     };
     let in_reply_to = header.msg_id.as_ref().and_then(Value::as_i64);
-    if header.in_reply_to.is_some() && in_reply_to.is_none() {
+    // Replies may be numbered like requests. Were one answered, two nodes could go on for ever.
+    if header.in_reply_to.is_some() {
         return Refused::Reply;
     }
     let name = header.kind.as_ref().and_then(Value::as_str);
@@ -374,8 +375,12 @@ mod tests {
 
     #[test]
     fn a_reply_is_not_answered() {
-        let text = r#"{"type":"error","in_reply_to":7,"code":0}"#;
-        assert_eq!(parsed(text), Err(Refused::Reply));
+        for text in [
+            r#"{"type":"error","in_reply_to":7,"code":0}"#,
+            r#"{"type":"read_ok","in_reply_to":7,"msg_id":8,"value":0}"#,
+        ] {
+            assert_eq!(parsed(text), Err(Refused::Reply), "{text}");
+        }
     }
 
     #[test]

@@ -77,12 +77,9 @@ impl Intake {
                 self.discard(Reason::UnknownType, format_args!("from {src}"));
             }
             Err(Unreadable::Malformed(error)) => {
-                if Request::parse(body, bytes).is_ok() {
-                    self.request(src, dest, body, bytes);
-                } else {
-                    self.discard(Reason::Malformed, format_args!("from {src}: {error}"));
-                }
+                self.discard(Reason::Malformed, format_args!("from {src}: {error}"));
             }
+            Err(Unreadable::Foreign) => self.request(src, dest, body, bytes),
         }
     }
 
@@ -91,6 +88,12 @@ impl Intake {
             Ok(request) => request,
             Err(Refused::Reply) => {
                 return self.discard(Reason::Reply, format_args!("from {src:?}"));
+            }
+            Err(Refused::Failed(failure)) if failure.in_reply_to.is_none() && !is_client(src) => {
+                return self.discard(
+                    Reason::Malformed,
+                    format_args!("from {src}: {}", failure.text),
+                );
             }
             Err(Refused::Failed(failure)) => {
                 let (src, dest) = (Arc::from(src), Arc::from(dest));
