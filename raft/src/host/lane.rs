@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem};
 
-/// How much a [`Lane`] holds.
+/// How much a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// This many items,

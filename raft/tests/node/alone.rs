@@ -1,0 +1,243 @@
+//! One node.
+
+use std::process::Stdio;
+
+use json::{Value, value};
+
+use crate::process::{Node, command, init, line, parsed, run, said};
+
+fn code(reply: &Value) -> Option<i64> {
+    assert_eq!(reply.field("type"), Some(&value!("error")), "{reply}");
+    reply.field("code").and_then(Value::as_i64)
+}
+
+#[test]
+fn a_session() {
+    let mut node = Node::alone(&[]);
+    let key = value!({"any": ["json", null, 1.5]});
+    let read = value!({"type": "read", "key": (key.clone())});
+    assert_eq!(code(&node.ask(&read)), Some(20));
+    let cas =
+        |from: i64, to: i64| value!({"type": "cas", "key": (key.clone()), "from": from, "to": to});
+    assert_eq!(code(&node.ask(&cas(1, 2))), Some(20));
+
+    let write = value!({"type": "write", "key": (key.clone()), "value": 1});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+    assert_eq!(node.ask(&read), value!({"type": "read_ok", "value": 1}));
+    assert_eq!(node.ask(&cas(1, 2)), value!({"type": "cas_ok"}));
+    let mismatch = node.ask(&cas(1, 2));
+    assert_eq!(code(&mismatch), Some(22));
+    assert_eq!(mismatch.field("text"), Some(&value!("the value is 2")));
+    assert_eq!(node.ask(&read), value!({"type": "read_ok", "value": 2}));
+
+    let create = value!({
+        "type": "cas", "key": "new", "from": 1, "to": null, "create_if_not_exists": true
+    });
+    assert_eq!(node.ask(&create), value!({"type": "cas_ok"}));
+    let null = node.ask(&value!({"type": "read", "key": "new"}));
+    assert_eq!(null, value!({"type": "read_ok", "value": null}));
+    assert!(node.end().status.success());
+}
+
+/// What a pipe gets, to the letter.
+#[test]
+fn lines_have_exactly_their_keys() {
+    let requests = [
+        init(1, "n1", &["n1"]),
+        value!({"type": "write", "msg_id": 2, "key": "k", "value": "v"}),
+    ];
+    let input: String = requests
+        .iter()
+        .map(|body| line("c1", "n1", body) + "\n")
+        .collect();
+    let end = run(&[], input.as_bytes());
+    assert!(end.status.success());
+    let expected = [
+        r#"{"src":"n1","dest":"c1","body":{"type":"init_ok","in_reply_to":1}}"#,
+        r#"{"src":"n1","dest":"c1","body":{"type":"write_ok","in_reply_to":2}}"#,
+    ];
+    assert_eq!(end.stdout, expected);
+    assert!(end.stderr.contains("in memory only"), "{}", end.stderr);
+}
+
+#[test]
+fn what_makes_no_sense_is_answered_and_harms_nothing() {
+    let mut node = Node::alone(&[]);
+    for (body, expected) in [
+        (value!({"type": "read"}), 12),
+        (value!({"type": "write", "key": 1}), 12),
+        (value!({"type": "cas", "key": 1, "from": 2}), 12),
+        (
+            value!({"type": "cas", "key": 1, "from": 2, "to": 3, "create_if_not_exists": "yes"}),
+            12,
+        ),
+        (value!({"type": ["read"], "key": 1}), 12),
+        (value!({"key": 1}), 12),
+        (value!({"type": "txn", "txn": []}), 10),
+        (value!({"type": "append", "v": 1, "term": 7}), 10),
+        (value!({"type": "topology", "topology": {}}), 10),
+    ] {
+        assert_eq!(code(&node.ask(&body)), Some(expected), "{body}");
+    }
+    node.send(&line("c1", "n1", &value!({"type": "read", "key": 1})));
+    let without_id = node.read();
+    assert_eq!(code(without_id.field("body").unwrap()), Some(12));
+
+    let write = value!({"type": "write", "key": 1, "value": 1});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+}
+
+#[test]
+fn garbage_is_dropped() {
+    let mut node = Node::alone(&["--log", "debug"]);
+    let read = value!({"type": "read", "msg_id": 1, "key": 1});
+    let deep = "[".repeat(100_000);
+    for garbage in [
+        "",
+        "garbage",
+        "null",
+        "[1,2]",
+        r#"{"src":"c1","dest":"n1"}"#,
+        r#"{"src":"c1","dest":"n1","body":{"type":"read","msg_id":1,"key":1}"#,
+        r#"{"src":1,"dest":"n1","body":{"type":"read","msg_id":1,"key":1}}"#,
+        "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"read\",\"msg_id\":1,\"key\":\"\\ud800\"}}",
+        &line("x1", "n1", &read),
+        &line("c1", "n2", &read),
+        &line(
+            "c1",
+            "n1",
+            &value!({"type": "read_ok", "in_reply_to": 1, "value": 1}),
+        ),
+        &deep,
+    ] {
+        node.send(garbage);
+        node.read_stderr("dropped a line");
+    }
+    node.send_bytes(b"{\"src\":\"\xff\"}\n\0\n");
+    let write = value!({"type": "write", "key": 1, "value": 1});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+    let end = node.end();
+    assert_eq!(end.stdout, [""; 0]);
+    assert!(end.status.success());
+}
+
+#[test]
+fn a_very_long_line_is_dropped() {
+    let mut node = Node::alone(&[]);
+    let piece = [b'x'; 1 << 20];
+    node.send_bytes(br#"{"src":"c1","dest":"n1","body":{"type":"read","msg_id":1,"key":""#);
+    for _ in 0..100 {
+        node.send_bytes(&piece);
+    }
+    node.send(r#""}}"#);
+    node.read_stderr("too_long");
+    let write = value!({"type": "write", "key": 1, "value": 1});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+}
+
+#[test]
+fn a_second_init_changes_nothing() {
+    let mut node = Node::start(&[]);
+    let ids = ["n1", "n2", "n3"];
+    node.init("n1", &ids);
+    let same = node.ask(&init(0, "n1", &["n3", "n1", "n2"]));
+    assert_eq!(same, value!({"type": "init_ok"}));
+    // A node may ask, too.
+    node.send(&line("n2", "n1", &init(7, "n1", &ids)));
+    let reply = value!({"type": "init_ok", "in_reply_to": 7});
+    assert_eq!(node.read(), said("n1", "n2", &reply));
+    for (id, ids) in [
+        ("n2", &ids[..]),
+        ("n1", &["n1"]),
+        ("n1", &["n1", "n2", "n4"]),
+    ] {
+        assert_eq!(code(&node.ask(&init(0, id, ids))), Some(22));
+    }
+    assert_eq!(code(&node.ask(&init(0, "n1", &["n1", "n1"]))), Some(12));
+    assert_eq!(node.ask(&init(0, "n1", &ids)), value!({"type": "init_ok"}));
+}
+
+#[test]
+fn an_unfit_init_is_refused_and_may_be_repeated() {
+    let mut node = Node::start(&[]);
+    for ids in [&[][..], &["n2"], &["n1", "n1"]] {
+        assert_eq!(code(&node.ask(&init(0, "n1", ids))), Some(12), "{ids:?}");
+    }
+    node.init("n1", &["n1"]);
+    let write = value!({"type": "write", "key": 1, "value": 1});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+}
+
+#[test]
+fn requests_before_init_wait() {
+    let mut node = Node::start(&[]);
+    let write = value!({"type": "write", "msg_id": 5, "key": 1, "value": 1});
+    node.send(&line("c1", "n1", &write));
+    // A peer's message, of which nobody can say yet whether it is one.
+    node.send(&line(
+        "n2",
+        "n1",
+        &value!({"type": "vote", "v": 1, "term": 9, "last": [0, 0]}),
+    ));
+    node.init("n1", &["n1"]);
+    let reply = value!({"type": "write_ok", "in_reply_to": 5});
+    assert_eq!(node.read(), said("n1", "c1", &reply));
+}
+
+#[test]
+fn the_end_of_input_comes_after_all_answers() {
+    let mut input = line("c1", "n1", &init(0, "n1", &["n1"])) + "\n";
+    for number in 1..=2_000 {
+        let write = value!({"type": "write", "msg_id": number, "key": 1, "value": number});
+        input += &(line("c1", "n1", &write) + "\n");
+    }
+    // The last line has no end.
+    let end = run(&[], input.trim_end().as_bytes());
+    assert!(end.status.success());
+    assert_eq!(end.stdout.len(), 2_001);
+    for (number, text) in (1..).zip(&end.stdout[1..]) {
+        let reply = value!({"type": "write_ok", "in_reply_to": number});
+        assert_eq!(parsed(text), said("n1", "c1", &reply));
+    }
+}
+
+#[test]
+fn without_a_quorum_the_end_is_not_put_off() {
+    let mut input = line("c1", "n1", &init(0, "n1", &["n1", "n2", "n3"])) + "\n";
+    for number in 1..=10 {
+        let read = value!({"type": "read", "msg_id": number, "key": 1});
+        input += &(line("c1", "n1", &read) + "\n");
+    }
+    let flags = ["--heartbeat=10", "--election-timeout=50..50", "--settle=50"];
+    let end = run(&flags, input.as_bytes());
+    assert!(end.status.success());
+    let answers = end
+        .stdout
+        .iter()
+        .filter(|line| line.contains(r#""code":11"#));
+    assert_eq!(answers.count(), 10);
+}
+
+#[test]
+fn without_input_there_is_nothing_to_do() {
+    let end = run(&[], b"");
+    assert!(end.status.success());
+    assert_eq!(end.stdout, [""; 0]);
+}
+
+#[test]
+fn a_node_that_nobody_hears_ends() {
+    let mut child = command()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    let text = line("c1", "n1", &init(1, "n1", &["n1"])) + "\n";
+    std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
+    // Its input is still open.
+    assert!(child.wait().unwrap().success());
+    drop(stdin);
+}

@@ -1,0 +1,180 @@
+//! Three nodes, and a network between them.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    process::ChildStdin,
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+};
+
+use json::{Value, value};
+use raft::maelstrom::{MAX_DEPTH, MAX_LINE};
+
+use crate::process::{HANG, Node, init, line, with};
+
+const NAMES: [&str; 3] = ["n1", "n2", "n3"];
+
+/// How deep anything here may nest.
+const DEPTH: usize = json::MAX_DEPTH;
+
+/// Three nodes. Each line that one says to another reaches it at once.
+struct Cluster {
+    /// To each node's stdin.
+    pipes: BTreeMap<String, Sender<String>>,
+    /// What nodes say to clients.
+    replies: Receiver<String>,
+    asked: i64,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let mut pipes = BTreeMap::new();
+        let mut nodes = Vec::new();
+        for name in NAMES {
+            let mut node = Node::start(&["--settle", "0"]);
+            let (send, lines) = mpsc::channel();
+            let stdin = node.take_stdin();
+            thread::spawn(move || write_all(stdin, &lines));
+            pipes.insert(name.to_owned(), send);
+            nodes.push(node);
+        }
+        let (send, replies) = mpsc::channel();
+        for mut node in nodes {
+            let (pipes, send) = (pipes.clone(), send.clone());
+            thread::spawn(move || {
+                // Ends when the node does.
+                while let Some(line) = node.try_read() {
+                    let dest = dest(&line);
+                    // Whoever is gone by now needs nothing.
+                    let _ = pipes.get(&dest).unwrap_or(&send).send(line);
+                }
+            });
+        }
+        let mut cluster = Self {
+            pipes,
+            replies,
+            asked: 0,
+        };
+        for name in NAMES {
+            let reply = cluster.ask_once(name, &init(0, name, &NAMES));
+            assert_eq!(reply, value!({"type": "init_ok"}));
+        }
+        cluster
+    }
+
+    /// Sends a body to a node and returns the body of the reply, without its number.
+    fn ask_once(&mut self, node: &str, body: &Value) -> Value {
+        self.asked += 1;
+        let request = with(body, "msg_id", self.asked.into());
+        self.send_line(node, line("c1", node, &request), self.asked)
+    }
+
+    fn send_line(&mut self, node: &str, line: String, msg_id: i64) -> Value {
+        self.pipes[node].send(line).unwrap();
+        let reply = self.replies.recv_timeout(HANG).expect("an answer");
+        let reply: Value = json::decode_with_depth(reply.as_bytes(), DEPTH).unwrap();
+        assert_eq!(reply.field("src"), Some(&node.into()));
+        assert_eq!(reply.field("dest"), Some(&"c1".into()));
+        let mut members = reply.field("body").unwrap().as_object().unwrap().clone();
+        assert_eq!(members.remove("in_reply_to"), Some(msg_id.into()));
+        Value::Object(members)
+    }
+
+    /// Asks again while the answer is that it surely did not happen, or, which is as good for
+    /// what is asked here, that it may have: a busy machine can make any election late.
+    fn ask(&mut self, node: &str, body: &Value) -> Value {
+        loop {
+            let reply = self.ask_once(node, body);
+            let code = reply.field("code").and_then(Value::as_i64);
+            if !matches!(code, Some(11 | 13)) {
+                return reply;
+            }
+        }
+    }
+}
+
+fn write_all(mut stdin: ChildStdin, lines: &Receiver<String>) {
+    for line in lines {
+        if stdin.write_all((line + "\n").as_bytes()).is_err() {
+            // The node has ended, as the test has.
+            return;
+        }
+    }
+}
+
+json::record! {
+    /// As much of a line as it takes to pass it on.
+    struct Address { dest: String }
+}
+
+fn dest(line: &str) -> String {
+    let address: Address = json::decode_with_depth(line.as_bytes(), DEPTH).unwrap();
+    address.dest
+}
+
+#[test]
+fn every_node_takes_every_request() {
+    let mut cluster = Cluster::start();
+    for (number, name) in NAMES.into_iter().enumerate() {
+        let write = value!({"type": "write", "key": "k", "value": number});
+        assert_eq!(cluster.ask(name, &write), value!({"type": "write_ok"}));
+        for name in NAMES {
+            let read = cluster.ask(name, &value!({"type": "read", "key": "k"}));
+            assert_eq!(read, value!({"type": "read_ok", "value": number}));
+        }
+    }
+    for name in NAMES {
+        let cas = value!({"type": "cas", "key": "k", "from": 7, "to": 8});
+        let reply = cluster.ask(name, &cas);
+        assert_eq!(reply.field("code"), Some(&value!(22)));
+        assert_eq!(reply.field("text"), Some(&value!("the value is 2")));
+        let reply = cluster.ask(name, &value!({"type": "read", "key": "none"}));
+        assert_eq!(reply.field("code"), Some(&value!(20)));
+    }
+}
+
+/// The longest and deepest line that a client may send goes through every log and comes back; the
+/// next longer and the next deeper do not.
+#[test]
+fn the_longest_and_deepest_request_is_replicated() {
+    let mut cluster = Cluster::start();
+    let write = |msg_id: i64, node: &str, value: &str| {
+        format!(
+            r#"{{"src":"c1","dest":"{node}","body":{{"type":"write","msg_id":{msg_id},"key":"k","value":{value}}}}}"#
+        )
+    };
+    // The line and its body are two levels themselves.
+    let nested = |depth: usize, inside: &str| {
+        let (open, close) = ("[".repeat(depth - 2), "]".repeat(depth - 2));
+        format!("{open}\"{inside}\"{close}")
+    };
+    for (round, node) in (1..).zip(NAMES) {
+        let room = MAX_LINE - write(round * 100, node, &nested(MAX_DEPTH, "")).len();
+        let longest = "ä".repeat(room / 2) + &"x".repeat(room % 2);
+        let text = nested(MAX_DEPTH, &longest);
+        let expected: Value = json::decode_with_depth(text.as_bytes(), DEPTH).unwrap();
+        let mut msg_id = round * 100;
+        loop {
+            let line = write(msg_id, node, &text);
+            assert_eq!(line.len(), MAX_LINE);
+            let reply = cluster.send_line(node, line, msg_id);
+            if reply == value!({"type": "write_ok"}) {
+                break;
+            }
+            let code = reply.field("code").and_then(Value::as_i64);
+            assert!(matches!(code, Some(11 | 13)), "{reply}");
+            msg_id += 1;
+        }
+        for name in NAMES {
+            let read = cluster.ask(name, &value!({"type": "read", "key": "k"}));
+            assert!(read.field("value") == Some(&expected), "at {name}");
+        }
+        let longer = write(msg_id, node, &nested(MAX_DEPTH, &(longest + "x")));
+        let deeper = write(msg_id, node, &nested(MAX_DEPTH + 1, ""));
+        for line in [longer, deeper] {
+            let reply = cluster.send_line(node, line, msg_id);
+            assert_eq!(reply.field("code"), Some(&value!(12)));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Flags, and how a wrong one is told.
+
+use std::{net::TcpListener, process::Output};
+
+use crate::process::{Node, command, init, line, run};
+
+fn output(args: &[&str]) -> Output {
+    command().args(args).output().unwrap()
+}
+
+#[test]
+fn help_and_version() {
+    let help = output(&["--help"]);
+    assert!(help.status.success());
+    let text = String::from_utf8(help.stdout).unwrap();
+    for part in [
+        "--heartbeat MS",
+        "--election-timeout MIN..MAX",
+        "--settle MS",
+        "in memory",
+    ] {
+        assert!(text.contains(part), "{part} is not in {text}");
+    }
+    let version = output(&["--version"]);
+    assert!(version.status.success());
+    let expected = format!("raft {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+}
+
+#[test]
+fn an_unknown_flag_is_named() {
+    for (args, text) in [
+        (
+            &["--hearbeat", "50"][..],
+            "unknown flag --hearbeat; did you mean --heartbeat?",
+        ),
+        (
+            &["--settle", "soon"],
+            "--settle \"soon\": expected a whole number",
+        ),
+        (&["--election-timeout", "100..50"], "do not go together"),
+    ] {
+        let output = output(args);
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(output.stdout, b"");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(text), "{stderr}");
+        assert!(stderr.contains("raft --help"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_place_that_is_taken_ends_the_node() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let place = format!("127.0.0.1:{port}");
+    let end = run(&["--metrics", &place], b"");
+    assert_eq!(end.status.code(), Some(1));
+    let text = format!("cannot serve metrics at {place}");
+    assert!(end.stderr.contains(&text), "{}", end.stderr);
+
+    // The node's position is added to the port.
+    let before = format!("127.0.0.1:{}+", port - 1);
+    let mut node = Node::start(&["--metrics", &before]);
+    node.send(&line("c1", "n2", &init(1, "n2", &["n1", "n2"])));
+    let end = node.end();
+    assert_eq!(end.status.code(), Some(1));
+    assert!(end.stderr.contains(&text), "{}", end.stderr);
+}
+
+#[test]
+fn stderr_says_no_more_than_it_should() {
+    let end = run(&["--log=error"], b"garbage\n");
+    assert_eq!(end.stderr, "");
+    let end = run(&["--log=warn"], b"garbage\n");
+    assert!(
+        end.stderr.starts_with("warn: dropped a line"),
+        "{}",
+        end.stderr
+    );
+    assert!(!end.stderr.contains("metrics"), "{}", end.stderr);
+}

@@ -1,0 +1,7 @@
+//! The real binary, driven over its pipes.
+
+mod alone;
+mod cluster;
+mod command_line;
+mod process;
+mod scrape;

@@ -1,0 +1,102 @@
+//! Metrics over HTTP.
+
+use std::{io::Write, net::TcpStream};
+
+use json::value;
+
+use crate::process::{Node, all, init, line, run};
+
+/// The page that a node serves, and its samples.
+fn scrape(node: &mut Node) -> String {
+    let said = node.read_stderr("metrics: http://");
+    let address = said
+        .split("http://")
+        .nth(1)
+        .and_then(|rest| rest.strip_suffix("/metrics"))
+        .unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let page = all(stream);
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    page
+}
+
+#[test]
+fn a_node_shows_what_it_does() {
+    let mut node = Node::alone(&[]);
+    node.ask(&value!({"type": "write", "key": 1, "value": 1}));
+    node.ask(&value!({"type": "read", "key": 1}));
+    node.ask(&value!({"type": "read", "key": 2}));
+    node.ask(&value!({"type": "cas", "key": 1, "from": 2, "to": 3}));
+    node.ask(&value!({"type": "txn"}));
+    node.send("garbage");
+    node.send(&line("x", "n1", &value!({"type": "read", "key": 1})));
+    node.ask(&value!({"type": "read", "key": 1}));
+    let page = scrape(&mut node);
+    for sample in [
+        "raft_role{role=\"leader\"} 1",
+        "raft_role{role=\"follower\"} 0",
+        "raft_term 1",
+        "raft_leader 0",
+        // A blank entry, the write and the cas.
+        "raft_commit_index 3",
+        "raft_applied_index 3",
+        "raft_elections_started_total 1",
+        "raft_elections_won_total 1",
+        "raft_requests_open 0",
+        "raft_messages_received_total{type=\"init\"} 1",
+        "raft_messages_received_total{type=\"read\"} 3",
+        "raft_messages_sent_total{type=\"init_ok\"} 1",
+        "raft_messages_sent_total{type=\"write_ok\"} 1",
+        "raft_messages_sent_total{type=\"append\"} 0",
+        "raft_requests_total{type=\"write\",result=\"ok\"} 1",
+        "raft_requests_total{type=\"read\",result=\"ok\"} 2",
+        "raft_requests_total{type=\"read\",result=\"key_does_not_exist\"} 1",
+        "raft_requests_total{type=\"cas\",result=\"precondition_failed\"} 1",
+        "raft_requests_total{type=\"other\",result=\"not_supported\"} 1",
+        "raft_request_seconds_count{type=\"read\"} 3",
+        "raft_lines_dropped_total{reason=\"bad_line\"} 1",
+        "raft_lines_dropped_total{reason=\"unknown_sender\"} 1",
+        "raft_messages_dropped_total{reason=\"stale_term\"} 0",
+        "raft_queue_depth{queue=\"inbox_peers\"} 0",
+        "raft_queue_dropped_total{queue=\"outbox_clients\"} 0",
+    ] {
+        let found = page.lines().any(|line| line == sample);
+        assert!(found, "{sample} is not in {page}");
+    }
+}
+
+#[test]
+fn messages_of_peers_are_counted() {
+    let mut node = Node::start(&["--settle", "0"]);
+    node.init("n1", &["n1", "n2"]);
+    for body in [
+        value!({"type": "outdated", "v": 1, "term": 0}),
+        value!({"type": "outdated", "v": 2, "term": 0}),
+        value!({"type": "gossip", "v": 1}),
+        value!({"type": "outdated", "v": 1, "term": -1}),
+    ] {
+        node.send(&line("n2", "n1", &body));
+    }
+    node.send(&line("c1", "n1", &init(2, "n1", &["n1", "n2"])));
+    // It may ask its peer for a vote meanwhile.
+    while node.read().field("dest") != Some(&value!("c1")) {}
+    let page = scrape(&mut node);
+    for sample in [
+        "raft_messages_received_total{type=\"outdated\"} 1",
+        "raft_lines_dropped_total{reason=\"unknown_version\"} 1",
+        "raft_lines_dropped_total{reason=\"unknown_type\"} 1",
+        "raft_lines_dropped_total{reason=\"malformed\"} 1",
+    ] {
+        let found = page.lines().any(|line| line == sample);
+        assert!(found, "{sample} is not in {page}");
+    }
+}
+
+#[test]
+fn a_node_can_do_without() {
+    let end = run(&["--metrics", "off"], b"");
+    assert!(end.status.success());
+    assert!(!end.stderr.contains("metrics"), "{}", end.stderr);
+}
