@@ -151,9 +151,13 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
             for contradiction in contradictions.iter().take(SHOWN_MAX) {
                 writeln!(out, "{contradiction}")?;
             }
-            for contradiction in contradictions.iter().skip(SHOWN_MAX) {
-                let key = json::to_string(&contradiction.key);
-                writeln!(out, "Key {key} is not linearizable either.")?;
+            let others: Vec<String> = contradictions
+                .iter()
+                .skip(SHOWN_MAX)
+                .map(|contradiction| json::to_string(&contradiction.key))
+                .collect();
+            if !others.is_empty() {
+                writeln!(out, "Not linearizable either: key {}.", some_of(&others))?;
             }
             let bad = contradictions.len();
             writeln!(
@@ -171,6 +175,17 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
                 "Unknown: {checked}; keys that could not be decided: {open}. No contradiction was found."
             )
         }
+    }
+}
+
+/// A list for people: its first items, and how many more there are.
+pub(crate) fn some_of(items: &[String]) -> String {
+    /// More than these help nobody.
+    const MAX: usize = 10;
+    let shown = items[..items.len().min(MAX)].join(", ");
+    match items.len().saturating_sub(MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

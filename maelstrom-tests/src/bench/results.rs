@@ -6,7 +6,7 @@
 use super::options::{NodeChoice, Options};
 use super::router::{Broken, Finished};
 use super::statistics::{Function, Latencies, Outcomes, Statistics};
-use crate::check::Status;
+use crate::check::{Status, some_of};
 use crate::linearizability::{Analysis, Verdict};
 use std::time::Duration;
 
@@ -401,7 +401,7 @@ fn judge(verdict: &Verdict, all: &Outcomes, required: Option<f64>) -> (Status, O
     let status = Status::from(verdict);
     match (verdict, required) {
         (Verdict::Invalid(_), _) => {
-            let keys = offending(verdict).join(", ");
+            let keys = some_of(&offending(verdict));
             (status, Some(format!("not linearizable: key {keys}")))
         }
         (Verdict::Valid | Verdict::Unknown(_), Some(required)) if ok < required => {
@@ -409,7 +409,7 @@ fn judge(verdict: &Verdict, all: &Outcomes, required: Option<f64>) -> (Status, O
             (Status::Invalid, Some(why))
         }
         (Verdict::Unknown(_), _) => {
-            let keys = offending(verdict).join(", ");
+            let keys = some_of(&offending(verdict));
             (status, Some(format!("too hard to check: key {keys}")))
         }
         (Verdict::Valid, _) if all.ok == 0 => (
