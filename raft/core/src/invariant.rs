@@ -133,3 +133,140 @@ pub fn check_step(
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        ballot::Ballot,
+        counters::Counters,
+        id::{NodeId, Term},
+    };
+
+    const ME: NodeId = NodeId(1);
+    const PEER: NodeId = NodeId(2);
+
+    fn id(index: u64, term: u64) -> EntryId {
+        EntryId {
+            term: Term(term),
+            index: Index(index),
+        }
+    }
+
+    /// A leader of term 3 with five entries, of which four are committed and two compacted.
+    fn leader() -> Status {
+        Status {
+            id: ME,
+            role: RoleName::Leader,
+            ballot: Ballot::new(Term(3), Some(ME)),
+            leader: Some(ME),
+            last: id(5, 3),
+            base: id(2, 1),
+            commit: id(4, 3),
+            applied: Index(4),
+            synced: Index(5),
+            matched: BTreeMap::from([(PEER, Index(4))]),
+            requests_open: 1,
+            requests_waiting: 0,
+            proposals: 1,
+            counters: Counters::default(),
+        }
+    }
+
+    #[track_caller]
+    fn state_says_no(change: impl FnOnce(&mut Status), rule: &str) {
+        let mut status = leader();
+        change(&mut status);
+        let Violation(said) = check_state(&status, 1).expect_err("a rule is broken");
+        assert!(said.contains(rule), "{said}");
+    }
+
+    /// From the leader above to what `change` makes of it.
+    #[track_caller]
+    fn step_says_no(change: impl FnOnce(&mut Status), rule: &str) {
+        let mut after = leader();
+        change(&mut after);
+        let step = check_step(&leader(), &after, Some(id(4, 3)));
+        let Violation(said) = step.expect_err("a rule is broken");
+        assert!(said.contains(rule), "{said}");
+    }
+
+    #[test]
+    fn a_right_state_breaks_no_rule() {
+        assert_eq!(check_state(&leader(), 1), Ok(()));
+    }
+
+    #[test]
+    fn each_rule_of_a_state_says_no() {
+        state_says_no(|s| s.base = id(5, 3), "the base 5@3 is committed");
+        state_says_no(
+            |s| s.commit = id(6, 3),
+            "the committed entry 6@3 is in the log",
+        );
+        state_says_no(|s| s.synced = Index(6), "what is synced is in the log");
+        state_says_no(|s| s.last = id(5, 4), "no entry is of a term to come");
+        state_says_no(|s| s.requests_open = 2, "every request is held");
+        state_says_no(
+            |s| {
+                s.role = RoleName::Candidate;
+                s.ballot = Ballot::new(Term(3), Some(PEER));
+            },
+            "a candidate votes for itself",
+        );
+        state_says_no(
+            |s| s.ballot = Ballot::new(Term(3), None),
+            "a leader voted for itself",
+        );
+        state_says_no(|s| s.leader = Some(PEER), "a leader knows who leads");
+        state_says_no(
+            |s| s.ballot = Ballot::new(Term(4), Some(ME)),
+            "a leader's log ends in its own term",
+        );
+        state_says_no(
+            |s| s.matched = BTreeMap::from([(PEER, Index(6))]),
+            "matches no more than there is",
+        );
+    }
+
+    #[test]
+    fn a_right_step_breaks_no_rule() {
+        let mut after = leader();
+        after.last = id(6, 3);
+        after.commit = id(5, 3);
+        after.matched = BTreeMap::from([(PEER, Index(5))]);
+        assert_eq!(check_step(&leader(), &after, Some(id(4, 3))), Ok(()));
+        // In a later term it may drop what is not committed, vote anew, and follow.
+        after = leader();
+        after.role = RoleName::Follower;
+        after.ballot = Ballot::new(Term(4), Some(PEER));
+        after.last = id(4, 3);
+        after.matched.clear();
+        assert_eq!(check_step(&leader(), &after, Some(id(4, 3))), Ok(()));
+        // A snapshot may cover what was committed.
+        assert_eq!(check_step(&leader(), &after, None), Ok(()));
+    }
+
+    #[test]
+    fn each_rule_of_a_step_says_no() {
+        step_says_no(
+            |s| s.ballot = Ballot::new(Term(2), None),
+            "the term never falls",
+        );
+        step_says_no(
+            |s| s.ballot = Ballot::new(Term(3), Some(PEER)),
+            "one vote a term",
+        );
+        step_says_no(|s| s.ballot = Ballot::new(Term(3), None), "one vote a term");
+        step_says_no(|s| s.last = id(4, 3), "a leader only appends");
+        step_says_no(
+            |s| s.matched = BTreeMap::from([(PEER, Index(3))]),
+            "what node 2 acknowledged stays",
+        );
+        step_says_no(|s| s.commit = id(3, 3), "the commit index never falls");
+        let changed = check_step(&leader(), &leader(), Some(id(4, 2)));
+        let Violation(said) = changed.expect_err("a rule is broken");
+        assert!(said.contains("a committed entry never changes"), "{said}");
+    }
+}
