@@ -11,7 +11,9 @@
 //! | anything else: no JSON, too long, to or from somebody else | dropped, counted, said on stderr |
 //!
 //! A client's line may be [`MAX_LINE`] bytes long and [`MAX_DEPTH`] deep, a peer's
-//! [`crate::wire::MAX_LINE`] and [`crate::wire::MAX_DEPTH`]. A longer line is never held in memory.
+//! [`crate::wire::MAX_LINE`] and [`crate::wire::MAX_DEPTH`]. A client is told what it exceeded, up to
+//! the limits of lines as such: a line longer than any peer's is never held in memory, and one deeper
+//! than [`json::MAX_DEPTH`] counts as no JSON.
 //!
 //! Nodes are initialised one by one, and a message to one that is not there yet makes Maelstrom deaf
 //! to its sender. So what comes before `init` waits, and nothing is said to peers for a while

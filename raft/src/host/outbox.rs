@@ -132,6 +132,8 @@ impl<M> Outbox<M> {
         messages: impl IntoIterator<Item = (M, usize)>,
         lane: impl Fn(&mut Lanes<M>) -> &mut Lane<M>,
     ) {
+        // Whatever it takes to make them is done before the lock is taken.
+        let messages: Vec<(M, usize)> = messages.into_iter().collect();
         let mut lanes = self.lock();
         let to = lane(&mut lanes);
         for (message, bytes) in messages {

@@ -142,10 +142,6 @@ fn a_second_init_changes_nothing() {
     node.init("n1", &ids);
     let same = node.ask(&init(0, "n1", &["n3", "n1", "n2"]));
     assert_eq!(same, value!({"type": "init_ok"}));
-    // A node may ask, too.
-    node.send(&line("n2", "n1", &init(7, "n1", &ids)));
-    let reply = value!({"type": "init_ok", "in_reply_to": 7});
-    assert_eq!(node.read(), said("n1", "n2", &reply));
     for (id, ids) in [
         ("n2", &ids[..]),
         ("n1", &["n1"]),
@@ -154,6 +150,33 @@ fn a_second_init_changes_nothing() {
         assert_eq!(code(&node.ask(&init(0, id, ids))), Some(22));
     }
     assert_eq!(code(&node.ask(&init(0, "n1", &["n1", "n1"]))), Some(12));
+    assert_eq!(node.ask(&init(0, "n1", &ids)), value!({"type": "init_ok"}));
+}
+
+/// A node may ask another as a client does. What is no request is answered only if it is numbered,
+/// and never if it is an answer itself, or two nodes could go on for ever.
+#[test]
+fn a_node_may_be_a_client() {
+    let mut node = Node::start(&["--settle", "3600000", "--log", "debug"]);
+    let ids = ["n1", "n2", "n3"];
+    node.init("n1", &ids);
+    node.send(&line("n2", "n1", &init(7, "n1", &ids)));
+    let reply = value!({"type": "init_ok", "in_reply_to": 7});
+    assert_eq!(node.read(), said("n1", "n2", &reply));
+
+    node.send(&line("n2", "n1", &value!({"type": "read", "msg_id": 8})));
+    let reply = node.read();
+    assert_eq!(reply.field("dest"), Some(&value!("n2")));
+    assert_eq!(code(reply.field("body").unwrap()), Some(12));
+
+    for silent in [
+        value!({"type": "read", "key": 1}),
+        value!({"type": "error", "in_reply_to": 8, "code": 12}),
+        value!({"type": "read_ok", "in_reply_to": 8, "msg_id": 9, "value": 1}),
+    ] {
+        node.send(&line("n2", "n1", &silent));
+        node.read_stderr("dropped a line");
+    }
     assert_eq!(node.ask(&init(0, "n1", &ids)), value!({"type": "init_ok"}));
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -144,9 +144,16 @@ impl Node {
     /// Ends the input and waits for the node to end.
     pub(crate) fn end(mut self) -> End {
         drop(self.stdin.take());
+        let mut stdout = Vec::new();
+        loop {
+            match self.stdout.recv_timeout(HANG) {
+                Ok(line) => stdout.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the node does not end"),
+            }
+        }
         let stderr = self.stderr.take().unwrap().join().unwrap();
         let status = self.child.wait().unwrap();
-        let stdout = self.stdout.iter().collect();
         End {
             status,
             stdout,
