@@ -30,7 +30,7 @@ use std::{
 
 use raft_core::{
     Envelope, Forwarded, Incarnation, Input, Membership, Message, NodeId, RoleName, Synced, Term,
-    invariant::Violation,
+    Ticket, invariant::Violation,
 };
 use rand::Rng;
 
@@ -104,7 +104,19 @@ impl fmt::Display for Failure {
 /// # Errors
 /// If a rule is broken, or anything panics.
 pub fn run(seed: u64, events_max: usize) -> Result<Report, Box<Failure>> {
-    let mut cluster = Cluster::new(seed, Trace::new(events_max));
+    run_changed(seed, events_max, |_| {})
+}
+
+/// Runs one seed in a world that differs from the one that the seed draws.
+///
+/// # Errors
+/// If a rule is broken, or anything panics.
+pub fn run_changed(
+    seed: u64,
+    events_max: usize,
+    change: impl FnOnce(&mut Options),
+) -> Result<Report, Box<Failure>> {
+    let mut cluster = Cluster::new(seed, Trace::new(events_max), change);
     let result = catch_unwind(AssertUnwindSafe(|| cluster.run()));
     let rule = match result {
         Ok(Ok(())) => {
@@ -179,7 +191,7 @@ enum Happening {
     /// Somebody writes and does not wait.
     Load,
     /// A client gives up a request.
-    GiveUp(Request),
+    GiveUp(Ticket),
     Fault,
     HealLinks,
     Start(NodeId),
@@ -205,9 +217,10 @@ impl Happening {
 }
 
 impl Cluster {
-    fn new(seed: u64, trace: Trace) -> Self {
+    fn new(seed: u64, trace: Trace, change: impl FnOnce(&mut Options)) -> Self {
         let mut rng = Rng::seeded(seed);
-        let options = Options::draw(&mut rng);
+        let mut options = Options::draw(&mut rng);
+        change(&mut options);
         let membership = Membership::of((1..=options.nodes).map(NodeId));
         let node = |id| {
             let (membership, config) = (membership.clone(), options.config.clone());
@@ -336,9 +349,9 @@ impl Cluster {
             Happening::Ask(id, request) => self.ask(id, request),
             Happening::Invoke(client) => self.invoke(client),
             Happening::Load => self.load(),
-            Happening::GiveUp(request) => {
-                if self.clients.give_up(request.ticket, self.now)? {
-                    self.think(request.client);
+            Happening::GiveUp(ticket) => {
+                if let Some(client) = self.clients.give_up(ticket, self.now)? {
+                    self.think(client);
                 }
                 Ok(())
             }
@@ -382,6 +395,7 @@ impl Cluster {
     }
 
     fn crash(&mut self, id: NodeId) -> Result<(), Broken> {
+        self.resume(id);
         let node = self.nodes.get_mut(&id).expect("a node");
         let Some(life) = node.host.life() else {
             return Ok(());
@@ -390,7 +404,12 @@ impl Cluster {
         let stored = self.rng.below(node.host.unsynced() as u64 + 1);
         self.sightings.outputs_stored_unheard += stored;
         let lost = node.host.crash(stored as usize);
-        self.rules.died(id, &node.host.disk);
+        if self.options.amnesia {
+            node.host.disk = Disk::default();
+        }
+        if self.nodes.len() == 1 {
+            self.rules.lone_voter_died(id, &self.nodes[&id].host.disk);
+        }
         self.sightings.outputs_lost += lost as u64;
         self.sightings.crashes += 1;
         self.trace.note(self.now, Event::Crashed(id, lost));
@@ -603,7 +622,7 @@ impl Cluster {
         }
         if let Some(request) = self.clients.invoke(client, id, self.now)? {
             let delay = self.options.client_timeout;
-            self.schedule(delay, Happening::GiveUp(request.clone()));
+            self.schedule(delay, Happening::GiveUp(request.ticket));
             self.schedule(0, Happening::Ask(id, request));
         }
         Ok(())

@@ -103,3 +103,15 @@ fn a_seed_is_a_run() {
         .collect();
     assert!(hashes.windows(2).all(|pair| pair[0] != pair[1]));
 }
+
+/// The rules have teeth: disks that forget break them, in a few runs at least.
+#[test]
+fn forgetful_disks_break_the_rules() {
+    let rules: Vec<String> = (0..40)
+        .filter_map(|seed| cluster::run_changed(seed, 0, |world| world.amnesia = true).err())
+        .map(|failure| failure.rule)
+        .collect();
+    let is_told = |rule: &str| rules.iter().any(|told| told.contains(rule));
+    assert!(is_told("State Machine Safety"), "{rules:#?}");
+    assert!(is_told("Leader Completeness"), "{rules:#?}");
+}

@@ -1,6 +1,6 @@
 //! The clients of a cluster, and the history of what they asked and were told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use json::Value;
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
@@ -25,8 +25,6 @@ const LOADS_MAX: u64 = 300;
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) ticket: Ticket,
-    /// Whose it is; nobody's, if it is a mere load.
-    pub(super) client: usize,
     pub(super) key: Key,
     /// What to apply; nothing, if the request is a read.
     pub(super) command: Option<Command>,
@@ -57,8 +55,8 @@ pub(super) struct Clients {
 struct Open {
     request: Request,
     node: NodeId,
-    /// The client still waits.
-    waited_for: bool,
+    /// The client that waits for it, while one does.
+    waiting: Option<usize>,
 }
 
 impl Clients {
@@ -143,14 +141,13 @@ impl Clients {
         };
         let request = Request {
             ticket: Ticket(self.tickets),
-            client: usize::MAX,
             key: command.key,
             command: Some(command),
         };
         let open = Open {
             request: request.clone(),
             node,
-            waited_for: false,
+            waiting: None,
         };
         self.open.insert(request.ticket, open);
         Some(request)
@@ -169,40 +166,45 @@ impl Clients {
         let id = CommandId(self.tickets);
         let request = Request {
             ticket: Ticket(self.tickets),
-            client,
             key,
             command: change.map(|change| Command { id, key, change }),
         };
-        self.record(&request, now, Stage::Invoke)?;
+        self.record(&request, client, now, Stage::Invoke)?;
         let open = Open {
             request: request.clone(),
             node,
-            waited_for: true,
+            waiting: Some(client),
         };
         self.open.insert(request.ticket, open);
         Ok(request)
     }
 
-    /// A client's patience ends. Returns whether it was still waiting. The node still owes an
-    /// answer.
-    pub(super) fn give_up(&mut self, ticket: Ticket, now: u64) -> Result<bool, Broken> {
-        let Some(open) = self.open.get_mut(&ticket).filter(|open| open.waited_for) else {
-            return Ok(false);
+    /// A client's patience ends. Returns it, if it was still waiting. The node still owes an answer.
+    pub(super) fn give_up(&mut self, ticket: Ticket, now: u64) -> Result<Option<usize>, Broken> {
+        let Some(open) = self.open.get_mut(&ticket) else {
+            return Ok(None);
         };
-        open.waited_for = false;
         let request = open.request.clone();
-        self.record_unknown(&request, ErrorCode::TIMEOUT, now)?;
-        Ok(true)
+        let Some(client) = open.waiting.take() else {
+            return Ok(None);
+        };
+        self.record_unknown(&request, client, ErrorCode::TIMEOUT, now)?;
+        Ok(Some(client))
     }
 
     /// A process died and owes no answers any more. Returns the clients that were waiting for it.
     pub(super) fn node_died(&mut self, node: NodeId, now: u64) -> Result<Vec<usize>, Broken> {
-        let died = |_: &Ticket, open: &mut Open| open.node == node;
-        let lost: Vec<Open> = extract(&mut self.open, died);
         let mut clients = Vec::new();
-        for open in lost.into_iter().filter(|open| open.waited_for) {
-            self.record_unknown(&open.request, ErrorCode::TIMEOUT, now)?;
-            clients.push(open.request.client);
+        let (died, open) = mem::take(&mut self.open)
+            .into_iter()
+            .partition(|(_, open): &(Ticket, Open)| open.node == node);
+        self.open = open;
+        let died: BTreeMap<Ticket, Open> = died;
+        for open in died.into_values() {
+            if let Some(client) = open.waiting {
+                self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;
+                clients.push(client);
+            }
         }
         Ok(clients)
     }
@@ -222,11 +224,13 @@ impl Clients {
                 reply.ticket
             )));
         };
-        let Open { request, .. } = open;
+        let Open {
+            request, waiting, ..
+        } = open;
         let command = request.command.as_ref().map(|command| command.id);
-        if !open.waited_for {
+        let Some(client) = waiting else {
             return Ok((command, None));
-        }
+        };
         let number = |value: u8| Value::from(u64::from(value));
         let outcome = match &reply.response {
             Response::Applied(Outcome::Done) => history::Outcome::Done,
@@ -239,34 +243,38 @@ impl Clients {
             Response::Answered(Some(value)) => history::Outcome::ReadOk(number(*value)),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
             Response::Unknown(_) => {
-                self.record_unknown(&request, ErrorCode(13), now)?;
-                return Ok((command, Some(request.client)));
+                self.record_unknown(&request, client, ErrorCode(13), now)?;
+                return Ok((command, Some(client)));
             }
         };
-        self.record(&request, now, Stage::Complete(outcome))?;
-        Ok((command, Some(request.client)))
+        self.record(&request, client, now, Stage::Complete(outcome))?;
+        Ok((command, Some(client)))
     }
 
     /// Nobody knows what became of a request; its client goes on as another process.
     fn record_unknown(
         &mut self,
         request: &Request,
+        client: usize,
         code: ErrorCode,
         now: u64,
     ) -> Result<(), Broken> {
-        self.record(
-            request,
-            now,
-            Stage::Complete(history::Outcome::Unknown(code)),
-        )?;
-        self.processes[request.client] = Process(self.next_process);
+        let outcome = history::Outcome::Unknown(code);
+        self.record(request, client, now, Stage::Complete(outcome))?;
+        self.processes[client] = Process(self.next_process);
         self.next_process += 1;
         Ok(())
     }
 
-    fn record(&mut self, request: &Request, now: u64, stage: Stage) -> Result<(), Broken> {
+    fn record(
+        &mut self,
+        request: &Request,
+        client: usize,
+        now: u64,
+        stage: Stage,
+    ) -> Result<(), Broken> {
         let event = history::Event {
-            process: self.processes[request.client],
+            process: self.processes[client],
             time_ns: now,
             key: Value::from(request.key.to_string()),
             call: request.call(),
@@ -305,16 +313,4 @@ impl Request {
             },
         }
     }
-}
-
-/// Takes out of a map what fits. (`BTreeMap::extract_if` is newer than our oldest compiler.)
-fn extract<K: Ord + Copy, V>(
-    map: &mut BTreeMap<K, V>,
-    mut fits: impl FnMut(&K, &mut V) -> bool,
-) -> Vec<V> {
-    let keys: Vec<K> = map
-        .iter_mut()
-        .filter_map(|(key, value)| fits(key, value).then_some(*key))
-        .collect();
-    keys.iter().filter_map(|key| map.remove(key)).collect()
 }

@@ -47,6 +47,9 @@ pub struct Options {
     pub fault_length_mean: u64,
     /// How long there are faults.
     pub chaos: u64,
+    /// A node that dies forgets what it had stored. Never drawn, since no consensus outlives it: it shows that
+    /// the rules say no.
+    pub amnesia: bool,
 }
 
 impl Options {
@@ -113,6 +116,7 @@ impl Options {
             fault_mean: (fault_mean > 0).then_some(fault_mean),
             fault_length_mean: pick(&[5_000, 20_000, 60_000]),
             chaos: pick(&[100_000, 200_000, 300_000]),
+            amnesia: false,
             config,
         }
     }

@@ -370,11 +370,11 @@ impl Rules {
         Ok(())
     }
 
-    /// A node's process died and left this disk behind. A lone voter leads before its ballot is
+    /// The process of a lone voter died and left this disk behind. It leads before its ballot is
     /// stored, and may lead in the same term again in its next life. Nobody can have heard of the
     /// first time ([`Rules::sends`] sees to that), so it is forgotten. Whoever needs others' votes has stored
     /// its ballot before.
-    pub fn died(&mut self, node: NodeId, disk: &Disk) {
+    pub fn lone_voter_died(&mut self, node: NodeId, disk: &Disk) {
         let stored = disk.ballot().term();
         let unheard = |term: Term, leader: NodeId| leader == node && term > stored;
         let forgotten: Vec<Term> = (self.leaders.iter())

@@ -280,8 +280,9 @@ impl Stage {
         let node = self.node(id)?;
         node.host.crash(0);
         node.gathering = false;
-        let disk = node.host.disk.clone();
-        self.rules.died(id, &disk);
+        if self.nodes.len() == 1 {
+            self.rules.lone_voter_died(id, &self.nodes[&id].host.disk);
+        }
         Ok(())
     }
 

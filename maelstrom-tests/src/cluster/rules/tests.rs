@@ -338,9 +338,9 @@ fn what_nobody_can_have_heard_is_forgotten() {
     rules.holds(ONE, &[write(1, 1, 7)]).unwrap();
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     let stored = Disk::holding(Ballot::new(Term(1), Some(ONE)), Vec::new());
-    rules.died(ONE, &stored);
+    rules.lone_voter_died(ONE, &stored);
     says_no(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
-    rules.died(ONE, &Disk::default());
+    rules.lone_voter_died(ONE, &Disk::default());
     rules.leads(ONE, Incarnation(2), Term(1)).unwrap();
     rules.holds(ONE, &[write(1, 1, 8)]).unwrap();
 }
