@@ -306,7 +306,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         };
         let Self { shared, role } = self;
         let id = shared.question();
-        let (index, me, term, now) = (shared.commit(), shared.id, shared.term(), shared.now);
+        // Alone, there is nobody to wait for but the disk: then a client that sends a read right
+        // behind a write, without waiting, sees what it wrote.
+        let index = if shared.membership.is_lone_voter(shared.id) {
+            shared.log().last().index
+        } else {
+            shared.commit()
+        };
+        let (me, term, now) = (shared.id, shared.term(), shared.now);
         role.reads.begin(id, index, me, term, &committed, now);
         self.announce_round();
         self.serve_reads();
@@ -340,8 +347,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Self { shared, role } = self;
         for (index, reader) in role.reads.take_confirmed(&shared.membership) {
             match reader {
-                // A leader has applied all that it has committed.
-                Reader::Local(read) => shared.answer_read(read.ticket, &read.query),
+                Reader::Local(read) => shared.proxy.hold(index, read),
                 Reader::Remote(node, id) => {
                     // What a snapshot covers is committed as well.
                     let commit = shared.log().id_at(index).unwrap_or(shared.log().base());
@@ -349,6 +355,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 }
             }
         }
+        shared.serve_confirmed_reads();
     }
 }
 

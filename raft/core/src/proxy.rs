@@ -278,6 +278,11 @@ impl<S: StateMachine> Proxy<S> {
         true
     }
 
+    /// Keeps a read that may be served once all through `index` is applied.
+    pub(crate) fn hold(&mut self, index: Index, read: Read<S>) {
+        self.confirmed.entry(index).or_default().push(read);
+    }
+
     /// The confirmed reads that may be served now that all through `applied` is applied.
     pub(crate) fn ready(&mut self, applied: Index) -> Vec<Read<S>> {
         let mut ready = Vec::new();

@@ -404,6 +404,16 @@ fn truncated_proposals_expire_by_their_own_age() {
 }
 
 #[test]
+fn alone_a_read_right_behind_a_write_sees_it() {
+    let mut node = replica(1, 1, 0);
+    outputs(&mut node);
+    node.step(write(1));
+    node.step(read(2));
+    let expected = [(1, Response::Applied(1)), (2, Response::Answered(1))];
+    assert_eq!(outputs(&mut node).1, expected);
+}
+
+#[test]
 fn limits_of_nothing_are_refused() {
     let wrong = [
         Limits {

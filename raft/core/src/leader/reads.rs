@@ -77,7 +77,7 @@ pub(crate) enum Reader<S: StateMachine> {
 #[derive(Clone, Debug, Hash)]
 struct Round<S: StateMachine> {
     id: RequestId,
-    /// The commit index when the round began.
+    /// The commit index when the round began; the last index, if this node is alone.
     index: Index,
     confirmed: BTreeSet<NodeId>,
     readers: Vec<Reader<S>>,
