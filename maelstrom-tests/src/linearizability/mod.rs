@@ -19,8 +19,8 @@
 //! left out: it had no effect and claims none. An operation that the history leaves open at its
 //! end is unknown. Values are equal when they are the same JSON value: 1 is 1.0.
 //!
-//! Read [`register`] first, then [`search`], then [`shrink`], which turns a "no" into something
-//! that a person can see through, and [`draw`].
+//! Read `register` first, then `search`, then `shrink`, which turns a "no" into something
+//! that a person can see through, and `draw`.
 
 mod draw;
 mod register;

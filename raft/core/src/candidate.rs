@@ -76,17 +76,21 @@ impl<S: StateMachine> Node<Candidate, S> {
             Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
             Message::Appended { .. }
             | Message::AppendRejected { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::Outdated => self.shared.counters.dropped.unexpected += 1,
+            | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
+            Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
+            // Its term was all that it had to say.
+            Message::Outdated => {}
         }
         Raft::Candidate(self)
     }
 
-    fn tally(self) -> Raft<S> {
+    fn tally(mut self) -> Raft<S> {
         match self.role.votes.tally(&self.shared.membership) {
             Tally::Won(won) => Raft::Leader(self.lead(won)),
-            Tally::Lost => Raft::Follower(self.follow()),
+            Tally::Lost => {
+                self.shared.reset_backoff();
+                Raft::Follower(self.follow())
+            }
             Tally::Pending => Raft::Candidate(self),
         }
     }

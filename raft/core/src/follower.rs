@@ -105,9 +105,10 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             | Message::VoteReply { .. }
             | Message::Appended { .. }
             | Message::AppendRejected { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::Outdated => self.shared.counters.dropped.unexpected += 1,
+            | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
+            Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
+            // Its term was all that it had to say.
+            Message::Outdated => {}
         }
         Raft::Follower(self)
     }
@@ -187,6 +188,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         if commit > self.shared.commit() {
             self.shared.commit_to(commit);
         }
+        self.shared.commit_learned();
         Some(matched)
     }
 

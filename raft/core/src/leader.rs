@@ -130,9 +130,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             Message::PreVoteReply { .. } | Message::VoteReply { .. } => {
                 self.shared.counters.dropped.stale_reply += 1;
             }
-            Message::ReadIndexReply { .. } | Message::Outdated => {
-                self.shared.counters.dropped.unexpected += 1;
-            }
+            Message::ReadIndexReply { .. } => self.shared.counters.dropped.unexpected += 1,
+            // Its term was all that it had to say.
+            Message::Outdated => {}
         }
         Raft::Leader(self)
     }

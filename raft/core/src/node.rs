@@ -51,6 +51,8 @@ pub(crate) struct Shared<S: StateMachine> {
     /// Private, so that no change of the log forgets its record.
     log: Log<S::Command>,
     commit: Index,
+    /// The last entry that a leader is known to have committed; it may not be here yet.
+    learned: EntryId,
     machine: S,
     pub(crate) persistence: Persistence,
     pub(crate) proxy: Proxy<S>,
@@ -122,6 +124,7 @@ impl<S: StateMachine> Shared<S> {
             ballot,
             born: ballot.term(),
             commit: base.index,
+            learned: base,
             machine,
             persistence: Persistence::new(incarnation, ballot.term(), log.last().index),
             log,
@@ -261,6 +264,11 @@ impl<S: StateMachine> Shared<S> {
         self.config.longest_election.saturating_mul(self.backoff)
     }
 
+    /// An election was lost by prompt answers: its timeout was long enough.
+    pub(crate) fn reset_backoff(&mut self) {
+        self.backoff = 1;
+    }
+
     /// An election timed out: with a longer timeout, any latency elects in the end.
     pub(crate) fn back_off(&mut self) {
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
@@ -362,8 +370,14 @@ impl<S: StateMachine> Shared<S> {
     /// A leader says that it has committed `id`. If this log holds that very entry, it holds all
     /// that the leader committed before it too (Log Matching), and may commit as far.
     pub(crate) fn learn_commit(&mut self, id: EntryId) {
-        if id.index > self.commit && self.log.holds(id) {
-            self.commit_to(id.index);
+        self.learned = self.learned.max(id);
+        self.commit_learned();
+    }
+
+    /// Commits as far as was learned, once that entry is here.
+    pub(crate) fn commit_learned(&mut self) {
+        if self.learned.index > self.commit && self.log.holds(self.learned) {
+            self.commit_to(self.learned.index);
         }
     }
 
@@ -386,9 +400,14 @@ impl<S: StateMachine> Shared<S> {
     /// command and none ever will: not if it was seen before, nor if a former life of this process
     /// may have led in the term in which it was sent.
     pub(crate) fn refuse_forward(&mut self, from: NodeId, id: RequestId) {
-        if self.is_new_forward(from, id) && self.term() > self.born {
+        if !self.is_new_forward(from, id) {
+            return;
+        }
+        if self.term() > self.born {
             let reply = Forwarded::Refused;
             self.send(from, Message::ForwardReply { id, reply });
+        } else {
+            self.counters.dropped.repeated_forward += 1;
         }
     }
 
@@ -453,7 +472,7 @@ impl<R: Role<S>, S: StateMachine> Node<R, S> {
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id, &self.membership, self.ballot, self.born).hash(state);
-        (&self.log, self.commit, &self.machine).hash(state);
+        (&self.log, self.commit, self.learned, &self.machine).hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
         (self.incarnation, self.questions).hash(state);
         (&self.records, &self.messages, &self.replies).hash(state);

@@ -29,7 +29,8 @@ pub enum Response<S: StateMachine> {
 pub enum Refusal {
     /// No leader was known until the request's deadline.
     NoLeader,
-    /// The node whom we took for the leader was none and did not take the command.
+    /// The node whom we took for the leader did not take the command: it leads no more, or has no
+    /// room.
     NotLeader,
     /// Too many requests are under way.
     Full,

@@ -82,17 +82,21 @@ impl<S: StateMachine> Node<PreCandidate, S> {
             Message::VoteReply { .. }
             | Message::Appended { .. }
             | Message::AppendRejected { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::Outdated => self.shared.counters.dropped.unexpected += 1,
+            | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
+            Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
+            // Its term was all that it had to say.
+            Message::Outdated => {}
         }
         Raft::PreCandidate(self)
     }
 
-    fn tally(self) -> Raft<S> {
+    fn tally(mut self) -> Raft<S> {
         match self.role.votes.tally(&self.shared.membership) {
             Tally::Won(won) => self.campaign(won).ask(),
-            Tally::Lost => Raft::Follower(self.follow()),
+            Tally::Lost => {
+                self.shared.reset_backoff();
+                Raft::Follower(self.follow())
+            }
             Tally::Pending => Raft::PreCandidate(self),
         }
     }

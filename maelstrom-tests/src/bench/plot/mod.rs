@@ -1,7 +1,7 @@
 //! Pictures of a run: how long operations took, how many there were, and the first messages.
 //!
 //! Each function returns a whole SVG file, made of plain inputs, so that a picture can be drawn of
-//! anything that has a history. [`axis`] has what the two pictures over time share.
+//! anything that has a history. `axis` has what the two pictures over time share.
 
 mod axis;
 mod latency;
