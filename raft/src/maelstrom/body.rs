@@ -291,7 +291,7 @@ pub(crate) fn reply(in_reply_to: i64, response: Response<Kv>) -> Result<Reply, (
 }
 
 /// The beginning of a text that may be of any length.
-fn clipped(text: &str) -> String {
+pub(crate) fn clipped(text: &str) -> String {
     const LENGTH: usize = 200;
     match text.char_indices().nth(LENGTH) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
-    body::{self, Code, Content, Refused, Request},
+    body::{self, Code, Content, Refused, Request, clipped},
     lines::{Line, Lines},
-    names::Names,
+    names::{MAX_NAME, Names},
     voice::{Asker, Discards, Reason, Voice},
 };
 use crate::host::Limit;
@@ -80,6 +80,14 @@ impl Lobby<'_> {
                 return None;
             }
         };
+        // Nobody knows yet who this node is, but nobody is called that.
+        if dest.len() > MAX_NAME {
+            self.discard(
+                Reason::Misrouted,
+                format_args!("it is for {:?}", clipped(&dest)),
+            );
+            return None;
+        }
         let from_client = is_client(&src);
         match Request::parse(body, line.len()) {
             Ok(request) => {
@@ -109,7 +117,7 @@ impl Lobby<'_> {
     ) -> Option<(Names, usize, Asker)> {
         let known = is_client(&asker.src) || node_ids.iter().any(|id| **id == *asker.src);
         if !known {
-            let text = format_args!("init from {:?}", asker.src);
+            let text = format!("init from {:?}", clipped(&asker.src));
             self.discard(Reason::UnknownSender, text);
             return None;
         }
@@ -152,7 +160,7 @@ pub(crate) fn open(line: &[u8]) -> Result<body::Line<'_, json::Raw<'_>>, json::E
 
 /// Whether a name is that of a client: Maelstrom's begin with a `c`.
 pub(crate) fn is_client(src: &str) -> bool {
-    src.starts_with('c')
+    src.starts_with('c') && src.len() <= MAX_NAME
 }
 
 /// Who asked.
@@ -335,6 +343,25 @@ mod tests {
             let expected = format!(r#""in_reply_to":1,"code":12,"text":"{reason}""#);
             assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
         }
+    }
+
+    #[test]
+    fn nobody_has_a_very_long_name() {
+        let voice = voice();
+        let long = "n".repeat(MAX_NAME + 1);
+        let client = "c".repeat(MAX_NAME + 1);
+        let unknown = request(1).replace("read", "reed");
+        let lines = [
+            unknown.replace("n2", &long),
+            unknown.replace("c1", &client),
+            INIT.replace("n2", &long),
+            INIT.replace("\"n1\"", &format!("\"{long}\"")),
+            INIT.into(),
+        ];
+        assert_eq!(kept(init(&lines, &voice)), lines[1..2]);
+        let said = said(&voice);
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("longer than 256 bytes"), "{said:?}");
     }
 
     #[test]

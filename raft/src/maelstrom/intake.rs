@@ -9,7 +9,7 @@ use json::Raw;
 use raft_core::NodeId;
 
 use super::{
-    body::{Code, Content, Refused, Reply, Request},
+    body::{Code, Content, Refused, Reply, Request, clipped},
     init::{Early, asker, is_client, open},
     lines::{Line, Lines},
     names::Names,
@@ -53,12 +53,16 @@ impl Intake {
             Err(error) => return self.discard(Reason::BadLine, error),
         };
         if dest != self.names.me() {
-            return self.discard(Reason::Misrouted, format_args!("it is for {dest:?}"));
+            let text = format!("it is for {:?}", clipped(&dest));
+            return self.discard(Reason::Misrouted, text);
         }
         match self.names.id(&src) {
             Some(peer) => self.message(peer, &src, &dest, body, line.len()),
             None if is_client(&src) => self.request(&src, &dest, body, line.len()),
-            None => self.discard(Reason::UnknownSender, format_args!("it is from {src:?}")),
+            None => {
+                let text = format!("it is from {:?}", clipped(&src));
+                self.discard(Reason::UnknownSender, text);
+            }
         }
     }
 

@@ -4,6 +4,12 @@ use std::{collections::BTreeSet, fmt};
 
 use raft_core::{Membership, NodeId};
 
+use super::body::clipped;
+
+/// How long a name may be, in bytes. Whoever has a longer one is nobody: each line that is said
+/// carries two names, and no queue should fill up with them.
+pub const MAX_NAME: usize = 256;
+
 /// The names of a cluster's nodes, and which of them is this one.
 ///
 /// The core knows a node by its number: its place among the names, ordered by length and then by
@@ -22,6 +28,8 @@ pub enum Unfit {
     Empty,
     /// One is there twice.
     Twice(String),
+    /// One is longer than [`MAX_NAME`].
+    Long(String),
     /// This node's own is not among them.
     Missing(String),
 }
@@ -30,10 +38,13 @@ impl Names {
     /// The names of all nodes, and this one's.
     ///
     /// # Errors
-    /// If there are none, one is there twice, or this node's is not among them.
+    /// If there are none, one is there twice or too long, or this node's is not among them.
     pub fn new(me: &str, mut names: Vec<String>) -> Result<Self, Unfit> {
         if names.is_empty() {
             return Err(Unfit::Empty);
+        }
+        if let Some(name) = names.iter().find(|name| name.len() > MAX_NAME) {
+            return Err(Unfit::Long(name.clone()));
         }
         let mut seen = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
@@ -89,7 +100,14 @@ impl fmt::Display for Unfit {
         match self {
             Self::Empty => f.write_str("node_ids is empty"),
             Self::Twice(name) => write!(f, "node_ids has {name:?} twice"),
-            Self::Missing(name) => write!(f, "node_id {name:?} is not among node_ids"),
+            Self::Long(name) => {
+                let name = clipped(name);
+                write!(f, "node_ids has {name:?}, longer than {MAX_NAME} bytes")
+            }
+            Self::Missing(name) => {
+                let name = clipped(name);
+                write!(f, "node_id {name:?} is not among node_ids")
+            }
         }
     }
 }
@@ -119,6 +137,9 @@ mod tests {
     fn unfit_names_are_refused() {
         assert_eq!(names("n1", &[]), Err(Unfit::Empty));
         assert_eq!(names("n1", &["n2"]), Err(Unfit::Missing("n1".into())));
+        let long = "n".repeat(MAX_NAME + 1);
+        assert_eq!(names(&long, &[&long]), Err(Unfit::Long(long.clone())));
+        assert!(names(&long[1..], &[&long[1..]]).is_ok());
         let twice = names("n1", &["n1", "n2", "n1"]);
         assert_eq!(twice, Err(Unfit::Twice("n1".into())));
     }

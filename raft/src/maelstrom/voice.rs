@@ -143,15 +143,14 @@ impl Reply {
 }
 
 fn said(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (Said, usize) {
-    /// What the fields of a reply take, an error's text included.
-    const FRAME: usize = 256;
-    let size = match &reply {
-        Reply::ReadOk { value, .. } => FRAME + kv::size(value),
-        Reply::InitOk { .. }
-        | Reply::WriteOk { .. }
-        | Reply::CasOk { .. }
-        | Reply::Error { .. } => FRAME,
+    /// What the other fields of a line take.
+    const FRAME: usize = 128;
+    let content = match &reply {
+        Reply::ReadOk { value, .. } => kv::size(value),
+        Reply::Error { text, .. } => text.len(),
+        Reply::InitOk { .. } | Reply::WriteOk { .. } | Reply::CasOk { .. } => 0,
     };
+    let size = FRAME + src.len() + dest.len() + content;
     (Said::Reply { src, dest, reply }, size)
 }
 

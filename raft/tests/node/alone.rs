@@ -135,6 +135,20 @@ fn a_very_long_line_is_dropped() {
     assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
 }
 
+/// A reply would be as long as the name, and so would a line on stderr.
+#[test]
+fn nobody_has_a_very_long_name() {
+    let mut node = Node::alone(&[]);
+    let long = "c".repeat(1 << 20);
+    let unknown = value!({"type": "nothing", "msg_id": 1});
+    node.send(&line(&long, "n1", &unknown));
+    node.send(&line("c1", &long, &unknown));
+    assert!(node.read_stderr("unknown_sender").len() < 500);
+    assert!(node.read_stderr("misrouted").len() < 500);
+    let write = value!({"type": "write", "key": 1, "value": 1});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+}
+
 #[test]
 fn a_second_init_changes_nothing() {
     let mut node = Node::start(&[]);
