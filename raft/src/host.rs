@@ -289,7 +289,7 @@ mod tests {
     }
 
     fn write(asker: u8) -> Request<Kv, u8> {
-        let (key, value) = (value!("k"), value!(1));
+        let (key, value) = (value!("k"), value!(1).into());
         let wish = Wish::Write(Command::Write { key, value });
         Request { asker, wish }
     }

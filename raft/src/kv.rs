@@ -3,8 +3,11 @@
 //! Keys are equal when they denote the same value: `1`, `1.0` and `10e-1` are one key, and so are
 //! two objects with the same members in another order. What a client wrote is read back as it was
 //! written.
+//!
+//! A value is shared by all who hold it: the log, the map, and the answers that wait to be written. A
+//! thousand reads of a large value cost a thousand pointers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use json::Value;
 use raft_core::StateMachine;
@@ -12,7 +15,7 @@ use raft_core::StateMachine;
 /// The map.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kv {
-    values: BTreeMap<Value, Value>,
+    values: BTreeMap<Value, Arc<Value>>,
 }
 
 json::record! {
@@ -24,7 +27,7 @@ json::record! {
             /// Where.
             key: Value,
             /// What.
-            value: Value,
+            value: Arc<Value>,
         },
         /// Puts `to` under a key if `from` stands there (compare and set).
         Cas as "cas" {
@@ -33,7 +36,7 @@ json::record! {
             /// What must stand there.
             from: Value,
             /// What will.
-            to: Value,
+            to: Arc<Value>,
             /// Whether to put it there too if nothing stands there.
             create_if_not_exists: bool = false,
         },
@@ -53,7 +56,7 @@ json::record! {
         /// There is something else under the key. Nothing was changed.
         Mismatch as "mismatch" {
             /// What it is.
-            found: Value,
+            found: Arc<Value>,
         },
     }
 }
@@ -69,7 +72,7 @@ impl StateMachine for Kv {
     type Command = Command;
     type Outcome = Outcome;
     type Query = Lookup;
-    type Answer = Option<Value>;
+    type Answer = Option<Arc<Value>>;
 
     fn apply(&mut self, command: &Command) -> Outcome {
         match command {
@@ -83,7 +86,7 @@ impl StateMachine for Kv {
                 to,
                 create_if_not_exists,
             } => match self.values.get_mut(key) {
-                Some(found) if found == from => {
+                Some(found) if **found == *from => {
                     *found = to.clone();
                     Outcome::Swapped
                 }
@@ -99,7 +102,7 @@ impl StateMachine for Kv {
         }
     }
 
-    fn answer(&self, Lookup { key }: &Lookup) -> Option<Value> {
+    fn answer(&self, Lookup { key }: &Lookup) -> Option<Arc<Value>> {
         self.values.get(key).cloned()
     }
 
@@ -143,6 +146,7 @@ mod tests {
     use super::*;
 
     fn write(key: Value, value: Value) -> Command {
+        let value = value.into();
         Command::Write { key, value }
     }
 
@@ -150,13 +154,13 @@ mod tests {
         Command::Cas {
             key,
             from,
-            to,
+            to: to.into(),
             create_if_not_exists,
         }
     }
 
     fn read(kv: &Kv, key: Value) -> Option<Value> {
-        kv.answer(&Lookup { key })
+        kv.answer(&Lookup { key }).map(Arc::unwrap_or_clone)
     }
 
     #[test]
@@ -186,12 +190,33 @@ mod tests {
         assert_eq!(read(&kv, key.clone()), Some(value!(2)));
 
         let mismatch = kv.apply(&cas(key.clone(), value!(1), value!(3), true));
-        assert_eq!(mismatch, Outcome::Mismatch { found: value!(2) });
+        assert_eq!(
+            mismatch,
+            Outcome::Mismatch {
+                found: value!(2).into()
+            }
+        );
         assert_eq!(read(&kv, key.clone()), Some(value!(2)));
 
         let swapped = kv.apply(&cas(key.clone(), value!(2.0), value!(3), false));
         assert_eq!(swapped, Outcome::Swapped);
         assert_eq!(read(&kv, key), Some(value!(3)));
+    }
+
+    #[test]
+    fn a_value_is_never_copied() {
+        let mut kv = Kv::default();
+        let value = Arc::new(value!("large"));
+        kv.apply(&Command::Write {
+            key: value!(1),
+            value: value.clone(),
+        });
+        let answer = kv.answer(&Lookup { key: value!(1) }).unwrap();
+        assert!(Arc::ptr_eq(&answer, &value));
+        match kv.apply(&cas(value!(1), value!(2), value!(3), false)) {
+            Outcome::Mismatch { found } => assert!(Arc::ptr_eq(&found, &value)),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

@@ -562,12 +562,12 @@ mod tests {
         let command = |rng: &mut Rng| match rng.below(2) {
             0 => Command::Write {
                 key: value(rng),
-                value: value(rng),
+                value: value(rng).into(),
             },
             _ => Command::Cas {
                 key: value(rng),
                 from: value(rng),
-                to: value(rng),
+                to: value(rng).into(),
                 create_if_not_exists: rng.chance(1, 2),
             },
         };
@@ -633,7 +633,9 @@ mod tests {
                     0 => Forwarded::Applied(Outcome::Written),
                     1 => Forwarded::Applied(Outcome::Swapped),
                     2 => Forwarded::Applied(Outcome::Missing),
-                    3 => Forwarded::Applied(Outcome::Mismatch { found: value(rng) }),
+                    3 => Forwarded::Applied(Outcome::Mismatch {
+                        found: value(rng).into(),
+                    }),
                     _ => Forwarded::Refused,
                 },
             },

@@ -1,5 +1,7 @@
 //! What clients and this node say to each other: bodies of requests and replies, and error codes.
 
+use std::sync::Arc;
+
 use json::{Error, Raw, Value};
 use raft_core::{Doubt, Refusal, Response};
 
@@ -29,9 +31,9 @@ json::record! {
     pub(crate) enum Body tagged "type" {
         Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
         Read as "read" { msg_id: i64, key: Value },
-        Write as "write" { msg_id: i64, key: Value, value: Value },
+        Write as "write" { msg_id: i64, key: Value, value: Arc<Value> },
         Cas as "cas" {
-            msg_id: i64, key: Value, from: Value, to: Value, create_if_not_exists: bool = false,
+            msg_id: i64, key: Value, from: Value, to: Arc<Value>, create_if_not_exists: bool = false,
         },
     }
 }
@@ -41,7 +43,7 @@ json::record! {
     #[derive(Debug, PartialEq)]
     pub(crate) enum Reply tagged "type" {
         InitOk as "init_ok" { in_reply_to: i64 },
-        ReadOk as "read_ok" { in_reply_to: i64, value: Value },
+        ReadOk as "read_ok" { in_reply_to: i64, value: Arc<Value> },
         WriteOk as "write_ok" { in_reply_to: i64 },
         CasOk as "cas_ok" { in_reply_to: i64 },
         Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
@@ -329,7 +331,7 @@ mod tests {
         let command = Command::Cas {
             key: value!(1),
             from: value!([]),
-            to: value!({}),
+            to: value!({}).into(),
             create_if_not_exists: true,
         };
         assert_eq!((cas.msg_id, cas.kind), (-1, Kind::Cas));
@@ -412,12 +414,12 @@ mod tests {
             code(Response::Applied(Outcome::Swapped)),
             ok(Reply::CasOk { in_reply_to })
         );
-        let value = value!(null);
+        let value = Arc::new(value!(null));
         let read = ok(Reply::ReadOk { in_reply_to, value });
-        assert_eq!(code(Response::Answered(Some(value!(null)))), read);
+        assert_eq!(code(Response::Answered(Some(value!(null).into()))), read);
         assert_eq!(code(Response::Answered(None)), Err(20));
         assert_eq!(code(Response::Applied(Outcome::Missing)), Err(20));
-        let found = value!(5);
+        let found = value!(5).into();
         assert_eq!(
             code(Response::Applied(Outcome::Mismatch { found })),
             Err(22)
@@ -437,9 +439,12 @@ mod tests {
 
     #[test]
     fn a_mismatch_names_what_was_found_briefly() {
-        let text = |found: Value| match reply(1, Response::Applied(Outcome::Mismatch { found })) {
-            Err((_, text)) => text,
-            Ok(reply) => panic!("{reply:?}"),
+        let text = |found: Value| {
+            let found = found.into();
+            match reply(1, Response::Applied(Outcome::Mismatch { found })) {
+                Err((_, text)) => text,
+                Ok(reply) => panic!("{reply:?}"),
+            }
         };
         assert_eq!(text(value!({"a": 1})), r#"the value is {"a":1}"#);
         assert!(text(Value::from("ä".repeat(1 << 20))).len() < 500);
@@ -449,7 +454,7 @@ mod tests {
     fn a_success_has_no_other_fields() {
         let text = json::to_string(&Reply::ReadOk {
             in_reply_to: 3,
-            value: value!(null),
+            value: value!(null).into(),
         });
         assert_eq!(text, r#"{"type":"read_ok","in_reply_to":3,"value":null}"#);
         let text = json::to_string(&Reply::CasOk { in_reply_to: 3 });
