@@ -269,7 +269,8 @@ fn serve_metrics(
         Metrics::Off => return Ok(None),
         Metrics::Default => ("127.0.0.1", 0, false),
         Metrics::At { host, port, spread } => {
-            let offset = if *spread { position } else { 0 };
+            // No port is no place to count from: the system chooses one for each node.
+            let offset = if *spread && *port != 0 { position } else { 0 };
             let place = u16::try_from(offset)
                 .ok()
                 .and_then(|offset| port.checked_add(offset));

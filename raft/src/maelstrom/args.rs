@@ -30,7 +30,7 @@ pub enum Metrics {
     At {
         /// A name or an address.
         host: String,
-        /// The port.
+        /// The port; 0 is one that the system chooses.
         port: u16,
         /// Whether this node's position in `node_ids` is added to the port.
         spread: bool,

@@ -22,6 +22,15 @@ fn scrape(node: &mut Node) -> String {
     page
 }
 
+/// Port 0 is a free one for each node, not the place where ports begin.
+#[test]
+fn no_port_is_counted_from_none() {
+    let mut node = Node::start(&["--metrics", "127.0.0.1:0+"]);
+    node.send(&line("c1", "n2", &init(1, "n2", &["n1", "n2"])));
+    let said = node.read_stderr("metrics: http://127.0.0.1:");
+    assert!(!said.contains(":1/"), "{said}");
+}
+
 #[test]
 fn a_node_shows_what_it_does() {
     let mut node = Node::alone(&[]);
