@@ -45,7 +45,7 @@ use crate::cell::Stepper;
 /// The named limits of the queues.
 pub mod limits {
     pub use super::{
-        inbox::{CLIENTS as INBOX_CLIENTS, DRAIN, PEERS as INBOX_PEERS},
+        inbox::{CLIENTS as INBOX_CLIENTS, DRAIN, OPEN, PEERS as INBOX_PEERS},
         outbox::{CLIENTS as OUTBOX_CLIENTS, PEERS as OUTBOX_PEERS},
     };
 }
@@ -75,8 +75,8 @@ pub struct Host<S: StateMachine, W, E: Ends<S>> {
     inbox: Arc<Inbox<S, E::Asker>>,
     wal: W,
     ends: E,
-    /// Whose each open request is. The core bounds how many there are.
-    askers: BTreeMap<Ticket, E::Asker>,
+    /// Whose each open request is, and how many bytes it holds. The core bounds how many there are.
+    askers: BTreeMap<Ticket, (E::Asker, usize)>,
     tickets: u64,
     /// Says that all outputs through this one are stored; the next turn begins with it.
     stored: Option<Synced>,
@@ -151,10 +151,10 @@ where
     fn inputs(&mut self, batch: &mut Vec<Arrival<S, E::Asker>>) -> Vec<Input<S>> {
         let input = |arrival| match arrival {
             Arrival::Peer(envelope) => Input::Receive(envelope),
-            Arrival::Client(Request { asker, wish }) => {
+            Arrival::Client(Request { asker, wish }, bytes) => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
-                self.askers.insert(ticket, asker);
+                self.askers.insert(ticket, (asker, bytes));
                 match wish {
                     Wish::Write(command) => Input::Write { ticket, command },
                     Wish::Read(query) => Input::Read { ticket, query },
@@ -172,9 +172,15 @@ where
             let (messages, replies) = output.release();
             // The answers first: clients wait for them, and the followers' work comes after.
             if !replies.is_empty() {
-                let mut owner = |ticket| self.askers.remove(&ticket).expect("one answer for each");
+                let mut freed = 0;
+                let mut owner = |ticket| {
+                    let (asker, bytes) = self.askers.remove(&ticket).expect("one answer for each");
+                    freed += bytes;
+                    asker
+                };
                 let answers = replies.into_iter().map(|r| (owner(r.ticket), r.response));
                 self.ends.answer(answers.collect());
+                self.inbox.answered(freed);
             }
             if !messages.is_empty() {
                 self.ends.send(messages);
@@ -309,6 +315,19 @@ mod tests {
         assert_eq!(ends.1, [(1, Response::Applied(Outcome::Written))]);
         // Its vote and its blank entry, then the write; which is answered as soon as it is stored.
         assert_eq!(*events.borrow(), ["store 2", "store 1", "answer"]);
+    }
+
+    #[test]
+    fn what_is_answered_takes_no_room() {
+        let mut ends = Ends(Events::default(), Vec::new());
+        let inbox = Arc::new(Inbox::default());
+        inbox.submit(write(1), limits::OPEN).unwrap();
+        inbox.submit(write(2), 1).unwrap_err();
+        inbox.close();
+        let disk = Disk(Events::default());
+        let host = Host::new(stepper(1), inbox.clone(), disk, &mut ends);
+        host.run(NO_TIME, A_WHILE).unwrap();
+        inbox.submit(write(2), limits::OPEN).unwrap();
     }
 
     #[test]

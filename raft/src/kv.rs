@@ -139,6 +139,28 @@ pub(crate) fn size(value: &Value) -> usize {
     }
 }
 
+/// Roughly how many bytes a value holds in memory, which may be a hundred times what its text does.
+pub(crate) fn memory(value: &Value) -> usize {
+    /// What a node of a B-tree takes, which has room for 11 members and has 5 at least, if it is
+    /// not the only one.
+    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
+    let content = match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(number) if number.as_i64().is_some() => 0,
+        Value::Number(number) => number.to_string().len(),
+        Value::String(string) => string.len(),
+        Value::Array(elements) => elements.iter().map(memory).sum(),
+        Value::Object(members) => {
+            let content = |(key, value): (&String, &Value)| {
+                // The value itself lies in the node.
+                key.len() + memory(value) - size_of::<Value>()
+            };
+            members.len().div_ceil(5) * NODE + members.iter().map(content).sum::<usize>()
+        }
+    };
+    size_of::<Value>() + content
+}
+
 #[cfg(test)]
 mod tests {
     use json::value;
@@ -230,6 +252,16 @@ mod tests {
             read(&kv, key(r#"{"b": 2.0, "a": 1}"#)),
             Some(value!("object"))
         );
+    }
+
+    #[test]
+    fn memory_is_more_than_text() {
+        let one = memory(&value!({"": 0}));
+        assert!(one > 11 * 2 * size_of::<String>(), "{one}");
+        let many = Value::Array(vec![value!({"": 0}); 1000]);
+        assert!(memory(&many) >= 1000 * one);
+        assert!(memory(&Value::from("x".repeat(1 << 20))) < (1 << 20) + 100);
+        assert!(memory(&value!([1, null, [2.5, {}], true])) >= 7 * size_of::<Value>());
     }
 
     #[test]

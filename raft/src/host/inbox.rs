@@ -21,6 +21,11 @@ pub const CLIENTS: Limit = Limit {
     bytes: 64 << 20,
 };
 
+/// What clients' requests that are taken and not answered yet may hold of memory, in bytes, roughly.
+/// One more is refused at once; but one is always taken. The core bounds their number, not their
+/// size, and without a leader all of them wait.
+pub const OPEN: usize = 256 << 20;
+
 /// The most that one drain takes; but always one item.
 pub const DRAIN: Limit = Limit {
     items: 1_024,
@@ -38,6 +43,10 @@ pub struct Inbox<S: StateMachine, A> {
 struct Lanes<S: StateMachine, A> {
     peers: Lane<Envelope<S>>,
     clients: Lane<Request<S, A>>,
+    /// What the requests hold that are not answered yet, here or in the replica.
+    open: usize,
+    /// Requests refused because of [`OPEN`].
+    crowded_out: u64,
     closed: bool,
     /// Whether the event loop waits to be woken.
     idle: bool,
@@ -65,7 +74,8 @@ pub enum Wish<S: StateMachine> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival<S: StateMachine, A> {
     Peer(Envelope<S>),
-    Client(Request<S, A>),
+    /// A request, and how many bytes it holds until [`Inbox::answered`].
+    Client(Request<S, A>, usize),
 }
 
 /// Whether a drain takes what peers sent.
@@ -93,7 +103,8 @@ pub struct Depths {
     pub clients: usize,
     /// Peers' messages dropped since the start.
     pub peers_dropped: u64,
-    /// Clients' requests refused since the start, because their lane was full.
+    /// Clients' requests refused since the start, because their lane was full or the open ones held
+    /// too much.
     pub clients_refused: u64,
 }
 
@@ -103,6 +114,8 @@ impl<S: StateMachine, A> Default for Inbox<S, A> {
             lanes: Mutex::new(Lanes {
                 peers: Lane::new(PEERS),
                 clients: Lane::new(CLIENTS),
+                open: 0,
+                crowded_out: 0,
                 closed: false,
                 idle: false,
             }),
@@ -121,15 +134,26 @@ impl<S: StateMachine, A> Inbox<S, A> {
         self.wake(lanes);
     }
 
-    /// Hands over a client's request of roughly so many bytes.
+    /// Hands over a client's request that holds roughly so many bytes of memory, until
+    /// [`Inbox::answered`] says that they are free.
     ///
     /// # Errors
     /// Gives the request back if there is no room: surely nothing will come of it.
     pub fn submit(&self, request: Request<S, A>, bytes: usize) -> Result<(), Request<S, A>> {
         let mut lanes = self.lock();
+        if lanes.open > 0 && lanes.open.saturating_add(bytes) > OPEN {
+            lanes.crowded_out += 1;
+            return Err(request);
+        }
         lanes.clients.push(request, bytes)?;
+        lanes.open += bytes;
         self.wake(lanes);
         Ok(())
+    }
+
+    /// Says that requests which held so many bytes are answered.
+    pub(crate) fn answered(&self, bytes: usize) {
+        self.lock().open -= bytes;
     }
 
     /// Says that nothing will come any more.
@@ -147,7 +171,7 @@ impl<S: StateMachine, A> Inbox<S, A> {
             peers: lanes.peers.len(),
             clients: lanes.clients.len(),
             peers_dropped: lanes.peers.dropped(),
-            clients_refused: lanes.clients.dropped(),
+            clients_refused: lanes.clients.dropped() + lanes.crowded_out,
         }
     }
 
@@ -220,7 +244,7 @@ impl<S: StateMachine, A> Lanes<S, A> {
             return Some((Arrival::Peer(envelope), bytes));
         }
         let (request, bytes) = self.clients.pop()?;
-        Some((Arrival::Client(request), bytes))
+        Some((Arrival::Client(request, bytes), bytes))
     }
 }
 
@@ -270,7 +294,7 @@ mod tests {
         let expected = [
             Arrival::Peer(message(2)),
             Arrival::Peer(message(3)),
-            Arrival::Client(request(1)),
+            Arrival::Client(request(1), 1),
         ];
         let (inflow, batch) = drained(&inbox, Peers::Heard);
         assert_eq!(inflow, Inflow::Open);
@@ -283,7 +307,7 @@ mod tests {
         inbox.deliver(message(2), 1);
         inbox.submit(request(1), 1).unwrap();
         let (_, batch) = drained(&inbox, Peers::Held);
-        assert_eq!(batch, [Arrival::Client(request(1))]);
+        assert_eq!(batch, [Arrival::Client(request(1), 1)]);
         inbox.close();
         let mut batch = Vec::new();
         let inflow = inbox.drain(Instant::now(), Peers::Held, &mut batch);
@@ -325,6 +349,22 @@ mod tests {
             clients_refused: 1,
         };
         assert_eq!(inbox.depths(), expected);
+    }
+
+    #[test]
+    fn what_is_not_answered_yet_takes_room() {
+        let inbox = Inbox::default();
+        // Taken, however large it is, since it is the only one.
+        inbox.submit(request(1), OPEN + 1).unwrap();
+        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
+        assert_eq!(inbox.submit(request(2), 1), Err(request(2)));
+        assert_eq!(inbox.depths().clients_refused, 1);
+        inbox.answered(OPEN + 1);
+        inbox.submit(request(2), 1).unwrap();
+        inbox.submit(request(3), OPEN - 1).unwrap_err();
+        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
+        inbox.submit(request(3), OPEN - 1).unwrap();
+        assert_eq!(inbox.submit(request(4), 1), Err(request(4)));
     }
 
     #[test]

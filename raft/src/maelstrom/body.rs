@@ -7,7 +7,7 @@ use raft_core::{Doubt, Refusal, Response};
 
 use crate::{
     host::Wish,
-    kv::{Command, Kv, Lookup, Outcome},
+    kv::{self, Command, Kv, Lookup, Outcome},
 };
 
 /// How deep the JSON of a client's line may nest.
@@ -223,6 +223,20 @@ impl Request {
             kind,
             content,
         }
+    }
+}
+
+/// Roughly how many bytes of memory the values in a request hold.
+pub(crate) fn memory(wish: &Wish<Kv>) -> usize {
+    match wish {
+        Wish::Read(Lookup { key }) => kv::memory(key),
+        Wish::Write(Command::Write { key, value }) => kv::memory(key) + kv::memory(value),
+        Wish::Write(Command::Cas {
+            key,
+            from,
+            to,
+            create_if_not_exists: _,
+        }) => kv::memory(key) + kv::memory(from) + kv::memory(to),
     }
 }
 

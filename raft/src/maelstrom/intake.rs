@@ -9,7 +9,7 @@ use json::Raw;
 use raft_core::NodeId;
 
 use super::{
-    body::{Code, Content, Refused, Reply, Request, clipped},
+    body::{Code, Content, Refused, Reply, Request, clipped, memory},
     init::{Early, asker, is_client, open},
     lines::{Line, Lines},
     names::Names,
@@ -112,6 +112,7 @@ impl Intake {
                 self.voice.answer([(asker, result)]);
             }
             Content::Wish(wish) => {
+                let bytes = bytes.max(memory(&wish));
                 let request = host::Request { asker, wish };
                 if let Err(request) = self.inbox.submit(request, bytes) {
                     let text = "too many requests are under way".to_owned();
