@@ -113,7 +113,9 @@ where
     pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), W::Error> {
         // What a lone voter did when it was made.
         self.turn(Vec::new())?;
-        self.settle(Instant::now() + settle)?;
+        if self.settle(Instant::now() + settle)? == Inflow::Ended {
+            return Ok(());
+        }
 
         let mut next_tick = Instant::now() + TICK;
         let mut end = None;
@@ -137,14 +139,20 @@ where
         }
     }
 
-    fn settle(&mut self, until: Instant) -> Result<(), W::Error> {
+    /// Waits until then. Ended, if the input ends before and nobody waits for anything.
+    fn settle(&mut self, until: Instant) -> Result<Inflow, W::Error> {
         let mut batch = Vec::new();
         while Instant::now() < until {
-            self.inbox.drain(until, Peers::Held, &mut batch);
+            // An inbox that is closed already wakes nobody, so this looks at it now and then.
+            let soon = until.min(Instant::now() + TICK);
+            let inflow = self.inbox.drain(soon, Peers::Held, &mut batch);
             let inputs = self.inputs(&mut batch);
             self.turn(inputs)?;
+            if inflow == Inflow::Ended && self.askers.is_empty() {
+                return Ok(inflow);
+            }
         }
-        Ok(())
+        Ok(Inflow::Open)
     }
 
     /// Turns what arrived into inputs, and notes who asked.
@@ -391,6 +399,17 @@ mod tests {
         assert_eq!(*events.borrow(), [""; 0]);
         host.run(NO_TIME, NO_TIME).unwrap();
         assert_eq!(*events.borrow(), ["send pre_vote_reply"]);
+    }
+
+    #[test]
+    fn a_node_does_not_settle_for_nothing() {
+        let events = Events::default();
+        let mut ends = Ends(events.clone(), Vec::new());
+        let inbox = Arc::new(Inbox::default());
+        inbox.close();
+        let host = Host::new(stepper(3), inbox, Disk(events.clone()), &mut ends);
+        host.run(A_WHILE, A_WHILE).unwrap();
+        assert_eq!(*events.borrow(), [""; 0]);
     }
 
     #[test]
