@@ -2,6 +2,7 @@
 
 use std::str::{FromStr, SplitWhitespace};
 
+use raft::wire;
 use raft_core::{Ballot, Config, Envelope, Limits, NodeId, Term};
 
 use crate::cluster::machine::{Change, Key, Registers};
@@ -75,24 +76,6 @@ pub(super) enum Pick {
     Last,
 }
 
-/// The kinds of messages, as [`raft_core::Message::kind`] names them.
-const KINDS: [&str; 14] = [
-    "pre_vote",
-    "pre_vote_reply",
-    "vote",
-    "vote_reply",
-    "append",
-    "appended",
-    "append_rejected",
-    "round",
-    "round_reply",
-    "read_index",
-    "read_index_reply",
-    "forward",
-    "forward_reply",
-    "outdated",
-];
-
 impl Which {
     pub(super) fn fits(&self, envelope: &Envelope<Registers>) -> bool {
         self.from.is_none_or(|from| from == envelope.from)
@@ -110,7 +93,7 @@ impl Which {
                 which.pick = Pick::First;
             } else if word == "last" {
                 which.pick = Pick::Last;
-            } else if KINDS.contains(&word) {
+            } else if wire::KINDS.contains(&word) {
                 which.kind = Some(word.into());
             } else {
                 return Err(format!("{word:?} says nothing about a message"));

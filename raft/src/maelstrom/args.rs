@@ -84,7 +84,7 @@ usage: raft [FLAGS]
                                 off         nowhere
                               [127.0.0.1 at a free port, which is said on stderr]
   --log LEVEL                 what is said on stderr: error, warn, info or debug [info]
-  --help                      print this, and end
+  -h, --help                  print this, and end
   --version                   print the version, and end
 
 Times are rounded up to 10 ms. A flag's value may also follow after an equals sign.
@@ -95,13 +95,14 @@ Exit status: 0 at the end of input, 1 if the node had to stop, 2 for a wrong com
 const LONGEST_MS: u64 = 3_600_000;
 
 /// Every flag, and whether it has a value.
-const FLAGS: [(&str, bool); 7] = [
+const FLAGS: [(&str, bool); 8] = [
     ("--heartbeat", true),
     ("--election-timeout", true),
     ("--settle", true),
     ("--metrics", true),
     ("--log", true),
     ("--help", false),
+    ("-h", false),
     ("--version", false),
 ];
 
@@ -154,7 +155,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
                     .parse()
                     .map_err(|()| wrong(flag, &value, "error, warn, info or debug"))?;
             }
-            "--help" => return Ok(Command::Help),
+            "--help" | "-h" => return Ok(Command::Help),
             "--version" => return Ok(Command::Version),
             other => unreachable!("{other} is a flag without a meaning"),
         }
@@ -252,7 +253,7 @@ fn unknown(arg: &str) -> Misuse {
         .map(|(flag, _)| (distance(arg, flag), flag))
         .min()
         // Too far away, it would be no help.
-        .filter(|(distance, flag)| *distance <= flag.len() / 2);
+        .filter(|(distance, flag)| *distance < flag.len() / 2);
     let hint = nearest.map_or(String::new(), |(_, flag)| format!("; did you mean {flag}?"));
     Misuse(format!("unknown flag {arg}{hint}"))
 }
@@ -334,6 +335,7 @@ mod tests {
     #[test]
     fn whoever_asks_is_told() {
         assert_eq!(parsed(&["--log", "warn", "--help"]), Ok(Command::Help));
+        assert_eq!(parsed(&["-h"]), Ok(Command::Help));
         assert_eq!(parsed(&["--version"]), Ok(Command::Version));
     }
 
