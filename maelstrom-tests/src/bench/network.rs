@@ -2,7 +2,9 @@
 //!
 //! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver has one queue ordered
 //! by deadline. A receiver takes the head of its queue and waits for that message's deadline; one that is sent
-//! meanwhile, even a client's (which has no latency of its own), waits behind it. Partitions drop on receipt, so a
+//! meanwhile waits behind it. In Maelstrom that holds up clients' requests, too, though they have no latency of their
+//! own; here it does so if asked to ([`Conditions::clients_wait`]), since what it adds says nothing about a node:
+//! the time until the next message arrives there. Partitions drop on receipt, so a
 //! message that is in flight when the network is cut is lost, and one that is sent into a cut which heals in time
 //! arrives. Clients are never cut off, and lose nothing.
 //!
@@ -10,7 +12,7 @@
 
 use rand::Rng;
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 /// A node, by its position in `node_ids`: 0 for `n0`.
@@ -85,7 +87,7 @@ impl Millionths {
     }
 }
 
-/// What the network does to the messages between servers.
+/// What the network does to messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conditions {
     /// How long they take.
@@ -94,6 +96,8 @@ pub struct Conditions {
     pub loss: Millionths,
     /// How likely each arrives twice (each copy with a latency of its own).
     pub duplicate: Millionths,
+    /// Whether a client's request waits behind the message that its receiver waits for, as in Maelstrom.
+    pub clients_wait: bool,
 }
 
 /// Where a message comes from.
@@ -159,6 +163,8 @@ struct Receiver<T> {
     /// The message whose deadline the receiver waits for.
     head: Option<InFlight<T>>,
     waiting: BinaryHeap<InFlight<T>>,
+    /// Clients' requests that wait for nothing.
+    prompt: VecDeque<InFlight<T>>,
 }
 
 #[derive(Debug)]
@@ -175,6 +181,7 @@ impl<T: Clone> Network<T> {
         let receiver = || Receiver {
             head: None,
             waiting: BinaryHeap::new(),
+            prompt: VecDeque::new(),
         };
         Network {
             rng,
@@ -199,12 +206,14 @@ impl<T: Clone> Network<T> {
         for receiver in &mut self.receivers {
             receiver.head = receiver.head.take().map(shift);
             receiver.waiting = receiver.waiting.drain().map(shift).collect();
+            receiver.prompt = receiver.prompt.drain(..).map(shift).collect();
         }
     }
 
     /// Takes a message at the time `now`. What a node sends to itself has latency but is neither lost nor doubled.
     pub fn send(&mut self, now: Duration, packet: Packet<T>) -> Sent {
-        if self.receivers[packet.dest.0].waiting.len() >= IN_FLIGHT_MAX {
+        let receiver = &self.receivers[packet.dest.0];
+        if receiver.waiting.len() + receiver.prompt.len() >= IN_FLIGHT_MAX {
             return Sent::Overflow;
         }
         let Source::Server(source) = packet.source else {
@@ -232,16 +241,15 @@ impl<T: Clone> Network<T> {
         let heads = self
             .receivers
             .iter()
-            .filter_map(|receiver| receiver.head.as_ref());
+            .flat_map(|receiver| receiver.head.iter().chain(receiver.prompt.front()));
         heads.map(|head| head.deadline).min()
     }
 
     /// Hands every message that is due at `now` to `receive`, each receiver's in order.
     pub fn deliver(&mut self, now: Duration, mut receive: impl FnMut(Packet<T>, Fate)) {
         for receiver in &mut self.receivers {
-            while let Some(head) = receiver.head.take_if(|head| head.deadline <= now) {
-                receiver.head = receiver.waiting.pop();
-                let packet = head.packet;
+            while let Some(message) = receiver.next(now) {
+                let packet = message.packet;
                 let fate = match packet.source {
                     Source::Server(source) if self.cuts.contains(&(source, packet.dest)) => {
                         Fate::Cut
@@ -261,10 +269,25 @@ impl<T: Clone> Network<T> {
             number: self.sent,
             packet,
         };
-        match receiver.head {
-            None => receiver.head = Some(message),
-            Some(_) => receiver.waiting.push(message),
+        match (message.packet.source, &receiver.head) {
+            (Source::Client, _) if !self.conditions.clients_wait => {
+                receiver.prompt.push_back(message);
+            }
+            (_, None) => receiver.head = Some(message),
+            (_, Some(_)) => receiver.waiting.push(message),
         }
+    }
+}
+
+impl<T> Receiver<T> {
+    /// The next message that is due at `now`.
+    fn next(&mut self, now: Duration) -> Option<InFlight<T>> {
+        if let Some(request) = self.prompt.pop_front() {
+            return Some(request);
+        }
+        let due = self.head.take_if(|head| head.deadline <= now)?;
+        self.head = self.waiting.pop();
+        Some(due)
     }
 }
 
@@ -300,6 +323,7 @@ mod tests {
         },
         loss: Millionths(0),
         duplicate: Millionths(0),
+        clients_wait: false,
     };
 
     fn ms(ms: u64) -> Duration {
@@ -351,8 +375,22 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_waits_for_the_message_it_has_taken() {
+    fn clients_pass_what_their_receiver_waits_for() {
         let mut network = network(CALM);
+        network.send(ms(0), between(0, 1, 1));
+        network.send(ms(1), from_client(1, 2));
+        assert_eq!(network.due(), Some(ms(1)));
+        assert_eq!(arrivals(&mut network, ms(1)), [2]);
+        assert_eq!(network.due(), Some(ms(10)));
+        assert_eq!(arrivals(&mut network, ms(10)), [1]);
+    }
+
+    #[test]
+    fn a_receiver_waits_for_the_message_it_has_taken() {
+        let mut network = network(Conditions {
+            clients_wait: true,
+            ..CALM
+        });
         network.send(ms(0), between(0, 1, 1));
         network.send(ms(1), from_client(1, 2));
         network.send(ms(1), from_client(1, 3));
@@ -391,7 +429,7 @@ mod tests {
         network.send(ms(10), between(0, 1, 4));
         network.send(ms(10), from_client(1, 5));
         network.cut(Cuts::new());
-        assert_eq!(arrivals(&mut network, ms(20)), [4, 5]);
+        assert_eq!(arrivals(&mut network, ms(20)), [5, 4]);
     }
 
     #[test]

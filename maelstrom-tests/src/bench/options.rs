@@ -161,6 +161,13 @@ pub const TEST: Command = Command {
             help: "How latencies vary (default: constant). Uniform: from 0 to twice the mean.",
         },
         Flag {
+            name: "clients-wait",
+            short: None,
+            value: "",
+            help: "A client's request waits behind the message that its node's queue waits for, as in Maelstrom.\n\
+                   Without it clients have no latency at all.",
+        },
+        Flag {
             name: "loss",
             short: None,
             value: "P",
@@ -276,6 +283,7 @@ impl Options {
                 },
                 loss: chance(given, "loss")?,
                 duplicate: chance(given, "duplicate")?,
+                clients_wait: given.switch("clients-wait"),
             },
             nemesis: nemesis(given)?,
             nemesis_interval: delay(given, "nemesis-interval", NEMESIS_INTERVAL, 1.0, DELAY_MAX)?,
@@ -342,6 +350,7 @@ impl Options {
         add("ops-per-key", self.operations_per_key.to_string());
         add("seed", self.seed.to_string());
         for (name, given) in [
+            ("clients-wait", self.conditions.clients_wait),
             ("log-stderr", self.log_stderr),
             ("log-net-send", self.log_net_send),
             ("log-net-recv", self.log_net_recv),
@@ -531,6 +540,7 @@ mod tests {
             "--time-limit=1.5",
             "--latency=20",
             "--latency-dist=uniform",
+            "--clients-wait",
             "--loss=0.05",
             "--duplicate=1",
             "--nemesis=pause,partition",
@@ -561,6 +571,7 @@ mod tests {
                 },
                 loss: Millionths(50_000),
                 duplicate: Millionths(1_000_000),
+                clients_wait: true,
             },
             nemesis: Kind::ALL.into(),
             nemesis_interval: Duration::from_secs(2),
