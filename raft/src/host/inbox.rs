@@ -135,7 +135,7 @@ impl<S: StateMachine, A> Inbox<S, A> {
     }
 
     /// Hands over a client's request that holds roughly so many bytes of memory, until
-    /// [`Inbox::answered`] says that they are free.
+    /// the host says that they are free.
     ///
     /// # Errors
     /// Gives the request back if there is no room: surely nothing will come of it.
