@@ -14,10 +14,11 @@ Usage: maelstrom-tests check [--svg FILE] HISTORY
 Checks whether a history.jsonl is linearizable, each key by itself. HISTORY - is standard input.
 
   --svg FILE   draws the first contradiction found into FILE
-  --help       this text
+  -h, --help   this text
 
-Exit status: 0 valid, 1 invalid, 2 unknown (the search was too long), 255 the history cannot be
-read or is malformed; standard error then says in which line, and why.
+Exit status: 0 valid, 1 invalid, 2 unknown (the search was too long, or the history has no
+operation), 255 the history cannot be read or is malformed; standard error then says in which line,
+and why.
 ";
 
 /// How many contradictions are printed in full; the other keys are only named.
@@ -89,6 +90,12 @@ fn run(arguments: &[String], out: &mut dyn Write) -> Result<Status, String> {
         let file = File::open(&history).map_err(|why| format!("{history}: {why}"))?;
         History::read(BufReader::new(file)).map_err(in_history)?
     };
+    if read.operations().is_empty() {
+        // It contradicts nothing, but whoever asks has most likely named the wrong file.
+        return writeln!(out, "Unknown: the history has no operation.")
+            .map(|()| Status::Unknown)
+            .map_err(cannot_print);
+    }
     let analysis = linearizability::check(read.operations(), Limits::default());
     report(&analysis, out).map_err(cannot_print)?;
     if let (Some(path), Verdict::Invalid(why)) = (svg, &analysis.verdict)
@@ -116,6 +123,7 @@ fn parse(arguments: &[String]) -> Result<Option<Asked>, String> {
                 let path = arguments.next().ok_or("--svg needs a file name")?;
                 svg = Some(path.clone());
             }
+            flag if flag.starts_with("--svg=") => svg = Some(flag["--svg=".len()..].to_owned()),
             flag if flag.starts_with('-') && flag != "-" => {
                 return Err(format!("unknown flag {flag} (--help lists them)"));
             }
@@ -246,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_history_ends_with_2() {
+        let file = Scratch::holding("empty", "");
+        let (status, out, err) = check(&[file.path()]);
+        assert_eq!((status, err.as_str()), (2, ""));
+        assert_eq!(out, "Unknown: the history has no operation.\n");
+    }
+
+    #[test]
     fn an_illegal_history_ends_with_1_and_is_drawn() {
         let read = r#"{"process":1,"type":"ok","f":"read","key":0,"value":2,"time":3}"#;
         let file = Scratch::holding("illegal", &format!("{WRITE}{read}"));
@@ -258,6 +274,13 @@ mod tests {
         );
         let svg = std::fs::read_to_string(&picture.0).expect("the picture was drawn");
         assert!(svg.contains("read: 2"));
+
+        let attached = Scratch::new("illegal-too.svg");
+        check(&[&format!("--svg={}", attached.path()), file.path()]);
+        assert_eq!(
+            std::fs::read_to_string(&attached.0).expect("drawn, too"),
+            svg
+        );
     }
 
     #[test]

@@ -24,8 +24,19 @@ Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
   node                Becomes a Raft node, as the raft binary is one; its flags are that binary's.
   builtin-node NAME   Becomes one of the other nodes that are part of the bench: null or stale.
 
-Each subcommand explains itself with --help.
+Each subcommand explains itself with --help; --version prints the version.
 Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke, or the command line makes no sense.
+";
+
+const VERSION: &str = concat!("maelstrom-tests ", env!("CARGO_PKG_VERSION"), "\n");
+
+const BUILTIN_NODE_HELP: &str = "\
+Becomes a node that is part of the bench. It reads Maelstrom's messages on standard input, and ends with it.
+
+Usage: maelstrom-tests builtin-node null|stale
+
+  null    Answers at once from its own memory.
+  stale   Writes at one place, but reads from its own memory.
 ";
 
 const SUBCOMMANDS: [&str; 5] = [
@@ -45,11 +56,15 @@ fn main() -> ExitCode {
         }
         Some(first) => match first.to_str() {
             Some("--help" | "-h" | "help") => print(HELP),
+            Some("--version") => print(VERSION),
             Some("test") => test(arguments),
             Some("check") => check(arguments),
             Some("matrix") => matrix(arguments),
             Some(builtin::RAFT_SUBCOMMAND) => return raft::maelstrom::main(arguments),
-            Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
+            Some(builtin::SUBCOMMAND) => match arguments.next() {
+                Some(first) if first == "--help" || first == "-h" => print(BUILTIN_NODE_HELP),
+                name => return builtin_node(&name.unwrap_or_default()),
+            },
             Some(_) | None => Err(unknown(&first).into()),
         },
     };
@@ -88,8 +103,7 @@ fn check(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Er
 }
 
 /// A node that the bench starts ends quietly with its input; its other arguments are for the Raft node and ignored.
-fn builtin_node(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let name = arguments.next().unwrap_or_default();
+fn builtin_node(name: &OsString) -> ExitCode {
     match name.to_str().and_then(Builtin::from_name) {
         Some(builtin) => builtin_node::main(builtin),
         None => {
@@ -104,6 +118,11 @@ fn builtin_node(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn unknown(subcommand: &OsString) -> UsageError {
     let word = subcommand.to_string_lossy();
+    if word.starts_with('-') {
+        return UsageError::new(format!(
+            "flags follow a subcommand, as in maelstrom-tests test {word}; --help lists the subcommands"
+        ));
+    }
     let hint = match nearest(&word, SUBCOMMANDS.into_iter()) {
         Some(near) => format!("did you mean {near}?"),
         None => "--help lists the subcommands".to_owned(),

@@ -272,6 +272,7 @@ fn mistyped_command_lines_are_refused() {
             "unknown flag --node-cuont; did you mean --node-count?",
         ),
         (&["tset"], "unknown subcommand \"tset\"; did you mean test?"),
+        (&["--rate=1"], "as in maelstrom-tests test --rate=1"),
         (&["matrix", "--runs=0"], "--runs takes"),
         (&["matrix", "--builtin=best"], "--builtin takes"),
         (&["builtin-node", "best"], "takes null or stale"),
@@ -290,6 +291,9 @@ fn every_subcommand_explains_itself() {
         (&["test", "--help"], "--nemesis-interval"),
         (&["check", "--help"], "--svg"),
         (&["matrix", "--help"], "--runs"),
+        (&["node", "--help"], "--election-timeout"),
+        (&["builtin-node", "--help"], "null|stale"),
+        (&["--version"], "maelstrom-tests "),
     ] {
         let output = output(Command::new(BENCH).args(arguments));
         assert_eq!(status(&output), 0, "{}", show(&output));

@@ -129,11 +129,12 @@ impl Command {
         let heads: Vec<String> = self.flags.iter().map(Flag::head).collect();
         for (flag, head) in self.flags.iter().zip(&heads) {
             let mut lines = flag.help.lines();
-            let _ = writeln!(
-                page,
-                "  {head:HELP_COLUMN$}  {}",
-                lines.next().unwrap_or("")
-            );
+            if head.len() > HELP_COLUMN {
+                let _ = writeln!(page, "  {head}");
+            } else {
+                let first = lines.next().unwrap_or("");
+                let _ = writeln!(page, "  {head:HELP_COLUMN$}  {first}");
+            }
             for line in lines {
                 let _ = writeln!(page, "  {:HELP_COLUMN$}  {}", "", line.trim_start());
             }
@@ -170,7 +171,7 @@ impl Command {
     }
 }
 
-/// The width of the help page's first column, which the longest flag fits.
+/// The width of the help page's first column. A flag that is longer has a line for itself.
 const HELP_COLUMN: usize = 36;
 
 impl Flag {

@@ -694,5 +694,6 @@ mod tests {
         for flag in TEST.flags {
             assert!(page.contains(&format!("--{}", flag.name)) && !flag.help.is_empty());
         }
+        assert!(page.contains("\n  --latency-dist constant|uniform|exponential\n"));
     }
 }

@@ -143,8 +143,14 @@ fn messages(results: &Results) -> String {
     }
     text += &match &results.elections {
         Some(elections) => format!(
-            "elections: votes were asked for in {} terms, up to term {}\n",
-            elections.terms, elections.highest_term
+            "elections: votes were asked for in {} {}, up to term {}\n",
+            elections.terms,
+            if elections.terms == 1 {
+                "term"
+            } else {
+                "terms"
+            },
+            elections.highest_term
         ),
         None => "elections: -\n".to_owned(),
     };
