@@ -48,8 +48,7 @@ impl Progress {
         }
         let line = self.line(now, statistics);
         if self.terminal {
-            // Back to the beginning of the line, and away with what stands there.
-            say(&format!("\r\x1b[K{line}"));
+            say(&replacing(&line));
             self.open = true;
         } else {
             say(&format!("{line}\n"));
@@ -87,6 +86,14 @@ impl Progress {
     }
 }
 
+/// What makes a terminal show this instead of the line before: back to the beginning of the line, and away with what
+/// stands there. A line that is too long is cut off at the edge, since of one that wraps all but the end would stay.
+fn replacing(line: &str) -> String {
+    const NO_WRAP: &str = "\x1b[?7l";
+    const WRAP: &str = "\x1b[?7h";
+    format!("\r\x1b[K{NO_WRAP}{line}{WRAP}")
+}
+
 /// Progress is not worth a run: where standard output is closed, it is not told.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
@@ -98,6 +105,11 @@ mod tests {
     use super::*;
     use crate::bench::nemesis::Kind;
     use crate::bench::statistics::Fault;
+
+    #[test]
+    fn a_line_too_long_for_the_terminal_does_not_wrap_and_what_follows_does() {
+        assert_eq!(replacing("1 s"), "\r\x1b[K\x1b[?7l1 s\x1b[?7h");
+    }
 
     #[test]
     fn a_line_says_what_goes_on() {
