@@ -476,10 +476,18 @@ fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
 
 fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
     let names = given.text("nemesis").unwrap_or("").split(',');
-    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    let names = names
+        .map(str::trim)
+        .filter(|name| !name.is_empty() && *name != "none");
     let kind = |name| {
         let named = Kind::ALL.into_iter().find(|known| known.name() == name);
-        named.ok_or_else(|| unreadable("nemesis", name, "partition and pause"))
+        named.ok_or_else(|| match name {
+            "kill" => UsageError::new(
+                "--nemesis kill is not there yet: nodes keep their state in memory, and one that was killed must not \
+                 come back. There are partition and pause",
+            ),
+            _ => unreadable("nemesis", name, "partition, pause or none"),
+        })
     };
     names.map(kind).collect()
 }
@@ -665,8 +673,8 @@ mod tests {
             ),
             ("--loss=1.5", "--loss takes a probability"),
             (
-                "--nemesis=partition,kill",
-                "--nemesis takes partition and pause, not \"kill\"",
+                "--nemesis=partition,kil",
+                "--nemesis takes partition, pause or none, not \"kil\"",
             ),
             (
                 "--availability=2",
