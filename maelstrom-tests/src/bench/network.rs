@@ -2,8 +2,8 @@
 //!
 //! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver has one queue ordered
 //! by deadline. A receiver takes the head of its queue and waits for that message's deadline; one that is sent
-//! meanwhile waits behind it. In Maelstrom that holds up clients' requests, too, though they have no latency of their
-//! own; here it does so if asked to ([`Conditions::clients_wait`]), since what it adds says nothing about a node:
+//! meanwhile waits behind it. In Maelstrom, as we understand it, that holds up clients' requests, too, though they have no
+//! latency of their own; here it does so if asked to ([`Conditions::clients_wait`]), since what it adds says nothing about a node:
 //! the time until the next message arrives there. Partitions drop on receipt, so a
 //! message that is in flight when the network is cut is lost, and one that is sent into a cut which heals in time
 //! arrives. Clients are never cut off, and lose nothing.

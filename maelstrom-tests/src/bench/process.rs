@@ -159,6 +159,7 @@ impl Process {
             if status.is_some() || Instant::now() >= deadline {
                 return Ok(status);
             }
+            // The standard library waits for a child for ever or not at all.
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -173,10 +173,6 @@ impl<S: StateMachine> Shared<S> {
         &self.machine
     }
 
-    pub(crate) fn leader_of_term(&self) -> Option<NodeId> {
-        self.leader_of_term
-    }
-
     // ---- Speaking.
 
     pub(crate) fn send(&mut self, to: NodeId, message: Message<S>) {

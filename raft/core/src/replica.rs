@@ -12,7 +12,6 @@ use crate::{
     entry::Entry,
     fingerprint::Fingerprint,
     follower::Follower,
-    id::NodeId,
     input::Input,
     invariant::{self, Violation},
     machine::StateMachine,
@@ -179,12 +178,6 @@ impl<S: StateMachine> Replica<S> {
     #[must_use]
     pub fn machine(&self) -> &S {
         self.raft().shared().machine()
-    }
-
-    /// Who led in the current term, as far as this node saw.
-    #[must_use]
-    pub fn leader_of_term(&self) -> Option<NodeId> {
-        self.raft().shared().leader_of_term()
     }
 
     /// A hash of the whole state but its clocks, counters and random numbers; of the clocks only whether

@@ -59,8 +59,6 @@ pub(crate) struct Reads<S: StateMachine> {
     waiting: Vec<Reader<S>>,
     /// Rounds under way, oldest first.
     rounds: VecDeque<Round<S>>,
-    /// How many reads wait, in rounds or for one.
-    count: usize,
     /// When the newest round was last announced.
     pub(crate) announced: Moment,
 }
@@ -88,18 +86,17 @@ impl<S: StateMachine> Reads<S> {
         Self {
             waiting: Vec::new(),
             rounds: VecDeque::new(),
-            count: 0,
             announced: now,
         }
     }
 
-    /// How many reads wait.
+    /// How many reads wait, in rounds or for one.
     pub(crate) fn len(&self) -> usize {
-        self.count
+        let in_rounds: usize = self.rounds.iter().map(|round| round.readers.len()).sum();
+        in_rounds + self.waiting.len()
     }
 
     pub(crate) fn add(&mut self, reader: Reader<S>) {
-        self.count += 1;
         self.waiting.push(reader);
     }
 
@@ -155,7 +152,6 @@ impl<S: StateMachine> Reads<S> {
         {
             ready.extend(round.readers.into_iter().map(|r| (round.index, r)));
         }
-        self.count -= ready.len();
         ready
     }
 
@@ -171,7 +167,6 @@ impl<S: StateMachine> Reads<S> {
             };
             expired.extend(readers.extract_if(.., late).filter_map(Reader::local));
         }
-        self.count -= expired.len();
         expired
     }
 
