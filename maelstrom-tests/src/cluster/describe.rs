@@ -93,6 +93,7 @@ pub fn record(record: &Record<Command>) -> String {
             None => format!("term {}", ballot.term()),
         },
         Record::Entries(run) => entries(run),
+        Record::Base(id) => format!("base {id}"),
     }
 }
 

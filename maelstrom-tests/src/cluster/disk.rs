@@ -10,13 +10,21 @@ use super::machine::Command;
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     ballot: Ballot,
+    /// The last entry that a snapshot covers.
+    base: EntryId,
+    /// Those above the base.
     entries: Vec<Entry<Command>>,
 }
 
 impl Disk {
     /// A disk that holds this already.
     pub fn holding(ballot: Ballot, entries: Vec<Entry<Command>>) -> Self {
-        Self { ballot, entries }
+        let base = EntryId::default();
+        Self {
+            ballot,
+            base,
+            entries,
+        }
     }
 
     /// The stored term and vote.
@@ -24,20 +32,25 @@ impl Disk {
         self.ballot
     }
 
-    /// The stored entries, the first at index 1.
+    /// The last entry that a snapshot covers.
+    pub fn base(&self) -> EntryId {
+        self.base
+    }
+
+    /// The stored entries, the first right above the base.
     pub fn entries(&self) -> &[Entry<Command>] {
         &self.entries
     }
 
     /// The last stored entry's name.
     pub fn last(&self) -> EntryId {
-        self.entries.last().map_or_else(EntryId::default, |e| e.id)
+        self.entries.last().map_or(self.base, |entry| entry.id)
     }
 
     /// Whether this very entry is stored.
     pub fn holds(&self, id: EntryId) -> bool {
-        let entry = position(id.index).and_then(|at| self.entries.get(at));
-        id == EntryId::default() || entry.is_some_and(|entry| entry.id == id)
+        let entry = self.position(id.index).and_then(|at| self.entries.get(at));
+        id == self.base || entry.is_some_and(|entry| entry.id == id)
     }
 
     /// Stores one record.
@@ -53,12 +66,28 @@ impl Disk {
             }
             Record::Entries(run) => {
                 let first = run.first().expect("a run has entries").id.index;
-                let keep = position(first).expect("no entry stands at index 0");
+                let keep = self.position(first).expect("it stands above the base");
                 assert!(keep <= self.entries.len(), "a gap before {first}");
                 self.entries.truncate(keep);
                 self.entries.extend_from_slice(run);
             }
+            Record::Base(base) => {
+                assert!(base.index >= self.base.index, "the base fell");
+                // (Figure 13)
+                if self.holds(*base) {
+                    self.entries.retain(|entry| entry.id.index > base.index);
+                } else {
+                    self.entries.clear();
+                }
+                self.base = *base;
+            }
         }
+    }
+
+    /// Where the entry at `index` stands among those above the base.
+    fn position(&self, index: Index) -> Option<usize> {
+        let above = index.0.checked_sub(self.base.index.0)?;
+        usize::try_from(above).ok()?.checked_sub(1)
     }
 }
 
@@ -71,11 +100,6 @@ impl Wal<Command> for Disk {
         }
         Ok(())
     }
-}
-
-/// Where the entry at `index` stands in a vector of entries that begins with index 1.
-fn position(index: Index) -> Option<usize> {
-    usize::try_from(index.0).ok()?.checked_sub(1)
 }
 
 #[cfg(test)]
@@ -106,6 +130,22 @@ mod tests {
         disk.store(&run(&[(2, 2)]));
         assert_eq!(disk.last(), id(2, 2));
         assert!(disk.holds(id(1, 1)) && !disk.holds(id(2, 1)) && !disk.holds(id(3, 1)));
+    }
+
+    #[test]
+    fn a_base_keeps_what_extends_it_and_drops_what_conflicts() {
+        let mut disk = Disk::default();
+        disk.store(&run(&[(1, 1), (2, 1), (3, 1)]));
+        disk.store(&Record::Base(id(2, 1)));
+        assert_eq!(
+            (disk.base(), disk.last(), disk.entries().len()),
+            (id(2, 1), id(3, 1), 1)
+        );
+        assert!(disk.holds(id(2, 1)) && !disk.holds(id(1, 1)));
+        disk.store(&Record::Base(id(3, 2)));
+        assert_eq!((disk.last(), disk.entries().len()), (id(3, 2), 0));
+        disk.store(&run(&[(4, 2)]));
+        assert_eq!(disk.last(), id(4, 2));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::{ballot::Ballot, entry::Entry};
+use crate::{ballot::Ballot, entry::Entry, id::EntryId};
 
 /// Something that must be on disk before what waits for it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,10 @@ pub enum Record<C> {
     /// These entries stand in the log from now on, and nothing stands behind the last of them:
     /// what stood at the first one's index or above is gone.
     Entries(Vec<Entry<C>>),
+    /// The log begins right after this entry from now on: a stored snapshot covers all through it.
+    /// If the log holds this very entry, what stands behind it stays; else all of the log is gone
+    /// (Figure 13, steps 6 and 7). The snapshot is safe on disk before this record is made.
+    Base(EntryId),
 }
 
 /// A write-ahead log.
