@@ -46,6 +46,7 @@ mod number;
 mod raw;
 mod reader;
 mod record;
+mod scan;
 mod value;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! The pull reader: one token at a time, from a slice.
 
 use crate::error::clip;
+use crate::scan::{Flaw, digits_end, plain_end, string_end, unescape, white_end};
 use crate::{Error, ErrorKind, Number, Raw};
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
@@ -357,9 +358,7 @@ impl<'a> Reader<'a> {
 
     /// Skips white space (RFC 8259 section 2) up to the next token.
     fn start_token(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.next_byte() {
-            self.at += 1;
-        }
+        self.at = white_end(self.text.as_bytes(), self.at);
         self.token = self.at;
     }
 
@@ -386,9 +385,7 @@ impl<'a> Reader<'a> {
     /// One digit or more.
     fn digits(&mut self) -> Result<(), Error> {
         let start = self.at;
-        while let Some(b'0'..=b'9') = self.next_byte() {
-            self.at += 1;
-        }
+        self.at = digits_end(self.text.as_bytes(), start);
         if self.at == start {
             Err(self.unexpected("a digit"))
         } else {
@@ -432,100 +429,28 @@ impl<'a> Reader<'a> {
 
     /// The string whose opening quote is next.
     fn string_token(&mut self) -> Result<Cow<'a, str>, Error> {
-        self.at += 1;
-        let mut start = self.at;
-        self.at = plain_end(self.text.as_bytes(), start);
-        if self.next_byte() == Some(b'"') {
-            self.at += 1;
-            return Ok(Cow::Borrowed(&self.text[start..self.at - 1]));
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let end = plain_end(bytes, start);
+        if bytes.get(end) == Some(&b'"') {
+            self.at = end + 1;
+            return Ok(Cow::Borrowed(&self.text[start..end]));
         }
-        let mut unescaped = String::new();
-        loop {
-            unescaped.push_str(&self.text[start..self.at]);
-            match self.next_byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Cow::Owned(unescaped));
-                }
-                _ => unescaped.push(self.escape()?),
-            }
-            start = self.at;
-            self.at = plain_end(self.text.as_bytes(), start);
-        }
+        let mut unescaped = bytes[start..end].to_vec();
+        self.at = unescape(bytes, end, &mut unescaped).map_err(|flaw| self.flaw(flaw))?;
+        Ok(Cow::Owned(
+            String::from_utf8(unescaped).expect("escapes in UTF-8 decode to UTF-8"),
+        ))
     }
 
     fn skip_string(&mut self) -> Result<(), Error> {
-        self.at += 1;
-        loop {
-            self.at = plain_end(self.text.as_bytes(), self.at);
-            if self.next_byte() == Some(b'"') {
-                self.at += 1;
-                return Ok(());
-            }
-            self.escape()?;
-        }
+        self.at = string_end(self.text.as_bytes(), self.at + 1).map_err(|flaw| self.flaw(flaw))?;
+        Ok(())
     }
 
-    /// The character of the escape that is next; an error if what is next in the string is none.
-    fn escape(&mut self) -> Result<char, Error> {
-        let start = self.at;
-        match self.next_byte() {
-            None => return Err(self.error_at(start, ErrorKind::UnexpectedEnd)),
-            Some(b'\\') => self.at += 1,
-            Some(_) => return Err(self.error_at(start, ErrorKind::ControlCharacter)),
-        }
-        let character = match self.next_byte() {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
-                self.at += 1;
-                return self.unicode_escape(start);
-            }
-            Some(_) => return Err(self.error_at(start, ErrorKind::Escape)),
-            None => return Err(self.error_at(self.at, ErrorKind::UnexpectedEnd)),
-        };
-        self.at += 1;
-        Ok(character)
-    }
-
-    /// The character of the escape at `start`, whose `\u` was consumed. Characters beyond U+FFFF are two
-    /// escapes, a surrogate pair.
-    fn unicode_escape(&mut self, start: usize) -> Result<char, Error> {
-        let first = self.four_hex_digits(start)?;
-        if let Some(character) = char::from_u32(first) {
-            return Ok(character);
-        }
-        let second_start = self.at;
-        if (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with("\\u") {
-            self.at += 2;
-            let second = self.four_hex_digits(second_start)?;
-            if (0xdc00..0xe000).contains(&second) {
-                let scalar = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                return Ok(char::from_u32(scalar).expect("a surrogate pair is a character"));
-            }
-        }
-        Err(self.error_at(start, ErrorKind::LoneSurrogate))
-    }
-
-    fn four_hex_digits(&mut self, escape_start: usize) -> Result<u32, Error> {
-        let mut value = 0;
-        for _ in 0..4 {
-            let Some(byte) = self.next_byte() else {
-                return Err(self.error_at(self.at, ErrorKind::UnexpectedEnd));
-            };
-            let Some(digit) = char::from(byte).to_digit(16) else {
-                return Err(self.error_at(escape_start, ErrorKind::Escape));
-            };
-            value = value << 4 | digit;
-            self.at += 1;
-        }
-        Ok(value)
+    #[cold]
+    fn flaw(&self, flaw: Flaw) -> Error {
+        self.error_at(flaw.at, flaw.what.into())
     }
 
     /// The error that the grammar wants something else at the current place.
@@ -536,30 +461,6 @@ impl<'a> Reader<'a> {
         };
         self.error_at(self.at, kind)
     }
-}
-
-/// Where the run of characters that need no care ends: at a quote, a backslash, a control character, or
-/// the end. Looks at eight bytes at a time.
-pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The high bit of each byte that is zero; maybe of others too, but only if one is zero.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-
-    while let Some(chunk) = bytes[at..].first_chunk::<8>() {
-        let word = u64::from_ne_bytes(*chunk);
-        let quotes = zeros(word ^ (ONES * u64::from(b'"')));
-        let backslashes = zeros(word ^ (ONES * u64::from(b'\\')));
-        let controls = zeros(word & (ONES * 0xe0));
-        if quotes | backslashes | controls != 0 {
-            break;
-        }
-        at += 8;
-    }
-    while at < bytes.len() && !matches!(bytes[at], b'"' | b'\\' | 0..0x20) {
-        at += 1;
-    }
-    at
 }
 
 #[cfg(test)]

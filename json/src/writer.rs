@@ -1,7 +1,7 @@
 //! The writer: compact JSON, one token at a time.
 
 use crate::number::float_text;
-use crate::reader::plain_end;
+use crate::scan::plain_end;
 use crate::{Number, Raw};
 use std::io::Write;
 

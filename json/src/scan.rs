@@ -1,0 +1,572 @@
+//! Scanning: the inner loops of reading and writing, over bytes.
+//!
+//! Two ways make them fast in safe code. A *word* is eight bytes of the text as one `u64`, the first byte
+//! lowest, so that one subtraction looks at eight bytes. A *block* is 32 bytes, over which a plain loop without
+//! an early end becomes a few vector instructions.
+
+use crate::ErrorKind;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+const WORD: usize = 8;
+const BLOCK: usize = 32;
+
+/// What is wrong inside a string, at the byte `at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub(crate) at: usize,
+    pub(crate) what: FlawKind,
+}
+
+/// The ways in which a string can be wrong; [`ErrorKind`] has them among others. This one is two words small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FlawKind {
+    End,
+    ControlCharacter,
+    Escape,
+    LoneSurrogate,
+}
+
+impl From<FlawKind> for ErrorKind {
+    fn from(what: FlawKind) -> ErrorKind {
+        match what {
+            FlawKind::End => ErrorKind::UnexpectedEnd,
+            FlawKind::ControlCharacter => ErrorKind::ControlCharacter,
+            FlawKind::Escape => ErrorKind::Escape,
+            FlawKind::LoneSurrogate => ErrorKind::LoneSurrogate,
+        }
+    }
+}
+
+/// Where the run of string characters that stand for themselves ends: at a quote, a backslash, a control
+/// character (all of which are one byte), or the end of the text.
+#[inline]
+pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    // Most strings of messages end within two words; blocks pay from there on.
+    for _ in 0..2 {
+        let Some(word) = word_at(bytes, at) else {
+            return plain_end_bytewise(bytes, at);
+        };
+        let special = specials(word);
+        if special != 0 {
+            return at + first_byte(special);
+        }
+        at += WORD;
+    }
+    plain_end_long(bytes, at)
+}
+
+/// [`plain_end`] of a long run.
+fn plain_end_long(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        if block
+            .iter()
+            .fold(false, |any, &byte| any | is_special(byte))
+        {
+            break;
+        }
+        at += BLOCK;
+    }
+    while let Some(word) = word_at(bytes, at) {
+        let special = specials(word);
+        if special != 0 {
+            return at + first_byte(special);
+        }
+        at += WORD;
+    }
+    plain_end_bytewise(bytes, at)
+}
+
+fn plain_end_bytewise(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() && !is_special(bytes[at]) {
+        at += 1;
+    }
+    at
+}
+
+/// Where white space (RFC 8259 section 2) ends.
+#[inline]
+pub(crate) fn white_end(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(b' ' | b'\n' | b'\r' | b'\t') => white_end_long(bytes, at + 1),
+        _ => at,
+    }
+}
+
+/// [`white_end`] past the first. Nearly all white space is the indentation after a line feed, so spaces go by
+/// the word.
+fn white_end_long(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        while let Some(word) = word_at(bytes, at) {
+            let others = word ^ (ONES * u64::from(b' '));
+            if others != 0 {
+                at += first_byte(others);
+                break;
+            }
+            at += WORD;
+        }
+        match bytes.get(at) {
+            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+            _ => return at,
+        }
+    }
+}
+
+/// Where the run of decimal digits ends.
+#[inline]
+pub(crate) fn digits_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(bytes, at) {
+        let others = non_digits(word);
+        if others != 0 {
+            return at + first_byte(others);
+        }
+        at += WORD;
+    }
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// As many digits as surely fit a `u64`.
+pub(crate) const SAFE_DIGITS: usize = 19;
+
+/// The run of decimal digits at `at`: its value, and where it ends. The value means nothing if the run is
+/// longer than [`SAFE_DIGITS`]; it is 0 if there is no digit at all.
+#[inline]
+pub(crate) fn digits(bytes: &[u8], at: usize) -> (u64, usize) {
+    let Some(word) = word_at(bytes, at) else {
+        return digits_bytewise(bytes, at, 0);
+    };
+    let others = non_digits(word);
+    let values = word ^ (ONES * u64::from(b'0'));
+    if others == 0 {
+        return digits_bytewise(bytes, at + WORD, eight_digits(values));
+    }
+    // Shifted to the end of the word, with zeros before them, they are eight digits like any other eight.
+    let count = first_byte(others);
+    let value = if count == 0 {
+        0
+    } else {
+        eight_digits(values << (64 - 8 * count))
+    };
+    (value, at + count)
+}
+
+fn digits_bytewise(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) {
+    while let Some(&byte @ b'0'..=b'9') = bytes.get(at) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
+        at += 1;
+    }
+    (value, at)
+}
+
+/// The number that eight digits (as values, not as characters; the first lowest) denote: neighbours are joined
+/// to numbers below 100, these to numbers below 10,000, and these to the result.
+#[inline]
+fn eight_digits(values: u64) -> u64 {
+    let pairs = values.wrapping_mul(1 + (10 << 8)) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(1 + (100 << 16)) >> 16 & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(1 + (10_000 << 32)) >> 32
+}
+
+/// Decodes the string whose characters from `at` on are left to be read, and appends it to `out`, which stays
+/// UTF-8 if it and `bytes` are. Returns where the string ends: past its closing quote.
+pub(crate) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Flaw> {
+    loop {
+        at = copy_plain(bytes, at, out);
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => {
+                let (character, end) = escape(bytes, at)?;
+                push_char(character, out);
+                at = end;
+            }
+            Some(_) => return Err(flaw(at, FlawKind::ControlCharacter)),
+            None => return Err(flaw(at, FlawKind::End)),
+        }
+    }
+}
+
+/// Where the string ends (past its closing quote) whose characters from `at` on are left to be read; it is
+/// checked as [`unescape`] does and not kept.
+pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
+    loop {
+        at = plain_end(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => at = escape(bytes, at)?.1,
+            Some(_) => return Err(flaw(at, FlawKind::ControlCharacter)),
+            None => return Err(flaw(at, FlawKind::End)),
+        }
+    }
+}
+
+/// Appends the plain run at `at` to `out`; where it ends.
+#[inline]
+fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
+    while let Some(word) = word_at(bytes, at) {
+        // All eight, and then without those too many: a copy of fixed size is one instruction, while one of
+        // two or three bytes is a call.
+        out.extend_from_slice(&word.to_le_bytes());
+        let special = specials(word);
+        if special != 0 {
+            let plain = first_byte(special);
+            out.truncate(out.len() - (WORD - plain));
+            return at + plain;
+        }
+        at += WORD;
+    }
+    let end = plain_end_bytewise(bytes, at);
+    out.extend_from_slice(&bytes[at..end]);
+    end
+}
+
+#[inline]
+fn push_char(character: char, out: &mut Vec<u8>) {
+    if character.is_ascii() {
+        out.push(character as u8);
+    } else {
+        let mut buffer = [0; 4];
+        let length = character.encode_utf8(&mut buffer).len();
+        out.extend_from_slice(&buffer);
+        out.truncate(out.len() - (buffer.len() - length));
+    }
+}
+
+/// The character of the escape whose backslash stands at `start`, and where the escape ends.
+#[inline]
+fn escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
+    let character = match bytes.get(start + 1) {
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode_escape(bytes, start),
+        Some(_) => return Err(flaw(start, FlawKind::Escape)),
+        None => return Err(flaw(start + 1, FlawKind::End)),
+    };
+    Ok((character, start + 2))
+}
+
+/// The character of the escape whose `\u` stands at `start`, and where the escape ends. Characters beyond
+/// U+FFFF are two escapes, a surrogate pair.
+fn unicode_escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
+    let first = unit(bytes, start)?;
+    if let Some(character) = char::from_u32(first) {
+        return Ok((character, start + 6));
+    }
+    let second_start = start + 6;
+    if (0xd800..0xdc00).contains(&first) && bytes[second_start..].starts_with(b"\\u") {
+        let second = unit(bytes, second_start)?;
+        if (0xdc00..0xe000).contains(&second) {
+            let scalar = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            let character = char::from_u32(scalar).expect("a surrogate pair is a character");
+            return Ok((character, start + 12));
+        }
+    }
+    Err(flaw(start, FlawKind::LoneSurrogate))
+}
+
+/// The UTF-16 unit of the escape whose `\u` stands at `start`.
+fn unit(bytes: &[u8], start: usize) -> Result<u32, Flaw> {
+    let digits = &bytes[start + 2..];
+    if let Some(value) = digits.first_chunk().and_then(hex4) {
+        return Ok(value);
+    }
+    let valid = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_hexdigit())
+        .count();
+    Err(if valid == digits.len() {
+        flaw(bytes.len(), FlawKind::End)
+    } else {
+        flaw(start, FlawKind::Escape)
+    })
+}
+
+/// The number that four hexadecimal digits denote, of either case.
+#[inline]
+pub(crate) fn hex4(digits: &[u8; 4]) -> Option<u32> {
+    let mut value = 0;
+    for &digit in digits {
+        value = value << 4 | HEX_VALUES[usize::from(digit)];
+    }
+    (value <= 0xffff).then_some(value)
+}
+
+/// The value of each hexadecimal digit; of all other bytes one that no shift by three digits gets rid of.
+const HEX_VALUES: [u32; 256] = {
+    let mut values = [1 << 16; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        let lower = b"0123456789abcdef"[digit as usize];
+        values[lower as usize] = digit;
+        values[lower.to_ascii_uppercase() as usize] = digit;
+        digit += 1;
+    }
+    values
+};
+
+#[cold]
+fn flaw(at: usize, what: FlawKind) -> Flaw {
+    Flaw { at, what }
+}
+
+/// The eight bytes at `at`, if there are so many.
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    let chunk = bytes.get(at..)?.first_chunk::<WORD>()?;
+    Some(u64::from_le_bytes(*chunk))
+}
+
+/// Whether a byte does not stand for itself in a string.
+#[inline]
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// The high bit of each special byte, and maybe of bytes after the first of them (a borrow may cross over);
+/// none if none is special.
+#[inline]
+fn specials(word: u64) -> u64 {
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
+    let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
+    (quotes | backslashes | below(word, 0x20)) & HIGHS
+}
+
+/// Some bit of each byte that is no digit, and maybe of bytes after the first of them.
+#[inline]
+fn non_digits(word: u64) -> u64 {
+    // A digit has a high half of 3, and still has it with 6 added.
+    let highs = ONES * 0xf0;
+    let threes = ONES * 0x30;
+    ((word & highs) ^ threes) | ((word.wrapping_add(ONES * 6) & highs) ^ threes)
+}
+
+/// Which byte of a word is the first that has any bit.
+#[inline]
+fn first_byte(bits: u64) -> usize {
+    bits.trailing_zeros() as usize / 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::env;
+
+    /// Calls `check` with many short texts made of pieces that matter here.
+    fn for_random_texts(test: &str, check: impl Fn(&[u8], usize)) {
+        let seed: u64 = env::var("JSON_TEST_SEED").map_or(7, |seed| seed.parse().unwrap());
+        println!("replay: JSON_TEST_SEED={seed} cargo test -p json {test}");
+        let pieces: &[&str] = &[
+            "a",
+            "z",
+            "0",
+            "9",
+            "123",
+            "4567",
+            "89012345",
+            "/",
+            ":",
+            " ",
+            "  ",
+            "        ",
+            "\n",
+            "\r",
+            "\t",
+            "!",
+            "#",
+            "[",
+            "]",
+            "\u{1f}",
+            "\u{7f}",
+            "\"",
+            "\\",
+            "\\n",
+            "\\\"",
+            "\\u00e9",
+            "\\uD83d",
+            "\\ude00",
+            "\\u12",
+            "é",
+            "😀",
+            "plain text that goes on for more than one block of 32 bytes",
+            "00000000",
+            "99999999",
+        ];
+        let mut state = seed.max(1);
+        let mut below = |limit: usize| {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+        };
+        for _ in 0..50_000 {
+            // Few kinds of pieces in one text, so that long runs of a kind come up.
+            let kinds: Vec<&str> = (0..1 + below(4))
+                .map(|_| pieces[below(pieces.len())])
+                .collect();
+            let text: String = (0..below(12)).map(|_| kinds[below(kinds.len())]).collect();
+            let at = below(text.len() + 1);
+            check(text.as_bytes(), at);
+        }
+    }
+
+    fn run_end(bytes: &[u8], at: usize, goes_on: impl Fn(u8) -> bool) -> usize {
+        let run = bytes[at..].iter().take_while(|&&byte| goes_on(byte));
+        at + run.count()
+    }
+
+    #[test]
+    fn runs_end_where_looking_at_each_byte_says() {
+        for_random_texts("runs_end", |bytes, at| {
+            let text = String::from_utf8_lossy(bytes);
+            let plain = run_end(bytes, at, |byte| !matches!(byte, 0..0x20 | b'"' | b'\\'));
+            assert_eq!(plain_end(bytes, at), plain, "{text:?} from {at}");
+            let white = run_end(bytes, at, |byte| b" \n\r\t".contains(&byte));
+            assert_eq!(white_end(bytes, at), white, "{text:?} from {at}");
+            let digits = run_end(bytes, at, |byte| byte.is_ascii_digit());
+            assert_eq!(digits_end(bytes, at), digits, "{text:?} from {at}");
+        });
+    }
+
+    #[test]
+    fn every_byte_at_every_place_of_a_run() {
+        for length in [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 71] {
+            for byte in 0..=255_u8 {
+                for at in 0..length {
+                    let mut bytes = vec![b'7'; length];
+                    bytes[at] = byte;
+                    let plain = !matches!(byte, 0..0x20 | b'"' | b'\\');
+                    assert_eq!(plain_end(&bytes, 0), if plain { length } else { at });
+                    let digit = byte.is_ascii_digit();
+                    assert_eq!(digits_end(&bytes, 0), if digit { length } else { at });
+                    assert_eq!(digits(&bytes, 0).1, if digit { length } else { at });
+                    bytes.fill(b' ');
+                    bytes[at] = byte;
+                    let white = b" \n\r\t".contains(&byte);
+                    assert_eq!(white_end(&bytes, 0), if white { length } else { at });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn digits_are_the_number_that_std_reads() {
+        for_random_texts("digits_are", |bytes, at| {
+            let end = run_end(bytes, at, |byte| byte.is_ascii_digit());
+            let (value, found_end) = digits(bytes, at);
+            assert_eq!(found_end, end);
+            if end == at {
+                assert_eq!(value, 0);
+            } else if end - at <= SAFE_DIGITS {
+                let text = str::from_utf8(&bytes[at..end]).unwrap();
+                assert_eq!(Ok(value), text.parse(), "{text}");
+            }
+        });
+        assert_eq!(
+            digits(b"9999999999999999999,", 0),
+            (9_999_999_999_999_999_999, 19)
+        );
+    }
+
+    /// What [`unescape`] does, one byte at a time.
+    fn unescape_bytewise(bytes: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Flaw> {
+        let hex = |at: usize| -> Option<u32> {
+            let digits = bytes.get(at + 2..at + 6)?;
+            let value = |byte: &u8| char::from(*byte).to_digit(16);
+            digits
+                .iter()
+                .map(value)
+                .try_fold(0, |all, digit| Some(all << 4 | digit?))
+        };
+        let escape_flaw = |at: usize| match bytes[at + 2..].iter().all(u8::is_ascii_hexdigit) {
+            true => flaw(bytes.len(), FlawKind::End),
+            false => flaw(at, FlawKind::Escape),
+        };
+        let mut out = Vec::new();
+        loop {
+            match bytes.get(at) {
+                None => return Err(flaw(at, FlawKind::End)),
+                Some(b'"') => return Ok((out, at + 1)),
+                Some(0..0x20) => return Err(flaw(at, FlawKind::ControlCharacter)),
+                Some(b'\\') => match bytes.get(at + 1) {
+                    None => return Err(flaw(at + 1, FlawKind::End)),
+                    Some(b'u') => {
+                        let mut units = vec![hex(at).ok_or_else(|| escape_flaw(at))? as u16];
+                        let start = at;
+                        at += 6;
+                        if (0xd800..0xdc00).contains(&units[0]) && bytes[at..].starts_with(b"\\u") {
+                            units.push(hex(at).ok_or_else(|| escape_flaw(at))? as u16);
+                            at += 6;
+                        }
+                        let text = String::from_utf16(&units)
+                            .map_err(|_| flaw(start, FlawKind::LoneSurrogate))?;
+                        out.extend_from_slice(text.as_bytes());
+                    }
+                    Some(&letter) => {
+                        let (_, character) = *[
+                            (b'"', b'"'),
+                            (b'\\', b'\\'),
+                            (b'/', b'/'),
+                            (b'b', 8),
+                            (b'f', 12),
+                            (b'n', b'\n'),
+                            (b'r', b'\r'),
+                            (b't', b'\t'),
+                        ]
+                        .iter()
+                        .find(|(escape, _)| *escape == letter)
+                        .ok_or(flaw(at, FlawKind::Escape))?;
+                        out.push(character);
+                        at += 2;
+                    }
+                },
+                Some(&byte) => {
+                    out.push(byte);
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn strings_are_decoded_as_byte_by_byte() {
+        for_random_texts("strings_are_decoded", |bytes, at| {
+            let text = String::from_utf8_lossy(bytes);
+            let mut out = b"before".to_vec();
+            let found = unescape(bytes, at, &mut out).map(|end| (out.split_off(6), end));
+            assert_eq!(found, unescape_bytewise(bytes, at), "{text:?} from {at}");
+            assert_eq!(
+                string_end(bytes, at),
+                found.map(|(_, end)| end),
+                "{text:?} from {at}"
+            );
+        });
+    }
+
+    #[test]
+    fn four_hexadecimal_digits() {
+        for unit in 0..=0xffff {
+            let lower = format!("{unit:04x}");
+            assert_eq!(hex4(lower.as_bytes().try_into().unwrap()), Some(unit));
+            assert_eq!(
+                hex4(lower.to_uppercase().as_bytes().try_into().unwrap()),
+                Some(unit)
+            );
+        }
+        for byte in (0..=255_u8).filter(|byte| !byte.is_ascii_hexdigit()) {
+            for at in 0..4 {
+                let mut digits = *b"ffff";
+                digits[at] = byte;
+                assert_eq!(hex4(&digits), None);
+            }
+        }
+    }
+}
