@@ -5,17 +5,25 @@
 //! written.
 //!
 //! A value is shared by all who hold it: the log, the map, and the answers that wait to be written. A
-//! thousand reads of a large value cost a thousand pointers.
+//! thousand reads of a large value cost a thousand pointers. So is the map itself: a copy of it, from
+//! which a snapshot is written while the machine goes on, is one pointer, however many keys there are.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod image;
+mod map;
+
+use std::sync::Arc;
 
 use json::Value;
 use raft_core::StateMachine;
 
-/// The map.
+pub use self::image::ImageError;
+use self::map::Map;
+
+/// The map. Its copy is one pointer; what either of the two changes afterwards is copied then, a few
+/// nodes of 32 pointers for each write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kv {
-    values: BTreeMap<Value, Arc<Value>>,
+    values: Map,
 }
 
 json::record! {
@@ -77,7 +85,7 @@ impl StateMachine for Kv {
     fn apply(&mut self, command: &Command) -> Outcome {
         match command {
             Command::Write { key, value } => {
-                self.values.insert(key.clone(), value.clone());
+                self.values.insert(key, value.clone());
                 Outcome::Written
             }
             Command::Cas {
@@ -85,16 +93,16 @@ impl StateMachine for Kv {
                 from,
                 to,
                 create_if_not_exists,
-            } => match self.values.get_mut(key) {
+            } => match self.values.get(key) {
                 Some(found) if **found == *from => {
-                    *found = to.clone();
+                    self.values.insert(key, to.clone());
                     Outcome::Swapped
                 }
                 Some(found) => Outcome::Mismatch {
                     found: found.clone(),
                 },
                 None if *create_if_not_exists => {
-                    self.values.insert(key.clone(), to.clone());
+                    self.values.insert(key, to.clone());
                     Outcome::Swapped
                 }
                 None => Outcome::Missing,

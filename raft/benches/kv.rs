@@ -1,0 +1,66 @@
+//! What a snapshot of a large map costs: `cargo bench -p raft --bench kv`.
+//!
+//! The figures that matter are the first (done while the node holds its lock) and how much slower writes are after it
+//! (each copies what the image still sees); the others are work of a thread of its own.
+
+use std::{
+    hint::black_box,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use json::Value;
+use raft::kv::{Command, Kv};
+use raft_core::StateMachine;
+use rand::Rng;
+
+const KEYS: u64 = 1_000_000;
+const WRITES: usize = 100_000;
+
+fn main() {
+    let mut rng = Rng::seeded(1);
+    let mut kv = Kv::default();
+    let fill = timed(|| (0..KEYS).for_each(|key| write(&mut kv, key)));
+    say(&format!("put {KEYS} keys"), fill);
+
+    let some = |rng: &mut Rng| -> Vec<u64> { (0..WRITES).map(|_| rng.below(KEYS)).collect() };
+    let each = |time: Duration| time / WRITES as u32;
+    let keys = some(&mut rng);
+    let before = timed(|| keys.iter().for_each(|key| write(&mut kv, *key)));
+    say("one write", each(before));
+
+    let mut image = Kv::default();
+    let capture = timed(|| image = kv.clone());
+    say("copy the map", capture);
+    let keys = some(&mut rng);
+    let after = timed(|| keys.iter().for_each(|key| write(&mut kv, *key)));
+    say("one write of the first 100000 after the copy", each(after));
+
+    let encode = timed(|| image.encode(&mut io::sink()).expect("a sink takes all"));
+    say("encode the copy", encode);
+    let release = timed(|| drop(image));
+    say("drop the copy", release);
+
+    let mut bytes = Vec::new();
+    kv.encode(&mut bytes).expect("memory takes all");
+    println!("{:>12} bytes  the image", bytes.len());
+    let decode = timed(|| drop(black_box(Kv::decode(&bytes).expect("it is an image"))));
+    say("decode the image and drop the map", decode);
+}
+
+fn write(kv: &mut Kv, key: u64) {
+    let value = Arc::new(Value::from(key));
+    let key = Value::from(format!("key {key:07}"));
+    kv.apply(&Command::Write { key, value });
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+fn say(what: &str, time: Duration) {
+    println!("{:>15.3} us  {what}", time.as_nanos() as f64 / 1e3);
+}

@@ -1,0 +1,264 @@
+//! The whole map as bytes, for a snapshot: lines of JSON.
+//!
+//! ```text
+//! {"machine":"lin-kv","version":1,"keys":2}
+//! [1,"one"]
+//! [{"a":null},[]]
+//! ```
+//!
+//! The pairs stand in the order of their keys, so equal maps have equal images, and every line ends with a line feed.
+
+use std::{fmt, io};
+
+use json::{MAX_DEPTH, Value};
+
+use super::{Kv, map::Map};
+
+/// The name of this machine in an image.
+const MACHINE: &str = "lin-kv";
+
+/// The version of the format.
+const VERSION: u64 = 1;
+
+/// How many bytes of lines are gathered before they are written.
+const CHUNK: usize = 64 << 10;
+
+json::record! {
+    /// The first line of an image.
+    #[derive(Debug)]
+    struct Header {
+        machine: String,
+        version: u64,
+        keys: usize,
+    }
+}
+
+/// Why bytes are not the image of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageError {
+    /// A line is not what it should be.
+    Line {
+        /// Which one, from 1.
+        number: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is another machine's, or of a version that this program does not know.
+    Foreign {
+        /// The machine that it names.
+        machine: String,
+        /// The version that it names.
+        version: u64,
+    },
+    /// There are more or fewer keys than the first line says.
+    Keys {
+        /// How many it says.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// The last line has no end.
+    Cut,
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line { number, reason } => write!(f, "line {number} of the map: {reason}"),
+            Self::Foreign { machine, version } => write!(
+                f,
+                "a state of {machine:?} version {version}, where this program knows {MACHINE:?} version {VERSION}"
+            ),
+            Self::Keys { expected, found } => {
+                write!(f, "{found} keys in the map instead of {expected}")
+            }
+            Self::Cut => f.write_str("the last line of the map has no end"),
+        }
+    }
+}
+
+impl std::error::Error for ImageError {}
+
+impl Kv {
+    /// Writes the whole map, pair by pair: it never stands in memory a second time.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn encode(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let mut lines = Vec::with_capacity(CHUNK + 1024);
+        let header = Header {
+            machine: MACHINE.into(),
+            version: VERSION,
+            keys: self.values.len(),
+        };
+        json::encode_into(&header, &mut lines);
+        lines.push(b'\n');
+        for pair in self.values.iter() {
+            json::encode_into(&pair, &mut lines);
+            lines.push(b'\n');
+            if lines.len() >= CHUNK {
+                out.write_all(&lines)?;
+                lines.clear();
+            }
+        }
+        out.write_all(&lines)
+    }
+
+    /// Reads what [`Kv::encode`] wrote.
+    ///
+    /// # Errors
+    /// It is anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ImageError> {
+        let Some((b'\n', bytes)) = bytes.split_last() else {
+            return Err(ImageError::Cut);
+        };
+        let mut lines = bytes.split(|byte| *byte == b'\n').zip(1..);
+        let (first, number) = lines.next().expect("a split has a first part");
+        let header: Header = json::decode(first).map_err(bad(number))?;
+        if header.machine != MACHINE || header.version != VERSION {
+            return Err(ImageError::Foreign {
+                machine: header.machine,
+                version: header.version,
+            });
+        }
+        let mut values = Map::default();
+        let mut last = None;
+        for (line, number) in lines {
+            let (key, value) =
+                json::decode_with_depth::<(Value, Value)>(line, MAX_DEPTH).map_err(bad(number))?;
+            if last.as_ref().is_some_and(|last| *last >= key) {
+                let reason = "its key is not above the one before".into();
+                return Err(ImageError::Line { number, reason });
+            }
+            values.insert(&key, value.into());
+            last = Some(key);
+        }
+        if values.len() != header.keys {
+            return Err(ImageError::Keys {
+                expected: header.keys,
+                found: values.len(),
+            });
+        }
+        Ok(Self { values })
+    }
+}
+
+fn bad(number: usize) -> impl FnOnce(json::Error) -> ImageError {
+    move |error| ImageError::Line {
+        number,
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use json::value;
+    use raft_core::StateMachine;
+
+    use super::*;
+    use crate::kv::Command;
+
+    fn image(kv: &Kv) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        kv.encode(&mut bytes).expect("memory takes all");
+        bytes
+    }
+
+    fn of(pairs: impl IntoIterator<Item = (Value, Value)>) -> Kv {
+        let mut kv = Kv::default();
+        for (key, value) in pairs {
+            let value = Arc::new(value);
+            kv.apply(&Command::Write { key, value });
+        }
+        kv
+    }
+
+    fn refused(bytes: &[u8]) -> String {
+        Kv::decode(bytes).expect_err("it is no image").to_string()
+    }
+
+    #[test]
+    fn an_image_is_lines_of_pairs_in_order() {
+        let kv = of([
+            (value!({"a": null}), value!([])),
+            (value!(1), value!("one\n")),
+        ]);
+        let text = "{\"machine\":\"lin-kv\",\"version\":1,\"keys\":2}\n\
+                    [1,\"one\\n\"]\n\
+                    [{\"a\":null},[]]\n";
+        assert_eq!(String::from_utf8(image(&kv)).unwrap(), text);
+        assert_eq!(Kv::decode(text.as_bytes()), Ok(kv));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let deep = (0..120).fold(value!(1), |inner, _| value!([inner]));
+        let number = |text: &str| Value::Number(text.parse().unwrap());
+        let odd = [
+            (value!(null), value!(true)),
+            (deep.clone(), deep),
+            (
+                number("123456789012345678901234567890.5"),
+                number("-1e-400"),
+            ),
+            (value!("\u{0}\u{2028}\""), value!({"": {}})),
+        ];
+        let many = (0..20_000).map(|key| (value!(key), value!("value")));
+        for kv in [Kv::default(), of(odd), of(many)] {
+            let image = image(&kv);
+            let read = Kv::decode(&image).unwrap();
+            assert_eq!(read, kv);
+            assert_eq!(self::image(&read), image);
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let header = r#"{"machine":"lin-kv","version":1,"keys":1}"#;
+        for (text, expected) in [
+            ("", "the last line of the map has no end"),
+            (header, "the last line of the map has no end"),
+            (
+                "\n",
+                "line 1 of the map: line 1 column 1: the text ends too early",
+            ),
+            (
+                "{\"machine\":\"queue\",\"version\":1,\"keys\":0}\n",
+                "a state of \"queue\" version 1, where this program knows \"lin-kv\" version 1",
+            ),
+            (
+                "{\"machine\":\"lin-kv\",\"version\":2,\"keys\":0}\n",
+                "a state of \"lin-kv\" version 2, where this program knows \"lin-kv\" version 1",
+            ),
+            (&format!("{header}\n"), "0 keys in the map instead of 1"),
+            (
+                &format!("{header}\n[1,1]\n[2,2]\n"),
+                "2 keys in the map instead of 1",
+            ),
+            (
+                &format!("{header}\n[1,1]\n[1.0,2]\n"),
+                "line 3 of the map: its key is not above the one before",
+            ),
+            (&format!("{header}\n[1]\n"), "line 2 of the map: line 1"),
+            (
+                &format!("{header}\n[1,1] []\n"),
+                "line 2 of the map: line 1",
+            ),
+            (&format!("{header}\n\n[1,1]\n"), "line 2 of the map: line 1"),
+        ] {
+            let found = refused(text.as_bytes());
+            assert!(found.starts_with(expected), "{text:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn no_beginning_of_an_image_is_an_image() {
+        let kv = of((0..30).map(|key| (value!(key), value!({"n": key}))));
+        let whole = image(&kv);
+        for end in 0..whole.len() {
+            assert!(Kv::decode(&whole[..end]).is_err(), "{end}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! An ordered map whose copy is one pointer: a B-tree that shares what was not changed since.
+//!
+//! The pairs stand in the leaves, in order; an inner node has one key fewer than children, and each key is the first
+//! below the child to its right:
+//!
+//! ```text
+//!                    [  k3   |    k6  ]
+//!                   /        |         \
+//!          [k1 k2]      [k3 k4 k5]      [k6 k7]
+//! ```
+//!
+//! All links are counted pointers. Whoever changes a leaf that a copy of the map still sees, copies that leaf and the
+//! nodes above it first, which is one node a level: pointers, never a key or a value. So a copy of a million pairs costs
+//! nothing when it is made, and each write after it copies the few nodes on its way, once.
+//!
+//! Pairs are put and replaced and never taken away, since no command of the machine does that.
+
+use std::{
+    hash::{Hash, Hasher},
+    slice,
+    sync::Arc,
+};
+
+use json::Value;
+
+/// The most pairs of a leaf and the most children of an inner node. Small, since a node that is shared is copied whole
+/// before it changes; a million pairs are five levels of it.
+const WIDTH: usize = 32;
+
+/// The map. Equal if the pairs are, however they came to be there.
+#[derive(Clone, Debug)]
+pub(super) struct Map {
+    root: Arc<Node>,
+    len: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Leaf(Vec<Pair>),
+    Inner {
+        keys: Vec<Arc<Value>>,
+        children: Vec<Arc<Node>>,
+    },
+}
+
+type Pair = (Arc<Value>, Arc<Value>);
+
+/// A new right neighbour of a node that was too full, and the first key below it.
+type Split = (Arc<Value>, Arc<Node>);
+
+impl Map {
+    /// How many pairs there are.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What stands under a key.
+    pub(super) fn get(&self, key: &Value) -> Option<&Arc<Value>> {
+        let mut node = &self.root;
+        loop {
+            match &**node {
+                Node::Inner { keys, children } => node = &children[below(keys, key)],
+                Node::Leaf(pairs) => {
+                    let at = pairs.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
+                    return Some(&pairs[at].1);
+                }
+            }
+        }
+    }
+
+    /// Puts a value under a key, whether or not there is one.
+    pub(super) fn insert(&mut self, key: &Value, value: Arc<Value>) {
+        let (added, split) = Arc::make_mut(&mut self.root).insert(key, value);
+        self.len += usize::from(added);
+        if let Some((first, right)) = split {
+            let left = self.root.clone();
+            self.root = Arc::new(Node::Inner {
+                keys: vec![first],
+                children: vec![left, right],
+            });
+        }
+    }
+
+    /// All pairs, by key.
+    pub(super) fn iter(&self) -> Iter<'_> {
+        let mut iter = Iter {
+            above: Vec::new(),
+            leaf: [].iter(),
+        };
+        iter.descend(&self.root);
+        iter
+    }
+}
+
+impl Node {
+    /// Whether the key is new, and what did not fit.
+    fn insert(&mut self, key: &Value, value: Arc<Value>) -> (bool, Option<Split>) {
+        match self {
+            Self::Leaf(pairs) => match pairs.binary_search_by(|(k, _)| (**k).cmp(key)) {
+                Ok(at) => {
+                    pairs[at].1 = value;
+                    (false, None)
+                }
+                Err(at) => {
+                    pairs.insert(at, (Arc::new(key.clone()), value));
+                    let split = (pairs.len() > WIDTH).then(|| {
+                        let right = pairs.split_off(middle(at));
+                        (right[0].0.clone(), Arc::new(Self::Leaf(right)))
+                    });
+                    (true, split)
+                }
+            },
+            Self::Inner { keys, children } => {
+                let at = below(keys, key);
+                let (added, split) = Arc::make_mut(&mut children[at]).insert(key, value);
+                let Some((first, right)) = split else {
+                    return (added, None);
+                };
+                keys.insert(at, first);
+                children.insert(at + 1, right);
+                let split = (children.len() > WIDTH).then(|| {
+                    let middle = middle(at + 1);
+                    let right = Self::Inner {
+                        keys: keys.split_off(middle),
+                        children: children.split_off(middle),
+                    };
+                    let first = keys.pop().expect("one for each child but the first");
+                    (first, Arc::new(right))
+                });
+                (added, split)
+            }
+        }
+    }
+}
+
+/// Below which child the key stands, if it stands anywhere.
+fn below(keys: &[Arc<Value>], key: &Value) -> usize {
+    keys.partition_point(|first| **first <= *key)
+}
+
+/// Where to split a node that is too full since something was put at `at`. Keys that come in ascending order would
+/// leave every node half empty if it were always in the middle.
+fn middle(at: usize) -> usize {
+    if at == WIDTH { WIDTH } else { WIDTH / 2 }
+}
+
+impl Default for Map {
+    fn default() -> Self {
+        Self {
+            root: Arc::new(Node::Leaf(Vec::new())),
+            len: 0,
+        }
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.root, &other.root);
+        same || (self.len == other.len && self.iter().eq(other.iter()))
+    }
+}
+
+impl Eq for Map {}
+
+impl Hash for Map {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.iter().for_each(|pair| pair.hash(state));
+    }
+}
+
+/// Walks through a map, by key.
+pub(super) struct Iter<'a> {
+    /// What is still to be seen of the nodes above the leaf, outermost first.
+    above: Vec<slice::Iter<'a, Arc<Node>>>,
+    leaf: slice::Iter<'a, Pair>,
+}
+
+impl<'a> Iter<'a> {
+    /// Goes to the first leaf below a node.
+    fn descend(&mut self, mut node: &'a Node) {
+        loop {
+            match node {
+                Node::Leaf(pairs) => {
+                    self.leaf = pairs.iter();
+                    return;
+                }
+                Node::Inner { keys: _, children } => {
+                    let mut rest = children.iter();
+                    node = rest.next().expect("an inner node has children");
+                    self.above.push(rest);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a Value, &'a Arc<Value>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some((key, value)) = self.leaf.next() {
+                return Some((key, value));
+            }
+            match self.above.last_mut()?.next() {
+                Some(node) => self.descend(node),
+                None => drop(self.above.pop()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, env, hash::DefaultHasher, ptr};
+
+    use rand::Rng;
+
+    use super::*;
+
+    fn hash(map: &Map) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        map.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn of(keys: impl IntoIterator<Item = u64>) -> Map {
+        let mut map = Map::default();
+        for key in keys {
+            map.insert(&key.into(), Arc::new(key.into()));
+        }
+        map
+    }
+
+    /// Checks what the picture above says, and returns how many levels there are.
+    fn check(node: &Node, from: Option<&Value>, to: Option<&Value>) -> usize {
+        match node {
+            Node::Leaf(pairs) => {
+                assert!(pairs.len() <= WIDTH);
+                assert!(pairs.is_sorted_by(|a, b| a.0 < b.0));
+                let inside =
+                    |key: &Value| from.is_none_or(|f| f <= key) && to.is_none_or(|t| key < t);
+                assert!(pairs.iter().all(|(key, _)| inside(key)));
+                1
+            }
+            Node::Inner { keys, children } => {
+                assert!((1..=WIDTH).contains(&children.len()));
+                assert_eq!(keys.len() + 1, children.len());
+                let bound = |at: usize| keys.get(at).map(|key| &**key);
+                let levels: Vec<usize> = (0..children.len())
+                    .map(|at| {
+                        let from = at.checked_sub(1).map_or(from, bound);
+                        check(&children[at], from, bound(at).or(to))
+                    })
+                    .collect();
+                assert!(levels.iter().all(|level| *level == levels[0]));
+                levels[0] + 1
+            }
+        }
+    }
+
+    /// How many nodes there are, and how many of them `other` sees too.
+    fn shared(one: &Map, other: &Map) -> (usize, usize) {
+        fn nodes(node: &Arc<Node>, seen: &mut Vec<*const Node>) {
+            seen.push(Arc::as_ptr(node));
+            if let Node::Inner { children, .. } = &**node {
+                children.iter().for_each(|child| nodes(child, seen));
+            }
+        }
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        nodes(&one.root, &mut ours);
+        nodes(&other.root, &mut theirs);
+        let both = ours
+            .iter()
+            .filter(|node| theirs.iter().any(|n| ptr::eq(*n, **node)));
+        (ours.len(), both.count())
+    }
+
+    #[test]
+    fn it_does_as_a_sorted_map_does() {
+        let seed = env::var("SEED").map_or(7, |seed| seed.parse().expect("SEED is a number"));
+        println!("SEED={seed} cargo test -p raft it_does_as_a_sorted_map_does");
+        let mut rng = Rng::seeded(seed);
+        for keys in [1, 40, 2_000, 100_000] {
+            let (mut map, mut model) = (Map::default(), BTreeMap::new());
+            let mut copies = Vec::new();
+            for step in 0..6_000_u64 {
+                let key = Value::from(rng.below(keys));
+                map.insert(&key, Arc::new(step.into()));
+                model.insert(key.clone(), Arc::new(Value::from(step)));
+                assert_eq!(map.get(&key), model.get(&key));
+                let other = Value::from(rng.below(keys));
+                assert_eq!(map.get(&other), model.get(&other));
+                if step % 1_000 == 0 {
+                    copies.push((map.clone(), model.clone()));
+                }
+            }
+            copies.push((map, model));
+            // No copy saw what came after it.
+            for (map, model) in copies {
+                check(&map.root, None, None);
+                assert_eq!(map.len(), model.len());
+                assert!(map.iter().eq(model.iter()));
+            }
+        }
+    }
+
+    #[test]
+    fn how_it_came_about_makes_no_difference() {
+        let (up, down) = (of(0..5_000), of((0..5_000).rev()));
+        assert_eq!(up, down);
+        assert_eq!(hash(&up), hash(&down));
+        assert_ne!(up, of(0..4_999));
+        let mut other = down.clone();
+        other.insert(&4_000.into(), Arc::new(Value::Null));
+        assert_ne!(up, other);
+        assert_ne!(hash(&up), hash(&other));
+    }
+
+    #[test]
+    fn a_write_after_a_copy_copies_one_node_a_level() {
+        let map = of(0..100_000);
+        let levels = check(&map.root, None, None);
+        let mut copy = map.clone();
+        let (nodes, both) = shared(&copy, &map);
+        assert_eq!(nodes, both);
+        copy.insert(&50_000.into(), Arc::new(Value::Null));
+        assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
+        // What was copied already is not copied again.
+        copy.insert(&50_000.into(), Arc::new(Value::Null));
+        assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
+        assert_eq!(**map.get(&50_000.into()).unwrap(), Value::from(50_000));
+    }
+
+    #[test]
+    fn ascending_keys_fill_the_leaves() {
+        let map = of(0..100_000);
+        let (nodes, _) = shared(&map, &map);
+        assert!(nodes < 100_000 / WIDTH * 11 / 10, "{nodes}");
+        assert_eq!(check(&map.root, None, None), 4);
+    }
+}
