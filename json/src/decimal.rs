@@ -47,21 +47,6 @@ impl Decimal {
         }
     }
 
-    /// The plain digits, if this is an integer of no more digits than the integer forms can have.
-    pub(crate) fn integer_text(&self) -> Option<String> {
-        const MOST_DIGITS: usize = 20;
-        let length = self
-            .exponent
-            .to_usize()
-            .filter(|&length| length <= MOST_DIGITS)?;
-        if length < self.digits.len() {
-            return None;
-        }
-        let sign = if self.negative { "-" } else { "" };
-        let digits = str::from_utf8(&self.digits).expect("digits are ASCII");
-        Some(format!("{sign}{digits:0<length$}", length = length.max(1)))
-    }
-
     fn magnitude(&self) -> (bool, &Exponent, &[u8]) {
         (!self.digits.is_empty(), &self.exponent, &self.digits)
     }
@@ -138,19 +123,6 @@ impl Exponent {
             negative,
             digits: high,
         }
-    }
-
-    fn to_usize(&self) -> Option<usize> {
-        if self.negative {
-            return None;
-        }
-        if self.digits.is_empty() {
-            return Some(0);
-        }
-        str::from_utf8(&self.digits)
-            .expect("digits are ASCII")
-            .parse()
-            .ok()
     }
 
     fn magnitude(&self) -> (usize, &[u8]) {

@@ -1,6 +1,8 @@
 //! Numbers that lose nothing.
 
 use crate::decimal::Decimal;
+use crate::float;
+use crate::numeral::Numeral;
 use crate::{Error, Reader};
 use std::cmp::Ordering;
 use std::fmt::{self, Debug, Display, Formatter};
@@ -68,28 +70,28 @@ impl Number {
 
     /// The number that `text` denotes; `text` has the grammar of RFC 8259 section 6.
     pub(crate) fn from_text(text: &str) -> Number {
-        if let Some(integer) = Number::from_integer_text(text) {
-            return integer;
-        }
-        let decimal = Decimal::of(text);
-        if let Some(text) = decimal.integer_text()
-            && let Some(integer) = Number::from_integer_text(&text)
-        {
-            return integer;
-        }
-        let float = parse_float(text);
-        if float.is_finite() && Decimal::of(&float_text(float)) == decimal {
-            return Number(Form::Float(float));
-        }
-        Number(Form::Text(text.into()))
+        Number::from_numeral(numeral(text), text)
     }
 
-    /// The number, if `text` is plain digits and one of the integer forms holds it.
-    fn from_integer_text(text: &str) -> Option<Number> {
-        text.parse::<i64>()
-            .map(Number::from)
-            .or_else(|_| text.parse::<u64>().map(Number::from))
-            .ok()
+    /// The number that `numeral` denotes, of which `text` is the text.
+    pub(crate) fn from_numeral(numeral: Numeral, text: &str) -> Number {
+        if let Some(integer) = numeral.to_i64() {
+            return Number(Form::Signed(integer));
+        }
+        if let Some(integer) = numeral.to_u64() {
+            return Number(Form::Unsigned(integer));
+        }
+        // With more digits than fit 64 bits, none of the machine's numbers has the same value.
+        if numeral.exact {
+            if let Some(integer) = integer(numeral) {
+                return integer;
+            }
+            let float = numeral.to_f64();
+            if is_shortest(numeral.digits, numeral.exponent, float) {
+                return Number(Form::Float(float));
+            }
+        }
+        Number(Form::Text(text.into()))
     }
 
     fn decimal(&self) -> Decimal {
@@ -166,7 +168,13 @@ impl Ord for Number {
             (Form::Unsigned(a), Form::Unsigned(b)) => a.cmp(b),
             // Shortest forms are ordered as the floats are; no float here is NaN or -0.
             (Form::Float(a), Form::Float(b)) => a.total_cmp(b),
-            _ => self.decimal().cmp(&other.decimal()),
+            (Form::Signed(_), Form::Unsigned(_)) => Ordering::Less,
+            (Form::Unsigned(_), Form::Signed(_)) => Ordering::Greater,
+            (Form::Signed(a), Form::Float(b)) => compare_integer(i128::from(*a), *b),
+            (Form::Unsigned(a), Form::Float(b)) => compare_integer(i128::from(*a), *b),
+            (Form::Float(a), Form::Signed(b)) => compare_integer(i128::from(*b), *a).reverse(),
+            (Form::Float(a), Form::Unsigned(b)) => compare_integer(i128::from(*b), *a).reverse(),
+            (Form::Text(_), _) | (_, Form::Text(_)) => self.decimal().cmp(&other.decimal()),
         }
     }
 }
@@ -182,17 +190,76 @@ impl Hash for Number {
     }
 }
 
-/// The shortest text that reads back as this float, of bounded length: no row of three hundred zeros.
-pub(crate) fn float_text(value: f64) -> String {
-    if value == 0.0 || (1e-5..1e17).contains(&value.abs()) {
-        format!("{value}")
+/// The order of an integer that one of the integer forms holds, and a float that neither of them holds.
+fn compare_integer(integer: i128, float: f64) -> Ordering {
+    // The float is no integer, or beyond all that the forms hold; so the two are never equal, and the float's
+    // shortest form has the same integers on either side as the float.
+    let less = if float > 0.0 {
+        integer <= float.floor() as i128
     } else {
-        format!("{value:e}")
+        integer < float.ceil() as i128
+    };
+    if less {
+        Ordering::Less
+    } else {
+        Ordering::Greater
     }
 }
 
-/// The nearest float; std rounds correctly, and what is too large becomes infinite.
+/// The integer of 64 bits that a number is, though it may be written with a fraction or an exponent.
+fn integer(numeral: Numeral) -> Option<Number> {
+    let magnitude = if numeral.digits == 0 {
+        0
+    } else {
+        let power = u32::try_from(numeral.exponent.unsigned_abs()).ok()?;
+        let power = 10_u64.checked_pow(power)?;
+        if numeral.exponent >= 0 {
+            numeral.digits.checked_mul(power)?
+        } else if numeral.digits.is_multiple_of(power) {
+            numeral.digits / power
+        } else {
+            return None;
+        }
+    };
+    if numeral.negative {
+        0_i64.checked_sub_unsigned(magnitude).map(Number::from)
+    } else {
+        Some(Number::from(magnitude))
+    }
+}
+
+/// Whether the shortest decimal form of `float`, the float nearest to `digits` times ten to the `exponent`, is just
+/// that number.
+fn is_shortest(digits: u64, exponent: i64, float: f64) -> bool {
+    // So many digits come back from any normal float.
+    const SAFE: u64 = 10_u64.pow(f64::DIGITS);
+    if digits < SAFE && float.is_normal() {
+        return true;
+    }
+    let without_zeros = |mut digits: u64, mut exponent: i64| {
+        while digits.is_multiple_of(10) {
+            digits /= 10;
+            exponent += 1;
+        }
+        (digits, exponent)
+    };
+    float::shortest(float).is_some_and(|(shortest, power)| {
+        without_zeros(shortest, power.into()) == without_zeros(digits, exponent)
+    })
+}
+
+/// The shortest text that reads back as this float, of bounded length: no row of three hundred zeros.
+pub(crate) fn float_text(value: f64) -> String {
+    let mut text = Vec::new();
+    float::append(value, &mut text);
+    String::from_utf8(text).expect("digits are ASCII")
+}
+
+/// The nearest float to a number in the grammar of RFC 8259; what is too large becomes infinite.
 pub(crate) fn parse_float(text: &str) -> f64 {
-    text.parse()
-        .expect("every JSON number is in the grammar of Rust's floats")
+    numeral(text).to_f64()
+}
+
+fn numeral(text: &str) -> Numeral<'_> {
+    Numeral::scan(text.as_bytes(), 0).expect("the text of a number has the grammar of numbers")
 }
