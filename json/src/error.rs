@@ -54,6 +54,11 @@ pub enum ErrorKind {
         /// How deep they may nest.
         limit: usize,
     },
+    /// The text is longer than a document can be.
+    TooLong {
+        /// How many bytes it may have.
+        limit: usize,
+    },
     /// The value is of another kind than was expected.
     WrongKind {
         /// What was expected.
@@ -153,7 +158,7 @@ impl Display for Error {
 }
 
 impl ErrorKind {
-    /// Whether the text is not JSON at all (or nests too deep to find out).
+    /// Whether the text is not JSON at all (or nests too deep or is too long to find out).
     pub fn is_syntax(&self) -> bool {
         match self {
             ErrorKind::Utf8
@@ -163,7 +168,8 @@ impl ErrorKind {
             | ErrorKind::Escape
             | ErrorKind::LoneSurrogate
             | ErrorKind::TrailingData
-            | ErrorKind::TooDeep { .. } => true,
+            | ErrorKind::TooDeep { .. }
+            | ErrorKind::TooLong { .. } => true,
             ErrorKind::WrongKind { .. }
             | ErrorKind::OutOfRange { .. }
             | ErrorKind::EscapedString
@@ -190,6 +196,7 @@ impl Display for ErrorKind {
             ErrorKind::LoneSurrogate => f.write_str("an escaped surrogate without its other half"),
             ErrorKind::TrailingData => f.write_str("more text after the value"),
             ErrorKind::TooDeep { limit } => write!(f, "nested more than {limit} deep"),
+            ErrorKind::TooLong { limit } => write!(f, "longer than {limit} bytes"),
             ErrorKind::WrongKind { expected, found } => {
                 write!(f, "expected {expected}, found {found}")
             }

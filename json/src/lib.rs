@@ -39,20 +39,24 @@
 
 mod decimal;
 mod decode;
+mod document;
 mod encode;
 mod error;
 mod float;
 mod maybe;
 mod number;
 mod numeral;
+mod pointer;
 mod raw;
 mod reader;
 mod record;
 mod scan;
+mod utf8;
 mod value;
 mod writer;
 
 pub use decode::{Decode, decode, decode_with_depth};
+pub use document::{Document, Element, Elements, Members, parse, parse_with_depth};
 pub use encode::{Encode, encode, encode_into, to_string};
 pub use error::{Error, ErrorKind};
 pub use maybe::Maybe;

@@ -137,6 +137,12 @@ impl<'w> Writer<'w> {
         self.token(value.as_str().as_bytes());
     }
 
+    /// The buffer, for somebody else to append one compact value to.
+    pub(crate) fn value_buffer(&mut self) -> &mut Vec<u8> {
+        self.token(b"");
+        self.out
+    }
+
     fn token(&mut self, token: &[u8]) {
         if self.comma {
             self.out.push(b',');

@@ -1,0 +1,467 @@
+//! A whole JSON text, read once and looked at in place.
+
+mod node;
+mod parse;
+mod write;
+
+use crate::pointer;
+use crate::utf8::is_utf8;
+use crate::{
+    DEFAULT_DEPTH, Decode, Encode, Error, ErrorKind, Kind, MAX_DEPTH, Number, Raw, Reader, Value,
+    Writer,
+};
+use node::{MAX_LENGTH, Node};
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Display, Formatter};
+
+/// Any JSON text, as one flat list of its values that borrows from the text.
+///
+/// [`parse`] makes one. It takes one allocation (two, if there are escapes in the text) of about three times
+/// the length of the text, and is several times as fast as reading a [`Value`]. A document cannot be changed;
+/// to change it, or to outlive the text, convert it to a `Value`.
+///
+/// [`root`](Document::root) is where to start looking.
+///
+/// ```
+/// let document = json::parse(br#"{"id": 7, "tags": ["a", "b"], "at": {"x": 0.50}}"#)?;
+/// let root = document.root();
+/// assert_eq!(root.field("id").and_then(|id| id.as_i64()), Some(7));
+/// assert_eq!(root.pointer("/at/x").and_then(|x| x.as_f64()), Some(0.5));
+///
+/// let tags: Vec<&str> = root.field("tags").unwrap().elements().filter_map(|tag| tag.as_str()).collect();
+/// assert_eq!(tags, ["a", "b"]);
+/// assert_eq!(document.to_string(), r#"{"id":7,"tags":["a","b"],"at":{"x":0.50}}"#);
+/// # Ok::<(), json::Error>(())
+/// ```
+///
+/// # Numbers
+///
+/// A document keeps numbers as they are written, all their digits, and a number becomes an integer, a float
+/// or a [`Number`] when it is asked for. (Short integers are converted in passing.) So nothing is lost, and
+/// who looks at few of the numbers does not pay for all; who asks for the same float again converts it
+/// again.
+///
+/// # Equality
+///
+/// Two documents or elements are equal if they denote the same: numbers by value, objects as sets of members
+/// in any order, and if an object has a key twice, the last one counts. It is the equality of `Value`.
+#[derive(Clone)]
+pub struct Document<'a> {
+    /// UTF-8, and one JSON value.
+    source: &'a [u8],
+    /// The root first.
+    nodes: Vec<Node>,
+    /// What the strings with escapes stand for, one after the other.
+    unescaped: Vec<u8>,
+}
+
+/// Reads the one JSON value that `bytes` consists of, nested no deeper than [`DEFAULT_DEPTH`].
+///
+/// Texts of 4 GiB and more are refused.
+pub fn parse(bytes: &[u8]) -> Result<Document<'_>, Error> {
+    parse_with_depth(bytes, DEFAULT_DEPTH)
+}
+
+/// Reads the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is cut down to
+/// [`MAX_DEPTH`].
+///
+/// Texts of 4 GiB and more are refused.
+pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, Error> {
+    let max_depth = max_depth.min(MAX_DEPTH);
+    if bytes.len() <= MAX_LENGTH
+        && is_utf8(bytes)
+        && let Some((nodes, unescaped)) = parse::nodes(bytes, max_depth)
+    {
+        return Ok(Document {
+            source: bytes,
+            nodes,
+            unescaped,
+        });
+    }
+    Err(refusal(bytes, max_depth))
+}
+
+/// Why `bytes` are no document: only they pay for being read a second time, by somebody who can tell.
+#[cold]
+fn refusal(bytes: &[u8], max_depth: usize) -> Error {
+    let check = |mut reader: Reader<'_>| {
+        reader.skip_value()?;
+        reader.end()
+    };
+    match Reader::with_depth(bytes, max_depth).and_then(check) {
+        Err(error) => error,
+        Ok(()) => Error::at("", 0, ErrorKind::TooLong { limit: MAX_LENGTH }),
+    }
+}
+
+impl<'a> Document<'a> {
+    /// The value that the text is.
+    pub fn root(&self) -> Element<'_> {
+        Element {
+            document: self,
+            index: 0,
+        }
+    }
+
+    /// The text that was read.
+    pub fn source(&self) -> &'a [u8] {
+        self.source
+    }
+}
+
+/// A value within a [`Document`]: a reference, so to say, and copied as freely.
+#[derive(Clone, Copy)]
+pub struct Element<'d> {
+    document: &'d Document<'d>,
+    index: usize,
+}
+
+impl<'d> Element<'d> {
+    fn node(self) -> Node {
+        self.document.nodes[self.index]
+    }
+
+    /// The kind of this value.
+    pub fn kind(self) -> Kind {
+        match self.node() {
+            Node::Null { .. } => Kind::Null,
+            Node::Bool { .. } => Kind::Bool,
+            Node::Integer { .. } | Node::Number { .. } => Kind::Number,
+            Node::Plain { .. } | Node::Unescaped { .. } => Kind::String,
+            Node::Array { .. } => Kind::Array,
+            Node::Object { .. } => Kind::Object,
+        }
+    }
+
+    /// Whether this is `null`.
+    pub fn is_null(self) -> bool {
+        self.kind() == Kind::Null
+    }
+
+    /// The boolean, if this is one.
+    pub fn as_bool(self) -> Option<bool> {
+        match self.node() {
+            Node::Bool { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The integer, if this is one and it fits; `1.0` is.
+    pub fn as_i64(self) -> Option<i64> {
+        match self.node() {
+            Node::Integer { value, .. } => Some(value),
+            _ => self.as_number()?.as_i64(),
+        }
+    }
+
+    /// The integer, if this is one and it fits; `1.0` is.
+    pub fn as_u64(self) -> Option<u64> {
+        match self.node() {
+            Node::Integer { value, .. } => u64::try_from(value).ok(),
+            _ => self.as_number()?.as_u64(),
+        }
+    }
+
+    /// The float nearest to the number, if this is a number within the range of floats.
+    pub fn as_f64(self) -> Option<f64> {
+        let value = crate::number::parse_float(self.number_text()?);
+        value.is_finite().then_some(value)
+    }
+
+    /// The number, if this is one.
+    pub fn as_number(self) -> Option<Number> {
+        match self.node() {
+            Node::Integer { value, .. } => Some(Number::from(value)),
+            _ => self.number_text().map(Number::from_text),
+        }
+    }
+
+    /// The text of the number, just as it was read, if this is one.
+    pub fn number_text(self) -> Option<&'d str> {
+        let (start, length) = match self.node() {
+            Node::Integer { start, length, .. } => (start, u32::from(length)),
+            Node::Number { start, length } => (start, length),
+            _ => return None,
+        };
+        Some(text(
+            &self.document.source[start as usize..][..length as usize],
+        ))
+    }
+
+    /// The string, if this is one.
+    ///
+    /// A document's strings were found to be UTF-8 all at once; safe Rust looks at each again here.
+    pub fn as_str(self) -> Option<&'d str> {
+        self.string_bytes().map(text)
+    }
+
+    fn string_bytes(self) -> Option<&'d [u8]> {
+        let Document {
+            source, unescaped, ..
+        } = self.document;
+        match self.node() {
+            Node::Plain { start, length } => Some(&source[start as usize + 1..][..length as usize]),
+            Node::Unescaped { at, length, .. } => {
+                Some(&unescaped[at as usize..][..length as usize])
+            }
+            _ => None,
+        }
+    }
+
+    /// How many elements or members this array or object has (each of a key's duplicates counts); 0 for
+    /// everything else.
+    pub fn count(self) -> usize {
+        match self.node() {
+            Node::Array { count, .. } | Node::Object { count, .. } => count as usize,
+            _ => 0,
+        }
+    }
+
+    /// The elements, if this is an array; otherwise there are none.
+    pub fn elements(self) -> Elements<'d> {
+        let left = match self.node() {
+            Node::Array { count, .. } => count as usize,
+            _ => 0,
+        };
+        Elements {
+            next: self.first(),
+            left,
+        }
+    }
+
+    /// The members, if this is an object, in the order of the text and with duplicates; otherwise there are
+    /// none.
+    pub fn members(self) -> Members<'d> {
+        let left = match self.node() {
+            Node::Object { count, .. } => count as usize,
+            _ => 0,
+        };
+        Members {
+            next: self.first(),
+            left,
+        }
+    }
+
+    /// The members by name, if this is an object; the last of duplicates. For who looks up many fields of
+    /// a large object, since [`field`](Element::field) looks at every key each time.
+    pub fn by_name(self) -> BTreeMap<&'d str, Element<'d>> {
+        self.members().collect()
+    }
+
+    /// The member of this name, if this is an object that has one; the last, if it has several.
+    ///
+    /// Looks at every key of this object.
+    pub fn field(self, name: &str) -> Option<Element<'d>> {
+        let mut members = self.members();
+        let mut found = None;
+        while let Some((key, value)) = members.next_pair() {
+            if key.string_bytes() == Some(name.as_bytes()) {
+                found = Some(value);
+            }
+        }
+        found
+    }
+
+    /// The element at `index`, if this is an array that has one there. Passes over those before it.
+    pub fn at(self, index: usize) -> Option<Element<'d>> {
+        self.elements().nth(index)
+    }
+
+    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""` is this value
+    /// itself, `"/a/0"` the first element of the field `a`; `~1` stands for a slash in a name, `~0` for `~`.
+    pub fn pointer(self, pointer: &str) -> Option<Element<'d>> {
+        pointer::tokens(pointer)?.try_fold(self, |element, token| match element.kind() {
+            Kind::Object => element.field(&token),
+            Kind::Array => element.at(pointer::index(&token)?),
+            Kind::Null | Kind::Bool | Kind::Number | Kind::String => None,
+        })
+    }
+
+    /// The text of this value, just as it was read.
+    pub fn raw(self) -> Raw<'d> {
+        let mut reader = self.reader();
+        reader.raw().expect("what a document was made of is JSON")
+    }
+
+    /// Decodes this value. Places in errors count from the start of this value.
+    pub fn decode<T: Decode<'d>>(self) -> Result<T, Error> {
+        T::decode(&mut self.reader())
+    }
+
+    /// A reader of the source from this value on, up to where the next value starts.
+    fn reader(self) -> Reader<'d> {
+        let Document { source, nodes, .. } = self.document;
+        let end = nodes
+            .get(self.after().index)
+            .map_or(source.len(), |next| next.start());
+        let source = text(&source[self.node().start()..end]);
+        // The depth was checked when the document was read.
+        Reader::of_str_with_depth(source, MAX_DEPTH)
+    }
+
+    /// What comes first inside of this array or object.
+    fn first(self) -> Element<'d> {
+        Element {
+            index: self.index + 1,
+            ..self
+        }
+    }
+
+    /// What comes after this value and all that is in it.
+    fn after(self) -> Element<'d> {
+        let index = match self.node() {
+            Node::Array { end, .. } | Node::Object { end, .. } => end as usize,
+            _ => self.index + 1,
+        };
+        Element { index, ..self }
+    }
+}
+
+/// Bytes that were found to be UTF-8 before.
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("a document is UTF-8")
+}
+
+/// The elements of an array, in order.
+#[derive(Clone)]
+pub struct Elements<'d> {
+    next: Element<'d>,
+    left: usize,
+}
+
+impl<'d> Iterator for Elements<'d> {
+    type Item = Element<'d>;
+
+    fn next(&mut self) -> Option<Element<'d>> {
+        self.left = self.left.checked_sub(1)?;
+        let element = self.next;
+        self.next = element.after();
+        Some(element)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Elements<'_> {}
+
+/// The members of an object, in the order of the text.
+#[derive(Clone)]
+pub struct Members<'d> {
+    next: Element<'d>,
+    left: usize,
+}
+
+impl<'d> Members<'d> {
+    /// The next key and value.
+    fn next_pair(&mut self) -> Option<(Element<'d>, Element<'d>)> {
+        self.left = self.left.checked_sub(1)?;
+        let key = self.next;
+        let value = key.after();
+        self.next = value.after();
+        Some((key, value))
+    }
+}
+
+impl<'d> Iterator for Members<'d> {
+    type Item = (&'d str, Element<'d>);
+
+    fn next(&mut self) -> Option<(&'d str, Element<'d>)> {
+        let (key, value) = self.next_pair()?;
+        Some((key.as_str().expect("keys are strings"), value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Members<'_> {}
+
+impl PartialEq for Element<'_> {
+    /// Takes time linear in the texts, but for the members of objects, which are sorted.
+    fn eq(&self, other: &Element<'_>) -> bool {
+        match (self.kind(), other.kind()) {
+            (Kind::Null, Kind::Null) => true,
+            (Kind::Bool, Kind::Bool) => self.as_bool() == other.as_bool(),
+            (Kind::Number, Kind::Number) => self.as_number() == other.as_number(),
+            (Kind::String, Kind::String) => self.string_bytes() == other.string_bytes(),
+            (Kind::Array, Kind::Array) => self.elements().eq(other.elements()),
+            (Kind::Object, Kind::Object) => self.by_name() == other.by_name(),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Element<'_> {}
+
+impl PartialEq for Document<'_> {
+    fn eq(&self, other: &Document<'_>) -> bool {
+        self.root() == other.root()
+    }
+}
+
+impl Eq for Document<'_> {}
+
+impl From<Element<'_>> for Value {
+    fn from(element: Element<'_>) -> Value {
+        match element.kind() {
+            Kind::Null => Value::Null,
+            Kind::Bool => Value::Bool(element.as_bool() == Some(true)),
+            Kind::Number => element.as_number().map_or(Value::Null, Value::Number),
+            Kind::String => Value::from(element.as_str().unwrap_or_default()),
+            Kind::Array => Value::Array(element.elements().map(Value::from).collect()),
+            Kind::Object => Value::Object(
+                element
+                    .members()
+                    .map(|(key, value)| (key.to_owned(), Value::from(value)))
+                    .collect(),
+            ),
+        }
+    }
+}
+
+impl From<&Document<'_>> for Value {
+    fn from(document: &Document<'_>) -> Value {
+        Value::from(document.root())
+    }
+}
+
+/// Numbers, and strings without escapes, are written as they were read.
+impl Encode for Element<'_> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        write::write(*self, writer.value_buffer());
+    }
+}
+
+/// Numbers, and strings without escapes, are written as they were read.
+impl Encode for Document<'_> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.root().encode(writer);
+    }
+}
+
+impl Display for Element<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::to_string(self))
+    }
+}
+
+impl Display for Document<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.root(), f)
+    }
+}
+
+impl Debug for Element<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Element({self})")
+    }
+}
+
+impl Debug for Document<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({})", self.root())
+    }
+}

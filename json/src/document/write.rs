@@ -1,0 +1,98 @@
+//! From nodes back to compact text.
+
+use super::node::Node;
+use super::{Document, Element, text};
+use crate::Writer;
+
+/// Appends the element as compact JSON.
+///
+/// Numbers, and strings that had no escapes, are copied from the source as they stand.
+pub(super) fn write(element: Element<'_>, out: &mut Vec<u8>) {
+    // No value gets longer than its text was.
+    value(element.document, element.index, out);
+    // The comma after it.
+    out.pop();
+}
+
+/// Appends a value and a comma. Recurses as deep as the value nests, which the parser has limited.
+fn value(document: &Document<'_>, index: usize, out: &mut Vec<u8>) {
+    match document.nodes[index] {
+        Node::Array { end, .. } => {
+            out.push(b'[');
+            let mut next = index + 1;
+            while next < end as usize {
+                next = item(document, next, out);
+            }
+            close(index + 1 == end as usize, b']', out);
+        }
+        Node::Object { end, .. } => {
+            out.push(b'{');
+            let mut next = index + 1;
+            while next < end as usize {
+                scalar(document, document.nodes[next], b':', out);
+                next = item(document, next + 1, out);
+            }
+            close(index + 1 == end as usize, b'}', out);
+        }
+        node => scalar(document, node, b',', out),
+    }
+}
+
+/// Appends a value and a comma, and says where the next is.
+#[inline(always)]
+fn item(document: &Document<'_>, index: usize, out: &mut Vec<u8>) -> usize {
+    match document.nodes[index] {
+        Node::Array { end, .. } | Node::Object { end, .. } => {
+            value(document, index, out);
+            end as usize
+        }
+        node => {
+            scalar(document, node, b',', out);
+            index + 1
+        }
+    }
+}
+
+/// Puts the bracket in place of the last comma, and a comma after it.
+#[inline(always)]
+fn close(empty: bool, bracket: u8, out: &mut Vec<u8>) {
+    if !empty {
+        out.pop();
+    }
+    out.extend_from_slice(&[bracket, b',']);
+}
+
+#[inline(always)]
+fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
+    let source = document.source;
+    match node {
+        Node::Null { .. } => out.extend_from_slice(b"null"),
+        Node::Bool { value, .. } => out.extend_from_slice(if value { b"true" } else { b"false" }),
+        Node::Integer { start, length, .. } => {
+            copy(source, start as usize, usize::from(length), out)
+        }
+        Node::Number { start, length } => copy(source, start as usize, length as usize, out),
+        Node::Plain { start, length } => copy(source, start as usize, length as usize + 2, out),
+        Node::Unescaped { at, length, .. } => {
+            let string = &document.unescaped[at as usize..][..length as usize];
+            Writer::new(out).string(text(string));
+        }
+        Node::Array { .. } | Node::Object { .. } => {}
+    }
+    out.push(then);
+}
+
+/// Appends `source[start..start + length]`.
+#[inline(always)]
+fn copy(source: &[u8], start: usize, length: usize, out: &mut Vec<u8>) {
+    const FEW: usize = 16;
+    // A copy of fixed size is two instructions, one of unknown size is a call.
+    if length <= FEW
+        && let Some(few) = source[start..].first_chunk::<FEW>()
+    {
+        out.extend_from_slice(few);
+        out.truncate(out.len() - (FEW - length));
+    } else {
+        out.extend_from_slice(&source[start..start + length]);
+    }
+}
