@@ -429,3 +429,70 @@ fn wait_for_pause(bench: &mut Child) {
     // What it prints from now on must not end it.
     std::thread::spawn(move || lines.for_each(drop));
 }
+
+/// The node forgets all when it is killed, so the bench must say no; that it did not end the run shows that a kill is no
+/// end of its own, and that the new process was given its `init`.
+#[test]
+fn a_node_that_forgets_when_it_is_killed_is_found_out() {
+    let folder = Folder::new();
+    let script =
+        format!("#!/bin/sh\necho \"data $STDRAFT_DATA_DIR\" >&2\n'{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let output = folder.test(&[
+        &format!("--bin={}", text(&bin)),
+        "--node-count=1",
+        "--rate=200",
+        "--time-limit=3",
+        "--nemesis=kill",
+        "--nemesis-interval=0.3",
+        "--ops-per-key=100000",
+        &format!("--data-dir={}", text(&folder.path("data"))),
+    ]);
+    assert_eq!(status(&output), 1, "{}", show(&output));
+    let results = folder.results();
+    assert!(
+        results
+            .faults
+            .iter()
+            .all(|fault| fault.kind == "kill" && fault.what == "kill n0")
+    );
+    assert!(results.faults.iter().any(|fault| fault.ended_ms.is_some()));
+    assert!(results.messages.dead > 0, "{:?}", results.messages);
+
+    let run = fs::read_dir(folder.path("data")).expect("a folder").next();
+    let run = run.expect("one for the run").expect("it is here").path();
+    let run = fs::canonicalize(run).expect("it is here");
+    let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
+    let lives: Vec<&str> = log.lines().collect();
+    assert!(lives.len() > 1, "{log}");
+    assert!(
+        lives
+            .iter()
+            .all(|line| *line == format!("data {}", text(&run)))
+    );
+    let told = format!("the nodes' data are in {}", text(&run));
+    assert!(stdout(&output).contains(&told), "{}", show(&output));
+}
+
+#[test]
+fn without_kills_nodes_get_no_data_folder() {
+    let folder = Folder::new();
+    let script = format!(
+        "#!/bin/sh\necho \"data ${{STDRAFT_DATA_DIR-none}}\" >&2\nexec '{BENCH}' builtin-node null\n"
+    );
+    let bin = folder.executable("node", &script);
+    let mut command = Command::new(BENCH);
+    command.env("STDRAFT_DATA_DIR", folder.path("another run's"));
+    command.args([
+        "test",
+        "--node-count=1",
+        "--time-limit=0.2",
+        "--bin",
+        text(&bin),
+        "--store",
+    ]);
+    let output = output(command.arg(folder.path("store")));
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
+    assert_eq!(log, "data none\n");
+}

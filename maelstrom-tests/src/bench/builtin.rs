@@ -119,6 +119,14 @@ impl Builtin {
         }
     }
 
+    /// Whether one that was killed may come back, since it finds its data.
+    pub fn is_durable(self) -> bool {
+        match self {
+            Builtin::Raft => true,
+            Builtin::Null | Builtin::Stale | Builtin::Misbehaving(_) => false,
+        }
+    }
+
     /// The arguments with which the bench's own executable becomes this node.
     pub fn arguments(self) -> Vec<OsString> {
         match self {

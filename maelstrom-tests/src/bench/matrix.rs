@@ -5,7 +5,7 @@
 use super::flags::{Command, Flag, Given, Parsed, UsageError};
 use super::nemesis::Kind;
 use super::network::Distribution;
-use super::options::{counted, quoted, random_seed};
+use super::options::{NodeChoice, counted, quoted, random_seed};
 use super::results::{self, Fault, Results};
 use super::router::Broken;
 use super::say;
@@ -34,7 +34,8 @@ pub const MATRIX: Command = Command {
     rest: "[-- NODE-ARGUMENTS]",
     about: "Makes many runs of `test`, each with options drawn from the seed: 1, 3, 5 or 7 nodes, latencies of 0, 10\n\
             or 100 ms in all distributions, 10 to 1000 requests a second, with and without partitions, pauses,\n\
-            loss and duplication. One run in three is without faults. Prints a line for each run, the command that\n\
+            kills, loss and duplication. One run in three is without faults. With --bin, or a built-in node that\n\
+            keeps its state in memory, there are no kills unless --nemesis asks for them. Prints a line for each run, the command that\n\
             repeats each that is not valid, and a summary.\n\
             \n\
             Exit status: 0 all valid, 1 one is invalid, 2 one is unknown, 255 the bench or a node broke.",
@@ -68,6 +69,12 @@ pub const MATRIX: Command = Command {
             short: None,
             value: "MS",
             help: "All runs have this mean latency, instead of one that is drawn.",
+        },
+        Flag {
+            name: "nemesis",
+            short: None,
+            value: "KINDS",
+            help: "All runs have these faults, as for `test`, instead of some that are drawn.",
         },
         Flag {
             name: "bin",
@@ -108,7 +115,7 @@ pub struct Options {
     jobs: usize,
     seed: u64,
     store: PathBuf,
-    latency: Option<String>,
+    fixed: Fixed,
     /// Arguments that all runs share.
     shared: Vec<OsString>,
     node_arguments: Vec<OsString>,
@@ -143,12 +150,20 @@ impl Options {
         }
         // What `test` would refuse is better refused now than in every run.
         let mut trial = shared.clone();
-        trial.extend(
-            given
-                .text("latency")
-                .map(|ms| format!("--latency={ms}").into()),
-        );
-        super::options::Options::parse(trial)?;
+        for name in ["latency", "nemesis"] {
+            trial.extend(
+                given
+                    .text(name)
+                    .map(|value| format!("--{name}={value}").into()),
+            );
+        }
+        let durable = match super::options::Options::parse(trial)? {
+            Parsed::Run(options) => match options.node {
+                NodeChoice::Builtin(builtin) => builtin.is_durable(),
+                NodeChoice::Bin(_) => false,
+            },
+            Parsed::Help(_) => unreachable!("no value is a flag"),
+        };
         Ok(Options {
             runs,
             jobs,
@@ -157,7 +172,11 @@ impl Options {
                 Some(folder) => PathBuf::from(folder),
                 None => PathBuf::from(format!("store/matrix-{seed}")),
             },
-            latency: given.text("latency").map(str::to_owned),
+            fixed: Fixed {
+                latency: given.text("latency").map(str::to_owned),
+                nemesis: given.text("nemesis").map(str::to_owned),
+                durable,
+            },
             shared,
             node_arguments: given.rest,
         })
@@ -178,7 +197,7 @@ pub fn run(options: &Options) -> Result<Status, Broken> {
     let runs: Vec<Run> = (1..=options.runs)
         .map(|number| Run {
             number,
-            conditions: draw(&mut rng.fork(), options.latency.as_deref()),
+            conditions: draw(&mut rng.fork(), &options.fixed),
             store: options.store.join(format!("run-{number:03}")),
         })
         .collect();
@@ -207,6 +226,15 @@ pub fn run(options: &Options) -> Result<Status, Broken> {
     let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
     say(summary.tell())?;
     Ok(summary.worst())
+}
+
+/// What is not drawn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Fixed {
+    latency: Option<String>,
+    nemesis: Option<String>,
+    /// Whether nodes are known to find their data after they were killed.
+    durable: bool,
 }
 
 /// A run that is to be made.
@@ -277,7 +305,7 @@ impl Run {
 }
 
 /// The options of one run. Every run draws the same number of times.
-fn draw(rng: &mut Rng, latency: Option<&str>) -> Vec<String> {
+fn draw(rng: &mut Rng, fixed: &Fixed) -> Vec<String> {
     fn one_of<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
         items[rng.below(items.len() as u64) as usize]
     }
@@ -287,24 +315,35 @@ fn draw(rng: &mut Rng, latency: Option<&str>) -> Vec<String> {
     let rate = one_of(rng, &[10, 30, 100, 300, 1000]);
     let clients = one_of(rng, &["2n", "4n"]);
     let calm = rng.chance(1, 3);
-    let faults = rng.range(1..=3);
+    let faults = if fixed.durable {
+        rng.range(1..=7)
+    } else {
+        rng.range(1..=3)
+    };
     let interval = one_of(rng, &[1, 2, 4]);
     let loss = one_of(rng, &["0", "0", "0.01", "0.05"]);
     let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);
     let seed = rng.next_u64() >> 32;
     let mut arguments = vec![
         format!("--node-count={nodes}"),
-        format!("--latency={}", latency.unwrap_or(drawn)),
+        format!("--latency={}", fixed.latency.as_deref().unwrap_or(drawn)),
         format!("--latency-dist={distribution}"),
         format!("--rate={rate}"),
         format!("--concurrency={clients}"),
         format!("--seed={seed}"),
     ];
-    if !calm {
-        let kinds = Kind::ALL.into_iter().enumerate();
-        let kinds = kinds.filter(|(bit, _)| faults >> bit & 1 == 1);
-        let kinds: Vec<&str> = kinds.map(|(_, kind)| kind.name()).collect();
-        arguments.push(format!("--nemesis={}", kinds.join(",")));
+    let nemesis = match &fixed.nemesis {
+        Some(kinds) => Some(kinds.clone()),
+        None if calm => None,
+        None => {
+            let kinds = Kind::ALL.into_iter().enumerate();
+            let kinds = kinds.filter(|(bit, _)| faults >> bit & 1 == 1);
+            let kinds: Vec<&str> = kinds.map(|(_, kind)| kind.name()).collect();
+            Some(kinds.join(","))
+        }
+    };
+    if let Some(kinds) = nemesis {
+        arguments.push(format!("--nemesis={kinds}"));
         arguments.push(format!("--nemesis-interval={interval}"));
         arguments.push(format!("--loss={loss}"));
         arguments.push(format!("--duplicate={duplicate}"));
@@ -536,7 +575,11 @@ mod tests {
     #[test]
     fn every_drawn_run_can_be_made_and_all_kinds_are_drawn() {
         let mut rng = Rng::seeded(1);
-        let drawn: Vec<Vec<String>> = (0..300).map(|_| draw(&mut rng.fork(), None)).collect();
+        let mut durable = Fixed {
+            durable: true,
+            ..Fixed::default()
+        };
+        let drawn: Vec<Vec<String>> = (0..300).map(|_| draw(&mut rng.fork(), &durable)).collect();
         drawn.iter().for_each(|arguments| drop(results(arguments)));
         for part in [
             "--node-count=1",
@@ -551,6 +594,8 @@ mod tests {
             "--nemesis=partition",
             "--nemesis=pause",
             "--nemesis=partition,pause",
+            "--nemesis=kill",
+            "--nemesis=partition,pause,kill",
             "--loss=0.05",
             "--duplicate=0.1",
         ] {
@@ -561,8 +606,15 @@ mod tests {
             .iter()
             .filter(|run| !run.iter().any(|part| part.starts_with("--nemesis")));
         assert!((60..140).contains(&calm.count()));
-        let fixed = draw(&mut Rng::seeded(1), Some("10"));
-        assert!(fixed.contains(&"--latency=10".to_owned()));
+        durable.latency = Some("11".into());
+        durable.nemesis = Some("kill".into());
+        for _ in 0..10 {
+            let fixed = draw(&mut rng.fork(), &durable);
+            assert!(fixed.contains(&"--latency=11".to_owned()));
+            assert!(fixed.contains(&"--nemesis=kill".to_owned()));
+            let volatile = draw(&mut rng.fork(), &Fixed::default());
+            assert!(volatile.iter().all(|part| !part.contains("kill")));
+        }
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! In the order in which to read it: [`workload`] (what is asked), [`clients`] (who asks and what answers mean),
 //! [`network`] and [`nemesis`] (what goes wrong) know no clock and no process; [`protocol`] reads and writes
-//! Maelstrom's messages, and is stricter than Maelstrom; [`process`] and [`watchdog`] run the nodes; [`router`] is the
-//! loop that binds them together; [`statistics`], [`results`] and [`report`] say what came of it.
+//! Maelstrom's messages, and is stricter than Maelstrom; [`process`] and [`watchdog`] run the nodes, which keep their
+//! data in [`data`]; [`router`] is the loop that binds them together; [`statistics`], [`results`] and [`report`] say what came of it.
 
 pub mod builtin;
 pub mod builtin_node;
 pub mod clients;
+pub mod data;
 pub mod flags;
 pub mod matrix;
 pub mod nemesis;
@@ -28,6 +29,7 @@ pub mod workload;
 
 use crate::check::Status;
 use crate::linearizability::{self, Limits, Verdict};
+use data::Data;
 use network::Node;
 use options::{NodeChoice, Options};
 use process::Program;
@@ -51,25 +53,46 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
         ourselves(),
         options.command_line()
     ))?;
-    let program = program(options)?;
+    let mut program = program(options)?;
     let store = Store::create(&options.store).map_err(Broken::io(format_args!(
         "no folder in {}",
         options.store.display()
     )))?;
     say(format_args!("results in {}", store.folder().display()))?;
+    let data = Data::prepare(options).map_err(Broken::io("no folder for the nodes' data"))?;
+    program.data = data.as_ref().map(|data| data.folder().to_owned());
     let tested = Router::start(options, &program, &store).and_then(Router::run);
+    let judged = judge(options, &store, tested);
+    if let Some(data) = data {
+        let well = matches!(judged, Ok(Status::Valid));
+        let kept = data
+            .leave(well)
+            .map_err(Broken::io("the nodes' data can't be removed"))?;
+        if let Some(folder) = kept {
+            say(format_args!("the nodes' data are in {}", folder.display()))?;
+        }
+    }
+    judged
+}
+
+/// Says what a run came to, and leaves the results in the store.
+fn judge(
+    options: &Options,
+    store: &Store,
+    tested: Result<Finished, Broken>,
+) -> Result<Status, Broken> {
     match tested {
         Ok(finished) => {
             let operations = finished.record.history().operations();
             let began = Instant::now();
             let analysis = linearizability::check(operations, Limits::default());
             let (status, results) = Results::of(options, &finished, &analysis, began.elapsed());
-            write(&store, "results.json", &results.encode())?;
-            draw(options, &store, &finished)?;
+            write(store, "results.json", &results.encode())?;
+            draw(options, store, &finished)?;
             if let Verdict::Invalid(contradictions) = &analysis.verdict
                 && let Some(first) = contradictions.first()
             {
-                write(&store, "contradiction.svg", first.to_svg().as_bytes())?;
+                write(store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
             report::print(&results, &analysis, store.folder())
                 .map_err(Broken::io("the report can't be printed"))?;
@@ -77,7 +100,7 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
         }
         Err(broken) => {
             let results = Results::broken(options, &broken);
-            write(&store, "results.json", &results.encode())?;
+            write(store, "results.json", &results.encode())?;
             Err(broken)
         }
     }
@@ -138,7 +161,11 @@ fn program(options: &Options) -> Result<Program, Broken> {
         }
     };
     arguments.extend(options.node_arguments.iter().cloned());
-    Ok(Program { path, arguments })
+    Ok(Program {
+        path,
+        arguments,
+        data: None,
+    })
 }
 
 fn executable(path: &Path) -> Result<PathBuf, Broken> {

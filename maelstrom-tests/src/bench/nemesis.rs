@@ -1,7 +1,7 @@
-//! What goes wrong, and when: partitions and pauses, drawn from a seed.
+//! What goes wrong, and when: partitions, pauses and kills, drawn from a seed.
 //!
-//! Each kind of fault begins and ends in turn, after waits of half to one and a half times the interval; partitions
-//! and pauses may overlap. There is no clock in here, and nothing is done: the caller asks what is due and does it.
+//! Each kind of fault begins and ends in turn, after waits of half to one and a half times the interval; faults of
+//! different kinds may overlap. There is no clock in here, and nothing is done: the caller asks what is due and does it.
 
 use super::network::{Cuts, Node};
 use rand::Rng;
@@ -16,17 +16,20 @@ pub enum Kind {
     Partition,
     /// Some nodes are stopped (SIGSTOP) and later go on.
     Pause,
+    /// Some nodes are killed (SIGKILL) and later started again, as new processes with the old names.
+    Kill,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 2] = [Kind::Partition, Kind::Pause];
+    pub const ALL: [Kind; 3] = [Kind::Partition, Kind::Pause, Kind::Kill];
 
     /// The name that the command line knows it by.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Partition => "partition",
             Kind::Pause => "pause",
+            Kind::Kill => "kill",
         }
     }
 }
@@ -113,25 +116,20 @@ fn ring(order: &[Node]) -> Cuts {
     cuts
 }
 
-/// The largest set of nodes that are awake and hear each other, all of them, both ways, if it is a majority of all:
-/// a side that can be asked to go on.
+/// The largest set of nodes that are up and hear each other, all of them, both ways, if it is a majority of all:
+/// a side that can be asked to go on. Those in `down` are paused or dead.
 ///
 /// Only sets that are cut off from every other node count, so the overlapping majorities of a ring don't.
 pub fn connected_majority(
     nodes: usize,
     cuts: &Cuts,
-    paused: &BTreeSet<Node>,
+    down: &BTreeSet<Node>,
 ) -> Option<BTreeSet<Node>> {
     let linked = |a: Node, b: Node| a == b || !(cuts.contains(&(a, b)) || cuts.contains(&(b, a)));
-    let awake = (0..nodes).map(Node).filter(|node| !paused.contains(node));
-    let awake: Vec<Node> = awake.collect();
-    let neighbours = |node: Node| {
-        awake
-            .iter()
-            .copied()
-            .filter(move |other| linked(node, *other))
-    };
-    awake.iter().find_map(|node| {
+    let up = (0..nodes).map(Node).filter(|node| !down.contains(node));
+    let up: Vec<Node> = up.collect();
+    let neighbours = |node: Node| up.iter().copied().filter(move |other| linked(node, *other));
+    up.iter().find_map(|node| {
         let side: BTreeSet<Node> = neighbours(*node).collect();
         let closed = side
             .iter()
@@ -151,6 +149,10 @@ pub enum Action {
     Pause(BTreeSet<Node>),
     /// Let these nodes go on.
     Resume(BTreeSet<Node>),
+    /// Kill these nodes.
+    Kill(BTreeSet<Node>),
+    /// Start these nodes again.
+    Restart(BTreeSet<Node>),
 }
 
 impl Action {
@@ -159,6 +161,7 @@ impl Action {
         match self {
             Action::Cut(..) | Action::Heal => Kind::Partition,
             Action::Pause(_) | Action::Resume(_) => Kind::Pause,
+            Action::Kill(_) | Action::Restart(_) => Kind::Kill,
         }
     }
 
@@ -166,7 +169,11 @@ impl Action {
     pub fn label(&self) -> String {
         match self {
             Action::Cut(shape, _) => format!("partition {}", shape.name()),
-            Action::Heal | Action::Pause(_) | Action::Resume(_) => self.to_string(),
+            Action::Heal
+            | Action::Pause(_)
+            | Action::Resume(_)
+            | Action::Kill(_)
+            | Action::Restart(_) => self.to_string(),
         }
     }
 }
@@ -182,6 +189,8 @@ impl fmt::Display for Action {
             Action::Heal => f.write_str("heal"),
             Action::Pause(nodes) => write!(f, "pause {}", list(nodes)),
             Action::Resume(nodes) => write!(f, "resume {}", list(nodes)),
+            Action::Kill(nodes) => write!(f, "kill {}", list(nodes)),
+            Action::Restart(nodes) => write!(f, "restart {}", list(nodes)),
         }
     }
 }
@@ -241,6 +250,8 @@ enum State {
     Cut,
     Running,
     Paused(BTreeSet<Node>),
+    Alive,
+    Dead(BTreeSet<Node>),
 }
 
 impl Nemesis {
@@ -257,6 +268,7 @@ impl Nemesis {
                 Kind::Partition if nodes == 1 => continue,
                 Kind::Partition => State::Whole,
                 Kind::Pause => State::Running,
+                Kind::Kill => State::Alive,
             };
             let due = nemesis.wait();
             nemesis.cycles.push(Cycle { due, state });
@@ -282,10 +294,16 @@ impl Nemesis {
             }
             State::Cut => (State::Whole, Action::Heal),
             State::Running => {
-                let nodes = self.victims();
+                let majority = majority(self.nodes);
+                let nodes = self.some([1, (self.nodes - majority).max(1), majority]);
                 (State::Paused(nodes.clone()), Action::Pause(nodes))
             }
             State::Paused(nodes) => (State::Running, Action::Resume(nodes)),
+            State::Alive => {
+                let nodes = self.some([1, majority(self.nodes), self.nodes]);
+                (State::Dead(nodes.clone()), Action::Kill(nodes))
+            }
+            State::Dead(nodes) => (State::Alive, Action::Restart(nodes)),
         };
         self.cycles[index].state = state;
         Some(action)
@@ -307,16 +325,11 @@ impl Nemesis {
         }
     }
 
-    /// One node, the largest minority, or the smallest majority.
-    fn victims(&mut self) -> BTreeSet<Node> {
+    /// As many nodes as one of the sizes says.
+    fn some(&mut self, sizes: [usize; 3]) -> BTreeSet<Node> {
         let mut order: Vec<Node> = (0..self.nodes).map(Node).collect();
         self.rng.shuffle(&mut order);
-        let majority = majority(self.nodes);
-        let size = match self.rng.below(3) {
-            0 => 1,
-            1 => (self.nodes - majority).max(1),
-            _ => majority,
-        };
+        let size = sizes[self.rng.below(3) as usize];
         order.into_iter().take(size).collect()
     }
 }
@@ -411,7 +424,8 @@ mod tests {
         let kinds = BTreeSet::from(Kind::ALL);
         let mut nemesis = Nemesis::new(Rng::seeded(5), &kinds, 5, interval);
         let mut twin = Nemesis::new(Rng::seeded(5), &kinds, 5, interval);
-        let (mut cut, mut paused) = (false, BTreeSet::new());
+        let (mut cut, mut paused, mut dead) = (false, BTreeSet::new(), BTreeSet::new());
+        let mut killed = BTreeSet::new();
         let mut before = Duration::ZERO;
         for _ in 0..200 {
             let now = nemesis.due().expect("faults go on");
@@ -437,8 +451,16 @@ mod tests {
                     paused = nodes;
                 }
                 Action::Resume(nodes) => assert_eq!(nodes, std::mem::take(&mut paused)),
+                Action::Kill(nodes) => {
+                    assert!(dead.is_empty());
+                    killed.insert(nodes.len());
+                    dead = nodes;
+                }
+                Action::Restart(nodes) => assert_eq!(nodes, std::mem::take(&mut dead)),
             }
         }
+        // One, a majority, or all at once.
+        assert_eq!(killed, BTreeSet::from([1, 3, 5]));
     }
 
     #[test]

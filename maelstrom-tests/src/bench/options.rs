@@ -48,6 +48,8 @@ pub struct Options {
     pub operations_per_key: u64,
     /// The folder for results.
     pub store: PathBuf,
+    /// Where to make a folder for the nodes' data.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Which program the nodes run.
@@ -97,8 +99,12 @@ pub const TEST: Command = Command {
             Each node is a process that reads Maelstrom messages on its standard input and writes them to its\n\
             standard output; all run in the system's temporary folder. A node that prints anything else, or ends\n\
             before the run does, breaks the run. Paused nodes go on and all nodes are killed at the end, also when\n\
-            the bench itself is killed. Killed nodes are never started again: a node without storage has forgotten\n\
-            whom it voted for.\n\
+            the bench itself is killed.\n\
+            \n\
+            A node that is killed by --nemesis kill starts again as a new process and gets the same init. So that\n\
+            it finds its data, the environment variable STDRAFT_DATA_DIR names a folder, the same for all nodes\n\
+            and new for each run; without --nemesis kill and --data-dir it is not set. What was on its way out of\n\
+            the node is lost, so is what comes to it while it is dead; its clients' requests time out.\n\
             \n\
             Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke.",
     flags: &[
@@ -182,8 +188,8 @@ pub const TEST: Command = Command {
         Flag {
             name: "nemesis",
             short: None,
-            value: "partition,pause",
-            help: "The faults, separated by commas (default: none).",
+            value: "partition,pause,kill",
+            help: "The faults, separated by commas, or all (default: none).",
         },
         Flag {
             name: "nemesis-interval",
@@ -240,6 +246,13 @@ pub const TEST: Command = Command {
             value: "FOLDER",
             help: "Where results are put, as FOLDER/lin-kv/TIME (default: store).",
         },
+        Flag {
+            name: "data-dir",
+            short: None,
+            value: "FOLDER",
+            help: "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills has them in the\n\
+                   system's temporary folder, and removes them if it is valid; and a run without kills has none.",
+        },
     ],
 };
 
@@ -269,8 +282,18 @@ impl Options {
             Some(_) => counted(given, "key-count", 1, concurrency)?,
             None => (concurrency / (2 * node_count)).max(1),
         };
+        let (node, nemesis) = (node(given)?, nemesis(given)?);
+        if let NodeChoice::Builtin(builtin) = &node
+            && nemesis.contains(&Kind::Kill)
+            && !builtin.is_durable()
+        {
+            return Err(UsageError::new(format!(
+                "--nemesis kill: the built-in node {builtin} keeps its state in memory, and one that was killed must \
+                 not come back. There are partition and pause"
+            )));
+        }
         Ok(Options {
-            node: node(given)?,
+            node,
             node_arguments: given.rest.clone(),
             node_count,
             concurrency,
@@ -285,7 +308,7 @@ impl Options {
                 duplicate: chance(given, "duplicate")?,
                 clients_wait: given.switch("clients-wait"),
             },
-            nemesis: nemesis(given)?,
+            nemesis,
             nemesis_interval: delay(given, "nemesis-interval", NEMESIS_INTERVAL, 1.0, DELAY_MAX)?,
             availability: availability(given)?,
             log_stderr: given.switch("log-stderr"),
@@ -301,6 +324,7 @@ impl Options {
                 number => number,
             },
             store: PathBuf::from(given.text("store").unwrap_or(STORE)),
+            data_dir: given.text("data-dir").map(PathBuf::from),
         })
     }
 
@@ -364,6 +388,13 @@ impl Options {
                 line,
                 " --store {}",
                 quoted(&self.store.display().to_string())
+            );
+        }
+        if let Some(folder) = &self.data_dir {
+            let _ = write!(
+                line,
+                " --data-dir {}",
+                quoted(&folder.display().to_string())
             );
         }
         if !self.node_arguments.is_empty() {
@@ -475,21 +506,21 @@ fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
 }
 
 fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
-    let names = given.text("nemesis").unwrap_or("").split(',');
-    let names = names
-        .map(str::trim)
-        .filter(|name| !name.is_empty() && *name != "none");
-    let kind = |name| {
-        let named = Kind::ALL.into_iter().find(|known| known.name() == name);
-        named.ok_or_else(|| match name {
-            "kill" => UsageError::new(
-                "--nemesis kill is not there yet: nodes keep their state in memory, and one that was killed must not \
-                 come back. There are partition and pause",
-            ),
-            _ => unreadable("nemesis", name, "partition, pause or none"),
-        })
-    };
-    names.map(kind).collect()
+    let mut kinds = BTreeSet::new();
+    let names = given.text("nemesis").unwrap_or("none").split(',');
+    for name in names.map(str::trim) {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        match (kind, name) {
+            (Some(kind), _) => drop(kinds.insert(kind)),
+            (None, "all") => kinds.extend(Kind::ALL),
+            (None, "" | "none") => {}
+            (None, _) => {
+                let what = "partition, pause, kill, all or none";
+                return Err(unreadable("nemesis", name, what));
+            }
+        }
+    }
+    Ok(kinds)
 }
 
 fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
@@ -551,7 +582,7 @@ mod tests {
             "--clients-wait",
             "--loss=0.05",
             "--duplicate=1",
-            "--nemesis=pause,partition",
+            "--nemesis=kill,pause,partition",
             "--nemesis-interval=2",
             "--availability=0.5",
             "--key-count=3",
@@ -561,6 +592,7 @@ mod tests {
             "--log-net-send",
             "--log-net-recv",
             "--store=/somewhere",
+            "--data-dir=elsewhere",
             "--",
             "--bin=theirs",
         ])
@@ -591,6 +623,7 @@ mod tests {
             key_count: 3,
             operations_per_key: 64,
             store: "/somewhere".into(),
+            data_dir: Some("elsewhere".into()),
         };
         assert_eq!(options, expected);
         assert_eq!(options.client_timeout(), Duration::from_secs(1));
@@ -613,6 +646,7 @@ mod tests {
                 "--nemesis=pause",
                 "--log-net-recv",
                 "--store=x",
+                "--data-dir=d e",
                 "--time-limit=0.5",
             ],
         ] {
@@ -637,7 +671,7 @@ mod tests {
             (default.node_count, default.concurrency, default.key_count),
             (5, 10, 1)
         );
-        assert_eq!(default.nemesis, Kind::ALL.into());
+        assert_eq!(default.nemesis, [Kind::Partition, Kind::Pause].into());
         assert_eq!(default.time_limit, Duration::from_secs(20));
     }
 
@@ -674,7 +708,7 @@ mod tests {
             ("--loss=1.5", "--loss takes a probability"),
             (
                 "--nemesis=partition,kil",
-                "--nemesis takes partition, pause or none, not \"kil\"",
+                "--nemesis takes partition, pause, kill, all or none, not \"kil\"",
             ),
             (
                 "--availability=2",
@@ -694,6 +728,24 @@ mod tests {
         }
         let error = options(&["--bin=x", "--builtin=null"]).expect_err("a contradiction");
         assert!(error.contains("contradict"));
+    }
+
+    #[test]
+    fn faults_have_names() {
+        let nemesis = |value: &str| options(&[&format!("--nemesis={value}")]).map(|o| o.nemesis);
+        for (value, kinds) in [
+            ("none", &[][..]),
+            ("", &[]),
+            ("kill, pause", &[Kind::Kill, Kind::Pause]),
+            ("all", &Kind::ALL),
+        ] {
+            assert_eq!(nemesis(value), Ok(kinds.iter().copied().collect()));
+        }
+        for builtin in ["--builtin=null", "--builtin=stale"] {
+            let error = options(&[builtin, "--nemesis=all"]).expect_err("it forgets");
+            assert!(error.contains("must not come back"), "{error}");
+            options(&[builtin, "--nemesis=pause"]).expect("it can be paused");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::network::Node;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -43,23 +43,44 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments, the same for every node.
     pub arguments: Vec<OsString>,
+    /// What [`DATA_DIR`] says, the same for every node: an absolute path.
+    pub data: Option<PathBuf>,
 }
+
+/// The environment variable that tells a node where to keep its data. Unset if it is to keep them nowhere.
+pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
+
+/// Which process of a node it is: 0 for the first, one more for each restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life(pub u32);
 
 /// What a node's reader tells the router.
 #[derive(Debug)]
 pub enum Event {
     /// Some whole lines, each with its line feed.
-    Lines(Node, Vec<u8>),
+    Lines(Node, Life, Vec<u8>),
     /// A line is longer than [`LINE_BYTES_MAX`]; these are its first bytes. Nothing more is read.
-    TooLong(Node, Vec<u8>),
+    TooLong(Node, Life, Vec<u8>),
     /// The node's output has ended, with these bytes after the last line feed.
-    Ended(Node, Vec<u8>),
+    Ended(Node, Life, Vec<u8>),
+}
+
+impl Event {
+    /// Whose it is.
+    pub fn source(&self) -> (Node, Life) {
+        match self {
+            Event::Lines(node, life, _)
+            | Event::TooLong(node, life, _)
+            | Event::Ended(node, life, _) => (*node, *life),
+        }
+    }
 }
 
 /// A running node.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    life: Life,
     outbox: Arc<Outbox>,
     log: PathBuf,
     /// What is to go out at the next flush.
@@ -82,18 +103,19 @@ struct Queue {
 }
 
 impl Process {
-    /// Starts a node. Its standard error goes to the file `log`, and with `echo` to ours as well.
+    /// Starts a node. Its standard error goes to the end of the file `log`, and with `echo` to ours as well.
     ///
     /// # Errors
     /// The log can't be made or the program can't be started.
     pub fn start(
         node: Node,
+        life: Life,
         program: &Program,
         log: PathBuf,
         echo: bool,
         events: SyncSender<Event>,
     ) -> io::Result<Process> {
-        let file = File::create(&log)?;
+        let file = OpenOptions::new().append(true).create(true).open(&log)?;
         let mut command = Command::new(&program.path);
         command
             .args(&program.arguments)
@@ -101,6 +123,10 @@ impl Process {
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
+        match &program.data {
+            Some(folder) => command.env(DATA_DIR, folder),
+            None => command.env_remove(DATA_DIR),
+        };
         if echo {
             command.stderr(Stdio::piped());
         } else {
@@ -114,7 +140,7 @@ impl Process {
         }
         if let Some(stdout) = child.stdout.take() {
             spawn(format!("{node} reader"), move || {
-                read(node, stdout, LINE_BYTES_MAX, &events)
+                read(node, life, stdout, LINE_BYTES_MAX, &events)
             })?;
         }
         if let Some(stderr) = child.stderr.take() {
@@ -122,6 +148,7 @@ impl Process {
         }
         Ok(Process {
             child,
+            life,
             outbox,
             log,
             pending: Vec::new(),
@@ -131,6 +158,11 @@ impl Process {
     /// The process group that the node and its descendants are in, unless they leave it.
     pub fn group(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Which of the node's processes it is.
+    pub fn life(&self) -> Life {
+        self.life
     }
 
     /// Puts a line, with its line feed, down to be written at the next [`flush`](Process::flush).
@@ -258,7 +290,13 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 /// Passes a node's output on to the router, whole lines at a time, until it ends, a line is longer than `most` bytes, or
 /// the router has gone.
-fn read(node: Node, mut stdout: impl io::Read, most: usize, events: &SyncSender<Event>) {
+fn read(
+    node: Node,
+    life: Life,
+    mut stdout: impl io::Read,
+    most: usize,
+    events: &SyncSender<Event>,
+) {
     let mut bytes = Vec::with_capacity(READ_BYTES);
     loop {
         let old = bytes.len();
@@ -274,14 +312,14 @@ fn read(node: Node, mut stdout: impl io::Read, most: usize, events: &SyncSender<
         };
         bytes.truncate(old + length);
         let event = if length == 0 {
-            Event::Ended(node, std::mem::take(&mut bytes))
+            Event::Ended(node, life, std::mem::take(&mut bytes))
         } else if let Some(end) = bytes[old..].iter().rposition(|byte| *byte == b'\n') {
             let mut rest = Vec::with_capacity(READ_BYTES);
             rest.extend_from_slice(&bytes[old + end + 1..]);
             bytes.truncate(old + end + 1);
-            Event::Lines(node, std::mem::replace(&mut bytes, rest))
+            Event::Lines(node, life, std::mem::replace(&mut bytes, rest))
         } else if bytes.len() > most {
-            Event::TooLong(node, std::mem::take(&mut bytes))
+            Event::TooLong(node, life, std::mem::take(&mut bytes))
         } else {
             continue;
         };
@@ -348,6 +386,7 @@ mod tests {
         let (sender, receiver) = sync_channel(100);
         read(
             Node(0),
+            Life(0),
             Parts(parts.iter().copied().collect()),
             most,
             &sender,
@@ -355,9 +394,9 @@ mod tests {
         drop(sender);
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         let told = receiver.iter().map(|event| match event {
-            Event::Lines(_, bytes) => format!("lines {}", text(bytes)),
-            Event::TooLong(_, bytes) => format!("too long {}", text(bytes)),
-            Event::Ended(_, bytes) => format!("ended {}", text(bytes)),
+            Event::Lines(_, _, bytes) => format!("lines {}", text(bytes)),
+            Event::TooLong(_, _, bytes) => format!("too long {}", text(bytes)),
+            Event::Ended(_, _, bytes) => format!("ended {}", text(bytes)),
         });
         told.collect()
     }

@@ -69,7 +69,7 @@ pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>,
         return Err("it is blank".to_owned());
     }
     let json = |error: json::Error| format!("it is not a JSON object: {error}");
-    let mut reader = Reader::with_depth(line, MAX_DEPTH).map_err(json)?;
+    let mut reader = Reader::with_depth(line, MAX_DEPTH);
     let (mut src, mut dest, mut body, mut id) = (None, None, None, None);
     reader.begin_object().map_err(json)?;
     while let Some(key) = reader.next_key().map_err(json)? {

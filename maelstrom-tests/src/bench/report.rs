@@ -132,6 +132,7 @@ fn messages(results: &Results) -> String {
         ("lost", messages.lost),
         ("doubled", messages.doubled),
         ("dropped by partitions", messages.cut),
+        ("dropped at dead nodes", messages.dead),
         ("dropped by full queues", messages.overflowed),
     ];
     let dropped = dropped.into_iter().filter(|(_, count)| *count > 0);

@@ -194,6 +194,8 @@ json::record! {
         pub doubled: u64,
         /// Dropped by partitions.
         pub cut: u64,
+        /// Dropped because they came to a node that was killed, also those of clients.
+        pub dead: u64 = 0,
         /// Dropped because a queue, such as a paused node's, was full.
         pub overflowed: u64,
         /// Messages between servers by the `type` of their body.
@@ -229,7 +231,7 @@ json::record! {
     /// A fault, and how the cluster got over it.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Fault {
-        /// `partition` or `pause`.
+        /// `partition`, `pause` or `kill`.
         pub kind: String,
         /// What was done.
         pub what: String,
@@ -482,6 +484,7 @@ fn messages(statistics: &Statistics, operations: usize) -> Messages {
         lost: messages.lost,
         doubled: messages.doubled,
         cut: messages.cut,
+        dead: messages.dead,
         overflowed: messages.overflowed,
         by_type: by_type.collect(),
     }

@@ -8,7 +8,7 @@ use super::clients::{Clients, Completion};
 use super::nemesis::{Action, Nemesis, connected_majority};
 use super::network::{Cuts, Fate, Network, Node, Packet, Sent, Source};
 use super::options::Options;
-use super::process::{Event, Process, Program};
+use super::process::{Event, Life, Process, Program};
 use super::progress::Progress;
 use super::protocol::{self, Body, Dest, Envelope, Reply};
 use super::record::{CLIENTS, Record, nanoseconds};
@@ -18,13 +18,13 @@ use super::watchdog::Watchdog;
 use super::workload::{Plan, Workload};
 use crate::history::{self, Stage};
 use rand::Rng;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Write as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// How long the nodes may take to answer `init`.
+/// How long a node may take to answer `init`, while it is not paused.
 pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many events are handled before the loop looks at what is due again.
@@ -89,8 +89,12 @@ struct Line {
 #[derive(Debug)]
 pub struct Router<'a> {
     options: &'a Options,
+    program: &'a Program,
+    store: &'a Store,
     began: Instant,
     events: Receiver<Event>,
+    /// For the readers of nodes that are started again.
+    sender: SyncSender<Event>,
     processes: Vec<Process>,
     watchdog: Watchdog,
     network: Network<Line>,
@@ -100,8 +104,12 @@ pub struct Router<'a> {
     nemesis: Nemesis,
     cuts: Cuts,
     paused: BTreeSet<Node>,
-    /// The nodes that have not answered `init` yet. Requests begin when there are none.
+    /// The nodes that were killed and not started again yet.
+    dead: BTreeSet<Node>,
+    /// The nodes that have not answered their first `init` yet. Requests begin when there are none.
     uninitialised: BTreeSet<Node>,
+    /// The nodes that were started again and have not answered `init` yet, and until when each should.
+    restarted: BTreeMap<Node, Duration>,
     messages_sent: u64,
     statistics: Statistics,
     record: Record,
@@ -128,23 +136,16 @@ impl<'a> Router<'a> {
     /// They can't be started, or the record can't be written.
     pub fn start(
         options: &'a Options,
-        program: &Program,
-        store: &Store,
+        program: &'a Program,
+        store: &'a Store,
     ) -> Result<Router<'a>, Broken> {
         let nodes = options.node_count;
         let (sender, events) = sync_channel(super::process::EVENTS_MAX);
         let mut watchdog = Watchdog::start().map_err(Broken::io("sh can't be started"))?;
         let mut processes = Vec::new();
         for node in (0..nodes).map(Node) {
-            let log = store.file(&format!("node-logs/{node}.log"));
-            let process = Process::start(node, program, log, options.log_stderr, sender.clone())
-                .map_err(Broken::io(format_args!(
-                    "{} can't be started as {node}",
-                    program.path.display()
-                )))?;
-            watchdog
-                .guard(process.group())
-                .map_err(Broken::io("the shell that guards the nodes is gone"))?;
+            let process = spawn(options, program, store, (node, Life(0)), &sender)?;
+            guard(&mut watchdog, &process)?;
             processes.push(process);
         }
         let mut rng = Rng::seeded(options.seed);
@@ -155,8 +156,11 @@ impl<'a> Router<'a> {
         };
         Ok(Router {
             options,
+            program,
+            store,
             began: Instant::now(),
             events,
+            sender,
             processes,
             watchdog,
             network: Network::new(rng.fork(), options.conditions, nodes),
@@ -176,6 +180,8 @@ impl<'a> Router<'a> {
             ),
             cuts: Cuts::new(),
             paused: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            restarted: BTreeMap::new(),
             uninitialised: (0..nodes).map(Node).collect(),
             messages_sent: 0,
             statistics: Statistics::default(),
@@ -218,7 +224,7 @@ impl<'a> Router<'a> {
         while !self.uninitialised.is_empty() {
             let now = self.began.elapsed();
             if now >= INIT_TIMEOUT {
-                return Err(self.nobody_home());
+                return Err(self.nobody_home(&self.uninitialised));
             }
             self.deliver(now);
             self.flush();
@@ -250,6 +256,7 @@ impl<'a> Router<'a> {
             while let Some(completion) = self.clients.time_out(now) {
                 self.completed(now, completion)?;
             }
+            self.await_restarted(now)?;
             if asking {
                 self.ask(now)?;
             }
@@ -271,6 +278,7 @@ impl<'a> Router<'a> {
         [
             next_request,
             self.nemesis.due(),
+            self.restarted.values().copied().min(),
             self.clients.due(),
             self.network.due(),
         ]
@@ -284,9 +292,7 @@ impl<'a> Router<'a> {
         let first = match self.events.recv_timeout(due.saturating_sub(now)) {
             Ok(event) => event,
             Err(RecvTimeoutError::Timeout) => return Ok(()),
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Broken::new("all nodes have closed their output"));
-            }
+            Err(RecvTimeoutError::Disconnected) => unreachable!("there is a sender here"),
         };
         let now = self.began.elapsed();
         self.event(now, first)?;
@@ -300,8 +306,13 @@ impl<'a> Router<'a> {
     }
 
     fn event(&mut self, now: Duration, event: Event) -> Result<(), Broken> {
+        let (node, life) = event.source();
+        if self.dead.contains(&node) || self.processes[node.0].life() != life {
+            // What a node that was killed had said is lost with it, unless it was on the network already.
+            return Ok(());
+        }
         match event {
-            Event::Lines(node, bytes) => {
+            Event::Lines(_, _, bytes) => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                     let line = &line[..line.len() - 1];
                     self.line(now, node, line)
@@ -312,11 +323,11 @@ impl<'a> Router<'a> {
                 }
                 Ok(())
             }
-            Event::TooLong(node, bytes) => {
+            Event::TooLong(_, _, bytes) => {
                 let most = super::process::LINE_BYTES_MAX;
                 Err(self.offended(node, &bytes, &format!("it is longer than {most} bytes")))
             }
-            Event::Ended(node, rest) => Err(self.ended(node, &rest)),
+            Event::Ended(_, _, rest) => Err(self.ended(node, &rest)),
         }
     }
 
@@ -326,7 +337,8 @@ impl<'a> Router<'a> {
         match envelope.dest {
             Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
             Dest::Init(asked) => {
-                if asked != node || !self.uninitialised.contains(&node) {
+                let first = self.uninitialised.contains(&node);
+                if asked != node || !(first || self.restarted.contains_key(&node)) {
                     return Err(Trouble::Offence(format!(
                         "its dest {:?} is unknown: a client that sends init is gone after the answer",
                         protocol::init_client(asked)
@@ -334,6 +346,7 @@ impl<'a> Router<'a> {
                 }
                 protocol::init_ok(&envelope)?;
                 self.uninitialised.remove(&node);
+                self.restarted.remove(&node);
             }
             Dest::Client(process) => {
                 if !self.uninitialised.is_empty() || !self.clients.knows(process) {
@@ -455,13 +468,16 @@ impl<'a> Router<'a> {
             statistics,
             record,
             options,
+            dead,
             ..
         } = self;
         network.deliver(now, |packet, fate| {
+            let dead = dead.contains(&packet.dest);
             if counted {
-                statistics.received(packet.source, fate);
+                statistics.received(packet.source, fate, dead);
             }
             match fate {
+                Fate::Delivered if dead => {}
                 Fate::Delivered => {
                     if let Some(recorded) = packet.payload.recorded {
                         record.message_received(recorded, now);
@@ -509,39 +525,103 @@ impl<'a> Router<'a> {
                 self.network.cut(Cuts::new());
             }
             Action::Pause(nodes) => {
-                self.signal(nodes, Watchdog::pause)?;
-                self.paused.clone_from(nodes);
+                self.paused = nodes - &self.dead;
+                self.signal(Watchdog::pause)?;
             }
-            Action::Resume(nodes) => {
-                self.signal(nodes, Watchdog::resume)?;
-                self.paused.clear();
+            Action::Resume(_) => {
+                self.signal(Watchdog::resume)?;
+                for node in std::mem::take(&mut self.paused) {
+                    self.restarted
+                        .entry(node)
+                        .and_modify(|until| *until = now + INIT_TIMEOUT);
+                }
             }
+            Action::Kill(nodes) => self.kill(nodes)?,
+            Action::Restart(nodes) => self.restart(now, nodes)?,
         }
         let kind = action.kind();
         match action {
-            Action::Cut(..) | Action::Pause(_) => self.statistics.fault_began(Fault {
-                kind,
-                label: action.label(),
-                what: action.to_string(),
-                began: now,
-                since_last_ok: self.statistics.last_ok.map(|last| now.saturating_sub(last)),
-                ended: None,
-                side: connected_majority(self.options.node_count, &self.cuts, &self.paused),
-                watched: None,
-                first_ok: None,
-                first_new_ok: None,
-            }),
-            Action::Heal | Action::Resume(_) => self.statistics.fault_ended(now, kind),
+            Action::Cut(..) | Action::Pause(_) | Action::Kill(_) => {
+                self.statistics.fault_began(Fault {
+                    kind,
+                    label: action.label(),
+                    what: action.to_string(),
+                    began: now,
+                    since_last_ok: self.statistics.last_ok.map(|last| now.saturating_sub(last)),
+                    ended: None,
+                    side: connected_majority(
+                        self.options.node_count,
+                        &self.cuts,
+                        &(&self.paused | &self.dead),
+                    ),
+                    watched: None,
+                    first_ok: None,
+                    first_new_ok: None,
+                })
+            }
+            Action::Heal | Action::Resume(_) | Action::Restart(_) => {
+                self.statistics.fault_ended(now, kind)
+            }
         }
         Ok(())
     }
 
+    /// Kills nodes: with what they were about to say, and with what was about to be said to them.
+    fn kill(&mut self, nodes: &BTreeSet<Node>) -> Result<(), Broken> {
+        for node in nodes {
+            let process = &mut self.processes[node.0];
+            // The whole group, or the children of a script would live on.
+            self.watchdog
+                .kill(process.group())
+                .map_err(Broken::io("the shell that kills the nodes is gone"))?;
+            process
+                .reap()
+                .map_err(Broken::io(format_args!("{node} can't be killed")))?;
+            self.dead.insert(*node);
+            self.paused.remove(node);
+            self.restarted.remove(node);
+        }
+        Ok(())
+    }
+
+    /// Starts nodes again. Nothing comes to them before `init`.
+    fn restart(&mut self, now: Duration, nodes: &BTreeSet<Node>) -> Result<(), Broken> {
+        for node in nodes {
+            let Life(life) = self.processes[node.0].life();
+            let which = (*node, Life(life + 1));
+            let process = spawn(self.options, self.program, self.store, which, &self.sender)?;
+            guard(&mut self.watchdog, &process)?;
+            self.processes[node.0] = process;
+            self.dead.remove(node);
+            self.restarted.insert(*node, now + INIT_TIMEOUT);
+            let init = protocol::init(self.next_message(), *node, self.options.node_count);
+            self.processes[node.0].write(&init);
+        }
+        Ok(())
+    }
+
+    /// Breaks the run if a node that was started again does not answer `init`.
+    fn await_restarted(&self, now: Duration) -> Result<(), Broken> {
+        let late =
+            |(node, until): &(&Node, &Duration)| now >= **until && !self.paused.contains(node);
+        let silent: BTreeSet<Node> = self
+            .restarted
+            .iter()
+            .filter(late)
+            .map(|(n, _)| *n)
+            .collect();
+        if silent.is_empty() {
+            return Ok(());
+        }
+        Err(self.nobody_home(&silent))
+    }
+
+    /// Gives a signal to the nodes that are, or were, paused.
     fn signal(
         &mut self,
-        nodes: &BTreeSet<Node>,
         signal: impl Fn(&mut Watchdog, u32) -> io::Result<()>,
     ) -> Result<(), Broken> {
-        for node in nodes {
+        for node in &self.paused {
             let group = self.processes[node.0].group();
             signal(&mut self.watchdog, group)
                 .map_err(Broken::io("the shell that pauses the nodes is gone"))?;
@@ -554,14 +634,14 @@ impl<'a> Router<'a> {
         self.messages_sent
     }
 
-    fn nobody_home(&self) -> Broken {
+    fn nobody_home(&self, silent: &BTreeSet<Node>) -> Broken {
         let seconds = INIT_TIMEOUT.as_secs();
-        let silent: Vec<String> = self.uninitialised.iter().map(Node::to_string).collect();
+        let names: Vec<String> = silent.iter().map(Node::to_string).collect();
         let mut text = format!(
             "{} did not answer init within {seconds} s",
-            silent.join(", ")
+            names.join(", ")
         );
-        for node in &self.uninitialised {
+        for node in silent {
             text += &format!("\n{node}: {}", self.processes[node.0].last_words());
         }
         Broken(text)
@@ -589,6 +669,27 @@ impl<'a> Router<'a> {
         }
         Broken(format!("{text}\n{node}: {}", process.last_words()))
     }
+}
+
+/// Starts one of a node's processes.
+fn spawn(
+    options: &Options,
+    program: &Program,
+    store: &Store,
+    (node, life): (Node, Life),
+    events: &SyncSender<Event>,
+) -> Result<Process, Broken> {
+    let log = store.file(&format!("node-logs/{node}.log"));
+    let echo = options.log_stderr;
+    Process::start(node, life, program, log, echo, events.clone()).map_err(Broken::io(
+        format_args!("{} can't be started as {node}", program.path.display()),
+    ))
+}
+
+fn guard(watchdog: &mut Watchdog, process: &Process) -> Result<(), Broken> {
+    watchdog
+        .guard(process.group())
+        .map_err(Broken::io("the shell that guards the nodes is gone"))
 }
 
 /// When the next request is to be made: at random, at a given mean rate over all clients.

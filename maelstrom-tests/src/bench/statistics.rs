@@ -172,6 +172,8 @@ pub struct Messages {
     pub doubled: u64,
     /// Dropped by partitions.
     pub cut: u64,
+    /// Dropped because they came to a node that was killed, also those of clients.
+    pub dead: u64,
     /// Dropped because a queue, such as a paused node's, was full.
     pub overflowed: u64,
     /// Messages between servers by their body's `type`.
@@ -196,7 +198,7 @@ pub struct Fault {
     pub ended: Option<Duration>,
     /// The nodes that could go on without the others, if there are enough.
     pub side: Option<BTreeSet<Node>>,
-    /// How long it was until the next change of the network or a pause, which ends the measurement.
+    /// How long it was until the next change of any fault, which ends the measurement.
     pub watched: Option<Duration>,
     /// How long it took until a client of that side got an ok.
     pub first_ok: Option<Duration>,
@@ -286,9 +288,10 @@ impl Statistics {
         }
     }
 
-    /// Counts what became of a message when its time had come.
-    pub fn received(&mut self, source: Source, fate: Fate) {
+    /// Counts what became of a message when its time had come; `dead` is whether the receiver was.
+    pub fn received(&mut self, source: Source, fate: Fate, dead: bool) {
         match (source, fate) {
+            (_, Fate::Delivered) if dead => self.messages.dead += 1,
             (Source::Server(_), Fate::Delivered) => self.messages.delivered += 1,
             (Source::Server(_), Fate::Cut) => self.messages.cut += 1,
             (Source::Client, Fate::Delivered | Fate::Cut) => {}

@@ -20,25 +20,12 @@ impl Store {
     /// # Errors
     /// The file system says no.
     pub fn create(root: &Path) -> io::Result<Store> {
-        let workload = root.join("lin-kv");
-        fs::create_dir_all(&workload)?;
-        let time = timestamp(SystemTime::now());
-        let mut name = time.clone();
-        let mut tries = 1;
-        let folder = loop {
-            let folder = workload.join(&name);
-            match fs::create_dir(&folder) {
-                Ok(()) => break folder,
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                Err(error) if tries == SAME_TIME_MAX => return Err(error),
-                Err(_) => {
-                    tries += 1;
-                    name = format!("{time}-{tries}");
-                }
-            }
-        };
+        let workload = Path::new("lin-kv");
+        fs::create_dir_all(root.join(workload))?;
+        let name = fresh_folder(&root.join(workload), "")?;
+        let folder = root.join(workload).join(&name);
         fs::create_dir(folder.join("node-logs"))?;
-        point_latest(root, &Path::new("lin-kv").join(&name))?;
+        point_latest(root, &workload.join(&name))?;
         Ok(Store { folder })
     }
 
@@ -50,6 +37,27 @@ impl Store {
     /// The path of a file in the folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+}
+
+/// Makes a folder that was not there before, named by the prefix and the time, and returns its name.
+///
+/// # Errors
+/// The file system says no.
+pub fn fresh_folder(parent: &Path, prefix: &str) -> io::Result<String> {
+    let time = format!("{prefix}{}", timestamp(SystemTime::now()));
+    let mut name = time.clone();
+    let mut tries = 1;
+    loop {
+        match fs::create_dir(parent.join(&name)) {
+            Ok(()) => return Ok(name),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Err(error) if tries == SAME_TIME_MAX => return Err(error),
+            Err(_) => {
+                tries += 1;
+                name = format!("{time}-{tries}");
+            }
+        }
     }
 }
 

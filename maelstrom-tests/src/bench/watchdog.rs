@@ -1,4 +1,4 @@
-//! Pauses nodes, and sees to it that no node outlives the bench.
+//! Pauses and kills nodes, and sees to it that no node outlives the bench.
 //!
 //! The standard library can kill a child but send it no other signal, so a shell's `kill` does it: one `sh` that reads
 //! orders from its standard input. When that input ends, because the run is over or because the bench died, however it
@@ -15,6 +15,14 @@ groups=
 while read -r verb group; do
   case $verb in
     add) groups="$groups $group" ;;
+    end)
+      kill -s KILL -- "-$group"
+      rest=
+      for other in $groups; do
+        [ "$other" = "$group" ] || rest="$rest $other"
+      done
+      groups=$rest
+      ;;
     *) kill -s "$verb" -- "-$group" ;;
   esac
 done
@@ -72,6 +80,14 @@ impl Watchdog {
         self.order("CONT", group)
     }
 
+    /// Kills a group (SIGKILL), paused or not, and forgets it: its number may be another's one day.
+    ///
+    /// # Errors
+    /// The shell is gone.
+    pub fn kill(&mut self, group: u32) -> io::Result<()> {
+        self.order("end", group)
+    }
+
     fn order(&mut self, verb: &str, group: u32) -> io::Result<()> {
         match &mut self.orders {
             Some(orders) => orders.write_all(format!("{verb} {group}\n").as_bytes()),
@@ -113,6 +129,27 @@ mod tests {
         drop(watchdog);
         for sleeper in &mut sleepers {
             let status = sleeper.wait().expect("it has ended");
+            assert_eq!(status.signal(), Some(SIGKILL));
+        }
+    }
+
+    #[test]
+    fn whom_it_kills_it_forgets() {
+        let mut watchdog = Watchdog::start().expect("there is a shell");
+        let mut sleepers = [sleeper(), sleeper(), sleeper()];
+        for sleeper in &sleepers {
+            watchdog.guard(sleeper.id()).expect("the shell lives");
+        }
+        watchdog.pause(sleepers[1].id()).expect("the shell lives");
+        watchdog.kill(sleepers[1].id()).expect("the shell lives");
+        let status = sleepers[1].wait().expect("it has ended");
+        assert_eq!(status.signal(), Some(SIGKILL));
+        for at in [0, 2] {
+            assert_eq!(sleepers[at].try_wait().expect("a child"), None);
+        }
+        drop(watchdog);
+        for at in [0, 2] {
+            let status = sleepers[at].wait().expect("it has ended");
             assert_eq!(status.signal(), Some(SIGKILL));
         }
     }
