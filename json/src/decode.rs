@@ -4,6 +4,7 @@ use crate::number::parse_float;
 use crate::{DEFAULT_DEPTH, Error, ErrorKind, Kind, Number, Reader};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// A type that can be read from JSON; `'a` is how long the input lives, for types that borrow from it.
@@ -46,7 +47,7 @@ pub fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
 /// Decodes the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is cut down
 /// to [`MAX_DEPTH`](crate::MAX_DEPTH).
 pub fn decode_with_depth<'a, T: Decode<'a>>(bytes: &'a [u8], max_depth: usize) -> Result<T, Error> {
-    let mut reader = Reader::with_depth(bytes, max_depth)?;
+    let mut reader = Reader::with_depth(bytes, max_depth);
     let value = T::decode(&mut reader)?;
     reader.end()?;
     Ok(value)
@@ -59,39 +60,56 @@ impl<'a> Decode<'a> for bool {
 }
 
 macro_rules! decode_integers {
-    ($expected:literal, $as_wide:ident: $($int:ty),*) => {$(
+    ($expected:literal, $plain:ident: $($int:ty),*) => {$(
         /// Any number that is an integer in range, also if it is written `1.0` or `1e3`.
         impl<'a> Decode<'a> for $int {
+            #[inline]
             fn decode(reader: &mut Reader<'a>) -> Result<$int, Error> {
-                let text = reader.number_text($expected)?;
-                if let Ok(value) = text.parse() {
-                    return Ok(value);
+                match reader.$plain() {
+                    Some(value) => Ok(value),
+                    None => unusual_integer(reader, $expected),
                 }
-                Number::from_text(text)
-                    .$as_wide()
-                    .and_then(|wide| <$int>::try_from(wide).ok())
-                    .ok_or_else(|| reader.error(ErrorKind::OutOfRange { expected: $expected }))
             }
         }
     )*};
 }
 
-decode_integers!("an integer", as_i64: i64, isize);
-decode_integers!("an integer of 32 bits", as_i64: i32);
-decode_integers!("an integer of 16 bits", as_i64: i16);
-decode_integers!("an integer of 8 bits", as_i64: i8);
-decode_integers!("an unsigned integer", as_u64: u64, usize);
-decode_integers!("an unsigned integer of 32 bits", as_u64: u32);
-decode_integers!("an unsigned integer of 16 bits", as_u64: u16);
-decode_integers!("an unsigned integer of 8 bits", as_u64: u8);
+decode_integers!("an integer of 128 bits", plain_signed: i128);
+decode_integers!("an integer", plain_signed: i64, isize);
+decode_integers!("an integer of 32 bits", plain_signed: i32);
+decode_integers!("an integer of 16 bits", plain_signed: i16);
+decode_integers!("an integer of 8 bits", plain_signed: i8);
+decode_integers!("an unsigned integer of 128 bits", plain_unsigned: u128);
+decode_integers!("an unsigned integer", plain_unsigned: u64, usize);
+decode_integers!("an unsigned integer of 32 bits", plain_unsigned: u32);
+decode_integers!("an unsigned integer of 16 bits", plain_unsigned: u16);
+decode_integers!("an unsigned integer of 8 bits", plain_unsigned: u8);
+
+/// An integer that is long, or has a point or an exponent, or is none at all.
+#[cold]
+fn unusual_integer<T: FromStr + TryFrom<i128>>(
+    reader: &mut Reader<'_>,
+    expected: &'static str,
+) -> Result<T, Error> {
+    let text = reader.number_text(expected)?;
+    if let Ok(value) = text.parse() {
+        return Ok(value);
+    }
+    let number = Number::from_text(text);
+    let wide = number.as_i64().map(i128::from);
+    wide.or(number.as_u64().map(i128::from))
+        .and_then(|wide| T::try_from(wide).ok())
+        .ok_or_else(|| reader.out_of_range(expected, text))
+}
 
 /// The nearest float; numbers too large for any are refused.
 impl<'a> Decode<'a> for f64 {
     fn decode(reader: &mut Reader<'a>) -> Result<f64, Error> {
         const EXPECTED: &str = "a number that a float can hold";
-        let value = parse_float(reader.number_text(EXPECTED)?);
+        let text = reader.number_text(EXPECTED)?;
+        let value = parse_float(text);
         if value.is_infinite() {
-            return Err(reader.error(ErrorKind::OutOfRange { expected: EXPECTED }));
+            return Err(reader.out_of_range(EXPECTED, text));
         }
         Ok(value)
     }
@@ -119,10 +137,7 @@ impl<'a> Decode<'a> for Cow<'a, str> {
 /// Borrowed from the input; a string with escapes is refused.
 impl<'a> Decode<'a> for &'a str {
     fn decode(reader: &mut Reader<'a>) -> Result<&'a str, Error> {
-        match reader.string()? {
-            Cow::Borrowed(string) => Ok(string),
-            Cow::Owned(_) => Err(reader.error(ErrorKind::EscapedString)),
-        }
+        reader.plain_string()
     }
 }
 
@@ -278,7 +293,7 @@ mod tests {
         integers_keep_to_their_range!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
         assert_eq!(
             message::<BTreeMap<String, u8>>(r#"{"size":256}"#),
-            "line 1 column 9: at size: expected an unsigned integer of 8 bits, found a number that is none"
+            "line 1 column 9: at size: expected an unsigned integer of 8 bits, found 256"
         );
     }
 
@@ -293,7 +308,7 @@ mod tests {
         assert_eq!(decode::<f64>(b"7"), Ok(7.0));
         assert_eq!(
             message::<f64>("-1e400"),
-            "line 1 column 1: expected a number that a float can hold, found a number that is none"
+            "line 1 column 1: expected a number that a float can hold, found -1e400"
         );
         assert_eq!(
             message::<f64>("null"),

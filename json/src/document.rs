@@ -88,7 +88,7 @@ fn refusal(bytes: &[u8], max_depth: usize) -> Error {
         reader.skip_value()?;
         reader.end()
     };
-    match Reader::with_depth(bytes, max_depth).and_then(check) {
+    match check(Reader::with_depth(bytes, max_depth)) {
         Err(error) => error,
         Ok(()) => Error::at("", 0, ErrorKind::TooLong { limit: MAX_LENGTH }),
     }

@@ -70,6 +70,8 @@ pub enum ErrorKind {
     OutOfRange {
         /// What was expected.
         expected: &'static str,
+        /// The text of the number, or its first characters.
+        found: String,
     },
     /// A string that was to be borrowed from the input has escapes in it.
     EscapedString,
@@ -200,8 +202,8 @@ impl Display for ErrorKind {
             ErrorKind::WrongKind { expected, found } => {
                 write!(f, "expected {expected}, found {found}")
             }
-            ErrorKind::OutOfRange { expected } => {
-                write!(f, "expected {expected}, found a number that is none")
+            ErrorKind::OutOfRange { expected, found } => {
+                write!(f, "expected {expected}, found {}", clip(found))
             }
             ErrorKind::EscapedString => f.write_str("expected a string without escapes"),
             ErrorKind::WrongLength { expected } => write!(f, "expected {expected} elements"),

@@ -69,5 +69,9 @@ pub use writer::Writer;
 /// What the expansion of [`record!`] calls; not for anybody else.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::record::{read_field, refuse_unknown, skip_unknown};
+    pub use crate::record::{
+        begin_tagged, find_tag, key, key_length, key_text, next_member, pass_tag, plain_name,
+        position, read_field, read_unusual_field, refuse_unknown, skip_unknown, tag_length,
+        tag_text, take_key, take_text, write_key,
+    };
 }

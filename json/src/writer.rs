@@ -48,6 +48,23 @@ impl<'w> Writer<'w> {
         self.comma = false;
     }
 
+    /// Writes a key: `text` is that with the comma before and the colon after it.
+    #[inline]
+    pub(crate) fn key_text<const N: usize>(&mut self, text: &[u8; N]) {
+        if self.comma {
+            self.out.extend_from_slice(text);
+        } else {
+            self.out.extend_from_slice(&text[1..]);
+        }
+        self.comma = false;
+    }
+
+    /// Begins an object with its first member: `text` is both.
+    #[inline]
+    pub(crate) fn begin_tagged<const N: usize>(&mut self, text: &[u8; N]) {
+        self.token(text);
+    }
+
     /// Ends the object.
     pub fn end_object(&mut self) {
         self.out.push(b'}');
@@ -126,7 +143,9 @@ impl<'w> Writer<'w> {
             let end = plain_end(bytes, start);
             self.out.extend_from_slice(&bytes[start..end]);
             let Some(&byte) = bytes.get(end) else { break };
-            self.escape(byte);
+            let (escaped, length) = escape(byte);
+            self.out.extend_from_slice(&escaped);
+            self.out.truncate(self.out.len() - (escaped.len() - length));
             start = end + 1;
         }
         self.out.push(b'"');
@@ -150,26 +169,27 @@ impl<'w> Writer<'w> {
         self.comma = true;
         self.out.extend_from_slice(token);
     }
+}
 
-    fn escape(&mut self, byte: u8) {
-        let short = match byte {
-            b'"' => b'"',
-            b'\\' => b'\\',
-            0x08 => b'b',
-            0x0c => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                self.out.extend_from_slice(b"\\u00");
-                self.out.push(HEX[usize::from(byte >> 4)]);
-                self.out.push(HEX[usize::from(byte & 0xf)]);
-                return;
-            }
-        };
-        self.out.extend_from_slice(&[b'\\', short]);
-    }
+/// How a byte stands in a string: the text of its escape, which is the byte itself if it needs none, in the
+/// first so many bytes.
+pub(crate) const fn escape(byte: u8) -> ([u8; 6], usize) {
+    let short = match byte {
+        b'"' => b'"',
+        b'\\' => b'\\',
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0..0x20 => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            let (high, low) = (HEX[byte as usize >> 4], HEX[byte as usize & 0xf]);
+            return ([b'\\', b'u', b'0', b'0', high, low], 6);
+        }
+        _ => return ([byte, 0, 0, 0, 0, 0], 1),
+    };
+    ([b'\\', short, 0, 0, 0, 0], 2)
 }
 
 #[cfg(test)]
