@@ -4,6 +4,7 @@ use maelstrom_tests::bench::builtin::{self, Builtin};
 use maelstrom_tests::bench::flags::{Parsed, UsageError, nearest};
 use maelstrom_tests::bench::matrix;
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
+use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::{self, builtin_node};
 use maelstrom_tests::check::{self, Status};
 use std::error::Error;
@@ -21,6 +22,8 @@ Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
   test                A run with options of your choice, most of them Maelstrom's.
   check FILE          Checks a history.jsonl by itself.
   matrix              Many runs with options drawn from a seed, and what they have in common.
+  soak                Feeds millions of writes to a node; prints memory, disk, and how it comes back.
+  catch-up            Prints what it costs the others when a node that was away catches up.
   node                Becomes a Raft node, as the raft binary is one; its flags are that binary's.
   builtin-node NAME   Becomes one of the other nodes that are part of the bench: null or stale.
 
@@ -39,10 +42,12 @@ Usage: maelstrom-tests builtin-node null|stale
   stale   Writes at one place, but reads from its own memory.
 ";
 
-const SUBCOMMANDS: [&str; 5] = [
+const SUBCOMMANDS: [&str; 7] = [
     "test",
     "check",
     "matrix",
+    "soak",
+    "catch-up",
     builtin::RAFT_SUBCOMMAND,
     builtin::SUBCOMMAND,
 ];
@@ -60,6 +65,16 @@ fn main() -> ExitCode {
             Some("test") => test(arguments),
             Some("check") => check(arguments),
             Some("matrix") => matrix(arguments),
+            Some("soak") => match soak::Options::parse(&SOAK, arguments) {
+                Ok(Parsed::Help(page)) => print(&page),
+                Ok(Parsed::Run(options)) => soak::soak(&options).map_err(Into::into),
+                Err(error) => Err(error.into()),
+            },
+            Some("catch-up") => match soak::Options::parse(&CATCH_UP, arguments) {
+                Ok(Parsed::Help(page)) => print(&page),
+                Ok(Parsed::Run(options)) => soak::catch_up(&options).map_err(Into::into),
+                Err(error) => Err(error.into()),
+            },
             Some(builtin::RAFT_SUBCOMMAND) => return raft::maelstrom::main(arguments),
             Some(builtin::SUBCOMMAND) => match arguments.next() {
                 Some(first) if first == "--help" || first == "-h" => print(BUILTIN_NODE_HELP),

@@ -291,6 +291,8 @@ fn every_subcommand_explains_itself() {
         (&["test", "--help"], "--nemesis-interval"),
         (&["check", "--help"], "--svg"),
         (&["matrix", "--help"], "--runs"),
+        (&["soak", "--help"], "--writes"),
+        (&["catch-up", "--help"], "--loss"),
         (&["node", "--help"], "--election-timeout"),
         (&["builtin-node", "--help"], "null|stale"),
         (&["--version"], "maelstrom-tests "),
@@ -495,4 +497,27 @@ fn without_kills_nodes_get_no_data_folder() {
     assert_eq!(status(&output), 0, "{}", show(&output));
     let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
     assert_eq!(log, "data none\n");
+}
+
+#[test]
+fn a_soak_misses_what_a_node_forgets() {
+    let folder = Folder::new();
+    let script = format!("#!/bin/sh\nexec '{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let output = output(
+        Command::new(BENCH)
+            .args(["soak", "--writes=2000", "--keys=100", "--bin", text(&bin)])
+            .arg(format!("--data-dir={}", text(&folder.path("data")))),
+    );
+    assert_eq!(status(&output), 255, "{}", show(&output));
+    assert!(
+        stdout(&output).contains("killed, and back after"),
+        "{}",
+        show(&output)
+    );
+    assert!(
+        stderr(&output).contains("a read was not answered"),
+        "{}",
+        show(&output)
+    );
 }

@@ -1,7 +1,5 @@
 //! The folder where the nodes of a run keep their data. It is new for each run, since a run begins with an empty store.
 
-use super::nemesis::Kind;
-use super::options::Options;
 use super::store::fresh_folder;
 use std::fs;
 use std::io;
@@ -16,24 +14,21 @@ pub struct Data {
 }
 
 impl Data {
-    /// Makes a new folder where the options say, or, if nodes are to be killed, in the system's temporary folder.
+    /// Makes a new folder in this one, or in the system's temporary folder.
     ///
     /// # Errors
     /// The file system says no.
-    pub fn prepare(options: &Options) -> io::Result<Option<Data>> {
-        let (parent, prefix) = match &options.data_dir {
-            Some(parent) => (parent.clone(), ""),
-            None if options.nemesis.contains(&Kind::Kill) => {
-                (std::env::temp_dir(), "stdraft-data-")
-            }
-            None => return Ok(None),
+    pub fn create(place: Option<&Path>) -> io::Result<Data> {
+        let (parent, prefix) = match place {
+            Some(place) => (place.to_owned(), ""),
+            None => (std::env::temp_dir(), "stdraft-data-"),
         };
         fs::create_dir_all(&parent)?;
         // The nodes' working folder is another.
         let parent = fs::canonicalize(parent)?;
         let folder = parent.join(fresh_folder(&parent, prefix)?);
-        let named = options.data_dir.is_some();
-        Ok(Some(Data { folder, named }))
+        let named = place.is_some();
+        Ok(Data { folder, named })
     }
 
     /// The path of the folder; absolute.

@@ -3,7 +3,8 @@
 //! In the order in which to read it: [`workload`] (what is asked), [`clients`] (who asks and what answers mean),
 //! [`network`] and [`nemesis`] (what goes wrong) know no clock and no process; [`protocol`] reads and writes
 //! Maelstrom's messages, and is stricter than Maelstrom; [`process`] and [`watchdog`] run the nodes, which keep their
-//! data in [`data`]; [`router`] is the loop that binds them together; [`statistics`], [`results`] and [`report`] say what came of it.
+//! data in [`data`]; [`router`] is the loop that binds them together; [`statistics`], [`results`] and [`report`] say what came of it. [`soak`] measures what
+//! nodes take of memory and disk, and how they come back.
 
 pub mod builtin;
 pub mod builtin_node;
@@ -22,6 +23,7 @@ pub mod record;
 pub mod report;
 pub mod results;
 pub mod router;
+pub mod soak;
 pub mod statistics;
 pub mod store;
 pub mod watchdog;
@@ -30,6 +32,7 @@ pub mod workload;
 use crate::check::Status;
 use crate::linearizability::{self, Limits, Verdict};
 use data::Data;
+use nemesis::Kind;
 use network::Node;
 use options::{NodeChoice, Options};
 use process::Program;
@@ -59,7 +62,11 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
         options.store.display()
     )))?;
     say(format_args!("results in {}", store.folder().display()))?;
-    let data = Data::prepare(options).map_err(Broken::io("no folder for the nodes' data"))?;
+    let place = options.data_dir.as_deref();
+    let data = (place.is_some() || options.nemesis.contains(&Kind::Kill))
+        .then(|| Data::create(place))
+        .transpose()
+        .map_err(Broken::io("no folder for the nodes' data"))?;
     program.data = data.as_ref().map(|data| data.folder().to_owned());
     let tested = Router::start(options, &program, &store).and_then(Router::run);
     let judged = judge(options, &store, tested);
@@ -152,7 +159,15 @@ fn ourselves() -> String {
 
 /// What the nodes run, with a path that does not depend on the working folder, as theirs is another.
 fn program(options: &Options) -> Result<Program, Broken> {
-    let (path, mut arguments) = match &options.node {
+    let mut program = program_of(&options.node)?;
+    program
+        .arguments
+        .extend(options.node_arguments.iter().cloned());
+    Ok(program)
+}
+
+fn program_of(node: &NodeChoice) -> Result<Program, Broken> {
+    let (path, arguments) = match node {
         NodeChoice::Bin(path) => (executable(path)?, Vec::new()),
         NodeChoice::Builtin(builtin) => {
             let bench =
@@ -160,7 +175,6 @@ fn program(options: &Options) -> Result<Program, Broken> {
             (bench, builtin.arguments())
         }
     };
-    arguments.extend(options.node_arguments.iter().cloned());
     Ok(Program {
         path,
         arguments,

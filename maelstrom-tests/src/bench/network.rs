@@ -82,7 +82,8 @@ impl Millionths {
     /// How many make a certainty.
     pub const ONE: u32 = 1_000_000;
 
-    fn happens(self, rng: &mut Rng) -> bool {
+    /// Whether it happens this time.
+    pub fn happens(self, rng: &mut Rng) -> bool {
         self.0 > 0 && rng.chance(self.0.into(), Self::ONE.into())
     }
 }
