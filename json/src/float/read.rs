@@ -40,9 +40,6 @@ const EXACT_POWERS: [f64; 23] = [
 /// Michael Eisel's and Daniel Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), with all 128
 /// bits at once: multiplies `digits`, which isn't zero, by the significand of ten to the `power`, and rounds.
 fn product(digits: u64, power: i32) -> Option<f64> {
-    /// One bit more than a float has: the last tells how to round.
-    const KEPT: u32 = f64::MANTISSA_DIGITS + 1;
-
     let leading = digits.leading_zeros();
     let digits = u128::from(digits << leading);
     let significand = significand(power);
@@ -52,17 +49,18 @@ fn product(digits: u64, power: i32) -> Option<f64> {
     // was less than one of its units too large, which is less than one unit here. So the true value lies
     // less than one unit away, on either side.
     let product = upper + (lower >> 64);
-    let zeros = product.leading_zeros();
-    let product = product << zeros;
-    // Unless the bits below the kept ones are all zero, one unit changes nothing in the kept ones, and the
-    // true value isn't just at the middle either.
-    if product << KEPT == 0 {
+    // Both factors had their highest bit at the top, so the product has it there or one place below.
+    let high = (product >> 64) as u64;
+    let zeros = high.leading_zeros();
+    // One bit more than a float has is kept: the last tells how to round. Unless all bits below are zero, one unit
+    // changes nothing in the kept ones, and the true value isn't just at the middle either.
+    let dropped = u64::BITS - f64::MANTISSA_DIGITS - 1 - zeros;
+    if high & ((1 << dropped) - 1) == 0 && product as u64 == 0 {
         return None;
     }
-    let kept = (product >> (u128::BITS - KEPT)) as u64;
-    let rounded = kept.div_ceil(2);
+    let rounded = (high >> dropped).div_ceil(2);
 
-    // The weight of the highest bit. Both factors had theirs at the top, and `zeros` is 0 or 1.
+    // The weight of the highest bit.
     let log2 = powers::log2(power) + 64 - (leading + zeros) as i32;
     let biased = log2 + (f64::MAX_EXP - 1);
     if !(1..2 * f64::MAX_EXP - 2).contains(&biased) {
