@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use raft_core::{Envelope, Input, Response, StateMachine, Status, Synced, Ticket, Wal};
+use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synced, Ticket, Wal};
 
 use self::inbox::{Arrival, Inflow, Peers};
 pub use self::{
@@ -177,7 +177,11 @@ where
         let stored = self.stored.take().map(Input::Synced);
         let (mut output, mut status) = self.stepper.step(stored.into_iter().chain(inputs));
         loop {
-            let (messages, replies) = output.release();
+            let Released {
+                messages,
+                replies,
+                task: _,
+            } = output.release(&mut Forgetful);
             // The answers first: clients wait for them, and the followers' work comes after.
             if !replies.is_empty() {
                 let mut freed = 0;
@@ -287,7 +291,7 @@ mod tests {
                 limits: Limits::default(),
             },
             ballot: Ballot::default(),
-            base: EntryId::default(),
+            snapshot: None,
             machine: Kv::default(),
             entries: Vec::new(),
             incarnation: Incarnation(1),

@@ -43,7 +43,7 @@ use std::{
 };
 
 use metrics::http;
-use raft_core::{Ballot, EntryId, Incarnation, Replica, Restored};
+use raft_core::{Ballot, Incarnation, Replica, Restored};
 
 pub use self::body::{MAX_DEPTH, MAX_LINE};
 use self::{
@@ -180,7 +180,7 @@ fn host(
         membership,
         config,
         ballot: Ballot::default(),
-        base: EntryId::default(),
+        snapshot: None,
         machine: Kv::default(),
         entries: Vec::new(),
         // 53 bits: any reader of JSON keeps such an integer as it is.

@@ -11,18 +11,20 @@
 //!
 //! Composite names are short arrays: an entry's name is `[term, index]`, a question's is
 //! `[incarnation, counter]`. An entry is `[term]` if it is blank and `[term, command]` if not; its
-//! index is one more than that of the entry before it, and the first one follows `prev`.
+//! index is one more than that of the entry before it, and the first one follows `prev`. A
+//! snapshot's name is `[term, index, length, checksum]`, the first two its last entry's, and its
+//! bytes are a string of base64.
 //!
 //! Whoever receives a message ignores fields that it does not know, and drops messages of a kind or
 //! a version that it does not know. So a field may be added that may be ignored; any other change
 //! takes a new version.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use json::{Decode, Encode, Error, Raw, Reader, Writer};
 use raft_core::{
     Entry, EntryId, Envelope, Forwarded, Incarnation, Index, Message, NodeId, Payload, RequestId,
-    StateMachine, Term,
+    SnapshotId, StateMachine, Term,
 };
 
 /// The version of this format.
@@ -32,11 +34,14 @@ pub const VERSION: u64 = 1;
 /// client's request ever makes a message that a peer refuses.
 pub const MAX_DEPTH: usize = 512;
 
+/// How many bytes of a snapshot one message may carry, so that it is far from the longest line.
+pub const MAX_CHUNK: usize = 16 << 20;
+
 /// How long a line between nodes may be, in bytes. An Append of many large commands has room.
 pub const MAX_LINE: usize = 64 << 20;
 
 /// All values of `type`.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 16] = [
     "pre_vote",
     "pre_vote_reply",
     "vote",
@@ -44,6 +49,8 @@ pub const KINDS: [&str; 14] = [
     "append",
     "appended",
     "append_rejected",
+    "snapshot_chunk",
+    "chunk_received",
     "round",
     "round_reply",
     "read_index",
@@ -109,6 +116,8 @@ pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
     FRAME
         + match message {
             Message::Append { entries, .. } => entries.iter().map(entry).sum(),
+            // Base64 makes four characters of three bytes.
+            Message::SnapshotChunk { data, .. } => data.len().div_ceil(3) * 4,
             Message::Forward { command, .. } => S::size(command),
             Message::ForwardReply { reply, .. } => match reply {
                 Forwarded::Applied(outcome) => json::encode(outcome).len(),
@@ -120,6 +129,7 @@ pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
             | Message::VoteReply { .. }
             | Message::Appended { .. }
             | Message::AppendRejected { .. }
+            | Message::ChunkReceived { .. }
             | Message::Round { .. }
             | Message::RoundReply { .. }
             | Message::ReadIndex { .. }
@@ -138,9 +148,15 @@ json::record! {
         Append as "append" {
             v: Version, term: u64, session: Pair, prev: Pair, entries: Vec<Item<C>>, commit: u64,
         },
-        Appended as "appended" { v: Version, term: u64, session: Pair, matched: u64 },
+        Appended as "appended" { v: Version, term: u64, session: Pair, life: u64, matched: u64 },
         AppendRejected as "append_rejected" {
-            v: Version, term: u64, session: Pair, prev: Pair, hint: Pair,
+            v: Version, term: u64, session: Pair, life: u64, prev: Pair, hint: Pair,
+        },
+        SnapshotChunk as "snapshot_chunk" {
+            v: Version, term: u64, session: Pair, snapshot: Name, offset: u64, data: Base64,
+        },
+        ChunkReceived as "chunk_received" {
+            v: Version, term: u64, session: Pair, snapshot: Name, asked: u64, offset: u64,
         },
         Round as "round" { v: Version, term: u64, id: Pair, commit: Pair },
         RoundReply as "round_reply" { v: Version, term: u64, id: Pair },
@@ -168,6 +184,13 @@ json::record! {
 /// A name of two parts, as an array.
 #[derive(Clone, Copy)]
 struct Pair(u64, u64);
+
+/// A snapshot's name: its last entry's term and index, its length and its checksum.
+#[derive(Clone, Copy)]
+struct Name(SnapshotId);
+
+/// Bytes, as a string of base64.
+struct Base64(Arc<[u8]>);
 
 /// The current version; no other can be read.
 struct Version;
@@ -224,22 +247,55 @@ impl<C, O> Body<C, O> {
                 entries: entries.into_iter().map(Item::of).collect(),
                 commit: commit.0,
             },
-            Message::Appended { session, matched } => Self::Appended {
+            Message::Appended {
+                session,
+                life,
+                matched,
+            } => Self::Appended {
                 v,
                 term,
                 session: session.into(),
+                life: life.0,
                 matched: matched.0,
             },
             Message::AppendRejected {
                 session,
+                life,
                 prev,
                 hint,
             } => Self::AppendRejected {
                 v,
                 term,
                 session: session.into(),
+                life: life.0,
                 prev: prev.into(),
                 hint: hint.into(),
+            },
+            Message::SnapshotChunk {
+                session,
+                snapshot,
+                offset,
+                data,
+            } => Self::SnapshotChunk {
+                v,
+                term,
+                session: session.into(),
+                snapshot: Name(snapshot),
+                offset,
+                data: Base64(data),
+            },
+            Message::ChunkReceived {
+                session,
+                snapshot,
+                asked,
+                offset,
+            } => Self::ChunkReceived {
+                v,
+                term,
+                session: session.into(),
+                snapshot: Name(snapshot),
+                asked,
+                offset,
             },
             Message::Round { id, commit } => Self::Round {
                 v,
@@ -338,22 +394,63 @@ fn envelope<S: StateMachine>(
             v: Version,
             term,
             session,
+            life,
             matched,
         } => {
-            let (session, matched) = (session.into(), Index(matched));
-            (term, Message::Appended { session, matched })
+            let message = Message::Appended {
+                session: session.into(),
+                life: Incarnation(life),
+                matched: Index(matched),
+            };
+            (term, message)
         }
         Body::AppendRejected {
             v: Version,
             term,
             session,
+            life,
             prev,
             hint,
         } => {
             let message = Message::AppendRejected {
                 session: session.into(),
+                life: Incarnation(life),
                 prev: prev.into(),
                 hint: hint.into(),
+            };
+            (term, message)
+        }
+        Body::SnapshotChunk {
+            v: Version,
+            term,
+            session,
+            snapshot: Name(snapshot),
+            offset,
+            data: Base64(data),
+        } => {
+            let session = session.into();
+            let message = Message::SnapshotChunk {
+                session,
+                snapshot,
+                offset,
+                data,
+            };
+            (term, message)
+        }
+        Body::ChunkReceived {
+            v: Version,
+            term,
+            session,
+            snapshot: Name(snapshot),
+            asked,
+            offset,
+        } => {
+            let session = session.into();
+            let message = Message::ChunkReceived {
+                session,
+                snapshot,
+                asked,
+                offset,
             };
             (term, message)
         }
@@ -497,6 +594,37 @@ impl Encode for Pair {
     }
 }
 
+impl<'a> Decode<'a> for Name {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (term, index, length, crc) = <(u64, u64, u64, u32)>::decode(reader)?;
+        let last = Pair(term, index).into();
+        Ok(Self(SnapshotId { last, length, crc }))
+    }
+}
+
+impl Encode for Name {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        let SnapshotId { last, length, crc } = self.0;
+        (last.term.0, last.index.0, length, crc).encode(writer);
+    }
+}
+
+impl<'a> Decode<'a> for Base64 {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let text = Cow::<str>::decode(reader)?;
+        match base64::decode(text.as_bytes()) {
+            Ok(bytes) => Ok(Self(bytes.into())),
+            Err(error) => Err(reader.custom_error(format!("the data is not base64: {error}"))),
+        }
+    }
+}
+
+impl Encode for Base64 {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        base64::encode(&self.0).encode(writer);
+    }
+}
+
 impl From<EntryId> for Pair {
     fn from(id: EntryId) -> Self {
         Self(id.term.0, id.index.0)
@@ -554,6 +682,11 @@ mod tests {
     fn any(kind: usize, rng: &mut Rng) -> Message<Kv> {
         let number = |rng: &mut Rng| rng.next_u64() >> rng.below(64);
         let pair = |rng: &mut Rng| Pair(number(rng), number(rng));
+        let snapshot = |rng: &mut Rng| SnapshotId {
+            last: pair(rng).into(),
+            length: number(rng),
+            crc: rng.next_u64() as u32,
+        };
         let value = |rng: &mut Rng| match rng.below(4) {
             0 => value!(null),
             1 => Value::from(rng.unit_f64()),
@@ -603,10 +736,12 @@ mod tests {
             }
             5 => Message::Appended {
                 session: pair(rng).into(),
+                life: Incarnation(number(rng)),
                 matched: Index(number(rng)),
             },
             6 => Message::AppendRejected {
                 session: pair(rng).into(),
+                life: Incarnation(number(rng)),
                 prev: pair(rng).into(),
                 hint: pair(rng).into(),
             },
@@ -639,6 +774,18 @@ mod tests {
                     }),
                     _ => Forwarded::Refused,
                 },
+            },
+            13 => Message::SnapshotChunk {
+                session: pair(rng).into(),
+                snapshot: snapshot(rng),
+                offset: number(rng),
+                data: (0..rng.below(300)).map(|_| rng.next_u64() as u8).collect(),
+            },
+            14 => Message::ChunkReceived {
+                session: pair(rng).into(),
+                snapshot: snapshot(rng),
+                asked: number(rng),
+                offset: number(rng),
             },
             _ => Message::Outdated,
         }
@@ -684,6 +831,17 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_looks_like_this() {
+        let text = r#"{"type":"snapshot_chunk","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":3,"data":"Zm9v"}"#;
+        let envelope = decoded(text).unwrap();
+        let Message::SnapshotChunk { data, offset, .. } = &envelope.message else {
+            panic!("{envelope:?}");
+        };
+        assert_eq!((&data[..], *offset), (&b"foo"[..], 3));
+        assert_eq!(String::from_utf8(encoded(envelope).2).unwrap(), text);
+    }
+
+    #[test]
     fn unknown_fields_are_ignored() {
         let text = r#"{"new":{"deep":[1]},"type":"vote_reply","term":3,"granted":true,"v":1}"#;
         let message = decoded(text).unwrap().message;
@@ -710,6 +868,8 @@ mod tests {
             r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[]],"commit":0}"#,
             r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,2]],"commit":0}"#,
             r#"{"type":"forward_reply","v":1,"term":1,"id":[1,1],"reply":{"type":"denied"}}"#,
+            r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,4294967296,4294967296],"offset":0,"data":""}"#,
+            r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,9,9],"offset":0,"data":"Zg"}"#,
         ] {
             let result = decoded(malformed);
             assert!(

@@ -1,6 +1,6 @@
 //! Messages, records and entries in few words.
 
-use raft_core::{Entry, Forwarded, Message, NodeId, Payload, Record, RequestId};
+use raft_core::{Entry, Forwarded, Message, NodeId, Payload, Record, RequestId, SnapshotId};
 
 use super::machine::{Command, Registers};
 
@@ -45,13 +45,33 @@ pub fn message(
         }
         Message::Appended {
             session: _,
+            life: _,
             matched,
         } => format!("{kind} through {matched}"),
         Message::AppendRejected {
             session: _,
+            life: _,
             prev,
             hint,
         } => format!("{kind} after {prev}, hint {hint}"),
+        Message::SnapshotChunk {
+            session: _,
+            snapshot,
+            offset,
+            data,
+        } => {
+            let end = offset + data.len() as u64;
+            format!("{kind} of {}, {offset}..{end}", self::snapshot(snapshot))
+        }
+        Message::ChunkReceived {
+            session: _,
+            snapshot,
+            asked,
+            offset,
+        } => {
+            let snapshot = self::snapshot(snapshot);
+            format!("{kind} of {snapshot}, asked {asked}, wants {offset}")
+        }
         Message::Round { id, commit } => {
             format!("{kind} {}, commit {commit}", name(Question::Round, *id))
         }
@@ -95,6 +115,11 @@ pub fn record(record: &Record<Command>) -> String {
         Record::Entries(run) => entries(run),
         Record::Base(id) => format!("base {id}"),
     }
+}
+
+/// A snapshot's name.
+pub fn snapshot(id: &SnapshotId) -> String {
+    format!("{} ({} bytes, {:08x})", id.last, id.length, id.crc)
 }
 
 fn verdict(granted: bool) -> &'static str {

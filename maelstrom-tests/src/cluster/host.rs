@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Config, EntryId, Envelope, Incarnation, Input, Membership, NodeId, Output, Record, Replica,
-    Reply, Restored, Synced, Volatile, invariant::Violation,
+    Config, Envelope, Incarnation, Input, Membership, NodeId, Output, Record, Replica, Reply,
+    Restored, Synced, Volatile, invariant::Violation,
 };
 
 use super::{
@@ -68,7 +68,7 @@ impl Host {
             membership: self.membership.clone(),
             config: self.config.clone(),
             ballot: self.disk.ballot(),
-            base: EntryId::default(),
+            snapshot: None,
             machine: Registers::default(),
             entries: self.disk.entries().to_vec(),
             incarnation,
@@ -90,7 +90,7 @@ impl Host {
         };
         for _ in 0..stored {
             if let Some(mut output) = life.unsynced.pop_front() {
-                drop(output.release());
+                drop(output.release(&mut self.disk));
                 drop(output.persist(&mut self.disk));
             }
         }
@@ -122,9 +122,12 @@ impl Host {
         let Some(mut output) = output.filter(|output| !output.is_empty()) else {
             return Ok(Released::default());
         };
-        let (messages, replies) = output.release();
+        let released = output.release(&mut self.disk);
         life.unsynced.push_back(output);
-        Ok(Released { messages, replies })
+        Ok(Released {
+            messages: released.messages,
+            replies: released.replies,
+        })
     }
 
     /// How many outputs wait to be stored.

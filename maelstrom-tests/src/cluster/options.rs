@@ -76,6 +76,7 @@ impl Options {
                 early_appends: pick(&[1, 2, 5]) as usize,
                 forwards_seen: pick(&[1, 2, 5]) as usize,
                 incarnations: pick(&[1, 2, 5]) as usize,
+                ..Limits::default()
             }
         };
         let config = Config {

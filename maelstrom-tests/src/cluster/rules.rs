@@ -312,11 +312,12 @@ impl Rules {
         let stored = match &envelope.message {
             Message::Vote { .. } => voted_for(from),
             Message::VoteReply { granted } => !granted || voted_for(to),
-            Message::Append { .. } => voted_for(from),
+            Message::Append { .. } | Message::SnapshotChunk { .. } => voted_for(from),
             Message::Appended { matched, .. } => overtaken || disk.last().index >= *matched,
             Message::PreVote { .. }
             | Message::PreVoteReply { .. }
             | Message::AppendRejected { .. }
+            | Message::ChunkReceived { .. }
             | Message::Round { .. }
             | Message::RoundReply { .. }
             | Message::ReadIndex { .. }

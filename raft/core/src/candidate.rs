@@ -63,7 +63,7 @@ impl<S: StateMachine> Node<Candidate, S> {
                 return self.tally();
             }
             // Somebody else won this term.
-            Message::Append { .. } | Message::Round { .. } => {
+            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
                 return self.follow().receive(from, message);
             }
             Message::Vote { last } => {
@@ -76,6 +76,7 @@ impl<S: StateMachine> Node<Candidate, S> {
             Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
             Message::Appended { .. }
             | Message::AppendRejected { .. }
+            | Message::ChunkReceived { .. }
             | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
             Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
             // Its term was all that it had to say.

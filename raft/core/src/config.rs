@@ -28,6 +28,9 @@ pub struct Limits {
     pub reads: usize,
     /// Read rounds under way at once; reads beyond wait for the first to end.
     pub rounds: usize,
+    /// Bytes of the entries that this node appended as leader and that are not committed yet,
+    /// roughly; with more than that, one more is refused.
+    pub uncommitted_bytes: usize,
     /// Entries in one Append.
     pub append_entries: usize,
     /// Bytes in one Append, roughly; an entry larger than this travels alone.
@@ -44,6 +47,24 @@ pub struct Limits {
     /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped, so
     /// that its clients' writes end as unknown until the next term.
     pub incarnations: usize,
+    /// A snapshot is taken when so many entries were applied since the last one,
+    pub snapshot_entries: u64,
+    /// or entries of so many bytes, roughly.
+    pub snapshot_bytes: u64,
+    /// Entries kept in memory behind a snapshot's last, for followers that are a little behind,
+    pub trailing_entries: u64,
+    /// but of no more than so many bytes.
+    pub trailing_bytes: u64,
+    /// A leader takes no snapshot that would leave a follower behind to whom it sends one, or who
+    /// catches up after one, until it holds so many entries above the last one,
+    pub retained_entries: u64,
+    /// or so many bytes. Then the follower is sent the new one.
+    pub retained_bytes: u64,
+    /// Bytes in one chunk of a snapshot; one chunk is on its way to each follower that needs it.
+    pub chunk_bytes: usize,
+    /// Bytes in a leader's snapshot, which a follower gathers in memory; a longer one is not taken, and
+    /// the follower never catches up.
+    pub snapshot_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -53,6 +74,7 @@ impl Default for Limits {
             proposals: 32_768,
             reads: 32_768,
             rounds: 64,
+            uncommitted_bytes: 64 << 20,
             append_entries: 1024,
             append_bytes: 1 << 20,
             inflight_appends: 64,
@@ -60,6 +82,14 @@ impl Default for Limits {
             early_appends: 64,
             forwards_seen: 16_384,
             incarnations: 1024,
+            snapshot_entries: 1 << 16,
+            snapshot_bytes: 32 << 20,
+            trailing_entries: 1 << 13,
+            trailing_bytes: 8 << 20,
+            retained_entries: 1 << 19,
+            retained_bytes: 256 << 20,
+            chunk_bytes: 256 << 10,
+            snapshot_bytes_max: 4 << 30,
         }
     }
 }
@@ -104,6 +134,7 @@ impl Config {
             proposals,
             reads,
             rounds,
+            uncommitted_bytes,
             append_entries,
             append_bytes,
             inflight_appends,
@@ -111,21 +142,43 @@ impl Config {
             early_appends: _,
             forwards_seen,
             incarnations,
+            snapshot_entries,
+            snapshot_bytes,
+            trailing_entries: _,
+            trailing_bytes: _,
+            retained_entries,
+            retained_bytes,
+            chunk_bytes,
+            snapshot_bytes_max,
         } = self.limits;
         let needed = [
             requests,
             proposals,
             reads,
             rounds,
+            uncommitted_bytes,
             append_entries,
             append_bytes,
             inflight_appends,
             inflight_bytes,
             forwards_seen,
             incarnations,
+            chunk_bytes,
         ];
-        if needed.contains(&0) {
-            return Err("no limit but that of early Appends may be 0".into());
+        let long = [snapshot_entries, snapshot_bytes, snapshot_bytes_max];
+        if needed.contains(&0) || long.contains(&0) {
+            return Err(
+                "no limit may be 0 but that of early Appends and those of what is kept \
+                        behind a snapshot"
+                    .into(),
+            );
+        }
+        if retained_entries < snapshot_entries || retained_bytes < snapshot_bytes {
+            return Err(format!(
+                "what a leader retains for a follower that needs a snapshot ({retained_entries} \
+                 entries, {retained_bytes} bytes) must not be less than what leads to a snapshot \
+                 ({snapshot_entries} entries, {snapshot_bytes} bytes)"
+            ));
         }
         Ok(())
     }

@@ -19,6 +19,20 @@ pub struct Counters {
     pub appends_early: u64,
     /// Entries dropped in favour of a leader's.
     pub entries_truncated: u64,
+    /// Snapshots of this node's own state that were stored.
+    pub snapshots_stored: u64,
+    /// Leaders' snapshots that were installed.
+    pub snapshots_installed: u64,
+    /// Leaders' snapshots that came whole and were not what their name said.
+    pub snapshots_broken: u64,
+    /// Transfers of this leader's snapshots to followers that were begun, or begun again with a newer one.
+    pub transfers_begun: u64,
+    /// Chunks of snapshots that this leader sent.
+    pub chunks_sent: u64,
+    /// Chunks that this leader sent again since they were lost, or the follower had lost them.
+    pub chunks_repeated: u64,
+    /// Followers that had lost what they had acknowledged.
+    pub followers_forgetful: u64,
     /// Messages that were dropped, by reason.
     pub dropped: Dropped,
 }

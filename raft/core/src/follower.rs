@@ -12,6 +12,7 @@ use crate::{
     node::{Node, Role, Shared},
     pre_candidate::PreCandidate,
     raft::Raft,
+    snapshot::SnapshotId,
 };
 
 /// What only a follower has.
@@ -87,6 +88,15 @@ impl<S: StateMachine> Node<Follower<S>, S> {
                     },
                 );
             }
+            Message::SnapshotChunk {
+                session,
+                snapshot,
+                offset,
+                data,
+            } => {
+                self.hear(from);
+                self.chunk(from, session, snapshot, offset, &data);
+            }
             Message::Round { id, commit } => {
                 self.hear(from);
                 self.shared.send(from, Message::RoundReply { id });
@@ -105,6 +115,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             | Message::VoteReply { .. }
             | Message::Appended { .. }
             | Message::AppendRejected { .. }
+            | Message::ChunkReceived { .. }
             | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
             Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
             // Its term was all that it had to say.
@@ -149,6 +160,21 @@ impl<S: StateMachine> Node<Follower<S>, S> {
 
     /// AppendEntries, receiver's side (Figure 2).
     fn append(&mut self, from: NodeId, append: Append<S>) {
+        let base = self.shared.log().base();
+        let append = if append.prev.index < base.index {
+            let session = append.session;
+            match append.above(base) {
+                Above::Entries(append) => append,
+                // All through the base is committed, hence in the log of this term's leader.
+                Above::Nothing => return self.acknowledge(from, session, base.index),
+                Above::Contradiction => {
+                    self.shared.counters.dropped.malformed += 1;
+                    return;
+                }
+            }
+        } else {
+            append
+        };
         if !self.shared.log().holds(append.prev) {
             self.reject(from, append);
             return;
@@ -164,8 +190,45 @@ impl<S: StateMachine> Node<Follower<S>, S> {
                 None => return,
             }
         }
-        self.shared
-            .send(from, Message::Appended { session, matched });
+        self.acknowledge(from, session, matched);
+    }
+
+    /// Says that this log matches the leader's through an index, once it is stored.
+    fn acknowledge(&mut self, from: NodeId, session: RequestId, matched: Index) {
+        let life = self.shared.life();
+        let message = Message::Appended {
+            session,
+            life,
+            matched,
+        };
+        self.shared.send(from, message);
+    }
+
+    /// InstallSnapshot, receiver's side (Figure 13): gathers the parts. The whole is installed with
+    /// the next output.
+    fn chunk(
+        &mut self,
+        from: NodeId,
+        session: RequestId,
+        snapshot: SnapshotId,
+        offset: u64,
+        data: &[u8],
+    ) {
+        let last = snapshot.last.index;
+        if last <= self.shared.commit() {
+            // What is committed here is what the snapshot contains, or newer.
+            self.acknowledge(from, session, last);
+            return;
+        }
+        let asked = offset + data.len() as u64;
+        let offset = self.shared.gather(session, snapshot, offset, data);
+        let message = Message::ChunkReceived {
+            session,
+            snapshot,
+            asked,
+            offset,
+        };
+        self.shared.send(from, message);
     }
 
     /// Takes over the entries of an Append whose previous entry is here. Returns the last index
@@ -209,7 +272,10 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     /// Says what is missing, and keeps an Append that only came too early.
     fn reject(&mut self, from: NodeId, append: Append<S>) {
         let Append { session, prev, .. } = append;
+        // Behind the base no correct leader has a lower term than there.
         let hint = self.shared.log().hint(prev);
+        let hint = hint.unwrap_or(self.shared.log().base());
+        let life = self.shared.life();
         if prev.index > self.shared.log().last().index && !append.entries.is_empty() {
             self.keep(append);
         }
@@ -217,6 +283,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             from,
             Message::AppendRejected {
                 session,
+                life,
                 prev,
                 hint,
             },
@@ -242,7 +309,40 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     }
 }
 
+/// What of an Append stands above the base.
+enum Above<S: StateMachine> {
+    /// These entries, right behind it.
+    Entries(Append<S>),
+    /// Nothing.
+    Nothing,
+    /// It denies the base, which is committed: no correct leader sends that.
+    Contradiction,
+}
+
 impl<S: StateMachine> Append<S> {
+    /// Drops what a snapshot covers here: the Append begins below the base.
+    fn above(self, base: EntryId) -> Above<S> {
+        let covered = (base.index.0 - self.prev.index.0) as usize;
+        let Some(at_base) = self.entries.get(covered - 1) else {
+            return Above::Nothing;
+        };
+        if at_base.id != base {
+            return Above::Contradiction;
+        }
+        let Self {
+            session,
+            mut entries,
+            commit,
+            ..
+        } = self;
+        Above::Entries(Self {
+            session,
+            prev: base,
+            entries: entries.split_off(covered),
+            commit,
+        })
+    }
+
     /// Roughly how many bytes its entries take.
     fn size(&self) -> usize {
         self.entries.iter().map(entry_size::<S>).sum()

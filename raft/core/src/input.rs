@@ -1,6 +1,9 @@
 //! Everything that can happen to a node.
 
-use crate::{machine::StateMachine, message::Envelope, output::Synced};
+use crate::{
+    machine::StateMachine, membership::Membership, message::Envelope, output::Synced,
+    snapshot::SnapshotId,
+};
 
 /// The host's name for a client's request. The host never uses one twice in a node's life, and
 /// each gets exactly one [`crate::Response`] if the node lives.
@@ -30,4 +33,18 @@ pub enum Input<S: StateMachine> {
     },
     /// All through this output is on disk.
     Synced(Synced),
+    /// The state of a [`crate::Task::Store`] is safe on disk, under this name.
+    SnapshotStored(SnapshotId),
+    /// The snapshot of a [`crate::Task::Install`] is safe on disk.
+    SnapshotInstalled {
+        /// Its name.
+        snapshot: SnapshotId,
+        /// Who belonged to the cluster then.
+        membership: Membership,
+        /// The machine that it contains.
+        machine: S,
+    },
+    /// The snapshot of a [`crate::Task::Install`] is not what its name says, or makes no sense.
+    /// Nothing was stored.
+    SnapshotBroken(SnapshotId),
 }

@@ -35,6 +35,17 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
         s.base,
         s.commit
     );
+    let covered = s.snapshot.map_or_else(EntryId::default, |id| id.last);
+    demand!(
+        s.base <= covered,
+        "nothing is compacted that no snapshot covers ({}, {covered})",
+        s.base
+    );
+    demand!(
+        covered <= s.commit,
+        "a snapshot holds only what is committed ({covered}, {})",
+        s.commit
+    );
     demand!(
         s.commit.index <= s.last.index,
         "the committed entry {} is in the log, which ends at {}",
@@ -114,8 +125,10 @@ pub fn check_step(
         );
         for (node, matched) in &b.matched {
             let now = a.matched.get(node).copied().unwrap_or(Index(u64::MAX));
+            // Unless it was found out to have lost it.
+            let has_lost = a.forgetful.contains(node) && !b.forgetful.contains(node);
             demand!(
-                now >= *matched,
+                has_lost || now >= *matched,
                 "what node {node} acknowledged stays ({matched} to {now})"
             );
         }
@@ -125,6 +138,13 @@ pub fn check_step(
         "the commit index never falls ({} to {})",
         b.commit,
         a.commit
+    );
+    let covered = |s: &Status| s.snapshot.map_or_else(EntryId::default, |id| id.last);
+    demand!(
+        covered(a) >= covered(b),
+        "a snapshot never takes the place of a newer one ({} to {})",
+        covered(b),
+        covered(a)
     );
     demand!(
         at_old_commit.is_none_or(|id| id == b.commit),
@@ -136,13 +156,14 @@ pub fn check_step(
 
 #[cfg(test)]
 mod tests {
-    use alloc::collections::BTreeMap;
+    use alloc::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::{
         ballot::Ballot,
         counters::Counters,
         id::{NodeId, Term},
+        snapshot::SnapshotId,
     };
 
     const ME: NodeId = NodeId(1);
@@ -155,6 +176,11 @@ mod tests {
         }
     }
 
+    fn snapshot(last: EntryId) -> Option<SnapshotId> {
+        let (length, crc) = (10, 7);
+        Some(SnapshotId { last, length, crc })
+    }
+
     /// A leader of term 3 with five entries, of which four are committed and two compacted.
     fn leader() -> Status {
         Status {
@@ -163,11 +189,16 @@ mod tests {
             ballot: Ballot::new(Term(3), Some(ME)),
             leader: Some(ME),
             last: id(5, 3),
-            base: id(2, 1),
+            base: id(1, 1),
+            log_bytes: 400,
+            snapshot: snapshot(id(2, 1)),
             commit: id(4, 3),
             applied: Index(4),
             synced: Index(5),
             matched: BTreeMap::from([(PEER, Index(4))]),
+            transfers: BTreeMap::new(),
+            forgetful: BTreeSet::new(),
+            gathered: None,
             requests_open: 1,
             requests_waiting: 0,
             proposals: 1,
@@ -201,6 +232,18 @@ mod tests {
     #[test]
     fn each_rule_of_a_state_says_no() {
         state_says_no(|s| s.base = id(5, 3), "the base 5@3 is committed");
+        state_says_no(
+            |s| s.base = id(3, 3),
+            "nothing is compacted that no snapshot covers",
+        );
+        state_says_no(
+            |s| s.snapshot = None,
+            "nothing is compacted that no snapshot covers",
+        );
+        state_says_no(
+            |s| s.snapshot = snapshot(id(5, 3)),
+            "a snapshot holds only what is committed",
+        );
         state_says_no(
             |s| s.commit = id(6, 3),
             "the committed entry 6@3 is in the log",
@@ -244,6 +287,11 @@ mod tests {
         after.last = id(4, 3);
         after.matched.clear();
         assert_eq!(check_step(&leader(), &after, Some(id(4, 3))), Ok(()));
+        // Who was found out to have lost what it acknowledged begins anew.
+        let mut forgotten = leader();
+        forgotten.matched = BTreeMap::from([(PEER, Index(0))]);
+        forgotten.forgetful = BTreeSet::from([PEER]);
+        assert_eq!(check_step(&leader(), &forgotten, None), Ok(()));
         // A snapshot may cover what was committed.
         assert_eq!(check_step(&leader(), &after, None), Ok(()));
     }
@@ -265,6 +313,10 @@ mod tests {
             "what node 2 acknowledged stays",
         );
         step_says_no(|s| s.commit = id(3, 3), "the commit index never falls");
+        step_says_no(
+            |s| s.snapshot = snapshot(id(1, 1)),
+            "a snapshot never takes the place of a newer one",
+        );
         let changed = check_step(&leader(), &leader(), Some(id(4, 2)));
         let Violation(said) = changed.expect_err("a rule is broken");
         assert!(said.contains("a committed entry never changes"), "{said}");

@@ -2,30 +2,40 @@
 
 pub(crate) mod progress;
 pub(crate) mod reads;
+pub(crate) mod transfer;
 
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 
 use self::{
-    progress::{Peer, Progress, Rejection},
+    progress::{Denial, Peer, Progress, Rejection},
     reads::{Reader, Reads, TermCommitted},
+    transfer::Transfer,
 };
 use crate::{
     clock::Moment,
     entry::Payload,
-    id::{EntryId, Index, NodeId, RequestId},
+    id::{EntryId, Incarnation, Index, NodeId, RequestId},
     log::entry_size,
     machine::StateMachine,
     message::Message,
     node::{Node, Role, Shared},
-    output::{Refusal, Response},
+    output::{Refusal, Response, Wanted},
     proxy::Origin,
     raft::Raft,
+    snapshot::SnapshotId,
 };
 
 /// What only a leader has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader<S: StateMachine> {
     peers: BTreeMap<NodeId, Peer>,
+    /// Followers who have lost what they had acknowledged. Their disk is no disk, so neither what they store
+    /// nor whom they say that they follow (they may have voted and forgotten it) counts in a quorum.
+    forgetful: BTreeSet<NodeId>,
     reads: Reads<S>,
     /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
     /// took longer ones to be elected, for then round trips are that long.
@@ -45,6 +55,7 @@ impl<S: StateMachine> Leader<S> {
         let peer = |node| (node, Peer::new(shared.question(), blank.index, now));
         Self {
             peers: others.into_iter().map(peer).collect(),
+            forgetful: BTreeSet::new(),
             reads: Reads::new(now),
             patience,
         }
@@ -53,6 +64,20 @@ impl<S: StateMachine> Leader<S> {
     /// How far each follower is known to match.
     pub(crate) fn matched(&self) -> impl Iterator<Item = (NodeId, Index)> + '_ {
         self.peers.iter().map(|(node, peer)| (*node, peer.matched))
+    }
+
+    /// Who is sent a snapshot, which one, and how much of it is there.
+    pub(crate) fn transfers(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
+        let transfer = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
+            Progress::Snapshot(transfer) => Some((*node, (transfer.id, transfer.offset()))),
+            Progress::Probe { .. } | Progress::Replicate { .. } => None,
+        };
+        self.peers.iter().filter_map(transfer).collect()
+    }
+
+    /// Followers who have lost what they had acknowledged.
+    pub(crate) fn forgetful(&self) -> &BTreeSet<NodeId> {
+        &self.forgetful
     }
 
     /// How many of this node's own reads wait here.
@@ -95,12 +120,24 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
         match message {
-            Message::Appended { session, matched } => self.appended(from, session, matched),
+            Message::Appended {
+                session,
+                life,
+                matched,
+            } => self.appended(from, session, life, matched),
             Message::AppendRejected {
                 session,
+                life,
                 prev,
                 hint,
-            } => self.append_rejected(from, session, prev, hint),
+            } => self.append_rejected(from, session, life, prev, hint),
+            Message::ChunkReceived {
+                session,
+                snapshot,
+                asked,
+                offset,
+            } => self.chunk_received(from, session, snapshot, asked, offset),
+            Message::RoundReply { .. } if self.role.forgetful.contains(&from) => self.hear(from),
             Message::RoundReply { id } => {
                 // One that comes after a quorum's replies finds its round ended: nothing is amiss.
                 if self.role.reads.confirm(from, id) {
@@ -118,7 +155,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             }
             Message::Forward { id, command } => self.forward(from, id, command),
             // Election Safety (Figure 3) is broken; to go on could only make it worse.
-            Message::Append { .. } | Message::Round { .. } => {
+            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
                 panic!("node {from} leads in term {} too", self.shared.term())
             }
             Message::Vote { last } => {
@@ -163,8 +200,10 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     // ---- Writes.
 
     fn has_room(&self) -> bool {
-        let uncommitted = self.shared.log().last().index.0 - self.shared.commit().0;
-        uncommitted < self.shared.config.limits.proposals as u64
+        let (commit, last) = (self.shared.commit(), self.shared.log().last().index);
+        let limits = &self.shared.config.limits;
+        last.0 - commit.0 < limits.proposals as u64
+            && self.shared.log().bytes(commit, last) < limits.uncommitted_bytes as u64
     }
 
     fn propose(&mut self, origin: Origin, command: S::Command, since: Moment) {
@@ -192,6 +231,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Self { shared, role } = self;
         let last = shared.log().last().index;
         for (&to, peer) in &mut role.peers {
+            peer.turn_if_compacted(shared);
+            peer.send_chunk(shared, to);
             while let Some(next) = peer.next_to_send(&shared.config.limits)
                 && next <= last
             {
@@ -220,20 +261,27 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         }
     }
 
-    fn appended(&mut self, from: NodeId, session: RequestId, matched: Index) {
+    fn appended(&mut self, from: NodeId, session: RequestId, life: Incarnation, matched: Index) {
         let Self { shared, role } = self;
         let last = shared.log().last().index;
         match role.peers.get_mut(&from) {
             Some(peer) if peer.session == session && matched <= last => {
                 peer.heard = shared.now;
-                peer.acknowledged(matched);
+                peer.acknowledged(life, matched, shared.log().base().index);
                 self.advance_commit();
             }
             Some(_) | None => shared.counters.dropped.stale_reply += 1,
         }
     }
 
-    fn append_rejected(&mut self, from: NodeId, session: RequestId, prev: EntryId, hint: EntryId) {
+    fn append_rejected(
+        &mut self,
+        from: NodeId,
+        session: RequestId,
+        life: Incarnation,
+        prev: EntryId,
+        hint: EntryId,
+    ) {
         let Self { shared, role } = self;
         let Some(peer) = role.peers.get_mut(&from).filter(|p| p.session == session) else {
             shared.counters.dropped.stale_reply += 1;
@@ -241,7 +289,13 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         };
         peer.heard = shared.now;
         shared.counters.appends_rejected += 1;
-        let guess = shared.log().hint(hint).index;
+        match peer.denied(life, prev, hint) {
+            Denial::None => {}
+            Denial::Doubt => return peer.ask_again(shared.question()),
+            Denial::Proven => return self.disregard(from),
+        }
+        // Below the base nothing is known: what it lacks is a snapshot.
+        let guess = shared.log().hint(hint).map_or(Index(0), |id| id.index);
         let same = shared.log().holds(hint);
         let interval = shared.config.heartbeat;
         match peer.rejected(prev, guess, same, shared.now, interval) {
@@ -256,12 +310,79 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 }
             }
             Rejection::Diverged => {
+                peer.turn_if_compacted(shared);
                 let last = shared.log().last().index;
                 if let Some(next) = peer.next_to_send(&shared.config.limits) {
                     send_append(shared, from, peer, next, last);
                 }
             }
         }
+    }
+
+    /// A follower has lost what it had acknowledged. It is given everything anew, and counts for
+    /// nothing: with it, a quorum could forget what it has committed. That it hears this
+    /// leader still holds off elections, in which its forgotten vote could do more harm.
+    fn disregard(&mut self, node: NodeId) {
+        let Self { shared, role } = self;
+        shared.counters.followers_forgetful += 1;
+        role.forgetful.insert(node);
+        role.reads.disregard(node);
+        let next = shared.log().last().index.next();
+        role.peers
+            .insert(node, Peer::new(shared.question(), next, shared.now));
+    }
+
+    // ---- Snapshots (§7).
+
+    /// Whether some follower who is heard of lacks entries that would be compacted with the next
+    /// snapshot: it is sent one now, or catches up after one. As long as the log does not grow too
+    /// long, the next snapshot waits for it, or else snapshots would be sent for ever, each outdated
+    /// before the follower has got through it.
+    pub(crate) fn followers_need_log(&self) -> bool {
+        let Self { shared, role } = self;
+        let (log, limits) = (shared.log(), &shared.config.limits);
+        let (covered, last) = (shared.snapshots.covered().index, log.last().index);
+        if last.0 - covered.0 >= limits.retained_entries
+            || log.bytes(covered, last) >= limits.retained_bytes
+        {
+            return false;
+        }
+        let cut = log.cut(
+            shared.commit(),
+            limits.trailing_entries,
+            limits.trailing_bytes,
+        );
+        role.peers
+            .values()
+            .any(|peer| peer.matched < cut && !shared.now.is_past(peer.heard, role.patience))
+    }
+
+    /// A follower says how much of a snapshot it has.
+    fn chunk_received(
+        &mut self,
+        from: NodeId,
+        session: RequestId,
+        snapshot: SnapshotId,
+        asked: u64,
+        offset: u64,
+    ) {
+        let Self { shared, role } = self;
+        let peer = role.peers.get_mut(&from).filter(|p| p.session == session);
+        if let Some(peer) = peer {
+            peer.heard = shared.now;
+            if let Progress::Snapshot(transfer) = &mut peer.progress
+                && transfer.id == snapshot
+            {
+                let before = transfer.offset();
+                let interval = shared.config.heartbeat;
+                let is_news = transfer.answered(asked, offset, shared.now, interval);
+                if is_news && offset <= before {
+                    shared.counters.chunks_repeated += 1;
+                }
+                return;
+            }
+        }
+        shared.counters.dropped.stale_reply += 1;
     }
 
     // ---- Commitment (§5.3, §5.4.2).
@@ -275,6 +396,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             .membership
             .quorum_reached(|node| match role.peers.get(&node) {
                 _ if node == shared.id => own,
+                _ if role.forgetful.contains(&node) => Index(0),
                 Some(peer) => peer.matched,
                 None => Index(0),
             });
@@ -361,11 +483,69 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 impl Peer {
     /// Sends an empty Append: where a probe looks, or behind all that was sent. Its answer tells
     /// what is missing; a peer that is gone costs no more than this.
+    ///
+    /// Whoever is sent a snapshot is asked how much of it has come.
     fn remind<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
-        let next = match &self.progress {
-            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => *next,
+        self.turn_if_compacted(shared);
+        match &self.progress {
+            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
+                let next = *next;
+                send_entries(shared, to, self, next, next.previous());
+            }
+            Progress::Snapshot(transfer) => {
+                let message = Message::SnapshotChunk {
+                    session: self.session,
+                    snapshot: transfer.id,
+                    offset: transfer.offset(),
+                    data: Arc::default(),
+                };
+                self.sent = shared.now;
+                self.appended = shared.now;
+                shared.send(to, message);
+            }
+        }
+    }
+
+    /// If the next entry to send can't be sent since the one before it is compacted, the follower
+    /// is sent the newest snapshot.
+    fn turn_if_compacted<S: StateMachine>(&mut self, shared: &mut Shared<S>) {
+        let Some(newest) = shared.snapshots.stored() else {
+            return;
         };
-        send_entries(shared, to, self, next, next.previous());
+        let begins = match &self.progress {
+            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
+                next.previous() < shared.log().base().index
+            }
+            // What it began with may be deleted by now. If it has all of it, it needs no more.
+            Progress::Snapshot(transfer) => transfer.id != newest && !transfer.is_whole(),
+        };
+        if begins {
+            shared.counters.transfers_begun += 1;
+            self.progress = Progress::Snapshot(Transfer::new(newest));
+        }
+    }
+
+    /// Sends the next chunk to whoever is sent a snapshot, unless one is on its way.
+    fn send_chunk<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
+        let Progress::Snapshot(transfer) = &mut self.progress else {
+            return;
+        };
+        let Some(length) = transfer.next_chunk(shared.config.limits.chunk_bytes) else {
+            return;
+        };
+        shared.wanted.push(Wanted {
+            from: shared.id,
+            to,
+            term: shared.term(),
+            session: self.session,
+            snapshot: transfer.id,
+            offset: transfer.offset(),
+            length,
+        });
+        transfer.chunk_sent(shared.now);
+        shared.counters.chunks_sent += 1;
+        self.sent = shared.now;
+        self.appended = shared.now;
     }
 }
 
@@ -394,10 +574,10 @@ fn send_entries<S: StateMachine>(
     let prev = shared
         .log()
         .id_at(first.previous())
-        .expect("nothing was compacted that a follower may lack");
+        .expect("whoever lacks what is compacted is sent a snapshot");
     let entries = shared
         .log()
-        .batch::<S>(first, last, limits.append_entries, limits.append_bytes);
+        .batch(first, last, limits.append_entries, limits.append_bytes);
     let through = entries.last().map_or(prev, |entry| entry.id).index;
     let bytes = entries.iter().map(entry_size::<S>).sum();
     peer.sent = shared.now;

@@ -37,18 +37,20 @@
 //! 3. [`Message`]: what nodes say.
 //! 4. `raft`: the roles, and the term rule that stands above them.
 //! 5. `node` (what all roles share), `follower`, `pre_candidate`, `candidate`.
-//! 6. `leader`, with `leader/progress` (one follower as its leader sees it) and `leader/reads`.
-//! 7. `proxy`: clients' requests on their way.
-//! 8. [`Replica`], [`Input`], [`Output`], [`Wal`]: the outside, and why nothing is promised before it is
+//! 6. `leader`, with `leader/progress` (one follower as its leader sees it), `leader/transfer` and
+//!    `leader/reads`.
+//! 7. `snapshot`: when one is taken, and how a leader's is gathered.
+//! 8. `proxy`: clients' requests on their way.
+//! 9. [`Replica`], [`Input`], [`Output`], [`Wal`]: the outside, and why nothing is promised before it is
 //!    on disk.
-//! 9. [`invariant`]: what must always hold.
+//! 10. [`invariant`]: what must always hold.
 //!
 //! # A cluster of one
 //!
 //! ```
 //! use raft_core::{
-//!     Ballot, Config, EntryId, Incarnation, Input, Limits, Membership, NodeId, Record, Replica,
-//!     Response, Restored, StateMachine, Ticket, Wal,
+//!     Ballot, Chunks, Config, Incarnation, Input, Limits, Membership, NodeId, Record, Replica,
+//!     Response, Restored, SnapshotId, StateMachine, Ticket, Wal,
 //! };
 //!
 //! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +83,12 @@
 //!     }
 //! }
 //!
+//! impl Chunks for Disk {
+//!     fn read(&mut self, _: SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
+//!         None // It has no snapshot yet.
+//!     }
+//! }
+//!
 //! let mut disk = Disk(Vec::new());
 //! let mut replica = Replica::restore(Restored {
 //!     id: NodeId(1),
@@ -92,7 +100,7 @@
 //!         limits: Limits::default(),
 //!     },
 //!     ballot: Ballot::default(),
-//!     base: EntryId::default(),
+//!     snapshot: None,
 //!     machine: Sum(0),
 //!     entries: Vec::new(),
 //!     incarnation: Incarnation(1),
@@ -102,11 +110,11 @@
 //!
 //! // Nothing is committed before it is on disk.
 //! let mut output = replica.output();
-//! assert!(output.release().1.is_empty());
+//! assert!(output.release(&mut disk).replies.is_empty());
 //! let (_, synced) = output.persist(&mut disk).unwrap().finish();
 //! replica.step(Input::Synced(synced));
 //!
-//! let (_, replies) = replica.output().release();
+//! let replies = replica.output().release(&mut disk).replies;
 //! assert_eq!(replies[0].ticket, Ticket(7));
 //! assert_eq!(replies[0].response, Response::Applied(5));
 //! ```
@@ -140,6 +148,7 @@ mod proxy;
 mod quorum;
 mod raft;
 mod replica;
+mod snapshot;
 mod status;
 mod wal;
 
@@ -157,9 +166,10 @@ pub use crate::{
     membership::Membership,
     message::{Envelope, Forwarded, Message, Wait},
     node::Restored,
-    output::{Doubt, Durable, Output, Refusal, Reply, Response, Synced, Volatile},
+    output::{Doubt, Durable, Output, Refusal, Released, Reply, Response, Synced, Volatile},
     quorum::{Elected, Tally, Votes},
     replica::Replica,
+    snapshot::{Capture, Chunks, Received, SnapshotId, Task},
     status::{RoleName, Status},
     wal::{Record, Wal},
 };

@@ -1,11 +1,12 @@
 //! What nodes say to each other. Each message holds exactly the fields that it needs.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use crate::{
     entry::Entry,
-    id::{EntryId, Index, NodeId, RequestId, Term},
+    id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
     machine::StateMachine,
+    snapshot::SnapshotId,
 };
 
 /// A message on its way, with the sender's own current term.
@@ -64,6 +65,8 @@ pub enum Message<S: StateMachine> {
     Appended {
         /// The session of the Append that is acknowledged.
         session: RequestId,
+        /// The follower's life. What one life acknowledged, the next one must still have.
+        life: Incarnation,
         /// The last entry that surely matches: the Append's last, never "all that I have".
         matched: Index,
     },
@@ -71,11 +74,37 @@ pub enum Message<S: StateMachine> {
     AppendRejected {
         /// The session of the Append that is refused.
         session: RequestId,
+        /// The follower's life.
+        life: Incarnation,
         /// The entry that was missing.
         prev: EntryId,
         /// The follower's last entry that stands at or before `prev` and whose term is not above
         /// `prev`'s: all between the two differs for sure, so a whole term is skipped at a time.
         hint: EntryId,
+    },
+    /// InstallSnapshot (§7): a part of the leader's snapshot. Without any data, it asks how much of
+    /// it the follower has, and shows that the leader lives.
+    SnapshotChunk {
+        /// The leader's replication session with this follower.
+        session: RequestId,
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Where the data begins.
+        offset: u64,
+        /// The bytes.
+        data: Arc<[u8]>,
+    },
+    /// The answer to a [`Message::SnapshotChunk`], if its snapshot is not behind the follower: then
+    /// the answer is [`Message::Appended`].
+    ChunkReceived {
+        /// The session of the chunk.
+        session: RequestId,
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Where the chunk ended: tells the answers apart.
+        asked: u64,
+        /// The follower has all bytes before this one, and wants this one next.
+        offset: u64,
     },
     /// "Am I still your leader?": a round of ReadIndex (thesis §6.4). Also tells how far the leader
     /// has committed.
@@ -116,7 +145,7 @@ pub enum Message<S: StateMachine> {
         /// Its fate.
         reply: Forwarded<S::Outcome>,
     },
-    /// The answer to an Append or a Round of a lower term. Its envelope's term is all that it
+    /// The answer to an Append, a snapshot's chunk or a Round of a lower term. Its envelope's term is all that it
     /// says: the leader behind us steps down, and we get a hearing.
     Outdated,
 }
@@ -159,6 +188,8 @@ impl<S: StateMachine> Message<S> {
             | Self::Append { .. }
             | Self::Appended { .. }
             | Self::AppendRejected { .. }
+            | Self::SnapshotChunk { .. }
+            | Self::ChunkReceived { .. }
             | Self::Round { .. }
             | Self::RoundReply { .. }
             | Self::ReadIndex { .. }
@@ -175,7 +206,7 @@ impl<S: StateMachine> Message<S> {
     /// back: a vote, or that entries are stored. A leader's Appends leave before its own sync
     /// (thesis §10.2.1), since its own copy counts only once synced; but the ballot of their term must
     /// be there, or the leader could wake up in an older term and vote again. All else promises nothing
-    /// (refusals, pre-votes, rounds), or only what a quorum's disks hold already (answers of
+    /// (refusals, pre-votes, rounds, how much of a snapshot is in memory), or only what a quorum's disks hold already (answers of
     /// committed entries).
     #[must_use]
     pub fn waits_for(&self) -> Wait {
@@ -183,11 +214,12 @@ impl<S: StateMachine> Message<S> {
             Self::Vote { .. } | Self::VoteReply { granted: true } | Self::Appended { .. } => {
                 Wait::Everything
             }
-            Self::Append { .. } => Wait::Ballot,
+            Self::Append { .. } | Self::SnapshotChunk { .. } => Wait::Ballot,
             Self::PreVote { .. }
             | Self::PreVoteReply { .. }
             | Self::VoteReply { granted: false }
             | Self::AppendRejected { .. }
+            | Self::ChunkReceived { .. }
             | Self::Round { .. }
             | Self::RoundReply { .. }
             | Self::ReadIndex { .. }
@@ -209,6 +241,8 @@ impl<S: StateMachine> Message<S> {
             Self::Append { .. } => "append",
             Self::Appended { .. } => "appended",
             Self::AppendRejected { .. } => "append_rejected",
+            Self::SnapshotChunk { .. } => "snapshot_chunk",
+            Self::ChunkReceived { .. } => "chunk_received",
             Self::Round { .. } => "round",
             Self::RoundReply { .. } => "round_reply",
             Self::ReadIndex { .. } => "read_index",

@@ -18,9 +18,10 @@ use crate::{
     machine::StateMachine,
     membership::Membership,
     message::{Candidacy, Envelope, Forwarded, Message},
-    output::{Refusal, Reply, Response},
+    output::{Refusal, Reply, Response, Wanted},
     persistence::Persistence,
     proxy::{Origin, Proxy, Sighting},
+    snapshot::{SnapshotId, Snapshots},
     wal::Record,
 };
 
@@ -49,11 +50,12 @@ pub(crate) struct Shared<S: StateMachine> {
     /// The term in which this life began. What a former life did in it is not known.
     pub(crate) born: Term,
     /// Private, so that no change of the log forgets its record.
-    log: Log<S::Command>,
+    log: Log<S>,
     commit: Index,
     /// The last entry that a leader is known to have committed; it may not be here yet.
     learned: EntryId,
     machine: S,
+    pub(crate) snapshots: Snapshots<S>,
     pub(crate) persistence: Persistence,
     pub(crate) proxy: Proxy<S>,
     /// Who led in this term, as far as was seen. Two in one term stop the node.
@@ -69,6 +71,8 @@ pub(crate) struct Shared<S: StateMachine> {
     questions: u64,
     pub(crate) records: Vec<Record<S::Command>>,
     pub(crate) messages: Vec<Envelope<S>>,
+    /// Chunks of the stored snapshot that followers want.
+    pub(crate) wanted: Vec<Wanted>,
     pub(crate) replies: Vec<Reply<S>>,
     pub(crate) counters: Counters,
 }
@@ -87,11 +91,11 @@ pub struct Restored<S: StateMachine> {
     pub config: Config,
     /// Term and vote as they were stored; the default on a first start.
     pub ballot: Ballot,
-    /// The last entry that `machine` contains.
-    pub base: EntryId,
+    /// The stored snapshot that `machine` was made from; none, if there is none.
+    pub snapshot: Option<SnapshotId>,
     /// The state machine, as the snapshot left it; new on a first start.
     pub machine: S,
-    /// The stored entries above `base`.
+    /// The stored entries behind the snapshot's last.
     pub entries: Vec<Entry<S::Command>>,
     /// Drawn at random for this life.
     pub incarnation: Incarnation,
@@ -106,12 +110,14 @@ impl<S: StateMachine> Shared<S> {
             membership,
             config,
             ballot,
-            base,
+            snapshot,
             machine,
             entries,
             incarnation,
             seed,
         } = restored;
+        let snapshots = Snapshots::new(snapshot);
+        let base = snapshots.covered();
         let log = Log::new(base, entries);
         assert!(
             log.last().term <= ballot.term(),
@@ -126,6 +132,7 @@ impl<S: StateMachine> Shared<S> {
             commit: base.index,
             learned: base,
             machine,
+            snapshots,
             persistence: Persistence::new(incarnation, ballot.term(), log.last().index),
             log,
             proxy: Proxy::new(),
@@ -138,6 +145,7 @@ impl<S: StateMachine> Shared<S> {
             questions: 0,
             records: Vec::new(),
             messages: Vec::new(),
+            wanted: Vec::new(),
             replies: Vec::new(),
             counters: Counters::default(),
         }
@@ -153,7 +161,7 @@ impl<S: StateMachine> Shared<S> {
         self.ballot.term()
     }
 
-    pub(crate) fn log(&self) -> &Log<S::Command> {
+    pub(crate) fn log(&self) -> &Log<S> {
         &self.log
     }
 
@@ -189,6 +197,11 @@ impl<S: StateMachine> Shared<S> {
         for to in others {
             self.send(to, message.clone());
         }
+    }
+
+    /// This node's present life.
+    pub(crate) fn life(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// A name for a new question.
@@ -322,6 +335,46 @@ impl<S: StateMachine> Shared<S> {
             self.record_entries(new);
         }
         true
+    }
+
+    /// A leader's snapshot through `last` is safe on disk: puts it in place of what is here. If the
+    /// log holds its last entry, all that the snapshot contains is here already, and only has to be
+    /// applied; else the log is shorter or in conflict, and all of it is gone (Figure 13, steps 6 to 8).
+    /// False if that would change what is committed, or what this node leads with: no correct
+    /// leader sent it.
+    pub(crate) fn take_over(&mut self, last: EntryId, machine: S) -> bool {
+        if self.log.holds(last) {
+            if last.index > self.commit {
+                self.commit_to(last.index);
+            }
+            return true;
+        }
+        if last.index <= self.commit || self.leader_of_term == Some(self.id) {
+            return false;
+        }
+        let uncommitted = self.log.last().index.0 - self.commit.0;
+        self.counters.entries_truncated += uncommitted;
+        self.persistence.truncate(self.commit.next());
+        self.log = Log::new(last, Vec::new());
+        self.commit = last.index;
+        self.machine = machine;
+        self.commit_learned();
+        self.serve_confirmed_reads();
+        true
+    }
+
+    /// A snapshot is safe on disk, and all that it contains is applied here: the stored log begins
+    /// behind it from now on. In memory a little more is kept, for followers that are behind.
+    pub(crate) fn rest_on(&mut self, id: SnapshotId) {
+        self.snapshots.store(id);
+        self.records.push(Record::Base(id.last));
+        let limits = &self.config.limits;
+        let cut = self.log.cut(
+            id.last.index,
+            limits.trailing_entries,
+            limits.trailing_bytes,
+        );
+        self.log.compact(cut);
     }
 
     fn record_entries(&mut self, entries: Vec<Entry<S::Command>>) {
@@ -469,8 +522,9 @@ impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id, &self.membership, self.ballot, self.born).hash(state);
         (&self.log, self.commit, self.learned, &self.machine).hash(state);
+        self.snapshots.hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
         (self.incarnation, self.questions).hash(state);
-        (&self.records, &self.messages, &self.replies).hash(state);
+        (&self.records, &self.messages, &self.wanted, &self.replies).hash(state);
     }
 }

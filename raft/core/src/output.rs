@@ -1,13 +1,14 @@
 //! Everything that a node asks of its host, and the rule that makes it persist before it sends.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::{marker::PhantomData, mem};
 
 use crate::{
-    id::Incarnation,
+    id::{Incarnation, NodeId, RequestId, Term},
     input::Ticket,
     machine::StateMachine,
-    message::Envelope,
+    message::{Envelope, Message},
+    snapshot::{Chunks, SnapshotId, Task},
     wal::{Record, Wal},
 };
 
@@ -89,8 +90,61 @@ pub struct Output<S: StateMachine, D> {
     pub(crate) records: Vec<Record<S::Command>>,
     pub(crate) early: Vec<Envelope<S>>,
     pub(crate) late: Vec<Envelope<S>>,
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) task: Option<Task<S>>,
     pub(crate) replies: Vec<Reply<S>>,
     pub(crate) durability: PhantomData<D>,
+}
+
+/// What may leave before anything is stored.
+#[derive(Debug)]
+pub struct Released<S: StateMachine> {
+    /// Messages that promise nothing.
+    pub messages: Vec<Envelope<S>>,
+    /// Answers to clients, which rest on what a quorum has stored already.
+    pub replies: Vec<Reply<S>>,
+    /// Work on a snapshot that begins now.
+    pub task: Option<Task<S>>,
+}
+
+/// A chunk of the stored snapshot that a follower wants.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct Wanted {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) term: Term,
+    pub(crate) session: RequestId,
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
+}
+
+impl Wanted {
+    /// The message, if the chunk can be read.
+    fn read<S: StateMachine>(self, chunks: &mut impl Chunks) -> Option<Envelope<S>> {
+        let Self {
+            from,
+            to,
+            term,
+            session,
+            snapshot,
+            offset,
+            length,
+        } = self;
+        let data: Arc<[u8]> = chunks.read(snapshot, offset, length)?.into();
+        let message = Message::SnapshotChunk {
+            session,
+            snapshot,
+            offset,
+            data,
+        };
+        Some(Envelope {
+            from,
+            to,
+            term,
+            message,
+        })
+    }
 }
 
 /// Says that everything through one output is on disk. Outputs are numbered, since term
@@ -116,10 +170,17 @@ pub struct Synced {
 }
 
 impl<S: StateMachine> Output<S, Volatile> {
-    /// Takes what may leave before anything is stored: messages that promise nothing, and answers
-    /// to clients, which rest on what a quorum has stored already.
-    pub fn release(&mut self) -> (Vec<Envelope<S>>, Vec<Reply<S>>) {
-        (mem::take(&mut self.early), mem::take(&mut self.replies))
+    /// Takes what may leave before anything is stored. Chunks of a snapshot that followers want
+    /// are read from `chunks`.
+    pub fn release(&mut self, chunks: &mut impl Chunks) -> Released<S> {
+        let wanted = mem::take(&mut self.wanted).into_iter();
+        let mut messages = mem::take(&mut self.early);
+        messages.extend(wanted.filter_map(|wanted| wanted.read(chunks)));
+        Released {
+            messages,
+            replies: mem::take(&mut self.replies),
+            task: self.task.take(),
+        }
     }
 
     /// Whether it asks for nothing at all.
@@ -128,6 +189,8 @@ impl<S: StateMachine> Output<S, Volatile> {
         self.records.is_empty()
             && self.early.is_empty()
             && self.late.is_empty()
+            && self.wanted.is_empty()
+            && self.task.is_none()
             && self.replies.is_empty()
     }
 
@@ -150,6 +213,8 @@ impl<S: StateMachine> Output<S, Volatile> {
             records: Vec::new(),
             early: self.early,
             late: self.late,
+            wanted: self.wanted,
+            task: self.task,
             replies: self.replies,
             durability: PhantomData,
         })
@@ -162,10 +227,13 @@ impl<S: StateMachine> Output<S, Durable> {
     /// [`crate::Input::Synced`].
     ///
     /// # Panics
-    /// If replies were never taken: a client would wait in vain.
+    /// If replies or a task were never taken: a client, or the replica, would wait in vain.
     #[must_use]
     pub fn finish(self) -> (Vec<Envelope<S>>, Synced) {
-        assert!(self.replies.is_empty(), "release the replies first");
+        assert!(
+            self.replies.is_empty() && self.task.is_none(),
+            "release the replies and the task first"
+        );
         let mut messages = self.early;
         messages.extend(self.late);
         (messages, self.number)

@@ -65,7 +65,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
             }
             Message::PreVoteReply { .. } => self.shared.counters.dropped.stale_reply += 1,
             // Somebody leads in this term.
-            Message::Append { .. } | Message::Round { .. } => {
+            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
                 return self.follow().receive(from, message);
             }
             // Whom it votes for it no longer competes with (Figure 2: granting a vote resets the
@@ -82,6 +82,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
             Message::VoteReply { .. }
             | Message::Appended { .. }
             | Message::AppendRejected { .. }
+            | Message::ChunkReceived { .. }
             | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
             Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
             // Its term was all that it had to say.

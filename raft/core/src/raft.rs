@@ -127,6 +127,17 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
+    /// Takes a snapshot of the state if one is due, and a leader's followers can spare the log.
+    pub(crate) fn capture(&mut self) {
+        let is_needed = match self {
+            Self::Leader(node) => node.followers_need_log(),
+            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => false,
+        };
+        if !is_needed {
+            self.shared_mut().capture_if_due();
+        }
+    }
+
     pub(crate) fn is_sticky(&self) -> bool {
         match self {
             Self::Leader(node) => node.holds_quorum(),
@@ -142,7 +153,9 @@ impl<S: StateMachine> Shared<S> {
     /// down and we get a hearing; a candidate likewise. All else of a lower term is dropped.
     fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
         match message {
-            Message::Append { .. } | Message::Round { .. } => self.send(from, Message::Outdated),
+            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
+                self.send(from, Message::Outdated);
+            }
             Message::PreVote { round, .. } => {
                 self.refuse_candidate(from, Candidacy::PreVote(*round));
             }
@@ -151,6 +164,7 @@ impl<S: StateMachine> Shared<S> {
             | Message::VoteReply { .. }
             | Message::Appended { .. }
             | Message::AppendRejected { .. }
+            | Message::ChunkReceived { .. }
             | Message::RoundReply { .. }
             | Message::ReadIndex { .. }
             | Message::ReadIndexReply { .. }
@@ -190,6 +204,24 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
             Message::AppendRejected { prev, hint, .. } => {
                 known(*prev) && known(*hint) && hint.index <= prev.index
             }
+            Message::SnapshotChunk {
+                snapshot,
+                offset,
+                data,
+                ..
+            } => {
+                let left = snapshot.length.checked_sub(*offset);
+                snapshot.last.index.0 > 0
+                    && known(snapshot.last)
+                    && snapshot.length > 0
+                    && left.is_some_and(|left| data.len() as u64 <= left)
+            }
+            Message::ChunkReceived {
+                snapshot,
+                asked,
+                offset,
+                ..
+            } => *asked <= snapshot.length && *offset <= snapshot.length,
             Message::Round { commit, .. } | Message::ReadIndexReply { commit, .. } => {
                 known(*commit)
             }

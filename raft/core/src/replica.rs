@@ -1,6 +1,6 @@
 //! The holder of a node: the only way in from outside.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::{
     hash::{Hash, Hasher},
     marker::PhantomData,
@@ -12,6 +12,7 @@ use crate::{
     entry::Entry,
     fingerprint::Fingerprint,
     follower::Follower,
+    id::Index,
     input::Input,
     invariant::{self, Violation},
     machine::StateMachine,
@@ -80,8 +81,8 @@ impl<S: StateMachine> Replica<S> {
     /// Something happened. Never fails: what makes no sense is dropped and counted.
     ///
     /// # Panics
-    /// If a rule of Raft is broken (a second leader in one term); in debug builds, if any
-    /// invariant is.
+    /// If a rule of Raft is broken (a second leader in one term); if the host answers a task that it
+    /// was not given; in debug builds, if any invariant is broken.
     pub fn step(&mut self, input: Input<S>) {
         self.change(|mut raft| {
             match input {
@@ -103,6 +104,16 @@ impl<S: StateMachine> Replica<S> {
                     shared.refuse_if_full();
                 }
                 Input::Synced(synced) => raft.synced(&synced),
+                Input::SnapshotStored(id) => raft.shared_mut().snapshot_stored(id),
+                Input::SnapshotInstalled {
+                    snapshot,
+                    membership,
+                    machine,
+                } => {
+                    let shared = raft.shared_mut();
+                    shared.snapshot_installed(snapshot, &membership, machine);
+                }
+                Input::SnapshotBroken(id) => raft.shared_mut().snapshot_broken(id),
             }
             raft
         });
@@ -113,6 +124,7 @@ impl<S: StateMachine> Replica<S> {
     pub fn output(&mut self) -> Output<S, Volatile> {
         self.change(|mut raft| {
             raft.flush();
+            raft.capture();
             raft
         });
         let raft = self.raft.as_mut().expect("no step is under way");
@@ -125,12 +137,21 @@ impl<S: StateMachine> Replica<S> {
             Wait::Ballot => ballot_is_durable,
             Wait::Everything => false,
         });
+        // As Appends, chunks do not leave before the ballot of their term is stored.
+        let wanted = if ballot_is_durable {
+            mem::take(&mut shared.wanted)
+        } else {
+            Vec::new()
+        };
+        let task = shared.next_task();
         let records = mem::take(&mut shared.records);
         Output {
             number: shared.persistence.issue(!records.is_empty(), term, last),
             records,
             early,
             late,
+            wanted,
+            task,
             replies: mem::take(&mut shared.replies),
             durability: PhantomData,
         }
@@ -141,6 +162,10 @@ impl<S: StateMachine> Replica<S> {
     pub fn status(&self) -> Status {
         let raft = self.raft();
         let shared = raft.shared();
+        let (transfers, forgetful) = match raft {
+            Raft::Leader(node) => (node.role.transfers(), node.role.forgetful().clone()),
+            Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => Default::default(),
+        };
         let (role, leader, matched) = match raft {
             Raft::Follower(node) => (RoleName::Follower, node.role.leader(), None),
             Raft::PreCandidate(_) => (RoleName::PreCandidate, None, None),
@@ -158,10 +183,15 @@ impl<S: StateMachine> Replica<S> {
             leader,
             last: shared.log().last(),
             base: shared.log().base(),
+            log_bytes: shared.log().bytes(Index(0), shared.log().last().index),
+            snapshot: shared.snapshots.stored(),
             commit: shared.committed(),
             applied: shared.commit(),
             synced: shared.persistence.index(),
             matched: matched.unwrap_or_default(),
+            transfers,
+            forgetful,
+            gathered: shared.snapshots.gathered(),
             requests_open: shared.proxy.open(),
             requests_waiting: shared.proxy.waiting(),
             proposals: shared.proxy.proposals(),
@@ -169,7 +199,8 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    /// The entries of the log above its base, in order.
+    /// The entries of the log above its base, in order. The base is at or before the last entry of
+    /// the newest stored snapshot.
     pub fn log(&self) -> impl DoubleEndedIterator<Item = &Entry<S::Command>> + '_ {
         self.raft().shared().log().iter()
     }

@@ -1,12 +1,13 @@
 //! What metrics, scripts and people may see of a node.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
 
 use crate::{
     ballot::Ballot,
     counters::Counters,
     id::{EntryId, Index, NodeId},
+    snapshot::SnapshotId,
 };
 
 /// What a node is doing.
@@ -62,8 +63,12 @@ pub struct Status {
     pub leader: Option<NodeId>,
     /// Its last entry.
     pub last: EntryId,
-    /// The last entry that a snapshot covers.
+    /// The entry before the first one that is in memory: a snapshot covers all through it.
     pub base: EntryId,
+    /// How many bytes the entries in memory take, roughly.
+    pub log_bytes: u64,
+    /// The newest stored snapshot.
+    pub snapshot: Option<SnapshotId>,
     /// The last committed entry.
     pub commit: EntryId,
     /// The last applied entry: the core applies as it commits.
@@ -72,6 +77,14 @@ pub struct Status {
     pub synced: Index,
     /// A leader's followers and how far each is known to match; empty elsewhere.
     pub matched: BTreeMap<NodeId, Index>,
+    /// Of a leader's followers, those who are sent a snapshot: which one, and how many bytes of it each
+    /// is known to have.
+    pub transfers: BTreeMap<NodeId, (SnapshotId, u64)>,
+    /// Of a leader's followers, those who have lost what they had acknowledged: they count for
+    /// nothing any more while it leads. An operator must hear of it.
+    pub forgetful: BTreeSet<NodeId>,
+    /// How many bytes of a leader's snapshot have come, and of which one.
+    pub gathered: Option<(u64, SnapshotId)>,
     /// Clients' requests taken here and not answered yet.
     pub requests_open: usize,
     /// Those of them that wait for a leader to be known.

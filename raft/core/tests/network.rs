@@ -7,9 +7,9 @@ use std::{
 };
 
 use raft_core::{
-    Ballot, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership,
-    Message, NodeId, Record, Refusal, Replica, RequestId, Response, Restored, RoleName,
-    StateMachine, Term, Ticket, Wal,
+    Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
+    Membership, Message, NodeId, Record, Refusal, Replica, RequestId, Response, Restored, RoleName,
+    SnapshotId, StateMachine, Term, Ticket, Wal,
 };
 
 /// Counts its commands. Each takes a kilobyte on the wire, to fill batches.
@@ -46,6 +46,12 @@ impl Wal<u64> for Disk {
     }
 }
 
+impl Chunks for Disk {
+    fn read(&mut self, _: SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
+        None
+    }
+}
+
 fn config() -> Config {
     Config {
         heartbeat: 10,
@@ -61,7 +67,7 @@ fn replica(id: u64, size: u64, term: u64) -> Replica<Count> {
         membership: Membership::of((1..=size).map(NodeId)),
         config: config(),
         ballot: Ballot::new(Term(term), None),
-        base: EntryId::default(),
+        snapshot: None,
         machine: Count(0),
         entries: Vec::new(),
         incarnation: Incarnation(id),
@@ -80,9 +86,14 @@ fn outputs(replica: &mut Replica<Count>) -> (Vec<Envelope<Count>>, Answers) {
         if output.is_empty() {
             return (messages, answers);
         }
-        let (early, replies) = output.release();
-        messages.extend(early);
-        answers.extend(replies.into_iter().map(|r| (r.ticket.0, r.response)));
+        let released = output.release(&mut Disk);
+        messages.extend(released.messages);
+        answers.extend(
+            released
+                .replies
+                .into_iter()
+                .map(|r| (r.ticket.0, r.response)),
+        );
         let Ok(durable) = output.persist(&mut Disk);
         let (late, synced) = durable.finish();
         messages.extend(late);

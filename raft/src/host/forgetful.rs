@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use raft_core::{Record, Wal};
+use raft_core::{Chunks, Record, SnapshotId, Wal};
 
 /// A write-ahead log that stores nothing and says that it did.
 ///
@@ -17,5 +17,11 @@ impl<C> Wal<C> for Forgetful {
 
     fn append_and_sync(&mut self, _: &[Record<C>]) -> Result<(), Infallible> {
         Ok(())
+    }
+}
+
+impl Chunks for Forgetful {
+    fn read(&mut self, _: SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
+        None
     }
 }

@@ -308,6 +308,7 @@ fn a_promise_that_is_not_on_disk() {
     };
     let appended = |matched| Message::Appended {
         session,
+        life: LIFE,
         matched: Index(matched),
     };
 

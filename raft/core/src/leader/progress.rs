@@ -2,10 +2,11 @@
 
 use alloc::collections::VecDeque;
 
+use super::transfer::Transfer;
 use crate::{
     clock::Moment,
     config::Limits,
-    id::{EntryId, Index, RequestId},
+    id::{EntryId, Incarnation, Index, RequestId},
 };
 
 /// What a leader knows of one follower.
@@ -16,6 +17,10 @@ pub(crate) struct Peer {
     pub(crate) session: RequestId,
     /// `matchIndex`: the follower has synced all through here. Never falls.
     pub(crate) matched: Index,
+    /// The follower's life that acknowledged this.
+    life: Option<Incarnation>,
+    /// Another life denied what this one acknowledged; the session was begun to ask again.
+    doubted: bool,
     pub(crate) progress: Progress,
     /// When the follower last showed that it hears this leader.
     pub(crate) heard: Moment,
@@ -42,6 +47,8 @@ pub(crate) enum Progress {
         inflight: VecDeque<Inflight>,
         repair: Option<Repair>,
     },
+    /// What the follower lacks is compacted: it is sent a snapshot, and no entries.
+    Snapshot(Transfer),
 }
 
 /// An Append on its way.
@@ -64,6 +71,8 @@ impl Peer {
         Self {
             session,
             matched: Index(0),
+            life: None,
+            doubted: false,
             progress: Progress::Probe {
                 next: last,
                 asked: false,
@@ -79,6 +88,8 @@ impl Peer {
         match &self.progress {
             Progress::Probe { asked, .. } => *asked,
             Progress::Replicate { inflight, .. } => !inflight.is_empty(),
+            // Once it has all of it, what it waits for is that it is installed.
+            Progress::Snapshot(_) => true,
         }
     }
 
@@ -92,6 +103,7 @@ impl Peer {
                     inflight.len() < limits.inflight_appends && bytes < limits.inflight_bytes;
                 room.then_some(*next)
             }
+            Progress::Snapshot(_) => None,
         }
     }
 
@@ -103,15 +115,23 @@ impl Peer {
                 inflight.push_back(Inflight { last, bytes });
                 *next = last.next();
             }
+            Progress::Snapshot(_) => {}
         }
     }
 
     /// The follower holds, synced, all through `matched`. Late, repeated and reordered
-    /// acknowledgements are harmless: what matched once in a term still does.
-    pub(crate) fn acknowledged(&mut self, matched: Index) {
-        self.matched = self.matched.max(matched);
+    /// acknowledgements are harmless: what matched once in a term still does. `base` is where the
+    /// leader's log begins.
+    pub(crate) fn acknowledged(&mut self, life: Incarnation, matched: Index, base: Index) {
+        if matched >= self.matched {
+            self.matched = matched;
+            self.life = Some(life);
+            self.doubted = false;
+        }
         match &mut self.progress {
-            Progress::Probe { .. } => {
+            // It still lacks what is compacted.
+            Progress::Snapshot(_) if self.matched < base => {}
+            Progress::Probe { .. } | Progress::Snapshot(_) => {
                 self.progress = Progress::Replicate {
                     next: self.matched.next(),
                     inflight: VecDeque::new(),
@@ -166,12 +186,54 @@ impl Peer {
                     Rejection::Gap { from: next, to }
                 }
             }
+            // That was before the transfer began.
+            Progress::Snapshot(_) => Rejection::Stale,
             Progress::Probe { .. } | Progress::Replicate { .. } => {
                 self.progress = Progress::Probe { next, asked: false };
                 Rejection::Diverged
             }
         }
     }
+
+    /// The follower says that it holds no entry of `prev`'s name, nor any that could match between
+    /// there and `hint`. Whether it had acknowledged such an entry: what a rejection means that
+    /// comes from after the acknowledgement.
+    ///
+    /// Rejections can be late, so this alone proves nothing, and if they come from the life that
+    /// acknowledged it, that is what they are: a process does not forget. From another life they
+    /// give reason to ask again, in a new session. All that is answered in it was said after the
+    /// acknowledgement came, and a denial in it is proof.
+    pub(crate) fn denied(&mut self, life: Incarnation, prev: EntryId, hint: EntryId) -> Denial {
+        let denies = prev.index <= self.matched || hint.index < self.matched;
+        if !denies || self.life.is_none_or(|known| known == life) {
+            Denial::None
+        } else if self.doubted {
+            Denial::Proven
+        } else {
+            Denial::Doubt
+        }
+    }
+
+    /// Asks again, in a new session, for what the follower had acknowledged.
+    pub(crate) fn ask_again(&mut self, session: RequestId) {
+        self.session = session;
+        self.doubted = true;
+        self.progress = Progress::Probe {
+            next: self.matched.next(),
+            asked: false,
+        };
+    }
+}
+
+/// Whether a follower denies what it had acknowledged.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// It does not, or that is an old rejection.
+    None,
+    /// It seems so.
+    Doubt,
+    /// It does: it has lost what it had stored.
+    Proven,
 }
 
 /// What a rejection means.

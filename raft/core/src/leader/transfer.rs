@@ -1,0 +1,70 @@
+//! A snapshot on its way to a follower that lacks what was compacted (§7, Figure 13).
+//!
+//! One chunk is on its way at a time, and the follower's answer says which byte it wants next. A
+//! chunk that is not answered for a heartbeat interval is not sent again at once: an empty one
+//! asks how far the follower is, and shows it that its leader lives. So a follower that is gone
+//! costs an empty message now and then.
+
+use crate::{clock::Moment, snapshot::SnapshotId};
+
+/// How far one follower has got with one snapshot.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Transfer {
+    pub(crate) id: SnapshotId,
+    /// The follower has all bytes before this one.
+    offset: u64,
+    /// When the chunk that begins at `offset` was sent, if it was.
+    sent: Option<Moment>,
+}
+
+impl Transfer {
+    pub(crate) fn new(id: SnapshotId) -> Self {
+        Self {
+            id,
+            offset: 0,
+            sent: None,
+        }
+    }
+
+    /// The follower has all bytes before this one.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether the follower has all of it, and is to install it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.offset == self.id.length
+    }
+
+    /// How many bytes may be sent now, if any.
+    pub(crate) fn next_chunk(&self, limit: usize) -> Option<usize> {
+        let left = usize::try_from(self.id.length - self.offset).unwrap_or(usize::MAX);
+        (self.sent.is_none() && left > 0).then_some(left.min(limit))
+    }
+
+    /// The chunk at the offset is on its way.
+    pub(crate) fn chunk_sent(&mut self, now: Moment) {
+        self.sent = Some(now);
+    }
+
+    /// The follower answers a chunk that ended at `asked`: it wants `offset` next. False if that
+    /// says nothing new.
+    pub(crate) fn answered(&mut self, asked: u64, offset: u64, now: Moment, interval: u32) -> bool {
+        if offset == self.offset {
+            // If an empty chunk came there and the full one before it did not, it is lost.
+            let is_lost = asked == offset && self.sent.is_some_and(|at| now.is_past(at, interval));
+            if is_lost {
+                self.sent = None;
+            }
+            return is_lost;
+        }
+        // Chunks before the present one are answered late, or twice. Only if the present one is
+        // answered with less than was there before, the follower has lost it.
+        let is_news = offset > self.offset || asked >= self.offset;
+        if is_news {
+            self.offset = offset;
+            self.sent = None;
+        }
+        is_news
+    }
+}
