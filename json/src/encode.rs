@@ -42,6 +42,7 @@ impl Encode for bool {
 macro_rules! encode_integers {
     ($write:ident $wide:ty: $($int:ty),*) => {$(
         impl Encode for $int {
+            #[inline]
             fn encode(&self, writer: &mut Writer<'_>) {
                 writer.$write(*self as $wide);
             }
@@ -66,18 +67,21 @@ impl Encode for Number {
 }
 
 impl Encode for str {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.string(self);
     }
 }
 
 impl Encode for String {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.string(self);
     }
 }
 
 impl Encode for Cow<'_, str> {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.string(self);
     }

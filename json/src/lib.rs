@@ -37,6 +37,7 @@
 //! input makes it recurse, panic, or take more than linear time; how deep arrays and objects may nest is
 //! limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
 
+mod append;
 mod decimal;
 mod decode;
 mod document;
@@ -70,8 +71,8 @@ pub use writer::Writer;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::record::{
-        begin_tagged, find_tag, key, key_length, key_text, next_member, pass_tag, plain_name,
-        position, read_field, read_unusual_field, refuse_unknown, skip_unknown, tag_length,
-        tag_text, take_key, take_text, write_key,
+        begin_tagged, key, key_length, key_text, look_ahead, next_member, pass_tag, plain_name,
+        position, read_field, read_unusual_field, refuse_unknown, skip_unknown, string_length,
+        string_text, tag_length, tag_text, take_key, take_string, write_key,
     };
 }

@@ -281,11 +281,16 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    /// Consumes the tag and says so, if it is what comes next, written as in `text`, which begins with a brace
-    /// that was consumed.
+    /// Consumes the next string and says so, if it is written as in `text`.
     #[inline]
-    pub(crate) fn take_tag<const N: usize>(&mut self, text: &[u8; N]) -> bool {
-        self.take_key(text)
+    pub(crate) fn take_string<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+        self.start_token();
+        let end = self.at + N;
+        let taken = self.bytes.get(self.at..end) == Some(text);
+        if taken {
+            self.at = end;
+        }
+        taken
     }
 
     /// The byte number of what comes next.
@@ -309,7 +314,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes the next value. Its strings are not checked to be UTF-8.
-    fn pass_value(&mut self) -> Result<(), Error> {
+    pub(crate) fn pass_value(&mut self) -> Result<(), Error> {
         // One bit for each level that was entered: whether it is an object.
         let mut is_object = [0_u64; MAX_DEPTH / 64];
         let outside = self.depth;
@@ -348,39 +353,6 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-    }
-
-    /// The string that the object that comes next has under `key`, wherever it stands in it. Nothing is
-    /// consumed. An error if there is no such key, or no string under it.
-    pub fn peek_tag(&mut self, key: &'static str) -> Result<Cow<'a, str>, Error> {
-        let mut ahead = self.clone();
-        ahead.begin_object()?;
-        let object = ahead.token;
-        let more = ahead.next_member()?;
-        let tag = ahead.find_tag(object, more, key);
-        self.token = ahead.token;
-        tag
-    }
-
-    /// The string that the object that started at `object` has under `key`, if there is `more` in it, which
-    /// comes next. Nothing is consumed.
-    pub(crate) fn find_tag(
-        &mut self,
-        object: usize,
-        mut more: bool,
-        key: &'static str,
-    ) -> Result<Cow<'a, str>, Error> {
-        let mut ahead = self.clone();
-        while more {
-            if ahead.key()? == key {
-                let tag = ahead.string()?;
-                self.token = ahead.token;
-                return Ok(tag);
-            }
-            ahead.pass_value()?;
-            more = ahead.next_member()?;
-        }
-        Err(self.missing_field(object, key))
     }
 
     /// Whatever follows the value must be white space.
@@ -892,31 +864,6 @@ mod tests {
             assert!(reader.next_element().is_err(), "{text}");
             assert!(reader.next_key().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_tag_is_found_wherever_it_stands_and_nothing_is_consumed() {
-        for text in [
-            r#"{"type":"x","a":[{"type":"no"}]}"#,
-            r#"{"a":[{"type":"no"}],"\u0074ype":"x"}"#,
-        ] {
-            let mut reader = Reader::of_str(text);
-            assert_eq!(reader.peek_tag("type").unwrap(), "x");
-            assert_eq!(reader.raw().unwrap().as_str(), text);
-        }
-        let error = Reader::of_str(r#"  {"a":1}"#).peek_tag("type").unwrap_err();
-        assert_eq!(
-            (error.offset(), error.kind()),
-            (2, &ErrorKind::MissingField("type"))
-        );
-        let error = Reader::of_str(r#"{"type":1}"#)
-            .peek_tag("type")
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 1 column 9: at type: expected a string, found a number"
-        );
-        assert!(Reader::of_str("[]").peek_tag("type").is_err());
     }
 
     #[test]

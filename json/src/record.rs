@@ -1,6 +1,6 @@
 //! The `record!` macro: types declared together with their JSON form.
 
-use crate::writer::escape;
+use crate::append::escape;
 use crate::{Decode, Error, Reader, Writer};
 use std::borrow::Cow;
 
@@ -205,30 +205,19 @@ macro_rules! __record {
             fn decode(
                 reader: &mut $crate::Reader<$lifetime>,
             ) -> ::std::result::Result<Self, $crate::Error> {
-                enum Variant { $($variant),+ }
+                $crate::__variants! { $($variant $(as $variant_name)?,)+ }
 
                 reader.begin_object()?;
                 let object = reader.token_offset();
                 let mut more = $crate::__private::next_member(reader)?;
-                let mut tag_read = false;
-                let variant = 'found: {
-                    $(
-                        if $crate::__private::take_text(
-                            reader,
-                            $crate::__tag!($tag, $crate::__name!($variant $($variant_name)?)),
-                        ) {
-                            more = $crate::__private::next_member(reader)?;
-                            tag_read = true;
-                            break 'found Variant::$variant;
-                        }
-                    )+
-                    let tag = $crate::__private::find_tag(reader, object, more, $tag)?;
-                    $(
-                        if tag == $crate::__name!($variant $($variant_name)?) {
-                            break 'found Variant::$variant;
-                        }
-                    )+
-                    return ::std::result::Result::Err(reader.unknown_variant(&tag));
+                let mut tag_read = more && $crate::__private::take_key(reader, $crate::__key!($tag));
+                let variant = if tag_read {
+                    let variant = Variant::decode(reader)?;
+                    more = $crate::__private::next_member(reader)?;
+                    variant
+                } else {
+                    let tag = $crate::__key!($tag);
+                    $crate::__private::look_ahead(reader, object, more, tag, $tag, Variant::decode)?
                 };
                 match variant {
                     $(
@@ -249,7 +238,7 @@ macro_rules! __record {
                         Self::$variant { $($($field),*)? } => {
                             $crate::__private::begin_tagged(
                                 writer,
-                                $crate::__tag!($tag, $crate::__name!($variant $($variant_name)?)),
+                                $crate::__tag!($tag, $variant $($variant_name)?),
                             );
                             $crate::__encode_fields! { writer $($($field $(as $rename)?,)*)? }
                         }
@@ -273,13 +262,11 @@ macro_rules! __record {
             fn decode(
                 reader: &mut $crate::Reader<$lifetime>,
             ) -> ::std::result::Result<Self, $crate::Error> {
-                let name = reader.string()?;
-                $(
-                    if name == $crate::__name!($variant $($variant_name)?) {
-                        return ::std::result::Result::Ok(Self::$variant);
-                    }
-                )+
-                ::std::result::Result::Err(reader.unknown_variant(&name))
+                $crate::__variants! { $($variant $(as $variant_name)?,)+ }
+
+                ::std::result::Result::Ok(match Variant::decode(reader)? {
+                    $(Variant::$variant => Self::$variant,)+
+                })
             }
         }
 
@@ -288,6 +275,35 @@ macro_rules! __record {
                 writer.string(match self {
                     $(Self::$variant => $crate::__name!($variant $($variant_name)?),)+
                 });
+            }
+        }
+    };
+}
+
+// The names of an enum's variants, and how one of them is read.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __variants {
+    ($($variant:ident $(as $name:literal)?,)+) => {
+        enum Variant { $($variant),+ }
+
+        impl Variant {
+            fn decode(
+                reader: &mut $crate::Reader<'_>,
+            ) -> ::std::result::Result<Variant, $crate::Error> {
+                $(
+                    if $crate::__private::take_string(reader, $crate::__string!($variant $($name)?)) {
+                        return ::std::result::Result::Ok(Variant::$variant);
+                    }
+                )+
+                // A name that is not known, or not spelled as usual.
+                let name = reader.string()?;
+                $(
+                    if name == $crate::__name!($variant $($name)?) {
+                        return ::std::result::Result::Ok(Variant::$variant);
+                    }
+                )+
+                ::std::result::Result::Err(reader.unknown_variant(&name))
             }
         }
     };
@@ -432,12 +448,24 @@ macro_rules! __key {
     }};
 }
 
+// The text of a string, made at compile time.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __string {
+    ($($name:tt)*) => {{
+        const NAME: &str = $crate::__name!($($name)*);
+        const TEXT: [u8; $crate::__private::string_length(NAME)] =
+            $crate::__private::string_text(NAME);
+        &TEXT
+    }};
+}
+
 // The text of an object up to its tag, made at compile time.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __tag {
-    ($tag:literal, $name:expr) => {{
-        const NAME: &str = $name;
+    ($tag:literal, $($name:tt)*) => {{
+        const NAME: &str = $crate::__name!($($name)*);
         const TEXT: [u8; $crate::__private::tag_length($tag, NAME)] =
             $crate::__private::tag_text($tag, NAME);
         &TEXT
@@ -455,34 +483,42 @@ pub const fn plain_name(name: &'static str) -> &'static str {
     }
 }
 
+/// `"name"`
+pub const fn string_text<const N: usize>(name: &str) -> [u8; N] {
+    let mut text = [0; N];
+    put_string(&mut text, 0, name);
+    text
+}
+
 /// The length of [`key_text`].
 pub const fn key_length(name: &str) -> usize {
-    quoted_length(name) + 2
+    string_length(name) + 2
 }
 
 /// `,"name":`
 pub const fn key_text<const N: usize>(name: &str) -> [u8; N] {
     let mut text = [b','; N];
-    let end = put_quoted(&mut text, 1, name);
+    let end = put_string(&mut text, 1, name);
     text[end] = b':';
     text
 }
 
 /// The length of [`tag_text`].
 pub const fn tag_length(tag: &str, name: &str) -> usize {
-    quoted_length(tag) + quoted_length(name) + 2
+    string_length(tag) + string_length(name) + 2
 }
 
 /// `{"tag":"name"`
 pub const fn tag_text<const N: usize>(tag: &str, name: &str) -> [u8; N] {
     let mut text = [b'{'; N];
-    let end = put_quoted(&mut text, 1, tag);
+    let end = put_string(&mut text, 1, tag);
     text[end] = b':';
-    put_quoted(&mut text, end + 1, name);
+    put_string(&mut text, end + 1, name);
     text
 }
 
-const fn quoted_length(name: &str) -> usize {
+/// The length of [`string_text`].
+pub const fn string_length(name: &str) -> usize {
     let mut length = 2;
     let mut at = 0;
     while at < name.len() {
@@ -493,7 +529,7 @@ const fn quoted_length(name: &str) -> usize {
 }
 
 /// Puts a string at `at`; where it ends.
-const fn put_quoted(text: &mut [u8], mut at: usize, name: &str) -> usize {
+const fn put_string(text: &mut [u8], mut at: usize, name: &str) -> usize {
     text[at] = b'"';
     at += 1;
     let mut from = 0;
@@ -529,10 +565,10 @@ pub fn take_key<const N: usize>(reader: &mut Reader<'_>, key: &[u8; N]) -> bool 
     reader.take_key(key)
 }
 
-/// Consumes the first member of the object if it is the tag, written like this.
+/// Consumes the next string if it is written like this.
 #[inline]
-pub fn take_text<const N: usize>(reader: &mut Reader<'_>, text: &[u8; N]) -> bool {
-    reader.take_tag(text)
+pub fn take_string<const N: usize>(reader: &mut Reader<'_>, text: &[u8; N]) -> bool {
+    reader.take_string(text)
 }
 
 /// Consumes the next key.
@@ -540,25 +576,35 @@ pub fn key<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
     reader.key()
 }
 
-/// The tag of the object that started at `object` and whose first key is next if it has any.
-#[cold]
-pub fn find_tag<'a>(
+/// What `decode` makes of the tag of the object that started at `object` and has `more` in it, which comes next.
+/// Nothing is consumed.
+pub fn look_ahead<'a, T, const N: usize>(
     reader: &mut Reader<'a>,
     object: usize,
     more: bool,
-    tag: &'static str,
-) -> Result<Cow<'a, str>, Error> {
-    reader.find_tag(object, more, tag)
+    key: &[u8; N],
+    name: &'static str,
+    decode: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut ahead = reader.clone();
+    let mut more = more;
+    while more {
+        if ahead.take_key(key) || ahead.key()? == name {
+            return decode(&mut ahead);
+        }
+        ahead.pass_value()?;
+        more = ahead.next_member()?;
+    }
+    Err(reader.missing_field(object, name))
 }
 
-/// Consumes the value of the tag, which must not have been read before.
-#[cold]
+/// Consumes the value of the tag, which must not have been read before. Whoever looked ahead has checked it.
 pub fn pass_tag(read: &mut bool, reader: &mut Reader<'_>, key: &str) -> Result<(), Error> {
     if *read {
         return Err(reader.duplicate_field(key));
     }
     *read = true;
-    reader.skip_value()
+    reader.pass_value()
 }
 
 /// Reads the value of a field, which must not have been read before.

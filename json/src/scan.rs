@@ -8,7 +8,8 @@ use crate::ErrorKind;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
-const WORD: usize = 8;
+/// The bytes of a word.
+pub(crate) const WORD: usize = 8;
 const BLOCK: usize = 32;
 
 /// What is wrong inside a string, at the byte `at`.
@@ -139,16 +140,14 @@ pub(crate) fn digits(bytes: &[u8], at: usize) -> (u64, usize) {
         return digits_bytewise(bytes, at, 0);
     };
     let others = non_digits(word);
-    let values = word ^ (ONES * u64::from(b'0'));
     if others == 0 {
-        return digits_bytewise(bytes, at + WORD, eight_digits(values));
+        return digits_bytewise(bytes, at + WORD, short_integer(word, WORD));
     }
-    // Shifted to the end of the word, with zeros before them, they are eight digits like any other eight.
     let count = first_byte(others);
     let value = if count == 0 {
         0
     } else {
-        eight_digits(values << (64 - 8 * count))
+        short_integer(word, count)
     };
     (value, at + count)
 }
@@ -159,6 +158,13 @@ fn digits_bytewise(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) 
         at += 1;
     }
     (value, at)
+}
+
+/// The number that the first `count` bytes of a word denote, which are digits, one at least.
+#[inline]
+pub(crate) fn short_integer(word: u64, count: usize) -> u64 {
+    // Shifted to the end of the word, with zeros before them, they are eight digits like any other eight.
+    eight_digits((word ^ (ONES * u64::from(b'0'))) << (64 - 8 * count))
 }
 
 /// The number that eight digits (as values, not as characters; the first lowest) denote: neighbours are joined
@@ -319,7 +325,7 @@ fn flaw(at: usize, what: FlawKind) -> Flaw {
 
 /// The eight bytes at `at`, if there are so many.
 #[inline]
-fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let chunk = bytes.get(at..)?.first_chunk::<WORD>()?;
     Some(u64::from_le_bytes(*chunk))
 }
@@ -333,16 +339,16 @@ fn is_special(byte: u8) -> bool {
 /// The high bit of each special byte, and maybe of bytes after the first of them (a borrow may cross over);
 /// none if none is special.
 #[inline]
-fn specials(word: u64) -> u64 {
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
-    let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
-    (quotes | backslashes | below(word, 0x20)) & HIGHS
+pub(crate) fn specials(word: u64) -> u64 {
+    // In ASCII a control character or a quote is what is at most 0x20 once bit 1 is flipped.
+    let controls_and_quotes = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslashes = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    (controls_and_quotes | backslashes) & !word & HIGHS
 }
 
 /// Some bit of each byte that is no digit, and maybe of bytes after the first of them.
 #[inline]
-fn non_digits(word: u64) -> u64 {
+pub(crate) fn non_digits(word: u64) -> u64 {
     // A digit has a high half of 3, and still has it with 6 added.
     let highs = ONES * 0xf0;
     let threes = ONES * 0x30;
@@ -351,7 +357,7 @@ fn non_digits(word: u64) -> u64 {
 
 /// Which byte of a word is the first that has any bit.
 #[inline]
-fn first_byte(bits: u64) -> usize {
+pub(crate) fn first_byte(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
 }
 

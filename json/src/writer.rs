@@ -1,8 +1,7 @@
 //! The writer: compact JSON, one token at a time.
 
 use crate::number::float_text;
-use crate::scan::plain_end;
-use crate::{Number, Raw};
+use crate::{Number, Raw, append};
 use std::io::Write;
 
 /// Appends one JSON value, token by token, to a buffer. The output has no white space.
@@ -36,12 +35,14 @@ impl<'w> Writer<'w> {
     }
 
     /// Begins an object.
+    #[inline]
     pub fn begin_object(&mut self) {
         self.token(b"{");
         self.comma = false;
     }
 
     /// Writes a key; its value comes next.
+    #[inline]
     pub fn key(&mut self, key: &str) {
         self.string(key);
         self.out.push(b':');
@@ -66,56 +67,53 @@ impl<'w> Writer<'w> {
     }
 
     /// Ends the object.
+    #[inline]
     pub fn end_object(&mut self) {
         self.out.push(b'}');
         self.comma = true;
     }
 
     /// Begins an array.
+    #[inline]
     pub fn begin_array(&mut self) {
         self.token(b"[");
         self.comma = false;
     }
 
     /// Ends the array.
+    #[inline]
     pub fn end_array(&mut self) {
         self.out.push(b']');
         self.comma = true;
     }
 
     /// Writes `null`.
+    #[inline]
     pub fn null(&mut self) {
         self.token(b"null");
     }
 
     /// Writes `true` or `false`.
+    #[inline]
     pub fn bool(&mut self, value: bool) {
         self.token(if value { b"true" } else { b"false" });
     }
 
     /// Writes an integer.
+    #[inline]
     pub fn signed(&mut self, value: i64) {
+        self.value();
         if value < 0 {
-            self.token(b"-");
-            self.comma = false;
+            self.out.push(b'-');
         }
-        self.unsigned(value.unsigned_abs());
+        append::unsigned(value.unsigned_abs(), self.out);
     }
 
     /// Writes an integer.
-    pub fn unsigned(&mut self, mut value: u64) {
-        // u64::MAX has 20 digits.
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
-        }
-        self.token(&digits[start..]);
+    #[inline]
+    pub fn unsigned(&mut self, value: u64) {
+        self.value();
+        append::unsigned(value, self.out);
     }
 
     /// Writes the shortest number that reads back as this float; `null` for NaN and the infinities, which
@@ -130,25 +128,15 @@ impl<'w> Writer<'w> {
 
     /// Writes a number.
     pub fn number(&mut self, value: &Number) {
-        self.token(b"");
+        self.value();
         write!(self.out, "{value}").expect("writing to a Vec cannot fail");
     }
 
     /// Writes a string. Only what must be escaped is (RFC 8259 section 7).
+    #[inline]
     pub fn string(&mut self, value: &str) {
-        self.token(b"\"");
-        let bytes = value.as_bytes();
-        let mut start = 0;
-        loop {
-            let end = plain_end(bytes, start);
-            self.out.extend_from_slice(&bytes[start..end]);
-            let Some(&byte) = bytes.get(end) else { break };
-            let (escaped, length) = escape(byte);
-            self.out.extend_from_slice(&escaped);
-            self.out.truncate(self.out.len() - (escaped.len() - length));
-            start = end + 1;
-        }
-        self.out.push(b'"');
+        self.value();
+        append::string(value, self.out);
     }
 
     /// Writes a value as it stands.
@@ -158,38 +146,25 @@ impl<'w> Writer<'w> {
 
     /// The buffer, for somebody else to append one compact value to.
     pub(crate) fn value_buffer(&mut self) -> &mut Vec<u8> {
-        self.token(b"");
+        self.value();
         self.out
     }
 
+    /// Writes a value that is this text.
+    #[inline]
     fn token(&mut self, token: &[u8]) {
+        self.value();
+        self.out.extend_from_slice(token);
+    }
+
+    /// A value comes: before it the comma, if it needs one.
+    #[inline]
+    fn value(&mut self) {
         if self.comma {
             self.out.push(b',');
         }
         self.comma = true;
-        self.out.extend_from_slice(token);
     }
-}
-
-/// How a byte stands in a string: the text of its escape, which is the byte itself if it needs none, in the
-/// first so many bytes.
-pub(crate) const fn escape(byte: u8) -> ([u8; 6], usize) {
-    let short = match byte {
-        b'"' => b'"',
-        b'\\' => b'\\',
-        0x08 => b'b',
-        0x0c => b'f',
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0..0x20 => {
-            const HEX: &[u8; 16] = b"0123456789abcdef";
-            let (high, low) = (HEX[byte as usize >> 4], HEX[byte as usize & 0xf]);
-            return ([b'\\', b'u', b'0', b'0', high, low], 6);
-        }
-        _ => return ([byte, 0, 0, 0, 0, 0], 1),
-    };
-    ([b'\\', short, 0, 0, 0, 0], 2)
 }
 
 #[cfg(test)]

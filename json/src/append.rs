@@ -1,0 +1,176 @@
+//! Appending: the inner loops of writing, the counterpart of [`scan`](crate::scan).
+//!
+//! A copy of eight bytes is one instruction, and one of two or three bytes is a call. So what is short is
+//! made up in a word (the first byte lowest), all eight bytes are appended, and those too many taken away again.
+
+use crate::scan::{self, WORD, first_byte, specials};
+
+/// Appends an integer.
+#[inline]
+pub(crate) fn unsigned(value: u64, out: &mut Vec<u8>) {
+    if value < EIGHT_DIGITS {
+        let digits = eight_digits(value);
+        // The last digit counts even if it is a zero.
+        let leading_zeros = first_byte(digits | 1 << 56);
+        let text = (digits | ZEROS) >> (8 * leading_zeros);
+        part(text, WORD - leading_zeros, out);
+    } else {
+        unsigned_long(value, out);
+    }
+}
+
+/// [`unsigned`] of more than eight digits: what is before the last eight (twelve digits at most, so this goes
+/// no deeper than twice), and these with their zeros.
+fn unsigned_long(value: u64, out: &mut Vec<u8>) {
+    unsigned(value / EIGHT_DIGITS, out);
+    let digits = eight_digits(value % EIGHT_DIGITS);
+    out.extend_from_slice(&(digits | ZEROS).to_le_bytes());
+}
+
+const ZEROS: u64 = u64::from_le_bytes([b'0'; WORD]);
+
+/// One more than the greatest number of eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+
+/// The digits of a number below [`EIGHT_DIGITS`], one in each byte of a word, the first lowest.
+#[inline]
+fn eight_digits(number: u64) -> u64 {
+    // Halves, quarters and eighths of the word each become quotient and remainder at once. The quotients are
+    // products with the reciprocal, which are exact for numbers this small.
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((halves * 5_243) >> 19) & 0x7f_0000_007f;
+    let quarters = hundreds | ((halves - hundreds * 100) << 16);
+    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((quarters - tens * 10) << 8)
+}
+
+/// Appends a string in quotes. Only what must be escaped is (RFC 8259 section 7).
+#[inline]
+pub(crate) fn string(string: &str, out: &mut Vec<u8>) {
+    let bytes = string.as_bytes();
+    if bytes.len() <= WORD - 2 {
+        let (word, spaces) = short_word(bytes);
+        if specials(word | spaces) == 0 {
+            let quotes = u64::from(b'"') | u64::from(b'"') << (8 * (bytes.len() + 1));
+            return part(word << 8 | quotes, bytes.len() + 2, out);
+        }
+    }
+    string_long(bytes, out);
+}
+
+/// [`string`] of any length.
+fn string_long(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let mut start = 0;
+    loop {
+        let end = scan::plain_end(bytes, start);
+        out.extend_from_slice(&bytes[start..end]);
+        let Some(&byte) = bytes.get(end) else { break };
+        let (escaped, length) = escape(byte);
+        out.extend_from_slice(&escaped);
+        out.truncate(out.len() - (escaped.len() - length));
+        start = end + 1;
+    }
+    out.push(b'"');
+}
+
+/// At most six bytes as a word, and spaces in the bytes of the word that they leave free.
+#[inline]
+fn short_word(bytes: &[u8]) -> (u64, u64) {
+    let length = bytes.len();
+    let shift = |length: usize| 8 * length as u32;
+    // Two pieces which overlap in the middle.
+    let word = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first))
+            | u64::from(u32::from_le_bytes(*last)) << shift(length - 4)
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u64::from(u16::from_le_bytes(*first))
+            | u64::from(u16::from_le_bytes(*last)) << shift(length - 2)
+    } else {
+        bytes.first().copied().map_or(0, u64::from)
+    };
+    (word, u64::from_le_bytes([b' '; WORD]) << shift(length))
+}
+
+/// Appends the first `length` bytes of the word.
+#[inline]
+fn part(word: u64, length: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(out.len() - (WORD - length));
+}
+
+/// How a byte stands in a string: the text of its escape, which is the byte itself if it needs none, in the
+/// first so many bytes.
+pub(crate) const fn escape(byte: u8) -> ([u8; 6], usize) {
+    let short = match byte {
+        b'"' => b'"',
+        b'\\' => b'\\',
+        0x08 => b'b',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0..0x20 => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            let (high, low) = (HEX[byte as usize >> 4], HEX[byte as usize & 0xf]);
+            return ([b'\\', b'u', b'0', b'0', high, low], 6);
+        }
+        _ => return ([byte, 0, 0, 0, 0, 0], 1),
+    };
+    ([b'\\', short, 0, 0, 0, 0], 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn appended(append: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = b"before ".to_vec();
+        append(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        text.strip_prefix("before ").expect("it appends").to_owned()
+    }
+
+    #[test]
+    fn integers_of_every_length() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        for power in powers {
+            for factor in [1, 2, 5, 9] {
+                let value = power.saturating_mul(factor);
+                for value in [value - 1, value, value / 7, value / 3 * 2] {
+                    assert_eq!(appended(|out| unsigned(value, out)), value.to_string());
+                }
+            }
+        }
+        for value in (0..20_000).chain([u64::MAX, u64::MAX - 1]) {
+            assert_eq!(appended(|out| unsigned(value, out)), value.to_string());
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_of_short_strings() {
+        for length in 0..40 {
+            let plain = "0123456789abcdefghijklmnopqrstuvwxyzABCD"[..length].to_owned();
+            assert_eq!(appended(|out| string(&plain, out)), format!("\"{plain}\""));
+            for at in 0..length {
+                for character in ('\0'..='\u{7f}').chain(['é', '€', '💩']) {
+                    let (before, after) = (&plain[..at], &plain[at + 1..]);
+                    let middle = match character {
+                        '"' => "\\\"".to_owned(),
+                        '\\' => "\\\\".to_owned(),
+                        '\u{8}' => "\\b".to_owned(),
+                        '\u{c}' => "\\f".to_owned(),
+                        '\n' => "\\n".to_owned(),
+                        '\r' => "\\r".to_owned(),
+                        '\t' => "\\t".to_owned(),
+                        '\0'..' ' => format!("\\u{:04x}", u32::from(character)),
+                        _ => character.to_string(),
+                    };
+                    let text = format!("{before}{character}{after}");
+                    let expected = format!("\"{before}{middle}{after}\"");
+                    assert_eq!(appended(|out| string(&text, out)), expected);
+                }
+            }
+        }
+    }
+}
