@@ -70,12 +70,12 @@ pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, 
     let max_depth = max_depth.min(MAX_DEPTH);
     if bytes.len() <= MAX_LENGTH
         && is_utf8(bytes)
-        && let Some((nodes, unescaped)) = parse::nodes(bytes, max_depth)
+        && let Some(parsed) = parse::parse(bytes, max_depth)
     {
         return Ok(Document {
             source: bytes,
-            nodes,
-            unescaped,
+            nodes: parsed.nodes,
+            unescaped: parsed.unescaped,
         });
     }
     Err(refusal(bytes, max_depth))

@@ -1,24 +1,31 @@
 //! From text to nodes, in one pass without recursion.
 
 use super::node::Node;
-use crate::scan::{self, white_end};
+use crate::scan::{self, first_byte, non_digits, short_integer, specials, white_end, word_at};
 
 /// An integer of so many digits fits an `i64` whatever they are.
 pub(super) const MOST_DIGITS: usize = 18;
 
-/// Stands for the parent of the outermost container.
+/// Stands for the container around the outermost one.
 const NONE: u32 = u32::MAX;
 
-/// The nodes of the one JSON value that `text` is, and what its strings with escapes stand for; `None` if it
-/// is not JSON or nests too deep.
+/// What a text was found to be.
+pub(super) struct Parsed {
+    pub(super) nodes: Vec<Node>,
+    /// What the strings with escapes stand for, one after the other.
+    pub(super) unescaped: Vec<u8>,
+}
+
+/// The nodes of the one JSON value that `text` is; `None` if it is not JSON or nests too deep.
 ///
 /// What is wrong and where is not told: [`Reader`](crate::Reader) says that better, in a second pass that
-/// only texts with an error pay for. `text` is UTF-8 and no longer than
-/// [`MAX_LENGTH`](super::node::MAX_LENGTH).
-pub(super) fn nodes(text: &[u8], max_depth: usize) -> Option<(Vec<Node>, Vec<u8>)> {
-    // Messages have about five bytes a node. Pages that are not touched cost nothing, growing does.
-    let mut nodes: Vec<Node> = Vec::with_capacity(text.len() / 4 + 4);
-    let mut unescaped = Vec::new();
+/// only texts with an error pay for. `text` is UTF-8 and no longer than [`MAX_LENGTH`](super::node::MAX_LENGTH).
+pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
+    let mut parsed = Parsed {
+        // Messages have about five bytes a node. Pages that are not touched cost nothing, growing does.
+        nodes: Vec::with_capacity(text.len() / 4 + 4),
+        unescaped: Vec::new(),
+    };
     let mut at = 0;
 
     // The innermost container that is open, what it is, and how many items it has so far. Its node keeps
@@ -34,75 +41,51 @@ pub(super) fn nodes(text: &[u8], max_depth: usize) -> Option<(Vec<Node>, Vec<u8>
             if byte(text, at) != b'"' {
                 return None;
             }
-            let (key, end) = string(text, at, &mut unescaped)?;
-            nodes.push(key);
-            at = white_end(text, end);
-            if byte(text, at) != b':' {
-                return None;
-            }
-            at = white_end(text, at + 1);
+            at = key(text, at, &mut parsed)?;
+            at = white_end(text, at);
         }
+        let start = at as u32;
         match byte(text, at) {
-            b'"' => {
-                let (node, end) = string(text, at, &mut unescaped)?;
-                nodes.push(node);
-                at = end;
-            }
-            b'-' | b'0'..=b'9' => {
-                let (node, end) = number(text, at)?;
-                nodes.push(node);
-                at = end;
-            }
+            b'"' => at = string(text, at, &mut parsed)?,
+            b'0'..=b'9' => at = number(text, at, &mut parsed.nodes)?,
+            b'-' => at = long_number(text, at, at + 1, &mut parsed.nodes)?,
             bracket @ (b'{' | b'[') => {
                 if depth == max_depth {
                     return None;
                 }
                 depth += 1;
                 if open != NONE {
-                    set_count(&mut nodes[open as usize], count);
+                    set_count(&mut parsed.nodes[open as usize], count);
                 }
-                let start = at as u32;
-                let parent = open;
-                open = nodes.len() as u32;
+                let end = open;
+                open = parsed.nodes.len() as u32;
                 count = 0;
                 in_object = bracket == b'{';
-                nodes.push(if in_object {
-                    Node::Object {
-                        start,
-                        count,
-                        end: parent,
-                    }
+                parsed.nodes.push(if in_object {
+                    Node::Object { start, count, end }
                 } else {
-                    Node::Array {
-                        start,
-                        count,
-                        end: parent,
-                    }
+                    Node::Array { start, count, end }
                 });
                 at = white_end(text, at + 1);
-                let next = byte(text, at);
-                if next != if in_object { b'}' } else { b']' } {
+                if byte(text, at) != bracket + 2 {
                     continue 'item;
                 }
                 // Empty; what follows counts the item that it lacks.
                 count = u32::MAX;
             }
             b't' if text[at..].starts_with(b"true") => {
-                nodes.push(Node::Bool {
-                    start: at as u32,
-                    value: true,
-                });
+                parsed.nodes.push(Node::Bool { start, value: true });
                 at += 4;
             }
             b'f' if text[at..].starts_with(b"false") => {
-                nodes.push(Node::Bool {
-                    start: at as u32,
+                parsed.nodes.push(Node::Bool {
+                    start,
                     value: false,
                 });
                 at += 5;
             }
             b'n' if text[at..].starts_with(b"null") => {
-                nodes.push(Node::Null { start: at as u32 });
+                parsed.nodes.push(Node::Null { start });
                 at += 4;
             }
             _ => return None,
@@ -118,42 +101,36 @@ pub(super) fn nodes(text: &[u8], max_depth: usize) -> Option<(Vec<Node>, Vec<u8>
                     continue 'item;
                 }
                 bracket @ (b'}' | b']') if open != NONE => {
-                    let after = nodes.len() as u32;
-                    let parent = match &mut nodes[open as usize] {
-                        Node::Object { count: c, end, .. } if bracket == b'}' => {
-                            *c = count;
+                    let after = parsed.nodes.len() as u32;
+                    open = match &mut parsed.nodes[open as usize] {
+                        Node::Object {
+                            count: items, end, ..
+                        } if bracket == b'}' => {
+                            *items = count;
                             std::mem::replace(end, after)
                         }
-                        Node::Array { count: c, end, .. } if bracket == b']' => {
-                            *c = count;
+                        Node::Array {
+                            count: items, end, ..
+                        } if bracket == b']' => {
+                            *items = count;
                             std::mem::replace(end, after)
                         }
                         _ => return None,
                     };
-                    open = parent;
+                    (in_object, count) = match parsed.nodes.get(open as usize) {
+                        Some(&Node::Object { count, .. }) => (true, count),
+                        Some(&Node::Array { count, .. }) => (false, count),
+                        _ => (false, 0),
+                    };
                     depth -= 1;
                     at += 1;
-                    if open == NONE {
-                        in_object = false;
-                        continue;
-                    }
-                    match nodes[open as usize] {
-                        Node::Object { count: c, .. } => {
-                            in_object = true;
-                            count = c;
-                        }
-                        Node::Array { count: c, .. } => {
-                            in_object = false;
-                            count = c;
-                        }
-                        _ => return None,
-                    }
                 }
-                _ if open == NONE && at == text.len() => return Some((nodes, unescaped)),
+                _ if open == NONE && at == text.len() => break 'item,
                 _ => return None,
             }
         }
     }
+    Some(parsed)
 }
 
 fn set_count(node: &mut Node, items: u32) {
@@ -168,50 +145,97 @@ fn byte(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or(0)
 }
 
-/// The string whose opening quote is at `start`, and where it ends.
+/// Reads the key whose opening quote is at `start` and its colon, and says where that ends.
 #[inline(always)]
-fn string(text: &[u8], start: usize, unescaped: &mut Vec<u8>) -> Option<(Node, usize)> {
-    let end = scan::plain_end(text, start + 1);
+fn key(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
+    // Most keys of messages are in one word with their closing quote and the colon.
+    if let Some(word) = word_at(text, start + 1) {
+        let length = first_byte(specials(word));
+        if length < 7 && (word >> (8 * length)) as u16 == u16::from_le_bytes(*b"\":") {
+            parsed.nodes.push(Node::Plain {
+                start: start as u32,
+                length: length as u32,
+            });
+            return Some(start + length + 3);
+        }
+    }
+    let end = long_string(text, start, parsed)?;
+    let colon = white_end(text, end);
+    (byte(text, colon) == b':').then_some(colon + 1)
+}
+
+/// Reads the string whose opening quote is at `start`, and says where it ends.
+#[inline(always)]
+fn string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
+    // Most strings of messages are in one word with their closing quote.
+    if let Some(word) = word_at(text, start + 1) {
+        let length = first_byte(specials(word));
+        if length < 8 && (word >> (8 * length)) as u8 == b'"' {
+            parsed.nodes.push(Node::Plain {
+                start: start as u32,
+                length: length as u32,
+            });
+            return Some(start + length + 2);
+        }
+    }
+    long_string(text, start, parsed)
+}
+
+/// The same for any string.
+#[inline(never)]
+fn long_string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
+    let Parsed { nodes, unescaped } = parsed;
+    let content = start + 1;
+    let end = scan::plain_end(text, content);
     if byte(text, end) == b'"' {
-        let node = Node::Plain {
+        nodes.push(Node::Plain {
             start: start as u32,
-            length: (end - start - 1) as u32,
-        };
-        return Some((node, end + 1));
+            length: (end - content) as u32,
+        });
+        return Some(end + 1);
     }
     let at = unescaped.len();
-    unescaped.extend_from_slice(&text[start + 1..end]);
+    unescaped.extend_from_slice(&text[content..end]);
     let end = scan::unescape(text, end, unescaped).ok()?;
-    let node = Node::Unescaped {
+    nodes.push(Node::Unescaped {
         start: start as u32,
         at: at as u32,
         length: (unescaped.len() - at) as u32,
-    };
-    Some((node, end))
+    });
+    Some(end)
 }
 
-/// The number at `start`, which is a minus or a digit, and where it ends.
+/// Reads the number at `start`, where a digit is, and says where it ends.
 #[inline(always)]
-fn number(text: &[u8], start: usize) -> Option<(Node, usize)> {
-    let negative = byte(text, start) == b'-';
-    let first = start + usize::from(negative);
+fn number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
+    // Most numbers of messages are integers and in one word with what comes after them.
+    if let Some(word) = word_at(text, start) {
+        let length = first_byte(non_digits(word));
+        let next = word
+            .checked_shr(8 * length as u32)
+            .unwrap_or(u64::from(b'0')) as u8;
+        let leading_zero = word as u8 == b'0' && length > 1;
+        if !matches!(next, b'0' | b'.' | b'e' | b'E') && !leading_zero {
+            nodes.push(Node::Integer {
+                start: start as u32,
+                length: length as u8,
+                value: short_integer(word, length) as i64,
+            });
+            return Some(start + length);
+        }
+    }
+    long_number(text, start, start, nodes)
+}
+
+/// Reads the number at `start`, whose first digit should be at `first`, and says where it ends.
+#[inline(never)]
+fn long_number(text: &[u8], start: usize, first: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let (value, integer_end) = scan::digits(text, first);
     let digits = integer_end - first;
-    let leading_zero = byte(text, first) == b'0' && digits > 1;
-    if digits == 0 || leading_zero {
+    if digits == 0 || byte(text, first) == b'0' && digits > 1 {
         return None;
     }
-    let start = start as u32;
     let mut end = integer_end;
-    if digits <= MOST_DIGITS && !matches!(byte(text, end), b'.' | b'e' | b'E') {
-        let value = value as i64;
-        let node = Node::Integer {
-            start,
-            length: (end as u32 - start) as u8,
-            value: if negative { -value } else { value },
-        };
-        return Some((node, end));
-    }
     if byte(text, end) == b'.' {
         end = one_or_more_digits(text, end + 1)?;
     }
@@ -219,11 +243,18 @@ fn number(text: &[u8], start: usize) -> Option<(Node, usize)> {
         let signed = matches!(byte(text, end + 1), b'+' | b'-');
         end = one_or_more_digits(text, end + 1 + usize::from(signed))?;
     }
-    let node = Node::Number {
-        start,
-        length: end as u32 - start,
-    };
-    Some((node, end))
+    let (start, length) = (start as u32, (end - start) as u32);
+    nodes.push(if end == integer_end && digits <= MOST_DIGITS {
+        let value = value as i64;
+        Node::Integer {
+            start,
+            length: length as u8,
+            value: if first as u32 > start { -value } else { value },
+        }
+    } else {
+        Node::Number { start, length }
+    });
+    Some(end)
 }
 
 /// Where the digits at `start` end; `None` if there is none.
