@@ -6,6 +6,7 @@
 //! | [`wire`] | the core's messages as JSON |
 //! | [`cell`] | the one mutex around the replica |
 //! | [`host`] | the event loop, its queues, its clock |
+//! | [`storage`] | what a node keeps on disk |
 //! | [`telemetry`] | metrics, and lines on stderr |
 //! | [`maelstrom`] | a node on stdin and stdout: what the `raft` binary is |
 
@@ -14,5 +15,6 @@ mod entropy;
 pub mod host;
 pub mod kv;
 pub mod maelstrom;
+pub mod storage;
 pub mod telemetry;
 pub mod wire;

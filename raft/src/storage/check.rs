@@ -1,0 +1,227 @@
+//! A folder for people: what is in it, and whether it is sound. Not a byte is changed.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use raft_core::Ballot;
+
+use super::{
+    disk::{Disk, Real},
+    error::Error,
+    folder::{Folder, Name},
+    identity::Identity,
+    record::Stored,
+    recover::{demand_new, newest_snapshot},
+    scan::{self, Event},
+    segment::Head,
+};
+
+/// What can be said of a folder that recovery would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is whole, and behind the log's last frame there are zeros.
+    Sound,
+    /// Behind the log's last frame there are so many bytes of a frame that a crash tore. Recovery
+    /// cuts them; none was acknowledged.
+    Torn(u64),
+    /// No node has promised anything here yet.
+    New,
+}
+
+/// Checks a folder as recovery would, and prints what it meets to `out`: all of it if `full`, else
+/// one line for each file.
+///
+/// # Errors
+/// What recovery would refuse; or that `out` cannot be written to.
+pub fn check(
+    disk: Arc<dyn Disk>,
+    full: bool,
+    out: &mut dyn Write,
+) -> Result<Result<Verdict, Error>, io::Error> {
+    let mut printer = Printer {
+        out,
+        full,
+        failed: None,
+    };
+    let verdict = walk(disk, &mut printer);
+    match printer.failed {
+        Some(error) => Err(error),
+        None => Ok(verdict),
+    }
+}
+
+/// `raft log`: prints a node's folder, or only checks it, and says by the exit status what it found:
+/// 0 it is sound, 1 recovery would refuse it (or it cannot be read), 3 a crash tore the log's last
+/// frame, which recovery would cut.
+pub fn log_command(folder: &Path, verify: bool) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let said = match Real::read_only(folder) {
+        Ok(disk) => check(Arc::new(disk), !verify, &mut out),
+        Err(error) => {
+            eprintln!("{}: {error}", folder.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    let said = said.and_then(|verdict| out.flush().map(|()| verdict));
+    match said {
+        Ok(Ok(Verdict::Sound)) => {
+            println!("sound");
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(Verdict::New)) => {
+            println!("no node was ever here");
+            ExitCode::FAILURE
+        }
+        Ok(Ok(Verdict::Torn(bytes))) => {
+            println!("torn: the next start cuts {bytes} bytes, none of which was acknowledged");
+            ExitCode::from(3)
+        }
+        Ok(Err(error)) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cannot write to stdout: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn walk(disk: Arc<dyn Disk>, printer: &mut Printer<'_>) -> Result<Verdict, Error> {
+    let folder = Folder::lock(disk)?;
+    let inventory = folder.inventory()?;
+    for name in &inventory.unfinished {
+        printer.line(format_args!(
+            "{name}  was being written; the next start removes it"
+        ));
+    }
+    if !inventory.identity {
+        demand_new(&folder, &inventory)?;
+        return Ok(Verdict::New);
+    }
+    let identity = Identity::read(&folder)?;
+    printer.line(format_args!(
+        "{}  node {} of {}",
+        Name::Identity.text(),
+        identity.node(),
+        identity.nodes().join(", ")
+    ));
+    let scan = scan::scan(&folder, &inventory, identity.crc(), |event| {
+        printer.event(&event);
+        Ok(())
+    })?;
+    let base = scan.outline.base();
+    let newest = newest_snapshot(&folder, &inventory, base)?;
+    for id in &inventory.snapshots {
+        let name = Name::Snapshot(*id).text();
+        match &newest {
+            Some(newest) if newest.id.last == *id => printer.line(format_args!(
+                "{name}  {} bytes, {} of them the machine's, CRC {:08x}, voters {:?}",
+                newest.id.length,
+                newest.machine.len(),
+                newest.id.crc,
+                newest
+                    .membership
+                    .voters()
+                    .map(|node| node.0)
+                    .collect::<Vec<_>>(),
+            )),
+            Some(_) | None => printer.line(format_args!("{name}  older; not read")),
+        }
+    }
+    printer.line(format_args!(
+        "{}; base {base}, last entry {}",
+        Vote(scan.ballot),
+        scan.outline.last()
+    ));
+    Ok(match scan.torn {
+        0 => Verdict::Sound,
+        bytes => Verdict::Torn(bytes),
+    })
+}
+
+struct Printer<'a> {
+    out: &'a mut dyn Write,
+    full: bool,
+    failed: Option<io::Error>,
+}
+
+impl Printer<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Segment(head) => self.segment(head),
+            Event::Frame {
+                offset,
+                number,
+                synced,
+                bytes,
+            } if self.full => self.line(format_args!(
+                "  byte {offset}: frame {number}, {bytes} bytes of records, synced to {synced}"
+            )),
+            Event::Record(record) if self.full => self.record(record),
+            Event::Torn { offset, bytes } => {
+                self.line(format_args!(
+                    "  byte {offset}: {bytes} bytes of a torn frame"
+                ));
+            }
+            Event::Frame { .. } | Event::Record(_) => {}
+        }
+    }
+
+    fn segment(&mut self, head: &Head) {
+        self.line(format_args!(
+            "{}  {} bytes; begins with {}, base {}, last entry {}, frame {}",
+            Name::Segment(head.number).text(),
+            head.length,
+            Vote(head.ballot),
+            head.base,
+            head.last,
+            head.first_frame
+        ));
+    }
+
+    fn record(&mut self, record: &Stored<'_>) {
+        match record {
+            Stored::Ballot(ballot) => self.line(format_args!("    ballot  {}", Vote(*ballot))),
+            Stored::Base { last, kept: true } => {
+                self.line(format_args!("    base    {last}, what is behind it stays"));
+            }
+            Stored::Base { last, kept: false } => {
+                self.line(format_args!("    base    {last}, nothing is behind it"));
+            }
+            Stored::Entry { id, command: None } => self.line(format_args!("    entry   {id}")),
+            Stored::Entry {
+                id,
+                command: Some(command),
+            } => {
+                let command = String::from_utf8_lossy(command);
+                self.line(format_args!("    entry   {id}  {command}"));
+            }
+        }
+    }
+
+    /// Prints a line, unless one could not be printed.
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        if self.failed.is_none() {
+            self.failed = writeln!(self.out, "{line}").err();
+        }
+    }
+}
+
+/// A ballot as people read it.
+struct Vote(Ballot);
+
+impl std::fmt::Display for Vote {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.vote() {
+            Some(node) => write!(f, "term {}, vote for node {node}", self.0.term()),
+            None => write!(f, "term {}, no vote", self.0.term()),
+        }
+    }
+}

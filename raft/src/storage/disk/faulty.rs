@@ -1,0 +1,489 @@
+//! A disk that breaks, the same way each time it is made from the same seed.
+//!
+//! It knows of each file what the process sees and what a power cut would leave, and the writes
+//! between the two. It counts its calls, and so a test can first run a history to the end, and then
+//! again for each call, with a crash right before or right after it.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rand::Rng;
+
+use super::{
+    Disk, File, Lock,
+    memory::{read, write},
+};
+
+/// What a disk writes at once, or not at all.
+const SECTOR: u64 = 512;
+
+/// A folder on a disk that breaks. Its clones are the same folder; [`Faulty::fork`] makes another.
+#[derive(Clone, Debug)]
+pub struct Faulty(Arc<Mutex<State>>);
+
+/// On which side of a call the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The call has no effect.
+    Before,
+    /// The call has all its effect, but nobody learns of it.
+    After,
+}
+
+/// What a power cut leaves of that which was not synced, file by file; and, of the names that were
+/// not synced, which ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tear {
+    /// Nothing.
+    Nothing,
+    /// All: the power stayed, and only the process died.
+    Everything,
+    /// The earlier writes, a part of one, cut anywhere, and none of the later ones. Of the names
+    /// the earlier changes.
+    Bytes,
+    /// Likewise, but cut between two sectors of 512 bytes.
+    Sectors,
+    /// Any of the sectors that were written, whatever their order. Any of the changes of names.
+    Scattered,
+}
+
+impl Tear {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Nothing,
+        Self::Everything,
+        Self::Bytes,
+        Self::Sectors,
+        Self::Scattered,
+    ];
+}
+
+#[derive(Clone, Debug)]
+struct State {
+    rng: Rng,
+    files: BTreeMap<u64, Content>,
+    next_file: u64,
+    /// The names as the process sees them.
+    names: BTreeMap<String, u64>,
+    /// The names that a power cut would leave.
+    durable_names: BTreeMap<String, u64>,
+    /// How the names came from the latter to the former.
+    changes: Vec<Change>,
+    calls: u64,
+    /// Which process this is. Files and locks of a former one are dead.
+    life: u64,
+    /// The life that has the folder.
+    taken: Option<u64>,
+    dead: bool,
+    crash: Option<(u64, Moment)>,
+    failure: Option<(u64, io::ErrorKind)>,
+    capacity: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    seen: Vec<u8>,
+    durable: Vec<u8>,
+    /// The writes that lead from `durable` to `seen`.
+    writes: Vec<(u64, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Create(String, u64),
+    Rename(String, String, u64),
+    Remove(String),
+}
+
+impl Faulty {
+    /// An empty folder. All that chance decides comes from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            rng: Rng::seeded(seed),
+            files: BTreeMap::new(),
+            next_file: 0,
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            changes: Vec::new(),
+            calls: 0,
+            life: 0,
+            taken: None,
+            dead: false,
+            crash: None,
+            failure: None,
+            capacity: u64::MAX,
+        })))
+    }
+
+    /// Another folder with the same content and the same past; chance begins anew from `seed`.
+    #[must_use]
+    pub fn fork(&self, seed: u64) -> Self {
+        let mut state = self.state().clone();
+        state.rng = Rng::seeded(seed);
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// How many calls there were, of the folder and of its files.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Lets the process die at a call: this one and all later ones fail. The first call ever is
+    /// number 1.
+    pub fn crash_at(&self, call: u64, moment: Moment) {
+        self.state().crash = Some((call, moment));
+    }
+
+    /// Whether the process has died.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Lets one call fail. A write has written a part then. A sync that failed has lost what it was
+    /// to bring to the disk for good, though it is still seen: a second sync succeeds and does
+    /// nothing.
+    pub fn fail_at(&self, call: u64, error: io::ErrorKind) {
+        self.state().failure = Some((call, error));
+    }
+
+    /// How many bytes all files together may have; a write beyond fails half-way with
+    /// [`io::ErrorKind::StorageFull`].
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().capacity = bytes;
+    }
+
+    /// Flips one bit of a file, on the disk too. Bit 0 is the lowest of the first byte.
+    ///
+    /// # Panics
+    /// If there is no such file or bit.
+    pub fn flip(&self, name: &str, bit: u64) {
+        let mut state = self.state();
+        let id = state.names[name];
+        let content = state.files.get_mut(&id).expect("a name is a file's");
+        for bytes in [&mut content.seen, &mut content.durable] {
+            bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        }
+    }
+
+    /// Ends the process and begins the next one, on what a power cut leaves: `content` says how much
+    /// of what was written and not synced, `names` how much of what was created, renamed and
+    /// removed. Planned crashes and failures are forgotten.
+    pub fn restart(&self, content: Tear, names: Tear) {
+        let mut state = self.state();
+        let State {
+            rng,
+            files,
+            durable_names,
+            changes,
+            ..
+        } = &mut *state;
+        for file in files.values_mut() {
+            file.tear(content, rng);
+        }
+        for change in surviving(std::mem::take(changes), names, rng) {
+            change.apply(durable_names);
+        }
+        state.names = state.durable_names.clone();
+        let kept: Vec<u64> = state.names.values().copied().collect();
+        state.files.retain(|id, _| kept.contains(id));
+        state.life += 1;
+        state.taken = None;
+        state.dead = false;
+        state.crash = None;
+        state.failure = None;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every call of the disk goes through here: `work` is done unless the call is planned to fail.
+    fn call<T>(
+        &self,
+        life: Option<u64>,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+        broken: impl FnOnce(&mut State),
+    ) -> io::Result<T> {
+        let mut state = self.state();
+        if state.dead || life.is_some_and(|life| life != state.life) {
+            return Err(io::Error::other("the process is dead"));
+        }
+        state.calls += 1;
+        let now = state.calls;
+        if let Some((call, error)) = state.failure
+            && call == now
+        {
+            broken(&mut state);
+            return Err(error.into());
+        }
+        match state.crash {
+            Some((call, moment)) if call == now => {
+                let done = (moment == Moment::After).then(|| work(&mut state));
+                state.dead = true;
+                // What was done must not be dropped under the mutex: a lock takes it then.
+                drop(state);
+                done.transpose()?;
+                Err(io::Error::other("the process dies here"))
+            }
+            _ => work(&mut state),
+        }
+    }
+
+    fn file(&self, state: &State, id: u64) -> Box<dyn File> {
+        Box::new(Open {
+            disk: self.clone(),
+            life: state.life,
+            id,
+        })
+    }
+}
+
+impl Disk for Faulty {
+    fn path(&self, name: &str) -> String {
+        format!("faulty:{name}")
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Lock>> {
+        let work = |state: &mut State| {
+            if state.taken.is_some() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            state.taken = Some(state.life);
+            let lock: Box<dyn Lock> = Box::new(Held {
+                disk: self.clone(),
+                life: state.life,
+            });
+            Ok(lock)
+        };
+        self.call(None, work, |_| ())
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let work = |state: &mut State| Ok(state.names.keys().cloned().collect());
+        self.call(None, work, |_| ())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        let work = |state: &mut State| match state.names.get(name) {
+            Some(id) => Ok(self.file(state, *id)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        self.call(None, work, |_| ())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        let work = |state: &mut State| {
+            let id = state.next_file;
+            state.next_file += 1;
+            state.files.insert(id, Content::default());
+            state.change(Change::Create(name.into(), id));
+            Ok(self.file(state, id))
+        };
+        self.call(None, work, |_| ())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let work = |state: &mut State| {
+            let id = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+            state.change(Change::Rename(from.into(), to.into(), id));
+            Ok(())
+        };
+        self.call(None, work, |_| ())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let work = |state: &mut State| {
+            if !state.names.contains_key(name) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            state.change(Change::Remove(name.into()));
+            Ok(())
+        };
+        self.call(None, work, |_| ())
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let work = |state: &mut State| {
+            state.durable_names = state.names.clone();
+            state.changes.clear();
+            Ok(())
+        };
+        self.call(None, work, |state| state.changes.clear())
+    }
+}
+
+impl State {
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.names);
+        self.changes.push(change);
+    }
+
+    fn used(&self) -> u64 {
+        let named = self.names.values();
+        named.map(|id| self.files[id].seen.len() as u64).sum()
+    }
+
+    /// Writes as much as there is room for.
+    fn write(&mut self, id: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let used = self.used();
+        let file = self.files.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
+        let length = file.seen.len() as u64;
+        let room = self.capacity.saturating_sub(used);
+        let fits = (length + room).saturating_sub(offset);
+        let written = bytes.len().min(usize::try_from(fits).unwrap_or(usize::MAX));
+        if written > 0 {
+            write(&mut file.seen, &bytes[..written], offset);
+            file.writes.push((offset, bytes[..written].into()));
+        }
+        if written < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+}
+
+impl Change {
+    /// Also on names among which another change is missing: what is renamed is the file, whatever
+    /// became of its former name.
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::Create(name, id) => {
+                names.insert(name.clone(), *id);
+            }
+            Self::Rename(from, to, id) => {
+                names.remove(from);
+                names.insert(to.clone(), *id);
+            }
+            Self::Remove(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
+
+impl Content {
+    fn tear(&mut self, tear: Tear, rng: &mut Rng) {
+        let mut writes = std::mem::take(&mut self.writes);
+        match tear {
+            Tear::Nothing => writes.clear(),
+            Tear::Everything => {}
+            Tear::Bytes | Tear::Sectors => {
+                if !writes.is_empty() {
+                    writes.truncate(rng.range(1..=writes.len() as u64) as usize);
+                }
+                if let Some((offset, bytes)) = writes.last_mut() {
+                    let mut kept = rng.range(0..=bytes.len() as u64);
+                    if tear == Tear::Sectors {
+                        kept = ((*offset + kept) / SECTOR * SECTOR).saturating_sub(*offset);
+                    }
+                    let lost = bytes.split_off(kept as usize);
+                    // The length may have grown before the bytes came.
+                    if rng.chance(1, 2) && *offset + kept >= self.durable.len() as u64 {
+                        bytes.resize(bytes.len() + lost.len(), 0);
+                    }
+                }
+            }
+            Tear::Scattered => {
+                writes = writes.iter().flat_map(sectors).collect();
+                writes.retain(|_| rng.chance(1, 2));
+            }
+        }
+        for (offset, bytes) in writes {
+            write(&mut self.durable, &bytes, offset);
+        }
+        self.seen = self.durable.clone();
+    }
+}
+
+/// One write as one for each sector that it touches.
+fn sectors((offset, bytes): &(u64, Vec<u8>)) -> Vec<(u64, Vec<u8>)> {
+    let mut parts = Vec::new();
+    let mut at = *offset;
+    let mut rest = bytes.as_slice();
+    while !rest.is_empty() {
+        let here = ((SECTOR - at % SECTOR) as usize).min(rest.len());
+        parts.push((at, rest[..here].to_vec()));
+        at += here as u64;
+        rest = &rest[here..];
+    }
+    parts
+}
+
+fn surviving(mut changes: Vec<Change>, tear: Tear, rng: &mut Rng) -> Vec<Change> {
+    match tear {
+        Tear::Nothing => changes.clear(),
+        Tear::Everything => {}
+        Tear::Bytes | Tear::Sectors => {
+            changes.truncate(rng.range(0..=changes.len() as u64) as usize);
+        }
+        Tear::Scattered => changes.retain(|_| rng.chance(1, 2)),
+    }
+    changes
+}
+
+#[derive(Debug)]
+struct Open {
+    disk: Faulty,
+    life: u64,
+    id: u64,
+}
+
+impl File for Open {
+    fn length(&self) -> io::Result<u64> {
+        let work = |state: &mut State| Ok(state.files[&self.id].seen.len() as u64);
+        self.disk.call(Some(self.life), work, |_| ())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let work = |state: &mut State| read(&state.files[&self.id].seen, bytes, offset);
+        self.disk.call(Some(self.life), work, |_| ())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let work = |state: &mut State| state.write(self.id, bytes, offset);
+        let broken = |state: &mut State| {
+            let part = state.rng.below(bytes.len() as u64 + 1) as usize;
+            // The caller learns of the failure that was planned, whatever this one is.
+            let _ = state.write(self.id, &bytes[..part], offset);
+        };
+        self.disk.call(Some(self.life), work, broken)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let work = |state: &mut State| {
+            let file = state.files.get_mut(&self.id).expect("an open file");
+            for (offset, bytes) in std::mem::take(&mut file.writes) {
+                write(&mut file.durable, &bytes, offset);
+            }
+            Ok(())
+        };
+        let broken = |state: &mut State| {
+            let file = state.files.get_mut(&self.id).expect("an open file");
+            file.writes.clear();
+        };
+        self.disk.call(Some(self.life), work, broken)
+    }
+}
+
+#[derive(Debug)]
+struct Held {
+    disk: Faulty,
+    life: u64,
+}
+
+impl Lock for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.taken == Some(self.life) {
+            state.taken = None;
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A folder of the file system.
+
+use std::{
+    fs::{self, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::{Disk, File, Lock};
+
+/// The file that is locked. It stays behind, empty; the lock itself goes with the process.
+const LOCK: &str = "lock";
+
+/// A folder of the file system.
+#[derive(Debug)]
+pub struct Real {
+    folder: PathBuf,
+    read_only: bool,
+}
+
+impl Real {
+    /// The folder, which is made if it is not there, with those above it.
+    ///
+    /// # Errors
+    /// The file system's own.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        let mut missing = Vec::new();
+        let mut present = folder;
+        while !present.as_os_str().is_empty() && !present.exists() {
+            missing.push(present);
+            present = present.parent().unwrap_or(Path::new(""));
+        }
+        for new in missing.into_iter().rev() {
+            fs::create_dir(new).or_else(|error| match error.kind() {
+                // Another node of the run has made the folder above theirs meanwhile.
+                io::ErrorKind::AlreadyExists => Ok(()),
+                _ => Err(error),
+            })?;
+            let above = new.parent().filter(|path| !path.as_os_str().is_empty());
+            fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+        Ok(Self {
+            folder: folder.into(),
+            read_only: false,
+        })
+    }
+
+    /// The folder, to be looked at only: every call that would change a byte of it fails with
+    /// [`io::ErrorKind::PermissionDenied`].
+    ///
+    /// # Errors
+    /// If it is not there, is not a folder, or the file system's own.
+    pub fn read_only(folder: &Path) -> io::Result<Self> {
+        fs::read_dir(folder)?;
+        Ok(Self {
+            folder: folder.into(),
+            read_only: true,
+        })
+    }
+
+    fn changing(&self) -> io::Result<()> {
+        if self.read_only {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the folder was opened to be looked at only",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Real {
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// The lock is the operating system's (`flock`): it ends with the process, however that ends. A
+    /// folder that is only looked at is locked too, unless no node ever was here.
+    fn lock(&self) -> io::Result<Box<dyn Lock>> {
+        let path = self.folder.join(LOCK);
+        let opened = if self.read_only {
+            fs::File::open(path)
+        } else {
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(path)
+        };
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if self.read_only && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Box::new(Held(None)));
+            }
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(Held(Some(file)))),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.folder)? {
+            // What is not UTF-8 is not ours.
+            names.extend(file?.file_name().into_string().ok());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(!self.read_only)
+            .open(self.folder.join(name))?;
+        Ok(Box::new(file))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.changing()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.folder.join(name))?;
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.changing()?;
+        fs::rename(self.folder.join(from), self.folder.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.changing()?;
+        fs::remove_file(self.folder.join(name))
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        self.changing()?;
+        fs::File::open(&self.folder)?.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    /// `fdatasync`: the bytes, and of the rest what is needed to read them back, which the length
+    /// is part of.
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// The locked file, if there is one.
+#[derive(Debug)]
+struct Held(#[expect(dead_code, reason = "it is held, not read")] Option<fs::File>);
+
+impl Lock for Held {}

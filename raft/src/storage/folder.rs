@@ -1,0 +1,261 @@
+//! A node's folder while it is open: the disk, the lock, and whether all is still well.
+
+use std::{
+    io::ErrorKind as Io,
+    sync::{Arc, OnceLock},
+};
+
+use raft_core::{EntryId, Index, Term};
+
+use super::{
+    disk::{Disk, File, Lock},
+    error::{Error, ErrorKind},
+};
+
+/// Ends the names of files that are being written. They are nothing until they are renamed.
+const ASIDE: &str = ".new";
+
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    /// Whose folder it is: `identity`.
+    Identity,
+    /// A segment of the log, by number: `log-NUMBER`, in 20 digits.
+    Segment(u64),
+    /// A snapshot, by the last entry that it covers:
+    /// `snapshot-INDEX-TERM`, in 20 digits each, as many as a `u64` may have.
+    Snapshot(EntryId),
+}
+
+impl Name {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let parsed = if name == "identity" {
+            Self::Identity
+        } else if let Some(number) = name.strip_prefix("log-") {
+            Self::Segment(number.parse().ok()?)
+        } else {
+            let (index, term) = name.strip_prefix("snapshot-")?.split_once('-')?;
+            Self::Snapshot(EntryId {
+                term: Term(term.parse().ok()?),
+                index: Index(index.parse().ok()?),
+            })
+        };
+        // A number has one form only.
+        (parsed.text() == name).then_some(parsed)
+    }
+
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Identity => "identity".into(),
+            Self::Segment(number) => format!("log-{number:020}"),
+            Self::Snapshot(id) => format!("snapshot-{:020}-{:020}", id.index.0, id.term.0),
+        }
+    }
+}
+
+/// What stands in a folder.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) identity: bool,
+    /// In order.
+    pub(super) segments: Vec<u64>,
+    /// In the order of their indices.
+    pub(super) snapshots: Vec<EntryId>,
+    /// Files that were being written when the process ended.
+    pub(super) unfinished: Vec<String>,
+}
+
+/// The folder of a node. It is shared by the log and the snapshots, and locked as long as one of
+/// them lives.
+#[derive(Debug)]
+pub(super) struct Folder {
+    disk: Arc<dyn Disk>,
+    _lock: Box<dyn Lock>,
+    /// The first failure. After it nothing is written any more.
+    failed: OnceLock<String>,
+}
+
+impl Folder {
+    pub(super) fn lock(disk: Arc<dyn Disk>) -> Result<Self, Error> {
+        match disk.lock() {
+            Ok(lock) => Ok(Self {
+                disk,
+                _lock: lock,
+                failed: OnceLock::new(),
+            }),
+            Err(error) if error.kind() == Io::WouldBlock => Err(Error::new(
+                ErrorKind::Locked,
+                disk.path(""),
+                "another process is using this folder",
+            )),
+            Err(error) => Err(Error::disk(disk.path("lock"), "lock it", &error)),
+        }
+    }
+
+    /// Lists the files. Those that are none of ours are left alone.
+    pub(super) fn inventory(&self) -> Result<Inventory, Error> {
+        let names = self.disk.list();
+        let names = names.map_err(|error| Error::disk(self.disk.path(""), "list it", &error))?;
+        let mut inventory = Inventory::default();
+        for name in names {
+            match Name::parse(&name) {
+                Some(Name::Identity) => inventory.identity = true,
+                Some(Name::Segment(number)) => inventory.segments.push(number),
+                Some(Name::Snapshot(id)) => inventory.snapshots.push(id),
+                None if name.strip_suffix(ASIDE).and_then(Name::parse).is_some() => {
+                    inventory.unfinished.push(name);
+                }
+                None => {}
+            }
+        }
+        inventory.segments.sort_unstable();
+        inventory.snapshots.sort_unstable_by_key(|id| id.index);
+        Ok(inventory)
+    }
+
+    pub(super) fn open(&self, name: Name) -> Result<Handle, Error> {
+        let text = name.text();
+        let file = self.disk.open(&text);
+        self.handle(text, file, "open it")
+    }
+
+    /// Like [`Folder::open`], but `None` if there is no such file.
+    pub(super) fn find(&self, name: Name) -> Result<Option<Handle>, Error> {
+        let text = name.text();
+        match self.disk.open(&text) {
+            Err(error) if error.kind() == Io::NotFound => Ok(None),
+            file => self.handle(text, file, "open it").map(Some),
+        }
+    }
+
+    /// Makes a file that is there whole after a crash, or not at all: it is written under another
+    /// name, synced, renamed, and the folder is synced.
+    pub(super) fn create<T>(
+        &self,
+        name: Name,
+        write: impl FnOnce(&Handle) -> Result<T, Error>,
+    ) -> Result<(Handle, T), Error> {
+        let text = name.text();
+        let aside = format!("{text}{ASIDE}");
+        self.guard(|| {
+            let file = self.disk.create(&aside);
+            let file = self.handle(aside.clone(), file, "create it")?;
+            let written = write(&file)?;
+            file.sync()?;
+            self.disk
+                .rename(&aside, &text)
+                .map_err(|error| self.error(&aside, "rename it", &error))?;
+            self.sync_names()?;
+            Ok((
+                Handle {
+                    path: self.disk.path(&text),
+                    ..file
+                },
+                written,
+            ))
+        })
+    }
+
+    /// Removes files one by one, so that a crash leaves a folder without the first few, never one
+    /// with a hole.
+    pub(super) fn remove(&self, names: impl IntoIterator<Item = Name>) -> Result<(), Error> {
+        self.guard(|| {
+            for name in names {
+                self.remove_text(&name.text())?;
+                self.sync_names()?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes what was being written when the process ended.
+    pub(super) fn remove_unfinished(&self, names: &[String]) -> Result<(), Error> {
+        self.guard(|| names.iter().try_for_each(|name| self.remove_text(name)))
+    }
+
+    /// Makes the names durable as they are: a former life may have died before it did.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.guard(|| self.sync_names())
+    }
+
+    /// Does something that writes, unless something failed before; and notes whether it failed.
+    pub(super) fn guard<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        if let Some(first) = self.failed.get() {
+            return Err(Error::new(
+                ErrorKind::Stopped,
+                self.disk.path(""),
+                format!("nothing is written after a failure, which was: {first}"),
+            ));
+        }
+        work().inspect_err(|error| {
+            self.failed.get_or_init(|| error.to_string());
+        })
+    }
+
+    /// A refusal that is about a file.
+    pub(super) fn refuse(&self, kind: ErrorKind, name: Name, what: impl Into<String>) -> Error {
+        Error::new(kind, self.disk.path(&name.text()), what)
+    }
+
+    fn remove_text(&self, name: &str) -> Result<(), Error> {
+        let removed = self.disk.remove(name);
+        removed.map_err(|error| self.error(name, "remove it", &error))
+    }
+
+    fn sync_names(&self) -> Result<(), Error> {
+        let synced = self.disk.sync_folder();
+        synced.map_err(|error| self.error("", "sync the folder", &error))
+    }
+
+    fn error(&self, name: &str, doing: &str, error: &std::io::Error) -> Error {
+        Error::disk(self.disk.path(name), doing, error)
+    }
+
+    fn handle(
+        &self,
+        name: String,
+        file: std::io::Result<Box<dyn File>>,
+        doing: &str,
+    ) -> Result<Handle, Error> {
+        match file {
+            Ok(file) => Ok(Handle {
+                path: self.disk.path(&name),
+                file,
+            }),
+            Err(error) => Err(self.error(&name, doing, &error)),
+        }
+    }
+}
+
+/// An open file that knows its name.
+#[derive(Debug)]
+pub(super) struct Handle {
+    path: String,
+    file: Box<dyn File>,
+}
+
+impl Handle {
+    pub(super) fn length(&self) -> Result<u64, Error> {
+        let length = self.file.length();
+        length.map_err(|error| Error::disk(self.path.clone(), "tell its length", &error))
+    }
+
+    pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), Error> {
+        let read = self.file.read_at(bytes, offset);
+        read.map_err(|error| Error::disk(self.path.clone(), "read it", &error).at(offset))
+    }
+
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let written = self.file.write_at(bytes, offset);
+        written.map_err(|error| Error::disk(self.path.clone(), "write it", &error).at(offset))
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        let synced = self.file.sync();
+        synced.map_err(|error| Error::disk(self.path.clone(), "sync it", &error))
+    }
+
+    pub(super) fn refuse(&self, kind: ErrorKind, what: impl Into<String>) -> Error {
+        Error::new(kind, self.path.clone(), what)
+    }
+}

@@ -1,0 +1,126 @@
+//! Whose folder it is: the file `identity`, a line of JSON.
+//!
+//! ```json
+//! {"format":1,"node":"n1","nodes":["n1","n2","n3"]}
+//! ```
+//!
+//! It is written once, last, when a folder is made; its CRC stands in every segment of the log.
+
+use super::{
+    FORMAT,
+    crc::crc32c,
+    error::{Error, ErrorKind},
+    folder::{Folder, Name},
+};
+
+/// A node and its cluster, as their folder knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    node: String,
+    nodes: Vec<String>,
+}
+
+impl Identity {
+    /// The node's own name, and those of all nodes of its cluster, in whatever order.
+    #[must_use]
+    pub fn new(node: &str, nodes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut nodes: Vec<String> = nodes.into_iter().map(Into::into).collect();
+        nodes.sort();
+        Self {
+            node: node.into(),
+            nodes,
+        }
+    }
+
+    /// The node's own name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The names of all nodes, sorted as texts.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// The CRC of its file.
+    pub(super) fn crc(&self) -> u32 {
+        crc32c(&self.to_bytes())
+    }
+
+    /// Makes the file.
+    pub(super) fn create(&self, folder: &Folder) -> Result<(), Error> {
+        folder.create(Name::Identity, |file| file.write_at(&self.to_bytes(), 0))?;
+        Ok(())
+    }
+
+    /// Reads the file.
+    pub(super) fn read(folder: &Folder) -> Result<Self, Error> {
+        let file = folder.open(Name::Identity)?;
+        let length = file.length()?;
+        if length > MAX_LENGTH {
+            let what = format!("it has {length} bytes, more than any identity ({MAX_LENGTH})");
+            return Err(file.refuse(ErrorKind::Damaged, what).at(MAX_LENGTH));
+        }
+        let mut bytes = vec![0; length as usize];
+        file.read_at(&mut bytes, 0)?;
+        let damaged = |what: String| file.refuse(ErrorKind::Damaged, what).at(0);
+        let version: Version = json::decode(&bytes)
+            .map_err(|error| damaged(format!("it is not what such a file is: {error}")))?;
+        if version.format > u64::from(FORMAT) {
+            let what = format!(
+                "the folder is of version {}, and this program knows versions to {FORMAT}",
+                version.format
+            );
+            return Err(file.refuse(ErrorKind::Newer, what));
+        }
+        let stored: Stored = json::decode(&bytes)
+            .map_err(|error| damaged(format!("it is not what such a file is: {error}")))?;
+        let identity = Self::new(&stored.node, stored.nodes);
+        if identity.to_bytes() != bytes {
+            return Err(damaged("it is not what this program writes".into()));
+        }
+        Ok(identity)
+    }
+
+    /// Refuses the folder of another node or cluster.
+    pub(super) fn demand(&self, folder: &Folder, found: &Self) -> Result<(), Error> {
+        let refuse = |what| Err(folder.refuse(ErrorKind::Foreign, Name::Identity, what));
+        if self.nodes != found.nodes {
+            return refuse(format!(
+                "the folder belongs to the cluster of {}, and this is one of {}",
+                found.nodes.join(", "),
+                self.nodes.join(", ")
+            ));
+        }
+        if self.node != found.node {
+            return refuse(format!(
+                "the folder belongs to node {}, and this is {}",
+                found.node, self.node
+            ));
+        }
+        Ok(())
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = json::encode(&Stored {
+            format: u64::from(FORMAT),
+            node: self.node.clone(),
+            nodes: self.nodes.clone(),
+        });
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
+/// How many bytes the file may have. The names of a thousand nodes have room.
+const MAX_LENGTH: u64 = 1 << 20;
+
+json::record! {
+    struct Stored { format: u64, node: String, nodes: Vec<String> }
+}
+
+json::record! {
+    struct Version { format: u64 }
+}

@@ -1,0 +1,194 @@
+//! What a frame holds: one record behind another.
+//!
+//! ```text
+//! ballot   1 | term 8 | vote 8 | voted 1                      the term and vote from now on
+//! base     2 | index 8 | term 8 | kept 1                      the log begins after this entry
+//! blank    3 | index 8 | term 8                               an entry that says nothing
+//! command  4 | index 8 | term 8 | length 4 | bytes of JSON    an entry for the state machine
+//! ```
+//!
+//! Numbers are little-endian. An entry takes the place of the one at its index and of all behind
+//! it. A base says itself whether the log went on behind it (`kept` = 1: the log held this very
+//! entry) or was gone (0: Figure 13 of the paper, and section 7), because when it is read again the
+//! segment that told may have been deleted.
+
+use raft_core::{Ballot, EntryId, Index, NodeId, Term};
+
+use super::bytes::{u32_at, u64_at};
+
+const BALLOT: u8 = 1;
+const BASE: u8 = 2;
+const BLANK: u8 = 3;
+const COMMAND: u8 = 4;
+
+/// A record; the command is as it stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored<'a> {
+    /// The term and vote from now on.
+    Ballot(Ballot),
+    /// The log begins after this entry from now on.
+    Base {
+        /// The entry.
+        last: EntryId,
+        /// Whether what stood behind it stays.
+        kept: bool,
+    },
+    /// An entry stands in the log from now on, and nothing behind it.
+    Entry {
+        /// Its name.
+        id: EntryId,
+        /// Its command, as JSON; none if it is blank.
+        command: Option<&'a [u8]>,
+    },
+}
+
+impl<'a> Stored<'a> {
+    /// Appends it to a frame's records.
+    ///
+    /// # Panics
+    /// If the command is 4 GiB long or longer; [`super::frame::MAX_RECORDS`] is less.
+    pub(super) fn write(&self, to: &mut Vec<u8>) {
+        let mut numbers = |kind: u8, one: u64, other: u64| {
+            to.push(kind);
+            to.extend(one.to_le_bytes());
+            to.extend(other.to_le_bytes());
+        };
+        match *self {
+            Self::Ballot(ballot) => {
+                let vote = ballot.vote();
+                numbers(BALLOT, ballot.term().0, vote.map_or(0, |node| node.0));
+                to.push(u8::from(vote.is_some()));
+            }
+            Self::Base { last, kept } => {
+                numbers(BASE, last.index.0, last.term.0);
+                to.push(u8::from(kept));
+            }
+            Self::Entry { id, command: None } => numbers(BLANK, id.index.0, id.term.0),
+            Self::Entry {
+                id,
+                command: Some(command),
+            } => {
+                numbers(COMMAND, id.index.0, id.term.0);
+                let length = u32::try_from(command.len()).expect("a command fits into a frame");
+                to.extend(length.to_le_bytes());
+                to.extend(command);
+            }
+        }
+    }
+
+    /// How many bytes it takes in a frame.
+    pub(super) fn length(&self) -> usize {
+        match self {
+            Self::Ballot(_) | Self::Base { .. } => 18,
+            Self::Entry { command: None, .. } => 17,
+            Self::Entry {
+                command: Some(command),
+                ..
+            } => 21 + command.len(),
+        }
+    }
+
+    /// Reads the first record of `bytes`; what is behind it is returned with it.
+    ///
+    /// # Errors
+    /// Says why there is none.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
+        let cut = "a record is cut off";
+        let (fixed, rest) = bytes.split_at_checked(17).ok_or(cut)?;
+        let (one, other) = (u64_at(fixed, 1), u64_at(fixed, 9));
+        let id = EntryId {
+            term: Term(other),
+            index: Index(one),
+        };
+        let flag = || match rest.split_first().ok_or(cut)? {
+            (0, rest) => Ok((false, rest)),
+            (1, rest) => Ok((true, rest)),
+            _ => Err("a record's flag is neither 0 nor 1"),
+        };
+        match fixed[0] {
+            BALLOT => {
+                let (voted, rest) = flag()?;
+                let ballot = Ballot::new(Term(one), voted.then_some(NodeId(other)));
+                Ok((Self::Ballot(ballot), rest))
+            }
+            BASE => {
+                let (kept, rest) = flag()?;
+                Ok((Self::Base { last: id, kept }, rest))
+            }
+            BLANK => Ok((Self::Entry { id, command: None }, rest)),
+            COMMAND => {
+                let (length, rest) = rest.split_at_checked(4).ok_or(cut)?;
+                let length = u32_at(length, 0) as usize;
+                let (command, rest) = rest.split_at_checked(length).ok_or(cut)?;
+                let command = Some(command);
+                Ok((Self::Entry { id, command }, rest))
+            }
+            _ => Err("a record is of a kind that this version does not know"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Stored<'static>> {
+        let id = EntryId {
+            term: Term(3),
+            index: Index(1 << 40),
+        };
+        vec![
+            Stored::Ballot(Ballot::new(Term(7), None)),
+            Stored::Ballot(Ballot::new(Term(8), Some(NodeId(2)))),
+            Stored::Base {
+                last: id,
+                kept: true,
+            },
+            Stored::Base {
+                last: id,
+                kept: false,
+            },
+            Stored::Entry { id, command: None },
+            Stored::Entry {
+                id,
+                command: Some(br#"{"type":"write"}"#),
+            },
+        ]
+    }
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let mut bytes = Vec::new();
+        for record in samples() {
+            record.write(&mut bytes);
+        }
+        let mut rest = bytes.as_slice();
+        for record in samples() {
+            let (read, behind) = Stored::read(rest).expect("a record");
+            assert_eq!(read, record);
+            rest = behind;
+        }
+        assert_eq!(rest, b"");
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_is_none() {
+        for record in samples() {
+            let mut bytes = Vec::new();
+            record.write(&mut bytes);
+            assert_eq!(bytes.len(), record.length());
+            for end in 0..bytes.len() {
+                assert!(Stored::read(&bytes[..end]).is_err(), "{record:?} to {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_and_flags_are_none() {
+        assert!(Stored::read(&[9; 40]).is_err());
+        let mut bytes = Vec::new();
+        samples()[0].write(&mut bytes);
+        bytes[17] = 2;
+        assert!(Stored::read(&bytes).is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! Opens a node's folder: makes it, or brings back all that the node acknowledged in it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use json::{Decode, Encode};
+use raft_core::{Ballot, Entry, EntryId, Membership, Payload, Record, SnapshotId, Wal};
+
+use super::{
+    disk::Disk,
+    error::{Error, ErrorKind},
+    folder::{Folder, Inventory, Name},
+    frame,
+    identity::Identity,
+    record::Stored,
+    scan::{self, Event, Scan},
+    segment::{self, FRAMES, Head},
+    snapshot::{self, Snapshots},
+    wal::Log,
+};
+
+/// How storage is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How long a segment of the log is made, in bytes: so much is taken from the disk at once, and
+    /// given back at once. A frame that is longer gets a segment of its own.
+    pub segment_bytes: u64,
+}
+
+impl Options {
+    /// The shortest segment.
+    pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+
+    /// The longest segment.
+    pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 8 << 20,
+        }
+    }
+}
+
+/// A node's storage, and what was in it.
+#[derive(Debug)]
+pub struct Opened<C> {
+    /// To write to.
+    pub log: Log,
+    /// To store snapshots and to read them.
+    pub snapshots: Snapshots,
+    /// What the node knew.
+    pub recovered: Recovered<C>,
+}
+
+/// What a node knew when it stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered<C> {
+    /// Its term and vote.
+    pub ballot: Ballot,
+    /// The newest snapshot. The log begins after it.
+    pub snapshot: Option<Restored>,
+    /// The log.
+    pub entries: Vec<Entry<C>>,
+    /// How many bytes of a torn frame were cut from the log's end. None of them was acknowledged.
+    pub torn: u64,
+}
+
+impl<C> Recovered<C> {
+    /// The last entry that the snapshot covers.
+    #[must_use]
+    pub fn base(&self) -> EntryId {
+        let snapshot = self.snapshot.as_ref();
+        snapshot.map_or_else(EntryId::default, |snapshot| snapshot.id.last)
+    }
+}
+
+/// A snapshot as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// Its name.
+    pub id: SnapshotId,
+    /// Who belonged to the cluster then.
+    pub membership: Membership,
+    /// The machine, as it encoded itself.
+    pub machine: Vec<u8>,
+}
+
+/// Opens a node's folder, and makes it if the folder is empty.
+///
+/// All that was acknowledged is there, and maybe more: what was written and not yet acknowledged.
+/// All that is there is on disk: this process may acknowledge it.
+///
+/// # Errors
+/// If anything that was acknowledged may be missing or cannot be read, if the folder is another
+/// node's or in use, or the disk's own. The folder is as it was then, but for torn tails that were
+/// cut and files that were never finished.
+///
+/// # Panics
+/// If the options are out of their limits.
+pub fn open<C>(
+    disk: Arc<dyn Disk>,
+    identity: &Identity,
+    options: Options,
+) -> Result<Opened<C>, Error>
+where
+    C: Encode + for<'a> Decode<'a>,
+{
+    let limits = Options::SEGMENT_BYTES_MIN..=Options::SEGMENT_BYTES_MAX;
+    assert!(
+        limits.contains(&options.segment_bytes),
+        "a segment's limits"
+    );
+    let folder = Arc::new(Folder::lock(disk)?);
+    let mut inventory = folder.inventory()?;
+    if inventory.identity {
+        identity.demand(&folder, &Identity::read(&folder)?)?;
+    } else {
+        create(&folder, &inventory, identity, options)?;
+        inventory = folder.inventory()?;
+    }
+    recover(folder, &inventory, identity.crc(), options)
+}
+
+/// Makes a node's folder. The identity is written last: before it is there nothing was promised.
+fn create(
+    folder: &Folder,
+    inventory: &Inventory,
+    identity: &Identity,
+    options: Options,
+) -> Result<(), Error> {
+    demand_new(folder, inventory)?;
+    let start = EntryId::default();
+    let head = Head {
+        folder: identity.crc(),
+        number: 1,
+        length: options.segment_bytes,
+        first_frame: 1,
+        chain: 0,
+        ballot: Ballot::default(),
+        base: start,
+        last: start,
+    };
+    segment::create(folder, head)?;
+    identity.create(folder)
+}
+
+/// Without an identity there may be at most a first segment that was never written to.
+pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), Error> {
+    let refuse = |name| {
+        let what = "the folder has no identity, so nobody can tell whose file this is";
+        Err(folder.refuse(ErrorKind::Missing, name, what))
+    };
+    if let Some(id) = inventory.snapshots.first() {
+        return refuse(Name::Snapshot(*id));
+    }
+    for number in &inventory.segments {
+        let mut bytes = Vec::new();
+        segment::read(&folder.open(Name::Segment(*number))?, &mut bytes)?;
+        if *number != 1 || frame::used(&bytes) > FRAMES {
+            return refuse(Name::Segment(*number));
+        }
+    }
+    Ok(())
+}
+
+/// Brings back what is in a node's folder.
+fn recover<C>(
+    folder: Arc<Folder>,
+    inventory: &Inventory,
+    identity: u32,
+    options: Options,
+) -> Result<Opened<C>, Error>
+where
+    C: Encode + for<'a> Decode<'a>,
+{
+    let mut entries = Entries(VecDeque::new());
+    let scan = scan::scan(&folder, inventory, identity, |event| match event {
+        Event::Record(record) => entries.take(record),
+        Event::Segment(_) | Event::Frame { .. } | Event::Torn { .. } => Ok(()),
+    })?;
+    let snapshot = newest_snapshot(&folder, inventory, scan.outline.base())?;
+    let torn = scan.torn;
+    let mut log = repair(folder.clone(), inventory, identity, options, scan)?;
+
+    if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
+        && id != log.base()
+    {
+        entries.rebase(id, log.holds(id));
+        adopt(&mut log, id)?;
+    }
+    log.delete_covered()?;
+    let recovered = Recovered {
+        ballot: log.ballot(),
+        snapshot,
+        entries: entries.0.into(),
+        torn,
+    };
+    Ok(Opened {
+        log,
+        snapshots: Snapshots::new(folder),
+        recovered,
+    })
+}
+
+/// The newest snapshot, if any is there. It must cover what the log does not hold any more.
+pub(super) fn newest_snapshot(
+    folder: &Folder,
+    inventory: &Inventory,
+    base: EntryId,
+) -> Result<Option<Restored>, Error> {
+    let newest = inventory.snapshots.last();
+    let Some(last) = newest.filter(|last| last.index >= base.index) else {
+        if base == EntryId::default() {
+            return Ok(None);
+        }
+        let what =
+            format!("the log begins after {base}, and the snapshot that covers it is missing");
+        return Err(folder.refuse(ErrorKind::Missing, Name::Snapshot(base), what));
+    };
+    if last.index == base.index && *last != base {
+        let what = format!("the log begins after {base}, and this is a snapshot of another past");
+        return Err(folder.refuse(ErrorKind::Foreign, Name::Snapshot(*last), what));
+    }
+    let mut bytes = Vec::new();
+    let whole = snapshot::load(folder, *last, &mut bytes)?;
+    let (id, membership) = (whole.id, whole.membership);
+    let machine = whole.machine.len();
+    // What stands around the machine is cut off in place: it may be large.
+    snapshot::strip(&mut bytes, machine);
+    Ok(Some(Restored {
+        id,
+        membership,
+        machine: bytes,
+    }))
+}
+
+/// Makes the folder such that all that was read is on disk, with zeros behind it.
+fn repair(
+    folder: Arc<Folder>,
+    inventory: &Inventory,
+    identity: u32,
+    options: Options,
+    scan: Scan,
+) -> Result<Log, Error> {
+    let newest = scan.segments.last().expect("a log has a segment").number;
+    let file = folder.open(Name::Segment(newest))?;
+    folder.guard(|| {
+        if scan.torn > 0 {
+            file.write_at(&vec![0; scan.torn as usize], scan.end)?;
+        }
+        // A former process may have died between a write and its sync. What it wrote is read
+        // back, and so it is as good as acknowledged from here on.
+        file.sync()?;
+        if let Some((before, seal)) = scan.before
+            && scan.end == FRAMES as u64
+        {
+            segment::seal(&folder.open(Name::Segment(before))?, seal)?;
+        }
+        Ok(())
+    })?;
+    folder.remove_unfinished(&inventory.unfinished)?;
+    folder.sync()?;
+    let bytes = options.segment_bytes;
+    Ok(Log::resume(folder.clone(), identity, bytes, file, scan))
+}
+
+/// Writes the base record of a snapshot that was stored right before a crash. It holds nothing that
+/// was not committed, so it may take its place in the log now.
+fn adopt(log: &mut Log, last: EntryId) -> Result<(), Error> {
+    let mut records: Vec<Record<Nothing>> = Vec::new();
+    // The ballot of the term in which it was sent here may not have been stored yet.
+    if log.ballot().term() < last.term {
+        records.push(Record::Ballot(Ballot::new(last.term, None)));
+    }
+    records.push(Record::Base(last));
+    log.append_and_sync(&records)
+}
+
+/// There is no such command.
+enum Nothing {}
+
+impl Encode for Nothing {
+    fn encode(&self, _: &mut json::Writer<'_>) {
+        match *self {}
+    }
+}
+
+/// The entries of the log, while it is read.
+struct Entries<C>(VecDeque<Entry<C>>);
+
+impl<C: for<'a> Decode<'a>> Entries<C> {
+    fn take(&mut self, record: Stored<'_>) -> Result<(), String> {
+        match record {
+            Stored::Ballot(_) => {}
+            Stored::Base { last, kept } => self.rebase(last, kept),
+            Stored::Entry { id, command } => {
+                let payload = match command {
+                    None => Payload::Blank,
+                    Some(bytes) => {
+                        let command = json::decode_with_depth(bytes, json::MAX_DEPTH);
+                        Payload::Command(Arc::new(command.map_err(|error| {
+                            format!(
+                                "the command of entry {id} is none that this program knows: {error}"
+                            )
+                        })?))
+                    }
+                };
+                while self.0.back().is_some_and(|last| last.id.index >= id.index) {
+                    self.0.pop_back();
+                }
+                self.0.push_back(Entry { id, payload });
+            }
+        }
+        Ok(())
+    }
+
+    fn rebase(&mut self, base: EntryId, kept: bool) {
+        let covered = self.0.partition_point(|entry| entry.id.index <= base.index);
+        self.0.drain(..if kept { covered } else { self.0.len() });
+    }
+}

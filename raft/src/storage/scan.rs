@@ -1,0 +1,282 @@
+//! Reads a log from its first segment to its last, and refuses what a crash cannot have left.
+//!
+//! Nothing is changed here: recovery and `raft log --verify` both read with this, and so they agree.
+
+use raft_core::{Ballot, Index};
+
+use super::{
+    error::{Error, ErrorKind},
+    folder::{Folder, Inventory, Name},
+    frame::{self, Frame},
+    outline::Outline,
+    record::Stored,
+    segment::{self, FRAMES, Head, SEAL, Seal},
+};
+
+/// What is met on the way.
+#[derive(Debug)]
+pub(super) enum Event<'a> {
+    Segment(&'a Head),
+    Frame {
+        offset: u64,
+        number: u64,
+        synced: u32,
+        bytes: usize,
+    },
+    Record(Stored<'a>),
+    Torn {
+        offset: u64,
+        bytes: u64,
+    },
+}
+
+/// What a log came to.
+#[derive(Debug)]
+pub(super) struct Scan {
+    pub(super) ballot: Ballot,
+    pub(super) outline: Outline,
+    pub(super) segments: Vec<Known>,
+    /// The CRC of the last frame.
+    pub(super) chain: u32,
+    /// The number of the next frame.
+    pub(super) next_frame: u64,
+    /// Where the next frame begins in the last segment.
+    pub(super) end: u64,
+    /// How many bytes of the last segment, from there on, a crash left of frames that it tore.
+    pub(super) torn: u64,
+    /// The last segment but one, and the seal that it must have. As long as there is no frame in
+    /// the last one a crash may have come before the seal.
+    pub(super) before: Option<(u64, Seal)>,
+}
+
+/// A segment that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) number: u64,
+    pub(super) length: u64,
+    /// The highest index of all entries in it: a base from there on makes it worthless.
+    pub(super) highest: Index,
+}
+
+/// Reads the log. `visit` may refuse what it meets, too.
+///
+/// # Errors
+/// If the log is not what was acknowledged.
+pub(super) fn scan(
+    folder: &Folder,
+    inventory: &Inventory,
+    identity: u32,
+    mut visit: impl FnMut(Event<'_>) -> Result<(), String>,
+) -> Result<Scan, Error> {
+    let numbers = &inventory.segments;
+    let (Some(first), Some(newest)) = (numbers.first(), numbers.last()) else {
+        let missing = Name::Segment(1);
+        return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segment"));
+    };
+    if let Some((missing, _)) = (*first..).zip(numbers).find(|(e, found)| e != *found) {
+        let what = "this segment of the log is missing, and later ones are there";
+        return Err(folder.refuse(ErrorKind::Missing, Name::Segment(missing), what));
+    }
+    let mut bytes = Vec::new();
+    let mut log: Option<Scan> = None;
+    let mut unsealed = None;
+    for number in numbers {
+        let file = folder.open(Name::Segment(*number))?;
+        let (head, seal) = segment::read(&file, &mut bytes)?;
+        let log = log.get_or_insert_with(|| Scan::begin(&head));
+        let damaged = |(at, what): Bad| file.refuse(ErrorKind::Damaged, what).at(at as u64);
+
+        if (head.number, head.folder) != (*number, identity) {
+            let what = "it is a segment of another folder, or another segment of this one";
+            return Err(file.refuse(ErrorKind::Foreign, what).at(0));
+        }
+        let walked = log.walk(&head, &bytes, &mut visit);
+        let bad = walked.map_err(damaged)?;
+        let here = log.seal();
+        if let Some(seal) = seal.filter(|seal| *seal != here) {
+            let what = format!(
+                "{}; when it was sealed there were frames to byte {}",
+                bad.unwrap_or("frames end here"),
+                seal.end
+            );
+            return Err(damaged((log.end as usize, what)));
+        }
+        if number < newest {
+            check_zeros(&bytes, log.end as usize, bad).map_err(damaged)?;
+        } else {
+            if seal.is_some() {
+                let missing = Name::Segment(number + 1);
+                let what = "this segment of the log is missing: the one before it is sealed";
+                return Err(folder.refuse(ErrorKind::Missing, missing, what));
+            }
+            log.torn = torn_tail(&bytes, log.end as usize, bad).map_err(damaged)?;
+            if log.torn > 0 {
+                let (offset, bytes) = (log.end, log.torn);
+                visit(Event::Torn { offset, bytes }).map_err(|what| damaged((0, what)))?;
+            }
+        }
+        // A segment is used only after the one before has been sealed.
+        if let Some(before) = unsealed
+            && (number < newest || frame::used(&bytes) > FRAMES)
+        {
+            let what = "it has lost its seal: the next segment is in use";
+            let lost = folder.refuse(ErrorKind::Damaged, Name::Segment(before), what);
+            return Err(lost.at(SEAL as u64));
+        }
+        if number < newest {
+            unsealed = seal.is_none().then_some(*number);
+            log.before = Some((*number, here));
+        }
+    }
+    let log = log.expect("there is a first segment");
+    if let Some(gap) = log.outline.gap() {
+        let missing = Name::Segment(first.saturating_sub(1));
+        let what = format!(
+            "the entries from {} to {gap} are missing, and no snapshot covers them: they were in \
+             this segment, or one before it",
+            log.outline.base().index.next()
+        );
+        return Err(folder.refuse(ErrorKind::Missing, missing, what));
+    }
+    Ok(log)
+}
+
+/// Where something is wrong in a segment, and what.
+type Bad = (usize, String);
+
+impl Scan {
+    fn begin(head: &Head) -> Self {
+        Self {
+            ballot: head.ballot,
+            outline: Outline::new(head.base, head.last),
+            segments: Vec::new(),
+            chain: head.chain,
+            next_frame: head.first_frame,
+            end: 0,
+            torn: 0,
+            before: None,
+        }
+    }
+
+    /// The seal of the segment that was walked last.
+    fn seal(&self) -> Seal {
+        Seal {
+            end: self.end,
+            last_frame: self.next_frame.wrapping_sub(1),
+            crc: self.chain,
+        }
+    }
+
+    /// Walks from frame to frame as far as they are whole. Returns what is wrong with the one behind
+    /// them, if one seems to begin there.
+    fn walk(
+        &mut self,
+        head: &Head,
+        bytes: &[u8],
+        visit: &mut impl FnMut(Event<'_>) -> Result<(), String>,
+    ) -> Result<Option<&'static str>, Bad> {
+        let follows = (head.first_frame, head.chain) == (self.next_frame, self.chain)
+            && (head.base, head.last) == (self.outline.base(), self.outline.last())
+            && head.ballot == self.ballot;
+        if !follows {
+            return Err((0, "the segments before it do not lead to its head".into()));
+        }
+        visit(Event::Segment(head)).map_err(|what| (0, what))?;
+        self.segments.push(Known {
+            number: head.number,
+            length: head.length,
+            highest: Index(0),
+        });
+        let mut at = FRAMES;
+        let mut bad = None;
+        while !frame::is_end(bytes, at) {
+            match frame::read(bytes, at) {
+                Ok(frame) => {
+                    self.replay(&frame, at, visit).map_err(|what| (at, what))?;
+                    at = frame.end;
+                }
+                Err(what) => {
+                    bad = Some(what);
+                    break;
+                }
+            }
+        }
+        self.end = at as u64;
+        Ok(bad)
+    }
+
+    fn replay(
+        &mut self,
+        frame: &Frame<'_>,
+        at: usize,
+        visit: &mut impl FnMut(Event<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let head = frame.head;
+        if (head.number, head.chain) != (self.next_frame, self.chain) {
+            return Err("a whole frame, but not the one that follows".into());
+        }
+        visit(Event::Frame {
+            offset: at as u64,
+            number: head.number,
+            synced: head.synced,
+            bytes: frame.records.len(),
+        })?;
+        let mut rest = frame.records;
+        while !rest.is_empty() {
+            let (record, behind) = Stored::read(rest)?;
+            self.apply(&record)?;
+            visit(Event::Record(record))?;
+            rest = behind;
+        }
+        self.next_frame += 1;
+        self.chain = frame.crc;
+        Ok(())
+    }
+
+    fn apply(&mut self, record: &Stored<'_>) -> Result<(), &'static str> {
+        match *record {
+            Stored::Ballot(ballot) => {
+                let (old, new) = (self.ballot, ballot);
+                let same_term = old.term() == new.term();
+                if new.term() < old.term()
+                    || same_term && old.vote().is_some() && new.vote() != old.vote()
+                {
+                    return Err("a ballot takes back a term or a vote");
+                }
+                self.ballot = new;
+            }
+            Stored::Base { last, kept } => self.outline.rebase(last, kept)?,
+            Stored::Entry { id, .. } => {
+                self.outline.append(id)?;
+                if let Some(segment) = self.segments.last_mut() {
+                    segment.highest = segment.highest.max(id.index);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In a segment that is not the last one all was synced before the next one was made.
+fn check_zeros(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<(), Bad> {
+    if frame::used(bytes) > end {
+        let what = bad.unwrap_or("there are bytes behind the last frame");
+        return Err((
+            end,
+            format!("{what}; later segments show that it was whole"),
+        ));
+    }
+    Ok(())
+}
+
+/// How many bytes a crash left behind the last whole frame of the log.
+fn torn_tail(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<u64, Bad> {
+    let used = frame::used(bytes).max(end);
+    if used > end {
+        frame::judge(bytes, end).map_err(|why| {
+            let what = bad.unwrap_or("there are bytes behind the last frame");
+            (end, format!("{what}; {why}"))
+        })?;
+    }
+    Ok((used - end) as u64)
+}

@@ -1,0 +1,277 @@
+//! The log that a node writes to: one frame and one sync for each batch.
+
+use std::sync::Arc;
+
+use json::Encode;
+use raft_core::{Ballot, EntryId, Index, Payload, Record, Wal};
+
+use super::{
+    error::{Error, ErrorKind},
+    folder::{Folder, Handle, Name},
+    frame,
+    outline::Outline,
+    record::Stored,
+    scan::{Known, Scan},
+    segment::{self, FRAMES, Seal},
+};
+
+/// A batch whose records have more bytes is written as several frames. A crash may then leave the
+/// first few of them, which is a state that the records lead through.
+const FRAME_BYTES: usize = 4 << 20;
+
+/// A node's log, open at its end.
+#[derive(Debug)]
+pub struct Log {
+    folder: Arc<Folder>,
+    /// The CRC of the identity file.
+    identity: u32,
+    /// How long a new segment is made.
+    segment_bytes: u64,
+    ballot: Ballot,
+    outline: Outline,
+    /// All segments that are there, in order. The last one is written to.
+    segments: Vec<Known>,
+    file: Handle,
+    /// Where the next frame begins.
+    end: u64,
+    /// How much of the last segment is on disk.
+    synced: u64,
+    next_frame: u64,
+    /// The CRC of the frame before.
+    chain: u32,
+    draft: Draft,
+}
+
+/// The frame that is being filled.
+#[derive(Debug, Default)]
+struct Draft {
+    bytes: Vec<u8>,
+    /// The log as it was before this frame.
+    before: (Ballot, EntryId, EntryId),
+    /// The highest index of the entries in it.
+    highest: Index,
+    /// A command on its way into the frame.
+    command: Vec<u8>,
+}
+
+impl Log {
+    /// Goes on where a log ends. All of it must have been synced, and zeros stand behind it.
+    pub(super) fn resume(
+        folder: Arc<Folder>,
+        identity: u32,
+        segment_bytes: u64,
+        file: Handle,
+        scan: Scan,
+    ) -> Self {
+        Self {
+            folder,
+            identity,
+            segment_bytes,
+            ballot: scan.ballot,
+            outline: scan.outline,
+            segments: scan.segments,
+            file,
+            end: scan.end,
+            synced: scan.end,
+            next_frame: scan.next_frame,
+            chain: scan.chain,
+            draft: Draft::default(),
+        }
+    }
+
+    /// The last entry that a snapshot covers, by the last base record.
+    #[must_use]
+    pub fn base(&self) -> EntryId {
+        self.outline.base()
+    }
+
+    /// The last entry; the base if there is none.
+    #[must_use]
+    pub fn last(&self) -> EntryId {
+        self.outline.last()
+    }
+
+    /// How many bytes all segments take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.length).sum()
+    }
+
+    pub(super) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    /// Whether the log holds this very entry.
+    pub(super) fn holds(&self, id: EntryId) -> bool {
+        self.outline.holds(id)
+    }
+
+    /// Deletes what the base covers: segments all of whose entries it covers, and older snapshots.
+    /// The base record must be on disk.
+    pub(super) fn delete_covered(&mut self) -> Result<(), Error> {
+        let base = self.outline.base();
+        let older = &self.segments[..self.segments.len() - 1];
+        let covered = older.iter().take_while(|s| s.highest <= base.index);
+        let covered: Vec<Name> = covered.map(|s| Name::Segment(s.number)).collect();
+        self.segments.drain(..covered.len());
+        let snapshots = self.folder.inventory()?.snapshots.into_iter();
+        let older = snapshots.filter(|id| id.index < base.index);
+        let names = covered.into_iter().chain(older.map(Name::Snapshot));
+        self.folder.remove(names)
+    }
+
+    fn append<C: Encode>(&mut self, record: &Record<C>) -> Result<(), Error> {
+        match record {
+            Record::Ballot(ballot) => self.push(Stored::Ballot(*ballot)),
+            Record::Base(last) => {
+                let kept = self.outline.holds(*last);
+                self.push(Stored::Base { last: *last, kept })
+            }
+            Record::Entries(entries) => entries.iter().try_for_each(|entry| match &entry.payload {
+                Payload::Blank => self.push(Stored::Entry {
+                    id: entry.id,
+                    command: None,
+                }),
+                Payload::Command(command) => {
+                    let mut bytes = std::mem::take(&mut self.draft.command);
+                    bytes.clear();
+                    json::encode_into(&**command, &mut bytes);
+                    let pushed = self.push(Stored::Entry {
+                        id: entry.id,
+                        command: Some(&bytes),
+                    });
+                    self.draft.command = bytes;
+                    pushed
+                }
+            }),
+        }
+    }
+
+    /// Puts a record into the frame that is being filled.
+    fn push(&mut self, record: Stored<'_>) -> Result<(), Error> {
+        let length = record.length();
+        if length > frame::MAX_RECORDS {
+            let what = format!(
+                "a command has {length} bytes, and a frame has room for {}",
+                frame::MAX_RECORDS
+            );
+            return Err(self.file.refuse(ErrorKind::TooLarge, what));
+        }
+        if !self.draft.bytes.is_empty() && self.draft.bytes.len() + length > FRAME_BYTES {
+            self.write()?;
+        }
+        if self.draft.bytes.is_empty() {
+            self.draft.before = (self.ballot, self.outline.base(), self.outline.last());
+            self.draft.highest = Index(0);
+            frame::begin(&mut self.draft.bytes);
+        }
+        match record {
+            Stored::Ballot(ballot) => self.ballot = ballot,
+            Stored::Base { last, kept } => {
+                let replayed = self.outline.rebase(last, kept);
+                replayed.map_err(|what| self.refuse(what))?;
+            }
+            Stored::Entry { id, .. } => {
+                let appended = self.outline.append(id);
+                appended.map_err(|what| self.refuse(what))?;
+                self.draft.highest = self.draft.highest.max(id.index);
+            }
+        }
+        record.write(&mut self.draft.bytes);
+        Ok(())
+    }
+
+    /// Writes the frame, without a sync.
+    fn write(&mut self) -> Result<(), Error> {
+        let needed = frame::room(self.draft.bytes.len());
+        let segment = self.segments.last().expect("a log has a segment");
+        if self.end + needed > segment.length {
+            self.begin_segment(needed)?;
+        }
+        let head = frame::Head {
+            number: self.next_frame,
+            synced: self.synced as u32,
+            chain: self.chain,
+        };
+        self.chain = frame::finish(&mut self.draft.bytes, 0, head);
+        self.file.write_at(&self.draft.bytes, self.end)?;
+        self.next_frame += 1;
+        self.end += self.draft.bytes.len() as u64;
+        self.draft.bytes.clear();
+        let segment = self.segments.last_mut().expect("a log has a segment");
+        segment.highest = segment.highest.max(self.draft.highest);
+        Ok(())
+    }
+
+    /// Goes on in a new segment, with room for a frame of so many bytes.
+    fn begin_segment(&mut self, needed: u64) -> Result<(), Error> {
+        self.sync()?;
+        let old = self.segments.last().expect("a log has a segment");
+        let number = old.number + 1;
+        let length = self.segment_bytes.max(FRAMES as u64 + needed);
+        let (ballot, base, last) = self.draft.before;
+        let new = segment::create(
+            &self.folder,
+            segment::Head {
+                folder: self.identity,
+                number,
+                length,
+                first_frame: self.next_frame,
+                chain: self.chain,
+                ballot,
+                base,
+                last,
+            },
+        )?;
+        let seal = Seal {
+            end: self.end,
+            last_frame: self.next_frame - 1,
+            crc: self.chain,
+        };
+        segment::seal(&self.file, seal)?;
+        self.file = new;
+        self.segments.push(Known {
+            number,
+            length,
+            highest: Index(0),
+        });
+        self.end = FRAMES as u64;
+        self.synced = self.end;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        if self.synced < self.end {
+            self.file.sync()?;
+            self.synced = self.end;
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, what: &str) -> Error {
+        let what = format!("this can't be stored: {what}");
+        self.file.refuse(ErrorKind::Impossible, what)
+    }
+}
+
+impl<C: Encode> Wal<C> for Log {
+    type Error = Error;
+
+    fn append_and_sync(&mut self, records: &[Record<C>]) -> Result<(), Error> {
+        let folder = self.folder.clone();
+        folder.guard(|| {
+            records.iter().try_for_each(|record| self.append(record))?;
+            if !self.draft.bytes.is_empty() {
+                self.write()?;
+            }
+            self.sync()
+        })?;
+        if records
+            .iter()
+            .any(|record| matches!(record, Record::Base(_)))
+        {
+            self.delete_covered()?;
+        }
+        Ok(())
+    }
+}

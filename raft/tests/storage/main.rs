@@ -1,0 +1,4 @@
+//! Storage from outside: what is written to a disk of any kind, and what comes back.
+
+mod history;
+mod plain;
