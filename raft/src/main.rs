@@ -3,5 +3,9 @@
 use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
-    raft::maelstrom::main(env::args_os().skip(1))
+    let mut args = env::args_os().skip(1).peekable();
+    if args.next_if(|arg| arg == "log").is_some() {
+        return raft::storage::log_command(args);
+    }
+    raft::maelstrom::main(args)
 }

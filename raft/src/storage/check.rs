@@ -2,15 +2,13 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
-    process::ExitCode,
     sync::Arc,
 };
 
 use raft_core::Ballot;
 
 use super::{
-    disk::{Disk, Real},
+    disk::Disk,
     error::Error,
     folder::{Folder, Name},
     identity::Identity,
@@ -51,45 +49,6 @@ pub fn check(
     match printer.failed {
         Some(error) => Err(error),
         None => Ok(verdict),
-    }
-}
-
-/// `raft log`: prints a node's folder, or only checks it, and says by the exit status what it found:
-/// 0 it is sound, 1 recovery would refuse it (or it cannot be read), 3 a crash tore the log's last
-/// frame, which recovery would cut.
-pub fn log_command(folder: &Path, verify: bool) -> ExitCode {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let said = match Real::read_only(folder) {
-        Ok(disk) => check(Arc::new(disk), !verify, &mut out),
-        Err(error) => {
-            eprintln!("{}: {error}", folder.display());
-            return ExitCode::FAILURE;
-        }
-    };
-    let said = said.and_then(|verdict| out.flush().map(|()| verdict));
-    match said {
-        Ok(Ok(Verdict::Sound)) => {
-            println!("sound");
-            ExitCode::SUCCESS
-        }
-        Ok(Ok(Verdict::New)) => {
-            println!("no node was ever here");
-            ExitCode::FAILURE
-        }
-        Ok(Ok(Verdict::Torn(bytes))) => {
-            println!("torn: the next start cuts {bytes} bytes, none of which was acknowledged");
-            ExitCode::from(3)
-        }
-        Ok(Err(error)) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cannot write to stdout: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -31,7 +31,7 @@
 //! | `snapshot` | the bytes of a snapshot; storing, reading |
 //! | `scan` | reading a log, and refusing what no crash can have left |
 //! | `recover` | opening a folder: scan, repair, resume |
-//! | `check` | the same for people: `raft log` |
+//! | `check`, `command` | the same for people: `raft log` |
 //! | `folder`, `identity`, `error`, `crc`, `bytes` | what they all use |
 //!
 //! `docs/STORAGE.md` has every byte, and what recovery makes of every point at which a crash may
@@ -39,6 +39,7 @@
 
 mod bytes;
 mod check;
+mod command;
 mod crc;
 pub mod disk;
 mod error;
@@ -54,7 +55,8 @@ mod snapshot;
 mod wal;
 
 pub use self::{
-    check::{Verdict, check, log_command},
+    check::{Verdict, check},
+    command::main as log_command,
     crc::{Crc, crc32c},
     error::{Error, ErrorKind},
     identity::Identity,
