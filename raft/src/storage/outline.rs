@@ -90,7 +90,8 @@ impl Outline {
         if base.index < self.base.index || base.index == self.base.index && base != self.base {
             return Err("the log's base goes back");
         }
-        let known = base.index >= self.missing || base.index == self.base.index;
+        // An entry of a missing segment may have been this one or another.
+        let known = base.index > self.last.index || self.term_at(base.index).is_some();
         if known && kept != self.holds(base) {
             return Err("a base does not fit the log that it was written for");
         }
@@ -111,6 +112,8 @@ impl Outline {
         Ok(())
     }
 
+    /// The term of the entry at an index (or of the base), if one is there and was not in a missing
+    /// segment.
     fn term_at(&self, index: Index) -> Option<Term> {
         if index == self.base.index {
             return Some(self.base.term);

@@ -10,7 +10,7 @@ use super::{
     frame::{self, Frame},
     outline::Outline,
     record::Stored,
-    segment::{self, FRAMES, Head, SEAL, Seal},
+    segment::{self, FRAMES, Head, SEAL, Seal, Sealed},
 };
 
 /// What is met on the way.
@@ -82,7 +82,7 @@ pub(super) fn scan(
     let mut unsealed = None;
     for number in numbers {
         let file = folder.open(Name::Segment(*number))?;
-        let (head, seal) = segment::read(&file, &mut bytes)?;
+        let (head, sealed) = segment::read(&file, &mut bytes)?;
         let log = log.get_or_insert_with(|| Scan::begin(&head));
         let damaged = |(at, what): Bad| file.refuse(ErrorKind::Damaged, what).at(at as u64);
 
@@ -93,7 +93,9 @@ pub(super) fn scan(
         let walked = log.walk(&head, &bytes, &mut visit);
         let bad = walked.map_err(damaged)?;
         let here = log.seal();
-        if let Some(seal) = seal.filter(|seal| *seal != here) {
+        if let Sealed::Yes(seal) = sealed
+            && seal != here
+        {
             let what = format!(
                 "{}; when it was sealed there were frames to byte {}",
                 bad.unwrap_or("frames end here"),
@@ -104,9 +106,9 @@ pub(super) fn scan(
         if number < newest {
             check_zeros(&bytes, log.end as usize, bad).map_err(damaged)?;
         } else {
-            if seal.is_some() {
+            if sealed != Sealed::No {
                 let missing = Name::Segment(number + 1);
-                let what = "this segment of the log is missing: the one before it is sealed";
+                let what = "this segment of the log is missing: the one before it has a seal";
                 return Err(folder.refuse(ErrorKind::Missing, missing, what));
             }
             log.torn = torn_tail(&bytes, log.end as usize, bad).map_err(damaged)?;
@@ -124,7 +126,8 @@ pub(super) fn scan(
             return Err(lost.at(SEAL as u64));
         }
         if number < newest {
-            unsealed = seal.is_none().then_some(*number);
+            let is_sealed = sealed == Sealed::Yes(here);
+            unsealed = (!is_sealed).then_some(*number);
             log.before = Some((*number, here));
         }
     }

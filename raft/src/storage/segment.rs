@@ -17,11 +17,13 @@
 //!        32  number of its first frame           40  term   48  vote   56  voted 1
 //!        64  base: index, term                   80  last entry: index, term
 //!        96  chain 4: the CRC of the frame before
-//!       508  CRC of the 508 bytes before; what is not named is zero
+//!       504  CRC of the 504 bytes before    508  "end!"
 //! seal: 512  "stdraftS"       520  where the frames end
 //!       528  number of the last frame            536  its CRC 4
-//!      1020  CRC of the 508 bytes before; what is not named is zero
+//!      1016  CRC of the 504 bytes before   1020  "end!"
 //! ```
+//!
+//! What is not named is zero.
 
 use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 
@@ -46,7 +48,8 @@ pub(super) const MAX_LENGTH: u64 = (FRAMES + frame::OVERHEAD + frame::MAX_RECORD
 const HEAD_MAGIC: &[u8; 8] = b"stdraftL";
 const SEAL_MAGIC: &[u8; 8] = b"stdraftS";
 const BLOCK: usize = 512;
-const BLOCK_CRC: usize = 508;
+const BLOCK_CRC: usize = 504;
+const END: [u8; 4] = *b"end!";
 
 /// What stands at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,17 @@ pub(super) struct Seal {
     pub(super) end: u64,
     pub(super) last_frame: u64,
     pub(super) crc: u32,
+}
+
+/// Whether a segment has its seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sealed {
+    /// The next segment is not there, or a crash came right after it was made.
+    No,
+    /// A crash came while it was written.
+    Torn,
+    /// The next segment is there.
+    Yes(Seal),
 }
 
 impl Head {
@@ -109,7 +123,7 @@ impl Head {
             ));
         }
         if !is_closed(block) {
-            return Err((ErrorKind::Damaged, "its head has a wrong CRC"));
+            return Err((ErrorKind::Damaged, "its head has a wrong CRC or end"));
         }
         let entry = |offset| EntryId {
             term: Term(u64_at(block, offset + 8)),
@@ -139,18 +153,21 @@ impl Seal {
         close(block)
     }
 
-    fn parse(block: &[u8]) -> Result<Option<Self>, &'static str> {
+    fn parse(block: &[u8]) -> Result<Sealed, &'static str> {
         if block.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+            return Ok(Sealed::No);
         }
-        if &block[..8] != SEAL_MAGIC || !is_closed(block) {
-            return Err("its seal is neither there nor not there");
+        if block[..8] == *SEAL_MAGIC && is_closed(block) {
+            return Ok(Sealed::Yes(Self {
+                end: u64_at(block, 8),
+                last_frame: u64_at(block, 16),
+                crc: u32_at(block, 24),
+            }));
         }
-        Ok(Some(Self {
-            end: u64_at(block, 8),
-            last_frame: u64_at(block, 16),
-            crc: u32_at(block, 24),
-        }))
+        match block.last() {
+            Some(0) => Ok(Sealed::Torn),
+            Some(_) | None => Err("its seal has a wrong CRC or end"),
+        }
     }
 }
 
@@ -181,7 +198,7 @@ pub(super) fn seal(file: &Handle, seal: Seal) -> Result<(), Error> {
 ///
 /// # Errors
 /// If they are not whole, or the file is not as long as it was made.
-pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Option<Seal>), Error> {
+pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Sealed), Error> {
     let length = file.length()?;
     if length < FRAMES as u64 {
         return Err(file
@@ -214,9 +231,10 @@ pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Option<S
 fn close(mut block: [u8; BLOCK]) -> [u8; BLOCK] {
     let crc = crc32c(&block[..BLOCK_CRC]);
     put(&mut block, BLOCK_CRC, &crc.to_le_bytes());
+    put(&mut block, BLOCK_CRC + 4, &END);
     block
 }
 
 fn is_closed(block: &[u8]) -> bool {
-    crc32c(&block[..BLOCK_CRC]) == u32_at(block, BLOCK_CRC)
+    crc32c(&block[..BLOCK_CRC]) == u32_at(block, BLOCK_CRC) && block[BLOCK_CRC + 4..] == END
 }

@@ -114,10 +114,12 @@ impl Log {
         let covered = older.iter().take_while(|s| s.highest <= base.index);
         let covered: Vec<Name> = covered.map(|s| Name::Segment(s.number)).collect();
         self.segments.drain(..covered.len());
-        let snapshots = self.folder.inventory()?.snapshots.into_iter();
-        let older = snapshots.filter(|id| id.index < base.index);
-        let names = covered.into_iter().chain(older.map(Name::Snapshot));
-        self.folder.remove(names)
+        self.folder.guard(|| {
+            let snapshots = self.folder.inventory()?.snapshots.into_iter();
+            let older = snapshots.filter(|id| id.index < base.index);
+            let names = covered.into_iter().chain(older.map(Name::Snapshot));
+            self.folder.remove(names)
+        })
     }
 
     fn append<C: Encode>(&mut self, record: &Record<C>) -> Result<(), Error> {

@@ -1,4 +1,5 @@
 //! Storage from outside: what is written to a disk of any kind, and what comes back.
 
+mod crashes;
 mod history;
 mod plain;

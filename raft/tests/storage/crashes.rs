@@ -1,0 +1,266 @@
+//! A crash before and after every call of the disk, and what a power cut may leave each time.
+
+use std::io;
+
+use raft::storage::{
+    ErrorKind, Verdict, check,
+    disk::{Faulty, Moment, Tear},
+};
+use raft_core::{EntryId, Wal};
+use rand::Rng;
+
+use crate::history::{State, Step, entries, open, perform, script};
+
+/// The history with a crash somewhere: what may come back.
+#[derive(Debug)]
+struct Run {
+    /// Behind the last step that was acknowledged, and on the way through the one that was not.
+    possible: Vec<State>,
+    /// Snapshots that are stored, or may be.
+    stored: Vec<EntryId>,
+    finished: bool,
+}
+
+/// Does the steps until one fails.
+fn run(disk: &Faulty, script: &[Step]) -> Run {
+    let mut run = Run {
+        possible: vec![State::default()],
+        stored: Vec::new(),
+        finished: false,
+    };
+    let Ok(mut opened) = open(disk) else {
+        return run;
+    };
+    for step in script {
+        if let Step::Store(last) | Step::Install(last) = step {
+            run.stored.push(*last);
+        }
+        let acknowledged = run.possible.last().expect("a state").clone();
+        run.possible.extend(acknowledged.through(step));
+        if perform(&mut opened, step).is_err() {
+            return run;
+        }
+        run.possible.drain(..run.possible.len() - 1);
+    }
+    run.finished = true;
+    run
+}
+
+/// Opens the folder and demands that nothing acknowledged is lost and nothing is made up, that the
+/// check says the same, and that what is there now survives another power cut and goes on.
+fn demand_recovery(disk: &Faulty, run: &Run, story: &str) -> Result<(), String> {
+    let verdict = check(std::sync::Arc::new(disk.clone()), false, &mut io::sink())
+        .expect("the sink takes all");
+    let mut opened = open(disk).map_err(|error| format!("{story}: refused: {error}"))?;
+    let recovered = State::of(&opened.recovered);
+    let expected = match opened.recovered.torn {
+        0 => Verdict::Sound,
+        bytes => Verdict::Torn(bytes),
+    };
+    match verdict {
+        Ok(verdict) if verdict == expected => {}
+        Ok(Verdict::New) if run.possible == [State::default()] => {}
+        other => {
+            return Err(format!(
+                "{story}: the check said {other:?}, not {expected:?}"
+            ));
+        }
+    }
+    let with_snapshots = run.possible.iter().flat_map(|state| {
+        let adopted = run.stored.iter().map(|last| state.adopting(*last));
+        adopted.chain([state.clone()])
+    });
+    if !with_snapshots.clone().any(|state| state == recovered) {
+        return Err(format!("{story}: came back as {recovered:?}"));
+    }
+
+    // What came back may be acknowledged from now on: another cut must not take it.
+    drop(opened);
+    disk.restart(Tear::Nothing, Tear::Nothing);
+    opened = open(disk).map_err(|error| format!("{story}: then refused: {error}"))?;
+    if State::of(&opened.recovered) != recovered || opened.recovered.torn > 0 {
+        return Err(format!("{story}: another cut left {:?}", opened.recovered));
+    }
+
+    // And the log goes on, over the place where it was cut, into the next segment.
+    let last = opened.log.last();
+    let term = recovered.ballot.term().0.max(last.term.0);
+    let more = entries(last.index.0 + 1, last.index.0 + 6, term, 1000);
+    let mut state = recovered;
+    state.apply(&more);
+    opened
+        .log
+        .append_and_sync(&[more])
+        .map_err(|error| format!("{story}: cannot go on: {error}"))?;
+    drop(opened);
+    disk.restart(Tear::Scattered, Tear::Scattered);
+    let opened = open(disk).map_err(|error| format!("{story}: in the end refused: {error}"))?;
+    if State::of(&opened.recovered) != state {
+        return Err(format!("{story}: in the end {:?}", opened.recovered));
+    }
+    Ok(())
+}
+
+/// Crashes a history at each of its calls, and calls `judge` with what every kind of power cut
+/// leaves. Returns how many worlds there were.
+fn at_every_call(
+    script: &[Step],
+    mut judge: impl FnMut(&Faulty, &Run, &str) -> Result<(), String>,
+) -> Result<usize, String> {
+    let whole = Faulty::new(0);
+    assert!(run(&whole, script).finished, "without a crash all is done");
+    let mut worlds = 0;
+    for call in 1..=whole.calls() {
+        for moment in [Moment::Before, Moment::After] {
+            let disk = Faulty::new(0);
+            disk.crash_at(call, moment);
+            let run = run(&disk, script);
+            assert!(disk.is_dead() && !run.finished);
+            for content in Tear::ALL {
+                // Between two sectors there is nothing to cut in a list of names.
+                for names in Tear::ALL.into_iter().filter(|tear| *tear != Tear::Sectors) {
+                    let world = disk.fork(call);
+                    world.restart(content, names);
+                    let story = format!("{moment:?} call {call}, {content:?}, names {names:?}");
+                    judge(&world, &run, &story)?;
+                    worlds += 1;
+                }
+            }
+        }
+    }
+    Ok(worlds)
+}
+
+#[test]
+fn a_crash_at_any_call_loses_nothing_acknowledged() {
+    let worlds = at_every_call(&script(), demand_recovery).unwrap_or_else(|lost| panic!("{lost}"));
+    assert!(worlds > 5_000, "{worlds} worlds");
+}
+
+/// A crash may come while the node recovers from a crash, too.
+#[test]
+fn a_crash_during_recovery_loses_nothing_acknowledged() {
+    let mut seed = 0;
+    let script = script();
+    let whole = Faulty::new(0);
+    assert!(run(&whole, &script).finished);
+    let mut rng = Rng::seeded(7);
+    for _ in 0..60 {
+        let disk = Faulty::new(0);
+        let call = rng.range(1..=whole.calls());
+        disk.crash_at(call, Moment::After);
+        let run = run(&disk, &script);
+        let pick = |rng: &mut Rng| *rng.choose(&Tear::ALL).expect("there are some");
+        let (content, names) = (pick(&mut rng), pick(&mut rng));
+        disk.restart(content, names);
+        // Crash the recovery at each of its calls.
+        for offset in 1.. {
+            for moment in [Moment::Before, Moment::After] {
+                seed += 1;
+                let world = disk.fork(seed);
+                world.crash_at(disk.calls() + offset, moment);
+                let died = open(&world).is_err();
+                assert_eq!(died, world.is_dead());
+                let (content, names) = (pick(&mut rng), pick(&mut rng));
+                world.restart(content, names);
+                let story = format!(
+                    "call {call}, then {moment:?} call {offset} of the recovery, {content:?}, \
+                     names {names:?}"
+                );
+                demand_recovery(&world, &run, &story).unwrap_or_else(|lost| panic!("{lost}"));
+            }
+            let world = disk.fork(0);
+            world.crash_at(disk.calls() + offset, Moment::Before);
+            if open(&world).is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+/// Any call may fail without a crash. Nothing is written any more then, and a restart, with the power
+/// on or off, loses nothing.
+#[test]
+fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
+    let script = script();
+    let whole = Faulty::new(0);
+    assert!(run(&whole, &script).finished);
+    let mut stopped = 0;
+    for call in 1..=whole.calls() {
+        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
+            let disk = Faulty::new(call);
+            disk.fail_at(call, error);
+            let mut opened = match open(&disk) {
+                Ok(opened) => opened,
+                Err(failed) => {
+                    assert!(matches!(failed.kind(), ErrorKind::Disk | ErrorKind::Full));
+                    continue;
+                }
+            };
+            let mut state = State::default();
+            let mut possible = Vec::new();
+            let mut stored = Vec::new();
+            for step in &script {
+                if let Step::Store(last) | Step::Install(last) = step {
+                    stored.push(*last);
+                }
+                possible = [vec![state.clone()], state.through(step)].concat();
+                match perform(&mut opened, step) {
+                    Ok(()) => state = possible.pop().expect("a state"),
+                    Err(failed) => {
+                        let expected = match error {
+                            io::ErrorKind::StorageFull => ErrorKind::Full,
+                            _ => ErrorKind::Disk,
+                        };
+                        assert_eq!(failed.kind(), expected, "{failed}");
+                        assert!(!failed.file().is_empty());
+                        break;
+                    }
+                }
+            }
+            let before = disk.calls();
+            let more = opened.log.append_and_sync(&[entries(43, 43, 6, 1)]);
+            assert_eq!(more.map_err(|e| e.kind()), Err(ErrorKind::Stopped));
+            assert_eq!(disk.calls(), before, "nothing is tried after a failure");
+            stopped += 1;
+            drop(opened);
+            let run = Run {
+                possible,
+                stored,
+                finished: false,
+            };
+            for (content, names) in [
+                (Tear::Everything, Tear::Everything),
+                (Tear::Nothing, Tear::Nothing),
+                (Tear::Bytes, Tear::Scattered),
+            ] {
+                let world = disk.fork(call);
+                world.restart(content, names);
+                let story = format!("{error:?} at call {call}, then {content:?}");
+                demand_recovery(&world, &run, &story).unwrap_or_else(|lost| panic!("{lost}"));
+            }
+        }
+    }
+    assert!(stopped > 100, "{stopped} runs");
+}
+
+/// A disk with little room: the node stops, and goes on once there is more.
+#[test]
+fn a_full_disk_loses_nothing_acknowledged() {
+    let mut stopped = 0;
+    for room in (0..60_000).step_by(500) {
+        let disk = Faulty::new(room);
+        disk.set_capacity(room);
+        let script = script();
+        let run = run(&disk, &script);
+        if run.finished {
+            continue;
+        }
+        stopped += 1;
+        disk.restart(Tear::Everything, Tear::Everything);
+        disk.set_capacity(u64::MAX);
+        let story = format!("with room for {room} bytes");
+        demand_recovery(&disk, &run, &story).unwrap_or_else(|lost| panic!("{lost}"));
+    }
+    assert!(stopped > 10, "{stopped} runs stopped for want of room");
+}
