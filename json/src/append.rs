@@ -3,7 +3,7 @@
 //! A copy of eight bytes is one instruction, and one of two or three bytes is a call. So what is short is
 //! made up in a word (the first byte lowest), all eight bytes are appended, and those too many taken away again.
 
-use crate::scan::{self, WORD, first_byte, specials};
+use crate::scan::{self, WORD, first_byte, specials, word_at};
 
 /// Appends an integer.
 #[inline]
@@ -44,10 +44,9 @@ fn eight_digits(number: u64) -> u64 {
     tens | ((quarters - tens * 10) << 8)
 }
 
-/// Appends a string in quotes. Only what must be escaped is (RFC 8259 section 7).
+/// Appends a string, whose UTF-8 these bytes are, in quotes. Only what must be escaped is (RFC 8259 section 7).
 #[inline]
-pub(crate) fn string(string: &str, out: &mut Vec<u8>) {
-    let bytes = string.as_bytes();
+pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.len() <= WORD - 2 {
         let (word, spaces) = short_word(bytes);
         if specials(word | spaces) == 0 {
@@ -61,18 +60,52 @@ pub(crate) fn string(string: &str, out: &mut Vec<u8>) {
 /// [`string`] of any length.
 fn string_long(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut start = 0;
+    let mut at = 0;
     loop {
-        let end = scan::plain_end(bytes, start);
-        out.extend_from_slice(&bytes[start..end]);
-        let Some(&byte) = bytes.get(end) else { break };
-        let (escaped, length) = escape(byte);
-        out.extend_from_slice(&escaped);
-        out.truncate(out.len() - (escaped.len() - length));
-        start = end + 1;
+        at = plain(bytes, at, out);
+        let Some(&byte) = bytes.get(at) else { break };
+        let [text @ .., length] = &ESCAPES[usize::from(byte)];
+        out.extend_from_slice(text);
+        out.truncate(out.len() - (text.len() - usize::from(*length)));
+        at += 1;
     }
     out.push(b'"');
 }
+
+/// Appends the run at `at` of characters that need no escape; where it ends.
+#[inline]
+fn plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
+    // Between escapes runs are short. Long ones are better measured first and copied at once.
+    for _ in 0..4 {
+        let Some(word) = word_at(bytes, at) else {
+            break;
+        };
+        let special = specials(word);
+        if special != 0 {
+            let length = first_byte(special);
+            part(word, length, out);
+            return at + length;
+        }
+        out.extend_from_slice(&word.to_le_bytes());
+        at += WORD;
+    }
+    let end = scan::plain_end(bytes, at);
+    out.extend_from_slice(&bytes[at..end]);
+    end
+}
+
+/// The [`escape`] of each byte, and its length after it: with a table text full of escapes is written
+/// half as fast again.
+const ESCAPES: [[u8; 7]; 256] = {
+    let mut escapes = [[0; 7]; 256];
+    let mut byte = 0;
+    while byte < escapes.len() {
+        let ([a, b, c, d, e, f], length) = escape(byte as u8);
+        escapes[byte] = [a, b, c, d, e, f, length as u8];
+        byte += 1;
+    }
+    escapes
+};
 
 /// At most six bytes as a word, and spaces in the bytes of the word that they leave free.
 #[inline]
@@ -151,7 +184,10 @@ mod tests {
     fn every_byte_at_every_place_of_short_strings() {
         for length in 0..40 {
             let plain = "0123456789abcdefghijklmnopqrstuvwxyzABCD"[..length].to_owned();
-            assert_eq!(appended(|out| string(&plain, out)), format!("\"{plain}\""));
+            assert_eq!(
+                appended(|out| string(plain.as_bytes(), out)),
+                format!("\"{plain}\"")
+            );
             for at in 0..length {
                 for character in ('\0'..='\u{7f}').chain(['é', '€', '💩']) {
                     let (before, after) = (&plain[..at], &plain[at + 1..]);
@@ -168,7 +204,7 @@ mod tests {
                     };
                     let text = format!("{before}{character}{after}");
                     let expected = format!("\"{before}{middle}{after}\"");
-                    assert_eq!(appended(|out| string(&text, out)), expected);
+                    assert_eq!(appended(|out| string(text.as_bytes(), out)), expected);
                 }
             }
         }

@@ -136,7 +136,7 @@ impl<'w> Writer<'w> {
     #[inline]
     pub fn string(&mut self, value: &str) {
         self.value();
-        append::string(value, self.out);
+        append::string(value.as_bytes(), self.out);
     }
 
     /// Writes a value as it stands.

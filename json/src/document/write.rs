@@ -1,8 +1,8 @@
 //! From nodes back to compact text.
 
 use super::node::Node;
-use super::{Document, Element, text};
-use crate::Writer;
+use super::{Document, Element};
+use crate::append;
 
 /// Appends the element as compact JSON.
 ///
@@ -75,7 +75,7 @@ fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
         Node::Plain { start, length } => copy(source, start as usize, length as usize + 2, out),
         Node::Unescaped { at, length, .. } => {
             let string = &document.unescaped[at as usize..][..length as usize];
-            Writer::new(out).string(text(string));
+            append::string(string, out);
         }
         Node::Array { .. } | Node::Object { .. } => {}
     }
