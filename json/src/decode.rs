@@ -1,7 +1,7 @@
 //! From JSON to types.
 
 use crate::number::parse_float;
-use crate::{DEFAULT_DEPTH, Error, ErrorKind, Kind, Number, Reader};
+use crate::{DEFAULT_DEPTH, Error, ErrorKind, Number, Reader};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -144,8 +144,7 @@ impl<'a> Decode<'a> for &'a str {
 /// `None` for `null`, and for a field that is absent.
 impl<'a, T: Decode<'a>> Decode<'a> for Option<T> {
     fn decode(reader: &mut Reader<'a>) -> Result<Option<T>, Error> {
-        if reader.peek()? == Kind::Null {
-            reader.null()?;
+        if reader.take_null()? {
             return Ok(None);
         }
         T::decode(reader).map(Some)
@@ -179,9 +178,10 @@ impl<'a, T: Decode<'a>> Decode<'a> for Arc<T> {
 impl<'a, T: Decode<'a>> Decode<'a> for Vec<T> {
     fn decode(reader: &mut Reader<'a>) -> Result<Vec<T>, Error> {
         let mut elements = Vec::new();
-        reader.begin_array()?;
-        while reader.next_element()? {
+        let mut more = reader.enter_array()?;
+        while more {
             elements.push(T::decode(reader)?);
+            more = reader.more_elements()?;
         }
         Ok(elements)
     }

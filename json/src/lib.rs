@@ -71,8 +71,8 @@ pub use writer::Writer;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::record::{
-        begin_tagged, key, key_length, key_text, look_ahead, next_member, pass_tag, plain_name,
-        position, read_field, read_unusual_field, refuse_unknown, skip_unknown, string_length,
-        string_text, tag_length, tag_text, take_key, take_string, write_key,
+        begin_tagged, enter_object, key, key_length, key_text, look_ahead, more_members, pass_tag,
+        plain_name, position, read_field, read_unusual_field, refuse_unknown, skip_unknown,
+        start_token, string_length, string_text, tag_length, tag_text, take, take_key, write_key,
     };
 }

@@ -167,9 +167,8 @@ macro_rules! __record {
             fn decode(
                 reader: &mut $crate::Reader<$lifetime>,
             ) -> ::std::result::Result<Self, $crate::Error> {
-                reader.begin_object()?;
+                let mut more = $crate::__private::enter_object(reader)?;
                 let _object = reader.token_offset();
-                let mut more = $crate::__private::next_member(reader)?;
                 $crate::__decode_fields! {
                     reader _object more [Self] [] $unknown $($field: $ty $(as $rename)? $(= $default)?,)*
                 }
@@ -207,13 +206,12 @@ macro_rules! __record {
             ) -> ::std::result::Result<Self, $crate::Error> {
                 $crate::__variants! { $($variant $(as $variant_name)?,)+ }
 
-                reader.begin_object()?;
+                let mut more = $crate::__private::enter_object(reader)?;
                 let object = reader.token_offset();
-                let mut more = $crate::__private::next_member(reader)?;
                 let mut tag_read = more && $crate::__private::take_key(reader, $crate::__key!($tag));
                 let variant = if tag_read {
                     let variant = Variant::decode(reader)?;
-                    more = $crate::__private::next_member(reader)?;
+                    more = $crate::__private::more_members(reader)?;
                     variant
                 } else {
                     let tag = $crate::__key!($tag);
@@ -291,8 +289,9 @@ macro_rules! __variants {
             fn decode(
                 reader: &mut $crate::Reader<'_>,
             ) -> ::std::result::Result<Variant, $crate::Error> {
+                $crate::__private::start_token(reader);
                 $(
-                    if $crate::__private::take_string(reader, $crate::__string!($variant $($name)?)) {
+                    if $crate::__private::take(reader, $crate::__string!($variant $($name)?)) {
                         return ::std::result::Result::Ok(Variant::$variant);
                     }
                 )+
@@ -328,13 +327,13 @@ macro_rules! __decode_fields {
                     $crate::__private::read_field(
                         &mut $field, $reader, $crate::__name!($field $($rename)?),
                     )?;
-                    $more = $crate::__private::next_member($reader)?;
+                    $more = $crate::__private::more_members($reader)?;
                 }
             )*
             $(
                 if $more && $crate::__private::take_key($reader, $crate::__key!($tag)) {
                     $crate::__private::pass_tag(&mut $tag_read, $reader, $tag)?;
-                    $more = $crate::__private::next_member($reader)?;
+                    $more = $crate::__private::more_members($reader)?;
                 }
             )?
             if $crate::__private::position($reader) != start {
@@ -358,7 +357,7 @@ macro_rules! __decode_fields {
                 )?
                 $crate::__private::$unknown($reader, &key)?;
             }
-            $more = $crate::__private::next_member($reader)?;
+            $more = $crate::__private::more_members($reader)?;
         }
         ::std::result::Result::Ok($($make)* {
             $(
@@ -433,7 +432,7 @@ macro_rules! __name {
         $rename
     };
     ($ident:ident) => {
-        $crate::__private::plain_name(::std::stringify!($ident))
+        const { $crate::__private::plain_name(::std::stringify!($ident)) }
     };
 }
 
@@ -553,10 +552,16 @@ pub fn position(reader: &Reader<'_>) -> usize {
     reader.position()
 }
 
-/// Whether the object has another member; otherwise its end is consumed.
+/// Begins an object, and says whether it has a member.
 #[inline]
-pub fn next_member(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    reader.next_member()
+pub fn enter_object(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    reader.enter_object()
+}
+
+/// Whether the object has another member after this one; otherwise its end is consumed.
+#[inline]
+pub fn more_members(reader: &mut Reader<'_>) -> Result<bool, Error> {
+    reader.more_members()
 }
 
 /// Consumes the next key if it is written like this.
@@ -565,10 +570,16 @@ pub fn take_key<const N: usize>(reader: &mut Reader<'_>, key: &[u8; N]) -> bool 
     reader.take_key(key)
 }
 
-/// Consumes the next string if it is written like this.
+/// Goes to the next token.
 #[inline]
-pub fn take_string<const N: usize>(reader: &mut Reader<'_>, text: &[u8; N]) -> bool {
-    reader.take_string(text)
+pub fn start_token(reader: &mut Reader<'_>) {
+    reader.start_token();
+}
+
+/// Consumes what comes next if it is this.
+#[inline]
+pub fn take<const N: usize>(reader: &mut Reader<'_>, text: &[u8; N]) -> bool {
+    reader.take(text)
 }
 
 /// Consumes the next key.
@@ -593,7 +604,7 @@ pub fn look_ahead<'a, T, const N: usize>(
             return decode(&mut ahead);
         }
         ahead.pass_value()?;
-        more = ahead.next_member()?;
+        more = ahead.more_members()?;
     }
     Err(reader.missing_field(object, name))
 }
