@@ -4,7 +4,7 @@ use std::io;
 
 use raft::storage::{
     ErrorKind, Verdict, check,
-    disk::{Faulty, Moment, Tear},
+    disk::{Disk, Faulty, File, Lock, Moment, Tear},
 };
 use raft_core::{EntryId, Wal};
 use rand::Rng;
@@ -13,16 +13,16 @@ use crate::history::{State, Step, entries, open, perform, script};
 
 /// The history with a crash somewhere: what may come back.
 #[derive(Debug)]
-struct Run {
+pub(crate) struct Run {
     /// Behind the last step that was acknowledged, and on the way through the one that was not.
     possible: Vec<State>,
     /// Snapshots that are stored, or may be.
     stored: Vec<EntryId>,
-    finished: bool,
+    pub(crate) finished: bool,
 }
 
 /// Does the steps until one fails.
-fn run(disk: &Faulty, script: &[Step]) -> Run {
+pub(crate) fn run(disk: &(impl Disk + Clone + 'static), script: &[Step]) -> Run {
     let mut run = Run {
         possible: vec![State::default()],
         stored: Vec::new(),
@@ -48,7 +48,7 @@ fn run(disk: &Faulty, script: &[Step]) -> Run {
 
 /// Opens the folder and demands that nothing acknowledged is lost and nothing is made up, that the
 /// check says the same, and that what is there now survives another power cut and goes on.
-fn demand_recovery(disk: &Faulty, run: &Run, story: &str) -> Result<(), String> {
+pub(crate) fn demand_recovery(disk: &Faulty, run: &Run, story: &str) -> Result<(), String> {
     let verdict = check(std::sync::Arc::new(disk.clone()), false, &mut io::sink())
         .expect("the sink takes all");
     let mut opened = open(disk).map_err(|error| format!("{story}: refused: {error}"))?;
@@ -103,18 +103,20 @@ fn demand_recovery(disk: &Faulty, run: &Run, story: &str) -> Result<(), String> 
 
 /// Crashes a history at each of its calls, and calls `judge` with what every kind of power cut
 /// leaves. Returns how many worlds there were.
-fn at_every_call(
+fn at_every_call<D: Disk + Clone + 'static>(
     script: &[Step],
+    seen_through: impl Fn(Faulty) -> D,
     mut judge: impl FnMut(&Faulty, &Run, &str) -> Result<(), String>,
 ) -> Result<usize, String> {
     let whole = Faulty::new(0);
-    assert!(run(&whole, script).finished, "without a crash all is done");
+    let finished = run(&seen_through(whole.clone()), script).finished;
+    assert!(finished, "without a crash all is done");
     let mut worlds = 0;
     for call in 1..=whole.calls() {
         for moment in [Moment::Before, Moment::After] {
             let disk = Faulty::new(0);
             disk.crash_at(call, moment);
-            let run = run(&disk, script);
+            let run = run(&seen_through(disk.clone()), script);
             assert!(disk.is_dead() && !run.finished);
             for content in Tear::ALL {
                 // Between two sectors there is nothing to cut in a list of names.
@@ -133,8 +135,101 @@ fn at_every_call(
 
 #[test]
 fn a_crash_at_any_call_loses_nothing_acknowledged() {
-    let worlds = at_every_call(&script(), demand_recovery).unwrap_or_else(|lost| panic!("{lost}"));
+    let worlds = at_every_call(&script(), |disk| disk, demand_recovery);
+    let worlds = worlds.unwrap_or_else(|lost| panic!("{lost}"));
     assert!(worlds > 5_000, "{worlds} worlds");
+}
+
+/// The checker is worth something: it notices what goes missing without the sync of a batch, and
+/// without the sync of the folder.
+#[test]
+fn a_sync_that_is_left_out_is_noticed() {
+    let careless = |files, names| move |disk| Careless { disk, files, names };
+    let without_files = at_every_call(&script(), careless(false, true), demand_recovery);
+    assert!(without_files.is_err(), "{without_files:?} worlds");
+    let without_names = at_every_call(&script(), careless(true, false), demand_recovery);
+    assert!(without_names.is_err(), "{without_names:?} worlds");
+    let with_both = at_every_call(&script()[..5], careless(true, true), demand_recovery);
+    assert!(with_both.is_ok(), "{with_both:?}");
+}
+
+/// A disk whose syncs may be left out.
+#[derive(Clone, Debug)]
+struct Careless {
+    disk: Faulty,
+    files: bool,
+    names: bool,
+}
+
+#[derive(Debug)]
+struct CarelessFile {
+    file: Box<dyn File>,
+    syncs: bool,
+}
+
+impl Disk for Careless {
+    fn path(&self, name: &str) -> String {
+        self.disk.path(name)
+    }
+
+    fn lock(&self) -> io::Result<Box<dyn Lock>> {
+        self.disk.lock()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.careless(self.disk.open(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        self.careless(self.disk.create(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        if self.names {
+            return self.disk.sync_folder();
+        }
+        Ok(())
+    }
+}
+
+impl Careless {
+    fn careless(&self, file: io::Result<Box<dyn File>>) -> io::Result<Box<dyn File>> {
+        let syncs = self.files;
+        file.map(|file| -> Box<dyn File> { Box::new(CarelessFile { file, syncs }) })
+    }
+}
+
+impl File for CarelessFile {
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_at(bytes, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.syncs {
+            return self.file.sync();
+        }
+        Ok(())
+    }
 }
 
 /// A crash may come while the node recovers from a crash, too.
