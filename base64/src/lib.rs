@@ -25,7 +25,7 @@ const PAD: u8 = b'=';
 
 /// `input` in base64.
 pub fn encode(input: &[u8]) -> String {
-    let mut output = Vec::new();
+    let mut output = Vec::with_capacity(input.len().div_ceil(3) * 4);
     encode_into(input, &mut output);
     String::from_utf8(output).expect("the alphabet is ASCII")
 }
@@ -44,16 +44,27 @@ pub fn encode_into(input: &[u8], output: &mut Vec<u8>) {
             *pair = PAIRS[(bits >> (36 - 12 * place)) as usize & 0xfff];
         }
     }
-    for (bytes, group) in rest.chunks(3).zip(padded.as_chunks_mut::<4>().0) {
-        let mut bits = 0;
-        for (place, &byte) in bytes.iter().enumerate() {
-            bits |= usize::from(byte) << (16 - 8 * place);
-        }
-        // One byte needs two characters, two need three, three need four; the others stay padding.
-        for (place, character) in group.iter_mut().take(bytes.len() + 1).enumerate() {
-            *character = ALPHABET[bits >> (18 - 6 * place) & 0x3f];
-        }
+    let (three, last) = rest.as_chunks::<3>();
+    let (groups, _) = padded.as_chunks_mut::<4>();
+    for (group, bytes) in groups.iter_mut().zip(three) {
+        *group = encode_group(*bytes);
     }
+    // One byte needs two characters, two need three; the others stay padding.
+    match (groups.last_mut(), last) {
+        (Some([first, second, ..]), &[a]) => {
+            [*first, *second, ..] = encode_group([a, 0, 0]);
+        }
+        (Some([first, second, third, _]), &[a, b]) => {
+            [*first, *second, *third, _] = encode_group([a, b, 0]);
+        }
+        _ => {}
+    }
+}
+
+fn encode_group([a, b, c]: [u8; 3]) -> [u8; 4] {
+    let bits = u32::from_be_bytes([0, a, b, c]) as usize;
+    let ([a, b], [c, d]) = (PAIRS[bits >> 12], PAIRS[bits & 0xfff]);
+    [a, b, c, d]
 }
 
 /// The bytes that `input` encodes.
@@ -61,7 +72,8 @@ pub fn encode_into(input: &[u8], output: &mut Vec<u8>) {
 /// # Errors
 /// If `input` is anything but the one encoding of some bytes; the error names the first offence.
 pub fn decode(input: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut output = Vec::new();
+    // For short inputs a quarter faster than `vec![0; room]`, whose allocation is slower by more than zeroing takes.
+    let mut output = Vec::with_capacity(room_for(input));
     decode_into(input, &mut output)?;
     Ok(output)
 }
@@ -72,51 +84,85 @@ pub fn decode(input: &[u8]) -> Result<Vec<u8>, Error> {
 /// As [`decode`]; `output` is then what it was before.
 pub fn decode_into(input: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
     let start = output.len();
-    output.resize(start + input.len() / 4 * 3, 0);
-    let (groups, _) = input.as_chunks::<4>();
-    let whole = decode_whole_groups(groups, &mut output[start..]);
-    output.truncate(start + whole * 3);
+    output.resize(start + room_for(input), 0);
+    let result = decode_to(input, &mut output[start..]);
+    output.truncate(start + result.unwrap_or(0));
+    result.map(|_| ())
+}
 
+/// How many bytes `input` encodes at most: no more than two are fewer.
+fn room_for(input: &[u8]) -> usize {
+    input.len() / 4 * 3
+}
+
+/// Writes the bytes that `input` encodes to the start of `output`, which has [room](room_for), and says how many.
+fn decode_to(input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
+    let (groups, _) = input.as_chunks::<4>();
+    let whole = decode_whole_groups(groups, output);
     let (decoded, rest) = input.split_at(whole * 4);
-    decode_end(rest, output).map_err(|(offset, kind)| {
-        output.truncate(start);
-        Error {
+    let end = &mut output[whole * 3..];
+    match decode_end(rest, end) {
+        Ok(length) => Ok(whole * 3 + length),
+        Err((offset, kind)) => Err(Error {
             offset: decoded.len() + offset,
             kind,
-        }
-    })
+        }),
+    }
 }
 
 /// Decodes groups up to the first that isn't four characters of the alphabet, and says how many those were.
 fn decode_whole_groups(groups: &[[u8; 4]], output: &mut [u8]) -> usize {
     let (triples, _) = output.as_chunks_mut::<3>();
-    for (index, (group, triple)) in groups.iter().zip(triples).enumerate() {
-        let [a, b, c, d] = group.map(usize::from);
-        let bits = SHIFTED[0][a] | SHIFTED[1][b] | SHIFTED[2][c] | SHIFTED[3][d];
+    let (quads, _) = groups.as_chunks::<QUAD>();
+    let mut whole = 0;
+    // Four at a time need one check only: a quarter faster than one by one.
+    for (quad, triples) in quads.iter().zip(triples.as_chunks_mut::<QUAD>().0) {
+        let bits = quad.map(group_bits);
+        if bits.iter().fold(0, |all, bits| all | bits) & NOT_A_CHARACTER != 0 {
+            break;
+        }
+        for (bits, triple) in bits.iter().zip(triples) {
+            let [_, bytes @ ..] = bits.to_be_bytes();
+            *triple = bytes;
+        }
+        whole += QUAD;
+    }
+    for (group, triple) in groups[whole..].iter().zip(&mut triples[whole..]) {
+        let bits = group_bits(*group);
         if bits & NOT_A_CHARACTER != 0 {
-            return index;
+            break;
         }
         let [_, bytes @ ..] = bits.to_be_bytes();
         *triple = bytes;
+        whole += 1;
     }
-    groups.len()
+    whole
+}
+
+/// How many groups are decoded at a time.
+const QUAD: usize = 4;
+
+/// The 24 bits that a group encodes, and [`NOT_A_CHARACTER`] if it doesn't.
+fn group_bits(group: [u8; 4]) -> u32 {
+    let [a, b, c, d] = group.map(usize::from);
+    SHIFTED[0][a] | SHIFTED[1][b] | SHIFTED[2][c] | SHIFTED[3][d]
 }
 
 /// Decodes what follows the whole groups: nothing, or one padded group. All that is wrong with an input is found here,
-/// and told with its offset from the start of `rest`.
-fn decode_end(rest: &[u8], output: &mut Vec<u8>) -> Result<(), (usize, ErrorKind)> {
+/// and told with its offset from the start of `rest`. Says how many bytes there are.
+fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind)> {
     let mut bits = 0;
     let mut characters = 0;
     for &byte in rest {
-        let value = SHIFTED[3][usize::from(byte)];
+        let value = SHIFTED[characters][usize::from(byte)];
         if value == NOT_A_CHARACTER {
             break;
         }
-        bits = bits << 6 | value;
+        bits |= value;
         characters += 1;
     }
     match rest.get(characters) {
-        None if characters == 0 => return Ok(()),
+        None if characters == 0 => return Ok(0),
         None => return Err((characters, ErrorKind::Incomplete)),
         Some(&PAD) if characters < 2 => return Err((characters, ErrorKind::MisplacedPadding)),
         Some(&PAD) => {}
@@ -124,9 +170,10 @@ fn decode_end(rest: &[u8], output: &mut Vec<u8>) -> Result<(), (usize, ErrorKind
     }
 
     // Two characters carry a byte and four spare bits, three carry two bytes and two spare bits.
-    let spare = 8 - 2 * characters;
-    if bits & ((1 << spare) - 1) != 0 {
-        return Err((characters - 1, ErrorKind::TrailingBits));
+    let [_, bytes @ ..] = bits.to_be_bytes();
+    let length = characters - 1;
+    if bytes[length] != 0 {
+        return Err((length, ErrorKind::TrailingBits));
     }
     for place in characters..4 {
         match rest.get(place) {
@@ -138,9 +185,8 @@ fn decode_end(rest: &[u8], output: &mut Vec<u8>) -> Result<(), (usize, ErrorKind
     if rest.len() > 4 {
         return Err((4, ErrorKind::AfterPadding));
     }
-    let bytes = (bits >> spare).to_be_bytes();
-    output.extend_from_slice(&bytes[5 - characters..]);
-    Ok(())
+    output[..3].copy_from_slice(&bytes);
+    Ok(length)
 }
 
 /// Why an input is no base64, and where.
