@@ -1,8 +1,10 @@
 //! Any JSON value, owned.
 
-use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer};
-use std::collections::BTreeMap;
+use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer, pointer};
+use std::collections::{BTreeMap, btree_map};
 use std::fmt::{self, Display, Formatter};
+use std::ops::Index;
+use std::str::FromStr;
 
 /// Any JSON value.
 ///
@@ -75,6 +77,11 @@ impl Value {
         self.as_number()?.as_u64()
     }
 
+    /// The float nearest to the number, if this is a number within the range of floats.
+    pub fn as_f64(&self) -> Option<f64> {
+        Some(self.as_number()?.to_f64()).filter(|value| value.is_finite())
+    }
+
     /// The string, if this is one.
     pub fn as_str(&self) -> Option<&str> {
         if let Value::String(string) = self {
@@ -102,9 +109,109 @@ impl Value {
         }
     }
 
+    /// The elements, to be changed, if this is an array.
+    pub fn as_array_mut(&mut self) -> Option<&mut Vec<Value>> {
+        if let Value::Array(elements) = self {
+            Some(elements)
+        } else {
+            None
+        }
+    }
+
+    /// The members, to be changed, if this is an object.
+    pub fn as_object_mut(&mut self) -> Option<&mut BTreeMap<String, Value>> {
+        if let Value::Object(members) = self {
+            Some(members)
+        } else {
+            None
+        }
+    }
+
     /// The member of this name, if this is an object that has one.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.as_object()?.get(name)
+    }
+
+    /// The element at `index`, if this is an array that has one there.
+    pub fn at(&self, index: usize) -> Option<&Value> {
+        self.as_array()?.get(index)
+    }
+
+    /// The elements, if this is an array; otherwise there are none.
+    pub fn elements(&self) -> std::slice::Iter<'_, Value> {
+        self.as_array().unwrap_or_default().iter()
+    }
+
+    /// The members in the order of their names, if this is an object; otherwise there are none.
+    pub fn members(&self) -> btree_map::Iter<'_, String, Value> {
+        static NONE: BTreeMap<String, Value> = BTreeMap::new();
+        self.as_object().unwrap_or(&NONE).iter()
+    }
+
+    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""` is this value
+    /// itself, `"/a/0"` the first element of the field `a`; `~1` stands for a slash in a name, `~0` for `~`.
+    pub fn pointer(&self, pointer: &str) -> Option<&Value> {
+        pointer::tokens(pointer)?.try_fold(self, |value, token| match value {
+            Value::Object(members) => members.get(&*token),
+            Value::Array(elements) => elements.get(pointer::index(&token)?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
+    }
+
+    /// The value, to be changed, that [`pointer`](Value::pointer) leads to.
+    ///
+    /// ```
+    /// let mut value = json::value!({"list": [1, 2]});
+    /// *value.pointer_mut("/list/1").unwrap() = json::value!("two");
+    /// assert_eq!(value, json::value!({"list": [1, "two"]}));
+    /// ```
+    pub fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Value> {
+        pointer::tokens(pointer)?.try_fold(self, |value, token| match value {
+            Value::Object(members) => members.get_mut(&*token),
+            Value::Array(elements) => elements.get_mut(pointer::index(&token)?),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
+    }
+
+    /// Takes the value out and leaves `null` in its place.
+    pub fn take(&mut self) -> Value {
+        std::mem::replace(self, Value::Null)
+    }
+}
+
+/// `null`, which stands for what is not there.
+static NULL: Value = Value::Null;
+
+/// `value["name"]`: the member of this name; `null` if there is none, or this is no object.
+///
+/// ```
+/// let value = json::value!({"list": [{"x": 1}]});
+/// assert_eq!(value["list"][0]["x"], json::value!(1));
+/// assert!(value["no"]["such"][7].is_null());
+/// ```
+impl Index<&str> for Value {
+    type Output = Value;
+
+    fn index(&self, name: &str) -> &Value {
+        self.field(name).unwrap_or(&NULL)
+    }
+}
+
+/// `value[0]`: the element there; `null` if there is none, or this is no array.
+impl Index<usize> for Value {
+    type Output = Value;
+
+    fn index(&self, index: usize) -> &Value {
+        self.at(index).unwrap_or(&NULL)
+    }
+}
+
+/// Like [`json::decode`](crate::decode): the one JSON value that the text consists of.
+impl FromStr for Value {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Value, Error> {
+        crate::decode(text.as_bytes())
     }
 }
 
@@ -158,15 +265,37 @@ impl From<String> for Value {
     }
 }
 
-impl From<Vec<Value>> for Value {
-    fn from(value: Vec<Value>) -> Value {
-        Value::Array(value)
+impl<T: Into<Value>> From<Vec<T>> for Value {
+    fn from(value: Vec<T>) -> Value {
+        value.into_iter().collect()
     }
 }
 
-impl From<BTreeMap<String, Value>> for Value {
-    fn from(value: BTreeMap<String, Value>) -> Value {
-        Value::Object(value)
+impl<T: Into<Value>> From<BTreeMap<String, T>> for Value {
+    fn from(value: BTreeMap<String, T>) -> Value {
+        value.into_iter().collect()
+    }
+}
+
+/// `null` for `None`.
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Value {
+        value.map_or(Value::Null, T::into)
+    }
+}
+
+/// Collects an array.
+impl<T: Into<Value>> FromIterator<T> for Value {
+    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Value {
+        Value::Array(elements.into_iter().map(T::into).collect())
+    }
+}
+
+/// Collects an object; of members with one name the last one stays.
+impl<K: Into<String>, T: Into<Value>> FromIterator<(K, T)> for Value {
+    fn from_iter<I: IntoIterator<Item = (K, T)>>(members: I) -> Value {
+        let owned = |(name, value): (K, T)| (name.into(), value.into());
+        Value::Object(members.into_iter().map(owned).collect())
     }
 }
 
@@ -369,6 +498,54 @@ mod tests {
             value!({}),
         ];
         assert!(ascending.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn indices_and_pointers_lead_into_a_value() {
+        let mut value = value!({"a": [{"b": "x"}, 2.5], "": 1, "m~n/": 2});
+        assert_eq!(value["a"][0]["b"].as_str(), Some("x"));
+        assert_eq!(value["a"][1].as_f64(), Some(2.5));
+        assert_eq!(value["a"][2], Value::Null);
+        assert_eq!(value["a"]["0"], Value::Null);
+        assert_eq!(value["b"][0]["c"], Value::Null);
+        assert_eq!(value.pointer(""), Some(&value));
+        assert_eq!(value.pointer("/a/0/b"), Some(&value!("x")));
+        assert_eq!(value.pointer("/m~0n~1"), Some(&value!(2)));
+        for nowhere in [
+            "a", "/a/2", "/a/00", "/a/-", "/a/b", "/a/0/b/0", "/b", "/m~n",
+        ] {
+            assert_eq!(value.pointer(nowhere), None, "{nowhere}");
+            assert_eq!(value.pointer_mut(nowhere), None, "{nowhere}");
+        }
+        *value.pointer_mut("/a/1").unwrap() = value!([]);
+        value
+            .pointer_mut("/a")
+            .and_then(Value::as_array_mut)
+            .unwrap()
+            .push(value!(true));
+        value.as_object_mut().unwrap().remove("");
+        assert_eq!(value, value!({"a": [{"b": "x"}, [], true], "m~n/": 2}));
+        assert_eq!(
+            value.pointer_mut("/a/0").unwrap().take(),
+            value!({"b": "x"})
+        );
+        assert_eq!(value["a"], value!([null, [], true]));
+    }
+
+    #[test]
+    fn values_are_collected_and_walked() {
+        let array: Value = (1..4).collect();
+        assert_eq!(array, value!([1, 2, 3]));
+        assert_eq!(array.elements().filter_map(Value::as_i64).sum::<i64>(), 6);
+        let object: Value = [("b", Some(1)), ("a", None), ("b", Some(2))]
+            .into_iter()
+            .collect();
+        assert_eq!(object, value!({"a": null, "b": 2}));
+        let names: Vec<&String> = object.members().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!((array.members().len(), object.elements().len()), (0, 0));
+        assert_eq!("[1, 2,3]".parse(), Ok(array));
+        assert!("[1".parse::<Value>().is_err());
     }
 
     #[test]

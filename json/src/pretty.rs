@@ -1,0 +1,100 @@
+//! JSON for human readers.
+
+use crate::scan::string_end;
+use crate::{Encode, encode};
+
+/// The value as JSON with a line for each element and member, indented by two spaces for each array and object
+/// around it. Empty arrays and objects take no lines of their own.
+///
+/// ```
+/// let value = json::value!({"a": [1, {}, []], "b": "x: [y]"});
+/// let text = r#"{
+///   "a": [
+///     1,
+///     {},
+///     []
+///   ],
+///   "b": "x: [y]"
+/// }"#;
+/// assert_eq!(json::to_string_pretty(&value), text);
+/// ```
+pub fn to_string_pretty<T: Encode + ?Sized>(value: &T) -> String {
+    let compact = encode(value);
+    let mut pretty = Vec::with_capacity(2 * compact.len());
+    indent(&compact, &mut pretty);
+    String::from_utf8(pretty).expect("only white space outside of strings was changed")
+}
+
+/// Appends the JSON text with its white space replaced.
+fn indent(text: &[u8], out: &mut Vec<u8>) {
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        let mut next = at + 1;
+        match byte {
+            // A `Raw` stands in the text as it was read.
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            b'"' => {
+                next = string_end(text, next).expect("what was encoded is JSON");
+                out.extend_from_slice(&text[at..next]);
+            }
+            b'{' | b'[' => {
+                out.push(byte);
+                depth += 1;
+                if !closes(text, next) {
+                    new_line(depth, out);
+                }
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                if !matches!(out.last(), Some(b'{' | b'[')) {
+                    new_line(depth, out);
+                }
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                new_line(depth, out);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => out.push(byte),
+        }
+        at = next;
+    }
+}
+
+/// Whether what comes next, after white space, is the end of an array or object.
+fn closes(text: &[u8], at: usize) -> bool {
+    let next = text.get(crate::scan::white_end(text, at));
+    matches!(next, Some(b'}' | b']'))
+}
+
+fn new_line(depth: usize, out: &mut Vec<u8>) {
+    out.push(b'\n');
+    out.resize(out.len() + 2 * depth, b' ');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Raw, Value, decode, parse};
+
+    #[test]
+    fn values_documents_and_raw_texts_look_the_same() {
+        let text = "{\"a\":[ ], \"b\" : {\n} ,\"c\":[[\"],[\\\"{\", 1.50],{\"d\":null}]}";
+        let pretty = "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    [\n      \"],[\\\"{\",\n      1.50\n    ],\n    \
+            {\n      \"d\": null\n    }\n  ]\n}";
+        assert_eq!(to_string_pretty(&Raw::new(text).unwrap()), pretty);
+        assert_eq!(to_string_pretty(&parse(text.as_bytes()).unwrap()), pretty);
+        let value: Value = decode(text.as_bytes()).unwrap();
+        assert_eq!(to_string_pretty(&value), pretty.replace("1.50", "1.5"));
+    }
+
+    #[test]
+    fn what_takes_one_line() {
+        for text in ["null", "-1.5e300", "\"a b\\n[]\"", "[]", "{}"] {
+            assert_eq!(to_string_pretty(&Raw::new(text).unwrap()), text);
+        }
+        assert_eq!(to_string_pretty(&[1, 2]), "[\n  1,\n  2\n]");
+    }
+}
