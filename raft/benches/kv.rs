@@ -11,7 +11,10 @@ use std::{
 };
 
 use json::Value;
-use raft::kv::{Command, Kv};
+use raft::{
+    host::Image,
+    kv::{Command, Kv},
+};
 use raft_core::StateMachine;
 use rand::Rng;
 
@@ -37,15 +40,15 @@ fn main() {
     let after = timed(|| keys.iter().for_each(|key| write(&mut kv, *key)));
     say("one write of the first 100000 after the copy", each(after));
 
-    let encode = timed(|| image.encode(&mut io::sink()).expect("a sink takes all"));
+    let encode = timed(|| image.write(&mut io::sink()).expect("a sink takes all"));
     say("encode the copy", encode);
     let release = timed(|| drop(image));
     say("drop the copy", release);
 
     let mut bytes = Vec::new();
-    kv.encode(&mut bytes).expect("memory takes all");
+    kv.write(&mut bytes).expect("memory takes all");
     println!("{:>12} bytes  the image", bytes.len());
-    let decode = timed(|| drop(black_box(Kv::decode(&bytes).expect("it is an image"))));
+    let decode = timed(|| drop(black_box(Kv::read(&bytes).expect("it is an image"))));
     say("decode the image and drop the map", decode);
 }
 

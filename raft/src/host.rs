@@ -5,7 +5,8 @@
 //! ```text
 //! drain      wait for the inbox or the next tick; take what waits, peers before clients
 //! step       all of it, under one lock; take the output; unlock
-//! release    hand on what may leave before anything is stored: Appends, rounds, answers
+//! release    hand on what may leave before anything is stored: Appends, rounds, answers;
+//!            begin the work on a snapshot, if there is any, on a thread beside this one
 //! persist    store the records of the whole batch with one sync
 //! finish     hand on what waited for that: vote requests, votes, acknowledgements
 //! confirm    tell the replica, at once, since a leader's own copy may be what a commit lacked
@@ -20,6 +21,7 @@
 //! inbox, and all ticks that are due count as one, so that a node that was stopped for a while
 //! reads its mail before it thinks of an election.
 
+mod archive;
 mod forgetful;
 mod inbox;
 mod lane;
@@ -35,6 +37,7 @@ use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synce
 
 use self::inbox::{Arrival, Inflow, Peers};
 pub use self::{
+    archive::{Archive, Finished, Image},
     forgetful::Forgetful,
     inbox::{Inbox, Request, Wish},
     lane::Limit,
@@ -66,6 +69,18 @@ pub trait Ends<S: StateMachine> {
 
     /// Sees the state after a turn.
     fn observe(&mut self, status: &Status);
+
+    /// Sees what became of the work on a snapshot, before the replica is told.
+    fn finished(&mut self, finished: &Finished<S>);
+}
+
+/// Why a host stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure<E> {
+    /// A batch could not be stored.
+    Log(E),
+    /// A snapshot could not be stored or read, for this reason.
+    Snapshots(String),
 }
 
 /// A replica, its storage and its ends.
@@ -74,6 +89,7 @@ pub struct Host<S: StateMachine, W, E: Ends<S>> {
     stepper: Stepper<S>,
     inbox: Arc<Inbox<S, E::Asker>>,
     wal: W,
+    archive: Archive<S>,
     ends: E,
     /// Whose each open request is, and how many bytes it holds. The core bounds how many there are.
     askers: BTreeMap<Ticket, (E::Asker, usize)>,
@@ -88,12 +104,20 @@ where
     W: Wal<S::Command>,
     E: Ends<S>,
 {
-    /// A host for the replica behind `stepper`, which was never stepped before.
-    pub fn new(stepper: Stepper<S>, inbox: Arc<Inbox<S, E::Asker>>, wal: W, ends: E) -> Self {
+    /// A host for the replica behind `stepper`, which was never stepped before. The archive puts
+    /// its results into the same inbox.
+    pub fn new(
+        stepper: Stepper<S>,
+        inbox: Arc<Inbox<S, E::Asker>>,
+        wal: W,
+        archive: Archive<S>,
+        ends: E,
+    ) -> Self {
         Self {
             stepper,
             inbox,
             wal,
+            archive,
             ends,
             askers: BTreeMap::new(),
             tickets: 0,
@@ -110,7 +134,7 @@ where
     ///
     /// # Errors
     /// The storage's. Nothing may be done with the node then.
-    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), W::Error> {
+    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), Failure<W::Error>> {
         // What a lone voter did when it was made.
         self.turn(Vec::new())?;
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
@@ -122,7 +146,7 @@ where
         let mut batch = Vec::new();
         loop {
             let inflow = self.inbox.drain(next_tick, Peers::Heard, &mut batch);
-            let mut inputs = self.inputs(&mut batch);
+            let mut inputs = self.inputs(&mut batch)?;
             // The clock is looked at after the mail is read, never before.
             let now = Instant::now();
             if now >= next_tick {
@@ -140,13 +164,13 @@ where
     }
 
     /// Waits until then. Ended, if the input ends before and nobody waits for anything.
-    fn settle(&mut self, until: Instant) -> Result<Inflow, W::Error> {
+    fn settle(&mut self, until: Instant) -> Result<Inflow, Failure<W::Error>> {
         let mut batch = Vec::new();
         while Instant::now() < until {
             // An inbox that is closed already wakes nobody, so this looks at it now and then.
             let soon = until.min(Instant::now() + TICK);
             let inflow = self.inbox.drain(soon, Peers::Held, &mut batch);
-            let inputs = self.inputs(&mut batch);
+            let inputs = self.inputs(&mut batch)?;
             self.turn(inputs)?;
             if inflow == Inflow::Ended && self.askers.is_empty() {
                 return Ok(inflow);
@@ -156,32 +180,56 @@ where
     }
 
     /// Turns what arrived into inputs, and notes who asked.
-    fn inputs(&mut self, batch: &mut Vec<Arrival<S, E::Asker>>) -> Vec<Input<S>> {
+    fn inputs(
+        &mut self,
+        batch: &mut Vec<Arrival<S, E::Asker>>,
+    ) -> Result<Vec<Input<S>>, Failure<W::Error>> {
         let input = |arrival| match arrival {
-            Arrival::Peer(envelope) => Input::Receive(envelope),
+            Arrival::Peer(envelope) => Ok(Input::Receive(envelope)),
+            Arrival::Finished(finished) => {
+                self.ends.finished(&finished);
+                match finished {
+                    Finished::Stored { id, took: _ } => Ok(Input::SnapshotStored(id)),
+                    Finished::Installed {
+                        id,
+                        membership,
+                        machine,
+                        took: _,
+                    } => Ok(Input::SnapshotInstalled {
+                        snapshot: id,
+                        membership,
+                        machine,
+                    }),
+                    Finished::Broken { id, reason: _ } => Ok(Input::SnapshotBroken(id)),
+                    Finished::Failed(reason) => Err(Failure::Snapshots(reason)),
+                }
+            }
             Arrival::Client(Request { asker, wish }, bytes) => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
                 self.askers.insert(ticket, (asker, bytes));
-                match wish {
+                Ok(match wish {
                     Wish::Write(command) => Input::Write { ticket, command },
                     Wish::Read(query) => Input::Read { ticket, query },
-                }
+                })
             }
         };
         batch.drain(..).map(input).collect()
     }
 
     /// One turn. Ends when all that it led to is done.
-    fn turn(&mut self, inputs: Vec<Input<S>>) -> Result<(), W::Error> {
+    fn turn(&mut self, inputs: Vec<Input<S>>) -> Result<(), Failure<W::Error>> {
         let stored = self.stored.take().map(Input::Synced);
         let (mut output, mut status) = self.stepper.step(stored.into_iter().chain(inputs));
         loop {
             let Released {
                 messages,
                 replies,
-                task: _,
-            } = output.release(&mut Forgetful);
+                task,
+            } = output.release(&mut self.archive);
+            if let Some(error) = self.archive.failure() {
+                return Err(Failure::Snapshots(error.to_string()));
+            }
             // The answers first: clients wait for them, and the followers' work comes after.
             if !replies.is_empty() {
                 let mut freed = 0;
@@ -197,9 +245,13 @@ where
             if !messages.is_empty() {
                 self.ends.send(messages);
             }
+            if let Some(task) = task {
+                self.archive.begin(task);
+            }
             self.ends.observe(&status);
             let stores = !output.records().is_empty();
-            let (messages, synced) = output.persist(&mut self.wal)?.finish();
+            let durable = output.persist(&mut self.wal).map_err(Failure::Log)?;
+            let (messages, synced) = durable.finish();
             if !messages.is_empty() {
                 self.ends.send(messages);
             }
@@ -234,12 +286,31 @@ mod tests {
     use crate::{
         cell::cell,
         kv::{Command, Kv, Lookup, Outcome},
+        storage::{
+            self, Identity,
+            disk::{Faulty, Memory},
+        },
     };
 
     /// What a host did, in order.
     type Events = Rc<RefCell<Vec<String>>>;
 
-    struct Ends(Events, Vec<(u8, Response<Kv>)>);
+    struct Ends {
+        events: Events,
+        answers: Vec<(u8, Response<Kv>)>,
+        /// Ends with the work on a snapshot.
+        closes: Option<Arc<Inbox<Kv, u8>>>,
+    }
+
+    impl Ends {
+        fn new(events: Events) -> Self {
+            Self {
+                events,
+                answers: Vec::new(),
+                closes: None,
+            }
+        }
+    }
 
     impl super::Ends<Kv> for &mut Ends {
         type Asker = u8;
@@ -247,15 +318,28 @@ mod tests {
         fn send(&mut self, messages: Vec<Envelope<Kv>>) {
             let kinds = messages.iter().map(|envelope| envelope.message.kind());
             let text = format!("send {}", kinds.collect::<Vec<_>>().join(" "));
-            self.0.borrow_mut().push(text);
+            self.events.borrow_mut().push(text);
         }
 
         fn answer(&mut self, answers: Vec<(u8, Response<Kv>)>) {
-            self.0.borrow_mut().push("answer".into());
-            self.1.extend(answers);
+            self.events.borrow_mut().push("answer".into());
+            self.answers.extend(answers);
         }
 
         fn observe(&mut self, _: &Status) {}
+
+        fn finished(&mut self, finished: &Finished<Kv>) {
+            let text = match finished {
+                Finished::Stored { id, .. } => format!("stored {}", id.last.index),
+                Finished::Installed { id, .. } => format!("installed {}", id.last.index),
+                Finished::Broken { reason, .. } => format!("broken: {reason}"),
+                Finished::Failed(_) => "failed".into(),
+            };
+            self.events.borrow_mut().push(text);
+            if let Some(inbox) = &self.closes {
+                inbox.close();
+            }
+        }
     }
 
     struct Disk(Events);
@@ -279,8 +363,26 @@ mod tests {
         }
     }
 
-    /// The first of so many nodes.
-    fn stepper(nodes: u64) -> Stepper<Kv> {
+    /// An archive whose results go to the inbox.
+    fn archive(inbox: &Arc<Inbox<Kv, u8>>, disk: Arc<dyn storage::disk::Disk>) -> Archive<Kv> {
+        let identity = Identity::new("n1", ["n1"]);
+        let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
+        Archive::start(opened.unwrap().snapshots, inbox.clone()).unwrap()
+    }
+
+    /// A host of the first of so many nodes.
+    fn host<'a, W: Wal<Command>>(
+        nodes: u64,
+        inbox: &Arc<Inbox<Kv, u8>>,
+        wal: W,
+        ends: &'a mut Ends,
+    ) -> Host<Kv, W, &'a mut Ends> {
+        let archive = archive(inbox, Arc::new(Memory::new()));
+        let stepper = stepper(nodes, Limits::default());
+        Host::new(stepper, inbox.clone(), wal, archive, ends)
+    }
+
+    fn stepper(nodes: u64, limits: Limits) -> Stepper<Kv> {
         let replica = Replica::restore(Restored {
             id: NodeId(0),
             membership: Membership::of((0..nodes).map(NodeId)),
@@ -288,7 +390,7 @@ mod tests {
                 heartbeat: 1,
                 shortest_election: 2,
                 longest_election: 2,
-                limits: Limits::default(),
+                limits,
             },
             ballot: Ballot::default(),
             snapshot: None,
@@ -318,26 +420,26 @@ mod tests {
     #[test]
     fn a_lone_node_answers_all_that_came_before_the_end() {
         let events = Events::default();
-        let mut ends = Ends(events.clone(), Vec::new());
+        let mut ends = Ends::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         inbox.submit(write(1), 1).unwrap();
         inbox.close();
-        let host = Host::new(stepper(1), inbox, Disk(events.clone()), &mut ends);
+        let host = host(1, &inbox, Disk(events.clone()), &mut ends);
         host.run(NO_TIME, A_WHILE).unwrap();
-        assert_eq!(ends.1, [(1, Response::Applied(Outcome::Written))]);
+        assert_eq!(ends.answers, [(1, Response::Applied(Outcome::Written))]);
         // Its vote and its blank entry, then the write; which is answered as soon as it is stored.
         assert_eq!(*events.borrow(), ["store 2", "store 1", "answer"]);
     }
 
     #[test]
     fn what_is_answered_takes_no_room() {
-        let mut ends = Ends(Events::default(), Vec::new());
+        let mut ends = Ends::new(Events::default());
         let inbox = Arc::new(Inbox::default());
         inbox.submit(write(1), limits::OPEN).unwrap();
         inbox.submit(write(2), 1).unwrap_err();
         inbox.close();
         let disk = Disk(Events::default());
-        let host = Host::new(stepper(1), inbox.clone(), disk, &mut ends);
+        let host = host(1, &inbox, disk, &mut ends);
         host.run(NO_TIME, A_WHILE).unwrap();
         inbox.submit(write(2), limits::OPEN).unwrap();
     }
@@ -345,7 +447,7 @@ mod tests {
     #[test]
     fn a_vote_is_stored_before_it_is_sent() {
         let events = Events::default();
-        let mut ends = Ends(events.clone(), Vec::new());
+        let mut ends = Ends::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         let last = EntryId::default();
         let vote = Envelope {
@@ -356,7 +458,7 @@ mod tests {
         };
         inbox.deliver(vote, 1);
         inbox.close();
-        let host = Host::new(stepper(3), inbox, Disk(events.clone()), &mut ends);
+        let host = host(3, &inbox, Disk(events.clone()), &mut ends);
         host.run(NO_TIME, NO_TIME).unwrap();
         assert_eq!(*events.borrow(), ["store 1", "send vote_reply"]);
     }
@@ -364,16 +466,16 @@ mod tests {
     #[test]
     fn without_a_quorum_requests_are_refused_at_their_deadline() {
         let events = Events::default();
-        let mut ends = Ends(events.clone(), Vec::new());
+        let mut ends = Ends::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         inbox.submit(read(1), 1).unwrap();
         inbox.submit(write(2), 1).unwrap();
         inbox.close();
-        let host = Host::new(stepper(3), inbox, Disk(events), &mut ends);
+        let host = host(3, &inbox, Disk(events), &mut ends);
         host.run(NO_TIME, A_WHILE).unwrap();
-        let askers: Vec<u8> = ends.1.iter().map(|(asker, _)| *asker).collect();
+        let askers: Vec<u8> = ends.answers.iter().map(|(asker, _)| *asker).collect();
         assert_eq!(askers, [1, 2]);
-        for (_, response) in &ends.1 {
+        for (_, response) in &ends.answers {
             assert!(matches!(response, Response::Refused(_)), "{response:?}");
         }
     }
@@ -381,7 +483,7 @@ mod tests {
     #[test]
     fn nothing_is_said_to_peers_while_the_node_settles() {
         let events = Events::default();
-        let mut ends = Ends(events.clone(), Vec::new());
+        let mut ends = Ends::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         inbox.submit(read(1), 1).unwrap();
         let round = raft_core::RequestId {
@@ -397,7 +499,7 @@ mod tests {
         };
         inbox.deliver(pre_vote, 1);
         inbox.close();
-        let mut host = Host::new(stepper(3), inbox, Disk(events.clone()), &mut ends);
+        let mut host = host(3, &inbox, Disk(events.clone()), &mut ends);
         // Long enough for an election, were there ticks.
         host.settle(Instant::now() + 10 * TICK).unwrap();
         assert_eq!(*events.borrow(), [""; 0]);
@@ -408,10 +510,10 @@ mod tests {
     #[test]
     fn a_node_does_not_settle_for_nothing() {
         let events = Events::default();
-        let mut ends = Ends(events.clone(), Vec::new());
+        let mut ends = Ends::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         inbox.close();
-        let host = Host::new(stepper(3), inbox, Disk(events.clone()), &mut ends);
+        let host = host(3, &inbox, Disk(events.clone()), &mut ends);
         host.run(A_WHILE, A_WHILE).unwrap();
         assert_eq!(*events.borrow(), [""; 0]);
     }
@@ -419,10 +521,48 @@ mod tests {
     #[test]
     fn a_node_that_cannot_store_stops() {
         let events = Events::default();
-        let mut ends = Ends(events.clone(), Vec::new());
-        let host = Host::new(stepper(1), Arc::new(Inbox::default()), Full, &mut ends);
-        assert_eq!(host.run(NO_TIME, A_WHILE), Err("no space"));
+        let mut ends = Ends::new(events.clone());
+        let host = host(1, &Arc::default(), Full, &mut ends);
+        assert_eq!(host.run(NO_TIME, A_WHILE), Err(Failure::Log("no space")));
         assert_eq!(*events.borrow(), [""; 0]);
+    }
+
+    /// Runs a lone node that has applied enough for a snapshot, until that is stored on a disk with
+    /// so much room.
+    fn until_a_snapshot(room: u64, events: &Events) -> Result<(), Failure<&'static str>> {
+        let (disk, inbox) = (Faulty::new(1), Arc::default());
+        let archive = archive(&inbox, Arc::new(disk.clone()));
+        disk.set_capacity(room);
+        let limits = Limits {
+            snapshot_entries: 4,
+            ..Limits::default()
+        };
+        for asker in 1..=5 {
+            inbox.submit(write(asker), 1).unwrap();
+        }
+        let mut ends = Ends::new(events.clone());
+        ends.closes = Some(inbox.clone());
+        let wal = Disk(events.clone());
+        Host::new(stepper(1, limits), inbox, wal, archive, &mut ends).run(NO_TIME, A_WHILE)
+    }
+
+    #[test]
+    fn a_snapshot_is_stored_and_then_the_log_begins_behind_it() {
+        let events = Events::default();
+        until_a_snapshot(u64::MAX, &events).unwrap();
+        // The last record is the base.
+        let expected = ["store 2", "store 1", "answer", "stored 6", "store 1"];
+        assert_eq!(*events.borrow(), expected);
+    }
+
+    #[test]
+    fn a_node_that_cannot_store_a_snapshot_stops() {
+        let events = Events::default();
+        match until_a_snapshot(0, &events) {
+            Err(Failure::Snapshots(reason)) => assert!(reason.contains("snapshot-"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(events.borrow().last().unwrap(), "failed");
     }
 
     #[test]

@@ -76,6 +76,20 @@ pub struct Lookup {
     pub key: Value,
 }
 
+impl Kv {
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl StateMachine for Kv {
     type Command = Command;
     type Outcome = Outcome;

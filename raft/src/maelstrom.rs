@@ -1,7 +1,7 @@
 //! A node on stdin and stdout, as Maelstrom runs one.
 //!
-//! Three threads: one reads lines and turns them into what the event loop takes ([`crate::host`]),
-//! one runs the loop, one writes. A fourth serves metrics.
+//! Four threads: one reads lines and turns them into what the event loop takes ([`crate::host`]),
+//! one runs the loop, one writes, one stores snapshots. A fifth serves metrics.
 //!
 //! | what comes in | what becomes of it |
 //! |---|---|
@@ -26,9 +26,11 @@ mod init;
 mod intake;
 mod lines;
 pub mod names;
+mod store;
 mod voice;
 
 use std::{
+    env,
     ffi::OsString,
     fmt,
     fs::File,
@@ -36,14 +38,15 @@ use std::{
     net::TcpListener,
     os::fd::AsFd,
     panic,
+    path::PathBuf,
     process::{self, ExitCode},
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use metrics::http;
-use raft_core::{Ballot, Incarnation, Replica, Restored};
+use raft_core::{Config, Incarnation, Replica, Restored};
 
 pub use self::body::{MAX_DEPTH, MAX_LINE};
 use self::{
@@ -53,26 +56,30 @@ use self::{
     init::Init,
     intake::Intake,
     lines::Lines,
+    store::{Refusal, Store},
     voice::{OK, Reason, Said, Voice},
 };
 use crate::{
     cell::cell,
     entropy,
-    host::{Forgetful, Host, Inbox, Outbox, TICK},
-    kv::Kv,
+    host::{Archive, Failure, Host, Inbox, Outbox, TICK},
+    storage,
     telemetry::{Labels, Telemetry, log::Log},
     wire,
 };
 
+/// The environment variable that says where to keep the data if `--data-dir` does not.
+pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
+
 /// Runs a node on stdin and stdout until the end of input. `args` are the command line's, without
-/// the program's name.
+/// the program's name. Without `--data-dir`, [`DATA_DIR`] counts.
 ///
 /// From here on any panic ends the process: a node that has broken its own rules must not go on
 /// answering. So does a stdout that nobody reads any more.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     abort_on_panic();
     let options = match args::parse(args) {
-        Ok(Command::Run(options)) => options,
+        Ok(Command::Run(options)) => *options,
         Ok(Command::Help) => return print(args::HELP),
         Ok(Command::Version) => return print(concat!("raft ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(misuse) => {
@@ -97,8 +104,20 @@ enum Stop {
     Stdin(io::Error),
     Stdout(io::Error),
     Thread(io::Error),
-    Metrics { place: String, error: io::Error },
-    Port { port: u16, position: usize },
+    Metrics {
+        place: String,
+        error: io::Error,
+    },
+    Port {
+        port: u16,
+        position: usize,
+    },
+    /// What is in the data folder can't be used.
+    Refused(Refusal),
+    /// The log can't be written any more.
+    Log(storage::Error),
+    /// Snapshots can't be written or read any more.
+    Snapshots(String),
 }
 
 impl fmt::Display for Stop {
@@ -116,12 +135,31 @@ impl fmt::Display for Stop {
                     "cannot serve metrics: there is no port {port} + {position}"
                 )
             }
+            Self::Refused(refusal) => write!(f, "cannot start: {refusal}"),
+            Self::Log(error) => write!(f, "stopped, since the log can't be stored: {error}"),
+            Self::Snapshots(error) => write!(f, "stopped, because of a snapshot: {error}"),
         }
     }
 }
 
 fn run(options: Options, log: Log) -> Result<(), Stop> {
-    log.info("the state is in memory only: a node that was killed must not come back");
+    let Options {
+        config,
+        settle,
+        metrics,
+        log: _,
+        data,
+    } = options;
+    let data = data.or_else(|| {
+        let named = env::var_os(DATA_DIR).filter(|path| !path.is_empty())?;
+        Some(PathBuf::from(named))
+    });
+    if data.is_none() {
+        log.warn(
+            "the state is in memory only: if this node is killed it must not come back \
+             (--data-dir keeps the state on disk)",
+        );
+    }
     let voice = Voice {
         outbox: Arc::new(Outbox::default()),
         telemetry: Arc::new(telemetry()),
@@ -129,32 +167,65 @@ fn run(options: Options, log: Log) -> Result<(), Stop> {
     };
     let writer = spawn_writer(voice.clone())?;
     // Where no name is needed to know the place, a place that is taken is found out at once.
-    let mut server = match &options.metrics {
+    let mut server = match &metrics {
         Metrics::At { spread: true, .. } | Metrics::Off => None,
-        Metrics::Default | Metrics::At { .. } => serve_metrics(&options.metrics, 0, &voice)?,
+        Metrics::Default | Metrics::At { .. } => serve_metrics(&metrics, 0, &voice)?,
     };
     let stdin = io::stdin().as_fd().try_clone_to_owned();
     let stdin = stdin.map_err(Stop::Stdin)?;
     let mut lines = Lines::new(File::from(stdin), wire::MAX_LINE);
 
+    let mut refused = None;
     if let Some(init) = init::wait(&mut lines, &voice).map_err(Stop::Stdin)? {
         if server.is_none() {
-            server = serve_metrics(&options.metrics, init.position, &voice)?;
+            server = serve_metrics(&metrics, init.position, &voice)?;
         }
-        let Options { config, settle, .. } = options;
-        host(init, lines, config, settle, &voice)?;
+        let began = Instant::now();
+        match store::open(data.as_deref(), &init.names, &voice.telemetry) {
+            Ok(store) => {
+                if data.is_some() {
+                    recovered(&store, began.elapsed(), &voice.log);
+                }
+                host(init, store, lines, config, settle, &voice)?;
+            }
+            Err(refusal) => {
+                let result = Err((refusal.code(), refusal.to_string()));
+                voice.answer([(init.asker, result)]);
+                init.early.refuse(&voice);
+                refused = Some(Stop::Refused(refusal));
+            }
+        }
     }
     drop(server);
     voice.outbox.close();
     writer.join().expect("a panic ends the process");
-    Ok(())
+    refused.map_or(Ok(()), Err)
+}
+
+/// Says what was found in the data folder.
+fn recovered(store: &Store, took: Duration, log: &Log) {
+    if store.torn > 0 {
+        log.warn(format_args!(
+            "cut {} bytes from the end of the log: a batch that was being written when the node \
+             ended, and that nobody was told of",
+            store.torn
+        ));
+    }
+    log.info(format_args!(
+        "recovered term {}, {} keys of a snapshot, and {} entries of the log, in {:.3} s",
+        store.ballot.term(),
+        store.machine.len(),
+        store.entries.len(),
+        took.as_secs_f64()
+    ));
 }
 
 /// Runs the event loop until the end of input.
 fn host(
     init: Init,
+    store: Store,
     mut lines: Lines<File>,
-    config: raft_core::Config,
+    config: Config,
     settle: Duration,
     voice: &Voice,
 ) -> Result<(), Stop> {
@@ -165,6 +236,15 @@ fn host(
         early,
         discards,
     } = init;
+    let Store {
+        journal,
+        snapshots,
+        ballot,
+        snapshot,
+        machine,
+        entries,
+        torn: _,
+    } = store;
     let (id, membership) = (names.my_id(), names.membership());
     let names = Arc::new(names);
     // Alone, there is nobody to wait for.
@@ -179,10 +259,10 @@ fn host(
         id,
         membership,
         config,
-        ballot: Ballot::default(),
-        snapshot: None,
-        machine: Kv::default(),
-        entries: Vec::new(),
+        ballot,
+        snapshot,
+        machine,
+        entries,
         // 53 bits: any reader of JSON keeps such an integer as it is.
         incarnation: Incarnation(entropy::random() >> 11),
         seed: entropy::random(),
@@ -214,9 +294,14 @@ fn host(
         .name("stdin".into())
         .spawn(reader)
         .map_err(Stop::Thread)?;
+    let archive = Archive::start(snapshots, inbox.clone()).map_err(Stop::Thread)?;
     let ends = Ends::new(names, voice.clone());
-    let Ok(()) = Host::new(stepper, inbox, Forgetful, ends).run(settle, grace);
-    Ok(())
+    Host::new(stepper, inbox, journal, archive, ends)
+        .run(settle, grace)
+        .map_err(|failure| match failure {
+            Failure::Log(error) => Stop::Log(error),
+            Failure::Snapshots(error) => Stop::Snapshots(error),
+        })
 }
 
 /// Starts the thread that writes. If nobody reads any more it ends the process, since the other

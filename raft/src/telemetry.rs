@@ -19,6 +19,34 @@ const LATENCIES: [f64; 16] = [
     5.0, 10.0,
 ];
 
+/// The bounds of the histogram of syncs, in seconds: from a fast disk to one that is about to fail.
+const SYNCS: [f64; 12] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5,
+];
+
+/// The bounds of the histogram of work on snapshots, in seconds.
+const WORK: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
+
+/// Work on a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The node's own state was stored.
+    Store,
+    /// A leader's was.
+    Install,
+}
+
+impl Work {
+    const ALL: [Self; 2] = [Self::Store, Self::Install];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Install => "install",
+        }
+    }
+}
+
 /// What is counted where it happens. What the core counts is read when somebody scrapes.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -28,6 +56,9 @@ pub struct Telemetry {
     requests: Arc<Family<Counter, 2>>,
     latency: Arc<Family<Histogram, 1>>,
     lines: Arc<Family<Counter, 1>>,
+    syncs: Arc<Histogram>,
+    wal: Arc<metrics::Gauge>,
+    work: Arc<Family<Histogram, 1>>,
 }
 
 /// The closed sets of what a host names.
@@ -75,6 +106,18 @@ impl Telemetry {
                 "Lines of input that came to nothing.",
                 [("reason", labels.reasons)],
             ),
+            syncs: registry.histogram(
+                "raft_wal_sync_seconds",
+                "Time to write a batch to the log on disk and to sync it.",
+                &SYNCS,
+            ),
+            wal: registry.gauge("raft_wal_bytes", "What the log takes on disk."),
+            work: registry.histogram_family(
+                "raft_snapshot_seconds",
+                "Time to encode and store a snapshot, or to check, decode and store a leader's.",
+                [("work", &Work::ALL.map(Work::as_str))],
+                &WORK,
+            ),
             registry,
         }
     }
@@ -108,6 +151,17 @@ impl Telemetry {
         self.lines.with([reason]).increment();
     }
 
+    /// A batch was synced in this time, and the log takes so many bytes on disk.
+    pub fn synced(&self, after: Duration, bytes: u64) {
+        self.syncs.observe_duration(after);
+        self.wal.set(gauge(bytes));
+    }
+
+    /// Work on a snapshot was finished in this time.
+    pub fn archived(&self, work: Work, after: Duration) {
+        self.work.with([work.as_str()]).observe_duration(after);
+    }
+
     /// From now on, whoever scrapes sees this node and these queues.
     pub fn watch<S, A, M>(&self, viewer: Viewer<S>, inbox: Arc<Inbox<S, A>>, outbox: Arc<Outbox<M>>)
     where
@@ -137,6 +191,16 @@ struct State {
     open: Arc<metrics::Gauge>,
     waiting: Arc<metrics::Gauge>,
     proposals: Arc<metrics::Gauge>,
+    log_bytes: Arc<metrics::Gauge>,
+    base: Arc<metrics::Gauge>,
+    snapshot: Arc<metrics::Gauge>,
+    snapshot_bytes: Arc<metrics::Gauge>,
+    transfers: Arc<metrics::Gauge>,
+    snapshots: Arc<Family<Counter, 1>>,
+    transfers_begun: Arc<Counter>,
+    chunks_sent: Arc<Counter>,
+    chunks_repeated: Arc<Counter>,
+    forgetful: Arc<Counter>,
     pre_elections: Arc<Counter>,
     elections_started: Arc<Counter>,
     elections_won: Arc<Counter>,
@@ -178,6 +242,48 @@ impl State {
             proposals: registry.gauge(
                 "raft_proposals",
                 "Commands appended as leader and not applied yet.",
+            ),
+            log_bytes: registry.gauge(
+                "raft_log_bytes",
+                "What the entries in memory take, roughly.",
+            ),
+            base: registry.gauge(
+                "raft_base_index",
+                "The entry before the first one in memory.",
+            ),
+            snapshot: registry.gauge(
+                "raft_snapshot_index",
+                "The last entry in the newest stored snapshot; 0 if there is none.",
+            ),
+            snapshot_bytes: registry.gauge(
+                "raft_snapshot_bytes",
+                "The length of the newest stored snapshot.",
+            ),
+            transfers: registry.gauge(
+                "raft_transfers",
+                "Followers to whom this leader sends a snapshot now.",
+            ),
+            snapshots: registry.counter_family(
+                "raft_snapshots_total",
+                "Snapshots that were stored, with which the log before them was dropped; leaders' \
+                 that were installed, likewise; and leaders' that came broken.",
+                [("result", &SNAPSHOTS)],
+            ),
+            transfers_begun: registry.counter(
+                "raft_transfers_begun_total",
+                "Transfers of snapshots to followers that were begun, or begun again with another.",
+            ),
+            chunks_sent: registry.counter(
+                "raft_chunks_sent_total",
+                "Chunks of snapshots sent to followers.",
+            ),
+            chunks_repeated: registry.counter(
+                "raft_chunks_repeated_total",
+                "Those of them that were sent again.",
+            ),
+            forgetful: registry.counter(
+                "raft_followers_forgetful_total",
+                "Followers that had lost what they had acknowledged.",
             ),
             pre_elections: registry.counter("raft_pre_elections_total", "Pre-vote rounds begun."),
             elections_started: registry.counter(
@@ -226,7 +332,26 @@ impl State {
         self.open.set(gauge(status.requests_open as u64));
         self.waiting.set(gauge(status.requests_waiting as u64));
         self.proposals.set(gauge(status.proposals as u64));
+        self.log_bytes.set(gauge(status.log_bytes));
+        self.base.set(gauge(status.base.index.0));
+        let snapshot = status.snapshot.map(|id| (id.last.index.0, id.length));
+        let (index, bytes) = snapshot.unwrap_or_default();
+        self.snapshot.set(gauge(index));
+        self.snapshot_bytes.set(gauge(bytes));
+        self.transfers.set(gauge(status.transfers.len() as u64));
         let counters = &status.counters;
+        let counts = [
+            counters.snapshots_stored,
+            counters.snapshots_installed,
+            counters.snapshots_broken,
+        ];
+        for (result, count) in SNAPSHOTS.into_iter().zip(counts) {
+            self.snapshots.with([result]).advance_to(count);
+        }
+        self.transfers_begun.advance_to(counters.transfers_begun);
+        self.chunks_sent.advance_to(counters.chunks_sent);
+        self.chunks_repeated.advance_to(counters.chunks_repeated);
+        self.forgetful.advance_to(counters.followers_forgetful);
         self.pre_elections.advance_to(counters.pre_elections);
         self.elections_started
             .advance_to(counters.elections_started);
@@ -242,6 +367,8 @@ impl State {
         }
     }
 }
+
+const SNAPSHOTS: [&str; 3] = ["stored", "installed", "broken"];
 
 /// What of the queues is shown.
 struct Queues {

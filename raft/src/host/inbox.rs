@@ -1,4 +1,5 @@
-//! What waits for the event loop: a lane for peers and a lane for clients.
+//! What waits for the event loop: a lane for peers, a lane for clients, and the result of the work on
+//! a snapshot.
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
@@ -7,7 +8,10 @@ use std::{
 
 use raft_core::{Envelope, StateMachine};
 
-use super::lane::{Lane, Limit};
+use super::{
+    archive::Finished,
+    lane::{Lane, Limit},
+};
 
 /// What may wait of peers' messages. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -43,6 +47,8 @@ pub struct Inbox<S: StateMachine, A> {
 struct Lanes<S: StateMachine, A> {
     peers: Lane<Envelope<S>>,
     clients: Lane<Request<S, A>>,
+    /// There is one task at a time, so there is one result.
+    finished: Option<Finished<S>>,
     /// What the requests hold that are not answered yet, here or in the replica.
     open: usize,
     /// Requests refused because of [`OPEN`].
@@ -74,6 +80,7 @@ pub enum Wish<S: StateMachine> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival<S: StateMachine, A> {
     Peer(Envelope<S>),
+    Finished(Finished<S>),
     /// A request, and how many bytes it holds until [`Inbox::answered`].
     Client(Request<S, A>, usize),
 }
@@ -114,6 +121,7 @@ impl<S: StateMachine, A> Default for Inbox<S, A> {
             lanes: Mutex::new(Lanes {
                 peers: Lane::new(PEERS),
                 clients: Lane::new(CLIENTS),
+                finished: None,
                 open: 0,
                 crowded_out: 0,
                 closed: false,
@@ -149,6 +157,13 @@ impl<S: StateMachine, A> Inbox<S, A> {
         lanes.open += bytes;
         self.wake(lanes);
         Ok(())
+    }
+
+    /// Hands over what became of the work on a snapshot.
+    pub(super) fn finish(&self, finished: Finished<S>) {
+        let mut lanes = self.lock();
+        lanes.finished = Some(finished);
+        self.wake(lanes);
     }
 
     /// Says that requests which held so many bytes are answered.
@@ -234,10 +249,15 @@ impl<S: StateMachine, A> Inbox<S, A> {
 
 impl<S: StateMachine, A> Lanes<S, A> {
     fn is_silent(&self, peers: Peers) -> bool {
-        self.clients.is_empty() && (peers == Peers::Held || self.peers.is_empty())
+        self.clients.is_empty()
+            && self.finished.is_none()
+            && (peers == Peers::Held || self.peers.is_empty())
     }
 
     fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, A>, usize)> {
+        if let Some(finished) = self.finished.take() {
+            return Some((Arrival::Finished(finished), 0));
+        }
         if peers == Peers::Heard
             && let Some((envelope, bytes)) = self.peers.pop()
         {

@@ -13,6 +13,7 @@ use std::{fmt, io};
 use json::{MAX_DEPTH, Value};
 
 use super::{Kv, map::Map};
+use crate::host::Image;
 
 /// The name of this machine in an image.
 const MACHINE: &str = "lin-kv";
@@ -79,12 +80,11 @@ impl fmt::Display for ImageError {
 
 impl std::error::Error for ImageError {}
 
-impl Kv {
-    /// Writes the whole map, pair by pair: it never stands in memory a second time.
-    ///
-    /// # Errors
-    /// The writer's.
-    pub fn encode(&self, out: &mut impl io::Write) -> io::Result<()> {
+impl Image for Kv {
+    type Error = ImageError;
+
+    /// Pair by pair: the map never stands in memory a second time.
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut lines = Vec::with_capacity(CHUNK + 1024);
         let header = Header {
             machine: MACHINE.into(),
@@ -104,11 +104,7 @@ impl Kv {
         out.write_all(&lines)
     }
 
-    /// Reads what [`Kv::encode`] wrote.
-    ///
-    /// # Errors
-    /// It is anything else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ImageError> {
+    fn read(bytes: &[u8]) -> Result<Self, ImageError> {
         let Some((b'\n', bytes)) = bytes.split_last() else {
             return Err(ImageError::Cut);
         };
@@ -162,7 +158,7 @@ mod tests {
 
     fn image(kv: &Kv) -> Vec<u8> {
         let mut bytes = Vec::new();
-        kv.encode(&mut bytes).expect("memory takes all");
+        kv.write(&mut bytes).expect("memory takes all");
         bytes
     }
 
@@ -176,7 +172,7 @@ mod tests {
     }
 
     fn refused(bytes: &[u8]) -> String {
-        Kv::decode(bytes).expect_err("it is no image").to_string()
+        Kv::read(bytes).expect_err("it is no image").to_string()
     }
 
     #[test]
@@ -189,7 +185,7 @@ mod tests {
                     [1,\"one\\n\"]\n\
                     [{\"a\":null},[]]\n";
         assert_eq!(String::from_utf8(image(&kv)).unwrap(), text);
-        assert_eq!(Kv::decode(text.as_bytes()), Ok(kv));
+        assert_eq!(Kv::read(text.as_bytes()), Ok(kv));
     }
 
     #[test]
@@ -208,7 +204,7 @@ mod tests {
         let many = (0..20_000).map(|key| (value!(key), value!("value")));
         for kv in [Kv::default(), of(odd), of(many)] {
             let image = image(&kv);
-            let read = Kv::decode(&image).unwrap();
+            let read = Kv::read(&image).unwrap();
             assert_eq!(read, kv);
             assert_eq!(self::image(&read), image);
         }
@@ -258,7 +254,7 @@ mod tests {
         let kv = of((0..30).map(|key| (value!(key), value!({"n": key}))));
         let whole = image(&kv);
         for end in 0..whole.len() {
-            assert!(Kv::decode(&whole[..end]).is_err(), "{end}");
+            assert!(Kv::read(&whole[..end]).is_err(), "{end}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The command line.
 
-use std::{ffi::OsString, fmt, time::Duration};
+use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use raft_core::Config;
+use raft_core::{Config, Limits};
 
-use crate::{host::TICK, telemetry::log::Level};
+use crate::{host::TICK, telemetry::log::Level, wire};
 
 /// What the flags come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub struct Options {
     pub metrics: Metrics,
     /// How much is said on stderr.
     pub log: Level,
+    /// The folder in which the node keeps its data, in one of its own. Without it, the environment
+    /// decides.
+    pub data: Option<PathBuf>,
 }
 
 /// Where metrics are served.
@@ -41,7 +44,7 @@ pub enum Metrics {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// To be a node.
-    Run(Options),
+    Run(Box<Options>),
     /// To explain the flags.
     Help,
     /// To name the version.
@@ -66,11 +69,17 @@ It reads Maelstrom's JSON messages from stdin and writes its own to stdout, one 
 whatever is meant for people goes to stderr. Until its first message, init, arrives it
 only waits. At the end of input it answers what it has taken and ends.
 
-The state is kept in memory only. A node that was killed has forgotten its vote and its log
-and must not come back under the same name; a cluster stays safe while fewer than half of
-its nodes are lost.
+With a data folder, nothing that was acknowledged is lost when nodes are killed or the power
+fails, and a node that is started again goes on where it ended. One folder serves all nodes of
+a cluster that run here: each takes a sub-folder by the name that init gives it. It serves one
+cluster: a node whose init names other nodes than the folder's refuses it, and ends.
+
+Without one the state is kept in memory only. A node that was killed has then forgotten its
+vote and its log, and must never come back under the same name, since no init tells a first
+start from a restart; a cluster stays safe while fewer than half of its nodes are lost.
 
 usage: raft [FLAGS]
+       raft log [--verify] DIR     print, or check, what is in a node's folder
 
   --heartbeat MS              a leader is heard at least this often [100]
   --election-timeout MIN..MAX a follower that hears no leader for a random time between
@@ -83,6 +92,16 @@ usage: raft [FLAGS]
                                             node_ids: all nodes of a run get the same flags
                                 off         nowhere
                               [127.0.0.1 at a free port, which is said on stderr]
+  --data-dir DIR              the data folder
+                              [the environment variable STDRAFT_DATA_DIR; if that is not set
+                              either, memory, which is said on stderr]
+  --snapshot-entries N        the state is stored as a snapshot, and the log before it dropped,
+                              after so many entries [65536],
+  --snapshot-bytes N          or after entries of so many bytes [33554432]. An eighth of the
+                              entries, or a quarter of the bytes, stay in memory for followers
+                              that are a little behind; while a follower is sent a snapshot,
+                              up to eight times as much stays
+  --snapshot-chunk-bytes N    how much of a snapshot is sent to a follower at once [262144]
   --log LEVEL                 what is said on stderr: error, warn, info or debug [info]
   -h, --help                  print this, and end
   --version                   print the version, and end
@@ -94,12 +113,19 @@ Exit status: 0 at the end of input, 1 if the node had to stop, 2 for a wrong com
 /// The longest time that a flag takes, in milliseconds: an hour.
 const LONGEST_MS: u64 = 3_600_000;
 
+/// The most entries or bytes that a flag takes: a trillion.
+const MOST: u64 = 1_000_000_000_000;
+
 /// Every flag, and whether it has a value.
-const FLAGS: [(&str, bool); 8] = [
+const FLAGS: [(&str, bool); 12] = [
     ("--heartbeat", true),
     ("--election-timeout", true),
     ("--settle", true),
     ("--metrics", true),
+    ("--data-dir", true),
+    ("--snapshot-entries", true),
+    ("--snapshot-bytes", true),
+    ("--snapshot-chunk-bytes", true),
     ("--log", true),
     ("--help", false),
     ("-h", false),
@@ -116,6 +142,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
     let mut settle = Duration::from_millis(400);
     let mut metrics = Metrics::Default;
     let mut log = Level::Info;
+    let mut data = None;
+    let mut limits = Limits::default();
 
     let mut args = args.into_iter().map(|arg| {
         arg.into_string()
@@ -150,6 +178,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
             }
             "--settle" => settle = Duration::from_millis(milliseconds(flag, &value)?),
             "--metrics" => metrics = place(flag, &value)?,
+            "--data-dir" if value.is_empty() => return Err(wrong(flag, &value, "a folder")),
+            "--data-dir" => data = Some(PathBuf::from(value)),
+            "--snapshot-entries" => {
+                limits.snapshot_entries = number(flag, &value, MOST)?;
+                limits.trailing_entries = limits.snapshot_entries / 8;
+                limits.retained_entries = limits.snapshot_entries * 8;
+            }
+            "--snapshot-bytes" => {
+                limits.snapshot_bytes = number(flag, &value, MOST)?;
+                limits.trailing_bytes = limits.snapshot_bytes / 4;
+                limits.retained_bytes = limits.snapshot_bytes * 8;
+            }
+            "--snapshot-chunk-bytes" => limits.chunk_bytes = number(flag, &value, wire::MAX_CHUNK)?,
             "--log" => {
                 log = value
                     .parse()
@@ -164,15 +205,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
         heartbeat,
         shortest_election,
         longest_election,
-        limits: raft_core::Limits::default(),
+        limits,
     };
     check(&config)?;
-    Ok(Command::Run(Options {
+    Ok(Command::Run(Box::new(Options {
         config,
         settle,
         metrics,
         log,
-    }))
+        data,
+    })))
 }
 
 /// What [`Config::validate`] demands, said in the words of the flags.
@@ -206,6 +248,19 @@ fn milliseconds(flag: &str, value: &str) -> Result<u64, Misuse> {
             let expected = format!("a whole number of milliseconds up to {LONGEST_MS}");
             wrong(flag, value, &expected)
         })
+}
+
+/// A number from 1 to `most`.
+fn number<T: FromStr + PartialOrd + Copy + From<u8> + fmt::Display>(
+    flag: &str,
+    value: &str,
+    most: T,
+) -> Result<T, Misuse> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| (T::from(1)..=most).contains(number))
+        .ok_or_else(|| wrong(flag, value, &format!("a whole number from 1 to {most}")))
 }
 
 /// As many ticks as it takes for so many milliseconds to go by.
@@ -286,7 +341,7 @@ mod tests {
 
     fn options(args: &[&str]) -> Options {
         match parsed(args) {
-            Ok(Command::Run(options)) => options,
+            Ok(Command::Run(options)) => *options,
             other => panic!("{args:?} gave {other:?}"),
         }
     }
@@ -300,6 +355,17 @@ mod tests {
         assert_eq!(options.settle.as_millis(), 400);
         assert_eq!(options.metrics, Metrics::Default);
         assert_eq!(options.log, Level::Info);
+        assert_eq!(options.data, None);
+        assert_eq!(options.config.limits, Limits::default());
+        let Limits {
+            snapshot_entries,
+            snapshot_bytes,
+            chunk_bytes,
+            ..
+        } = options.config.limits;
+        for default in [snapshot_entries, snapshot_bytes, chunk_bytes as u64] {
+            assert!(HELP.contains(&format!("[{default}]")), "{default}");
+        }
         for (flag, _) in FLAGS {
             assert!(HELP.contains(flag), "{flag} is not explained");
         }
@@ -316,6 +382,21 @@ mod tests {
         assert_eq!(expected.config.longest_election, 20);
         assert_eq!(options(&["--settle", "0"]).settle, Duration::ZERO);
         assert_eq!(options(&["--log", "debug"]).log, Level::Debug);
+    }
+
+    #[test]
+    fn what_is_kept_behind_a_snapshot_follows_from_what_leads_to_one() {
+        let defaults = Limits::default();
+        let (entries, bytes) = (defaults.snapshot_entries, defaults.snapshot_bytes);
+        let (entries, bytes) = (entries.to_string(), bytes.to_string());
+        let explicit = options(&["--snapshot-entries", &entries, "--snapshot-bytes", &bytes]);
+        assert_eq!(explicit.config.limits, defaults);
+        for extreme in ["1", "1000000000000"] {
+            options(&["--snapshot-entries", extreme, "--snapshot-bytes", extreme]);
+        }
+        let options = options(&["--data-dir=/a b", "--snapshot-chunk-bytes=7"]);
+        assert_eq!(options.data, Some("/a b".into()));
+        assert_eq!(options.config.limits.chunk_bytes, 7);
     }
 
     #[test]
@@ -364,6 +445,15 @@ mod tests {
             (
                 &["--election-timeout", "500"],
                 "--election-timeout \"500\": expected two times in ms, such as 500..1000",
+            ),
+            (&["--data-dir", ""], "--data-dir \"\": expected a folder"),
+            (
+                &["--snapshot-entries", "0"],
+                "--snapshot-entries \"0\": expected a whole number from 1 to 1000000000000",
+            ),
+            (
+                &["--snapshot-chunk-bytes", "99999999"],
+                "--snapshot-chunk-bytes \"99999999\": expected a whole number from 1 to 16777216",
             ),
             (
                 &["--log", "loud"],

@@ -133,6 +133,8 @@ pub(crate) enum Code {
     MalformedRequest,
     /// It may have happened, or may yet. Indefinite.
     Crash,
+    /// It was given up before it had any effect. Definite.
+    Abort,
     /// There is nothing under the key. Definite.
     KeyDoesNotExist,
     /// There is something else under the key, or this node is another one. Definite.
@@ -140,11 +142,12 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::NotSupported,
         Self::TemporarilyUnavailable,
         Self::MalformedRequest,
         Self::Crash,
+        Self::Abort,
         Self::KeyDoesNotExist,
         Self::PreconditionFailed,
     ];
@@ -155,6 +158,7 @@ impl Code {
             Self::TemporarilyUnavailable => 11,
             Self::MalformedRequest => 12,
             Self::Crash => 13,
+            Self::Abort => 14,
             Self::KeyDoesNotExist => 20,
             Self::PreconditionFailed => 22,
         }
@@ -167,6 +171,7 @@ impl Code {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::MalformedRequest => "malformed_request",
             Self::Crash => "crash",
+            Self::Abort => "abort",
             Self::KeyDoesNotExist => "key_does_not_exist",
             Self::PreconditionFailed => "precondition_failed",
         }

@@ -1,6 +1,6 @@
 //! Where the event loop's output goes.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
@@ -9,7 +9,11 @@ use super::{
     names::Names,
     voice::{Asker, Voice},
 };
-use crate::{host, kv::Kv};
+use crate::{
+    host::{self, Finished},
+    kv::Kv,
+    telemetry::Work,
+};
 
 /// The pipes' end of the event loop.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct Ends {
     voice: Voice,
     /// What was last said of the node's role.
     known: Option<(RoleName, Term, Option<NodeId>)>,
+    /// The followers of whom it was said that they have forgotten something.
+    forgetful: BTreeSet<NodeId>,
 }
 
 impl Ends {
@@ -26,6 +32,7 @@ impl Ends {
             names,
             voice,
             known: None,
+            forgetful: BTreeSet::new(),
         }
     }
 }
@@ -46,6 +53,17 @@ impl host::Ends<Kv> for Ends {
     }
 
     fn observe(&mut self, status: &Status) {
+        if self.forgetful != status.forgetful {
+            for id in status.forgetful.difference(&self.forgetful) {
+                let name = self.names.name(*id).unwrap_or("nobody");
+                self.voice.log.error(format_args!(
+                    "{name} has lost entries that it had acknowledged: its storage is gone, or it \
+                     was started again without any. It counts for nothing while this node leads; \
+                     what a quorum acknowledged may be lost if more nodes do this"
+                ));
+            }
+            self.forgetful.clone_from(&status.forgetful);
+        }
         let now = (status.role, status.ballot.term(), status.leader);
         if self.known == Some(now) {
             return;
@@ -63,6 +81,40 @@ impl host::Ends<Kv> for Ends {
                 .voice
                 .log
                 .info(format_args!("{me}: {role} in term {term}")),
+        }
+    }
+
+    fn finished(&mut self, finished: &Finished<Kv>) {
+        let Voice { telemetry, log, .. } = &self.voice;
+        match finished {
+            Finished::Stored { id, took } => {
+                telemetry.archived(Work::Store, *took);
+                log.info(format_args!(
+                    "stored a snapshot of all through entry {}: {} bytes, in {:.3} s",
+                    id.last.index,
+                    id.length,
+                    took.as_secs_f64()
+                ));
+            }
+            Finished::Installed {
+                id, machine, took, ..
+            } => {
+                telemetry.archived(Work::Install, *took);
+                log.info(format_args!(
+                    "installed the leader's snapshot of all through entry {}: {} keys, {} bytes, \
+                     in {:.3} s",
+                    id.last.index,
+                    machine.len(),
+                    id.length,
+                    took.as_secs_f64()
+                ));
+            }
+            Finished::Broken { id, reason } => log.warn(format_args!(
+                "dropped a snapshot of all through entry {}, which came broken: {reason}",
+                id.last.index
+            )),
+            // The host stops, and says why.
+            Finished::Failed(_) => {}
         }
     }
 }

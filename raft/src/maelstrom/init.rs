@@ -213,7 +213,7 @@ impl Early {
     }
 
     /// There will be no `init`.
-    fn refuse(self, voice: &Voice) {
+    pub(crate) fn refuse(self, voice: &Voice) {
         let askers = self.lines.into_iter().filter_map(|held| held.asker);
         voice.answer(askers.map(|asker| {
             let text = "this node was never initialised".to_owned();

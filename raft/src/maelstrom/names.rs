@@ -83,6 +83,11 @@ impl Names {
         self.names.get(place).map(String::as_str)
     }
 
+    /// All names.
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// All nodes, as members of one cluster.
     #[must_use]
     pub fn membership(&self) -> Membership {

@@ -3,5 +3,6 @@
 mod alone;
 mod cluster;
 mod command_line;
+mod durable;
 mod process;
 mod scrape;

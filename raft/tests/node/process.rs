@@ -31,15 +31,20 @@ pub(crate) struct End {
     pub(crate) stderr: String,
 }
 
-/// The command, without arguments.
+/// The command, without arguments, and with nothing in its environment that it looks at.
 pub(crate) fn command() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_raft"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_raft"));
+    command.env_remove("STDRAFT_DATA_DIR");
+    command
 }
 
 impl Node {
     pub(crate) fn start(args: &[&str]) -> Self {
-        let mut child = command()
-            .args(args)
+        Self::start_as(command().args(args))
+    }
+
+    pub(crate) fn start_as(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -139,6 +144,12 @@ impl Node {
         let mut members = reply.field("body").unwrap().as_object().unwrap().clone();
         assert_eq!(members.remove("in_reply_to"), Some(self.asked.into()));
         Value::Object(members)
+    }
+
+    /// Kills the node, however much it is in the middle of something.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// Ends the input and waits for the node to end.

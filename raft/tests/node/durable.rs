@@ -1,0 +1,202 @@
+//! What is left of a node that was killed.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use json::{Value, value};
+
+use crate::process::{Node, command, init, line, said};
+
+/// A folder of a test's own, removed at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("stdraft-node-{}-{number}", process::id());
+        let folder = env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// A node that keeps its data here.
+    fn start(&self, flags: &[&str]) -> Node {
+        let data = ["--data-dir", self.text()];
+        Node::start(&[&data[..], flags].concat())
+    }
+
+    /// One that is alone.
+    fn alone(&self, flags: &[&str]) -> Node {
+        let mut node = self.start(flags);
+        node.init("n1", &["n1"]);
+        node
+    }
+
+    /// The files of a node whose names begin so.
+    fn files(&self, node: &str, start: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.0.join(node)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        paths.filter(|path| name(path).starts_with(start)).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn write(node: &mut Node, key: i64, value: i64) {
+    let write = value!({"type": "write", "key": key, "value": value});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+}
+
+fn read(node: &mut Node, key: i64) -> Value {
+    let reply = node.ask(&value!({"type": "read", "key": key}));
+    reply
+        .field("value")
+        .unwrap_or_else(|| panic!("{reply}"))
+        .clone()
+}
+
+/// What a node says to `init`, which it refuses, and what it says to people. It ends, and not well.
+fn refused(mut node: Node, ids: &[&str]) -> (i64, String) {
+    node.send(&line("c1", "n1", &init(1, "n1", ids)));
+    let reply = node.read();
+    let end = node.end();
+    assert_eq!(end.status.code(), Some(1), "{}", end.stderr);
+    let body = reply.field("body").unwrap();
+    assert_eq!(body.field("in_reply_to"), Some(&value!(1)));
+    let text = body.field("text").and_then(Value::as_str).unwrap();
+    assert!(end.stderr.contains(text), "{}\n{text}", end.stderr);
+    (
+        body.field("code").and_then(Value::as_i64).unwrap(),
+        text.into(),
+    )
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let folder = Folder::new();
+    for life in 0..4 {
+        let mut node = folder.alone(&[]);
+        for key in 0..life {
+            assert_eq!(read(&mut node, key), value!(key * 10));
+        }
+        write(&mut node, life, life * 10);
+        node.kill();
+    }
+    let end = folder.alone(&[]).end();
+    assert!(end.status.success());
+    assert!(!end.stderr.contains("in memory"), "{}", end.stderr);
+    assert!(end.stderr.contains("recovered term"), "{}", end.stderr);
+}
+
+#[test]
+fn a_snapshot_takes_the_place_of_the_log() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&["--snapshot-entries=10"]);
+    for number in 0..100 {
+        write(&mut node, number % 7, number);
+        if number % 20 == 19 {
+            node.read_stderr("stored a snapshot");
+        }
+    }
+    node.kill();
+    assert!((1..=2).contains(&folder.files("n1", "snapshot-").len()));
+    let mut node = folder.alone(&[]);
+    node.read_stderr("7 keys of a snapshot");
+    for number in 93..100 {
+        assert_eq!(read(&mut node, number % 7), value!(number));
+    }
+}
+
+#[test]
+fn a_folder_serves_one_cluster() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&[]);
+    write(&mut node, 1, 1);
+    node.kill();
+    let (code, text) = refused(folder.start(&[]), &["n1", "n2"]);
+    assert_eq!(code, 22);
+    assert!(
+        text.contains("the cluster of n1, and this is one of n1, n2"),
+        "{text}"
+    );
+    // That it was refused did no harm.
+    assert_eq!(read(&mut folder.alone(&[]), 1), value!(1));
+}
+
+#[test]
+fn a_folder_serves_one_process() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&[]);
+    let (code, text) = refused(folder.start(&[]), &["n1"]);
+    assert_eq!(code, 14);
+    assert!(text.contains("another process"), "{text}");
+    write(&mut node, 1, 1);
+}
+
+#[test]
+fn damage_is_refused_with_its_place() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&[]);
+    for number in 0..10 {
+        write(&mut node, number, number);
+    }
+    node.kill();
+    let log = &folder.files("n1", "log-")[0];
+    let mut bytes = fs::read(log).unwrap();
+    bytes[200] ^= 1;
+    fs::write(log, &bytes).unwrap();
+    let mut node = folder.start(&[]);
+    // Whoever came too early hears it too.
+    let early = value!({"type": "read", "msg_id": 9, "key": 1});
+    node.send(&line("c2", "n1", &early));
+    let (code, text) = refused(node, &["n1"]);
+    assert_eq!(code, 14);
+    assert!(text.contains(log.to_str().unwrap()), "{text}");
+    assert_eq!(fs::read(log).unwrap(), bytes);
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_refused() {
+    let folder = Folder::new();
+    let file = folder.0.join("file");
+    fs::write(&file, "").unwrap();
+    let node = Node::start(&["--data-dir", file.to_str().unwrap()]);
+    let (code, text) = refused(node, &["n1"]);
+    assert_eq!(code, 14);
+    assert!(text.contains("no data can be kept in"), "{text}");
+}
+
+#[test]
+fn the_environment_names_the_folder_unless_a_flag_does() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let mut named = command();
+    named.env("STDRAFT_DATA_DIR", folder.text());
+    let mut node = Node::start_as(&mut named);
+    node.init("a/b", &["a/b"]);
+    assert!(!folder.files("a%2fb", "log-").is_empty());
+
+    let mut node = Node::start_as(named.args(["--data-dir", other.text()]));
+    node.init("n1", &["n1"]);
+    assert!(!other.files("n1", "log-").is_empty());
+
+    let mut node = Node::start_as(command().env("STDRAFT_DATA_DIR", ""));
+    node.init("n1", &["n1"]);
+    node.read_stderr("in memory only");
+    let reply = value!({"type": "init_ok", "in_reply_to": 1});
+    node.send(&line("c3", "n1", &init(1, "n1", &["n1"])));
+    assert_eq!(node.read(), said("n1", "c3", &reply));
+}
