@@ -3,11 +3,15 @@
 use std::{fs, path::PathBuf, process, sync::Arc};
 
 use raft::storage::{
-    self,
+    self, Broken, Error, ErrorKind, Identity, Verdict, Whole, check,
     disk::{Disk, Memory, Real},
 };
+use raft_core::{Record, SnapshotId, Wal};
 
-use crate::history::{OPTIONS, State, Step, identity, perform, script};
+use crate::history::{
+    OPTIONS, State, Step, ballot, elsewhere, entries, id, identity, machine, open, perform, script,
+    store,
+};
 
 /// A folder of its own for a test, removed in the end.
 struct Temporary(PathBuf);
@@ -61,4 +65,265 @@ fn files_keep_what_is_written() {
 fn memory_keeps_what_is_written() {
     let disk: Arc<dyn Disk> = Arc::new(Memory::new());
     what_is_written_comes_back(&disk);
+}
+
+fn refusal(disk: &Arc<dyn Disk>, identity: &Identity) -> Error {
+    storage::open::<String>(disk.clone(), identity, OPTIONS).expect_err("a refusal")
+}
+
+/// Who says so, where, and what can be done.
+#[test]
+fn another_s_folder_is_refused() {
+    let disk: Arc<dyn Disk> = Arc::new(Memory::new());
+    drop(storage::open::<String>(disk.clone(), &identity(), OPTIONS).expect("an empty folder"));
+    let node = refusal(&disk, &Identity::new("n2", ["n1", "n2", "n3"]));
+    assert_eq!(node.kind(), ErrorKind::Foreign);
+    assert_eq!(
+        node.to_string(),
+        "memory:identity: the folder belongs to node n1, and this is n2 (give this node the folder \
+         that it had before, or a new one if it never had any)"
+    );
+    let cluster = refusal(&disk, &Identity::new("n1", ["n1", "n2"]));
+    assert_eq!(cluster.kind(), ErrorKind::Foreign);
+    assert!(
+        cluster.to_string().contains("the cluster of n1, n2, n3"),
+        "{cluster}"
+    );
+    // The order in which the names are told makes no difference.
+    let same = Identity::new("n1", ["n3", "n2", "n1"]);
+    assert!(storage::open::<String>(disk, &same, OPTIONS).is_ok());
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let folder = Temporary::new("lock");
+    let memory: Arc<dyn Disk> = Arc::new(Memory::new());
+    for disk in [folder.disk(), memory] {
+        let opened = storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+        let storage::Opened { log, snapshots, .. } = opened.expect("an empty folder");
+        assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Locked);
+        drop(log);
+        let still = refusal(&disk, &identity());
+        assert_eq!(still.kind(), ErrorKind::Locked, "snapshots hold it, too");
+        drop(snapshots);
+        assert!(storage::open::<String>(disk, &identity(), OPTIONS).is_ok());
+    }
+}
+
+/// Changes a file of a memory disk.
+fn change(disk: &dyn Disk, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let file = disk.open(name).expect("a file");
+    let mut bytes = vec![0; file.length().expect("a length") as usize];
+    file.read_at(&mut bytes, 0).expect("its bytes");
+    change(&mut bytes);
+    let file = disk.create(name).expect("room");
+    file.write_at(&bytes, 0).expect("room");
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    for (name, what) in [
+        ("identity", b"{\"format\":2,\"new\":[]}".as_slice()),
+        ("log-00000000000000000001", b"stdraftL\x02\0\0\0"),
+        (
+            "snapshot-00000000000000000002-00000000000000000001",
+            b"stdraftP\x02\0\0\0",
+        ),
+    ] {
+        let disk: Arc<dyn Disk> = Arc::new(Memory::new());
+        let mut opened =
+            storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+        perform(&mut opened, &Step::Write(vec![entries(1, 3, 1, 5)])).expect("room");
+        perform(&mut opened, &Step::Store(id(2, 1))).expect("room");
+        drop(opened);
+        change(&*disk, name, |bytes| match name {
+            "identity" => *bytes = what.to_vec(),
+            _ => bytes[..what.len()].copy_from_slice(what),
+        });
+        let error = refusal(&disk, &identity());
+        assert_eq!(error.kind(), ErrorKind::Newer, "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("start the version that wrote it"),
+            "{error}"
+        );
+    }
+}
+
+/// A folder that has something in it, but no identity, is nobody's.
+#[test]
+fn a_folder_without_identity_is_never_started_fresh() {
+    let disk: Arc<dyn Disk> = Arc::new(Memory::new());
+    let mut opened = storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+    perform(&mut opened, &Step::Write(vec![ballot(1, None)])).expect("room");
+    drop(opened);
+    disk.remove("identity").expect("it is there");
+    assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Missing);
+}
+
+/// Files of somebody else are in nobody's way.
+#[test]
+fn foreign_files_are_left_alone() {
+    let disk: Arc<dyn Disk> = Arc::new(Memory::new());
+    let names = [
+        ".DS_Store",
+        "lost+found",
+        "log-7",
+        "snapshot-1",
+        "log-00000000000000000009.bak",
+    ];
+    for name in names {
+        disk.create(name)
+            .expect("room")
+            .write_at(b"mine", 0)
+            .expect("room");
+    }
+    let opened = storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+    drop(opened.expect("a folder without anything of ours"));
+    let found = disk.list().expect("a list");
+    assert!(
+        names.iter().all(|name| found.contains(&(*name).to_owned())),
+        "{found:?}"
+    );
+}
+
+/// A command that this program cannot decode is no command to skip.
+#[test]
+fn an_unknown_command_is_refused() {
+    let disk: Arc<dyn Disk> = Arc::new(Memory::new());
+    let mut opened = storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+    perform(&mut opened, &Step::Write(vec![entries(1, 1, 1, 5)])).expect("room");
+    drop(opened);
+    let error = storage::open::<u64>(disk, &identity(), OPTIONS).expect_err("a text is no number");
+    assert!(
+        error.to_string().contains("the command of entry 1@1"),
+        "{error}"
+    );
+    assert_eq!(error.offset(), Some(1024));
+}
+
+#[test]
+fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
+    let bytes = elsewhere(id(7, 3));
+    let disk = Memory::new();
+    let mut opened = open(&disk).expect("an empty folder");
+    opened
+        .log
+        .append_and_sync(&[entries(1, 9, 3, 5)])
+        .expect("room");
+    let stored = store(&opened.snapshots, id(7, 3)).expect("room");
+    assert_eq!(
+        stored, bytes.0,
+        "the same state makes the same file anywhere"
+    );
+
+    let read = |id: SnapshotId, offset, length| {
+        opened.snapshots.read(id, offset, length).expect("no fault")
+    };
+    let mut whole = Vec::new();
+    while let Some(chunk) = read(stored, whole.len() as u64, 100).filter(|chunk| !chunk.is_empty())
+    {
+        whole.extend(chunk);
+    }
+    assert_eq!(whole, bytes.1);
+    assert_eq!(
+        Whole::received(stored, &whole).map(|w| w.machine.to_vec()),
+        Ok(machine(id(7, 3)))
+    );
+    let other = SnapshotId {
+        crc: stored.crc ^ 1,
+        ..stored
+    };
+    assert_eq!(read(other, 0, 10), None);
+    assert_eq!(Whole::received(other, &whole), Err(Broken::Another));
+    for at in 0..whole.len() {
+        let mut broken = whole.clone();
+        broken[at] ^= 4;
+        assert!(Whole::parse(&broken).is_err(), "byte {at}");
+        assert!(Whole::parse(&whole[..at]).is_err(), "to {at}");
+    }
+
+    // Removed by the next base, it can be read to its end by whoever has begun.
+    store(&opened.snapshots, id(9, 3)).expect("room");
+    opened
+        .log
+        .append_and_sync(&[Record::<String>::Base(id(9, 3))])
+        .expect("room");
+    assert_eq!(
+        disk.list()
+            .expect("a list")
+            .iter()
+            .filter(|n| n.starts_with("snapshot"))
+            .count(),
+        1
+    );
+    assert_eq!(read(stored, 100, 5).as_deref(), Some(&whole[100..105]));
+}
+
+/// The disk is given back: what stays is what lies above the base, and one segment.
+#[test]
+fn what_a_snapshot_covers_is_deleted() {
+    let disk = Memory::new();
+    let mut opened = open(&disk).expect("an empty folder");
+    let mut most = 0;
+    for round in 0..200 {
+        let first = round * 10 + 1;
+        opened
+            .log
+            .append_and_sync(&[entries(first, first + 9, 1, 200)])
+            .expect("room");
+        if round % 5 == 4 {
+            let last = id(first + 9, 1);
+            store(&opened.snapshots, last).expect("room");
+            opened
+                .log
+                .append_and_sync(&[Record::<String>::Base(last)])
+                .expect("room");
+            assert!(opened.log.bytes() <= 2 * OPTIONS.segment_bytes);
+        }
+        most = most.max(opened.log.bytes());
+    }
+    assert!(
+        most <= 8 * OPTIONS.segment_bytes,
+        "{most} bytes of log at most"
+    );
+    assert!(disk.list().expect("a list").len() <= 4);
+}
+
+#[test]
+fn looking_at_a_folder_changes_nothing() {
+    let folder = Temporary::new("look");
+    let disk = folder.disk();
+    let mut opened = storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+    for step in script() {
+        perform(&mut opened, &step).expect("room");
+    }
+    let look = || Arc::new(Real::read_only(&folder.0).expect("a folder"));
+    let mut text = Vec::new();
+    let locked = check(look(), true, &mut text).expect("memory has room");
+    assert_eq!(locked.map_err(|error| error.kind()), Err(ErrorKind::Locked));
+    drop(opened);
+    let verdict = check(look(), true, &mut text).expect("memory has room");
+    assert_eq!(verdict.expect("a sound folder"), Verdict::Sound);
+    let text = String::from_utf8(text).expect("text");
+    for line in [
+        "identity  node n1 of n1, n2, n3\n",
+        "    base    35@5, what is behind it stays\n",
+        "    entry   42@6  \"4\"\n",
+        "term 6, no vote; base 35@5, last entry 42@6\n",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in {text}");
+    }
+    let writes = look();
+    let refused = |result: std::io::Result<()>| {
+        assert_eq!(
+            result.map_err(|e| e.kind()),
+            Err(std::io::ErrorKind::PermissionDenied)
+        );
+    };
+    refused(writes.create("x").map(|_| ()));
+    refused(writes.remove("identity"));
+    refused(writes.rename("identity", "x"));
+    refused(writes.sync_folder());
 }
