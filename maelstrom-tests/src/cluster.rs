@@ -29,15 +29,15 @@ use std::{
 };
 
 use raft_core::{
-    Envelope, Forwarded, Incarnation, Input, Membership, Message, NodeId, RoleName, Synced, Term,
-    Ticket, invariant::Violation,
+    EntryId, Envelope, Forwarded, Incarnation, Input, Membership, Message, NodeId, RoleName,
+    Synced, Term, Ticket, invariant::Violation,
 };
 use rand::Rng;
 
 use self::{
     clients::{Clients, Request},
     disk::Disk,
-    host::{Host, Released},
+    host::{Host, Released, Worked},
     machine::Registers,
     options::{Options, TICK},
     rules::{Broken, Rules},
@@ -185,6 +185,8 @@ enum Happening {
     Deliver(Envelope<Registers>),
     Sync(NodeId, Incarnation),
     Receipt(NodeId, Incarnation, Synced),
+    /// The work on a snapshot goes on.
+    Work(NodeId, Incarnation),
     Ask(NodeId, Request),
     /// A client thinks of its next request.
     Invoke(usize),
@@ -202,7 +204,10 @@ impl Happening {
     /// To which node it happens.
     fn node(&self) -> Option<NodeId> {
         match self {
-            Self::Tick(node, _) | Self::Sync(node, _) | Self::Receipt(node, ..) => Some(*node),
+            Self::Tick(node, _)
+            | Self::Sync(node, _)
+            | Self::Receipt(node, ..)
+            | Self::Work(node, _) => Some(*node),
             Self::Ask(node, _) => Some(*node),
             Self::Deliver(envelope) => Some(envelope.to),
             Self::Invoke(_)
@@ -343,8 +348,12 @@ impl Cluster {
             Happening::Receipt(id, life, synced) if self.lives_still(id, life) => {
                 self.step(id, Input::Synced(synced))
             }
+            Happening::Work(id, life) if self.lives_still(id, life) => self.work(id, life),
             // That was a former life's.
-            Happening::Tick(..) | Happening::Sync(..) | Happening::Receipt(..) => Ok(()),
+            Happening::Tick(..)
+            | Happening::Sync(..)
+            | Happening::Receipt(..)
+            | Happening::Work(..) => Ok(()),
             Happening::Deliver(envelope) => self.deliver(envelope),
             Happening::Ask(id, request) => self.ask(id, request),
             Happening::Invoke(client) => self.invoke(client),
@@ -400,13 +409,22 @@ impl Cluster {
         let Some(life) = node.host.life() else {
             return Ok(());
         };
-        self.sightings.add_life(&life.replica.status());
+        let status = life.replica.status();
+        self.sightings.add_life(&status);
+        self.sightings.gatherings_interrupted += u64::from(status.gathered.is_some());
+        if let Some(work) = life.work() {
+            self.sightings.captures_interrupted += u64::from(!work.is_install);
+            self.sightings.installs_interrupted += u64::from(work.is_install);
+        }
         let stored = self.rng.below(node.host.unsynced() as u64 + 1);
         self.sightings.outputs_stored_unheard += stored;
         let lost = node.host.crash(stored as usize);
         if self.options.amnesia {
             node.host.disk = Disk::default();
         }
+        let disk = &node.host.disk;
+        let newest = disk.snapshot().map(|file| file.id.last);
+        self.sightings.bases_missing += u64::from(newest.is_some_and(|last| last != disk.base()));
         if self.nodes.len() == 1 {
             self.rules.lone_voter_died(id, &self.nodes[&id].host.disk);
         }
@@ -465,6 +483,74 @@ impl Cluster {
         }
     }
 
+    /// A node works on a snapshot.
+    fn work(&mut self, id: NodeId, life: Incarnation) -> Result<(), Broken> {
+        let node = self.nodes.get_mut(&id).expect("a node");
+        match node.host.work().expect("there is work") {
+            Worked::Named(snapshot) => {
+                self.trace.note(self.now, Event::Named(id, snapshot));
+                self.schedule_work(id, life);
+                Ok(())
+            }
+            Worked::Done(snapshot, input) => {
+                self.trace.note(self.now, Event::Worked(id, snapshot));
+                demand(!matches!(input, Input::SnapshotBroken(_)), || {
+                    format!("node {id} gathers what was sent, not something else: {snapshot:?}")
+                })?;
+                if matches!(input, Input::SnapshotInstalled { .. }) {
+                    self.sight_install(id, snapshot.last);
+                }
+                self.step(id, input)
+            }
+        }
+    }
+
+    /// Work on a snapshot begins: what it makes is checked.
+    fn begin_work(&mut self, id: NodeId) -> Result<(), Broken> {
+        let host = &self.nodes[&id].host;
+        let life = host.life().expect("it has just begun");
+        let work = life.work().expect("it has just begun");
+        if let Some(state) = &work.state {
+            self.rules.snapshot(id, work.id.last, state)?;
+        }
+        demand(work.is_install || host.disk.holds(work.id.last), || {
+            format!(
+                "a snapshot holds only what is synced: node {id} makes {:?}",
+                work.id
+            )
+        })?;
+        let incarnation = life.incarnation;
+        self.schedule_work(id, incarnation);
+        Ok(())
+    }
+
+    fn schedule_work(&mut self, id: NodeId, life: Incarnation) {
+        let mean = if self.healed {
+            HEALTHY_SYNC_MAX
+        } else {
+            self.options.work_mean
+        };
+        let delay = self.rng.exponential(mean);
+        self.schedule(delay, Happening::Work(id, life));
+    }
+
+    /// How a leader's snapshot finds the log of a node.
+    fn sight_install(&mut self, id: NodeId, last: EntryId) {
+        let life = self.nodes[&id].host.life().expect("it runs");
+        let status = life.replica.status();
+        let holds = life.replica.log().any(|entry| entry.id == last);
+        let count = if last.index <= status.commit.index {
+            &mut self.sightings.installs_overtaken
+        } else if holds {
+            &mut self.sightings.installs_of_extending
+        } else if status.last.index < last.index {
+            &mut self.sightings.installs_of_shorter
+        } else {
+            &mut self.sightings.installs_of_conflicting
+        };
+        *count += 1;
+    }
+
     fn schedule_sync(&mut self, id: NodeId) {
         let node = self.nodes.get_mut(&id).expect("a node");
         if let Some(life) = node.host.life()
@@ -507,8 +593,15 @@ impl Cluster {
         if std::mem::take(&mut node.gathering) {
             self.sightings.outputs_gathered += 1;
         }
-        let Released { messages, replies } = node.host.release()?;
+        let Released {
+            messages,
+            replies,
+            begins_work,
+        } = node.host.release()?;
         self.observe(id)?;
+        if begins_work {
+            self.begin_work(id)?;
+        }
         for envelope in messages {
             self.send(envelope)?;
         }
@@ -814,8 +907,9 @@ impl Cluster {
         for (id, node) in &self.nodes {
             let life = node.host.life().expect("all nodes run at the end");
             let log: Vec<_> = life.replica.log().cloned().collect();
-            self.rules.holds(*id, &log)?;
-            self.sightings.add_life(&life.replica.status());
+            let status = life.replica.status();
+            self.rules.holds(*id, status.base, &log)?;
+            self.sightings.add_life(&status);
         }
         if self.options.is_calm() {
             let all_served = self.sightings.refused + self.sightings.unknown == 0;

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use raft_core::{
-    Config, Envelope, Incarnation, Input, Membership, NodeId, Output, Record, Replica, Reply,
-    Restored, Synced, Volatile, invariant::Violation,
+    Config, Envelope, Incarnation, Input, Membership, NodeId, Output, Received, Record, Replica,
+    Reply, Restored, SnapshotId, Synced, Task, Volatile, invariant::Violation,
 };
 
 use super::{
-    disk::Disk,
+    disk::{Disk, File},
     machine::{Command, Registers},
 };
 
@@ -33,6 +33,58 @@ pub struct Life {
     pub replica: Replica<Registers>,
     /// Outputs that were taken and not stored yet, oldest first.
     unsynced: VecDeque<Output<Registers, Volatile>>,
+    work: Option<Work>,
+}
+
+/// A snapshot in the making: its file is written aside, then gets its final name, and then the node
+/// hears of it. Between any two of these the process may die.
+#[derive(Debug)]
+pub struct Work {
+    /// Its name. The bytes of a leader's may turn out to be something else.
+    pub id: SnapshotId,
+    /// What it contains; none, if the bytes make no sense.
+    pub state: Option<Registers>,
+    /// Whether it is a leader's.
+    pub is_install: bool,
+    file: File,
+    named: bool,
+}
+
+/// What became of a [`Work`].
+#[derive(Debug)]
+pub enum Worked {
+    /// The file has its final name.
+    Named(SnapshotId),
+    /// This is what the node must hear.
+    Done(SnapshotId, Input<Registers>),
+}
+
+impl Work {
+    fn begin(task: Task<Registers>) -> Self {
+        match task {
+            Task::Store(capture) => {
+                let file = File::encode(capture.last, &capture.machine);
+                Self {
+                    id: file.id,
+                    state: Some(capture.machine),
+                    is_install: false,
+                    file,
+                    named: false,
+                }
+            }
+            Task::Install(Received { id, bytes }) => {
+                let file = File::new(id.last, bytes);
+                let state = file.decode().filter(|_| file.id == id);
+                Self {
+                    id,
+                    state,
+                    is_install: true,
+                    file,
+                    named: false,
+                }
+            }
+        }
+    }
 }
 
 /// What left a node before anything was stored.
@@ -42,6 +94,8 @@ pub struct Released {
     pub messages: Vec<Envelope<Registers>>,
     /// Answers to clients.
     pub replies: Vec<Reply<Registers>>,
+    /// Work on a snapshot begins: see [`Life::work`].
+    pub begins_work: bool,
 }
 
 impl Host {
@@ -62,14 +116,21 @@ impl Host {
     }
 
     /// Starts the process from what is stored.
+    ///
+    /// # Panics
+    /// If the stored snapshot makes no sense.
     pub fn start(&mut self, incarnation: Incarnation, seed: u64) {
+        self.disk.recover();
+        let snapshot = self.disk.snapshot();
+        let machine =
+            snapshot.map(|file| file.decode().expect("it was checked when it was stored"));
         let replica = Replica::restore(Restored {
             id: self.id,
             membership: self.membership.clone(),
             config: self.config.clone(),
             ballot: self.disk.ballot(),
-            snapshot: None,
-            machine: Registers::default(),
+            snapshot: snapshot.map(|file| file.id),
+            machine: machine.unwrap_or_default(),
             entries: self.disk.entries().to_vec(),
             incarnation,
             seed,
@@ -78,6 +139,7 @@ impl Host {
             incarnation,
             replica,
             unsynced: VecDeque::new(),
+            work: None,
         });
     }
 
@@ -124,10 +186,41 @@ impl Host {
         };
         let released = output.release(&mut self.disk);
         life.unsynced.push_back(output);
+        let begins_work = released.task.is_some();
+        if let Some(task) = released.task {
+            assert!(life.work.is_none(), "one task at a time");
+            life.work = Some(Work::begin(task));
+        }
         Ok(Released {
             messages: released.messages,
             replies: released.replies,
+            begins_work,
         })
+    }
+
+    /// The next step of the work on a snapshot, if there is any.
+    pub fn work(&mut self) -> Option<Worked> {
+        let work = self.life.as_mut()?.work.take()?;
+        let id = work.id;
+        let input = match work.state {
+            Some(_) if !work.named => {
+                self.disk.put(work.file.clone());
+                let work = Work {
+                    named: true,
+                    ..work
+                };
+                self.life.as_mut()?.work = Some(work);
+                return Some(Worked::Named(id));
+            }
+            Some(machine) if work.is_install => Input::SnapshotInstalled {
+                snapshot: id,
+                membership: self.membership.clone(),
+                machine,
+            },
+            Some(_) => Input::SnapshotStored(id),
+            None => Input::SnapshotBroken(id),
+        };
+        Some(Worked::Done(id, input))
     }
 
     /// How many outputs wait to be stored.
@@ -153,6 +246,11 @@ impl Host {
 }
 
 impl Life {
+    /// The snapshot in the making.
+    pub fn work(&self) -> Option<&Work> {
+        self.work.as_ref()
+    }
+
     /// Checks the node's invariants over an act. A debug build's replica does this for its steps
     /// by itself, but not for its outputs.
     fn checked(&mut self, act: impl FnOnce(&mut Replica<Registers>)) -> Result<(), Violation> {

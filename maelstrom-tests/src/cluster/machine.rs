@@ -53,6 +53,19 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Registers(BTreeMap<Key, u8>);
 
+impl Registers {
+    /// The registers that were written, in order.
+    pub fn values(&self) -> impl Iterator<Item = (Key, u8)> + '_ {
+        self.0.iter().map(|(key, value)| (*key, *value))
+    }
+}
+
+impl From<BTreeMap<Key, u8>> for Registers {
+    fn from(values: BTreeMap<Key, u8>) -> Self {
+        Self(values)
+    }
+}
+
 impl StateMachine for Registers {
     type Command = Command;
     type Outcome = Outcome;

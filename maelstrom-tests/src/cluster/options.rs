@@ -45,6 +45,8 @@ pub struct Options {
     pub fault_mean: Option<u64>,
     /// The mean time that a fault lasts.
     pub fault_length_mean: u64,
+    /// The mean time that each step of the work on a snapshot takes.
+    pub work_mean: u64,
     /// How long there are faults.
     pub chaos: u64,
     /// A node that dies forgets what it had stored. Never drawn, since no consensus outlives it: it shows that
@@ -53,6 +55,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether no limit is met that makes a node refuse or drop anything.
+    fn has_room(&self) -> bool {
+        let limits = &self.config.limits;
+        let Limits {
+            requests,
+            uncommitted_bytes,
+            ..
+        } = Limits::default();
+        limits.requests == requests && limits.uncommitted_bytes == uncommitted_bytes
+    }
+
     /// Draws a world.
     pub fn draw(rng: &mut Rng) -> Self {
         let mut pick = |choices: &[u64]| *rng.choose(choices).expect("a choice");
@@ -67,6 +80,7 @@ impl Options {
             Limits {
                 requests: pick(&[1, 3, 10]) as usize,
                 proposals: pick(&[1, 3, 10]) as usize,
+                uncommitted_bytes: pick(&[1, 200, 1000]) as usize,
                 reads: pick(&[1, 3, 10]) as usize,
                 rounds: pick(&[1, 2, 4]) as usize,
                 append_entries: pick(&[1, 2, 5]) as usize,
@@ -78,6 +92,10 @@ impl Options {
                 incarnations: pick(&[1, 2, 5]) as usize,
                 ..Limits::default()
             }
+        };
+        let limits = match pick(&[0, 1, 2, 3]) {
+            0 => limits,
+            _ => Self::draw_snapshots(limits, &mut pick),
         };
         let config = Config {
             heartbeat,
@@ -116,9 +134,30 @@ impl Options {
             drift_permille,
             fault_mean: (fault_mean > 0).then_some(fault_mean),
             fault_length_mean: pick(&[5_000, 20_000, 60_000]),
+            work_mean: if calm {
+                50
+            } else {
+                pick(&[0, 500, 5000, 50_000])
+            },
             chaos: pick(&[100_000, 200_000, 300_000]),
             amnesia: false,
             config,
+        }
+    }
+
+    /// Snapshots so often that they meet everything else.
+    fn draw_snapshots(limits: Limits, pick: &mut impl FnMut(&[u64]) -> u64) -> Limits {
+        let snapshot_entries = pick(&[1, 3, 10, 40]);
+        let snapshot_bytes = pick(&[1, 300, 1 << 20, 1 << 20]);
+        Limits {
+            snapshot_entries,
+            snapshot_bytes,
+            trailing_entries: pick(&[0, 2, 10, 50]),
+            trailing_bytes: pick(&[0, 200, 1 << 20, 1 << 20]),
+            retained_entries: snapshot_entries + pick(&[0, 10, 100]),
+            retained_bytes: snapshot_bytes + pick(&[0, 1000, 1 << 20]),
+            chunk_bytes: pick(&[3, 10, 1 << 10]) as usize,
+            ..limits
         }
     }
 
@@ -130,6 +169,6 @@ impl Options {
             && self.fault_mean.is_none()
             && self.latency_mean <= 100
             && self.sync_mean <= 50
-            && self.config.limits == Limits::default()
+            && self.has_room()
     }
 }

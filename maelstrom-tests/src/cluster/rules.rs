@@ -131,7 +131,7 @@ impl Rules {
         if last != status.last || seen.truncated != truncated {
             seen.truncated = truncated;
             let log: Vec<Entry<Command>> = life.replica.log().cloned().collect();
-            self.holds(host.id, &log)?;
+            self.holds(host.id, status.base, &log)?;
         }
         if role == RoleName::Leader {
             self.leads(host.id, life.incarnation, term)?;
@@ -149,18 +149,31 @@ impl Rules {
         })
     }
 
-    /// A node's whole log. Log Matching: an entry's name settles what it says and what stands
+    /// A node's whole log, which begins after `base`: what is compacted must be committed, so it is
+    /// known what stood there. Log Matching: an entry's name settles what it says and what stands
     /// before it, hence (by induction) all that stands before it. A command has one entry for good,
     /// and none if it was refused.
     ///
     /// # Errors
     /// Names the first rule that is broken.
-    pub fn holds(&mut self, node: NodeId, log: &[Entry<Command>]) -> Result<(), Broken> {
+    pub fn holds(
+        &mut self,
+        node: NodeId,
+        base: EntryId,
+        log: &[Entry<Command>],
+    ) -> Result<(), Broken> {
+        let compacted = position(base.index);
+        self.is_committed(base, &format!("the base of node {node}"))?;
         let seen = self.seen.entry(node).or_default();
-        let known = seen.log.iter().zip(log).take_while(|(a, b)| **a == b.id);
+        let committed = self.committed[..compacted].iter().map(|c| c.id);
+        let ids = committed.chain(log.iter().map(|entry| entry.id));
+        let known = seen.log.iter().zip(ids).take_while(|(a, b)| **a == *b);
         let known = known.count();
         seen.log.truncate(known);
-        for entry in &log[known..] {
+        if let Some(rest) = self.committed[..compacted].get(known..) {
+            seen.log.extend(rest.iter().map(|committed| committed.id));
+        }
+        for entry in &log[known.saturating_sub(compacted)..] {
             let before = seen.log.last().copied().unwrap_or_default();
             seen.log.push(entry.id);
             let first = self.entries.entry(entry.id).or_insert_with(|| Known {
@@ -192,6 +205,35 @@ impl Rules {
                 );
             }
         }
+        Ok(())
+    }
+
+    /// Something says that an entry is committed, or that it is before all others.
+    fn is_committed(&self, id: EntryId, what: &str) -> Result<(), Broken> {
+        let last = position(id.index).checked_sub(1);
+        let committed = last.map_or(Some(EntryId::default()), |at| {
+            self.committed.get(at).map(|committed| committed.id)
+        });
+        demand!(
+            committed == Some(id),
+            "a snapshot holds only what is committed: {what} is {id}, where {committed:?} is committed"
+        );
+        Ok(())
+    }
+
+    /// A node makes a snapshot: of this state, after this entry. It holds what all nodes have applied
+    /// through there.
+    ///
+    /// # Errors
+    /// If the snapshot differs from that.
+    pub fn snapshot(&self, node: NodeId, last: EntryId, state: &Registers) -> Result<(), Broken> {
+        self.is_committed(last, &format!("the last entry of node {node}'s snapshot"))?;
+        let applied = self.state_at(position(last.index));
+        demand!(
+            *state == applied,
+            "State Machine Safety: the snapshot of node {node} after {last} holds {state:?} instead \
+             of {applied:?}"
+        );
         Ok(())
     }
 

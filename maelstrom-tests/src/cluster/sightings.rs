@@ -63,6 +63,28 @@ sightings! {
     appends_early,
     /// Entries that were dropped in favour of a later leader's.
     entries_truncated,
+    /// Snapshots that nodes took of their own state.
+    snapshots_stored,
+    /// Leaders' snapshots that were installed on logs that were shorter.
+    installs_of_shorter,
+    /// Leaders' snapshots that were installed on logs that held another entry in the last one's place.
+    installs_of_conflicting,
+    /// Leaders' snapshots that turned out to be behind a log that held them already.
+    installs_of_extending,
+    /// Snapshots that were overtaken by entries before they were installed.
+    installs_overtaken,
+    /// Processes that died while they stored their own state.
+    captures_interrupted,
+    /// Processes that died while they stored a leader's snapshot.
+    installs_interrupted,
+    /// Processes that died with a part of a leader's snapshot.
+    gatherings_interrupted,
+    /// Processes that died between a snapshot's file and its base record.
+    bases_missing,
+    /// Transfers of snapshots that were begun.
+    transfers_begun,
+    /// Chunks that were sent again.
+    chunks_repeated,
     /// Forwards that were refused.
     forwards_refused,
     /// Forwards that were dropped since they were acted upon before, or may have been.
@@ -98,6 +120,9 @@ impl Sightings {
         self.appends_rejected += counters.appends_rejected;
         self.appends_early += counters.appends_early;
         self.entries_truncated += counters.entries_truncated;
+        self.snapshots_stored += counters.snapshots_stored;
+        self.transfers_begun += counters.transfers_begun;
+        self.chunks_repeated += counters.chunks_repeated;
         self.forwards_repeated += counters.dropped.repeated_forward;
         self.stale_replies += counters.dropped.stale_reply;
         self.stale_terms += counters.dropped.stale_term;

@@ -6,7 +6,9 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use raft_core::{Envelope, Fingerprint, Incarnation, NodeId, Response, RoleName, Term, Ticket};
+use raft_core::{
+    Envelope, Fingerprint, Incarnation, NodeId, Response, RoleName, SnapshotId, Term, Ticket,
+};
 
 use super::{
     describe,
@@ -26,6 +28,10 @@ pub enum Event {
     Ticked(NodeId),
     /// So many outputs were stored.
     Synced(NodeId, u64),
+    /// The file of a snapshot got its final name.
+    Named(NodeId, SnapshotId),
+    /// The work on a snapshot is done, and the node hears of it.
+    Worked(NodeId, SnapshotId),
     /// A message arrived.
     Delivered(Envelope<Registers>),
     /// A message was lost.
@@ -95,6 +101,16 @@ impl fmt::Display for Event {
             Self::Paused(node, until) => write!(f, "n{node} stands still until {until}"),
             Self::Ticked(node) => write!(f, "n{node} ticks"),
             Self::Synced(node, outputs) => write!(f, "n{node} syncs {outputs}"),
+            Self::Named(node, id) => {
+                write!(f, "n{node} names snapshot {}", describe::snapshot(id))
+            }
+            Self::Worked(node, id) => {
+                write!(
+                    f,
+                    "n{node} is done with snapshot {}",
+                    describe::snapshot(id)
+                )
+            }
             Self::Delivered(envelope) => write!(f, "{}", Line(envelope)),
             Self::Lost(envelope) => write!(f, "lost: {}", Line(envelope)),
             Self::Cut(from, to) => write!(f, "cut n{from}->n{to}"),

@@ -351,7 +351,11 @@ impl Stage {
         let released = node.host.release().map_err(|broken| broken.0)?;
         let stalled = node.stalled;
         self.note(id)?;
-        let Released { messages, replies } = released;
+        let Released {
+            messages,
+            replies,
+            begins_work: _,
+        } = released;
         for reply in replies {
             self.answer(id, &reply)?;
         }

@@ -10,6 +10,11 @@ use crate::cluster::machine::{Change, Key};
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
 const LIFE: Incarnation = Incarnation(1);
+/// Before all entries.
+const START: EntryId = EntryId {
+    term: Term(0),
+    index: Index(0),
+};
 
 fn id(index: u64, term: u64) -> EntryId {
     EntryId {
@@ -59,7 +64,7 @@ fn commit(
     term: u64,
     entries: &[Entry<Command>],
 ) -> Result<(), Broken> {
-    rules.holds(node, entries)?;
+    rules.holds(node, START, entries)?;
     let commit = Commit {
         node,
         role: RoleName::Leader,
@@ -90,13 +95,53 @@ fn a_correct_history_is_no_violation() {
         index: Index(2),
         state: &state(&entries),
     };
-    rules.holds(TWO, &entries).unwrap();
+    rules.holds(TWO, START, &entries).unwrap();
     rules.commits(&follower, |_| true).unwrap();
     rules
         .answered(CommandId(7), &Response::Applied(Outcome::Done))
         .unwrap();
     rules.leads(TWO, LIFE, Term(2)).unwrap();
     assert_eq!(rules.committed(), Index(2));
+}
+
+#[test]
+fn what_is_compacted_is_committed() {
+    let mut rules = Rules::default();
+    let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
+    rules.leads(ONE, LIFE, Term(1)).unwrap();
+    commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
+    rules.holds(TWO, id(2, 1), &entries[2..]).unwrap();
+    rules.holds(TWO, id(1, 1), &entries[1..]).unwrap();
+    rules.holds(ONE, id(2, 1), &[]).unwrap();
+    says_no(
+        rules.holds(TWO, id(2, 2), &[]),
+        "a snapshot holds only what is committed",
+    );
+    says_no(
+        rules.holds(TWO, id(3, 1), &[]),
+        "a snapshot holds only what is committed",
+    );
+    says_no(
+        rules.holds(NodeId(3), id(1, 1), &[blank(2, 1)]),
+        "Log Matching",
+    );
+}
+
+#[test]
+fn a_snapshot_of_something_else() {
+    let mut rules = Rules::default();
+    let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
+    rules.leads(ONE, LIFE, Term(1)).unwrap();
+    commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
+    rules.snapshot(TWO, id(2, 1), &state(&entries)).unwrap();
+    says_no(
+        rules.snapshot(TWO, id(1, 1), &state(&entries)),
+        "State Machine Safety",
+    );
+    says_no(
+        rules.snapshot(TWO, id(3, 1), &state(&entries)),
+        "a snapshot holds only what is committed",
+    );
 }
 
 #[test]
@@ -110,22 +155,22 @@ fn two_leaders_in_a_term() {
 #[test]
 fn an_entry_that_says_two_things() {
     let mut rules = Rules::default();
-    rules.holds(ONE, &[write(1, 1, 7)]).unwrap();
-    says_no(rules.holds(TWO, &[write(1, 1, 8)]), "Log Matching");
+    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
+    says_no(rules.holds(TWO, START, &[write(1, 1, 8)]), "Log Matching");
 }
 
 #[test]
 fn an_entry_behind_two_others() {
     let mut rules = Rules::default();
-    rules.holds(ONE, &log(&[1, 3])).unwrap();
-    says_no(rules.holds(TWO, &log(&[2, 3])), "Log Matching");
+    rules.holds(ONE, START, &log(&[1, 3])).unwrap();
+    says_no(rules.holds(TWO, START, &log(&[2, 3])), "Log Matching");
 }
 
 #[test]
 fn a_leader_that_lacks_what_was_committed_before() {
     let mut rules = Rules::default();
     commit(&mut rules, ONE, 1, &log(&[1, 1])).unwrap();
-    rules.holds(TWO, &log(&[1])).unwrap();
+    rules.holds(TWO, START, &log(&[1])).unwrap();
     says_no(rules.leads(TWO, LIFE, Term(2)), "Leader Completeness");
 }
 
@@ -163,7 +208,7 @@ fn two_entries_applied_at_one_place() {
 fn a_state_that_the_entries_do_not_lead_to() {
     let mut rules = Rules::default();
     let entries = [write(1, 1, 7)];
-    rules.holds(ONE, &entries).unwrap();
+    rules.holds(ONE, START, &entries).unwrap();
     let commit = Commit {
         node: ONE,
         role: RoleName::Leader,
@@ -177,7 +222,7 @@ fn a_state_that_the_entries_do_not_lead_to() {
 #[test]
 fn a_commit_without_a_quorum_of_disks() {
     let mut rules = Rules::default();
-    rules.holds(ONE, &log(&[1])).unwrap();
+    rules.holds(ONE, START, &log(&[1])).unwrap();
     let commit = Commit {
         node: ONE,
         role: RoleName::Leader,
@@ -203,7 +248,7 @@ fn a_commit_by_counting_an_older_term_s_entry() {
 #[test]
 fn a_follower_that_commits_first() {
     let mut rules = Rules::default();
-    rules.holds(ONE, &log(&[1])).unwrap();
+    rules.holds(ONE, START, &log(&[1])).unwrap();
     let commit = Commit {
         node: ONE,
         role: RoleName::Follower,
@@ -237,7 +282,10 @@ fn a_commit_of_what_is_not_there() {
 fn a_command_with_two_entries() {
     let mut rules = Rules::default();
     let twice = [write(1, 1, 7), write(2, 1, 7)];
-    says_no(rules.holds(ONE, &twice), "a command enters the log once");
+    says_no(
+        rules.holds(ONE, START, &twice),
+        "a command enters the log once",
+    );
 }
 
 #[test]
@@ -246,12 +294,12 @@ fn a_refused_command_in_a_log() {
     let mut rules = Rules::default();
     rules.answered(CommandId(7), &refused).unwrap();
     says_no(
-        rules.holds(ONE, &[write(1, 1, 7)]),
+        rules.holds(ONE, START, &[write(1, 1, 7)]),
         "a refused command never",
     );
 
     let mut rules = Rules::default();
-    rules.holds(ONE, &[write(1, 1, 7)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     says_no(
         rules.answered(CommandId(7), &refused),
         "CommandId(7) is refused",
@@ -261,7 +309,7 @@ fn a_refused_command_in_a_log() {
 #[test]
 fn an_answer_that_is_not_what_happened() {
     let mut rules = Rules::default();
-    rules.holds(ONE, &[write(1, 1, 7)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     let done = Response::Applied(Outcome::Done);
     says_no(
         rules.answered(CommandId(7), &done),
@@ -336,12 +384,12 @@ fn a_promise_that_is_not_on_disk() {
 #[test]
 fn what_nobody_can_have_heard_is_forgotten() {
     let mut rules = Rules::default();
-    rules.holds(ONE, &[write(1, 1, 7)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     let stored = Disk::holding(Ballot::new(Term(1), Some(ONE)), Vec::new());
     rules.lone_voter_died(ONE, &stored);
     says_no(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
     rules.lone_voter_died(ONE, &Disk::default());
     rules.leads(ONE, Incarnation(2), Term(1)).unwrap();
-    rules.holds(ONE, &[write(1, 1, 8)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 8)]).unwrap();
 }

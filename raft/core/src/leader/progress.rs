@@ -129,8 +129,15 @@ impl Peer {
             self.doubted = false;
         }
         match &mut self.progress {
-            // It still lacks what is compacted.
-            Progress::Snapshot(_) if self.matched < base => {}
+            // An old acknowledgement, or else it needs another snapshot by now.
+            Progress::Snapshot(transfer) if self.matched < base => {
+                if self.matched >= transfer.id.last.index {
+                    self.progress = Progress::Probe {
+                        next: self.matched.next(),
+                        asked: false,
+                    };
+                }
+            }
             Progress::Probe { .. } | Progress::Snapshot(_) => {
                 self.progress = Progress::Replicate {
                     next: self.matched.next(),
