@@ -34,7 +34,7 @@ const EIGHT_DIGITS: u64 = 100_000_000;
 
 /// The digits of a number below [`EIGHT_DIGITS`], one in each byte of a word, the first lowest.
 #[inline]
-fn eight_digits(number: u64) -> u64 {
+pub(crate) fn eight_digits(number: u64) -> u64 {
     // Halves, quarters and eighths of the word each become quotient and remainder at once. The quotients are
     // products with the reciprocal, which are exact for numbers this small.
     let halves = (number / 10_000) | ((number % 10_000) << 32);

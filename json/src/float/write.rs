@@ -11,6 +11,7 @@
 //! of the time.
 
 use super::powers::{self, significand};
+use crate::append::eight_digits;
 
 /// Appends the shortest number that reads back as `value`, which is finite: `0.1`, `-5`, `1e300`.
 ///
@@ -60,7 +61,7 @@ pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
     let step = significand(-power);
     let shift = (log2 + powers::log2(-power) + 1) as u32;
     let float = product(step, binary << (shift + POINT - 64));
-    let half = step >> (129 - POINT - shift);
+    let half = step >> ((129 - POINT - shift) & 63);
     // A middle reads back as the even one of its neighbours.
     let reach = if binary.is_multiple_of(2) {
         half + TOLERANCE
@@ -113,19 +114,28 @@ fn log10(log2: i32, uneven: bool) -> i32 {
 fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     const EIGHT: u64 = 100_000_000;
     /// The characters `0`, to be added to digits.
-    const ASCII: u128 = u128::from_le_bytes([b'0'; 16]);
+    const ASCII: u64 = u64::from_le_bytes([b'0'; 8]);
 
-    // With zeros behind, so that the number always has all its digits.
-    let missing = MOST_DIGITS - 1 - digits.ilog10() as usize;
-    let digits = digits * 10_u64.pow(missing as u32);
+    // With zeros behind, so that the number always has all its digits. Most have only one less, if any.
+    let missing = if digits >= POWERS[MOST_DIGITS - 2] {
+        usize::from(digits < POWERS[MOST_DIGITS - 1])
+    } else {
+        MOST_DIGITS - 1 - digits.ilog10() as usize
+    };
+    let digits = digits * POWERS[missing];
     let exponent = exponent - missing as i32;
 
-    // All digits but the first, one in each byte.
-    let first = b'0' + (digits / (EIGHT * EIGHT)) as u8;
-    let middle = u128::from(eight_digits(digits / EIGHT % EIGHT));
-    let others = middle | u128::from(eight_digits(digits % EIGHT)) << 64;
-    let length = MOST_DIGITS - others.leading_zeros() as usize / 8;
-    let others = others | ASCII;
+    // The digits: the first one, and sixteen others, one in each byte.
+    let first = u64::from(b'0') + digits / (EIGHT * EIGHT);
+    let middle = eight_digits(digits / EIGHT % EIGHT);
+    let last = eight_digits(digits % EIGHT);
+    let zeros = if last == 0 {
+        8 + middle.leading_zeros() / 8
+    } else {
+        last.leading_zeros() / 8
+    };
+    let length = MOST_DIGITS - zeros as usize;
+    let (middle, last) = (middle | ASCII, last | ASCII);
     // How many of the digits come before the point; negative if zeros come after it first.
     let point = MOST_DIGITS as i32 + exponent;
 
@@ -135,9 +145,11 @@ fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'0'; ROOM]);
     let text: &mut [u8; ROOM] = out.last_chunk_mut().expect("they were just appended");
     let end = match point {
-        1..=17 => {
+        1..=7 => with_point(first, middle, last, point as usize, length, text),
+        8..=17 => {
             let point = point as usize;
-            text[0] = first;
+            let others = u128::from(middle) | u128::from(last) << 64;
+            text[0] = first as u8;
             text[1..=16].copy_from_slice(&others.to_le_bytes());
             if length > point {
                 let fraction = others >> (8 * (point - 1));
@@ -151,19 +163,50 @@ fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
         -4..=0 => {
             let zeros = point.unsigned_abs() as usize;
             text[1] = b'.';
-            text[2 + zeros] = first;
-            text[3 + zeros..][..16].copy_from_slice(&others.to_le_bytes());
+            text[2 + zeros] = first as u8;
+            text[3 + zeros..][..8].copy_from_slice(&middle.to_le_bytes());
+            text[11 + zeros..][..8].copy_from_slice(&last.to_le_bytes());
             2 + zeros + length
         }
         _ => {
-            text[0] = first;
-            text[1] = b'.';
-            text[2..][..16].copy_from_slice(&others.to_le_bytes());
-            let end = if length == 1 { 1 } else { 1 + length };
+            let end = with_point(first, middle, last, 1, length, text);
             end + put_exponent(point - 1, &mut text[end..])
         }
     };
     out.truncate(start + end);
+}
+
+/// Ten to the power of the index.
+const POWERS: [u64; MOST_DIGITS] = {
+    let mut powers = [1; MOST_DIGITS];
+    let mut index = 1;
+    while index < MOST_DIGITS {
+        powers[index] = powers[index - 1] * 10;
+        index += 1;
+    }
+    powers
+};
+
+/// Writes all digits with a point after the first `point` of them, which are seven at most, and says how long the text
+/// is: without the point, if there are no digits behind.
+#[inline]
+fn with_point(
+    first: u64,
+    middle: u64,
+    last: u64,
+    point: usize,
+    length: usize,
+    text: &mut [u8; ROOM],
+) -> usize {
+    // What comes behind the point is one place further. The other digits are stored so, and then what comes before
+    // is put in its place in a word.
+    text[2..10].copy_from_slice(&middle.to_le_bytes());
+    text[10..18].copy_from_slice(&last.to_le_bytes());
+    let eight = first | middle << 8;
+    let before = (1 << (8 * point)) - 1;
+    let start = eight & before | u64::from(b'.') << (8 * point) | (eight & !before) << 8;
+    text[..8].copy_from_slice(&start.to_le_bytes());
+    if length > point { length + 1 } else { point }
 }
 
 /// More bytes than any float takes, and than are written on the way.
@@ -172,37 +215,16 @@ const ROOM: usize = 40;
 /// How many digits the shortest form of a float has at most.
 const MOST_DIGITS: usize = 17;
 
-/// Writes an exponent at the start of `text`, and says how long it is.
+/// Writes an exponent of at most three digits to the start of `text`, and says how long it is.
 fn put_exponent(exponent: i32, text: &mut [u8]) -> usize {
-    text[0] = b'e';
-    let mut end = 1;
-    if exponent < 0 {
-        text[end] = b'-';
-        end += 1;
-    }
     let magnitude = exponent.unsigned_abs();
-    let mut unit = match magnitude {
-        0..10 => 1,
-        10..100 => 10,
-        _ => 100,
-    };
-    while unit > 0 {
-        text[end] = b'0' + (magnitude / unit % 10) as u8;
-        end += 1;
-        unit /= 10;
-    }
-    end
-}
-
-/// The eight digits of a number below 10^8, one in each byte of a word, the first in the lowest.
-fn eight_digits(number: u64) -> u64 {
-    // Halves, then quarters, then eighths of the word each become quotient and remainder at once. The quotients
-    // are products with the reciprocal, which are exact for so small numbers.
-    let halves = number / 10_000 | number % 10_000 << 32;
-    let hundreds = (halves * 5_243 >> 19) & 0x7f_0000_007f;
-    let quarters = hundreds | (halves - hundreds * 100) << 16;
-    let tens = (quarters * 103 >> 10) & 0x000f_000f_000f_000f;
-    tens | (quarters - tens * 10) << 8
+    let places = [magnitude / 100, magnitude / 10 % 10, magnitude % 10, 0];
+    let zeros = usize::from(magnitude < 100) + usize::from(magnitude < 10);
+    let digits = u32::from_le_bytes(places.map(|digit| b'0' + digit as u8)) >> (8 * zeros);
+    text[..2].copy_from_slice(b"e-");
+    let start = if exponent < 0 { 2 } else { 1 };
+    text[start..start + 4].copy_from_slice(&digits.to_le_bytes());
+    start + 3 - zeros
 }
 
 #[cfg(test)]
