@@ -251,7 +251,7 @@ impl<'a> Reader<'a> {
 
     /// Consumes the opening bracket of an array, and says whether an element follows; if not, its end is
     /// consumed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter_array(&mut self) -> Result<bool, Error> {
         match self.start_token() {
             b'[' => self.enter(b']', AFTER_ELEMENT),
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes the opening brace of an object, and says whether a member follows; if not, its end is consumed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter_object(&mut self) -> Result<bool, Error> {
         match self.start_token() {
             b'{' => self.enter(b'}', AFTER_MEMBER),
@@ -290,6 +290,17 @@ impl<'a> Reader<'a> {
         self.colon()?;
         self.token = token;
         Ok(key)
+    }
+
+    /// Consumes a key and its colon, and says whether the key is `name`.
+    pub(crate) fn key_is(&mut self, name: &str) -> Result<bool, Error> {
+        self.start_key()?;
+        let same = match self.plain_string_token() {
+            Some(key) => key == name.as_bytes(),
+            None => self.unusual_string()? == name,
+        };
+        self.colon()?;
+        Ok(same)
     }
 
     /// Consumes the next key and its colon, and says so, if they are written as in `text`, which begins with a
@@ -340,21 +351,30 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes the next value. Its strings are not checked to be UTF-8.
+    #[inline]
     pub(crate) fn pass_value(&mut self) -> Result<(), Error> {
+        match self.start_token() {
+            b'"' => self.pass_string(),
+            b'-' | b'0'..=b'9' => self.pass_number(),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            b'[' | b'{' => self.pass_container(),
+            _ => Err(self.unexpected("a value")),
+        }
+    }
+
+    /// Consumes the next array or object.
+    fn pass_container(&mut self) -> Result<(), Error> {
         // One bit for each level that was entered: whether it is an object.
         let mut is_object = [0_u64; MAX_DEPTH / 64];
         let outside = self.depth;
         loop {
             let first = self.start_token();
             let entered = match first {
-                b'"' => self.pass_string().map(|()| false)?,
-                b'-' | b'0'..=b'9' => self.pass_number().map(|()| false)?,
-                b't' => self.word("true").map(|()| false)?,
-                b'f' => self.word("false").map(|()| false)?,
-                b'n' => self.word("null").map(|()| false)?,
                 b'[' => self.enter_array()?,
                 b'{' => self.enter_object()?,
-                _ => return Err(self.unexpected("a value")),
+                _ => self.pass_value().map(|()| false)?,
             };
             if entered {
                 let (word, bit) = ((self.depth - 1) / 64, 1 << ((self.depth - 1) % 64));
@@ -387,6 +407,9 @@ impl<'a> Reader<'a> {
     /// Whatever follows the value must be white space.
     #[inline]
     pub fn end(&mut self) -> Result<(), Error> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
         self.start_token();
         if self.rest.is_empty() {
             return Ok(());
@@ -503,6 +526,7 @@ impl<'a> Reader<'a> {
         &self.text[self.token_offset()..self.position()]
     }
 
+    #[inline]
     fn start_key(&mut self) -> Result<(), Error> {
         match self.start_token() {
             b'"' => Ok(()),
@@ -516,6 +540,7 @@ impl<'a> Reader<'a> {
         self.colon()
     }
 
+    #[inline]
     fn colon(&mut self) -> Result<(), Error> {
         match self.start_token() {
             b':' => {
@@ -538,7 +563,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     fn pass_number(&mut self) -> Result<(), Error> {
+        match plain_integer(self.rest) {
+            Some((_, rest)) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => self.pass_any_number(),
+        }
+    }
+
+    fn pass_any_number(&mut self) -> Result<(), Error> {
         if self.byte() == b'-' {
             self.advance(1);
         }
@@ -595,14 +631,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         self.begin()?;
         self.fresh = false;
         self.first_item(end, expected)
     }
 
-    #[inline]
+    #[inline(always)]
     fn first_item(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         self.pass_white();
         match self.rest {
@@ -618,15 +654,31 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn more_items(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
-        self.pass_white();
         match self.rest {
-            [b',', rest @ ..] => {
+            [b',', rest @ ..] if rest.first().is_some_and(|&next| next > b' ') => {
                 self.rest = rest;
-                self.pass_white();
                 Ok(true)
             }
             [byte, rest @ ..] if *byte == end => {
                 self.rest = rest;
+                self.depth -= 1;
+                Ok(false)
+            }
+            _ => self.more_items_in_white(end, expected),
+        }
+    }
+
+    /// [`more_items`](Reader::more_items) where there is white space, or an error.
+    #[inline(never)]
+    fn more_items_in_white(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
+        match self.start_token() {
+            b',' => {
+                self.advance(1);
+                self.pass_white();
+                Ok(true)
+            }
+            byte if byte == end => {
+                self.advance(1);
                 self.depth -= 1;
                 Ok(false)
             }
@@ -654,10 +706,20 @@ impl<'a> Reader<'a> {
     #[inline]
     fn plain_string_token(&mut self) -> Option<&'a [u8]> {
         // Nearly all strings of messages end within the first word, where this takes half the instructions.
-        let end = match scan::word_at(self.rest, 1).map(scan::specials) {
-            Some(specials) if specials != 0 => 1 + scan::first_byte(specials),
-            _ => scan::plain_end(self.rest, 1),
-        };
+        match scan::word_at(self.rest, 1).map(scan::specials) {
+            Some(specials) if specials != 0 => self.take_string(1 + scan::first_byte(specials)),
+            _ => self.long_plain_string_token(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_plain_string_token(&mut self) -> Option<&'a [u8]> {
+        self.take_string(scan::plain_end(self.rest, 1))
+    }
+
+    /// Consumes the string whose opening quote is next, if it ends at `end`.
+    #[inline]
+    fn take_string(&mut self, end: usize) -> Option<&'a [u8]> {
         if self.rest.get(end) != Some(&b'"') {
             return None;
         }
@@ -678,6 +740,13 @@ impl<'a> Reader<'a> {
     /// Passes over the string whose opening quote is next. It is not checked to be UTF-8.
     #[inline]
     fn pass_string(&mut self) -> Result<(), Error> {
+        match self.plain_string_token() {
+            Some(_) => Ok(()),
+            None => self.pass_unusual_string(),
+        }
+    }
+
+    fn pass_unusual_string(&mut self) -> Result<(), Error> {
         let end = scan::string_end(self.rest, 1).map_err(|flaw| self.flaw(flaw))?;
         self.advance(end);
         Ok(())

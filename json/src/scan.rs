@@ -407,13 +407,12 @@ pub(crate) fn specials(word: u64) -> u64 {
     (controls_and_quotes | backslashes) & !word & HIGHS
 }
 
-/// Some bit of each byte that is no digit, and maybe of bytes after the first of them.
+/// The high bit of each byte that is no digit, and maybe of bytes after the first of them.
 #[inline]
 pub(crate) fn non_digits(word: u64) -> u64 {
-    // A digit has a high half of 3, and still has it with 6 added.
-    let highs = ONES * 0xf0;
-    let threes = ONES * 0x30;
-    ((word & highs) ^ threes) | ((word.wrapping_add(ONES * 6) & highs) ^ threes)
+    // The values of digits are what stays below 0x80 when 0x76 is added.
+    let values = word ^ (ONES * u64::from(b'0'));
+    (values.wrapping_add(ONES * 0x76) | values) & HIGHS
 }
 
 /// Which byte of a word is the first that has any bit.
