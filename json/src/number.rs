@@ -36,9 +36,12 @@ enum Form {
 impl Number {
     /// A number from a finite float; `None` for NaN and the infinities, which JSON does not have.
     pub fn from_f64(value: f64) -> Option<Number> {
-        value
-            .is_finite()
-            .then(|| Number::from_text(&float_text(value)))
+        if !value.is_finite() {
+            return None;
+        }
+        let (digits, exponent) = float::shortest(value).unwrap_or((0, 0));
+        let integer = integer(value.is_sign_negative(), digits, exponent.into());
+        Some(integer.unwrap_or(Number(Form::Float(value))))
     }
 
     /// The value as an `i64`, if it is an integer that fits; `1.0` is.
@@ -83,7 +86,7 @@ impl Number {
         }
         // With more digits than fit 64 bits, none of the machine's numbers has the same value.
         if numeral.exact {
-            if let Some(integer) = integer(numeral) {
+            if let Some(integer) = integer(numeral.negative, numeral.digits, numeral.exponent) {
                 return integer;
             }
             let float = numeral.to_f64();
@@ -206,22 +209,22 @@ fn compare_integer(integer: i128, float: f64) -> Ordering {
     }
 }
 
-/// The integer of 64 bits that a number is, though it may be written with a fraction or an exponent.
-fn integer(numeral: Numeral) -> Option<Number> {
-    let magnitude = if numeral.digits == 0 {
+/// The integer of 64 bits that `digits` times ten to the `exponent` is, or its negative.
+fn integer(negative: bool, digits: u64, exponent: i64) -> Option<Number> {
+    let magnitude = if digits == 0 {
         0
     } else {
-        let power = u32::try_from(numeral.exponent.unsigned_abs()).ok()?;
+        let power = u32::try_from(exponent.unsigned_abs()).ok()?;
         let power = 10_u64.checked_pow(power)?;
-        if numeral.exponent >= 0 {
-            numeral.digits.checked_mul(power)?
-        } else if numeral.digits.is_multiple_of(power) {
-            numeral.digits / power
+        if exponent >= 0 {
+            digits.checked_mul(power)?
+        } else if digits.is_multiple_of(power) {
+            digits / power
         } else {
             return None;
         }
     };
-    if numeral.negative {
+    if negative {
         0_i64.checked_sub_unsigned(magnitude).map(Number::from)
     } else {
         Some(Number::from(magnitude))

@@ -229,28 +229,166 @@ fn scan_exponent(text: &[u8], start: usize) -> Result<(i64, usize), usize> {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn agrees(text: &str) {
-        let numeral = Numeral::scan(text.as_bytes(), 0).unwrap_or_else(|at| panic!("{text}: {at}"));
+    fn parts(text: &str) -> (bool, u64, i64, bool, bool) {
+        let numeral = Numeral::scan(text.as_bytes(), 0).expect(text);
         assert_eq!(numeral.text, text.as_bytes());
-        let expected: f64 = text.parse().expect(text);
-        assert_eq!(numeral.to_f64().to_bits(), expected.to_bits(), "{text}");
+        (
+            numeral.negative,
+            numeral.digits,
+            numeral.exponent,
+            numeral.exact,
+            numeral.integer,
+        )
     }
 
     #[test]
-    fn agrees_with_std() {
-        let mut state = 1_u64;
-        for _ in 0..300_000 {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            let value = f64::from_bits(state ^ state >> 29);
-            if value.is_finite() {
-                agrees(&format!("{value:e}"));
-                agrees(&format!("{value:.25e}"));
-                agrees(&format!("{value}"));
+    fn what_a_number_is_made_of() {
+        assert_eq!(parts("0"), (false, 0, 0, true, true));
+        assert_eq!(parts("-12"), (true, 12, 0, true, true));
+        assert_eq!(parts("-12.50"), (true, 1250, -2, true, false));
+        assert_eq!(parts("1e5"), (false, 1, 5, true, false));
+        assert_eq!(parts("0.25E-03"), (false, 25, -5, true, false));
+        assert_eq!(
+            parts("7.0000000000000001e+20"),
+            (false, 70_000_000_000_000_001, 4, true, false)
+        );
+    }
+
+    #[test]
+    fn digits_that_do_not_fit_are_left_out() {
+        let most = u64::MAX;
+        assert_eq!(parts(&most.to_string()), (false, most, 0, true, true));
+        assert_eq!(
+            parts("18446744073709551616"),
+            (false, most / 10, 1, false, true)
+        );
+        assert_eq!(
+            parts("18446744073709551610"),
+            (false, most - 5, 0, true, true)
+        );
+        assert_eq!(
+            parts("18446744073709551620"),
+            (false, most / 10 + 1, 1, true, true)
+        );
+        assert_eq!(parts("184467440737095516150"), (false, most, 1, true, true));
+        assert_eq!(
+            parts("0.000000000000000000012"),
+            (false, 12, -21, true, false)
+        );
+        assert_eq!(
+            parts("1.0000000000000000000000"),
+            (false, 10_u64.pow(19), -19, true, false)
+        );
+        assert_eq!(
+            parts("1.0000000000000000000001"),
+            (false, 10_u64.pow(19), -19, false, false)
+        );
+    }
+
+    #[test]
+    fn exponents_stop_growing() {
+        let limit = GREATEST_EXPONENT;
+        assert_eq!(
+            parts("1e99999999999999999999999"),
+            (false, 1, limit, true, false)
+        );
+        assert_eq!(
+            parts("1e-99999999999999999999999"),
+            (false, 1, -limit, true, false)
+        );
+        assert_eq!(
+            parts("1.5e-0000000000000000000000002"),
+            (false, 15, -3, true, false)
+        );
+    }
+
+    #[test]
+    fn integers_that_fit() {
+        let ints = |text: &str| {
+            let numeral = Numeral::scan(text.as_bytes(), 0).expect(text);
+            (numeral.to_i64(), numeral.to_u64())
+        };
+        assert_eq!(ints("-0"), (Some(0), Some(0)));
+        assert_eq!(ints("-1"), (Some(-1), None));
+        assert_eq!(
+            ints("9223372036854775807"),
+            (Some(i64::MAX), Some((1 << 63) - 1))
+        );
+        assert_eq!(ints("9223372036854775808"), (None, Some(1 << 63)));
+        assert_eq!(ints("-9223372036854775808"), (Some(i64::MIN), None));
+        assert_eq!(ints("-9223372036854775809"), (None, None));
+        assert_eq!(ints("18446744073709551616"), (None, None));
+        assert_eq!(ints("184467440737095516150"), (None, None));
+        assert_eq!(ints("1.0"), (None, None));
+        assert_eq!(ints("1e0"), (None, None));
+    }
+
+    /// The number ends where the grammar lets it end, whatever follows, and wherever it stands.
+    #[test]
+    fn what_follows_is_left() {
+        for (text, number) in [
+            ("01", "0"),
+            ("-00", "-0"),
+            ("0123456789", "0"),
+            ("1,2", "1"),
+            ("12]", "12"),
+            ("1.5.5", "1.5"),
+            ("1e5e5", "1e5"),
+            ("1e+5-", "1e+5"),
+            ("123456789:", "123456789"),
+            ("0.12345678x", "0.12345678"),
+            ("0.1234567890123456/", "0.1234567890123456"),
+        ] {
+            for padding in ["", "[", "        "] {
+                let text = format!("{padding}{text}");
+                let numeral = Numeral::scan(text.as_bytes(), padding.len()).expect(&text);
+                assert_eq!(numeral.text, number.as_bytes(), "{text}");
             }
-            agrees(&format!("{}", (state >> 40) as f64 / 1000.0));
+        }
+    }
+
+    #[test]
+    fn a_missing_digit_is_told() {
+        for (text, offset) in [
+            ("", 0),
+            ("-", 1),
+            ("-x", 1),
+            ("+1", 0),
+            (".5", 0),
+            ("-.5", 1),
+            ("1.", 2),
+            ("1.e5", 2),
+            ("12345678.", 9),
+            ("1.x234567890", 2),
+            ("1e", 2),
+            ("1e+", 3),
+            ("1e+-1", 3),
+            ("1.5ex", 4),
+        ] {
+            assert_eq!(
+                Numeral::scan(text.as_bytes(), 0).err(),
+                Some(offset),
+                "{text}"
+            );
+        }
+    }
+
+    /// Every byte at every place among eight digits.
+    #[test]
+    fn eight_digits_are_eight_digits() {
+        assert_eq!(eight_digits(*b"12345678"), Some(12_345_678));
+        assert_eq!(eight_digits(*b"00000000"), Some(0));
+        assert_eq!(eight_digits(*b"99999999"), Some(99_999_999));
+        for place in 0..8 {
+            for byte in 0..=255_u8 {
+                let mut bytes = *b"90909090";
+                bytes[place] = byte;
+                let text = str::from_utf8(&bytes).unwrap_or("");
+                assert_eq!(
+                    eight_digits(bytes),
+                    text.parse().ok().filter(|_| byte != b'+')
+                );
+            }
         }
     }
 }

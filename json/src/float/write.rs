@@ -237,30 +237,90 @@ mod tests {
         String::from_utf8(out).expect("digits are ASCII")
     }
 
-    /// What is written is what the standard library writes, in the notation that the range calls for.
-    #[track_caller]
-    fn agrees(value: f64) {
-        let expected = if value == 0.0 || (1e-5..1e17).contains(&value.abs()) {
-            format!("{value}")
-        } else {
-            format!("{value:e}")
-        };
-        assert_eq!(written(value), expected, "{:x}", value.to_bits());
+    #[test]
+    fn shortest_decimals() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.1, "0.1"),
+            (0.1 + 0.2, "0.30000000000000004"),
+            (-123.456, "-123.456"),
+            (9_007_199_254_740_993_u64 as f64, "9007199254740992"),
+            (4.35, "4.35"),
+            // The ends of the range.
+            (5e-324, "5e-324"),
+            (1e-323, "1e-323"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (f64::MIN_POSITIVE.next_down(), "2.225073858507201e-308"),
+            (f64::MAX, "1.7976931348623157e308"),
+            // Below a power of two, floats are denser.
+            (9007199254740992.0 * 2.0, "18014398509481984"),
+            (f64::EPSILON, "2.220446049250313e-16"),
+            (1.0 - f64::EPSILON / 2.0, "0.9999999999999999"),
+            (9.5367431640625e-7, "9.5367431640625e-7"),
+            // Hard for shortest conversion, from the papers and tests on Grisu and Ryu.
+            (1e23, "1e23"),
+            (1e23_f64.next_up(), "1.0000000000000001e23"),
+            (9.5e-323, "9.4e-323"),
+            (5.764607523034235e39, "5.764607523034235e39"),
+            (1.152921504606847e40, "1.152921504606847e40"),
+            (2.305843009213694e40, "2.305843009213694e40"),
+            (4.940656e-318, "4.940656e-318"),
+            (4.708356024711512e18, "4.708356024711512e18"),
+            (9.409340012568248e18, "9.409340012568248e18"),
+            (1.8531501765868567e21, "1.8531501765868567e21"),
+            (-3.347727380279489e33, "-3.347727380279489e33"),
+            (1.9430376160308388e16, "19430376160308388"),
+            // Just at the middle of two shortest ones, the upper one.
+            (2.98023223876953125e-8, "2.9802322387695313e-8"),
+            (2179139703190279.25, "2179139703190279.3"),
+        ] {
+            assert_eq!(written(value), text);
+        }
     }
 
     #[test]
-    fn agrees_with_std() {
-        let mut state = 1_u64;
-        for _ in 0..1_000_000 {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            let value = f64::from_bits(state ^ state >> 29);
-            if value.is_finite() {
-                agrees(value);
-            }
-            agrees((state >> 40) as f64 / 1000.0);
-            agrees((state >> (state & 63)) as f64);
+    fn the_point_is_at_every_place() {
+        for (exponent, text) in [
+            (-7, "1.2345678901234567e-7"),
+            (-6, "1.2345678901234567e-6"),
+            (-5, "0.000012345678901234567"),
+            (-4, "0.00012345678901234567"),
+            (-1, "0.12345678901234567"),
+            (0, "1.2345678901234567"),
+            (1, "12.345678901234567"),
+            (5, "123456.78901234567"),
+            (6, "1234567.8901234567"),
+            (7, "12345678.901234567"),
+            (8, "123456789.01234567"),
+            (14, "123456789012345.67"),
+            (15, "1234567890123456.7"),
+            (16, "12345678901234567"),
+            (17, "1.2345678901234567e17"),
+            (99, "1.2345678901234567e99"),
+            (100, "1.2345678901234567e100"),
+            (-99, "1.2345678901234567e-99"),
+            (-100, "1.2345678901234567e-100"),
+        ] {
+            let mut out = b"[".to_vec();
+            append_decimal(12_345_678_901_234_567, exponent - 16, &mut out);
+            assert_eq!(str::from_utf8(&out), Ok(format!("[{text}").as_str()));
+        }
+        for (exponent, text) in [
+            (-324, "5e-324"),
+            (-6, "5e-6"),
+            (-5, "0.00005"),
+            (-1, "0.5"),
+            (0, "5"),
+            (1, "50"),
+            (7, "50000000"),
+            (8, "500000000"),
+            (16, "50000000000000000"),
+            (17, "5e17"),
+        ] {
+            let mut out = Vec::new();
+            append_decimal(5, exponent, &mut out);
+            assert_eq!(str::from_utf8(&out), Ok(text));
         }
     }
 }

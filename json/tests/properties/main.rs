@@ -1,5 +1,6 @@
 //! What must hold of every number, value and text, tried on random ones.
 
+mod floats;
 mod numbers;
 mod random;
 mod round_trip;

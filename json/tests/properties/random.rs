@@ -15,6 +15,12 @@ impl Random {
         Random(seed.max(1))
     }
 
+    /// How often a test tries, unless `JSON_TEST_ROUNDS` says so.
+    pub(crate) fn rounds(usual: usize) -> usize {
+        env::var("JSON_TEST_ROUNDS")
+            .map_or(usual, |rounds| rounds.parse().expect("rounds are a usize"))
+    }
+
     /// Any 64 bits.
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
