@@ -1,10 +1,11 @@
 //! Whose folder it is: the file `identity`, a line of JSON.
 //!
 //! ```json
-//! {"format":1,"node":"n1","nodes":["n1","n2","n3"]}
+//! {"format":1,"node":"n1","nodes":["n1","n2","n3"],"crc":1234567890}
 //! ```
 //!
-//! It is written once, last, when a folder is made; its CRC stands in every segment of the log.
+//! It is written once, last, when a folder is made. The CRC is that of the line without it (and
+//! without the line's end), and stands in every segment of the log, too.
 
 use super::{
     FORMAT,
@@ -44,9 +45,13 @@ impl Identity {
         &self.nodes
     }
 
-    /// The CRC of its file.
+    /// What stands for it in every segment.
     pub(super) fn crc(&self) -> u32 {
-        crc32c(&self.to_bytes())
+        crc32c(&json::encode(&Content {
+            format: FORMAT,
+            node: self.node.clone(),
+            nodes: self.nodes.clone(),
+        }))
     }
 
     /// Makes the file.
@@ -68,7 +73,7 @@ impl Identity {
         let damaged = |what: String| file.refuse(ErrorKind::Damaged, what).at(0);
         let version: Version = json::decode(&bytes)
             .map_err(|error| damaged(format!("it is not what such a file is: {error}")))?;
-        if version.format > u64::from(FORMAT) {
+        if version.format > FORMAT {
             let what = format!(
                 "the folder is of version {}, and this program knows versions to {FORMAT}",
                 version.format
@@ -79,7 +84,7 @@ impl Identity {
             .map_err(|error| damaged(format!("it is not what such a file is: {error}")))?;
         let identity = Self::new(&stored.node, stored.nodes);
         if identity.to_bytes() != bytes {
-            return Err(damaged("it is not what this program writes".into()));
+            return Err(damaged("its CRC is wrong, or it was edited".into()));
         }
         Ok(identity)
     }
@@ -105,9 +110,10 @@ impl Identity {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = json::encode(&Stored {
-            format: u64::from(FORMAT),
+            format: FORMAT,
             node: self.node.clone(),
             nodes: self.nodes.clone(),
+            crc: self.crc(),
         });
         bytes.push(b'\n');
         bytes
@@ -118,9 +124,13 @@ impl Identity {
 const MAX_LENGTH: u64 = 1 << 20;
 
 json::record! {
-    struct Stored { format: u64, node: String, nodes: Vec<String> }
+    struct Content { format: u32, node: String, nodes: Vec<String> }
 }
 
 json::record! {
-    struct Version { format: u64 }
+    struct Stored { format: u32, node: String, nodes: Vec<String>, crc: u32 }
+}
+
+json::record! {
+    struct Version { format: u32 }
 }

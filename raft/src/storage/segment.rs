@@ -12,7 +12,7 @@
 //! is still needed, so that they can be deleted.
 //!
 //! ```text
-//! head:   0  "stdraftL"         8  version 4     12  folder 4: the CRC of the identity file
+//! head:   0  "stdraftL"         8  version 4     12  folder 4: the identity's CRC
 //!        16  segment's number  24  file's length
 //!        32  number of its first frame           40  term   48  vote   56  voted 1
 //!        64  base: index, term                   80  last entry: index, term
@@ -54,7 +54,7 @@ const END: [u8; 4] = *b"end!";
 /// What stands at the beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The CRC of the identity file: a segment of another folder is no part of this log.
+    /// The identity's CRC: a segment of another folder is no part of this log.
     pub(super) folder: u32,
     pub(super) number: u64,
     pub(super) length: u64,

@@ -23,7 +23,7 @@ const FRAME_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Log {
     folder: Arc<Folder>,
-    /// The CRC of the identity file.
+    /// The identity's CRC.
     identity: u32,
     /// How long a new segment is made.
     segment_bytes: u64,

@@ -1,0 +1,192 @@
+//! What the disk costs: `cargo bench -p raft --bench storage [FOLDER]`. The default folder is the current one, since a
+//! temporary one may be memory.
+//!
+//! Batches are appended to a log, beside the least that any log must do for them: the same bytes written to a file of
+//! zeros, and one sync. Then a log of a million small entries is recovered.
+
+use std::{
+    env,
+    fs::{self, File},
+    hint::black_box,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use json::Value;
+use raft::{
+    kv::Command,
+    storage::{
+        self, Identity, Opened, Options, crc32c,
+        disk::{Disk, Memory, Real},
+    },
+};
+use raft_core::{Entry, EntryId, Index, Membership, NodeId, Payload, Record, Term, Wal};
+
+const BATCHES: u64 = 3_000;
+const ENTRIES: u64 = 1_000_000;
+
+fn main() {
+    // Cargo itself adds `--bench`.
+    let folder = env::args_os().skip(1).find(|arg| arg != "--bench");
+    let folder = folder.map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let folder = folder.join(format!("stdraft-bench-{}", process::id()));
+    let node = folder.join("n1");
+    let disk: Arc<dyn Disk> = Arc::new(Real::create(&node).expect("a folder"));
+
+    for size in [1, 10, 100] {
+        append(&disk, size);
+        bare(&folder, size);
+    }
+    append(&(Arc::new(Memory::new()) as Arc<dyn Disk>), 10);
+    segment(&folder);
+    snapshot(&disk, 64 << 20);
+    fs::remove_dir_all(&node).expect("our own folder");
+
+    let disk: Arc<dyn Disk> = Arc::new(Real::create(&node).expect("a folder"));
+    let mut opened = open(&disk);
+    let write = timed(|| fill(&mut opened, ENTRIES, 1_000));
+    say(
+        write,
+        &format!("write {ENTRIES} entries in batches of 1000"),
+    );
+    println!("{:>12} bytes  in the log", opened.log.bytes());
+    drop(opened);
+    let mut opened = None;
+    let replay = timed(|| opened = Some(open(&disk)));
+    let opened = opened.expect("a log");
+    assert_eq!(opened.recovered.entries.len() as u64, ENTRIES);
+    say(replay, &format!("recover {ENTRIES} entries"));
+    fs::remove_dir_all(&folder).expect("our own folder");
+
+    let bytes = vec![7; 64 << 20];
+    let sum = timed(|| {
+        black_box(crc32c(&bytes));
+    });
+    say(sum, "the CRC of 64 MiB");
+}
+
+fn open(disk: &Arc<dyn Disk>) -> Opened<Command> {
+    let identity = Identity::new("n1", ["n1", "n2", "n3"]);
+    storage::open(disk.clone(), &identity, Options::default()).expect("a sound folder")
+}
+
+fn fill(opened: &mut Opened<Command>, entries: u64, size: u64) {
+    let mut next = opened.log.last().index.0 + 1;
+    for _ in 0..entries / size {
+        let batch = Record::Entries((next..next + size).map(entry).collect());
+        opened
+            .log
+            .append_and_sync(&[batch])
+            .expect("a disk with room");
+        next += size;
+    }
+}
+
+fn entry(index: u64) -> Entry<Command> {
+    let command = Command::Write {
+        key: Value::from(index % 1_000),
+        value: Arc::new(Value::from(index)),
+    };
+    Entry {
+        id: EntryId {
+            term: Term(1),
+            index: Index(index),
+        },
+        payload: Payload::Command(Arc::new(command)),
+    }
+}
+
+fn append(disk: &Arc<dyn Disk>, size: u64) {
+    let mut opened = open(disk);
+    let time = timed(|| fill(&mut opened, BATCHES * size, size));
+    rate(
+        time,
+        &format!("{}: batches of {size} entries", disk.path("")),
+    );
+}
+
+/// The same bytes, without anything that makes a log of them.
+fn bare(folder: &Path, size: u64) {
+    const LENGTH: u64 = 8 << 20;
+    let path = folder.join("bare");
+    let file = File::create(&path).expect("a file");
+    file.write_all_at(&vec![0; LENGTH as usize], 0)
+        .expect("room");
+    file.sync_all().expect("a sync");
+    let bytes = vec![b'x'; (40 + size * 70) as usize];
+    let mut at = 0;
+    let time = timed(|| {
+        for _ in 0..BATCHES {
+            file.write_all_at(&bytes, at).expect("room");
+            file.sync_data().expect("a sync");
+            at = (at + bytes.len() as u64) % (LENGTH - bytes.len() as u64);
+        }
+    });
+    rate(time, &format!("bare: {} bytes and fdatasync", bytes.len()));
+    fs::remove_file(path).expect("our own file");
+}
+
+/// What the batch pays that needs a new segment: a file of zeros, synced, and the folder synced.
+fn segment(folder: &Path) {
+    const SEGMENTS: u32 = 20;
+    let disk: Arc<dyn Disk> = Arc::new(Real::create(&folder.join("n2")).expect("a folder"));
+    let mut opened = open(&disk);
+    let before = opened.log.bytes();
+    // A frame of two thirds of a segment never fits behind another.
+    let batch = |index: u64| {
+        let command = Command::Write {
+            key: Value::from(1),
+            value: Arc::new(Value::from("x".repeat(5 << 20))),
+        };
+        Record::Entries(vec![Entry {
+            payload: Payload::Command(Arc::new(command)),
+            ..entry(index)
+        }])
+    };
+    opened.log.append_and_sync(&[batch(1)]).expect("room");
+    let whole = timed(|| {
+        for index in 0..SEGMENTS {
+            let batch = batch(u64::from(index) + 2);
+            opened.log.append_and_sync(&[batch]).expect("room");
+        }
+    });
+    assert_eq!(opened.log.bytes(), before * u64::from(SEGMENTS + 1));
+    say(
+        whole / SEGMENTS,
+        "a new segment of 8 MiB and a batch of 5 MiB",
+    );
+}
+
+fn snapshot(disk: &Arc<dyn Disk>, bytes: usize) {
+    let opened = open(disk);
+    let machine = vec![b'm'; bytes];
+    let last = opened.log.last();
+    let voters = Membership::of((0..3).map(NodeId));
+    let store = timed(|| {
+        let stored = opened
+            .snapshots
+            .store(last, &voters, |out| out.write_all(&machine));
+        stored.expect("room");
+    });
+    say(store, &format!("store a snapshot of {} MiB", bytes >> 20));
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn say(time: Duration, what: &str) {
+    println!("{:>12.3} ms  {what}", time.as_secs_f64() * 1e3);
+}
+
+fn rate(time: Duration, what: &str) {
+    println!(
+        "{:>12.0} a second  {what}",
+        BATCHES as f64 / time.as_secs_f64()
+    );
+}
