@@ -18,7 +18,7 @@ what the clients saw is linearizable.
 
 Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
 
-  (nothing)           Five nodes for 20 seconds, with latency, partitions and pauses, and a verdict.
+  (nothing)           Five nodes for 20 seconds, with latency, partitions, pauses and kills, and a verdict.
   test                A run with options of your choice, most of them Maelstrom's.
   check FILE          Checks a history.jsonl by itself.
   matrix              Many runs with options drawn from a seed, and what they have in common.

@@ -521,3 +521,52 @@ fn a_soak_misses_what_a_node_forgets() {
         show(&output)
     );
 }
+
+#[test]
+fn our_own_node_outlives_kills_and_leaves_nothing_behind() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("tmp")).expect("a folder");
+    let mut command = Command::new(BENCH);
+    command.env("TMPDIR", folder.path("tmp"));
+    command.args(["test", "--node-count=3", "--latency=5", "--time-limit=6"]);
+    command.args(["--nemesis=all", "--nemesis-interval=1", "--store"]);
+    let output = output(command.arg(folder.path("store")));
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let faults = folder.results().faults;
+    assert!(faults.iter().any(|fault| fault.kind == "kill"));
+    let left = fs::read_dir(folder.path("tmp")).expect("a folder");
+    assert_eq!(left.count(), 0, "{}", show(&output));
+}
+
+#[test]
+fn our_own_node_stays_within_bounds_and_comes_back() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args(["soak", "--writes=4000", "--keys=50", &data]);
+    let output = output(command.args(["--", "--snapshot-entries=500"]));
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("; 0 writes failed"), "{told}");
+    assert!(told.contains("all 50 keys are as they were"), "{told}");
+}
+
+#[test]
+fn our_own_node_catches_up_by_a_snapshot_in_chunks() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args([
+        "catch-up",
+        "--writes=3000",
+        "--keys=50",
+        "--seconds=1",
+        &data,
+    ]);
+    command.args(["--", "--snapshot-entries=500", "--snapshot-chunk-bytes=300"]);
+    let output = output(&mut command);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("catching up"), "{told}");
+    assert!(told.contains("snapshot_chunk"), "{told}");
+}

@@ -86,7 +86,7 @@ const STORE: &str = "store";
 pub const DEFAULT_RUN: &[&str] = &[
     "--latency=10",
     "--latency-dist=exponential",
-    "--nemesis=partition,pause",
+    "--nemesis=all",
     "--nemesis-interval=3",
 ];
 
@@ -671,7 +671,7 @@ mod tests {
             (default.node_count, default.concurrency, default.key_count),
             (5, 10, 1)
         );
-        assert_eq!(default.nemesis, [Kind::Partition, Kind::Pause].into());
+        assert_eq!(default.nemesis, Kind::ALL.into());
         assert_eq!(default.time_limit, Duration::from_secs(20));
     }
 

@@ -113,7 +113,7 @@ pub const CATCH_UP: Command = Command {
             name: "writes",
             short: None,
             value: "N",
-            help: "How many writes while the node is away (default: 100000).",
+            help: "How many writes while the node is away (default: 150000).",
         },
         KEYS,
         VALUE_BYTES,
@@ -168,7 +168,7 @@ impl Options {
         let default = if command.name == SOAK.name {
             5_000_000
         } else {
-            100_000
+            150_000
         };
         match command.parse(arguments)? {
             Parsed::Help(page) => Ok(Parsed::Help(page)),
@@ -500,7 +500,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_help() {
-        for (command, writes) in [(&SOAK, 5_000_000), (&CATCH_UP, 100_000)] {
+        for (command, writes) in [(&SOAK, 5_000_000), (&CATCH_UP, 150_000)] {
             let options = options(command, &["--seed=1"]).expect("it parses");
             assert_eq!((options.writes, options.keys), (writes, 100_000));
             assert_eq!((options.value_bytes, options.seed), (16, 1));
