@@ -1,5 +1,7 @@
 //! A whole JSON text, read once and looked at in place.
 
+mod compare;
+mod convert;
 mod node;
 mod parse;
 mod write;
@@ -382,15 +384,7 @@ impl ExactSizeIterator for Members<'_> {}
 impl PartialEq for Element<'_> {
     /// Takes time linear in the texts, but for the members of objects, which are sorted.
     fn eq(&self, other: &Element<'_>) -> bool {
-        match (self.kind(), other.kind()) {
-            (Kind::Null, Kind::Null) => true,
-            (Kind::Bool, Kind::Bool) => self.as_bool() == other.as_bool(),
-            (Kind::Number, Kind::Number) => self.as_number() == other.as_number(),
-            (Kind::String, Kind::String) => self.string_bytes() == other.string_bytes(),
-            (Kind::Array, Kind::Array) => self.elements().eq(other.elements()),
-            (Kind::Object, Kind::Object) => self.by_name() == other.by_name(),
-            _ => false,
-        }
+        compare::equal(*self, *other)
     }
 }
 
@@ -406,19 +400,7 @@ impl Eq for Document<'_> {}
 
 impl From<Element<'_>> for Value {
     fn from(element: Element<'_>) -> Value {
-        match element.kind() {
-            Kind::Null => Value::Null,
-            Kind::Bool => Value::Bool(element.as_bool() == Some(true)),
-            Kind::Number => element.as_number().map_or(Value::Null, Value::Number),
-            Kind::String => Value::from(element.as_str().unwrap_or_default()),
-            Kind::Array => Value::Array(element.elements().map(Value::from).collect()),
-            Kind::Object => Value::Object(
-                element
-                    .members()
-                    .map(|(key, value)| (key.to_owned(), Value::from(value)))
-                    .collect(),
-            ),
-        }
+        convert::value(element)
     }
 }
 

@@ -8,13 +8,15 @@ use crate::append;
 ///
 /// Numbers, and strings that had no escapes, are copied from the source as they stand.
 pub(super) fn write(element: Element<'_>, out: &mut Vec<u8>) {
-    // No value gets longer than its text was.
     value(element.document, element.index, out);
     // The comma after it.
     out.pop();
 }
 
 /// Appends a value and a comma. Recurses as deep as the value nests, which the parser has limited.
+///
+/// What it calls is to be inlined, which makes writing a fourth faster, but not in debug builds: a function of
+/// these needs so much stack with all of them in it that there would not be enough.
 fn value(document: &Document<'_>, index: usize, out: &mut Vec<u8>) {
     match document.nodes[index] {
         Node::Array { end, .. } => {
@@ -39,7 +41,7 @@ fn value(document: &Document<'_>, index: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a value and a comma, and says where the next is.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn item(document: &Document<'_>, index: usize, out: &mut Vec<u8>) -> usize {
     match document.nodes[index] {
         Node::Array { end, .. } | Node::Object { end, .. } => {
@@ -54,7 +56,7 @@ fn item(document: &Document<'_>, index: usize, out: &mut Vec<u8>) -> usize {
 }
 
 /// Puts the bracket in place of the last comma, and a comma after it.
-#[inline(always)]
+#[inline]
 fn close(empty: bool, bracket: u8, out: &mut Vec<u8>) {
     if !empty {
         out.pop();
@@ -62,7 +64,7 @@ fn close(empty: bool, bracket: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[bracket, b',']);
 }
 
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
     let source = document.source;
     match node {
@@ -83,7 +85,7 @@ fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
 }
 
 /// Appends `source[start..start + length]`.
-#[inline(always)]
+#[inline]
 fn copy(source: &[u8], start: usize, length: usize, out: &mut Vec<u8>) {
     const FEW: usize = 16;
     // A copy of fixed size is two instructions, one of unknown size is a call.

@@ -5,3 +5,4 @@ mod random;
 
 mod access;
 mod agreement;
+mod traps;
