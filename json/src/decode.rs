@@ -1,9 +1,10 @@
 //! From JSON to types.
 
-use crate::number::parse_float;
 use crate::{DEFAULT_DEPTH, Error, ErrorKind, Number, Reader};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
+use std::hash::{BuildHasher, Hash};
+use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -99,19 +100,51 @@ fn unusual_integer<T: FromStr + TryFrom<i128>>(
     let wide = number.as_i64().map(i128::from);
     wide.or(number.as_u64().map(i128::from))
         .and_then(|wide| T::try_from(wide).ok())
-        .ok_or_else(|| reader.out_of_range(expected, text))
+        .ok_or_else(|| reader.out_of_range(expected, text.as_bytes()))
 }
+
+const FLOAT: &str = "a number that a float can hold";
 
 /// The nearest float; numbers too large for any are refused.
 impl<'a> Decode<'a> for f64 {
+    #[inline]
     fn decode(reader: &mut Reader<'a>) -> Result<f64, Error> {
-        const EXPECTED: &str = "a number that a float can hold";
-        let text = reader.number_text(EXPECTED)?;
-        let value = parse_float(text);
+        let numeral = reader.numeral(FLOAT)?;
+        let value = numeral.to_f64();
         if value.is_infinite() {
-            return Err(reader.out_of_range(EXPECTED, text));
+            return Err(reader.out_of_range(FLOAT, numeral.text));
         }
         Ok(value)
+    }
+}
+
+/// The nearest float; numbers too large for any are refused.
+impl<'a> Decode<'a> for f32 {
+    fn decode(reader: &mut Reader<'a>) -> Result<f32, Error> {
+        let text = reader.number_text(FLOAT)?;
+        match text.parse() {
+            Ok(value) if f32::is_finite(value) => Ok(value),
+            Ok(_) | Err(_) => Err(reader.out_of_range(FLOAT, text.as_bytes())),
+        }
+    }
+}
+
+/// `null`.
+impl<'a> Decode<'a> for () {
+    fn decode(reader: &mut Reader<'a>) -> Result<(), Error> {
+        reader.null()
+    }
+}
+
+/// A string of one character.
+impl<'a> Decode<'a> for char {
+    fn decode(reader: &mut Reader<'a>) -> Result<char, Error> {
+        let string = reader.string()?;
+        let mut characters = string.chars();
+        match (characters.next(), characters.next()) {
+            (Some(character), None) => Ok(character),
+            _ => Err(reader.custom_error("expected a string of one character")),
+        }
     }
 }
 
@@ -155,25 +188,33 @@ impl<'a, T: Decode<'a>> Decode<'a> for Option<T> {
     }
 }
 
-impl<'a, T: Decode<'a>> Decode<'a> for Box<T> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Box<T>, Error> {
-        T::decode(reader).map(Box::new)
-    }
+macro_rules! decode_pointers {
+    ($($pointer:ident)*) => {$(
+        impl<'a, T: Decode<'a>> Decode<'a> for $pointer<T> {
+            fn decode(reader: &mut Reader<'a>) -> Result<$pointer<T>, Error> {
+                T::decode(reader).map($pointer::new)
+            }
 
-    fn absent() -> Option<Box<T>> {
-        T::absent().map(Box::new)
-    }
+            fn absent() -> Option<$pointer<T>> {
+                T::absent().map($pointer::new)
+            }
+        }
+
+        impl<'a> Decode<'a> for $pointer<str> {
+            fn decode(reader: &mut Reader<'a>) -> Result<$pointer<str>, Error> {
+                reader.string().map($pointer::from)
+            }
+        }
+
+        impl<'a, T: Decode<'a>> Decode<'a> for $pointer<[T]> {
+            fn decode(reader: &mut Reader<'a>) -> Result<$pointer<[T]>, Error> {
+                Vec::decode(reader).map($pointer::from)
+            }
+        }
+    )*};
 }
 
-impl<'a, T: Decode<'a>> Decode<'a> for Arc<T> {
-    fn decode(reader: &mut Reader<'a>) -> Result<Arc<T>, Error> {
-        T::decode(reader).map(Arc::new)
-    }
-
-    fn absent() -> Option<Arc<T>> {
-        T::absent().map(Arc::new)
-    }
-}
+decode_pointers!(Box Rc Arc);
 
 impl<'a, T: Decode<'a>> Decode<'a> for Vec<T> {
     fn decode(reader: &mut Reader<'a>) -> Result<Vec<T>, Error> {
@@ -190,15 +231,16 @@ impl<'a, T: Decode<'a>> Decode<'a> for Vec<T> {
 /// An array of exactly `N` elements.
 impl<'a, T: Decode<'a>, const N: usize> Decode<'a> for [T; N] {
     fn decode(reader: &mut Reader<'a>) -> Result<[T; N], Error> {
-        reader.begin_array()?;
+        let mut more = reader.enter_array()?;
         let array = reader.token_offset();
         let wrong_length = ErrorKind::WrongLength { expected: N };
         let mut elements = Vec::with_capacity(N);
-        while reader.next_element()? {
+        while more {
             if elements.len() == N {
                 return Err(reader.error_at(array, wrong_length));
             }
             elements.push(T::decode(reader)?);
+            more = reader.more_elements()?;
         }
         elements
             .try_into()
@@ -211,17 +253,19 @@ macro_rules! decode_tuples {
         /// An array of exactly that many elements.
         impl<'a, $($element: Decode<'a>),*> Decode<'a> for ($($element,)*) {
             fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-                reader.begin_array()?;
+                let mut more = reader.enter_array()?;
                 let array = reader.token_offset();
                 let wrong_length = ErrorKind::WrongLength { expected: $length };
                 let tuple = ($(
-                    if reader.next_element()? {
-                        $element::decode(reader)?
+                    if more {
+                        let element = $element::decode(reader)?;
+                        more = reader.more_elements()?;
+                        element
                     } else {
                         return Err(reader.error_at(array, wrong_length));
                     },
                 )*);
-                if reader.next_element()? {
+                if more {
                     return Err(reader.error_at(array, wrong_length));
                 }
                 Ok(tuple)
@@ -235,19 +279,53 @@ decode_tuples! {
     2: A B;
     3: A B C;
     4: A B C D;
+    5: A B C D E;
+    6: A B C D E F;
+    7: A B C D E F G;
+    8: A B C D E F G H;
 }
 
-/// An object with whatever keys; a duplicate key is refused.
-impl<'a, T: Decode<'a>> Decode<'a> for BTreeMap<String, T> {
-    fn decode(reader: &mut Reader<'a>) -> Result<BTreeMap<String, T>, Error> {
+/// An object with whatever keys; a duplicate key is refused. Keys can be `String`, `Cow<str>`, `Arc<str>` and
+/// types of one's own that are made from a `Cow<str>`.
+impl<'a, K, T> Decode<'a> for BTreeMap<K, T>
+where
+    K: From<Cow<'a, str>> + AsRef<str> + Ord,
+    T: Decode<'a>,
+{
+    fn decode(reader: &mut Reader<'a>) -> Result<BTreeMap<K, T>, Error> {
         let mut members = BTreeMap::new();
-        reader.begin_object()?;
-        while let Some(key) = reader.next_key()? {
-            if members.contains_key(&*key) {
-                return Err(reader.duplicate_field(&key));
-            }
-            let value = T::decode(reader)?;
-            members.insert(key.into_owned(), value);
+        let mut more = reader.enter_object()?;
+        while more {
+            match members.entry(K::from(reader.key()?)) {
+                btree_map::Entry::Vacant(place) => place.insert(T::decode(reader)?),
+                btree_map::Entry::Occupied(before) => {
+                    return Err(reader.duplicate_field(before.key().as_ref()));
+                }
+            };
+            more = reader.more_members()?;
+        }
+        Ok(members)
+    }
+}
+
+/// As into a `BTreeMap`.
+impl<'a, K, T, S> Decode<'a> for HashMap<K, T, S>
+where
+    K: From<Cow<'a, str>> + AsRef<str> + Eq + Hash,
+    T: Decode<'a>,
+    S: BuildHasher + Default,
+{
+    fn decode(reader: &mut Reader<'a>) -> Result<HashMap<K, T, S>, Error> {
+        let mut members = HashMap::default();
+        let mut more = reader.enter_object()?;
+        while more {
+            match members.entry(K::from(reader.key()?)) {
+                hash_map::Entry::Vacant(place) => place.insert(T::decode(reader)?),
+                hash_map::Entry::Occupied(before) => {
+                    return Err(reader.duplicate_field(before.key().as_ref()));
+                }
+            };
+            more = reader.more_members()?;
         }
         Ok(members)
     }
@@ -273,8 +351,8 @@ mod tests {
         ($($int:ty)*) => {$(
             both(&<$int>::MIN.to_string(), <$int>::MIN);
             both(&<$int>::MAX.to_string(), <$int>::MAX);
-            let above = (<$int>::MAX as i128 + 1).to_string();
-            let below = (<$int>::MIN as i128 - 1).to_string();
+            let above = (i128::from_str(&<$int>::MAX.to_string()).unwrap() + 1).to_string();
+            let below = (i128::from_str(&<$int>::MIN.to_string()).unwrap() - 1).to_string();
             for text in [above.as_str(), below.as_str(), "0.5", "1e-1", "1e999999999999999999999", "1e30"] {
                 let error = decode::<$int>(text.as_bytes()).unwrap_err();
                 assert!(matches!(error.kind(), ErrorKind::OutOfRange { .. }), "{text}: {error}");
@@ -298,6 +376,51 @@ mod tests {
     }
 
     #[test]
+    fn integers_of_128_bits() {
+        both(&i128::MIN.to_string(), i128::MIN);
+        both(&u128::MAX.to_string(), u128::MAX);
+        assert_eq!(decode::<u128>(b"1e3"), Ok(1000));
+        assert_eq!(
+            message::<u128>("-1"),
+            "line 1 column 1: expected an unsigned integer of 128 bits, found -1"
+        );
+        let long = "9".repeat(100);
+        assert_eq!(
+            message::<i128>(&long),
+            format!(
+                "line 1 column 1: expected an integer of 128 bits, found {}",
+                &long[..64]
+            )
+        );
+    }
+
+    /// Around the lengths at which integers are read in another way, and at the end of the text or not.
+    #[test]
+    fn integers_of_every_length() {
+        for length in 1..25 {
+            let text = "1234567890123456789012345"[..length].to_owned();
+            let value: u128 = text.parse().unwrap();
+            assert_eq!(decode(text.as_bytes()), Ok(value));
+            assert_eq!(decode(format!("-{text}").as_bytes()), Ok(-(value as i128)));
+            assert_eq!(decode::<u64>(text.as_bytes()).ok(), value.try_into().ok());
+            let list = format!("[{text} ,{text}.0e0,{text}]");
+            let fits = u64::try_from(value).ok();
+            assert_eq!(
+                decode::<[u64; 3]>(list.as_bytes()).ok(),
+                fits.map(|value| [value; 3])
+            );
+            assert!(decode::<u64>(format!("0{text}").as_bytes()).is_err());
+            assert!(decode::<i64>(format!("-0{text}").as_bytes()).is_err());
+            assert!(decode::<[u64; 1]>(format!("[0{text}         ]").as_bytes()).is_err());
+        }
+        assert_eq!(decode::<i64>(b"-0"), Ok(0));
+        for text in ["-", "+1", "", ".5", "- 1", "--1", "1.", "1e", "0x1"] {
+            assert!(decode::<i64>(text.as_bytes()).is_err(), "{text}");
+            assert!(decode::<[i64; 1]>(format!("[{text}            ]").as_bytes()).is_err());
+        }
+    }
+
+    #[test]
     fn scalars() {
         both("true", true);
         both("0.1", 0.1_f64);
@@ -306,6 +429,25 @@ mod tests {
         both("\"a\"", Cow::Borrowed("a"));
         both("1e400", "1e400".parse::<Number>().unwrap());
         assert_eq!(decode::<f64>(b"7"), Ok(7.0));
+        for (text, value) in [
+            ("0.1", 0.1_f32),
+            ("-3", -3.0),
+            ("1e30", 1e30),
+            ("1.5e-10", 1.5e-10),
+        ] {
+            both(text, value);
+        }
+        assert_eq!(encode(&f32::NAN), b"null");
+        assert!(decode::<f32>(b"1e39").is_err());
+        both("null", ());
+        both("\"é\"", 'é');
+        both("\"\\n\"", '\n');
+        for text in ["\"\"", "\"ab\""] {
+            assert_eq!(
+                message::<char>(text),
+                "line 1 column 1: expected a string of one character"
+            );
+        }
         assert_eq!(
             message::<f64>("-1e400"),
             "line 1 column 1: expected a number that a float can hold, found -1e400"
@@ -335,6 +477,8 @@ mod tests {
     fn pointers_and_options() {
         both("[1,null]", vec![Some(1), None]);
         both("1", Box::new(Arc::new(1)));
+        both("\"a\"", Rc::<str>::from("a"));
+        both("[1,2]", Box::<[u8]>::from([1, 2]));
         assert_eq!(encode(&&&1), b"1");
         assert_eq!(
             Box::<Arc<Option<u8>>>::absent(),
@@ -352,6 +496,7 @@ mod tests {
         both("[1,\"a\"]", (1, "a"));
         both("[1,\"a\",[true]]", (1, "a", vec![true]));
         both("[1,\"a\",null,4.5]", (1, "a", None::<u8>, 4.5));
+        both("[1,2,3,4,5,6,7,8]", (1, 2, 3, 4, 5, 6, 7, 8));
         for text in ["[1]", "[1,2,3]", "[]"] {
             assert_eq!(
                 message::<[u8; 2]>(text),
@@ -377,6 +522,16 @@ mod tests {
         both(
             r#"{"a":1,"b":2}"#,
             BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]),
+        );
+        both(
+            r#"{"a":1}"#,
+            HashMap::<Arc<str>, u8>::from([("a".into(), 1)]),
+        );
+        both(r#"{"a":1}"#, BTreeMap::from([(Cow::Borrowed("a"), 1)]));
+        both("{}", HashMap::<String, u8>::new());
+        assert_eq!(
+            message::<HashMap<Box<str>, u8>>(r#"{"a":1,"a":2}"#),
+            "line 1 column 8: duplicate field \"a\""
         );
         assert_eq!(
             message::<BTreeMap<String, u8>>("{\"a\":1,\n\"\\u0061\":2}"),

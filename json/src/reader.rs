@@ -1,6 +1,7 @@
 //! The pull reader: one token at a time, from a slice.
 
 use crate::error::clip;
+use crate::numeral::Numeral;
 use crate::scan::{self, Flaw, SAFE_DIGITS};
 use crate::{Error, ErrorKind, Number, Raw};
 use std::borrow::Cow;
@@ -151,17 +152,23 @@ impl<'a> Reader<'a> {
 
     /// Consumes a number.
     pub fn number(&mut self) -> Result<Number, Error> {
-        self.number_text("a number").map(Number::from_text)
+        self.numeral("a number").map(Number::from_numeral)
     }
 
     /// Consumes a number and hands out its text, which has the grammar of RFC 8259 section 6.
     /// `expected` says in the error what was wanted if no number comes next.
     pub fn number_text(&mut self, expected: &'static str) -> Result<&'a str, Error> {
+        let numeral = self.numeral(expected)?;
+        Ok(str::from_utf8(numeral.text).expect("numbers are ASCII"))
+    }
+
+    /// Consumes a number. `expected` says in the error what was wanted if no number comes next.
+    #[inline]
+    pub(crate) fn numeral(&mut self, expected: &'static str) -> Result<Numeral<'a>, Error> {
         match self.start_token() {
-            b'-' | b'0'..=b'9' => self.pass_number()?,
-            _ => return Err(self.wrong_kind(expected)),
+            b'-' | b'0'..=b'9' => self.numeral_token(),
+            _ => Err(self.wrong_kind(expected)),
         }
-        Ok(str::from_utf8(self.since_token()).expect("numbers are ASCII"))
     }
 
     /// Consumes a number if it is written as nothing but at most 19 digits, and hands out its value. What is
@@ -448,8 +455,8 @@ impl<'a> Reader<'a> {
 
     /// The latest token is the number of this text, and that is not as expected.
     #[cold]
-    pub(crate) fn out_of_range(&self, expected: &'static str, text: &str) -> Error {
-        let found = clip(text).to_owned();
+    pub(crate) fn out_of_range(&self, expected: &'static str, text: &[u8]) -> Error {
+        let found = clip(&String::from_utf8_lossy(text)).to_owned();
         self.error(ErrorKind::OutOfRange { expected, found })
     }
 
@@ -570,40 +577,20 @@ impl<'a> Reader<'a> {
                 self.rest = rest;
                 Ok(())
             }
-            None => self.pass_any_number(),
+            None => self.numeral_token().map(|_| ()),
         }
     }
 
-    fn pass_any_number(&mut self) -> Result<(), Error> {
-        if self.byte() == b'-' {
-            self.advance(1);
-        }
-        match self.byte() {
-            // A digit after a leading zero is left to be stumbled over by whatever comes next.
-            b'0' => self.advance(1),
-            _ => self.digits()?,
-        }
-        if self.byte() == b'.' {
-            self.advance(1);
-            self.digits()?;
-        }
-        if let b'e' | b'E' = self.byte() {
-            self.advance(1);
-            if let b'+' | b'-' = self.byte() {
-                self.advance(1);
+    /// The number that is next.
+    fn numeral_token(&mut self) -> Result<Numeral<'a>, Error> {
+        match Numeral::scan(self.rest, 0) {
+            Ok(numeral) => {
+                self.advance(numeral.text.len());
+                Ok(numeral)
             }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    /// One digit or more.
-    fn digits(&mut self) -> Result<(), Error> {
-        match scan::digits_end(self.rest, 0) {
-            0 => Err(self.unexpected("a digit")),
-            count => {
-                self.advance(count);
-                Ok(())
+            Err(at) => {
+                self.advance(at);
+                Err(self.unexpected("a digit"))
             }
         }
     }

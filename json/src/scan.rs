@@ -473,7 +473,7 @@ mod tests {
             state ^= state >> 27;
             (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
         };
-        for _ in 0..50_000 {
+        for _ in 0..20_000 {
             // Few kinds of pieces in one text, so that long runs of a kind come up.
             let kinds: Vec<&str> = (0..1 + below(4))
                 .map(|_| pieces[below(pieces.len())])

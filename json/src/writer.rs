@@ -1,7 +1,6 @@
 //! The writer: compact JSON, one token at a time.
 
-use crate::number::float_text;
-use crate::{Number, Raw, append};
+use crate::{Number, Raw, append, float};
 use std::io::Write;
 
 /// Appends one JSON value, token by token, to a buffer. The output has no white space.
@@ -120,7 +119,8 @@ impl<'w> Writer<'w> {
     /// JSON does not have (JavaScript writes them so too).
     pub fn float(&mut self, value: f64) {
         if value.is_finite() {
-            self.token(float_text(value).as_bytes());
+            self.value();
+            float::append(value, self.out);
         } else {
             self.null();
         }

@@ -1,0 +1,178 @@
+//! Texts that take quadratic time, or a stack as deep as they nest, where a codec isn't careful. They are so large
+//! that quadratic time would be many minutes: that these tests end is part of what they assert.
+
+use json::{Decode, Error, ErrorKind, MAX_DEPTH, Number, Raw, Reader, Value};
+use std::collections::{BTreeMap, HashMap};
+
+const LARGE: usize = 500_000;
+
+json::record! {
+    #[derive(Debug, PartialEq)]
+    struct Open { last: u8 }
+}
+
+json::record! {
+    #[derive(Debug, PartialEq)]
+    struct Closed closed { last: u8 }
+}
+
+json::record! {
+    #[derive(Debug, PartialEq)]
+    enum Tagged tagged "type" {
+        Leaf { size: u64 },
+        Node { inner: Vec<Tagged> },
+    }
+}
+
+fn error<'a, T: Decode<'a>>(text: &'a str) -> Error {
+    match json::decode::<T>(text.as_bytes()) {
+        Ok(_) => panic!("this should be refused"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn long_runs_of_escapes() {
+    for (escape, character) in [("\\n", "\n"), ("\\u00e9", "é"), ("\\ud83d\\ude00", "😀")] {
+        let text = format!("\"{}\"", escape.repeat(LARGE));
+        assert_eq!(
+            json::decode::<String>(text.as_bytes()),
+            Ok(character.repeat(LARGE))
+        );
+        assert_eq!(
+            json::decode::<Raw<'_>>(text.as_bytes()).map(|raw| raw.as_str().len()),
+            Ok(text.len())
+        );
+        let key = format!("{{{text}:1,\"last\":2}}");
+        assert_eq!(json::decode(key.as_bytes()), Ok(Open { last: 2 }));
+        assert!(error::<Closed>(&key).to_string().len() < 500);
+        let half = &text[..text.len() - 2];
+        assert!(error::<String>(half).kind().is_syntax());
+    }
+    let quotes = "\"".repeat(LARGE);
+    let text = json::to_string(&quotes);
+    assert_eq!(json::decode(text.as_bytes()), Ok(quotes));
+}
+
+#[test]
+fn long_runs_of_digits() {
+    let digits = "7".repeat(LARGE);
+    for text in [
+        digits.clone(),
+        format!("0.{digits}"),
+        format!("1e{digits}"),
+        format!("1e-{digits}"),
+    ] {
+        let number: Number = json::decode(text.as_bytes()).expect("this is a number");
+        assert!(error::<u64>(&text).to_string().len() < 500);
+        assert!(error::<u128>(&text).to_string().len() < 500);
+        assert_eq!(number, number.clone());
+        match json::decode::<f64>(text.as_bytes()) {
+            Ok(value) => assert!(value < 1.0),
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::OutOfRange { .. })),
+        }
+    }
+    let zeros = format!("1{}e-{LARGE}", "0".repeat(LARGE));
+    assert_eq!(json::decode::<u8>(zeros.as_bytes()), Ok(1));
+    assert_eq!(json::decode::<f64>(zeros.as_bytes()), Ok(1.0));
+}
+
+#[test]
+fn brackets_that_nest_too_deep() {
+    for open in ["[", "{\"a\":", "[{\"a\":"] {
+        let text = open.repeat(LARGE);
+        let errors = [
+            error::<Value>(&text),
+            error::<Raw<'_>>(&text),
+            error::<Open>(&format!("{{\"x\":{text}")),
+            error::<Tagged>(&format!("{{\"x\":{text}")),
+            json::decode_with_depth::<Value>(text.as_bytes(), MAX_DEPTH).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error.kind(), ErrorKind::TooDeep { .. }), "{error}");
+            assert!(error.to_string().len() < 1000);
+        }
+    }
+    assert!(error::<Value>(&"]".repeat(LARGE)).kind().is_syntax());
+}
+
+#[test]
+fn many_arrays_side_by_side() {
+    let text = format!("[{}[]]", "[],".repeat(LARGE));
+    let arrays: Vec<[u8; 0]> = json::decode(text.as_bytes()).expect("these are empty arrays");
+    assert_eq!(arrays.len(), LARGE + 1);
+    // The path to the last of all is found in one pass.
+    let wrong = text.replace("[]]", "7]");
+    assert_eq!(error::<Vec<[u8; 0]>>(&wrong).path(), format!("[{LARGE}]"));
+}
+
+#[test]
+fn many_keys() {
+    let same = format!("{{{}\"last\":1}}", "\"a\":0,".repeat(LARGE));
+    assert_eq!(json::decode(same.as_bytes()), Ok(Open { last: 1 }));
+    assert!(matches!(
+        error::<Closed>(&same).kind(),
+        ErrorKind::UnknownField(_)
+    ));
+    assert!(matches!(
+        error::<BTreeMap<String, u8>>(&same).kind(),
+        ErrorKind::DuplicateField(_)
+    ));
+    let count = LARGE / 10;
+    let members: String = (0..count).map(|key| format!("\"{key}\":0,")).collect();
+    let distinct = format!("{{{members}\"0\":1}}");
+    assert!(matches!(
+        error::<HashMap<String, u8>>(&distinct).kind(),
+        ErrorKind::DuplicateField(_)
+    ));
+    assert_eq!(
+        json::decode::<Value>(distinct.as_bytes())
+            .map(|value| json::to_string(&value).len())
+            .is_ok(),
+        true
+    );
+}
+
+/// Each tag is looked for past what is before it, once for each tagged enum around it: as often as the depth
+/// limit at most, whatever the length.
+#[test]
+fn tags_that_come_last() {
+    let leaf = "{\"size\":1,\"type\":\"Leaf\"},";
+    let text = format!(
+        "{{\"inner\":[{}],\"type\":\"Node\"}}",
+        leaf.repeat(LARGE / 10).trim_end_matches(',')
+    );
+    let Tagged::Node { inner } = json::decode(text.as_bytes()).expect("this is a node") else {
+        panic!("this is a node");
+    };
+    assert_eq!(inner.len(), LARGE / 10);
+    let depth = 60;
+    let text = format!(
+        "{}{}{}",
+        "{\"inner\":[".repeat(depth),
+        leaf.repeat(10_000).trim_end_matches(','),
+        "],\"type\":\"Node\"}".repeat(depth)
+    );
+    assert!(json::decode::<Tagged>(text.as_bytes()).is_ok());
+    let tagless = format!("{{{}\"size\":1}}", "\"a\":0,".repeat(LARGE));
+    assert_eq!(
+        *error::<Tagged>(&tagless).kind(),
+        ErrorKind::MissingField("type")
+    );
+}
+
+#[test]
+fn white_space() {
+    for white in [" ", "\n", "\r\n", "\t    "] {
+        let white = white.repeat(LARGE);
+        let text = format!(
+            "{white}[{white}1{white},{white}{{{white}\"last\"{white}:{white}2{white}}}{white}]{white}"
+        );
+        assert_eq!(json::decode(text.as_bytes()), Ok((1, Open { last: 2 })));
+        let mut reader = Reader::of_str(&white);
+        assert_eq!(
+            *reader.skip_value().unwrap_err().kind(),
+            ErrorKind::UnexpectedEnd
+        );
+    }
+}
