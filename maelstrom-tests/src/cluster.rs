@@ -505,20 +505,11 @@ impl Cluster {
         }
     }
 
-    /// Work on a snapshot begins: what it makes is checked.
+    /// Work on a snapshot begins.
     fn begin_work(&mut self, id: NodeId) -> Result<(), Broken> {
         let host = &self.nodes[&id].host;
-        let life = host.life().expect("it has just begun");
-        let work = life.work().expect("it has just begun");
-        if let Some(state) = &work.state {
-            self.rules.snapshot(id, work.id.last, state)?;
-        }
-        demand(work.is_install || host.disk.holds(work.id.last), || {
-            format!(
-                "a snapshot holds only what is synced: node {id} makes {:?}",
-                work.id
-            )
-        })?;
+        self.rules.begins_snapshot(host)?;
+        let life = host.life().expect("it has just done something");
         let incarnation = life.incarnation;
         self.schedule_work(id, incarnation);
         Ok(())

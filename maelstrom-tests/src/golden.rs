@@ -23,7 +23,7 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `cluster 3 election=10 heartbeat=3` | starts new nodes n1, n2, n3. The times are in ticks; a timeout does not vary, so that a story has no chance in it (`election=10..20` brings it back). `window=`, `batch=`, `early=`, `rounds=`, `requests=`, `proposals=` set limits |
+//! | `cluster 3 election=10 heartbeat=3` | starts new nodes n1, n2, n3. The times are in ticks; a timeout does not vary, so that a story has no chance in it (`election=10..20` brings it back). `window=`, `batch=`, `early=`, `rounds=`, `requests=`, `proposals=`, `uncommitted=`, `snapshot=`, `trailing=`, `retained=`, `chunk=`, `longest=` set limits |
 //! | `node n1 term=2 vote=n1 log=1,1,2` | starts n1 anew with this on its disk: an entry (a blank one) of each of these terms |
 //! | `tick n1 5`, `tick all 5` | clocks tick |
 //! | `run 5` | five times: all clocks tick, and all messages arrive |
@@ -37,6 +37,8 @@
 //! | `isolate n1` | n1 and all others are cut off from each other |
 //! | `crash n1`, `start n1`, `restart n1` | the process dies, starts from its disk, both |
 //! | `stall n1`, `sync n1`, `unstall n1` | n1's disk takes its time; stores what waits; is prompt again |
+//! | `busy n1`, `work n1`, `free n1` | n1's work on snapshots waits; does one step: the file gets its name, then n1 hears of it; is prompt again |
+//! | `forget n1` | n1 dies, its disk is lost, and it starts |
 //! | `gather n1`, `flush n1` | what happens to n1 has no output; all of it has one |
 //! | `status [n1]`, `log [n1]`, `flight` | how things stand; the terms of the log's entries; which messages are on their way |
 //! | `quietly COMMAND` | the command, and not what comes of it |

@@ -198,6 +198,11 @@ impl Host {
         })
     }
 
+    /// Whether a snapshot is in the making.
+    pub fn is_working(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.work.is_some())
+    }
+
     /// The next step of the work on a snapshot, if there is any.
     pub fn work(&mut self) -> Option<Worked> {
         let work = self.life.as_mut()?.work.take()?;

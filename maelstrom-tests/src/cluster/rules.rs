@@ -237,6 +237,26 @@ impl Rules {
         Ok(())
     }
 
+    /// A node begins to make a snapshot. What it holds of its own state is synced.
+    ///
+    /// # Errors
+    /// Names the rule that is broken.
+    pub fn begins_snapshot(&self, host: &Host) -> Result<(), Broken> {
+        let Some(work) = host.life().and_then(|life| life.work()) else {
+            return Ok(());
+        };
+        if let Some(state) = &work.state {
+            self.snapshot(host.id, work.id.last, state)?;
+        }
+        demand!(
+            work.is_install || host.disk.holds(work.id.last),
+            "a snapshot holds only what is synced: node {} makes one of {}",
+            host.id,
+            work.id.last
+        );
+        Ok(())
+    }
+
     /// A node leads. Election Safety: nobody else does or did in that term, nor did it in another
     /// life. Leader Completeness: its log holds all that was committed before.
     ///

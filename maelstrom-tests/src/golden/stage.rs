@@ -14,7 +14,7 @@ use super::command::{Command, Nodes, Pick, Which};
 use crate::cluster::{
     describe::{self, Question},
     disk::Disk,
-    host::{Host, Released},
+    host::{Host, Released, Worked},
     machine::{self, Change, CommandId, Key, Registers},
     rules::{Broken, Rules},
 };
@@ -47,6 +47,8 @@ struct Node {
     host: Host,
     /// The disk takes its time.
     stalled: bool,
+    /// The work on snapshots waits.
+    busy: bool,
     /// Outputs are not taken.
     gathering: bool,
     /// The node as it was noted last.
@@ -204,6 +206,20 @@ impl Stage {
                 self.node(*id)?.stalled = false;
                 self.sync(*id)
             }
+            Command::Busy(id) => {
+                self.node(*id)?.busy = true;
+                Ok(())
+            }
+            Command::Work(id) => self.work(*id),
+            Command::Free(id) => {
+                self.node(*id)?.busy = false;
+                self.collect(*id)
+            }
+            Command::Forget(id) => {
+                self.crash(*id)?;
+                self.node(*id)?.host.disk = Disk::default();
+                self.start(*id)
+            }
             Command::Gather(id) => {
                 self.node(*id)?.gathering = true;
                 Ok(())
@@ -222,9 +238,11 @@ impl Stage {
             Command::Log(nodes) => {
                 for id in self.chosen(*nodes)? {
                     let node = &self.nodes[&id];
-                    let terms: Vec<String> =
-                        node.log.iter().map(|e| e.id.term.to_string()).collect();
-                    self.notes.line(&format!("n{id}: {}", terms.join(" ")));
+                    let base = node.noted.base;
+                    let begin = (base != EntryId::default()).then(|| format!("after {base}:"));
+                    let terms = node.log.iter().map(|e| e.id.term.to_string());
+                    let words: Vec<String> = begin.into_iter().chain(terms).collect();
+                    self.notes.line(&format!("n{id}: {}", words.join(" ")));
                 }
                 Ok(())
             }
@@ -269,6 +287,7 @@ impl Stage {
             log: host.disk.entries().to_vec(),
             host,
             stalled: false,
+            busy: false,
             gathering: false,
             noted,
         };
@@ -349,18 +368,62 @@ impl Stage {
     fn collect(&mut self, id: NodeId) -> Result<(), String> {
         let node = self.node(id)?;
         let released = node.host.release().map_err(|broken| broken.0)?;
-        let stalled = node.stalled;
+        let (stalled, busy) = (node.stalled, node.busy);
         self.note(id)?;
         let Released {
             messages,
             replies,
-            begins_work: _,
+            begins_work,
         } = released;
         for reply in replies {
             self.answer(id, &reply)?;
         }
         self.send(messages)?;
-        if stalled { Ok(()) } else { self.sync(id) }
+        if begins_work {
+            self.begin_work(id)?;
+        }
+        if !stalled {
+            self.sync(id)?;
+        }
+        while !busy && self.node(id)?.host.is_working() {
+            self.work(id)?;
+        }
+        Ok(())
+    }
+
+    /// Checks and notes a snapshot in the making.
+    fn begin_work(&mut self, id: NodeId) -> Result<(), String> {
+        let host = &self.nodes[&id].host;
+        let begun = self.rules.begins_snapshot(host);
+        begun.map_err(|Broken(rule)| rule)?;
+        if let Some(work) = host.life().and_then(|life| life.work()) {
+            let verb = if work.is_install { "installs" } else { "makes" };
+            let snapshot = describe::snapshot(&work.id);
+            self.notes
+                .line(&format!("n{id} {verb} snapshot {snapshot}"));
+        }
+        Ok(())
+    }
+
+    /// Does the next step of the work on a snapshot.
+    fn work(&mut self, id: NodeId) -> Result<(), String> {
+        match self.node(id)?.host.work() {
+            Some(Worked::Named(_)) => {
+                self.notes.line(&format!("n{id} names its file"));
+                Ok(())
+            }
+            Some(Worked::Done(_, input)) => {
+                let broken = matches!(input, Input::SnapshotBroken(_));
+                let done = if broken {
+                    "finds it broken"
+                } else {
+                    "is done with it"
+                };
+                self.notes.line(&format!("n{id} {done}"));
+                self.happen(id, input)
+            }
+            None => Err(format!("n{id} makes no snapshot")),
+        }
     }
 
     fn sync(&mut self, id: NodeId) -> Result<(), String> {
@@ -494,15 +557,27 @@ impl Stage {
             self.notes
                 .line(&format!("n{id} is {} in term {term}", now.role));
         }
-        let lost = old_log.iter().filter(|entry| !log.contains(entry));
-        let lost = describe::entries(lost);
-        if !lost.is_empty() {
+        // What a snapshot covers goes without a word.
+        if now.counters.entries_truncated > before.counters.entries_truncated {
+            let uncommitted = old_log.iter().filter(|e| e.id.index > before.commit.index);
+            let lost = describe::entries(uncommitted.filter(|entry| !log.contains(entry)));
             self.notes.line(&format!("n{id} drops {lost}"));
         }
-        let (from, to) = (before.commit.index.0 as usize, now.commit.index.0 as usize);
-        if from < to {
-            let new = describe::entries(&log[from..to]);
+        let (from, to) = (before.commit.index, now.commit.index);
+        let new: Vec<_> = log
+            .iter()
+            .filter(|e| e.id.index > from && e.id.index <= to)
+            .collect();
+        if new.len() as u64 == to.0 - from.0 && from < to {
+            let new = describe::entries(new);
             self.notes.line(&format!("n{id} commits {new}"));
+        } else if from < to {
+            self.notes
+                .line(&format!("n{id} commits through {}", now.commit));
+        }
+        if before.base != now.base {
+            self.notes
+                .line(&format!("n{id} compacts through {}", now.base));
         }
         Ok(())
     }
@@ -524,8 +599,24 @@ impl Stage {
             add(format!(", follows n{leader}"));
         }
         add(format!(", last {}, commit {}", status.last, status.commit));
+        if let Some(snapshot) = status.snapshot {
+            add(format!(", snapshot {}", snapshot.last));
+        }
         for (peer, matched) in &status.matched {
             add(format!(", n{peer} has {matched}"));
+        }
+        for (peer, (snapshot, offset)) in &status.transfers {
+            let (last, length) = (snapshot.last, snapshot.length);
+            add(format!(
+                ", n{peer} has {offset} of {length} bytes of {last}"
+            ));
+        }
+        for peer in &status.forgetful {
+            add(format!(", n{peer} forgets"));
+        }
+        if let Some((here, snapshot)) = status.gathered {
+            let (last, length) = (snapshot.last, snapshot.length);
+            add(format!(", has {here} of {length} bytes of {last}"));
         }
         if status.requests_open > 0 {
             add(format!(", {} open", status.requests_open));

@@ -291,7 +291,10 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         shared.counters.appends_rejected += 1;
         match peer.denied(life, prev, hint) {
             Denial::None => {}
-            Denial::Doubt => return peer.ask_again(shared.question()),
+            Denial::Doubt => {
+                peer.ask_again(shared.question());
+                return peer.remind(shared, from);
+            }
             Denial::Proven => return self.disregard(from),
         }
         // Below the base nothing is known: what it lacks is a snapshot.
@@ -328,8 +331,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         role.forgetful.insert(node);
         role.reads.disregard(node);
         let next = shared.log().last().index.next();
-        role.peers
-            .insert(node, Peer::new(shared.question(), next, shared.now));
+        let mut peer = Peer::new(shared.question(), next, shared.now);
+        peer.remind(shared, node);
+        role.peers.insert(node, peer);
     }
 
     // ---- Snapshots (§7).
@@ -487,8 +491,13 @@ impl Peer {
     /// Whoever is sent a snapshot is asked how much of it has come.
     fn remind<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
         self.turn_if_compacted(shared);
-        match &self.progress {
-            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
+        match &mut self.progress {
+            Progress::Probe { next, asked } => {
+                *asked = true;
+                let next = *next;
+                send_entries(shared, to, self, next, next.previous());
+            }
+            Progress::Replicate { next, .. } => {
                 let next = *next;
                 send_entries(shared, to, self, next, next.previous());
             }
