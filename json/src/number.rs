@@ -1,5 +1,6 @@
 //! Numbers that lose nothing.
 
+use crate::append;
 use crate::decimal::Decimal;
 use crate::float;
 use crate::numeral::Numeral;
@@ -73,11 +74,11 @@ impl Number {
 
     /// The number that `text` denotes; `text` has the grammar of RFC 8259 section 6.
     pub(crate) fn from_text(text: &str) -> Number {
-        Number::from_numeral(numeral(text), text)
+        Number::from_numeral(numeral(text))
     }
 
-    /// The number that `numeral` denotes, of which `text` is the text.
-    pub(crate) fn from_numeral(numeral: Numeral, text: &str) -> Number {
+    /// The number that was read.
+    pub(crate) fn from_numeral(numeral: Numeral<'_>) -> Number {
         if let Some(integer) = numeral.to_i64() {
             return Number(Form::Signed(integer));
         }
@@ -94,7 +95,23 @@ impl Number {
                 return Number(Form::Float(float));
             }
         }
+        let text = str::from_utf8(numeral.text).expect("numbers are ASCII");
         Number(Form::Text(text.into()))
+    }
+
+    /// Appends its text.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Form::Signed(value) => {
+                if *value < 0 {
+                    out.push(b'-');
+                }
+                append::unsigned(value.unsigned_abs(), out);
+            }
+            Form::Unsigned(value) => append::unsigned(*value, out),
+            Form::Float(value) => float::append(*value, out),
+            Form::Text(text) => out.extend_from_slice(text.as_bytes()),
+        }
     }
 
     fn decimal(&self) -> Decimal {
@@ -128,12 +145,9 @@ impl From<u64> for Number {
 
 impl Display for Number {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Form::Signed(value) => write!(f, "{value}"),
-            Form::Unsigned(value) => write!(f, "{value}"),
-            Form::Float(value) => f.write_str(&float_text(*value)),
-            Form::Text(text) => f.write_str(text),
-        }
+        let mut text = Vec::new();
+        self.append(&mut text);
+        f.write_str(str::from_utf8(&text).expect("numbers are ASCII"))
     }
 }
 

@@ -186,23 +186,31 @@ fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
 /// those are all zeros.
 #[cold]
 fn first_digits(mantissa: &[u8]) -> (u64, i64, bool) {
-    let mut digits = 0_u64;
+    let mut digits = mantissa
+        .iter()
+        .filter(|&&byte| byte != b'.')
+        .map(|byte| u64::from(byte - b'0'))
+        .skip_while(|&digit| digit == 0);
+    let mut number = 0;
+    for digit in digits.by_ref().take(FITTING_DIGITS) {
+        number = number * 10 + digit;
+    }
     let mut left_out = 0;
     let mut exact = true;
-    for digit in mantissa.iter().filter(|byte| byte.is_ascii_digit()) {
-        let digit = u64::from(digit - b'0');
-        let longer = digits
+    for digit in digits {
+        // One more may fit.
+        let longer = number
             .checked_mul(10)
-            .and_then(|tenfold| tenfold.checked_add(digit));
+            .and_then(|tenfold: u64| tenfold.checked_add(digit));
         match longer {
-            Some(longer) if left_out == 0 => digits = longer,
+            Some(longer) if left_out == 0 => number = longer,
             _ => {
                 left_out += 1;
                 exact &= digit == 0;
             }
         }
     }
-    (digits, left_out, exact)
+    (number, left_out, exact)
 }
 
 /// The exponent whose sign or first digit stands at `start`, at most [`GREATEST_EXPONENT`] either way, and

@@ -1,7 +1,6 @@
 //! The writer: compact JSON, one token at a time.
 
 use crate::{Number, Raw, append, float};
-use std::io::Write;
 
 /// Appends one JSON value, token by token, to a buffer. The output has no white space.
 ///
@@ -129,7 +128,7 @@ impl<'w> Writer<'w> {
     /// Writes a number.
     pub fn number(&mut self, value: &Number) {
         self.value();
-        write!(self.out, "{value}").expect("writing to a Vec cannot fail");
+        value.append(self.out);
     }
 
     /// Writes a string. Only what must be escaped is (RFC 8259 section 7).
