@@ -31,7 +31,7 @@ fn read(text: &[u8]) -> Result<Value, Error> {
 #[test]
 fn on_random_values() {
     let mut random = Random::of_test("on_random_values");
-    for _ in 0..3_000 {
+    for _ in 0..Random::rounds(3_000) {
         let value = random.value(4);
         assert_eq!(read(value.to_string().as_bytes()), Ok(value));
     }
@@ -41,7 +41,7 @@ fn on_random_values() {
 fn on_mangled_texts() {
     let mut random = Random::of_test("on_mangled_texts");
     let (mut accepted, mut refused) = (0, 0);
-    for _ in 0..30_000 {
+    for _ in 0..Random::rounds(30_000) {
         let mut text = random.value(3).to_string().into_bytes();
         for _ in 0..random.below(3) {
             let at = random.below(text.len() + 1);
@@ -66,7 +66,7 @@ fn documents_are_equal_when_values_are() {
     let mut random = Random::of_test("documents_are_equal_when_values_are");
     let small = ["1", "1.0", "\"a\"", "\"\\u0061\"", "[1,{}]", "[10e-1, { }]"];
     let mut equal = 0;
-    for _ in 0..5_000 {
+    for _ in 0..Random::rounds(5_000) {
         let mut object = || {
             let member = |random: &mut Random| {
                 format!(
