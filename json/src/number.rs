@@ -265,13 +265,6 @@ fn is_shortest(digits: u64, exponent: i64, float: f64) -> bool {
     })
 }
 
-/// The shortest text that reads back as this float, of bounded length: no row of three hundred zeros.
-pub(crate) fn float_text(value: f64) -> String {
-    let mut text = Vec::new();
-    float::append(value, &mut text);
-    String::from_utf8(text).expect("digits are ASCII")
-}
-
 /// The nearest float to a number in the grammar of RFC 8259; what is too large becomes infinite.
 pub(crate) fn parse_float(text: &str) -> f64 {
     numeral(text).to_f64()
