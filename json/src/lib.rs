@@ -1,6 +1,6 @@
-//! RFC 8259 JSON: a pull reader, an owned value, a writer, and typed encode and decode.
+//! RFC 8259 JSON: typed encode and decode, a flat document, an owned value, a pull reader and a writer.
 //!
-//! There are three ways to use it, from the most to the least convenient.
+//! There are four ways to use it, by what one wants of a text.
 //!
 //! **Typed.** [`record!`] declares a struct or an enum together with its JSON form, and [`decode`] and
 //! [`encode`] turn it into bytes and back. This is what messages are made of.
@@ -21,8 +21,17 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **By value.** A [`Value`] is any JSON, owned. Values compare by what they denote: `1`, `1.0` and
-//! `10e-1` are one and the same number, and an object is its members in any order.
+//! **As a document.** [`parse`] reads any text into one flat list that borrows from it: the quickest way to look
+//! around in one. See [`Document`].
+//!
+//! ```
+//! let document = json::parse(br#"{"a": [1.0, null]}"#)?;
+//! assert_eq!(document.root().pointer("/a/0").and_then(|number| number.as_i64()), Some(1));
+//! # Ok::<(), json::Error>(())
+//! ```
+//!
+//! **By value.** A [`Value`] is any JSON, owned, to be built, changed and kept. Values compare by what they
+//! denote: `1`, `1.0` and `10e-1` are one and the same number, and an object is its members in any order.
 //!
 //! ```
 //! let value: json::Value = json::decode(br#"{"a": [1.0, null]}"#)?;
@@ -31,7 +40,7 @@
 //! ```
 //!
 //! **By hand.** A [`Reader`] hands out one token at a time, borrowed from the input where it can be, and a
-//! [`Writer`] appends one token at a time. The other two ways stand on them.
+//! [`Writer`] appends one token at a time. Types and values stand on them.
 //!
 //! Reading is strict: exactly the texts of RFC 8259 in UTF-8 are accepted, without a byte order mark. No
 //! input makes it recurse, panic, or take more than linear time; how deep arrays and objects may nest is
@@ -78,3 +87,8 @@ pub mod __private {
         start_token, string_length, string_text, tag_length, tag_text, take, take_key, write_key,
     };
 }
+
+/// The examples of the README, which are tested like those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
