@@ -320,7 +320,7 @@ fn draw(rng: &mut Rng, fixed: &Fixed) -> Vec<String> {
     } else {
         rng.range(1..=3)
     };
-    let interval = one_of(rng, &[1, 2, 4]);
+    let interval: u64 = one_of(rng, &[1, 2, 4]);
     let loss = one_of(rng, &["0", "0", "0.01", "0.05"]);
     let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);
     let seed = rng.next_u64() >> 32;
@@ -343,6 +343,9 @@ fn draw(rng: &mut Rng, fixed: &Fixed) -> Vec<String> {
         }
     };
     if let Some(kinds) = nemesis {
+        // A cluster that is killed every second is rarely up, and a run in which nothing is answered tests nothing.
+        let kills = ["kill", "all"].iter().any(|name| kinds.contains(name));
+        let interval = if kills { interval.max(2) } else { interval };
         arguments.push(format!("--nemesis={kinds}"));
         arguments.push(format!("--nemesis-interval={interval}"));
         arguments.push(format!("--loss={loss}"));

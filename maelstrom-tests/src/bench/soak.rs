@@ -217,9 +217,10 @@ pub fn soak(options: &Options) -> Result<Status, Broken> {
         cluster.await_init(vec![node], INIT_TIMEOUT)?;
         let peak = feed(options, cluster, load, folder)?;
         say(format_args!(
-            "at most     {:12} resident  {:12} on disk; {} writes failed",
+            "at most {} resident, {} on disk, {:.1} ms for a write; {} writes failed",
             resident(peak.resident),
             mebibytes(peak.disk),
+            peak.longest_ms,
             load.failed
         ))?;
         cluster.kill(node)?;
@@ -350,6 +351,7 @@ fn measure(
 struct Peak {
     resident: Option<u64>,
     disk: u64,
+    longest_ms: f64,
 }
 
 /// Makes all the writes, as fast as they are answered.
@@ -363,7 +365,8 @@ fn feed(
     let (began, already) = (Instant::now(), load.ok);
     let mut sampled = began;
     let mut line = 1;
-    say("     writes   writes/s     resident      on disk")?;
+    load.latencies();
+    say("     writes   writes/s     resident      on disk   median ms  longest ms")?;
     while load.ok - already < options.writes {
         while load.pending() < AT_ONCE
             && load.ok - already + (load.pending() as u64) < options.writes
@@ -377,21 +380,22 @@ fn feed(
             continue;
         }
         sampled = Instant::now();
-        let now = Peak {
-            resident: cluster
-                .process_id(cluster.leader())
-                .and_then(measure::resident),
-            disk: size(folder)?,
-        };
-        peak.resident = peak.resident.max(now.resident);
-        peak.disk = peak.disk.max(now.disk);
+        let leader = cluster.process_id(cluster.leader());
+        let memory = leader.and_then(measure::resident);
+        let disk = size(folder)?;
+        peak.resident = peak.resident.max(memory);
+        peak.disk = peak.disk.max(disk);
         if told {
             line = done * LINES / options.writes + 1;
             let rate = done as f64 / began.elapsed().as_secs_f64();
+            let (median_ms, max_ms) = load
+                .latencies()
+                .map_or((0.0, 0.0), |latencies| (latencies.p50_ms, latencies.max_ms));
+            peak.longest_ms = peak.longest_ms.max(max_ms);
             say(format_args!(
-                "{done:11} {rate:10.0} {:>12} {:>12}",
-                resident(now.resident),
-                mebibytes(now.disk)
+                "{done:11} {rate:10.0} {:>12} {:>12} {median_ms:11.1} {max_ms:11.1}",
+                resident(memory),
+                mebibytes(disk)
             ))?;
         }
     }
