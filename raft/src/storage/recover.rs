@@ -243,14 +243,18 @@ fn repair(
     options: Options,
     scan: Scan,
 ) -> Result<Log, Error> {
-    let newest = scan.segments.last().expect("a log has a segment").number;
+    let newest = scan.newest().number;
     let file = folder.open(Name::Segment(newest))?;
+    // First the names: a seal says that a name is there, and a base record that another is.
+    folder.sync()?;
     folder.guard(|| {
-        if scan.torn > 0 {
-            file.write_at(&vec![0; scan.torn as usize], scan.end)?;
-        }
-        // A former process may have died between a write and its sync. What it wrote is read
-        // back, and so it is as good as acknowledged from here on.
+        // A former process may have died between a write and its sync, or because a sync failed.
+        // What it wrote is read back, but the page may count as clean and be lost with the power.
+        // Written again it is synced for sure, and so is what a torn frame is overwritten with.
+        let mut tail = vec![0; (scan.end - scan.synced) as usize];
+        file.read_at(&mut tail, scan.synced)?;
+        file.write_at(&tail, scan.synced)?;
+        segment::write_zeros(&file, scan.end, scan.newest().length)?;
         file.sync()?;
         if let Some((before, seal)) = scan.before
             && scan.end == FRAMES as u64
@@ -260,7 +264,6 @@ fn repair(
         Ok(())
     })?;
     folder.remove_unfinished(&inventory.unfinished)?;
-    folder.sync()?;
     let bytes = options.segment_bytes;
     Ok(Log::resume(folder.clone(), identity, bytes, file, scan))
 }

@@ -42,6 +42,8 @@ pub(super) struct Scan {
     pub(super) next_frame: u64,
     /// Where the next frame begins in the last segment.
     pub(super) end: u64,
+    /// How much of the last segment was on disk before its last batch, as that batch says.
+    pub(super) synced: u64,
     /// How many bytes of the last segment, from there on, a crash left of frames that it tore.
     pub(super) torn: u64,
     /// The last segment but one, and the seal that it must have. As long as there is no frame in
@@ -156,9 +158,15 @@ impl Scan {
             chain: head.chain,
             next_frame: head.first_frame,
             end: 0,
+            synced: 0,
             torn: 0,
             before: None,
         }
+    }
+
+    /// The segment that is written to.
+    pub(super) fn newest(&self) -> Known {
+        *self.segments.last().expect("a log has a segment")
     }
 
     /// The seal of the segment that was walked last.
@@ -191,6 +199,7 @@ impl Scan {
             highest: Index(0),
         });
         let mut at = FRAMES;
+        self.synced = at as u64;
         let mut bad = None;
         while !frame::is_end(bytes, at) {
             match frame::read(bytes, at) {
@@ -215,9 +224,12 @@ impl Scan {
         visit: &mut impl FnMut(Event<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         let head = frame.head;
-        if (head.number, head.chain) != (self.next_frame, self.chain) {
+        let synced = u64::from(head.synced);
+        let fits = (self.synced..=at as u64).contains(&synced);
+        if (head.number, head.chain) != (self.next_frame, self.chain) || !fits {
             return Err("a whole frame, but not the one that follows".into());
         }
+        self.synced = synced;
         visit(Event::Frame {
             offset: at as u64,
             number: head.number,

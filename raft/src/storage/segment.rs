@@ -173,19 +173,25 @@ impl Seal {
 
 /// Makes a segment, whole and without frames. It is there after a crash once this has returned.
 pub(super) fn create(folder: &Folder, head: Head) -> Result<Handle, Error> {
-    /// Zeros are written in pieces of this size.
-    const PIECE: usize = 256 << 10;
     let (handle, ()) = folder.create(Name::Segment(head.number), |file| {
-        let zeros = vec![0; PIECE];
-        let mut at = BLOCK as u64;
-        while at < head.length {
-            let here = (head.length - at).min(PIECE as u64);
-            file.write_at(&zeros[..here as usize], at)?;
-            at += here;
-        }
+        write_zeros(file, BLOCK as u64, head.length)?;
         file.write_at(&head.to_bytes(), 0)
     })?;
     Ok(handle)
+}
+
+/// Writes zeros from one place to another.
+pub(super) fn write_zeros(file: &Handle, from: u64, to: u64) -> Result<(), Error> {
+    /// They are written in pieces of this size.
+    const PIECE: u64 = 256 << 10;
+    let zeros = vec![0; PIECE.min(to - from) as usize];
+    let mut at = from;
+    while at < to {
+        let here = (to - at).min(PIECE);
+        file.write_at(&zeros[..here as usize], at)?;
+        at += here;
+    }
+    Ok(())
 }
 
 /// Notes in a segment that the next one is there.

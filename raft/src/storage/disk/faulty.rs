@@ -39,7 +39,8 @@ pub enum Moment {
 pub enum Tear {
     /// Nothing.
     Nothing,
-    /// All: the power stayed, and only the process died.
+    /// All: the power stayed, and only the process died. What was not synced still is not, and a later
+    /// power cut may take it; what a failed sync has lost is still seen, and lost all the same.
     Everything,
     /// The earlier writes, a part of one, cut anywhere, and none of the later ones. Of the names
     /// the earlier changes.
@@ -186,12 +187,23 @@ impl Faulty {
         for file in files.values_mut() {
             file.tear(content, rng);
         }
-        for change in surviving(std::mem::take(changes), names, rng) {
-            change.apply(durable_names);
+        if names != Tear::Everything {
+            for change in surviving(std::mem::take(changes), names, rng) {
+                change.apply(durable_names);
+            }
+            state.names = state.durable_names.clone();
         }
-        state.names = state.durable_names.clone();
-        let kept: Vec<u64> = state.names.values().copied().collect();
-        state.files.retain(|id, _| kept.contains(id));
+        let State {
+            files,
+            names,
+            durable_names,
+            changes,
+            ..
+        } = &mut *state;
+        files.retain(|id, _| {
+            let mut named = names.values().chain(durable_names.values());
+            named.any(|other| other == id) || changes.iter().any(|change| change.is_about(*id))
+        });
         state.life += 1;
         state.taken = None;
         state.dead = false;
@@ -349,6 +361,13 @@ impl State {
 }
 
 impl Change {
+    fn is_about(&self, file: u64) -> bool {
+        match self {
+            Self::Create(_, id) | Self::Rename(_, _, id) => *id == file,
+            Self::Remove(_) => false,
+        }
+    }
+
     /// Also on names among which another change is missing: what is renamed is the file, whatever
     /// became of its former name.
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
@@ -369,10 +388,10 @@ impl Change {
 
 impl Content {
     fn tear(&mut self, tear: Tear, rng: &mut Rng) {
-        let mut writes = std::mem::take(&mut self.writes);
+        let mut writes = self.writes.clone();
         match tear {
             Tear::Nothing => writes.clear(),
-            Tear::Everything => {}
+            Tear::Everything => return,
             Tear::Bytes | Tear::Sectors => {
                 if !writes.is_empty() {
                     writes.truncate(rng.range(1..=writes.len() as u64) as usize);
@@ -398,6 +417,7 @@ impl Content {
             write(&mut self.durable, &bytes, offset);
         }
         self.seen = self.durable.clone();
+        self.writes.clear();
     }
 }
 
