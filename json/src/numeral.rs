@@ -1,6 +1,7 @@
 //! Numbers as they stand in a text.
 
 use crate::float;
+use crate::scan::{SAFE_DIGITS, WORD, non_digits, short_integer, word_at};
 
 /// What the grammar of RFC 8259 section 6 finds in a number, in one pass: its extent and what it denotes.
 ///
@@ -16,7 +17,7 @@ pub(crate) struct Numeral<'a> {
     pub(crate) text: &'a [u8],
     /// Whether a minus comes first.
     pub(crate) negative: bool,
-    /// Its digits taken for one integer, without point; as many as fit, 19 significant ones at least.
+    /// Its digits taken for one integer, without point; as many as fit, [`SAFE_DIGITS`] at least.
     pub(crate) digits: u64,
     /// The power of ten to multiply `digits` with.
     pub(crate) exponent: i64,
@@ -25,9 +26,6 @@ pub(crate) struct Numeral<'a> {
     /// Whether it is written as an integer: with neither a point nor an exponent.
     pub(crate) integer: bool,
 }
-
-/// So many digits fit a `u64`, whatever they are.
-const FITTING_DIGITS: usize = 19;
 
 /// Exponents stop growing here. No text is long enough for its zeros to make up for that.
 const GREATEST_EXPONENT: i64 = 100_000_000_000_000_000;
@@ -74,7 +72,7 @@ impl<'a> Numeral<'a> {
             integer = false;
         }
         let mut exact = true;
-        if count > FITTING_DIGITS {
+        if count > SAFE_DIGITS {
             let left_out;
             (digits, left_out, exact) = first_digits(&text[first..mantissa_end]);
             exponent += left_out;
@@ -150,36 +148,20 @@ fn scan_digits(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     at
 }
 
-/// As [`scan_digits`], but eight digits at a time, as long as there are eight.
+/// As [`scan_digits`], but eight digits at a time, as long as there are eight: a tenth off the time for 15 digits.
 ///
-/// That reads 15 digits a third faster. The rest is read one by one even so: to count its digits in the word
-/// makes the processor wait, where with a loop it guesses how many they are, and goes on.
+/// To count the rest in the word too would make the processor wait; a loop lets it guess how many they are and go on.
 #[inline]
 fn scan_eights(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
-    while let Some(&eight) = text.get(at..).and_then(<[u8]>::first_chunk)
-        && let Some(value) = eight_digits(eight)
+    while let Some(word) = word_at(text, at)
+        && non_digits(word) == 0
     {
-        *digits = digits.wrapping_mul(100_000_000).wrapping_add(value);
-        at += 8;
+        *digits = digits
+            .wrapping_mul(100_000_000)
+            .wrapping_add(short_integer(word, WORD));
+        at += WORD;
     }
     at
-}
-
-/// The number that eight digits make, if these are digits.
-#[inline]
-fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    // A digit is now its value, and anything else is more than 9.
-    let values = u64::from_le_bytes(bytes) ^ (EACH * b'0' as u64);
-    let more = values.wrapping_add(EACH * (0x80 - 10)) | values;
-    if more & (EACH * 0x80) != 0 {
-        return None;
-    }
-    // The first digit is the lowest byte. Neighbours are joined to numbers below 100, these to numbers below
-    // 10,000, and these to the result, each time in the upper half of what is multiplied.
-    let pairs = (values.wrapping_mul(1 + (10 << 8))) >> 8 & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs.wrapping_mul(1 + (100 << 16))) >> 16 & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul(1 + (10_000 << 32)) >> 32)
 }
 
 /// Of many digits: the number that the first of them make, so many as fit; how many others there are; and whether
@@ -192,7 +174,7 @@ fn first_digits(mantissa: &[u8]) -> (u64, i64, bool) {
         .map(|byte| u64::from(byte - b'0'))
         .skip_while(|&digit| digit == 0);
     let mut number = 0;
-    for digit in digits.by_ref().take(FITTING_DIGITS) {
+    for digit in digits.by_ref().take(SAFE_DIGITS) {
         number = number * 10 + digit;
     }
     let mut left_out = 0;
@@ -378,25 +360,6 @@ mod tests {
                 Some(offset),
                 "{text}"
             );
-        }
-    }
-
-    /// Every byte at every place among eight digits.
-    #[test]
-    fn eight_digits_are_eight_digits() {
-        assert_eq!(eight_digits(*b"12345678"), Some(12_345_678));
-        assert_eq!(eight_digits(*b"00000000"), Some(0));
-        assert_eq!(eight_digits(*b"99999999"), Some(99_999_999));
-        for place in 0..8 {
-            for byte in 0..=255_u8 {
-                let mut bytes = *b"90909090";
-                bytes[place] = byte;
-                let text = str::from_utf8(&bytes).unwrap_or("");
-                assert_eq!(
-                    eight_digits(bytes),
-                    text.parse().ok().filter(|_| byte != b'+')
-                );
-            }
         }
     }
 }
