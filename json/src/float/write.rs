@@ -60,14 +60,14 @@ pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
     let step = significand(-power);
     let shift = (log2 + powers::log2(-power) + 1) as u32;
     let float = product(step, binary << (shift + POINT - 64));
-    let half = step >> ((129 - POINT - shift) & 63);
+    let half = step >> (129 - POINT - shift);
     // A middle reads back as the even one of its neighbours.
     let reach = if binary.is_multiple_of(2) {
         half + TOLERANCE
     } else {
         half - TOLERANCE
     };
-    let reach_below = if uneven { half / 2 } else { reach };
+    let reach_below = if uneven { half / 2 + TOLERANCE } else { reach };
 
     let fine = (float >> POINT) as u64;
     let wide = fine / 10 * 10;
