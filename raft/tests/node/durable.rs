@@ -12,10 +12,10 @@ use json::{Value, value};
 use crate::process::{Node, command, init, line, said};
 
 /// A folder of a test's own, removed at its end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("stdraft-node-{}-{number}", process::id());
@@ -35,7 +35,7 @@ impl Folder {
     }
 
     /// One that is alone.
-    fn alone(&self, flags: &[&str]) -> Node {
+    pub(crate) fn alone(&self, flags: &[&str]) -> Node {
         let mut node = self.start(flags);
         node.init("n1", &["n1"]);
         node
@@ -199,4 +199,43 @@ fn the_environment_names_the_folder_unless_a_flag_does() {
     let reply = value!({"type": "init_ok", "in_reply_to": 1});
     node.send(&line("c3", "n1", &init(1, "n1", &["n1"])));
     assert_eq!(node.read(), said("n1", "c3", &reply));
+}
+
+/// The test plays the other node, which acknowledges an entry, and in its next life lacks it, also
+/// when it is asked once more.
+#[test]
+fn a_follower_that_has_forgotten_is_named() {
+    let mut node = Node::start(&["--settle=0"]);
+    node.init("n1", &["n1", "n2"]);
+    let mut appends = 0;
+    while appends < 3 {
+        let line_of = node.read();
+        let body = line_of.field("body").unwrap();
+        let field = |name: &str| body.field(name).unwrap().clone();
+        let term = field("term");
+        let reply = match field("type").as_str().unwrap() {
+            "pre_vote" => value!({
+                "type": "pre_vote_reply", "v": 1, "term": term, "round": (field("round")), "granted": true
+            }),
+            "vote" => value!({"type": "vote_reply", "v": 1, "term": term, "granted": true}),
+            "append" => {
+                appends += 1;
+                let session = field("session");
+                if appends == 1 {
+                    value!({
+                        "type": "appended", "v": 1, "term": term, "session": session,
+                        "life": 1, "matched": 1
+                    })
+                } else {
+                    value!({
+                        "type": "append_rejected", "v": 1, "term": term, "session": session,
+                        "life": 2, "prev": (field("prev")), "hint": [0, 0]
+                    })
+                }
+            }
+            other => panic!("{other}"),
+        };
+        node.send(&line("n2", "n1", &reply));
+    }
+    node.read_stderr("error: n2 has lost entries that it had acknowledged");
 }

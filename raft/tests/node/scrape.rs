@@ -4,22 +4,56 @@ use std::{io::Write, net::TcpStream};
 
 use json::value;
 
-use crate::process::{Node, all, init, line, run};
+use crate::{
+    durable::Folder,
+    process::{Node, all, init, line, run},
+};
 
 /// The page that a node serves, and its samples.
 fn scrape(node: &mut Node) -> String {
+    let place = place(node);
+    page(&place)
+}
+
+/// Where a node serves it, as its first lines on stderr say.
+fn place(node: &mut Node) -> String {
     let said = node.read_stderr("metrics: http://");
-    let address = said
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.strip_suffix("/metrics"))
-        .unwrap();
+    let place = said.split("http://").nth(1);
+    place.unwrap().strip_suffix("/metrics").unwrap().into()
+}
+
+fn page(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let page = all(stream);
     assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
     page
+}
+
+#[test]
+fn storage_is_measured() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&["--snapshot-entries=4"]);
+    let place = place(&mut node);
+    for number in 0..10 {
+        node.ask(&value!({"type": "write", "key": 1, "value": number}));
+    }
+    node.read_stderr("stored a snapshot");
+    node.ask(&value!({"type": "read", "key": 1}));
+    let page = page(&place);
+    for name in [
+        "raft_snapshots_total{result=\"stored\"}",
+        "raft_snapshot_seconds_count{work=\"store\"}",
+        "raft_snapshot_index",
+        "raft_snapshot_bytes",
+        "raft_wal_sync_seconds_count",
+        "raft_wal_bytes",
+    ] {
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(name));
+        let value = values.next().unwrap_or_else(|| panic!("{name}: {page}"));
+        assert!(value.trim().parse::<f64>().unwrap() > 0.0, "{name}{value}");
+    }
 }
 
 /// Port 0 is a free one for each node, not the place where ports begin.
