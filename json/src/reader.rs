@@ -78,7 +78,7 @@ impl Display for Kind {
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     /// Checked to be UTF-8 string by string: outside of strings there is only ASCII anyway, and most strings
-    /// are a few bytes short. Checking all of a small message first took a sixth of the time of decoding it.
+    /// are a few bytes short. Checking all of a small message first takes a quarter of the time of decoding it.
     text: &'a [u8],
     /// What of it is left to be read.
     rest: &'a [u8],
@@ -173,10 +173,12 @@ impl<'a> Reader<'a> {
 
     /// Consumes a number if it is written as nothing but at most 19 digits, and hands out its value. What is
     /// written otherwise, or does not fit, is left for [`number_text`](Reader::number_text).
+    ///
+    /// Without it, by the text of the integer, decoding a small message takes 60 % longer.
     #[inline]
     pub(crate) fn plain_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
         self.start_token();
-        let (value, rest) = plain_integer(self.rest).or_else(|| plain_integer_long(self.rest))?;
+        let (value, rest) = plain_integer(self.rest)?;
         let value = T::try_from(value).ok()?;
         self.rest = rest;
         Some(value)
@@ -187,7 +189,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn plain_signed<T: TryFrom<i64>>(&mut self) -> Option<T> {
         let negative = self.start_token() == b'-';
         let text = &self.rest[usize::from(negative)..];
-        let (value, rest) = plain_integer(text).or_else(|| plain_integer_long(text))?;
+        let (value, rest) = plain_integer(text)?;
         let value = i64::try_from(value).ok()?;
         let value = T::try_from(if negative { -value } else { value }).ok()?;
         self.rest = rest;
@@ -692,7 +694,8 @@ impl<'a> Reader<'a> {
     /// Consumes the string whose opening quote is next, if it has no escapes. It is not checked to be UTF-8.
     #[inline]
     fn plain_string_token(&mut self) -> Option<&'a [u8]> {
-        // Nearly all strings of messages end within the first word, where this takes half the instructions.
+        // Nearly all strings of messages end within the first word. To look there first saves a seventh of the
+        // time of decoding a small message.
         match scan::word_at(self.rest, 1).map(scan::specials) {
             Some(specials) if specials != 0 => self.take_string(1 + scan::first_byte(specials)),
             _ => self.long_plain_string_token(),
@@ -771,23 +774,6 @@ impl<'a> Reader<'a> {
 /// The integer that `text` begins with, and what comes after it, if it is written as digits and nothing else.
 #[inline]
 fn plain_integer(text: &[u8]) -> Option<(u64, &[u8])> {
-    // Nearly all integers of messages end within the first word, and with it all that is to be looked at.
-    let word = scan::word_at(text, 0)?;
-    let others = scan::non_digits(word);
-    let length = scan::first_byte(others);
-    if others == 0 || length == 0 {
-        return None;
-    }
-    let next = (word >> (8 * length)) as u8;
-    let leading_zero = length > 1 && word as u8 == b'0';
-    if leading_zero || matches!(next, b'.' | b'e' | b'E') {
-        return None;
-    }
-    Some((scan::short_integer(word, length), &text[length..]))
-}
-
-/// [`plain_integer`] of more than seven digits, or so near the end of the text that there is no whole word.
-fn plain_integer_long(text: &[u8]) -> Option<(u64, &[u8])> {
     let (value, length) = scan::digits(text, 0);
     let (digits, rest) = text.split_at_checked(length)?;
     let leading_zero = length > 1 && digits[0] == b'0';
