@@ -486,7 +486,11 @@ impl Cluster {
     /// A node works on a snapshot.
     fn work(&mut self, id: NodeId, life: Incarnation) -> Result<(), Broken> {
         let node = self.nodes.get_mut(&id).expect("a node");
-        match node.host.work().expect("there is work") {
+        let Some(worked) = node.host.work() else {
+            // It was hurried when the faults ceased, and is done.
+            return Ok(());
+        };
+        match worked {
             Worked::Named(snapshot) => {
                 self.trace.note(self.now, Event::Named(id, snapshot));
                 self.schedule_work(id, life);
@@ -858,6 +862,13 @@ impl Cluster {
         for id in ids {
             self.resume(id);
             self.start(id)?;
+            let host = &self.nodes[&id].host;
+            if let Some(life) = host.life()
+                && life.work().is_some()
+            {
+                let incarnation = life.incarnation;
+                self.schedule_work(id, incarnation);
+            }
         }
         Ok(())
     }

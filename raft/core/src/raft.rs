@@ -129,12 +129,15 @@ impl<S: StateMachine> Raft<S> {
 
     /// Takes a snapshot of the state if one is due, and a leader's followers can spare the log.
     pub(crate) fn capture(&mut self) {
-        let is_needed = match self {
+        if !self.shared().snapshot_is_due() {
+            return;
+        }
+        let must_wait = match self {
             Self::Leader(node) => node.followers_need_log(),
             Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => false,
         };
-        if !is_needed {
-            self.shared_mut().capture_if_due();
+        if !must_wait {
+            self.shared_mut().capture();
         }
     }
 

@@ -65,7 +65,7 @@ pub enum Task<S> {
     /// Encode and store this state. The answer is [`crate::Input::SnapshotStored`]. If it cannot
     /// be stored the node must stop.
     Store(Capture<S>),
-    /// Check and store this snapshot. The answer is [`crate::Input::SnapshotInstalled`], or
+    /// Check (also that its membership is this cluster's) and store this snapshot. The answer is [`crate::Input::SnapshotInstalled`], or
     /// [`crate::Input::SnapshotBroken`] if the bytes are not what their name says or make no sense.
     /// If it cannot be stored the node must stop.
     Install(Received),
@@ -197,19 +197,22 @@ impl<S: StateMachine> Shared<S> {
         self.snapshots.gather(session, id, offset, data)
     }
 
-    /// Takes a snapshot of the state as it is, if enough was applied since the last one.
-    pub(crate) fn capture_if_due(&mut self) {
+    /// Whether enough was applied since the last snapshot, and none is in the making.
+    pub(crate) fn snapshot_is_due(&self) -> bool {
         let limits = &self.config.limits;
         let (covered, commit) = (self.snapshots.covered().index, self.commit());
-        let due = commit.0 - covered.0 >= limits.snapshot_entries
+        let is_enough = commit.0 - covered.0 >= limits.snapshot_entries
             || self.log().bytes(covered, commit) >= limits.snapshot_bytes;
-        if due && commit > covered && self.snapshots.is_idle() {
-            self.snapshots.work = Work::Taken(Capture {
-                last: self.committed(),
-                membership: self.membership.clone(),
-                machine: self.machine().clone(),
-            });
-        }
+        is_enough && self.snapshots.is_idle()
+    }
+
+    /// Takes a snapshot of the state as it is.
+    pub(crate) fn capture(&mut self) {
+        self.snapshots.work = Work::Taken(Capture {
+            last: self.committed(),
+            membership: self.membership.clone(),
+            machine: self.machine().clone(),
+        });
     }
 
     /// The task that the host may begin now, if there is one.
@@ -298,5 +301,88 @@ impl<S: StateMachine> Shared<S> {
             matches!(work, Work::Installing(installing) if installing == id),
             "the snapshot that was to be installed"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Incarnation, Index, Term};
+
+    fn id(index: u64, length: u64, crc: u32) -> SnapshotId {
+        let (term, index) = (Term(1), Index(index));
+        let last = EntryId { term, index };
+        SnapshotId { last, length, crc }
+    }
+
+    fn session(counter: u64) -> RequestId {
+        let incarnation = Incarnation(1);
+        RequestId {
+            incarnation,
+            counter,
+        }
+    }
+
+    const FIRST: &[u8] = b"abcde";
+
+    fn here(snapshots: &Snapshots<()>) -> &[u8] {
+        let gathering = snapshots.gathering.as_ref().expect("something has come");
+        &gathering.bytes
+    }
+
+    /// Every order in which three chunks can come, each twice, and with every overlap: no byte is
+    /// ever in the wrong place.
+    #[test]
+    fn chunks_in_any_order_never_mix() {
+        let whole = id(7, 5, 1);
+        for choices in 0..6usize.pow(5) {
+            let mut snapshots = Snapshots::<()>::new(None);
+            for step in 0..5 {
+                let (from, to) = [(0, 2), (2, 4), (4, 5), (1, 4), (0, 0), (3, 5)]
+                    [choices / 6usize.pow(step) % 6];
+                let before = snapshots.gathered().map_or(0, |(bytes, _)| bytes);
+                let wanted = snapshots.gather(session(1), whole, from as u64, &FIRST[from..to]);
+                assert_eq!(here(&snapshots), &FIRST[..wanted as usize]);
+                let fits = from as u64 <= before;
+                assert_eq!(wanted, if fits { before.max(to as u64) } else { before });
+            }
+        }
+    }
+
+    #[test]
+    fn another_name_begins_at_0() {
+        let mut snapshots = Snapshots::<()>::new(None);
+        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 3);
+        // Of another leader: it may be older, and the checksum alone may tell.
+        assert_eq!(snapshots.gather(session(2), id(7, 5, 2), 3, b"de"), 0);
+        assert_eq!(snapshots.gather(session(2), id(7, 5, 2), 0, b"AB"), 2);
+        assert_eq!(here(&snapshots), b"AB");
+        assert_eq!(snapshots.gather(session(3), id(6, 5, 1), 0, b"x"), 1);
+    }
+
+    #[test]
+    fn the_same_name_goes_on_with_another_leader() {
+        let mut snapshots = Snapshots::<()>::new(None);
+        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 3);
+        assert_eq!(snapshots.gather(session(2), id(7, 5, 1), 3, b"de"), 5);
+        assert_eq!(here(&snapshots), FIRST);
+    }
+
+    #[test]
+    fn a_late_chunk_of_an_older_one_takes_nothing_away() {
+        let mut snapshots = Snapshots::<()>::new(None);
+        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 3);
+        assert_eq!(snapshots.gather(session(1), id(9, 5, 1), 0, b"ab"), 2);
+        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 0);
+        assert_eq!(snapshots.gathered(), Some((2, id(9, 5, 1))));
+    }
+
+    #[test]
+    fn while_one_is_installed_no_other_is_gathered() {
+        let mut snapshots = Snapshots::<()>::new(None);
+        snapshots.work = Work::Installing(id(7, 5, 1));
+        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 3, b"de"), 5);
+        assert_eq!(snapshots.gather(session(1), id(9, 5, 1), 0, b"ab"), 0);
+        assert_eq!(snapshots.gathered(), None);
     }
 }

@@ -253,3 +253,93 @@ pub(crate) enum Rejection {
     /// The logs differ; there is a new guess where.
     Diverged,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::Term, snapshot::SnapshotId};
+
+    const FORMER: Incarnation = Incarnation(1);
+    const PRESENT: Incarnation = Incarnation(2);
+
+    fn session(counter: u64) -> RequestId {
+        let incarnation = Incarnation(9);
+        RequestId {
+            incarnation,
+            counter,
+        }
+    }
+
+    fn id(index: u64) -> EntryId {
+        let (term, index) = (Term(1), Index(index));
+        EntryId { term, index }
+    }
+
+    /// A follower whose former life has acknowledged five entries.
+    fn peer() -> Peer {
+        let mut peer = Peer::new(session(1), Index(8), Moment::default());
+        peer.acknowledged(FORMER, Index(5), Index(0));
+        peer
+    }
+
+    #[test]
+    fn a_life_does_not_forget() {
+        assert_eq!(peer().denied(FORMER, id(3), id(2)), Denial::None);
+    }
+
+    #[test]
+    fn who_lacks_more_than_it_acknowledged_denies_nothing() {
+        assert_eq!(peer().denied(PRESENT, id(7), id(5)), Denial::None);
+        let mut new = Peer::new(session(1), Index(8), Moment::default());
+        assert_eq!(new.denied(PRESENT, id(7), id(0)), Denial::None);
+    }
+
+    #[test]
+    fn a_denial_of_another_life_proves_something_in_a_session_of_its_own_only() {
+        for (prev, hint) in [(id(5), id(0)), (id(7), id(4)), (id(3), id(2))] {
+            let mut peer = peer();
+            assert_eq!(peer.denied(PRESENT, prev, hint), Denial::Doubt);
+            peer.ask_again(session(2));
+            assert_eq!(peer.session, session(2));
+            assert_eq!(peer.denied(PRESENT, prev, hint), Denial::Proven);
+        }
+    }
+
+    #[test]
+    fn an_acknowledgement_ends_the_doubt() {
+        let mut peer = peer();
+        assert_eq!(peer.denied(PRESENT, id(5), id(0)), Denial::Doubt);
+        peer.ask_again(session(2));
+        peer.acknowledged(PRESENT, Index(5), Index(0));
+        assert_eq!(peer.denied(PRESENT, id(5), id(0)), Denial::None);
+        assert_eq!(peer.denied(FORMER, id(5), id(0)), Denial::Doubt);
+    }
+
+    #[test]
+    fn who_was_sent_a_snapshot_goes_on_with_entries_or_with_the_next_one() {
+        let (length, crc) = (10, 1);
+        let last = id(20);
+        let transfer = Progress::Snapshot(Transfer::new(SnapshotId { last, length, crc }));
+        let mut peer = peer();
+        peer.progress = transfer.clone();
+        peer.acknowledged(FORMER, Index(6), Index(20));
+        assert!(matches!(peer.progress, Progress::Snapshot(_)));
+        peer.acknowledged(FORMER, Index(20), Index(20));
+        assert!(matches!(
+            peer.progress,
+            Progress::Replicate {
+                next: Index(21),
+                ..
+            }
+        ));
+        peer.progress = transfer;
+        peer.acknowledged(FORMER, Index(20), Index(30));
+        assert!(matches!(
+            peer.progress,
+            Progress::Probe {
+                next: Index(21),
+                ..
+            }
+        ));
+    }
+}
