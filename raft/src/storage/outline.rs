@@ -125,3 +125,93 @@ impl Outline {
         Some(self.runs.get(begun.checked_sub(1)?)?.term)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+
+    fn id(index: u64, term: u64) -> EntryId {
+        EntryId {
+            term: Term(term),
+            index: Index(index),
+        }
+    }
+
+    /// Beside a list of all names, through histories drawn from seeds.
+    #[test]
+    fn it_knows_what_a_list_of_names_knows() {
+        for seed in 0..500 {
+            let mut rng = Rng::seeded(seed);
+            let mut outline = Outline::new(id(0, 0), id(0, 0));
+            // The first is the base.
+            let mut names = vec![id(0, 0)];
+            for term in 1..20 {
+                let (base, last) = (names[0].index.0, names[names.len() - 1].index.0);
+                if rng.chance(2, 3) {
+                    let first = rng.range(base + 1..=last + 1);
+                    names.truncate((first - base) as usize);
+                    for index in first..first + rng.range(1..=4) {
+                        names.push(id(index, term));
+                        assert_eq!(outline.append(id(index, term)), Ok(()), "seed {seed}");
+                    }
+                } else {
+                    let at = rng.range(base + 1..=last + 3);
+                    let held = names.iter().position(|name| name.index.0 == at);
+                    let held = held.filter(|_| rng.chance(3, 4));
+                    let new = held.map_or(id(at, term), |held| names[held]);
+                    assert_eq!(outline.rebase(new, held.is_some()), Ok(()), "seed {seed}");
+                    match held {
+                        Some(held) => drop(names.drain(..held)),
+                        None => names = vec![new],
+                    }
+                }
+                assert_eq!(outline.base(), names[0], "seed {seed}");
+                assert_eq!(Some(&outline.last()), names.last(), "seed {seed}");
+                assert_eq!(outline.gap(), None, "seed {seed}");
+                for index in 0..40 {
+                    for term in 0..20 {
+                        let expected = names.contains(&id(index, term));
+                        assert_eq!(outline.holds(id(index, term)), expected, "seed {seed}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_log_can_take_is_refused() {
+        let mut outline = Outline::new(id(4, 2), id(4, 2));
+        assert_eq!(outline.append(id(5, 3)), Ok(()));
+        let before = outline.clone();
+        assert!(outline.append(id(4, 3)).is_err(), "covered");
+        assert!(outline.append(id(7, 3)).is_err(), "a gap");
+        assert!(outline.append(id(6, 2)).is_err(), "a term that falls");
+        assert!(outline.rebase(id(3, 2), false).is_err(), "back");
+        assert!(outline.rebase(id(5, 3), false).is_err(), "it is held");
+        assert!(outline.rebase(id(5, 4), true).is_err(), "it is not held");
+        assert!(
+            outline.rebase(id(9, 4), true).is_err(),
+            "it is behind the last"
+        );
+        assert_eq!(outline, before);
+    }
+
+    /// The entries from 5 to 9 were in a segment that has been deleted.
+    #[test]
+    fn a_gap_is_closed_by_a_base_that_covers_it() {
+        let mut outline = Outline::new(id(4, 2), id(9, 3));
+        assert_eq!(outline.gap(), Some(Index(9)));
+        assert_eq!(outline.append(id(10, 3)), Ok(()));
+        // Whether the log held this one only its writer knew.
+        assert_eq!(outline.rebase(id(7, 3), true), Ok(()));
+        assert_eq!(outline.gap(), Some(Index(9)));
+        assert_eq!(outline.append(id(9, 5)), Ok(()));
+        assert_eq!(outline.gap(), Some(Index(8)));
+        assert_eq!(outline.rebase(id(8, 3), true), Ok(()));
+        assert_eq!(outline.gap(), None);
+        assert!(outline.holds(id(9, 5)));
+        assert_eq!(outline.last(), id(9, 5));
+    }
+}
