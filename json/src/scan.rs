@@ -387,7 +387,7 @@ fn flaw(at: usize, what: FlawKind) -> Flaw {
 /// The eight bytes at `at`, if there are so many.
 #[inline]
 pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
-    let chunk = bytes.get(at..)?.first_chunk::<WORD>()?;
+    let chunk: &[u8; WORD] = bytes.get(at..at.wrapping_add(WORD))?.try_into().ok()?;
     Some(u64::from_le_bytes(*chunk))
 }
 

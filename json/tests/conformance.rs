@@ -263,8 +263,8 @@ fn read(name: &str, text: &[u8], depth: usize) -> Result<Value, Error> {
     assert_eq!(skipped, unit, "{name}: skipped");
     assert_eq!(walked, unit, "{name}: walked");
     assert_eq!(
-        document.as_ref().map(Value::from),
-        value.as_ref().map(Clone::clone),
+        document.map(|document| Value::from(&document)),
+        value,
         "{name}: document"
     );
     value

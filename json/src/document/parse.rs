@@ -2,6 +2,7 @@
 
 use super::node::Node;
 use crate::scan::{self, first_byte, non_digits, short_integer, specials, white_end, word_at};
+use std::mem;
 
 /// An integer of so many digits fits an `i64` whatever they are.
 pub(super) const MOST_DIGITS: usize = 18;
@@ -26,7 +27,7 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
         nodes: Vec::with_capacity(text.len() / 4 + 4),
         unescaped: Vec::new(),
     };
-    let mut at = 0;
+    let (mut at, mut byte) = token(text, 0);
 
     // The innermost container that is open, what it is, and how many items it has so far. Its node keeps
     // the index of the container around it in `end` until it is closed: so there is no stack beside.
@@ -36,20 +37,32 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
     let mut depth = 0;
 
     'item: loop {
-        at = white_end(text, at);
         if in_object {
-            if byte(text, at) != b'"' {
+            if byte != b'"' {
                 return None;
             }
-            at = key(text, at, &mut parsed)?;
-            at = white_end(text, at);
+            at = match short_key(text, at, &mut parsed.nodes) {
+                Some(end) => end,
+                None => long_key(text, at, &mut parsed)?,
+            };
+            (at, byte) = token(text, at);
         }
         let start = at as u32;
-        match byte(text, at) {
-            b'"' => at = string(text, at, &mut parsed)?,
-            b'0'..=b'9' => at = number(text, at, &mut parsed.nodes)?,
+        match byte {
+            b'"' => {
+                at = match short_string(text, at, &mut parsed.nodes) {
+                    Some(end) => end,
+                    None => long_string(text, at, &mut parsed)?,
+                }
+            }
+            b'0'..=b'9' => {
+                at = match short_number(text, at, &mut parsed.nodes) {
+                    Some(end) => end,
+                    None => long_number(text, at, at, &mut parsed.nodes)?,
+                }
+            }
             b'-' => at = long_number(text, at, at + 1, &mut parsed.nodes)?,
-            bracket @ (b'{' | b'[') => {
+            b'{' | b'[' => {
                 if depth == max_depth {
                     return None;
                 }
@@ -60,14 +73,15 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
                 let end = open;
                 open = parsed.nodes.len() as u32;
                 count = 0;
-                in_object = bracket == b'{';
+                in_object = byte == b'{';
                 parsed.nodes.push(if in_object {
                     Node::Object { start, count, end }
                 } else {
                     Node::Array { start, count, end }
                 });
-                at = white_end(text, at + 1);
-                if byte(text, at) != bracket + 2 {
+                let closing = if in_object { b'}' } else { b']' };
+                (at, byte) = token(text, at + 1);
+                if byte != closing {
                     continue 'item;
                 }
                 // Empty; what follows counts the item that it lacks.
@@ -94,26 +108,26 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
         // The item is complete, and maybe with it some containers.
         loop {
             count = count.wrapping_add(1);
-            at = white_end(text, at);
-            match byte(text, at) {
+            (at, byte) = token(text, at);
+            match byte {
                 b',' if open != NONE => {
-                    at += 1;
+                    (at, byte) = token(text, at + 1);
                     continue 'item;
                 }
-                bracket @ (b'}' | b']') if open != NONE => {
+                b'}' | b']' if open != NONE => {
                     let after = parsed.nodes.len() as u32;
                     open = match &mut parsed.nodes[open as usize] {
                         Node::Object {
                             count: items, end, ..
-                        } if bracket == b'}' => {
+                        } if byte == b'}' => {
                             *items = count;
-                            std::mem::replace(end, after)
+                            mem::replace(end, after)
                         }
                         Node::Array {
                             count: items, end, ..
-                        } if bracket == b']' => {
+                        } if byte == b']' => {
                             *items = count;
-                            std::mem::replace(end, after)
+                            mem::replace(end, after)
                         }
                         _ => return None,
                     };
@@ -125,12 +139,11 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
                     depth -= 1;
                     at += 1;
                 }
-                _ if open == NONE && at == text.len() => break 'item,
+                _ if open == NONE && at == text.len() => return Some(parsed),
                 _ => return None,
             }
         }
     }
-    Some(parsed)
 }
 
 fn set_count(node: &mut Node, items: u32) {
@@ -139,46 +152,64 @@ fn set_count(node: &mut Node, items: u32) {
     }
 }
 
+/// Where the next token starts, after white space (RFC 8259 section 2), and its first byte, or 0 at the end.
+#[inline(always)]
+fn token(text: &[u8], at: usize) -> (usize, u8) {
+    // Most often there is no white space.
+    match byte_at(text, at) {
+        0..=b' ' => {
+            let at = white_end(text, at);
+            (at, byte_at(text, at))
+        }
+        byte => (at, byte),
+    }
+}
+
 /// The byte at `at`, or 0, which no token starts with, at the end.
 #[inline(always)]
-fn byte(text: &[u8], at: usize) -> u8 {
+fn byte_at(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or(0)
 }
 
-/// Reads the key whose opening quote is at `start` and its colon, and says where that ends.
+/// Reads the key whose opening quote is at `start` and its colon, and says where that ends, if all this is in one
+/// word, as most keys of messages are.
 #[inline(always)]
-fn key(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
-    // Most keys of messages are in one word with their closing quote and the colon.
-    if let Some(word) = word_at(text, start + 1) {
-        let length = first_byte(specials(word));
-        if length < 7 && (word >> (8 * length)) as u16 == u16::from_le_bytes(*b"\":") {
-            parsed.nodes.push(Node::Plain {
-                start: start as u32,
-                length: length as u32,
-            });
-            return Some(start + length + 3);
-        }
+fn short_key(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
+    let word = word_at(text, start + 1)?;
+    let length = first_byte(specials(word));
+    // If nothing special is in the word, or only its last byte is, then this sees no quote before a colon.
+    if word.wrapping_shr(8 * length as u32) as u16 != u16::from_le_bytes(*b"\":") {
+        return None;
     }
-    let end = long_string(text, start, parsed)?;
-    let colon = white_end(text, end);
-    (byte(text, colon) == b':').then_some(colon + 1)
+    nodes.push(Node::Plain {
+        start: start as u32,
+        length: length as u32,
+    });
+    Some(start + length + 3)
 }
 
-/// Reads the string whose opening quote is at `start`, and says where it ends.
+/// The same for any key.
+#[inline(never)]
+fn long_key(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
+    let end = long_string(text, start, parsed)?;
+    let (colon, byte) = token(text, end);
+    (byte == b':').then_some(colon + 1)
+}
+
+/// Reads the string whose opening quote is at `start`, and says where it ends, if its closing quote is in the
+/// word after that.
 #[inline(always)]
-fn string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
-    // Most strings of messages are in one word with their closing quote.
-    if let Some(word) = word_at(text, start + 1) {
-        let length = first_byte(specials(word));
-        if length < 8 && (word >> (8 * length)) as u8 == b'"' {
-            parsed.nodes.push(Node::Plain {
-                start: start as u32,
-                length: length as u32,
-            });
-            return Some(start + length + 2);
-        }
+fn short_string(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
+    let word = word_at(text, start + 1)?;
+    let length = first_byte(specials(word));
+    if word.wrapping_shr(8 * length as u32) as u8 != b'"' {
+        return None;
     }
-    long_string(text, start, parsed)
+    nodes.push(Node::Plain {
+        start: start as u32,
+        length: length as u32,
+    });
+    Some(start + length + 2)
 }
 
 /// The same for any string.
@@ -187,7 +218,7 @@ fn long_string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> 
     let Parsed { nodes, unescaped } = parsed;
     let content = start + 1;
     let end = scan::plain_end(text, content);
-    if byte(text, end) == b'"' {
+    if byte_at(text, end) == b'"' {
         nodes.push(Node::Plain {
             start: start as u32,
             length: (end - content) as u32,
@@ -205,42 +236,40 @@ fn long_string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> 
     Some(end)
 }
 
-/// Reads the number at `start`, where a digit is, and says where it ends.
+/// Reads the number at `start`, where a digit is, and says where it ends, if it is an integer and in one word with
+/// the byte after it.
 #[inline(always)]
-fn number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
-    // Most numbers of messages are integers and in one word with what comes after them.
-    if let Some(word) = word_at(text, start) {
-        let length = first_byte(non_digits(word));
-        let next = word
-            .checked_shr(8 * length as u32)
-            .unwrap_or(u64::from(b'0')) as u8;
-        let leading_zero = word as u8 == b'0' && length > 1;
-        if !matches!(next, b'0' | b'.' | b'e' | b'E') && !leading_zero {
-            nodes.push(Node::Integer {
-                start: start as u32,
-                length: length as u8,
-                value: short_integer(word, length) as i64,
-            });
-            return Some(start + length);
-        }
+fn short_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
+    let word = word_at(text, start)?;
+    let length = first_byte(non_digits(word));
+    // With eight digits this is the first of them again.
+    let next = word.wrapping_shr(8 * length as u32) as u8;
+    let leading_zero = word as u8 == b'0' && length > 1;
+    if matches!(next, b'0'..=b'9' | b'.' | b'e' | b'E') || leading_zero {
+        return None;
     }
-    long_number(text, start, start, nodes)
+    nodes.push(Node::Integer {
+        start: start as u32,
+        length: length as u8,
+        value: short_integer(word, length) as i64,
+    });
+    Some(start + length)
 }
 
-/// Reads the number at `start`, whose first digit should be at `first`, and says where it ends.
+/// The same for any number; its first digit should be at `first`.
 #[inline(never)]
 fn long_number(text: &[u8], start: usize, first: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let (value, integer_end) = scan::digits(text, first);
     let digits = integer_end - first;
-    if digits == 0 || byte(text, first) == b'0' && digits > 1 {
+    if digits == 0 || byte_at(text, first) == b'0' && digits > 1 {
         return None;
     }
     let mut end = integer_end;
-    if byte(text, end) == b'.' {
+    if byte_at(text, end) == b'.' {
         end = one_or_more_digits(text, end + 1)?;
     }
-    if let b'e' | b'E' = byte(text, end) {
-        let signed = matches!(byte(text, end + 1), b'+' | b'-');
+    if let b'e' | b'E' = byte_at(text, end) {
+        let signed = matches!(byte_at(text, end + 1), b'+' | b'-');
         end = one_or_more_digits(text, end + 1 + usize::from(signed))?;
     }
     let (start, length) = (start as u32, (end - start) as u32);
