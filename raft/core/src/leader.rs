@@ -521,16 +521,18 @@ impl Peer {
         let Some(newest) = shared.snapshots.stored() else {
             return;
         };
-        let begins = match &self.progress {
+        let transfer = match &self.progress {
             Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
-                next.previous() < shared.log().base().index
+                (next.previous() < shared.log().base().index).then(|| Transfer::new(newest))
             }
             // What it began with may be deleted by now. If it has all of it, it needs no more.
-            Progress::Snapshot(transfer) => transfer.id != newest && !transfer.is_whole(),
+            Progress::Snapshot(transfer) => {
+                (transfer.id != newest && !transfer.is_whole()).then(|| transfer.superseded(newest))
+            }
         };
-        if begins {
+        if let Some(transfer) = transfer {
             shared.counters.transfers_begun += 1;
-            self.progress = Progress::Snapshot(Transfer::new(newest));
+            self.progress = Progress::Snapshot(transfer);
         }
     }
 

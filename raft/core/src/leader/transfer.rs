@@ -26,6 +26,15 @@ impl Transfer {
         }
     }
 
+    /// The same follower is to get a newer snapshot. If it owes an answer, it is asked before it is
+    /// sent anything.
+    pub(crate) fn superseded(&self, id: SnapshotId) -> Self {
+        Self {
+            sent: self.sent,
+            ..Self::new(id)
+        }
+    }
+
     /// The follower has all bytes before this one.
     pub(crate) fn offset(&self) -> u64 {
         self.offset

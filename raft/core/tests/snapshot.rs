@@ -1,0 +1,328 @@
+//! What compaction and snapshots cost, and what bounds them. Time is ticks; every test is the same on
+//! every machine.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    convert::Infallible,
+};
+
+use raft_core::{
+    Ballot, Capture, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership,
+    Message, NodeId, Received, Record, Replica, Restored, SnapshotId, StateMachine, Status, Task,
+    Ticket, Wal,
+};
+
+/// Counts its commands, each of 100 bytes or so. Its snapshot is large nevertheless.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Count(u64);
+
+impl StateMachine for Count {
+    type Command = u64;
+    type Outcome = u64;
+    type Query = ();
+    type Answer = u64;
+
+    fn apply(&mut self, _: &u64) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+
+    fn answer(&self, (): &()) -> u64 {
+        self.0
+    }
+
+    fn size(_: &u64) -> usize {
+        100
+    }
+}
+
+/// How many bytes a snapshot has.
+const LENGTH: usize = 10_000;
+
+/// Keeps the newest snapshot alone, as a disk that is short of room.
+#[derive(Default)]
+struct Disk(Option<(SnapshotId, Vec<u8>)>);
+
+impl Disk {
+    fn store(&mut self, capture: &Capture<Count>) -> SnapshotId {
+        let count = capture.machine.0.to_le_bytes();
+        let bytes: Vec<u8> = count.iter().copied().cycle().take(LENGTH).collect();
+        let id = SnapshotId {
+            last: capture.last,
+            length: LENGTH as u64,
+            crc: capture.machine.0 as u32,
+        };
+        self.0 = Some((id, bytes));
+        id
+    }
+}
+
+impl Wal<u64> for Disk {
+    type Error = Infallible;
+
+    fn append_and_sync(&mut self, _: &[Record<u64>]) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl Chunks for Disk {
+    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
+        let (stored, bytes) = self.0.as_ref()?;
+        let start = offset as usize;
+        (*stored == id).then(|| bytes[start..start + length].to_vec())
+    }
+}
+
+struct Cluster {
+    nodes: BTreeMap<u64, (Replica<Count>, Disk)>,
+    /// Messages in flight, each with when it arrives; the latency is the same for all.
+    network: VecDeque<(u64, Envelope<Count>)>,
+    latency: u64,
+    now: u64,
+    /// Who gets and says nothing.
+    away: Option<u64>,
+    /// Every so many messages, one is lost.
+    loses: Option<u64>,
+    sent: u64,
+    tickets: u64,
+    /// How many chunks with data went out, and how many bytes.
+    chunks: u64,
+    chunk_bytes: u64,
+}
+
+impl Cluster {
+    fn new(limits: &Limits, latency: u64) -> Self {
+        let node = |id: u64| {
+            let replica = Replica::restore(Restored {
+                id: NodeId(id),
+                membership: Membership::of((1..=3).map(NodeId)),
+                config: Config {
+                    heartbeat: 10,
+                    shortest_election: 50,
+                    longest_election: 100,
+                    limits: limits.clone(),
+                },
+                ballot: Ballot::default(),
+                snapshot: None,
+                machine: Count(0),
+                entries: Vec::new(),
+                incarnation: Incarnation(id),
+                seed: id,
+            });
+            (id, (replica, Disk::default()))
+        };
+        Self {
+            nodes: (1..=3).map(node).collect(),
+            network: VecDeque::new(),
+            latency,
+            now: 0,
+            away: None,
+            loses: None,
+            sent: 0,
+            tickets: 0,
+            chunks: 0,
+            chunk_bytes: 0,
+        }
+    }
+
+    fn status(&self, id: u64) -> Status {
+        self.nodes[&id].0.status()
+    }
+
+    fn step(&mut self, id: u64, input: Input<Count>) {
+        let (replica, _) = self.nodes.get_mut(&id).expect("a node");
+        replica.step(input);
+    }
+
+    /// Does all that a node asks for. Its snapshots are stored at once.
+    fn settle(&mut self, id: u64) {
+        let (replica, disk) = self.nodes.get_mut(&id).expect("a node");
+        let mut messages = Vec::new();
+        loop {
+            let mut output = replica.output();
+            if output.is_empty() {
+                break;
+            }
+            let released = output.release(disk);
+            messages.extend(released.messages);
+            let Ok(durable) = output.persist(disk);
+            let (late, synced) = durable.finish();
+            messages.extend(late);
+            replica.step(Input::Synced(synced));
+            match released.task {
+                Some(Task::Store(capture)) => {
+                    let id = disk.store(&capture);
+                    replica.step(Input::SnapshotStored(id));
+                }
+                Some(Task::Install(Received { id, bytes })) => {
+                    let (count, _) = bytes.split_first_chunk().expect("eight bytes");
+                    let machine = Count(u64::from_le_bytes(*count));
+                    disk.0 = Some((id, bytes));
+                    replica.step(Input::SnapshotInstalled {
+                        snapshot: id,
+                        membership: Membership::of((1..=3).map(NodeId)),
+                        machine,
+                    });
+                }
+                None => {}
+            }
+        }
+        for envelope in messages {
+            self.send(envelope);
+        }
+    }
+
+    fn send(&mut self, envelope: Envelope<Count>) {
+        self.sent += 1;
+        if let Message::SnapshotChunk { data, .. } = &envelope.message
+            && !data.is_empty()
+        {
+            self.chunks += 1;
+            self.chunk_bytes += data.len() as u64;
+        }
+        let ends = [envelope.from.0, envelope.to.0];
+        let is_lost = self.loses.is_some_and(|every| self.sent % every == 0);
+        if !is_lost && !self.away.is_some_and(|away| ends.contains(&away)) {
+            self.network.push_back((self.now + self.latency, envelope));
+        }
+    }
+
+    /// Lets a tick go by, with so many writes at node 1.
+    fn tick(&mut self, writes: u64) {
+        while let Some((at, _)) = self.network.front()
+            && *at <= self.now
+            && let Some((_, envelope)) = self.network.pop_front()
+        {
+            let to = envelope.to.0;
+            self.step(to, Input::Receive(envelope));
+            self.settle(to);
+        }
+        for _ in 0..writes {
+            self.tickets += 1;
+            let ticket = Ticket(self.tickets);
+            self.step(1, Input::Write { ticket, command: 1 });
+        }
+        for id in 1..=3 {
+            self.step(id, Input::Tick);
+            self.settle(id);
+        }
+        self.now += 1;
+    }
+
+    fn ticks(&mut self, count: u64, writes: u64) {
+        (0..count).for_each(|_| self.tick(writes));
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        snapshot_entries: 1_000,
+        trailing_entries: 100,
+        retained_entries: 20_000,
+        chunk_bytes: 100,
+        ..Limits::default()
+    }
+}
+
+#[test]
+fn the_log_stays_within_its_bound() {
+    let mut cluster = Cluster::new(&limits(), 2);
+    cluster.ticks(100, 0);
+    assert_eq!(cluster.status(1).leader, Some(NodeId(1)));
+    for _ in 0..1_000 {
+        cluster.tick(20);
+        for id in 1..=3 {
+            let status = cluster.status(id);
+            // What leads to a snapshot, what is kept behind it, and what is on its way.
+            let length = status.last.index.0 - status.base.index.0;
+            assert!(length <= 1_000 + 100 + 200, "{length} entries");
+            assert!(status.log_bytes <= (1_000 + 100 + 200) * 132);
+        }
+    }
+    assert_eq!(cluster.chunks, 0);
+    assert!(cluster.status(1).counters.snapshots_stored >= 19);
+}
+
+/// A hundred chunks, one at a time, while writes go on: the leader's next snapshots wait, the
+/// follower is sent one, catches up with entries, and then snapshots are taken again.
+#[test]
+fn a_follower_that_was_away_needs_one_snapshot_under_load() {
+    let mut cluster = Cluster::new(&limits(), 2);
+    cluster.ticks(100, 0);
+    cluster.away = Some(3);
+    cluster.ticks(200, 50);
+    assert!(cluster.status(1).base.index > Index(8_000));
+    let begun = cluster.status(1).counters.transfers_begun;
+    cluster.away = None;
+    cluster.loses = Some(5);
+    let mut longest = 0;
+    for _ in 0..3_000 {
+        cluster.tick(5);
+        let status = cluster.status(1);
+        longest = longest.max(status.last.index.0 - status.base.index.0);
+    }
+    let (leader, follower) = (cluster.status(1), cluster.status(3));
+    assert_eq!(follower.counters.snapshots_installed, 1);
+    // When it is back, the leader may be about to take the snapshot that it needs.
+    assert!(leader.counters.transfers_begun <= begun + 1);
+    assert!(follower.applied.0 + 1_000 > leader.applied.0);
+    assert!(follower.applied.0 > 20_000);
+    assert!(leader.counters.chunks_repeated > 0);
+    // It waited for the follower, and no longer than it had to.
+    assert!(
+        (1_000 + 100 + 100..20_000).contains(&longest),
+        "{longest} entries"
+    );
+    assert!(leader.last.index.0 - leader.base.index.0 < 1_300);
+}
+
+/// A follower that is slower than the load is sent one snapshot after the other. The leader's
+/// memory does not grow for it.
+#[test]
+fn a_follower_that_never_catches_up_costs_no_growing_memory() {
+    let limits = Limits {
+        retained_entries: 3_000,
+        chunk_bytes: 10,
+        ..limits()
+    };
+    let mut cluster = Cluster::new(&limits, 2);
+    cluster.ticks(100, 0);
+    cluster.away = Some(3);
+    cluster.ticks(100, 50);
+    cluster.away = None;
+    for _ in 0..1_000 {
+        cluster.tick(50);
+        let status = cluster.status(1);
+        let length = status.last.index.0 - status.base.index.0;
+        assert!(length <= 3_000 + 100 + 500, "{length} entries");
+    }
+    assert!(cluster.status(1).counters.transfers_begun > 5);
+    assert_eq!(cluster.status(3).counters.snapshots_installed, 0);
+    // Less load, and it gets through.
+    cluster.ticks(10_000, 0);
+    assert_eq!(cluster.status(3).applied, cluster.status(1).applied);
+}
+
+/// A follower that is gone is not sent what it does not take.
+#[test]
+fn a_follower_that_dies_in_the_middle_costs_empty_messages() {
+    let mut cluster = Cluster::new(&limits(), 2);
+    cluster.ticks(100, 0);
+    cluster.away = Some(3);
+    cluster.ticks(100, 50);
+    cluster.away = None;
+    cluster.ticks(60, 0);
+    assert!(cluster.status(3).gathered.is_some());
+    cluster.away = Some(3);
+    let (chunks, bytes) = (cluster.chunks, cluster.chunk_bytes);
+    cluster.ticks(1_000, 0);
+    assert!(cluster.chunks - chunks <= 1);
+    assert!(cluster.chunk_bytes - bytes <= 100);
+    // Nor is a newer snapshot forced upon it.
+    cluster.ticks(100, 50);
+    assert!(cluster.status(1).counters.transfers_begun > 3);
+    assert!(cluster.chunks - chunks <= 1);
+    cluster.away = None;
+    cluster.ticks(1_000, 0);
+    assert_eq!(cluster.status(3).applied, cluster.status(1).applied);
+}
