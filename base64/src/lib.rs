@@ -38,8 +38,8 @@ pub fn encode_into(input: &[u8], output: &mut Vec<u8>) {
     let (sixes, rest) = input.as_chunks::<6>();
     let (octets, padded) = output[start..].split_at_mut(sixes.len() * 8);
     for (six, octet) in sixes.iter().zip(octets.as_chunks_mut::<8>().0) {
-        let [a, b, c, d, e, f] = six.map(u64::from);
-        let bits = a << 40 | b << 32 | c << 24 | d << 16 | e << 8 | f;
+        let [a, b, c, d, e, f] = *six;
+        let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
         for (place, pair) in octet.as_chunks_mut::<2>().0.iter_mut().enumerate() {
             *pair = PAIRS[(bits >> (36 - 12 * place)) as usize & 0xfff];
         }
@@ -115,16 +115,15 @@ fn decode_whole_groups(groups: &[[u8; 4]], output: &mut [u8]) -> usize {
     let (triples, _) = output.as_chunks_mut::<3>();
     let (quads, _) = groups.as_chunks::<QUAD>();
     let mut whole = 0;
-    // Four at a time need one check only: a quarter faster than one by one.
+    // Four at a time need one check only: a quarter faster than one by one. (They are spelled out because the closures
+    // of `array::map` are not inlined without link-time optimization, which made all of this ten times slower.)
     for (quad, triples) in quads.iter().zip(triples.as_chunks_mut::<QUAD>().0) {
-        let bits = quad.map(group_bits);
-        if bits.iter().fold(0, |all, bits| all | bits) & NOT_A_CHARACTER != 0 {
+        let [a, b, c, d] = *quad;
+        let (a, b, c, d) = (group_bits(a), group_bits(b), group_bits(c), group_bits(d));
+        if (a | b | c | d) & NOT_A_CHARACTER != 0 {
             break;
         }
-        for (bits, triple) in bits.iter().zip(triples) {
-            let [_, bytes @ ..] = bits.to_be_bytes();
-            *triple = bytes;
-        }
+        *triples = [low_bytes(a), low_bytes(b), low_bytes(c), low_bytes(d)];
         whole += QUAD;
     }
     for (group, triple) in groups[whole..].iter().zip(&mut triples[whole..]) {
@@ -132,20 +131,30 @@ fn decode_whole_groups(groups: &[[u8; 4]], output: &mut [u8]) -> usize {
         if bits & NOT_A_CHARACTER != 0 {
             break;
         }
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        *triple = bytes;
+        *triple = low_bytes(bits);
         whole += 1;
     }
     whole
+}
+
+/// The lower three bytes, the highest first.
+#[inline]
+fn low_bytes(bits: u32) -> [u8; 3] {
+    let [_, bytes @ ..] = bits.to_be_bytes();
+    bytes
 }
 
 /// How many groups are decoded at a time.
 const QUAD: usize = 4;
 
 /// The 24 bits that a group encodes, and [`NOT_A_CHARACTER`] if it doesn't.
+#[inline]
 fn group_bits(group: [u8; 4]) -> u32 {
-    let [a, b, c, d] = group.map(usize::from);
-    SHIFTED[0][a] | SHIFTED[1][b] | SHIFTED[2][c] | SHIFTED[3][d]
+    let [a, b, c, d] = group;
+    SHIFTED[0][usize::from(a)]
+        | SHIFTED[1][usize::from(b)]
+        | SHIFTED[2][usize::from(c)]
+        | SHIFTED[3][usize::from(d)]
 }
 
 /// Decodes what follows the whole groups: nothing, or one padded group. All that is wrong with an input is found here,
@@ -170,7 +179,7 @@ fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind
     }
 
     // Two characters carry a byte and four spare bits, three carry two bytes and two spare bits.
-    let [_, bytes @ ..] = bits.to_be_bytes();
+    let bytes = low_bytes(bits);
     let length = characters - 1;
     if bytes[length] != 0 {
         return Err((length, ErrorKind::TrailingBits));
