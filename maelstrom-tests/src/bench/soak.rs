@@ -406,10 +406,10 @@ fn feed(
 fn read_back(cluster: &mut Cluster, load: &mut Load) -> Result<Status, Broken> {
     let written: Vec<(u64, String)> = load.written().collect();
     let mut keys = written.iter().map(|(key, _)| *key);
-    let failed = load.failed;
+    let failed = load.failed_reads;
     load.found.clear();
     while load.found.len() < written.len() {
-        if load.failed > failed {
+        if load.failed_reads > failed {
             return Err(Broken::new("a read was not answered"));
         }
         let room = AT_ONCE - load.pending();

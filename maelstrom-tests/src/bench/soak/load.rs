@@ -31,8 +31,10 @@ pub struct Load {
     pub found: Vec<(u64, Value)>,
     /// Writes that were answered ok.
     pub ok: u64,
-    /// Requests that were answered by an error, or not at all.
+    /// Writes that were answered by an error, or not at all.
     pub failed: u64,
+    /// The same of reads.
+    pub failed_reads: u64,
     latencies: Latencies,
 }
 
@@ -55,6 +57,7 @@ impl Load {
             found: Vec::new(),
             ok: 0,
             failed: 0,
+            failed_reads: 0,
             latencies: Latencies::default(),
         }
     }
@@ -89,8 +92,8 @@ impl Load {
         while let Some(first) = self.pending.first_entry()
             && first.get().since.elapsed() > PATIENCE
         {
-            first.remove();
-            self.failed += 1;
+            let pending = first.remove();
+            self.fail(&pending.request);
         }
         Ok(())
     }
@@ -134,7 +137,14 @@ impl Load {
                 *number = id.0.max(*number);
             }
             Answer::ReadOk(value) => self.found.push((request.key, value)),
-            Answer::CasOk | Answer::Error(_) => self.failed += 1,
+            Answer::CasOk | Answer::Error(_) => self.fail(&request),
+        }
+    }
+
+    fn fail(&mut self, request: &Request) {
+        match request.call {
+            Call::Read => self.failed_reads += 1,
+            Call::Write(_) | Call::Cas { .. } => self.failed += 1,
         }
     }
 }
