@@ -37,7 +37,7 @@ use rand::Rng;
 use self::{
     clients::{Clients, Request},
     disk::Disk,
-    host::{Host, Released, Worked},
+    host::{Host, Life, Released, Worked},
     machine::Registers,
     options::{Options, TICK},
     rules::{Broken, Rules},
@@ -770,12 +770,13 @@ impl Cluster {
         }
         let length = self.rng.exponential(self.options.fault_length_mean);
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        // Whoever leads has the most to lose, and whoever is in the middle of something.
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
-        // Whoever leads has the most to lose.
-        let choices = if leading.is_empty() || self.rng.chance(1, 2) {
-            &ids
-        } else {
-            &leading
+        let busy: Vec<NodeId> = ids.iter().copied().filter(|id| self.is_busy(*id)).collect();
+        let choices = match self.rng.below(4) {
+            0 if !busy.is_empty() => &busy,
+            1 | 2 if !leading.is_empty() => &leading,
+            _ => &ids,
         };
         let victim = *self.rng.choose(choices).expect("a node");
         match self.rng.below(8) {
@@ -801,6 +802,13 @@ impl Cluster {
         }
         self.schedule_fault();
         Ok(())
+    }
+
+    /// Whether a node gathers or makes a snapshot.
+    fn is_busy(&self, id: NodeId) -> bool {
+        let host = &self.nodes[&id].host;
+        let gathers = |life: &Life| life.replica.status().gathered.is_some();
+        host.is_working() || host.life().is_some_and(gathers)
     }
 
     fn restart(&mut self, id: NodeId, after: u64) -> Result<(), Broken> {

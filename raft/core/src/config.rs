@@ -167,11 +167,8 @@ impl Config {
         ];
         let long = [snapshot_entries, snapshot_bytes, snapshot_bytes_max];
         if needed.contains(&0) || long.contains(&0) {
-            return Err(
-                "no limit may be 0 but that of early Appends and those of what is kept \
-                        behind a snapshot"
-                    .into(),
-            );
+            let but = "that of early Appends and those of what is kept behind a snapshot";
+            return Err(format!("no limit may be 0 but {but}"));
         }
         if retained_entries < snapshot_entries || retained_bytes < snapshot_bytes {
             return Err(format!(
@@ -181,5 +178,35 @@ impl Config {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn says_no(change: impl FnOnce(&mut Limits), why: &str) {
+        let mut config = Config {
+            heartbeat: 1,
+            shortest_election: 2,
+            longest_election: 3,
+            limits: Limits::default(),
+        };
+        assert_eq!(config.validate(), Ok(()));
+        change(&mut config.limits);
+        let said = config.validate().expect_err("that makes no sense");
+        assert!(said.contains(why), "{said}");
+    }
+
+    #[test]
+    fn limits_that_make_no_sense_are_told() {
+        says_no(|l| l.uncommitted_bytes = 0, "no limit may be 0");
+        says_no(|l| l.chunk_bytes = 0, "no limit may be 0");
+        says_no(|l| l.snapshot_entries = 0, "no limit may be 0");
+        says_no(|l| l.snapshot_bytes = 0, "no limit may be 0");
+        says_no(|l| l.snapshot_bytes_max = 0, "no limit may be 0");
+        says_no(|l| l.retained_entries = 1, "must not be less");
+        says_no(|l| l.retained_bytes = 1, "must not be less");
     }
 }
