@@ -125,9 +125,11 @@ fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     let exponent = exponent - missing as i32;
 
     // The digits: the first one, and sixteen others, one in each byte.
-    let first = u64::from(b'0') + digits / (EIGHT * EIGHT);
-    let middle = eight_digits(digits / EIGHT % EIGHT);
-    let last = eight_digits(digits % EIGHT);
+    let high = digits / EIGHT;
+    let last = eight_digits(digits - high * EIGHT);
+    let first = high / EIGHT;
+    let middle = eight_digits(high - first * EIGHT);
+    let first = u64::from(b'0') + first;
     let zeros = if last == 0 {
         8 + middle.leading_zeros() / 8
     } else {
