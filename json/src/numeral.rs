@@ -1,4 +1,10 @@
 //! Numbers as they stand in a text.
+//!
+//! This is how a number gets from text to value. [`Numeral::scan`] checks the grammar and gathers the digits in a
+//! `u64` as it goes. An integer that fits is done with that ([`to_u64`](Numeral::to_u64),
+//! [`to_i64`](Numeral::to_i64)). A float is the digits times a power of ten, rounded
+//! ([`to_f64`](Numeral::to_f64), [`float`]). Where a number must lose nothing, [`Number`](crate::Number) takes the
+//! first of an `i64`, a `u64` and an `f64` that has just its value, or else keeps the text.
 
 use crate::float;
 use crate::scan::{SAFE_DIGITS, WORD, non_digits, short_integer, word_at};
