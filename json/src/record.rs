@@ -33,7 +33,8 @@ use std::borrow::Cow;
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// Fields are written in the order of their declaration, and read in any order. One that is absent takes the
+/// Fields are written in the order of their declaration, and read in any order (but fastest in that one).
+/// `r#type` is called `type` in JSON. A field that is absent takes the
 /// default that is given, or else what its type says ([`Decode::absent`](crate::Decode::absent): `None` for
 /// an `Option`), or else it is an error. A field twice is an error. Where `null` is a value like any other, see
 /// [`Maybe`](crate::Maybe).
@@ -683,7 +684,7 @@ mod tests {
             value: u8,
             object: u8,
             field: u8,
-            r#type: u8 as "type",
+            r#type: u8,
             quoted: u8 as "\"\n",
         }
     }
