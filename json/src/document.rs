@@ -166,6 +166,12 @@ impl<'d> Element<'d> {
 
     /// The float nearest to the number, if this is a number within the range of floats.
     pub fn as_f64(self) -> Option<f64> {
+        if let Node::Integer { value, .. } = self.node()
+            && value != 0
+        {
+            return Some(value as f64);
+        }
+        // Among them `-0`, which no integer can tell.
         let value = crate::number::parse_float(self.number_text()?);
         value.is_finite().then_some(value)
     }
