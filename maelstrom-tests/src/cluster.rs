@@ -37,7 +37,7 @@ use rand::Rng;
 use self::{
     clients::{Clients, Request},
     disk::Disk,
-    host::{Host, Life, Released, Worked},
+    host::{Host, Released, Worked},
     machine::Registers,
     options::{Options, TICK},
     rules::{Broken, Rules},
@@ -195,6 +195,8 @@ enum Happening {
     /// A client gives up a request.
     GiveUp(Ticket),
     Fault,
+    /// A process dies in the middle of something.
+    Die(NodeId),
     HealLinks,
     Start(NodeId),
     Resume(NodeId),
@@ -214,6 +216,7 @@ impl Happening {
             | Self::Load
             | Self::GiveUp(_)
             | Self::Fault
+            | Self::Die(_)
             | Self::HealLinks
             | Self::Start(_)
             | Self::Resume(_) => None,
@@ -365,6 +368,7 @@ impl Cluster {
                 Ok(())
             }
             Happening::Fault => self.fault(),
+            Happening::Die(id) => self.die(id),
             Happening::HealLinks => {
                 self.heal_links();
                 Ok(())
@@ -514,8 +518,11 @@ impl Cluster {
         let host = &self.nodes[&id].host;
         self.rules.begins_snapshot(host)?;
         let life = host.life().expect("it has just done something");
-        let incarnation = life.incarnation;
+        let (incarnation, is_install) = (life.incarnation, host.is_installing());
         self.schedule_work(id, incarnation);
+        if is_install {
+            self.endanger(id, self.options.work_mean);
+        }
         Ok(())
     }
 
@@ -685,6 +692,9 @@ impl Cluster {
         if matches!(envelope.message, Message::ReadIndex { .. }) {
             self.sightings.add_read(&life.replica.status());
         }
+        if matches!(envelope.message, Message::SnapshotChunk { .. }) {
+            self.endanger(envelope.to, self.options.latency_mean);
+        }
         self.trace
             .note(self.now, Event::Delivered(envelope.clone()));
         self.step(envelope.to, Input::Receive(envelope))
@@ -770,13 +780,12 @@ impl Cluster {
         }
         let length = self.rng.exponential(self.options.fault_length_mean);
         let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        // Whoever leads has the most to lose, and whoever is in the middle of something.
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
-        let busy: Vec<NodeId> = ids.iter().copied().filter(|id| self.is_busy(*id)).collect();
-        let choices = match self.rng.below(4) {
-            0 if !busy.is_empty() => &busy,
-            1 | 2 if !leading.is_empty() => &leading,
-            _ => &ids,
+        // Whoever leads has the most to lose.
+        let choices = if leading.is_empty() || self.rng.chance(1, 2) {
+            &ids
+        } else {
+            &leading
         };
         let victim = *self.rng.choose(choices).expect("a node");
         match self.rng.below(8) {
@@ -804,11 +813,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether a node gathers or makes a snapshot.
-    fn is_busy(&self, id: NodeId) -> bool {
-        let host = &self.nodes[&id].host;
-        let gathers = |life: &Life| life.replica.status().gathered.is_some();
-        host.is_working() || host.life().is_some_and(gathers)
+    /// A node is in the middle of getting a snapshot. Faults at random times would seldom meet it
+    /// there.
+    fn endanger(&mut self, id: NodeId, mean: u64) {
+        if self.options.fault_mean.is_some() && self.rng.chance(1, 20) {
+            let delay = self.rng.exponential(mean);
+            self.schedule(delay, Happening::Die(id));
+        }
+    }
+
+    fn die(&mut self, id: NodeId) -> Result<(), Broken> {
+        if self.healed {
+            return Ok(());
+        }
+        let length = self.rng.exponential(self.options.fault_length_mean);
+        self.restart(id, length)
     }
 
     fn restart(&mut self, id: NodeId, after: u64) -> Result<(), Broken> {

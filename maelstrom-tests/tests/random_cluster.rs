@@ -79,8 +79,9 @@ fn no_seed_breaks_a_rule() {
     let sightings = run_all(&seeds);
     println!("{sightings:#?}");
     for (what, count) in sightings.counts() {
-        // A history may be easy enough every time.
-        let demanded = what != "undecided_histories";
+        // A history may be easy enough every time; and a log that is long enough to be in conflict with
+        // a snapshot takes some thousand seeds (the story snapshot/conflicting tells of one).
+        let demanded = !["undecided_histories", "installs_of_conflicting"].contains(&what);
         assert!(
             !demanded || count > 0,
             "the worlds are so tame that {what} never happened"

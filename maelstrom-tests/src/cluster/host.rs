@@ -203,6 +203,12 @@ impl Host {
         self.life.as_ref().is_some_and(|life| life.work.is_some())
     }
 
+    /// Whether a leader's snapshot is being installed.
+    pub fn is_installing(&self) -> bool {
+        let work = self.life.as_ref().and_then(|life| life.work.as_ref());
+        work.is_some_and(|work| work.is_install)
+    }
+
     /// The next step of the work on a snapshot, if there is any.
     pub fn work(&mut self) -> Option<Worked> {
         let work = self.life.as_mut()?.work.take()?;

@@ -137,7 +137,7 @@ impl Options {
             work_mean: if calm {
                 50
             } else {
-                pick(&[0, 500, 5000, 50_000])
+                pick(&[0, 500, 5000, 20_000])
             },
             chaos: pick(&[100_000, 200_000, 300_000]),
             amnesia: false,
@@ -147,14 +147,14 @@ impl Options {
 
     /// Snapshots so often that they meet everything else.
     fn draw_snapshots(limits: Limits, pick: &mut impl FnMut(&[u64]) -> u64) -> Limits {
-        let snapshot_entries = pick(&[1, 3, 10, 40]);
+        let snapshot_entries = pick(&[1, 2, 4, 10, 40]);
         let snapshot_bytes = pick(&[1, 300, 1 << 20, 1 << 20]);
         Limits {
             snapshot_entries,
             snapshot_bytes,
-            trailing_entries: pick(&[0, 2, 10, 50]),
+            trailing_entries: pick(&[0, 0, 2, 10]),
             trailing_bytes: pick(&[0, 200, 1 << 20, 1 << 20]),
-            retained_entries: snapshot_entries + pick(&[0, 10, 100]),
+            retained_entries: snapshot_entries + pick(&[0, 0, 10, 100]),
             retained_bytes: snapshot_bytes + pick(&[0, 1000, 1 << 20]),
             chunk_bytes: pick(&[3, 10, 1 << 10]) as usize,
             ..limits
