@@ -65,7 +65,7 @@ fn on_mangled_texts() {
 fn documents_are_equal_when_values_are() {
     let mut random = Random::of_test("documents_are_equal_when_values_are");
     let small = ["1", "1.0", "\"a\"", "\"\\u0061\"", "[1,{}]", "[10e-1, { }]"];
-    let mut equal = 0;
+    let (mut equal, mut unequal) = (0, 0);
     for _ in 0..Random::rounds(5_000) {
         let mut object = || {
             let member = |random: &mut Random| {
@@ -81,7 +81,7 @@ fn documents_are_equal_when_values_are() {
         let (a, b) = (object(), object());
         let same = parse(a.as_bytes()) == parse(b.as_bytes());
         assert_eq!(same, read(a.as_bytes()) == read(b.as_bytes()), "{a} {b}");
-        equal += usize::from(same);
+        *(if same { &mut equal } else { &mut unequal }) += 1;
     }
-    assert!(equal > 100 && equal < 4_900, "{equal}");
+    assert!(equal > 100 && unequal > 100, "{equal} {unequal}");
 }
