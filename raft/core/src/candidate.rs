@@ -10,6 +10,7 @@ use crate::{
     pre_candidate::PreCandidate,
     quorum::{Elected, Tally, Votes},
     raft::Raft,
+    rename::renames,
 };
 
 /// What only a candidate has. It is public as the name of a role alone, for [`Elected`].
@@ -102,3 +103,5 @@ impl<S: StateMachine> Node<Candidate, S> {
         self.become_role(Leader::new)
     }
 }
+
+renames!(Candidate { votes });

@@ -12,6 +12,7 @@ use crate::{
     node::{Node, Role, Shared},
     pre_candidate::PreCandidate,
     raft::Raft,
+    rename::renames,
     snapshot::SnapshotId,
 };
 
@@ -348,3 +349,6 @@ impl<S: StateMachine> Append<S> {
         self.entries.iter().map(entry_size::<S>).sum()
     }
 }
+
+renames!(<S: StateMachine> Follower<S> { leader, early });
+renames!(<S: StateMachine> Append<S> { session });

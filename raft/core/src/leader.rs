@@ -26,6 +26,7 @@ use crate::{
     output::{Refusal, Response, Wanted},
     proxy::Origin,
     raft::Raft,
+    rename::renames,
     snapshot::SnapshotId,
 };
 
@@ -602,3 +603,5 @@ fn send_entries<S: StateMachine>(
     shared.send(to, message);
     (through, bytes)
 }
+
+renames!(<S: StateMachine> Leader<S> { peers, reads });

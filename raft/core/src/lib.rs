@@ -147,6 +147,7 @@ mod pre_candidate;
 mod proxy;
 mod quorum;
 mod raft;
+mod rename;
 mod replica;
 mod snapshot;
 mod status;
@@ -168,6 +169,7 @@ pub use crate::{
     node::Restored,
     output::{Doubt, Durable, Output, Refusal, Released, Reply, Response, Synced, Volatile},
     quorum::{Elected, Tally, Votes},
+    rename::{Names, Rename},
     replica::Replica,
     snapshot::{Capture, Chunks, Received, SnapshotId, Task},
     status::{RoleName, Status},

@@ -3,6 +3,7 @@
 use alloc::{collections::BTreeSet, vec::Vec};
 
 use crate::id::NodeId;
+use crate::rename::renames;
 
 /// The members of the cluster: all of them vote.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +67,8 @@ impl Membership {
         values[values.len() / 2]
     }
 }
+
+renames!(Membership { voters });
 
 #[cfg(test)]
 mod tests {

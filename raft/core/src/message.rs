@@ -6,6 +6,7 @@ use crate::{
     entry::Entry,
     id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
     machine::StateMachine,
+    rename::{Names, Rename},
     snapshot::SnapshotId,
 };
 
@@ -250,6 +251,59 @@ impl<S: StateMachine> Message<S> {
             Self::Forward { .. } => "forward",
             Self::ForwardReply { .. } => "forward_reply",
             Self::Outdated => "outdated",
+        }
+    }
+}
+
+impl<S: StateMachine> Rename for Envelope<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.from.rename(names);
+        self.to.rename(names);
+        match &mut self.message {
+            Message::PreVote { round: id, last: _ }
+            | Message::PreVoteReply {
+                round: id,
+                granted: _,
+            }
+            | Message::Append {
+                session: id,
+                prev: _,
+                entries: _,
+                commit: _,
+            }
+            | Message::SnapshotChunk {
+                session: id,
+                snapshot: _,
+                offset: _,
+                data: _,
+            }
+            | Message::ChunkReceived {
+                session: id,
+                snapshot: _,
+                asked: _,
+                offset: _,
+            }
+            | Message::Round { id, commit: _ }
+            | Message::RoundReply { id }
+            | Message::ReadIndex { id }
+            | Message::ReadIndexReply { id, commit: _ }
+            | Message::Forward { id, command: _ }
+            | Message::ForwardReply { id, reply: _ } => id.rename(names),
+            Message::Appended {
+                session,
+                life,
+                matched: _,
+            }
+            | Message::AppendRejected {
+                session,
+                life,
+                prev: _,
+                hint: _,
+            } => {
+                session.rename(names);
+                life.rename(names);
+            }
+            Message::Vote { last: _ } | Message::VoteReply { granted: _ } | Message::Outdated => {}
         }
     }
 }

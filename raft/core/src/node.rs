@@ -21,6 +21,7 @@ use crate::{
     output::{Refusal, Reply, Response, Wanted},
     persistence::Persistence,
     proxy::{Origin, Proxy, Sighting},
+    rename::{Names, Rename, renames},
     snapshot::{SnapshotId, Snapshots},
     wal::Record,
 };
@@ -526,5 +527,24 @@ impl<S: StateMachine> Hash for Shared<S> {
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
         (self.incarnation, self.questions).hash(state);
         (&self.records, &self.messages, &self.wanted, &self.replies).hash(state);
+    }
+}
+
+renames!(<R: Rename, S: StateMachine> Node<R, S> { shared, role });
+
+impl<S: StateMachine> Rename for Shared<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.id.rename(names);
+        self.membership.rename(names);
+        self.ballot.rename(names);
+        self.snapshots.rename(names);
+        self.proxy.rename(names);
+        self.leader_of_term.rename(names);
+        self.incarnation.rename(names);
+        self.records.rename(names);
+        self.messages.rename(names);
+        self.wanted.rename(names);
+        // Its next question has a new name, whatever the last one's was.
+        self.questions = 0;
     }
 }

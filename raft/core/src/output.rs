@@ -8,6 +8,7 @@ use crate::{
     input::Ticket,
     machine::StateMachine,
     message::{Envelope, Message},
+    rename::renames,
     snapshot::{Chunks, SnapshotId, Task},
     wal::{Record, Wal},
 };
@@ -146,6 +147,8 @@ impl Wanted {
         })
     }
 }
+
+renames!(Wanted { from, to, session });
 
 /// Says that everything through one output is on disk. Outputs are numbered, since term
 /// and index do not name a moment: entries can be truncated and appended again meanwhile.

@@ -10,6 +10,7 @@ use crate::{
     node::{Node, Role, Shared},
     quorum::{Elected, Tally, Votes},
     raft::Raft,
+    rename::renames,
 };
 
 /// What only a pre-candidate has.
@@ -108,3 +109,5 @@ impl<S: StateMachine> Node<PreCandidate, S> {
         self.become_role(Candidate::new)
     }
 }
+
+renames!(PreCandidate { round, votes });

@@ -27,6 +27,7 @@ use crate::{
     input::Ticket,
     machine::StateMachine,
     output::{Doubt, Refusal, Reply, Response},
+    rename::{Names, Rename, renames},
 };
 
 /// The table of requests.
@@ -417,5 +418,50 @@ impl<S: StateMachine> Proxy<S> {
             + self.asked.values().map(|a| a.reads.len()).sum::<usize>()
             + self.confirmed.values().map(Vec::len).sum::<usize>()
             + self.proposed.values().filter(local).count()
+    }
+}
+
+renames!(<S: StateMachine> Proxy<S> { forwarded, asked, proposed, seen });
+renames!(Proposal { origin });
+
+/// What has no name in it.
+impl Rename for Sent {
+    fn rename(&mut self, _: &mut dyn Names) {}
+}
+
+impl<S: StateMachine> Rename for Asked<S> {
+    fn rename(&mut self, _: &mut dyn Names) {}
+}
+
+impl Rename for Origin {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Local(_) => {}
+            Self::Remote(node, question) => {
+                node.rename(names);
+                question.rename(names);
+            }
+        }
+    }
+}
+
+impl Rename for BTreeMap<Incarnation, Window> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        let renamed = mem::take(self).into_iter().map(|(incarnation, window)| {
+            let mut name = |counter| {
+                let question = RequestId {
+                    incarnation,
+                    counter,
+                };
+                names.question(question).counter
+            };
+            let window = Window {
+                // That this much is forgotten must not be forgotten.
+                floor: window.floor,
+                seen: window.seen.into_iter().map(&mut name).collect(),
+            };
+            (names.life(incarnation), window)
+        });
+        *self = renamed.collect();
     }
 }

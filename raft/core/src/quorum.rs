@@ -6,6 +6,7 @@ use core::{fmt, hash, marker::PhantomData};
 use crate::{
     id::{NodeId, Term},
     membership::Membership,
+    rename::renames,
 };
 
 /// The votes that a node in role `R` gathered in one term.
@@ -127,6 +128,8 @@ impl<R> fmt::Debug for Elected<R> {
         write!(f, "Elected in term {}", self.term)
     }
 }
+
+renames!(<R> Votes<R> { replies });
 
 #[cfg(test)]
 mod tests {

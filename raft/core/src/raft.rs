@@ -11,6 +11,7 @@ use crate::{
     node::{Node, Shared},
     output::Synced,
     pre_candidate::PreCandidate,
+    rename::{Names, Rename},
 };
 
 /// A node in whichever role it is now.
@@ -237,4 +238,15 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
             | Message::ForwardReply { .. }
             | Message::Outdated => true,
         }
+}
+
+impl<S: StateMachine> Rename for Raft<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Follower(node) => node.rename(names),
+            Self::PreCandidate(node) => node.rename(names),
+            Self::Candidate(node) => node.rename(names),
+            Self::Leader(node) => node.rename(names),
+        }
+    }
 }

@@ -21,6 +21,7 @@ use crate::{
     output::{Output, Refusal, Response, Volatile},
     proxy::Read,
     raft::Raft,
+    rename::renames,
     status::{RoleName, Status},
 };
 
@@ -217,8 +218,7 @@ impl<S: StateMachine> Replica<S> {
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = Fingerprint::default();
-        // Of all clocks, this is what decides how a message is answered.
-        (self.raft(), self.raft().is_sticky()).hash(&mut hasher);
+        self.hash(&mut hasher);
         hasher.finish()
     }
 
@@ -266,3 +266,13 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 }
+
+/// As [`Replica::fingerprint`] has it, with a hasher of one's own.
+impl<S: StateMachine> Hash for Replica<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Of all clocks, this is what decides how a message is answered.
+        (self.raft(), self.raft().is_sticky()).hash(state);
+    }
+}
+
+renames!(<S: StateMachine> Replica<S> { raft });

@@ -24,6 +24,7 @@ use crate::{
     machine::StateMachine,
     membership::Membership,
     node::Shared,
+    rename::{Names, Rename, renames},
 };
 
 /// The name of a stored snapshot. Two nodes that have stored snapshots of one name have stored the
@@ -301,6 +302,18 @@ impl<S: StateMachine> Shared<S> {
             matches!(work, Work::Installing(installing) if installing == id),
             "the snapshot that was to be installed"
         );
+    }
+}
+
+renames!(<S> Snapshots<S> { work, gathering });
+renames!(Gathering { session });
+
+impl<S> Rename for Work<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Taken(capture) => capture.membership.rename(names),
+            Self::None | Self::Storing(_) | Self::Installing(_) => {}
+        }
     }
 }
 

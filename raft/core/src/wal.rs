@@ -2,7 +2,12 @@
 
 use alloc::vec::Vec;
 
-use crate::{ballot::Ballot, entry::Entry, id::EntryId};
+use crate::{
+    ballot::Ballot,
+    entry::Entry,
+    id::EntryId,
+    rename::{Names, Rename},
+};
 
 /// Something that must be on disk before what waits for it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,4 +34,13 @@ pub trait Wal<C> {
     /// Nothing is known about the batch then. The node must stop: a failed sync cannot be retried,
     /// since the page may be gone.
     fn append_and_sync(&mut self, records: &[Record<C>]) -> Result<(), Self::Error>;
+}
+
+impl<C> Rename for Record<C> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Ballot(ballot) => ballot.rename(names),
+            Self::Entries(_) | Self::Base(_) => {}
+        }
+    }
 }

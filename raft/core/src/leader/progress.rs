@@ -7,6 +7,7 @@ use crate::{
     clock::Moment,
     config::Limits,
     id::{EntryId, Incarnation, Index, RequestId},
+    rename::renames,
 };
 
 /// What a leader knows of one follower.
@@ -253,6 +254,8 @@ pub(crate) enum Rejection {
     /// The logs differ; there is a new guess where.
     Diverged,
 }
+
+renames!(Peer { session, life });
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ use crate::{
     machine::StateMachine,
     membership::Membership,
     proxy::Read,
+    rename::{Names, Rename, renames},
 };
 
 /// Proof that a leader has committed an entry of its own term. A leader alone makes one, in one
@@ -197,6 +198,21 @@ impl<S: StateMachine> Reader<S> {
         match self {
             Self::Local(read) => Some(read),
             Self::Remote(..) => None,
+        }
+    }
+}
+
+renames!(<S: StateMachine> Reads<S> { waiting, rounds });
+renames!(<S: StateMachine> Round<S> { id, confirmed, readers });
+
+impl<S: StateMachine> Rename for Reader<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Local(_) => {}
+            Self::Remote(node, question) => {
+                node.rename(names);
+                question.rename(names);
+            }
         }
     }
 }
