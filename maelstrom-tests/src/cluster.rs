@@ -624,10 +624,10 @@ impl Cluster {
     }
 
     fn observe(&mut self, id: NodeId) -> Result<(), Broken> {
-        let hosts = self.nodes.values().map(|node| &node.host);
-        let host = &self.nodes[&id].host;
-        self.rules.observe(host, hosts)?;
-        if let Some(life) = host.life() {
+        let disks = self.nodes.values().map(|node| &node.host.disk);
+        if let Some(life) = self.nodes[&id].host.life() {
+            self.rules
+                .observe(id, life.incarnation, &life.replica, disks)?;
             let status = life.replica.status();
             let role = (status.role, status.ballot.term());
             let node = self.nodes.get_mut(&id).expect("a node");

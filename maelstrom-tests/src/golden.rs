@@ -43,7 +43,7 @@
 //! | `status [n1]`, `log [n1]`, `flight` | how things stand; the terms of the log's entries; which messages are on their way |
 //! | `quietly COMMAND` | the command, and not what comes of it |
 //!
-//! Which messages: any of `first` or `last`, `n1->n2`, `n1->`, `->n2`, and a message's kind. Without
+//! Which messages: any of `first`, `last` or `#2`, `n1->n2`, `n1->`, `->n2`, and a message's kind. Without
 //! any it is all of them.
 
 mod command;

@@ -8,13 +8,14 @@ use std::{
 };
 
 use raft_core::{
-    Ballot, Chunks, Entry, EntryId, Fingerprint, Index, Record, SnapshotId, Term, Wal,
+    Ballot, Chunks, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId, Term,
+    Wal,
 };
 
 use super::machine::{Command, Key, Registers};
 
 /// What one node has stored. It outlives the node's process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Disk {
     ballot: Ballot,
     /// The last entry that the log does not hold, since a snapshot covers it.
@@ -27,7 +28,7 @@ pub struct Disk {
 }
 
 /// A snapshot's file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct File {
     /// Its name.
     pub id: SnapshotId,
@@ -189,6 +190,12 @@ impl Chunks for Disk {
         let file = self.snapshots.iter().find(|file| file.id == id)?;
         let start = usize::try_from(offset).ok()?;
         Some(file.bytes[start..start + length].to_vec())
+    }
+}
+
+impl Rename for Disk {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.ballot.rename(names);
     }
 }
 

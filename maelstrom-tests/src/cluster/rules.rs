@@ -7,11 +7,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    hash::{Hash, Hasher},
+    mem,
 };
 
 use raft_core::{
-    Entry, EntryId, Envelope, Incarnation, Index, Message, NodeId, Payload, Response, RoleName,
-    StateMachine, Term,
+    Entry, EntryId, Envelope, Incarnation, Index, Message, Names, NodeId, Payload, Rename, Replica,
+    Response, RoleName, StateMachine, Term,
 };
 
 use super::{
@@ -39,7 +41,7 @@ macro_rules! demand {
 }
 
 /// All that was ever seen of a cluster.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Who led in each term, in which of its lives, and which entries its log held at the start.
     leaders: BTreeMap<Term, Leadership>,
@@ -57,20 +59,20 @@ pub struct Rules {
     seen: BTreeMap<NodeId, Seen>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Leadership {
     node: NodeId,
     life: Incarnation,
     log: Vec<EntryId>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     payload: Payload<Command>,
     before: EntryId,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Committed {
     id: EntryId,
     /// The term of the leader that committed it.
@@ -79,7 +81,7 @@ struct Committed {
     state: Registers,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
     life: Option<Incarnation>,
     truncated: u64,
@@ -103,24 +105,23 @@ pub struct Commit<'a> {
 }
 
 impl Rules {
-    /// Looks at a node that has just done something. `hosts` are all nodes, itself included.
+    /// Looks at a node that has just done something. `disks` are all nodes', its own included.
     ///
     /// # Errors
     /// Names the first rule that is broken.
     pub fn observe<'a>(
         &mut self,
-        host: &Host,
-        hosts: impl Iterator<Item = &'a Host> + Clone,
+        id: NodeId,
+        life: Incarnation,
+        replica: &Replica<Registers>,
+        disks: impl Iterator<Item = &'a Disk> + Clone,
     ) -> Result<(), Broken> {
-        let Some(life) = host.life() else {
-            return Ok(());
-        };
-        let status = life.replica.status();
+        let status = replica.status();
         let (role, term) = (status.role, status.ballot.term());
-        let seen = self.seen.entry(host.id).or_default();
-        if seen.life != Some(life.incarnation) {
+        let seen = self.seen.entry(id).or_default();
+        if seen.life != Some(life) {
             *seen = Seen {
-                life: Some(life.incarnation),
+                life: Some(life),
                 ..Seen::default()
             };
         }
@@ -130,22 +131,22 @@ impl Rules {
         let last = seen.log.last().copied().unwrap_or_default();
         if last != status.last || seen.truncated != truncated {
             seen.truncated = truncated;
-            let log: Vec<Entry<Command>> = life.replica.log().cloned().collect();
-            self.holds(host.id, status.base, &log)?;
+            let log: Vec<Entry<Command>> = replica.log().cloned().collect();
+            self.holds(id, status.base, &log)?;
         }
         if role == RoleName::Leader {
-            self.leads(host.id, life.incarnation, term)?;
+            self.leads(id, life, term)?;
         }
         let commit = Commit {
-            node: host.id,
+            node: id,
             role,
             term,
             index: status.commit.index,
-            state: life.replica.machine(),
+            state: replica.machine(),
         };
         self.commits(&commit, |id| {
-            let stored = hosts.clone().filter(|host| host.disk.holds(id)).count();
-            stored > hosts.clone().count() / 2
+            let stored = disks.clone().filter(|disk| disk.holds(id)).count();
+            stored > disks.clone().count() / 2
         })
     }
 
@@ -461,6 +462,28 @@ impl Rules {
             Some(at) => self.committed[at].state.clone(),
             None => Registers::default(),
         }
+    }
+}
+
+/// What decides about all that is seen later. Not what each node was last seen to hold, which can be seen
+/// again, and not the entries that are in no log any more: their names are their leaders'.
+impl Hash for Rules {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.leaders, &self.commands, &self.refused).hash(state);
+        self.committed.hash(state);
+    }
+}
+
+impl Rename for Rules {
+    fn rename(&mut self, names: &mut dyn Names) {
+        for leadership in self.leaders.values_mut() {
+            leadership.node.rename(names);
+            leadership.life.rename(names);
+        }
+        let renamed = mem::take(&mut self.seen).into_iter();
+        self.seen = renamed
+            .map(|(node, seen)| (names.node(node), seen))
+            .collect();
     }
 }
 

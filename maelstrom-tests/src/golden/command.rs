@@ -78,6 +78,8 @@ pub(super) enum Pick {
     All,
     First,
     Last,
+    /// Counted from 1.
+    Nth(usize),
 }
 
 impl Which {
@@ -95,6 +97,8 @@ impl Which {
                 (which.from, which.to) = (end(from)?, end(to)?);
             } else if word == "first" {
                 which.pick = Pick::First;
+            } else if let Some(place) = word.strip_prefix('#') {
+                which.pick = Pick::Nth(number(place)?);
             } else if word == "last" {
                 which.pick = Pick::Last;
             } else if wire::KINDS.contains(&word) {

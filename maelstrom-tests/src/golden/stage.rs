@@ -537,13 +537,15 @@ impl Stage {
 
     /// Notes in what a node differs from when it was noted last, and checks the rules.
     fn note(&mut self, id: NodeId) -> Result<(), String> {
-        let hosts = self.nodes.values().map(|node| &node.host);
-        let observed = self.rules.observe(&self.nodes[&id].host, hosts);
-        observed.map_err(|Broken(rule)| rule)?;
-        let node = self.nodes.get_mut(&id).expect("it was found above");
-        let Some(life) = node.host.life() else {
+        let Some(life) = self.nodes[&id].host.life() else {
             return Ok(());
         };
+        let disks = self.nodes.values().map(|node| &node.host.disk);
+        self.rules
+            .observe(id, life.incarnation, &life.replica, disks)
+            .map_err(|Broken(rule)| rule)?;
+        let node = self.nodes.get_mut(&id).expect("it was found above");
+        let life = node.host.life().expect("it was found above");
         let now = life.replica.status();
         let log: Vec<_> = life.replica.log().cloned().collect();
         let before = std::mem::replace(&mut node.noted, now.clone());
@@ -665,6 +667,7 @@ fn take(
             Pick::All => &fits[..],
             Pick::First => &fits[..fits.len().min(1)],
             Pick::Last => &fits[fits.len().saturating_sub(1)..],
+            Pick::Nth(place) => fits.get(place.saturating_sub(1)..place).unwrap_or_default(),
         };
         let (mut fitting, mut rest) = (Vec::new(), VecDeque::new());
         for (at, envelope) in messages.drain(..).enumerate() {
