@@ -6,4 +6,5 @@ pub mod cluster;
 pub mod golden;
 pub mod history;
 pub mod linearizability;
+pub mod model;
 pub mod svg;

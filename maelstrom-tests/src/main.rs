@@ -7,6 +7,7 @@ use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
 use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::{self, builtin_node};
 use maelstrom_tests::check::{self, Status};
+use maelstrom_tests::model;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -22,6 +23,7 @@ Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
   test                A run with options of your choice, most of them Maelstrom's.
   check FILE          Checks a history.jsonl by itself.
   matrix              Many runs with options drawn from a seed, and what they have in common.
+  model               Searches all courses that a small world can take.
   soak                Feeds millions of writes to a node; prints memory, disk, and how it comes back.
   catch-up            Prints what it costs the others when a node that was away catches up.
   node                Becomes a Raft node, as the raft binary is one; its flags are that binary's.
@@ -42,10 +44,11 @@ Usage: maelstrom-tests builtin-node null|stale
   stale   Writes at one place, but reads from its own memory.
 ";
 
-const SUBCOMMANDS: [&str; 7] = [
+const SUBCOMMANDS: [&str; 8] = [
     "test",
     "check",
     "matrix",
+    "model",
     "soak",
     "catch-up",
     builtin::RAFT_SUBCOMMAND,
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
             Some("test") => test(arguments),
             Some("check") => check(arguments),
             Some("matrix") => matrix(arguments),
+            Some("model") => model(arguments),
             Some("soak") => match soak::Options::parse(&SOAK, arguments) {
                 Ok(Parsed::Help(page)) => print(&page),
                 Ok(Parsed::Run(options)) => soak::soak(&options).map_err(Into::into),
@@ -103,6 +107,13 @@ fn matrix(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn E
     match matrix::Options::parse(arguments)? {
         Parsed::Help(page) => print(&page),
         Parsed::Run(options) => Ok(matrix::run(&options)?),
+    }
+}
+
+fn model(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Error>> {
+    match model::options::Options::parse(arguments)? {
+        Parsed::Help(page) => print(&page),
+        Parsed::Run(options) => Ok(model::run(&options)?),
     }
 }
 
