@@ -6,6 +6,7 @@ mod node;
 mod parse;
 mod write;
 
+use crate::numeral::Numeral;
 use crate::pointer;
 use crate::utf8::is_utf8;
 use crate::{
@@ -176,7 +177,7 @@ impl<'d> Element<'d> {
             return Some(value as f64);
         }
         // Among them `-0`, which no integer can tell.
-        let value = crate::number::parse_float(self.number_text()?);
+        let value = self.numeral()?.to_f64();
         value.is_finite().then_some(value)
     }
 
@@ -184,7 +185,18 @@ impl<'d> Element<'d> {
     pub fn as_number(self) -> Option<Number> {
         match self.node() {
             Node::Integer { value, .. } => Some(Number::from(value)),
-            _ => self.number_text().map(Number::from_text),
+            _ => self.numeral().map(Number::from_numeral),
+        }
+    }
+
+    /// What the number consists of, if this is one.
+    fn numeral(self) -> Option<Numeral<'d>> {
+        match self.node() {
+            Node::Integer { start, .. } | Node::Number { start, .. } => {
+                let numeral = Numeral::scan(self.document.source, start as usize);
+                Some(numeral.expect("what a document was made of is JSON"))
+            }
+            _ => None,
         }
     }
 
