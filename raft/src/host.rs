@@ -367,7 +367,12 @@ mod tests {
     fn archive(inbox: &Arc<Inbox<Kv, u8>>, disk: Arc<dyn storage::disk::Disk>) -> Archive<Kv> {
         let identity = Identity::new("n1", ["n1"]);
         let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
-        Archive::start(opened.unwrap().snapshots, inbox.clone()).unwrap()
+        Archive::start(
+            opened.unwrap().snapshots,
+            Membership::of([NodeId(0)]),
+            inbox.clone(),
+        )
+        .unwrap()
     }
 
     /// A host of the first of so many nodes.

@@ -257,7 +257,7 @@ fn host(
     let grace = settle + TICK * config.request_deadline().saturating_mul(2);
     let replica = Replica::restore(Restored {
         id,
-        membership,
+        membership: membership.clone(),
         config,
         ballot,
         snapshot,
@@ -294,7 +294,7 @@ fn host(
         .name("stdin".into())
         .spawn(reader)
         .map_err(Stop::Thread)?;
-    let archive = Archive::start(snapshots, inbox.clone()).map_err(Stop::Thread)?;
+    let archive = Archive::start(snapshots, membership, inbox.clone()).map_err(Stop::Thread)?;
     let ends = Ends::new(names, voice.clone());
     Host::new(stepper, inbox, journal, archive, ends)
         .run(settle, grace)

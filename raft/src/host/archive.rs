@@ -88,10 +88,14 @@ where
 {
     /// Starts the thread. Results go to the inbox. It ends with the archive.
     ///
+    /// A leader's snapshot is stored only if it is of a cluster of these members: once it lies in
+    /// the folder, the next start rests on it, and what it stands for is deleted.
+    ///
     /// # Errors
     /// The system starts no thread.
     pub fn start<A: Send + 'static>(
         snapshots: Snapshots,
+        membership: Membership,
         inbox: Arc<Inbox<S, A>>,
     ) -> io::Result<Self> {
         // One at a time: the second place is for one that is handed over in the very moment in
@@ -100,7 +104,7 @@ where
         let store = snapshots.clone();
         thread::Builder::new()
             .name("snapshots".into())
-            .spawn(move || work(&store, &waiting, &inbox))?;
+            .spawn(move || work(&store, &membership, &waiting, &inbox))?;
         Ok(Self {
             snapshots,
             tasks,
@@ -138,6 +142,7 @@ impl<S> Chunks for Archive<S> {
 /// Does what is handed over, until nobody is left to do it.
 fn work<S: StateMachine + Image, A>(
     snapshots: &Snapshots,
+    membership: &Membership,
     tasks: &Receiver<Task<S>>,
     inbox: &Inbox<S, A>,
 ) {
@@ -145,7 +150,7 @@ fn work<S: StateMachine + Image, A>(
         let began = Instant::now();
         let finished = match task {
             Task::Store(capture) => store(snapshots, &capture, began),
-            Task::Install(received) => install(snapshots, &received, began),
+            Task::Install(received) => install(snapshots, membership, &received, began),
         };
         inbox.finish(finished.unwrap_or_else(|error| Finished::Failed(error.to_string())));
     }
@@ -168,6 +173,7 @@ fn store<S: Image>(
 
 fn install<S: Image>(
     snapshots: &Snapshots,
+    membership: &Membership,
     Received { id, bytes }: &Received,
     began: Instant,
 ) -> Result<Finished<S>, Error> {
@@ -179,6 +185,9 @@ fn install<S: Image>(
         Ok(whole) => whole,
         Err(error) => return broken(error.to_string()),
     };
+    if whole.membership != *membership {
+        return broken("it is of a cluster with other members".into());
+    }
     let machine = match S::read(whole.machine) {
         Ok(machine) => machine,
         Err(error) => return broken(error.to_string()),
@@ -215,7 +224,8 @@ mod tests {
             let disk = Arc::new(Memory::new());
             let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
             let inbox = Arc::default();
-            let archive = Archive::start(opened.unwrap().snapshots, Arc::clone(&inbox)).unwrap();
+            let snapshots = opened.unwrap().snapshots;
+            let archive = Archive::start(snapshots, membership(), Arc::clone(&inbox)).unwrap();
             Self { archive, inbox }
         }
 
@@ -236,9 +246,13 @@ mod tests {
         }
 
         fn store(&mut self, machine: Kv) -> SnapshotId {
+            self.store_of(membership(), machine)
+        }
+
+        fn store_of(&mut self, membership: Membership, machine: Kv) -> SnapshotId {
             let task = Task::Store(Capture {
                 last: LAST,
-                membership: membership(),
+                membership,
                 machine,
             });
             match self.result(task) {
@@ -331,6 +345,24 @@ mod tests {
             }
             unexpected => panic!("{unexpected:?}"),
         }
+    }
+
+    /// If it were stored, the next start would take it for this node's state.
+    #[test]
+    fn a_snapshot_of_a_cluster_with_other_members_is_not_stored() {
+        let mut one = Setting::new();
+        let others = Membership::of([NodeId(0), NodeId(4), NodeId(5)]);
+        let id = one.store_of(others, machine(10));
+        let bytes = one.archive.read(id, 0, 1 << 20).unwrap();
+        let mut other = Setting::new();
+        match other.install(id, &bytes) {
+            Finished::Broken { id: broken, reason } => {
+                assert_eq!(broken, id);
+                assert!(reason.contains("other members"), "{reason}");
+            }
+            unexpected => panic!("{unexpected:?}"),
+        }
+        assert_eq!(other.archive.read(id, 0, 1), None);
     }
 
     #[test]
