@@ -110,6 +110,19 @@ fn a_folder_in_use_is_refused() {
     }
 }
 
+/// Two nodes that write to one log would destroy it.
+#[test]
+fn a_folder_in_use_stays_locked_without_its_lock_file() {
+    let folder = Temporary::new("unlocked");
+    let disk = folder.disk();
+    let opened = storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+    let opened = opened.expect("an empty folder");
+    fs::remove_file(folder.0.join("lock")).expect("the lock file");
+    assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Locked);
+    drop(opened);
+    assert!(storage::open::<String>(disk, &identity(), OPTIONS).is_ok());
+}
+
 /// Changes a file of a memory disk.
 fn change(disk: &dyn Disk, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let file = disk.open(name).expect("a file");

@@ -9,7 +9,8 @@ use std::{
 
 use super::{Disk, File, Lock};
 
-/// The file that is locked. It stays behind, empty; the lock itself goes with the process.
+/// The file that is locked, and the folder with it. It stays behind, empty; the lock itself goes
+/// with the process.
 const LOCK: &str = "lock";
 
 /// A folder of the file system.
@@ -77,6 +78,10 @@ impl Disk for Real {
 
     /// The lock is the operating system's (`flock`): it ends with the process, however that ends. A
     /// folder that is only looked at is locked too, unless no node ever was here.
+    ///
+    /// The folder itself is locked as well as the file in it: whoever removes the file by hand
+    /// would let a second process in, which makes and locks another one. The file is there for
+    /// file systems of a network, where the lock of a folder counts on one machine only.
     fn lock(&self) -> io::Result<Box<dyn Lock>> {
         let path = self.folder.join(LOCK);
         let opened = if self.read_only {
@@ -95,11 +100,14 @@ impl Disk for Real {
             }
             Err(error) => return Err(error),
         };
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(Held(Some(file)))),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => Err(error),
+        let both = [file, fs::File::open(&self.folder)?];
+        for lock in &both {
+            lock.try_lock().map_err(|error| match error {
+                TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+                TryLockError::Error(error) => error,
+            })?;
         }
+        Ok(Box::new(Held(Some(both))))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -167,8 +175,8 @@ impl File for fs::File {
     }
 }
 
-/// The locked file, if there is one.
+/// The locked file and folder, if a node ever was there.
 #[derive(Debug)]
-struct Held(#[expect(dead_code, reason = "it is held, not read")] Option<fs::File>);
+struct Held(#[expect(dead_code, reason = "they are held, not read")] Option<[fs::File; 2]>);
 
 impl Lock for Held {}
