@@ -38,9 +38,10 @@ impl Real {
                 io::ErrorKind::AlreadyExists => Ok(()),
                 _ => Err(error),
             })?;
-            let above = new.parent().filter(|path| !path.as_os_str().is_empty());
-            fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+            sync_name(new)?;
         }
+        // A former life may have made it and died before this.
+        sync_name(folder)?;
         Ok(Self {
             folder: folder.into(),
             read_only: false,
@@ -69,6 +70,12 @@ impl Real {
         }
         Ok(())
     }
+}
+
+/// Makes the name of a folder durable, in the one above it.
+fn sync_name(folder: &Path) -> io::Result<()> {
+    let above = folder.parent().filter(|path| !path.as_os_str().is_empty());
+    fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 impl Disk for Real {
