@@ -39,10 +39,8 @@ use std::fmt::{self, Debug, Display, Formatter};
 ///
 /// # Numbers
 ///
-/// A document keeps numbers as they are written, all their digits, and a number becomes an integer, a float
-/// or a [`Number`] when it is asked for. (Short integers are converted in passing.) So nothing is lost, and
-/// who looks at few of the numbers does not pay for all; who asks for the same float again converts it
-/// again.
+/// A document keeps numbers as they are written, all their digits, and beside that what they are as an `i64`, or
+/// else the nearest `f64`: so [`Element::as_i64`] and [`Element::as_f64`] cost nothing, and nothing is lost.
 ///
 /// # Equality
 ///
@@ -133,7 +131,7 @@ impl<'d> Element<'d> {
         match self.node() {
             Node::Null { .. } => Kind::Null,
             Node::Bool { .. } => Kind::Bool,
-            Node::Integer { .. } | Node::Number { .. } => Kind::Number,
+            Node::Integer { .. } | Node::Float { .. } | Node::Number { .. } => Kind::Number,
             Node::Plain { .. } | Node::Unescaped { .. } => Kind::String,
             Node::Array { .. } => Kind::Array,
             Node::Object { .. } => Kind::Object,
@@ -171,10 +169,10 @@ impl<'d> Element<'d> {
 
     /// The float nearest to the number, if this is a number within the range of floats.
     pub fn as_f64(self) -> Option<f64> {
-        if let Node::Integer { value, .. } = self.node()
-            && value != 0
-        {
-            return Some(value as f64);
+        match self.node() {
+            Node::Integer { value, .. } if value != 0 => return Some(value as f64),
+            Node::Float { value, .. } => return Some(value),
+            _ => {}
         }
         // Among them `-0`, which no integer can tell.
         let value = self.numeral()?.to_f64();
@@ -192,7 +190,9 @@ impl<'d> Element<'d> {
     /// What the number consists of, if this is one.
     fn numeral(self) -> Option<Numeral<'d>> {
         match self.node() {
-            Node::Integer { start, .. } | Node::Number { start, .. } => {
+            Node::Integer { start, .. }
+            | Node::Float { start, .. }
+            | Node::Number { start, .. } => {
                 let numeral = Numeral::scan(self.document.source, start as usize);
                 Some(numeral.expect("what a document was made of is JSON"))
             }
@@ -203,7 +203,9 @@ impl<'d> Element<'d> {
     /// The text of the number, just as it was read, if this is one.
     pub fn number_text(self) -> Option<&'d str> {
         let (start, length) = match self.node() {
-            Node::Integer { start, length, .. } => (start, u32::from(length)),
+            Node::Integer { start, length, .. } | Node::Float { start, length, .. } => {
+                (start, u32::from(length))
+            }
             Node::Number { start, length } => (start, length),
             _ => return None,
         };

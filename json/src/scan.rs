@@ -113,22 +113,6 @@ fn white_end_long(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// Where the run of decimal digits ends.
-#[inline]
-pub(crate) fn digits_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = word_at(bytes, at) {
-        let others = non_digits(word);
-        if others != 0 {
-            return at + first_byte(others);
-        }
-        at += WORD;
-    }
-    while let Some(b'0'..=b'9') = bytes.get(at) {
-        at += 1;
-    }
-    at
-}
-
 /// As many digits as surely fit a `u64`.
 pub(crate) const SAFE_DIGITS: usize = 19;
 
@@ -498,7 +482,7 @@ mod tests {
             let white = run_end(bytes, at, |byte| b" \n\r\t".contains(&byte));
             assert_eq!(white_end(bytes, at), white, "{text:?} from {at}");
             let digits = run_end(bytes, at, |byte| byte.is_ascii_digit());
-            assert_eq!(digits_end(bytes, at), digits, "{text:?} from {at}");
+            assert_eq!(super::digits(bytes, at).1, digits, "{text:?} from {at}");
         });
     }
 
@@ -512,7 +496,6 @@ mod tests {
                     let plain = !matches!(byte, 0..0x20 | b'"' | b'\\');
                     assert_eq!(plain_end(&bytes, 0), if plain { length } else { at });
                     let digit = byte.is_ascii_digit();
-                    assert_eq!(digits_end(&bytes, 0), if digit { length } else { at });
                     assert_eq!(digits(&bytes, 0).1, if digit { length } else { at });
                     bytes.fill(b' ');
                     bytes[at] = byte;

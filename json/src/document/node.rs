@@ -17,14 +17,21 @@ pub(super) enum Node {
         start: u32,
         value: bool,
     },
-    /// An integer of at most [`MOST_DIGITS`](super::parse::MOST_DIGITS) digits.
+    /// An integer that fits.
     Integer {
         start: u32,
         /// Of the text.
         length: u8,
         value: i64,
     },
-    /// Any other number: it is its text, and becomes something else only when asked to.
+    /// A number of any other form, and the float nearest to it. Its text says it exactly.
+    Float {
+        start: u32,
+        /// Of the text.
+        length: u8,
+        value: f64,
+    },
+    /// A number beyond the range of floats, or of more than 255 characters.
     Number {
         start: u32,
         length: u32,
@@ -62,6 +69,7 @@ impl Node {
         let (Node::Null { start }
         | Node::Bool { start, .. }
         | Node::Integer { start, .. }
+        | Node::Float { start, .. }
         | Node::Number { start, .. }
         | Node::Plain { start, .. }
         | Node::Unescaped { start, .. }

@@ -1,11 +1,9 @@
 //! From text to nodes, in one pass without recursion.
 
 use super::node::Node;
+use crate::numeral::Numeral;
 use crate::scan::{self, first_byte, non_digits, short_integer, specials, white_end, word_at};
 use std::mem;
-
-/// An integer of so many digits fits an `i64` whatever they are.
-pub(super) const MOST_DIGITS: usize = 18;
 
 /// Stands for the container around the outermost one.
 const NONE: u32 = u32::MAX;
@@ -58,10 +56,10 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
             b'0'..=b'9' => {
                 at = match short_number(text, at, &mut parsed.nodes) {
                     Some(end) => end,
-                    None => long_number(text, at, at, &mut parsed.nodes)?,
+                    None => long_number(text, at, &mut parsed.nodes)?,
                 }
             }
-            b'-' => at = long_number(text, at, at + 1, &mut parsed.nodes)?,
+            b'-' => at = long_number(text, at, &mut parsed.nodes)?,
             b'{' | b'[' => {
                 if depth == max_depth {
                     return None;
@@ -256,38 +254,33 @@ fn short_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usiz
     Some(start + length)
 }
 
-/// The same for any number; its first digit should be at `first`.
+/// The same for any number.
 #[inline(never)]
-fn long_number(text: &[u8], start: usize, first: usize, nodes: &mut Vec<Node>) -> Option<usize> {
-    let (value, integer_end) = scan::digits(text, first);
-    let digits = integer_end - first;
-    if digits == 0 || byte_at(text, first) == b'0' && digits > 1 {
-        return None;
-    }
-    let mut end = integer_end;
-    if byte_at(text, end) == b'.' {
-        end = one_or_more_digits(text, end + 1)?;
-    }
-    if let b'e' | b'E' = byte_at(text, end) {
-        let signed = matches!(byte_at(text, end + 1), b'+' | b'-');
-        end = one_or_more_digits(text, end + 1 + usize::from(signed))?;
-    }
-    let (start, length) = (start as u32, (end - start) as u32);
-    nodes.push(if end == integer_end && digits <= MOST_DIGITS {
-        let value = value as i64;
-        Node::Integer {
+fn long_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
+    let numeral = Numeral::scan(text, start).ok()?;
+    let length = numeral.text.len();
+    let end = start + length;
+    let start = start as u32;
+    let length = length as u32;
+    let node = match (u8::try_from(length), numeral.to_i64()) {
+        (Ok(length), Some(value)) => Node::Integer {
             start,
-            length: length as u8,
-            value: if first as u32 > start { -value } else { value },
-        }
-    } else {
-        Node::Number { start, length }
-    });
+            length,
+            value,
+        },
+        (Ok(length), None) => match numeral.to_f64() {
+            value if value.is_finite() => Node::Float {
+                start,
+                length,
+                value,
+            },
+            _ => Node::Number {
+                start,
+                length: length.into(),
+            },
+        },
+        (Err(_), _) => Node::Number { start, length },
+    };
+    nodes.push(node);
     Some(end)
-}
-
-/// Where the digits at `start` end; `None` if there is none.
-fn one_or_more_digits(text: &[u8], start: usize) -> Option<usize> {
-    let end = scan::digits_end(text, start);
-    (end > start).then_some(end)
 }

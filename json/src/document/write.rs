@@ -70,7 +70,7 @@ fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
     match node {
         Node::Null { .. } => out.extend_from_slice(b"null"),
         Node::Bool { value, .. } => out.extend_from_slice(if value { b"true" } else { b"false" }),
-        Node::Integer { start, length, .. } => {
+        Node::Integer { start, length, .. } | Node::Float { start, length, .. } => {
             copy(source, start as usize, usize::from(length), out)
         }
         Node::Number { start, length } => copy(source, start as usize, length as usize, out),
