@@ -42,7 +42,8 @@ impl ErrorKind {
     fn advice(self) -> &'static str {
         match self {
             Self::Disk => {
-                "see to the disk, then start the node again: nothing that it acknowledged is lost"
+                "see to the disk and to who may use the folder, then start the node again: nothing \
+                 that it acknowledged is lost as long as the disk gives back what it was given"
             }
             Self::Full => {
                 "make room, then start the node again: nothing that it acknowledged is lost"
