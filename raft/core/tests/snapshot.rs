@@ -181,7 +181,9 @@ impl Cluster {
             self.chunk_bytes += data.len() as u64;
         }
         let ends = [envelope.from.0, envelope.to.0];
-        let is_lost = self.loses.is_some_and(|every| self.sent.is_multiple_of(every));
+        let is_lost = self
+            .loses
+            .is_some_and(|every| self.sent.is_multiple_of(every));
         if !is_lost && !self.away.is_some_and(|away| ends.contains(&away)) {
             self.network.push_back((self.now + self.latency, envelope));
         }
