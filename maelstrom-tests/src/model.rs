@@ -7,11 +7,11 @@
 //! may die, before or after it has stored what it must, and start again.
 //!
 //! A world that was met before is not searched again. Worlds are told apart by a fingerprint of 64
-//! bits of all that decides what may follow, clocks and names left out ([`names`]). With a hundred
+//! bits of all that decides what may follow, clocks and names left out (`names`). With a hundred
 //! million worlds the chance that any two share a fingerprint by accident is about 1 in 4,000.
 //!
-//! Read [`world`] (what may happen), [`clients`] (what was asked, and whether the answers are linearizable),
-//! [`names`], and then `search`.
+//! Read `world` (what may happen), `clients` (what was asked, and whether the answers are linearizable),
+//! `names`, and then `search`.
 
 mod clients;
 mod mix;
