@@ -116,7 +116,8 @@ pub const MODEL: Command = Command {
             name: "states",
             short: None,
             value: "N",
-            help: "Ends the search with so many worlds (default: 200000000). Each takes about 30 bytes.",
+            help: "Ends the search with so many worlds (default: 200000000). Of each, 8 bytes and a\n\
+                   fingerprint in a hash set are kept.",
         },
         Flag {
             name: "jobs",
