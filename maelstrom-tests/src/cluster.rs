@@ -4,18 +4,17 @@
 //!
 //! Nothing here waits or has a clock: a run is a queue of things that will happen, each at a time
 //! that was drawn, and so one seed is one run. After every step the node's own invariants and the
-//! cluster's ([`rules`]) are checked. In the end all faults cease, progress is demanded, and the clients' history
+//! cluster's ([`crate::rules`]) are checked. In the end all faults cease, progress is demanded, and the clients' history
 //! must be linearizable.
 //!
 //! Read [`machine`] (what the clients ask of the cluster), [`disk`] and [`host`] (one node),
-//! [`rules`], [`options`], and then this file.
+//! [`crate::rules`], [`options`], and then this file.
 
 pub mod describe;
 pub mod disk;
 pub mod host;
 pub mod machine;
 pub mod options;
-pub mod rules;
 pub mod sightings;
 pub mod trace;
 
@@ -40,11 +39,13 @@ use self::{
     host::{Host, Released, Worked},
     machine::Registers,
     options::{Options, TICK},
-    rules::{Broken, Rules},
     sightings::Sightings,
     trace::{Event, Trace},
 };
-use crate::linearizability::{self, Limits, Verdict};
+use crate::{
+    linearizability::{self, Limits, Verdict},
+    rules::{Broken, Rules},
+};
 
 /// How many longest election timeouts a cluster without faults may take to have a leader whom all
 /// know and to agree on everything. An unlucky node starts with a timeout that has backed off to eight
@@ -154,7 +155,7 @@ struct Cluster {
     healed: bool,
     lives: u64,
     clients: Clients,
-    rules: Rules,
+    rules: Rules<Registers>,
     trace: Trace,
     sightings: Sightings,
 }
@@ -428,9 +429,11 @@ impl Cluster {
         }
         let disk = &node.host.disk;
         let newest = disk.snapshot().map(|file| file.id.last);
-        self.sightings.bases_missing += u64::from(newest.is_some_and(|last| last != disk.base()));
+        self.sightings.bases_missing +=
+            u64::from(newest.is_some_and(|last| last != disk.ledger().base()));
         if self.nodes.len() == 1 {
-            self.rules.lone_voter_died(id, &self.nodes[&id].host.disk);
+            self.rules
+                .lone_voter_died(id, self.nodes[&id].host.disk.ledger());
         }
         self.sightings.outputs_lost += lost as u64;
         self.sightings.crashes += 1;
@@ -516,7 +519,7 @@ impl Cluster {
     /// Work on a snapshot begins.
     fn begin_work(&mut self, id: NodeId) -> Result<(), Broken> {
         let host = &self.nodes[&id].host;
-        self.rules.begins_snapshot(host)?;
+        host.begins_work(&self.rules)?;
         let life = host.life().expect("it has just done something");
         let (incarnation, is_install) = (life.incarnation, host.is_installing());
         self.schedule_work(id, incarnation);
@@ -624,7 +627,7 @@ impl Cluster {
     }
 
     fn observe(&mut self, id: NodeId) -> Result<(), Broken> {
-        let disks = self.nodes.values().map(|node| &node.host.disk);
+        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
         if let Some(life) = self.nodes[&id].host.life() {
             self.rules
                 .observe(id, life.incarnation, &life.replica, disks)?;
@@ -646,7 +649,7 @@ impl Cluster {
 
     fn send(&mut self, envelope: Envelope<Registers>) -> Result<(), Broken> {
         let sender = &self.nodes[&envelope.from].host;
-        self.rules.sends(&envelope, &sender.disk)?;
+        self.rules.sends(&envelope, sender.disk.ledger())?;
         if let Message::ForwardReply { reply, .. } = &envelope.message
             && *reply == Forwarded::Refused
         {

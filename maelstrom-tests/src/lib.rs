@@ -7,4 +7,5 @@ pub mod golden;
 pub mod history;
 pub mod linearizability;
 pub mod model;
+pub mod rules;
 pub mod svg;

@@ -7,12 +7,12 @@ use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
 use super::{
-    machine::{Change, Command, CommandId, Key, Outcome, Registers},
+    machine::{Change, Command, Key, Outcome, Registers},
     options::Options,
-    rules::Broken,
     trace::Event,
 };
 use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
+use crate::rules::{Broken, CommandId};
 
 /// How many requests a run has for each register. The check of a history takes longer the more
 /// of them are open at once.

@@ -13,15 +13,12 @@ use raft_core::{
 };
 
 use super::machine::{Command, Key, Registers};
+use crate::rules::Ledger;
 
 /// What one node has stored. It outlives the node's process.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Disk {
-    ballot: Ballot,
-    /// The last entry that the log does not hold, since a snapshot covers it.
-    base: EntryId,
-    /// Those above the base.
-    entries: Vec<Entry<Command>>,
+    ledger: Ledger<Command>,
     /// Whole files under their final names, oldest first. The log may still begin behind an older
     /// one than the newest; then both are there.
     snapshots: Vec<File>,
@@ -78,41 +75,19 @@ impl Disk {
     /// A disk that holds this already.
     pub fn holding(ballot: Ballot, entries: Vec<Entry<Command>>) -> Self {
         Self {
-            ballot,
-            entries,
-            ..Self::default()
+            ledger: Ledger::holding(ballot, EntryId::default(), entries),
+            snapshots: Vec::new(),
         }
     }
 
-    /// The stored term and vote.
-    pub fn ballot(&self) -> Ballot {
-        self.ballot
-    }
-
-    /// The last entry that a base record names.
-    pub fn base(&self) -> EntryId {
-        self.base
-    }
-
-    /// The stored entries, the first right above the base.
-    pub fn entries(&self) -> &[Entry<Command>] {
-        &self.entries
+    /// Its term and vote, and its log.
+    pub fn ledger(&self) -> &Ledger<Command> {
+        &self.ledger
     }
 
     /// The newest snapshot.
     pub fn snapshot(&self) -> Option<&File> {
         self.snapshots.last()
-    }
-
-    /// The last stored entry's name.
-    pub fn last(&self) -> EntryId {
-        self.entries.last().map_or(self.base, |entry| entry.id)
-    }
-
-    /// Whether this very entry is stored, or a snapshot covers its place.
-    pub fn holds(&self, id: EntryId) -> bool {
-        let entry = self.position(id.index).and_then(|at| self.entries.get(at));
-        id == self.base || id.index < self.base.index || entry.is_some_and(|entry| entry.id == id)
     }
 
     /// A snapshot's file gets its final name.
@@ -121,14 +96,16 @@ impl Disk {
     /// If it is not newer than what is here, or could not be restored from: its last entry is of a
     /// term that the node has not stored.
     pub fn put(&mut self, file: File) {
-        let newest = self.snapshot().map_or(self.base, |newest| newest.id.last);
+        let newest = self
+            .snapshot()
+            .map_or(self.ledger.base(), |newest| newest.id.last);
         assert!(
             file.id.last.index > newest.index,
             "the snapshot {:?} takes the place of one through {newest}",
             file.id
         );
         assert!(
-            file.id.last.term <= self.ballot.term(),
+            file.id.last.term <= self.ledger.ballot().term(),
             "the snapshot {:?} is of a term to come",
             file.id
         );
@@ -139,7 +116,7 @@ impl Disk {
     /// record, the log is brought in line with the newest snapshot now.
     pub fn recover(&mut self) {
         if let Some(newest) = self.snapshot().map(|file| file.id.last)
-            && newest != self.base
+            && newest != self.ledger.base()
         {
             self.store(&Record::Base(newest));
         }
@@ -148,40 +125,14 @@ impl Disk {
     /// Stores one record.
     ///
     /// # Panics
-    /// If the record leaves a gap, is empty, takes the term back or names a base that no snapshot
-    /// covers: no storage could make sense of that.
+    /// If it names a base that no snapshot covers, or makes no sense to the [`Ledger`].
     fn store(&mut self, record: &Record<Command>) {
-        match record {
-            Record::Ballot(ballot) => {
-                assert!(ballot.term() >= self.ballot.term(), "the term fell");
-                self.ballot = *ballot;
-            }
-            Record::Entries(run) => {
-                let first = run.first().expect("a run has entries").id.index;
-                let keep = self.position(first).expect("it stands above the base");
-                assert!(keep <= self.entries.len(), "a gap before {first}");
-                self.entries.truncate(keep);
-                self.entries.extend_from_slice(run);
-            }
-            Record::Base(base) => {
-                let known = self.snapshots.iter().any(|file| file.id.last == *base);
-                assert!(known, "no snapshot through {base}");
-                // (Figure 13)
-                if self.holds(*base) {
-                    self.entries.retain(|entry| entry.id.index > base.index);
-                } else {
-                    self.entries.clear();
-                }
-                self.base = *base;
-                self.snapshots.retain(|file| file.id.last >= *base);
-            }
+        if let Record::Base(base) = record {
+            let known = self.snapshots.iter().any(|file| file.id.last == *base);
+            assert!(known, "no snapshot through {base}");
+            self.snapshots.retain(|file| file.id.last >= *base);
         }
-    }
-
-    /// Where the entry at `index` stands among those above the base.
-    fn position(&self, index: Index) -> Option<usize> {
-        let above = index.0.checked_sub(self.base.index.0)?;
-        usize::try_from(above).ok()?.checked_sub(1)
+        self.ledger.store(record);
     }
 }
 
@@ -195,7 +146,7 @@ impl Chunks for Disk {
 
 impl Rename for Disk {
     fn rename(&mut self, names: &mut dyn Names) {
-        self.ballot.rename(names);
+        self.ledger.rename(names);
     }
 }
 
@@ -215,7 +166,7 @@ mod tests {
     use raft_core::{Payload, StateMachine};
 
     use super::*;
-    use crate::cluster::machine::{Change, CommandId};
+    use crate::{cluster::machine::Change, rules::CommandId};
 
     fn run(ids: &[(u64, u64)]) -> Record<Command> {
         let entry = |&(index, term)| Entry {
@@ -245,36 +196,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stands_behind_the_last_entry_of_a_run() {
-        let mut disk = disk();
-        disk.store(&run(&[(2, 2)]));
-        assert_eq!(disk.last(), id(2, 2));
-        assert!(disk.holds(id(1, 1)) && !disk.holds(id(2, 1)) && !disk.holds(id(3, 1)));
-    }
-
-    #[test]
-    fn a_base_keeps_what_extends_it_and_drops_what_conflicts() {
-        let mut disk = disk();
-        disk.put(file(2, 1));
-        disk.store(&Record::Base(id(2, 1)));
-        assert_eq!((disk.base(), disk.last()), (id(2, 1), id(3, 1)));
-        assert_eq!(disk.entries().len(), 1);
-        disk.put(file(3, 2));
-        disk.store(&Record::Base(id(3, 2)));
-        assert_eq!((disk.last(), disk.entries().len()), (id(3, 2), 0));
-        disk.store(&run(&[(4, 2)]));
-        assert_eq!(disk.last(), id(4, 2));
-    }
-
-    #[test]
     fn a_file_without_its_base_record_is_recovered_from() {
         let mut disk = disk();
         disk.put(file(2, 1));
         disk.store(&Record::Base(id(2, 1)));
         disk.put(file(5, 2));
-        assert_eq!(disk.last(), id(3, 1));
+        assert_eq!(disk.ledger().last(), id(3, 1));
         disk.recover();
-        assert_eq!((disk.base(), disk.last()), (id(5, 2), id(5, 2)));
+        assert_eq!(
+            (disk.ledger().base(), disk.ledger().last()),
+            (id(5, 2), id(5, 2))
+        );
         assert_eq!(disk.read(file(2, 1).id, 0, 1), None);
         assert_eq!(disk.read(file(5, 2).id, 0, 3), Some(b"5 2".to_vec()));
     }
@@ -311,17 +243,5 @@ mod tests {
     #[should_panic(expected = "no snapshot through 2@1")]
     fn a_base_without_a_snapshot_is_refused() {
         disk().store(&Record::Base(id(2, 1)));
-    }
-
-    #[test]
-    #[should_panic(expected = "a gap before 3")]
-    fn a_gap_is_refused() {
-        Disk::default().store(&run(&[(3, 1)]));
-    }
-
-    #[test]
-    #[should_panic(expected = "the term fell")]
-    fn a_term_that_falls_is_refused() {
-        disk().store(&Record::Ballot(Ballot::new(Term(1), None)));
     }
 }

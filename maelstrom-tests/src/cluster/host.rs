@@ -11,6 +11,7 @@ use super::{
     disk::{Disk, File},
     machine::{Command, Registers},
 };
+use crate::rules::{Broken, Rules};
 
 /// A node: what it has stored, and its present life.
 #[derive(Debug)]
@@ -128,10 +129,10 @@ impl Host {
             id: self.id,
             membership: self.membership.clone(),
             config: self.config.clone(),
-            ballot: self.disk.ballot(),
+            ballot: self.disk.ledger().ballot(),
             snapshot: snapshot.map(|file| file.id),
             machine: machine.unwrap_or_default(),
-            entries: self.disk.entries().to_vec(),
+            entries: self.disk.ledger().entries().to_vec(),
             incarnation,
             seed,
         });
@@ -196,6 +197,22 @@ impl Host {
             replies: released.replies,
             begins_work,
         })
+    }
+
+    /// Judges a snapshot that is about to be made.
+    ///
+    /// # Errors
+    /// Names the rule that is broken.
+    pub fn begins_work(&self, rules: &Rules<Registers>) -> Result<(), Broken> {
+        let work = self.life.as_ref().and_then(|life| life.work.as_ref());
+        let Some((work, state)) = work.and_then(|work| Some((work, work.state.as_ref()?))) else {
+            return Ok(());
+        };
+        if work.is_install {
+            rules.snapshot(self.id, work.id.last, state)
+        } else {
+            rules.captures(self.id, work.id.last, state, self.disk.ledger())
+        }
     }
 
     /// Whether a snapshot is in the making.

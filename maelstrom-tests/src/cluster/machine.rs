@@ -4,14 +4,11 @@ use std::{collections::BTreeMap, fmt};
 
 use raft_core::StateMachine;
 
+use crate::rules::{CommandId, Subject};
+
 /// A register's name: one letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub char);
-
-/// The name of a command. No two commands of a run have the same one, so that a command that
-/// enters the log twice is seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommandId(pub u64);
 
 /// What changes a register.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -98,6 +95,12 @@ impl StateMachine for Registers {
         /// As much as a small JSON object takes.
         const BYTES: usize = 48;
         BYTES
+    }
+}
+
+impl Subject for Registers {
+    fn id(command: &Command) -> CommandId {
+        command.id
     }
 }
 

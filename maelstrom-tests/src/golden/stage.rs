@@ -15,9 +15,9 @@ use crate::cluster::{
     describe::{self, Question},
     disk::Disk,
     host::{Host, Released, Worked},
-    machine::{self, Change, CommandId, Key, Registers},
-    rules::{Broken, Rules},
+    machine::{self, Change, Key, Registers},
 };
+use crate::rules::{Broken, CommandId, Rules};
 
 /// How many messages arrive before a script that does not settle is given up.
 const DELIVERIES_MAX: usize = 10_000;
@@ -38,7 +38,7 @@ pub(super) struct Stage {
     /// What each client asked.
     requests: BTreeMap<Ticket, String>,
     names: BTreeMap<(Question, RequestId), usize>,
-    rules: Rules,
+    rules: Rules<Registers>,
     notes: Notes,
 }
 
@@ -284,7 +284,7 @@ impl Stage {
         host.start(Incarnation(self.lives), self.lives);
         let noted = noted(&host);
         let node = Node {
-            log: host.disk.entries().to_vec(),
+            log: host.disk.ledger().entries().to_vec(),
             host,
             stalled: false,
             busy: false,
@@ -300,7 +300,8 @@ impl Stage {
         node.host.crash(0);
         node.gathering = false;
         if self.nodes.len() == 1 {
-            self.rules.lone_voter_died(id, &self.nodes[&id].host.disk);
+            self.rules
+                .lone_voter_died(id, self.nodes[&id].host.disk.ledger());
         }
         Ok(())
     }
@@ -314,7 +315,7 @@ impl Stage {
         }
         node.host.start(Incarnation(life), life);
         node.noted = noted(&node.host);
-        node.log = node.host.disk.entries().to_vec();
+        node.log = node.host.disk.ledger().entries().to_vec();
         self.collect(id)
     }
 
@@ -394,7 +395,7 @@ impl Stage {
     /// Checks and notes a snapshot in the making.
     fn begin_work(&mut self, id: NodeId) -> Result<(), String> {
         let host = &self.nodes[&id].host;
-        let begun = self.rules.begins_snapshot(host);
+        let begun = host.begins_work(&self.rules);
         begun.map_err(|Broken(rule)| rule)?;
         if let Some(work) = host.life().and_then(|life| life.work()) {
             let verb = if work.is_install { "installs" } else { "makes" };
@@ -447,7 +448,7 @@ impl Stage {
 
     fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), String> {
         for envelope in messages {
-            let disk = &self.nodes[&envelope.from].host.disk;
+            let disk = self.nodes[&envelope.from].host.disk.ledger();
             self.rules
                 .sends(&envelope, disk)
                 .map_err(|Broken(rule)| rule)?;
@@ -540,7 +541,7 @@ impl Stage {
         let Some(life) = self.nodes[&id].host.life() else {
             return Ok(());
         };
-        let disks = self.nodes.values().map(|node| &node.host.disk);
+        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
         self.rules
             .observe(id, life.incarnation, &life.replica, disks)
             .map_err(|Broken(rule)| rule)?;
@@ -588,7 +589,10 @@ impl Stage {
         let node = &self.nodes[&id];
         let status = &node.noted;
         if node.host.life().is_none() {
-            return format!("n{id} is dead, its disk ends at {}", node.host.disk.last());
+            return format!(
+                "n{id} is dead, its disk ends at {}",
+                node.host.disk.ledger().last()
+            );
         }
         let mut line = format!("n{id} {} t{}", status.role, status.ballot.term());
         let mut add = |part: String| line.push_str(&part);

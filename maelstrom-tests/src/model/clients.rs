@@ -6,9 +6,10 @@ use raft_core::{Reply, Response, Ticket};
 
 use super::world::KEY;
 use crate::{
-    cluster::{machine::Registers, rules::Broken},
+    cluster::machine::Registers,
     history::{Call, ErrorCode, Moment, Operation, Outcome, Process},
     linearizability::{self, Limits, Verdict},
+    rules::Broken,
 };
 
 /// All clients. Each asks once.

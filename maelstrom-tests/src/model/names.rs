@@ -47,7 +47,7 @@ pub(super) fn fingerprint(world: &World) -> u64 {
 fn look(world: &World, id: NodeId) -> u64 {
     let Node { disk, life } = world.node(id);
     let mut mix = Mix::default();
-    (disk.ballot().term(), disk.last()).hash(&mut mix);
+    (disk.ledger().ballot().term(), disk.ledger().last()).hash(&mut mix);
     if let Some(life) = life {
         let status = life.replica.status();
         (status.role, status.commit, status.leader == Some(id)).hash(&mut mix);

@@ -25,7 +25,7 @@ use super::{
     story,
     world::{Action, Stop, World},
 };
-use crate::{check::Status, cluster::rules::Broken};
+use crate::{check::Status, rules::Broken};
 
 /// How many worlds a worker takes at a time.
 const SHARE: usize = 64;

@@ -14,9 +14,9 @@ use raft_core::{
 use super::{clients::Clients, mix::Mix, options::Bounds};
 use crate::cluster::{
     disk::Disk,
-    machine::{Change, Command, CommandId, Key, Registers},
-    rules::{Broken, Rules},
+    machine::{Change, Command, Key, Registers},
 };
+use crate::rules::{Broken, CommandId, Rules};
 
 /// The one register that clients ask for.
 pub(super) const KEY: Key = Key('x');
@@ -41,7 +41,7 @@ pub(super) struct World {
     pub(super) expiries_left: u8,
     pub(super) crashes_left: u8,
     pub(super) copies_left: u8,
-    rules: Arc<Rules>,
+    rules: Arc<Rules<Registers>>,
 }
 
 /// A node: what it has stored, and its present life.
@@ -295,10 +295,10 @@ impl World {
             id,
             membership: Membership::of((1..=u64::from(bounds.nodes)).map(NodeId)),
             config: config(),
-            ballot: node.disk.ballot(),
+            ballot: node.disk.ledger().ballot(),
             snapshot: None,
             machine: Registers::default(),
-            entries: node.disk.entries().to_vec(),
+            entries: node.disk.ledger().entries().to_vec(),
             incarnation,
             seed: life,
         });
@@ -317,7 +317,7 @@ impl World {
             node.disk = Disk::default();
         }
         if self.nodes.len() == 1 {
-            let disk = &self.nodes[slot(id)].disk;
+            let disk = self.nodes[slot(id)].disk.ledger();
             Arc::make_mut(&mut self.rules).lone_voter_died(id, disk);
         }
     }
@@ -403,7 +403,7 @@ impl World {
         let Some(life) = &self.nodes[slot(id)].life else {
             return Ok(());
         };
-        let disks = self.nodes.iter().map(|node| &node.disk);
+        let disks = self.nodes.iter().map(|node| node.disk.ledger());
         let rules = Arc::make_mut(&mut self.rules);
         rules.observe(id, life.incarnation, &life.replica, disks)?;
         Ok(())
@@ -418,7 +418,7 @@ impl World {
         bounds: &Bounds,
     ) -> Result<(), Stop> {
         for envelope in messages {
-            let disk = &self.nodes[slot(envelope.from)].disk;
+            let disk = self.nodes[slot(envelope.from)].disk.ledger();
             self.rules.sends(&envelope, disk)?;
             let envelope = Arc::new(envelope);
             if self.flight.len() < bounds.in_flight.into() && !self.flight.contains(&envelope) {
@@ -434,7 +434,7 @@ impl World {
     pub(super) fn futile(&self) -> Option<usize> {
         self.flight.iter().position(|envelope| {
             // No term falls, not even in a restart.
-            let term = self.node(envelope.to).disk.ballot().term();
+            let term = self.node(envelope.to).disk.ledger().ballot().term();
             match tone(&envelope.message) {
                 Tone::Request => false,
                 Tone::Notice => envelope.term < term,
@@ -448,7 +448,7 @@ impl World {
     fn is_late(&self, envelope: &Envelope<Registers>) -> bool {
         let Some(life) = &self.node(envelope.to).life else {
             // It will be answered by another life, if at all.
-            return envelope.term <= self.node(envelope.to).disk.ballot().term();
+            return envelope.term <= self.node(envelope.to).disk.ledger().ballot().term();
         };
         let mut replica = life.replica.clone();
         replica.step(Input::Receive(envelope.clone()));

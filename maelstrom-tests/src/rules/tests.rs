@@ -5,7 +5,7 @@ use std::sync::Arc;
 use raft_core::{Ballot, Refusal, RequestId};
 
 use super::*;
-use crate::cluster::machine::{Change, Key};
+use crate::cluster::machine::{Change, Command, Key, Outcome, Registers};
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
@@ -59,7 +59,7 @@ fn state(entries: &[Entry<Command>]) -> Registers {
 
 /// Commits `entries`, which a node holds, as leader of `term`.
 fn commit(
-    rules: &mut Rules,
+    rules: &mut Rules<Registers>,
     node: NodeId,
     term: u64,
     entries: &[Entry<Command>],
@@ -83,7 +83,7 @@ fn says_no(result: Result<(), Broken>, rule: &str) {
 
 #[test]
 fn a_correct_history_is_no_violation() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7)];
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     rules.leads(ONE, LIFE, Term(1)).unwrap();
@@ -106,7 +106,7 @@ fn a_correct_history_is_no_violation() {
 
 #[test]
 fn what_is_compacted_is_committed() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
@@ -129,7 +129,7 @@ fn what_is_compacted_is_committed() {
 
 #[test]
 fn a_snapshot_of_something_else() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
@@ -146,7 +146,7 @@ fn a_snapshot_of_something_else() {
 
 #[test]
 fn two_leaders_in_a_term() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     says_no(rules.leads(TWO, LIFE, Term(1)), "Election Safety");
     says_no(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
@@ -154,21 +154,21 @@ fn two_leaders_in_a_term() {
 
 #[test]
 fn an_entry_that_says_two_things() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     says_no(rules.holds(TWO, START, &[write(1, 1, 8)]), "Log Matching");
 }
 
 #[test]
 fn an_entry_behind_two_others() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &log(&[1, 3])).unwrap();
     says_no(rules.holds(TWO, START, &log(&[2, 3])), "Log Matching");
 }
 
 #[test]
 fn a_leader_that_lacks_what_was_committed_before() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     commit(&mut rules, ONE, 1, &log(&[1, 1])).unwrap();
     rules.holds(TWO, START, &log(&[1])).unwrap();
     says_no(rules.leads(TWO, LIFE, Term(2)), "Leader Completeness");
@@ -176,7 +176,7 @@ fn a_leader_that_lacks_what_was_committed_before() {
 
 #[test]
 fn a_commit_that_a_later_leader_lacked() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.leads(ONE, LIFE, Term(1)).unwrap();
     rules.leads(TWO, LIFE, Term(2)).unwrap();
     says_no(
@@ -189,14 +189,14 @@ fn a_commit_that_a_later_leader_lacked() {
 /// lack the entry, if that was not committed in a term before its own.
 #[test]
 fn a_late_leader_of_an_older_term_is_no_violation() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     commit(&mut rules, ONE, 5, &log(&[1, 5])).unwrap();
     rules.leads(TWO, LIFE, Term(3)).unwrap();
 }
 
 #[test]
 fn two_entries_applied_at_one_place() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     commit(&mut rules, ONE, 1, &log(&[1])).unwrap();
     says_no(
         commit(&mut rules, TWO, 2, &log(&[2])),
@@ -206,7 +206,7 @@ fn two_entries_applied_at_one_place() {
 
 #[test]
 fn a_state_that_the_entries_do_not_lead_to() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     let entries = [write(1, 1, 7)];
     rules.holds(ONE, START, &entries).unwrap();
     let commit = Commit {
@@ -221,7 +221,7 @@ fn a_state_that_the_entries_do_not_lead_to() {
 
 #[test]
 fn a_commit_without_a_quorum_of_disks() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &log(&[1])).unwrap();
     let commit = Commit {
         node: ONE,
@@ -238,7 +238,7 @@ fn a_commit_without_a_quorum_of_disks() {
 
 #[test]
 fn a_commit_by_counting_an_older_term_s_entry() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     says_no(
         commit(&mut rules, ONE, 2, &log(&[1])),
         "only a leader commits first",
@@ -247,7 +247,7 @@ fn a_commit_by_counting_an_older_term_s_entry() {
 
 #[test]
 fn a_follower_that_commits_first() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &log(&[1])).unwrap();
     let commit = Commit {
         node: ONE,
@@ -264,7 +264,7 @@ fn a_follower_that_commits_first() {
 
 #[test]
 fn a_commit_of_what_is_not_there() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     let commit = Commit {
         node: ONE,
         role: RoleName::Leader,
@@ -280,7 +280,7 @@ fn a_commit_of_what_is_not_there() {
 
 #[test]
 fn a_command_with_two_entries() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     let twice = [write(1, 1, 7), write(2, 1, 7)];
     says_no(
         rules.holds(ONE, START, &twice),
@@ -291,14 +291,14 @@ fn a_command_with_two_entries() {
 #[test]
 fn a_refused_command_in_a_log() {
     let refused = Response::Refused(Refusal::NotLeader);
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.answered(CommandId(7), &refused).unwrap();
     says_no(
         rules.holds(ONE, START, &[write(1, 1, 7)]),
         "a refused command never",
     );
 
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     says_no(
         rules.answered(CommandId(7), &refused),
@@ -308,7 +308,7 @@ fn a_refused_command_in_a_log() {
 
 #[test]
 fn an_answer_that_is_not_what_happened() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     let done = Response::Applied(Outcome::Done);
     says_no(
@@ -331,12 +331,12 @@ fn an_answer_that_is_not_what_happened() {
 
 #[test]
 fn a_promise_that_is_not_on_disk() {
-    let rules = Rules::default();
+    let rules = Rules::<Registers>::default();
     let session = RequestId {
         incarnation: LIFE,
         counter: 1,
     };
-    let send = |message, disk: &Disk| {
+    let send = |message, disk: &Ledger<Command>| {
         let envelope = Envelope {
             from: ONE,
             to: TWO,
@@ -345,7 +345,7 @@ fn a_promise_that_is_not_on_disk() {
         };
         rules.sends(&envelope, disk)
     };
-    let disk = |term, vote| Disk::holding(Ballot::new(Term(term), vote), log(&[1, 1]));
+    let disk = |term, vote| Ledger::holding(Ballot::new(Term(term), vote), START, log(&[1, 1]));
     let vote = || Message::Vote { last: id(2, 1) };
     let grant = |granted| Message::VoteReply { granted };
     let append = || Message::Append {
@@ -383,13 +383,13 @@ fn a_promise_that_is_not_on_disk() {
 /// A lone voter may lead twice in a term, if nothing of the first time was stored.
 #[test]
 fn what_nobody_can_have_heard_is_forgotten() {
-    let mut rules = Rules::default();
+    let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     rules.leads(ONE, LIFE, Term(1)).unwrap();
-    let stored = Disk::holding(Ballot::new(Term(1), Some(ONE)), Vec::new());
+    let stored = Ledger::<Command>::holding(Ballot::new(Term(1), Some(ONE)), START, Vec::new());
     rules.lone_voter_died(ONE, &stored);
     says_no(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
-    rules.lone_voter_died(ONE, &Disk::default());
+    rules.lone_voter_died(ONE, &Ledger::default());
     rules.leads(ONE, Incarnation(2), Term(1)).unwrap();
     rules.holds(ONE, START, &[write(1, 1, 8)]).unwrap();
 }

@@ -2,7 +2,10 @@
 //!
 //! [`Rules`] is told what is seen of every node after each step, remembers all of it, and says no
 //! as soon as two things that were seen anywhere at any time cannot both be right. It takes plain
-//! data, so that its own tests can show it what no correct cluster would.
+//! data, so that its own tests can show it what no correct cluster would. Golden scripts, the model checker and
+//! the simulator all ask it.
+
+mod ledger;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,11 +19,18 @@ use raft_core::{
     Response, RoleName, StateMachine, Term,
 };
 
-use super::{
-    disk::Disk,
-    host::Host,
-    machine::{Command, CommandId, Outcome, Registers},
-};
+pub use self::ledger::Ledger;
+
+/// The name of a command. No two commands of a run have the same one, so that a command that
+/// enters the log twice is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// A machine whose commands have names.
+pub trait Subject: StateMachine + Default {
+    /// A command's name.
+    fn id(command: &Self::Command) -> CommandId;
+}
 
 /// A rule that was broken, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,20 +51,20 @@ macro_rules! demand {
 }
 
 /// All that was ever seen of a cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
+#[derive(Clone, Debug)]
+pub struct Rules<S: Subject> {
     /// Who led in each term, in which of its lives, and which entries its log held at the start.
     leaders: BTreeMap<Term, Leadership>,
     /// Each entry that was ever in any log: what it said, and what stood before it.
-    entries: BTreeMap<EntryId, Known>,
+    entries: BTreeMap<EntryId, Known<S::Command>>,
     /// In which entry each command was seen.
     commands: BTreeMap<CommandId, EntryId>,
     /// Commands whose clients were told that they never had an effect and never will.
     refused: BTreeSet<CommandId>,
     /// What is committed, the first entry at index 1.
-    committed: Vec<Committed>,
+    committed: Vec<Committed<S>>,
     /// What became of each command that is committed.
-    outcomes: BTreeMap<CommandId, Outcome>,
+    outcomes: BTreeMap<CommandId, S::Outcome>,
     /// Each node as it was seen last.
     seen: BTreeMap<NodeId, Seen>,
 }
@@ -67,18 +77,18 @@ struct Leadership {
 }
 
 #[derive(Clone, Debug)]
-struct Known {
-    payload: Payload<Command>,
+struct Known<C> {
+    payload: Payload<C>,
     before: EntryId,
 }
 
 #[derive(Clone, Debug, Hash)]
-struct Committed {
+struct Committed<S> {
     id: EntryId,
     /// The term of the leader that committed it.
     term: Term,
-    /// The registers once it is applied.
-    state: Registers,
+    /// The machine once it is applied.
+    state: S,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,7 +101,7 @@ struct Seen {
 
 /// How far a node says that it has committed.
 #[derive(Debug)]
-pub struct Commit<'a> {
+pub struct Commit<'a, S> {
     /// The node.
     pub node: NodeId,
     /// What it is doing.
@@ -101,11 +111,25 @@ pub struct Commit<'a> {
     /// Its last committed entry's index.
     pub index: Index,
     /// Its state, with all of that applied.
-    pub state: &'a Registers,
+    pub state: &'a S,
 }
 
-impl Rules {
-    /// Looks at a node that has just done something. `disks` are all nodes', its own included.
+impl<S: Subject> Default for Rules<S> {
+    fn default() -> Self {
+        Self {
+            leaders: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            committed: Vec::new(),
+            outcomes: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+}
+
+impl<S: Subject> Rules<S> {
+    /// Looks at a node that has just done something. `disks` are what all nodes have synced, its own included.
     ///
     /// # Errors
     /// Names the first rule that is broken.
@@ -113,9 +137,12 @@ impl Rules {
         &mut self,
         id: NodeId,
         life: Incarnation,
-        replica: &Replica<Registers>,
-        disks: impl Iterator<Item = &'a Disk> + Clone,
-    ) -> Result<(), Broken> {
+        replica: &Replica<S>,
+        disks: impl Iterator<Item = &'a Ledger<S::Command>> + Clone,
+    ) -> Result<(), Broken>
+    where
+        S: 'a,
+    {
         let status = replica.status();
         let (role, term) = (status.role, status.ballot.term());
         let seen = self.seen.entry(id).or_default();
@@ -131,7 +158,7 @@ impl Rules {
         let last = seen.log.last().copied().unwrap_or_default();
         if last != status.last || seen.truncated != truncated {
             seen.truncated = truncated;
-            let log: Vec<Entry<Command>> = replica.log().cloned().collect();
+            let log: Vec<Entry<S::Command>> = replica.log().cloned().collect();
             self.holds(id, status.base, &log)?;
         }
         if role == RoleName::Leader {
@@ -161,7 +188,7 @@ impl Rules {
         &mut self,
         node: NodeId,
         base: EntryId,
-        log: &[Entry<Command>],
+        log: &[Entry<S::Command>],
     ) -> Result<(), Broken> {
         let compacted = position(base.index);
         self.is_committed(base, &format!("the base of node {node}"))?;
@@ -191,17 +218,16 @@ impl Rules {
                 first.payload,
             );
             if let Payload::Command(command) = &entry.payload {
-                let place = *self.commands.entry(command.id).or_insert(entry.id);
+                let id = S::id(command);
+                let place = *self.commands.entry(id).or_insert(entry.id);
                 demand!(
                     place == entry.id,
-                    "a command enters the log once: {:?} stands at {place} and at {}",
-                    command.id,
+                    "a command enters the log once: {id:?} stands at {place} and at {}",
                     entry.id
                 );
                 demand!(
-                    !self.refused.contains(&command.id),
-                    "a refused command never enters a log: {:?} stands at {}",
-                    command.id,
+                    !self.refused.contains(&id),
+                    "a refused command never enters a log: {id:?} stands at {}",
                     entry.id
                 );
             }
@@ -227,7 +253,7 @@ impl Rules {
     ///
     /// # Errors
     /// If the snapshot differs from that.
-    pub fn snapshot(&self, node: NodeId, last: EntryId, state: &Registers) -> Result<(), Broken> {
+    pub fn snapshot(&self, node: NodeId, last: EntryId, state: &S) -> Result<(), Broken> {
         self.is_committed(last, &format!("the last entry of node {node}'s snapshot"))?;
         let applied = self.state_at(position(last.index));
         demand!(
@@ -238,22 +264,21 @@ impl Rules {
         Ok(())
     }
 
-    /// A node begins to make a snapshot. What it holds of its own state is synced.
+    /// A node begins to make a snapshot of its own state. What it holds is synced.
     ///
     /// # Errors
     /// Names the rule that is broken.
-    pub fn begins_snapshot(&self, host: &Host) -> Result<(), Broken> {
-        let Some(work) = host.life().and_then(|life| life.work()) else {
-            return Ok(());
-        };
-        if let Some(state) = &work.state {
-            self.snapshot(host.id, work.id.last, state)?;
-        }
+    pub fn captures(
+        &self,
+        node: NodeId,
+        last: EntryId,
+        state: &S,
+        disk: &Ledger<S::Command>,
+    ) -> Result<(), Broken> {
+        self.snapshot(node, last, state)?;
         demand!(
-            work.is_install || host.disk.holds(work.id.last),
-            "a snapshot holds only what is synced: node {} makes one of {}",
-            host.id,
-            work.id.last
+            disk.holds(last),
+            "a snapshot holds only what is synced: node {node} makes one of {last}"
         );
         Ok(())
     }
@@ -299,7 +324,7 @@ impl Rules {
     /// Names the first rule that is broken.
     pub fn commits(
         &mut self,
-        commit: &Commit<'_>,
+        commit: &Commit<'_, S>,
         on_quorum: impl Fn(EntryId) -> bool,
     ) -> Result<(), Broken> {
         let Commit { node, term, .. } = *commit;
@@ -346,7 +371,7 @@ impl Rules {
             let mut state = self.state_at(at);
             if let Payload::Command(command) = &self.entries[&id].payload {
                 let outcome = state.apply(command);
-                self.outcomes.insert(command.id, outcome);
+                self.outcomes.insert(S::id(command), outcome);
             }
             self.committed.push(Committed { id, term, state });
         }
@@ -367,7 +392,7 @@ impl Rules {
     ///
     /// # Errors
     /// Says what the disk lacks.
-    pub fn sends(&self, envelope: &Envelope<Registers>, disk: &Disk) -> Result<(), Broken> {
+    pub fn sends(&self, envelope: &Envelope<S>, disk: &Ledger<S::Command>) -> Result<(), Broken> {
         let Envelope { from, to, term, .. } = *envelope;
         let ballot = disk.ballot();
         let overtaken = ballot.term() > term;
@@ -405,15 +430,11 @@ impl Rules {
     /// # Errors
     /// If a command is said to be applied that is not committed or came to something else, or one
     /// is refused that was seen in a log.
-    pub fn answered(
-        &mut self,
-        command: CommandId,
-        response: &Response<Registers>,
-    ) -> Result<(), Broken> {
+    pub fn answered(&mut self, command: CommandId, response: &Response<S>) -> Result<(), Broken> {
         match response {
             Response::Applied(outcome) => demand!(
                 self.outcomes.get(&command) == Some(outcome),
-                "{command:?} is answered with {outcome}, but came to {:?}",
+                "{command:?} is answered with {outcome:?}, but came to {:?}",
                 self.outcomes.get(&command)
             ),
             Response::Refused(refusal) => {
@@ -438,7 +459,7 @@ impl Rules {
     /// stored, and may lead in the same term again in its next life. Nobody can have heard of the
     /// first time ([`Rules::sends`] sees to that), so it is forgotten. Whoever needs others' votes has stored
     /// its ballot before.
-    pub fn lone_voter_died(&mut self, node: NodeId, disk: &Disk) {
+    pub fn lone_voter_died(&mut self, node: NodeId, disk: &Ledger<S::Command>) {
         let stored = disk.ballot().term();
         let unheard = |term: Term, leader: NodeId| leader == node && term > stored;
         let forgotten: Vec<Term> = (self.leaders.iter())
@@ -456,25 +477,25 @@ impl Rules {
         Index(self.committed.len() as u64)
     }
 
-    /// The registers after the first `entries` committed entries.
-    fn state_at(&self, entries: usize) -> Registers {
+    /// The machine after the first `entries` committed entries.
+    fn state_at(&self, entries: usize) -> S {
         match entries.checked_sub(1) {
             Some(at) => self.committed[at].state.clone(),
-            None => Registers::default(),
+            None => S::default(),
         }
     }
 }
 
 /// What decides about all that is seen later. Not what each node was last seen to hold, which can be seen
 /// again, and not the entries that are in no log any more: their names are their leaders'.
-impl Hash for Rules {
+impl<S: Subject> Hash for Rules<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.leaders, &self.commands, &self.refused).hash(state);
         self.committed.hash(state);
     }
 }
 
-impl Rename for Rules {
+impl<S: Subject> Rename for Rules<S> {
     fn rename(&mut self, names: &mut dyn Names) {
         for leadership in self.leaders.values_mut() {
             leadership.node.rename(names);
