@@ -313,14 +313,14 @@ fn an_answer_that_is_not_what_happened() {
     let done = Response::Applied(Outcome::Done);
     says_no(
         rules.answered(CommandId(7), &done),
-        "CommandId(7) is answered with done",
+        "CommandId(7) is answered with Done",
     );
     commit(&mut rules, ONE, 1, &[write(1, 1, 7)]).unwrap();
     rules.answered(CommandId(7), &done).unwrap();
     let absent = Response::Applied(Outcome::Absent);
     says_no(
         rules.answered(CommandId(7), &absent),
-        "CommandId(7) is answered with absent",
+        "CommandId(7) is answered with Absent",
     );
     let answer = Response::Answered(None);
     says_no(
