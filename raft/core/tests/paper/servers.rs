@@ -1,0 +1,145 @@
+//! Figure 2, "Rules for Servers", "All Servers".
+
+use raft_core::{Message, NodeId, RoleName, Term};
+
+use crate::table::{Disk, ELECTION, Letter, Node, append, appended, entries, id, only, to, vote};
+
+/// If `commitIndex` is above `lastApplied`, the entries between are applied, one by one and in order.
+///
+/// That happens in the step that commits them; a leader's blanks are not the state machine's business.
+#[test]
+fn what_is_committed_is_applied_in_the_order_of_the_log() {
+    let mut node = Node::stored(3, 2, None, &[1, 1, 2]);
+    node.hears(2, 2, append(id(3, 2), &[2, 2], 1));
+    assert_eq!(node.applied(), [101]);
+    node.hears(2, 2, append(id(5, 2), &[], 4));
+    assert_eq!(node.applied(), [101, 102, 203, 204]);
+    let mut leader = Node::new(1, 3);
+    let blank = only(to(2, &leader.lead()));
+    leader.write(7);
+    leader.hears(2, 1, appended(&blank, 2));
+    assert_eq!((leader.commit(), leader.applied()), (2, &[7][..]));
+}
+
+/// Brings a node of term 3 into each role.
+fn one_of_each_role() -> Vec<Node> {
+    let nodes = [
+        (RoleName::Follower, 3),
+        (RoleName::PreCandidate, 3),
+        (RoleName::Candidate, 2),
+        (RoleName::Leader, 2),
+    ];
+    let bring = |(role, term)| {
+        let mut node = Node::stored(3, term, None, &[1]);
+        match role {
+            RoleName::Follower => {}
+            RoleName::PreCandidate => drop(node.ticks(ELECTION)),
+            RoleName::Candidate => drop(node.campaign()),
+            RoleName::Leader => drop(node.lead()),
+        }
+        assert_eq!((node.role(), node.term()), (role, 3));
+        node
+    };
+    nodes.into_iter().map(bring).collect()
+}
+
+/// If a request or an answer bears a higher term, the node takes over that term and follows.
+///
+/// A candidate's request is the exception as long as the node hears a leader, or leads and hears a
+/// quorum: see `who_hears_a_leader_refuses_and_adopts_nothing`.
+#[test]
+fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
+    let Letter { message: late, .. } = only(to(2, &Node::stored(3, 1, None, &[]).lead()));
+    let session = match late {
+        Message::Append { session, .. } => session,
+        other => panic!("no Append: {other:?}"),
+    };
+    let life = raft_core::Incarnation(2);
+    let (matched, hint, prev) = (raft_core::Index(1), id(1, 1), id(2, 3));
+    let messages = [
+        append(id(1, 1), &[], 0),
+        Message::Appended {
+            session,
+            life,
+            matched,
+        },
+        Message::AppendRejected {
+            session,
+            life,
+            prev,
+            hint,
+        },
+        vote(id(1, 1)),
+        Message::VoteReply { granted: false },
+        Message::PreVote {
+            round: session,
+            last: id(1, 1),
+        },
+        Message::PreVoteReply {
+            round: session,
+            granted: true,
+        },
+        Message::Round {
+            id: session,
+            commit: id(1, 1),
+        },
+        Message::RoundReply { id: session },
+        Message::Outdated,
+    ];
+    for message in messages {
+        for mut node in one_of_each_role() {
+            let (role, case) = (node.role(), format!("{} {message:?}", node.role()));
+            node.hears(2, 8, message.clone());
+            let asks = matches!(message, Message::Vote { .. } | Message::PreVote { .. });
+            if asks && role == RoleName::Leader {
+                assert_eq!((node.role(), node.term()), (role, 3), "{case}");
+                continue;
+            }
+            assert_eq!(
+                (node.role(), node.term()),
+                (RoleName::Follower, 8),
+                "{case}"
+            );
+            assert_eq!(node.disk.ballot.term(), Term(8), "{case}");
+            let voted = matches!(message, Message::Vote { .. });
+            assert_eq!(node.vote(), voted.then_some(2), "{case}");
+        }
+    }
+}
+
+/// Nothing of an equal or a lower term changes the term.
+#[test]
+fn a_lower_term_is_not_adopted() {
+    for mut node in one_of_each_role() {
+        let before = node.status();
+        node.hears(2, 2, append(id(1, 1), &[], 1));
+        node.hears(2, 2, vote(id(9, 2)));
+        node.hears(2, 2, Message::VoteReply { granted: true });
+        let after = node.status();
+        assert_eq!((before.role, before.ballot), (after.role, after.ballot));
+        assert_eq!((before.last, before.commit), (after.last, after.commit));
+    }
+}
+
+/// The figure's servers believe each other; this one looks first whether a message is from a member and to
+/// itself, and makes sense.
+#[test]
+fn what_no_member_could_say_is_dropped() {
+    let mut node = Node::stored(3, 3, None, &[1]);
+    let Disk { ballot, .. } = node.disk;
+    let mut gap = append(id(1, 1), &[3, 3], 0);
+    if let Message::Append { entries: sent, .. } = &mut gap {
+        *sent = [entries(2, &[3]), entries(4, &[3])].concat();
+    }
+    for (from, term, message) in [
+        (4, 9, vote(id(1, 1))),
+        (1, 9, vote(id(1, 1))),
+        (2, 9, gap),
+        (2, 9, append(id(1, 1), &[10], 0)),
+        (2, 9, vote(id(1, 12))),
+    ] {
+        assert_eq!(node.hears(from, term, message), []);
+        assert_eq!((node.status().ballot, node.terms()), (ballot, vec![1]));
+    }
+    assert_eq!(node.status().id, NodeId(1));
+}
