@@ -1,6 +1,8 @@
 //! What latency and loss may cost, and what they must not break. Time is ticks; every test is the
 //! same on every machine.
 
+mod count;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
@@ -9,32 +11,13 @@ use std::{
 use raft_core::{
     Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
     Membership, Message, NodeId, Record, Refusal, Replica, RequestId, Response, Restored, RoleName,
-    SnapshotId, StateMachine, Term, Ticket, Wal,
+    SnapshotId, Term, Ticket, Wal,
 };
 
-/// Counts its commands. Each takes a kilobyte on the wire, to fill batches.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Count(u64);
+use count::Count;
 
-impl StateMachine for Count {
-    type Command = u64;
-    type Outcome = u64;
-    type Query = ();
-    type Answer = u64;
-
-    fn apply(&mut self, _: &u64) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-
-    fn answer(&self, (): &()) -> u64 {
-        self.0
-    }
-
-    fn size(_: &u64) -> usize {
-        1000
-    }
-}
+/// Each command takes a kilobyte on the wire, to fill batches.
+type Machine = Count<1000>;
 
 struct Disk;
 
@@ -61,7 +44,7 @@ fn config() -> Config {
     }
 }
 
-fn replica(id: u64, size: u64, term: u64) -> Replica<Count> {
+fn replica(id: u64, size: u64, term: u64) -> Replica<Machine> {
     Replica::restore(Restored {
         id: NodeId(id),
         membership: Membership::of((1..=size).map(NodeId)),
@@ -76,10 +59,10 @@ fn replica(id: u64, size: u64, term: u64) -> Replica<Count> {
 }
 
 /// Answers, each with its ticket.
-type Answers = Vec<(u64, Response<Count>)>;
+type Answers = Vec<(u64, Response<Machine>)>;
 
 /// Everything that a replica wants sent now, and its answers.
-fn outputs(replica: &mut Replica<Count>) -> (Vec<Envelope<Count>>, Answers) {
+fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) {
     let (mut messages, mut answers) = (Vec::new(), Vec::new());
     loop {
         let mut output = replica.output();
@@ -103,13 +86,13 @@ fn outputs(replica: &mut Replica<Count>) -> (Vec<Envelope<Count>>, Answers) {
 
 /// Replicas behind a network of one latency.
 struct Cluster {
-    nodes: BTreeMap<u64, Replica<Count>>,
+    nodes: BTreeMap<u64, Replica<Machine>>,
     /// Messages by when they arrive.
-    network: BTreeMap<u64, Vec<Envelope<Count>>>,
+    network: BTreeMap<u64, Vec<Envelope<Machine>>>,
     latency: u64,
     now: u64,
     /// Answers: when, to which ticket, what.
-    answers: Vec<(u64, u64, Response<Count>)>,
+    answers: Vec<(u64, u64, Response<Machine>)>,
 }
 
 impl Cluster {
@@ -143,11 +126,11 @@ impl Cluster {
         (0..count).for_each(|_| self.tick());
     }
 
-    fn node(&mut self, id: u64) -> &mut Replica<Count> {
+    fn node(&mut self, id: u64) -> &mut Replica<Machine> {
         self.nodes.get_mut(&id).expect("a node")
     }
 
-    fn take(&mut self, id: u64) -> Vec<Envelope<Count>> {
+    fn take(&mut self, id: u64) -> Vec<Envelope<Machine>> {
         let (messages, answers) = outputs(self.node(id));
         let now = self.now;
         self.answers
@@ -156,7 +139,7 @@ impl Cluster {
     }
 
     fn leader(&self) -> Option<u64> {
-        let leads = |replica: &Replica<Count>| replica.status().role == RoleName::Leader;
+        let leads = |replica: &Replica<Machine>| replica.status().role == RoleName::Leader;
         self.nodes.iter().find(|(_, r)| leads(r)).map(|(id, _)| *id)
     }
 
@@ -169,21 +152,21 @@ impl Cluster {
     }
 }
 
-fn write(n: u64) -> Input<Count> {
+fn write(n: u64) -> Input<Machine> {
     Input::Write {
         ticket: Ticket(n),
         command: n,
     }
 }
 
-fn read(n: u64) -> Input<Count> {
+fn read(n: u64) -> Input<Machine> {
     Input::Read {
         ticket: Ticket(n),
         query: (),
     }
 }
 
-fn from(from: u64, to: u64, term: u64, message: Message<Count>) -> Input<Count> {
+fn from(from: u64, to: u64, term: u64, message: Message<Machine>) -> Input<Machine> {
     Input::Receive(Envelope {
         from: NodeId(from),
         to: NodeId(to),
@@ -192,7 +175,7 @@ fn from(from: u64, to: u64, term: u64, message: Message<Count>) -> Input<Count> 
     })
 }
 
-fn heartbeat(prev: EntryId) -> Message<Count> {
+fn heartbeat(prev: EntryId) -> Message<Machine> {
     Message::Append {
         session: RequestId {
             incarnation: Incarnation(99),
@@ -328,7 +311,7 @@ fn a_request_is_answered_by_its_deadline_however_long_it_waited_for_a_leader() {
     let term = node.status().ballot.term().0 + 1;
     node.step(from(2, 1, term, heartbeat(EntryId::default())));
     let (messages, answers) = outputs(&mut node);
-    let forwards = |e: &Envelope<Count>| matches!(e.message, Message::Forward { .. });
+    let forwards = |e: &Envelope<Machine>| matches!(e.message, Message::Forward { .. });
     assert!(messages.iter().any(forwards) && answers.is_empty());
     for _ in 0..5 {
         node.step(Input::Tick);

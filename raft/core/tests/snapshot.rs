@@ -1,6 +1,8 @@
 //! What compaction and snapshots cost, and what bounds them. Time is ticks; every test is the same on
 //! every machine.
 
+mod count;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
@@ -8,33 +10,13 @@ use std::{
 
 use raft_core::{
     Ballot, Capture, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership,
-    Message, NodeId, Received, Record, Replica, Restored, SnapshotId, StateMachine, Status, Task,
-    Ticket, Wal,
+    Message, NodeId, Received, Record, Replica, Restored, SnapshotId, Status, Task, Ticket, Wal,
 };
 
-/// Counts its commands, each of 100 bytes or so. Its snapshot is large nevertheless.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Count(u64);
+use count::Count;
 
-impl StateMachine for Count {
-    type Command = u64;
-    type Outcome = u64;
-    type Query = ();
-    type Answer = u64;
-
-    fn apply(&mut self, _: &u64) -> u64 {
-        self.0 += 1;
-        self.0
-    }
-
-    fn answer(&self, (): &()) -> u64 {
-        self.0
-    }
-
-    fn size(_: &u64) -> usize {
-        100
-    }
-}
+/// Each command takes 100 bytes or so. The snapshot is large nevertheless.
+type Machine = Count<100>;
 
 /// How many bytes a snapshot has.
 const LENGTH: usize = 10_000;
@@ -44,7 +26,7 @@ const LENGTH: usize = 10_000;
 struct Disk(Option<(SnapshotId, Vec<u8>)>);
 
 impl Disk {
-    fn store(&mut self, capture: &Capture<Count>) -> SnapshotId {
+    fn store(&mut self, capture: &Capture<Machine>) -> SnapshotId {
         let count = capture.machine.0.to_le_bytes();
         let bytes: Vec<u8> = count.iter().copied().cycle().take(LENGTH).collect();
         let id = SnapshotId {
@@ -74,9 +56,9 @@ impl Chunks for Disk {
 }
 
 struct Cluster {
-    nodes: BTreeMap<u64, (Replica<Count>, Disk)>,
+    nodes: BTreeMap<u64, (Replica<Machine>, Disk)>,
     /// Messages in flight, each with when it arrives; the latency is the same for all.
-    network: VecDeque<(u64, Envelope<Count>)>,
+    network: VecDeque<(u64, Envelope<Machine>)>,
     latency: u64,
     now: u64,
     /// Who gets and says nothing.
@@ -129,7 +111,7 @@ impl Cluster {
         self.nodes[&id].0.status()
     }
 
-    fn step(&mut self, id: u64, input: Input<Count>) {
+    fn step(&mut self, id: u64, input: Input<Machine>) {
         let (replica, _) = self.nodes.get_mut(&id).expect("a node");
         replica.step(input);
     }
@@ -172,7 +154,7 @@ impl Cluster {
         }
     }
 
-    fn send(&mut self, envelope: Envelope<Count>) {
+    fn send(&mut self, envelope: Envelope<Machine>) {
         self.sent += 1;
         if let Message::SnapshotChunk { data, .. } = &envelope.message
             && !data.is_empty()
