@@ -1,13 +1,14 @@
 //! Figure 2, "AppendEntries RPC".
 
-use raft_core::{EntryId, Message, NodeId, Term};
+use raft_core::{EntryId, Input, Message, NodeId, Record, RoleName, Term};
 
 use crate::table::{
-    ELECTION, HEARTBEAT, Node, append, ask_for_election, content, entries, id, only, to,
+    ELECTION, HEARTBEAT, Letter, Node, append, ask_for_election, content, converse, entries, id,
+    letter, only, rejected, to,
 };
 
 /// Whether an Append was acknowledged, and through which entry.
-fn acknowledged(said: Vec<crate::table::Letter>) -> Option<u64> {
+fn acknowledged(said: Vec<Letter>) -> Option<u64> {
     match only(said).message {
         Message::Appended { matched, .. } => Some(matched.0),
         Message::AppendRejected { .. } | Message::Outdated => None,
@@ -18,24 +19,21 @@ fn acknowledged(said: Vec<crate::table::Letter>) -> Option<u64> {
 /// A leader invokes it to replicate entries; it is the heartbeat as well, and then without any.
 #[test]
 fn it_replicates_entries_and_is_the_heartbeat() {
-    let mut leader = Node::new(1, 3);
-    leader.lead();
-    let mut follower = Node::new(2, 3);
-    // The follower voted for it, say; then it hears of nothing but this.
-    for round in 0..5 {
-        let heartbeat = only(to(2, &leader.ticks(HEARTBEAT)));
-        let (_, terms, _) = content(&heartbeat);
-        assert!(terms.is_empty() || round > 0, "{heartbeat:?}");
-        for reply in follower.step(raft_core::Input::Receive(heartbeat)) {
-            for append in to(2, &leader.step(raft_core::Input::Receive(reply))) {
-                for reply in follower.step(raft_core::Input::Receive(append)) {
-                    leader.step(raft_core::Input::Receive(reply));
-                }
-            }
-        }
-        assert!(follower.ticks(ELECTION - 1).is_empty());
+    let (mut leader, mut follower) = (Node::new(1, 3), Node::new(2, 3));
+    let first = to(2, &leader.lead());
+    assert_eq!(content(&only(first.clone())).1, [1]);
+    converse(&mut [&mut leader, &mut follower], first);
+    assert_eq!(follower.terms(), [1]);
+    for _ in 0..5 {
+        assert!(follower.ticks(HEARTBEAT).is_empty());
+        let heartbeat = to(2, &leader.ticks(HEARTBEAT));
+        assert_eq!(content(&only(heartbeat.clone())), (id(1, 1), vec![], 1));
+        converse(&mut [&mut leader, &mut follower], heartbeat);
     }
-    assert_eq!((follower.terms(), follower.commit()), (vec![1], 1));
+    assert_eq!(
+        (follower.role(), follower.commit()),
+        (RoleName::Follower, 1)
+    );
 }
 
 /// `leaderId`: so that a follower can redirect clients.
@@ -47,9 +45,7 @@ fn a_follower_brings_its_clients_requests_to_the_leader() {
     assert!(node.write(5).is_empty());
     let said = node.hears(3, 1, append(id(1, 1), &[], 0));
     assert_eq!(node.status().leader, Some(NodeId(3)));
-    let forward = |letter: &&crate::table::Letter| {
-        matches!(letter.message, Message::Forward { command: 5, .. })
-    };
+    let forward = |letter: &&Letter| matches!(letter.message, Message::Forward { command: 5, .. });
     let forwards: Vec<_> = said.iter().filter(forward).collect();
     assert_eq!(forwards.len(), 1);
     assert_eq!(forwards[0].to, NodeId(3));
@@ -60,14 +56,11 @@ fn a_follower_brings_its_clients_requests_to_the_leader() {
 fn one_append_may_carry_several_entries() {
     let mut leader = Node::stored(3, 1, None, &[1, 1]);
     let probe = only(to(2, &leader.lead()));
-    let rejection = crate::table::rejected(&probe, EntryId::default());
+    let rejection = rejected(&probe, EntryId::default());
     let retry = only(leader.hears(2, 2, rejection));
     assert_eq!(content(&retry), (EntryId::default(), vec![1, 1, 2], 0));
     let mut node = Node::new(2, 3);
-    assert_eq!(
-        acknowledged(node.step(raft_core::Input::Receive(retry))),
-        Some(3)
-    );
+    assert_eq!(acknowledged(node.step(Input::Receive(retry))), Some(3));
     assert_eq!(node.terms(), [1, 1, 2]);
 }
 
@@ -182,16 +175,15 @@ fn receiver_3_an_entry_that_does_not_conflict_is_not_deleted() {
 fn receiver_4_entries_that_are_not_in_the_log_yet_are_appended() {
     let mut node = Node::stored(3, 2, None, &[1, 1]);
     let whole = append(EntryId::default(), &[1, 1, 2, 2], 0);
-    let letter = crate::table::letter(2, 1, 2, whole.clone());
-    let (_, output) = node.before_storing(letter);
-    let stored = raft_core::Record::Entries(entries(3, &[2, 2]));
+    let (_, output) = node.before_storing(letter(2, 1, 2, whole.clone()));
+    let stored = Record::Entries(entries(3, &[2, 2]));
     assert_eq!(output.records(), [stored]);
     let Ok(durable) = output.persist(&mut node.disk);
     drop(durable);
     assert_eq!(node.log(), entries(1, &[1, 1, 2, 2]));
     assert_eq!(node.disk.entries, node.log());
     // Once more: now there is nothing to append.
-    let (_, output) = node.before_storing(crate::table::letter(2, 1, 2, whole));
+    let (_, output) = node.before_storing(letter(2, 1, 2, whole));
     assert_eq!(output.records(), []);
     assert_eq!(node.terms(), [1, 1, 2, 2]);
 }

@@ -8,7 +8,7 @@ use rand::Rng;
 
 use crate::table::{ELECTION, HEARTBEAT, Letter, Node};
 
-/// How many courses a test follows, each from a seed of its own, always the same ones: to run the test again
+/// How many courses are followed, each from a seed of its own, always the same ones: to run the test again
 /// replays them all.
 const COURSES: u64 = 100;
 
@@ -33,7 +33,7 @@ pub(crate) struct View {
 }
 
 /// How often that was seen which puts the properties to the test.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sights {
     pub(crate) terms_led: u64,
     pub(crate) truncations: u64,
@@ -41,25 +41,15 @@ pub(crate) struct Sights {
     pub(crate) deaths: u64,
 }
 
-/// Follows all courses, and shows the property's witness each node after each event. A fresh witness sees each
-/// course.
-///
-/// # Panics
-/// If it says no.
-pub(crate) fn follow<W, F>(witness: impl Fn() -> W, see: F) -> Sights
-where
-    F: Fn(&mut W, &View) -> Result<(), String>,
-{
+/// Follows all courses, and shows each node after each event that touched it, with the course's seed and the
+/// event's number.
+pub(crate) fn follow(mut see: impl FnMut(u64, u64, &View)) -> Sights {
     let mut sights = Sights::default();
     for seed in 0..COURSES {
-        let mut witness = witness();
         let mut course = Course::new(seed);
         for event in 0..EVENTS {
             let node = course.happen(&mut sights);
-            let view = course.view(node, &mut sights);
-            if let Err(broken) = see(&mut witness, &view) {
-                panic!("seed {seed}, event {event}: {broken}");
-            }
+            see(seed, event, &course.view(node, &mut sights));
         }
     }
     sights

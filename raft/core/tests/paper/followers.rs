@@ -1,21 +1,17 @@
 //! Figure 2, "Rules for Servers", "Followers".
 
-use raft_core::{EntryId, Incarnation, Message, NodeId, RequestId, RoleName};
+use raft_core::{EntryId, Message, NodeId, RoleName};
 
-use crate::table::{ELECTION, Node, append, ask_for_election, granted, id, only, vote};
+use crate::table::{ELECTION, Node, QUESTION, append, ask_for_election, granted, id, only, vote};
 
 /// Followers answer what candidates and leaders ask, each question once.
 #[test]
 fn a_follower_answers_candidates_and_leaders() {
     let mut node = Node::stored(3, 2, None, &[1]);
-    let question = RequestId {
-        incarnation: Incarnation(2),
-        counter: 1,
-    };
     for (message, kind) in [
         (
             Message::PreVote {
-                round: question,
+                round: QUESTION,
                 last: id(1, 1),
             },
             "pre_vote_reply",
@@ -25,7 +21,7 @@ fn a_follower_answers_candidates_and_leaders() {
         (append(id(3, 2), &[], 0), "append_rejected"),
         (
             Message::Round {
-                id: question,
+                id: QUESTION,
                 commit: id(1, 1),
             },
             "round_reply",
@@ -87,10 +83,7 @@ fn what_the_current_leader_says_holds_off_the_election() {
 /// a former leader says.
 #[test]
 fn granting_a_vote_holds_off_the_election_and_nothing_less_does() {
-    let round = RequestId {
-        incarnation: Incarnation(2),
-        counter: 1,
-    };
+    let round = QUESTION;
     let last = id(1, 1);
     for (message, term, holds_off) in [
         (vote(last), 2, true),

@@ -2,7 +2,7 @@
 
 use raft_core::{EntryId, Message, NodeId, Term};
 
-use crate::table::{ELECTION, HEARTBEAT, Node, append, granted, id, only, vote};
+use crate::table::{ELECTION, HEARTBEAT, Node, QUESTION, append, granted, id, only, vote};
 
 /// A candidate invokes it to gather votes, and says what its last entry is; its term and its name stand on
 /// the envelope.
@@ -120,10 +120,7 @@ fn who_hears_a_leader_refuses_and_adopts_nothing() {
 fn a_pre_vote_is_answered_as_a_vote_would_be_and_changes_nothing() {
     for (last, enough) in [(id(2, 2), true), (id(1, 2), false), (id(9, 1), false)] {
         let mut node = Node::stored(3, 3, Some(3), &[1, 2]);
-        let round = raft_core::RequestId {
-            incarnation: raft_core::Incarnation(2),
-            counter: 1,
-        };
+        let round = QUESTION;
         let reply = only(node.hears(2, 3, Message::PreVote { round, last }));
         let granted = enough;
         assert_eq!(reply.message, Message::PreVoteReply { round, granted });

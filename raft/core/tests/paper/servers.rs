@@ -1,8 +1,8 @@
 //! Figure 2, "Rules for Servers", "All Servers".
 
-use raft_core::{Message, NodeId, RoleName, Term};
+use raft_core::{Incarnation, Index, Message, NodeId, RoleName, Term};
 
-use crate::table::{Disk, ELECTION, Letter, Node, append, appended, entries, id, only, to, vote};
+use crate::table::{Disk, ELECTION, Node, QUESTION, append, appended, entries, id, only, to, vote};
 
 /// If `commitIndex` is above `lastApplied`, the entries between are applied, one by one and in order.
 ///
@@ -49,13 +49,9 @@ fn one_of_each_role() -> Vec<Node> {
 /// quorum: see `who_hears_a_leader_refuses_and_adopts_nothing`.
 #[test]
 fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
-    let Letter { message: late, .. } = only(to(2, &Node::stored(3, 1, None, &[]).lead()));
-    let session = match late {
-        Message::Append { session, .. } => session,
-        other => panic!("no Append: {other:?}"),
-    };
-    let life = raft_core::Incarnation(2);
-    let (matched, hint, prev) = (raft_core::Index(1), id(1, 1), id(2, 3));
+    let session = QUESTION;
+    let life = Incarnation(2);
+    let (matched, hint, prev) = (Index(1), id(1, 1), id(2, 3));
     let messages = [
         append(id(1, 1), &[], 0),
         Message::Appended {

@@ -316,13 +316,16 @@ pub(crate) fn entries(first: u64, terms: &[u64]) -> Vec<Entry<u64>> {
     (first..).zip(terms).map(entry).collect()
 }
 
+/// The name of another node's question.
+pub(crate) const QUESTION: RequestId = RequestId {
+    incarnation: Incarnation(9),
+    counter: 1,
+};
+
 /// AppendEntries: entries of these terms after `prev`.
 pub(crate) fn append(prev: EntryId, terms: &[u64], commit: u64) -> Message<Journal> {
     Message::Append {
-        session: RequestId {
-            incarnation: Incarnation(9),
-            counter: 1,
-        },
+        session: QUESTION,
         prev,
         entries: entries(prev.index.0 + 1, terms),
         commit: Index(commit),
@@ -357,6 +360,19 @@ pub(crate) fn rejected(append: &Letter, hint: EntryId) -> Message<Journal> {
         prev,
         hint,
     }
+}
+
+/// What was said reaches those who are here, their answers come back, and so on, until all are silent. Returns
+/// how many messages arrived.
+pub(crate) fn converse(nodes: &mut [&mut Node], mut said: Vec<Letter>) -> usize {
+    let mut arrived = 0;
+    while let Some(letter) = said.pop() {
+        if let Some(node) = nodes.iter_mut().find(|node| node.id == letter.to.0) {
+            arrived += 1;
+            said.extend(node.step(Input::Receive(letter)));
+        }
+    }
+    arrived
 }
 
 /// The only thing that was said.
