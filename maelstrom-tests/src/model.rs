@@ -16,9 +16,11 @@
 mod clients;
 mod mix;
 mod names;
+mod node;
 pub mod options;
 mod search;
 mod story;
+mod table;
 #[cfg(test)]
 mod tests;
 mod world;

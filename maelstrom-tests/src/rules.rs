@@ -472,6 +472,11 @@ impl<S: Subject> Rules<S> {
         }
     }
 
+    /// Forgets what each node was last seen to hold. It is looked at in full then.
+    pub fn forget_nodes(&mut self) {
+        self.seen.clear();
+    }
+
     /// How many entries are committed.
     pub fn committed(&self) -> Index {
         Index(self.committed.len() as u64)

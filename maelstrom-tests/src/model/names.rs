@@ -2,69 +2,178 @@
 //!
 //! The nodes are alike until something happens to them, so it makes no difference which of them it
 //! happens to; nor does it matter how many lives a node had before, or how many questions it asked, as
-//! long as old answers can be told from new ones. So of each world the fingerprint is taken of one
-//! renamed copy: the nodes in the order of what they look like without names, lives and questions
+//! long as old answers can be told from new ones. So of each world the fingerprint is taken under
+//! other names: the nodes in the order of what they look like without names, lives and questions
 //! counted anew.
+//!
+//! A part of a world has few names in it. What it comes to under others is remembered.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
+    mem,
 };
 
 use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
 
 use super::{
     mix::Mix,
-    world::{Node, World},
+    node::whose,
+    table::{ByFingerprint, Ref},
+    world::{Tables, World, slot},
 };
 
 /// Lives of one node that a name has room for.
 const LIVES: u64 = 1 << 16;
 
-/// A world's fingerprint: with overwhelming likelihood, two worlds have the same one exactly if they
-/// differ in nothing but names and clocks.
-pub(super) fn fingerprint(world: &World) -> u64 {
-    let mut used = Used::default();
-    let mut world = world.clone();
-    world.rename(&mut used);
-    let looks: Vec<u64> = world.ids().map(|id| look(&world, id)).collect();
-    let mut order: Vec<usize> = (0..looks.len()).collect();
-    order.sort_by_key(|at| looks[*at]);
-    let orders = orders(&order, &looks);
-    let fingerprint = |order: &Vec<usize>| {
-        let mut renamed = world.clone();
-        renamed.rename(&mut Canonical::new(order, &used, &world.lives));
-        let nodes = order.iter().map(|at| &renamed.nodes[*at]);
-        let mut mix = Mix::default();
-        renamed.hash_with(nodes.map(|node| &**node), &mut mix);
-        mix.finish()
-    };
-    let fingerprints = orders.iter().map(fingerprint);
-    fingerprints.min().expect("there is one order at least")
+/// Fingerprints of parts that a [`Namer`] remembers; then it begins anew.
+const REMEMBERED_MAX: usize = 1 << 22;
+
+/// A part of worlds, and the names in it but those of nodes.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    pub(super) thing: T,
+    lives: Vec<Incarnation>,
+    questions: Vec<RequestId>,
+    look: u64,
 }
 
-/// What a node looks like to somebody who knows no names.
-fn look(world: &World, id: NodeId) -> u64 {
-    let Node { disk, life } = world.node(id);
-    let mut mix = Mix::default();
-    (disk.ledger().ballot().term(), disk.ledger().last()).hash(&mut mix);
-    if let Some(life) = life {
-        let status = life.replica.status();
-        (status.role, status.commit, status.leader == Some(id)).hash(&mut mix);
-        (status.requests_open, status.leader.is_some()).hash(&mut mix);
-    }
-    let mut letters = [0; 2];
-    for envelope in &world.flight {
-        let kind = Mix::of(&envelope.message.kind());
-        for (letters, end) in letters.iter_mut().zip([envelope.from, envelope.to]) {
-            if end == id {
-                // A sum, since they have no order.
-                *letters = u64::wrapping_add(*letters, kind);
-            }
+impl<T: Rename + Clone> Named<T> {
+    /// A part that looks like this to somebody who knows no names; what nobody looks at may look
+    /// like anything.
+    pub(super) fn new(thing: T, look: u64) -> Self {
+        let mut used = Used::default();
+        thing.clone().rename(&mut used);
+        used.sort();
+        let Used { lives, questions } = used;
+        Self {
+            thing,
+            lives,
+            questions,
+            look,
         }
     }
-    letters.hash(&mut mix);
-    mix.finish()
+}
+
+/// Finds out worlds' fingerprints.
+#[derive(Default)]
+pub(super) struct Namer {
+    /// Those of parts under some names.
+    remembered: ByFingerprint<u64>,
+    /// The names in the present world, and those that they get: kept for their room.
+    used: Used,
+    names: Canonical,
+}
+
+impl Namer {
+    /// A world's fingerprint: with overwhelming likelihood, two worlds have the same one exactly if they
+    /// differ in nothing but names and clocks.
+    pub(super) fn fingerprint(&mut self, tables: &Tables, world: &World) -> u64 {
+        let looks = looks(tables, world);
+        let mut order: Vec<usize> = (0..looks.len()).collect();
+        order.sort_unstable_by_key(|at| looks[*at]);
+        self.gather(tables, world);
+        if order.is_sorted_by(|a, b| looks[*a] < looks[*b]) {
+            return self.in_order(&order, tables, world);
+        }
+        let orders = orders(&order, &looks);
+        let fingerprints = orders
+            .iter()
+            .map(|order| self.in_order(order, tables, world));
+        fingerprints.min().expect("there is one order at least")
+    }
+
+    /// Gathers the names in a world.
+    fn gather(&mut self, tables: &Tables, world: &World) {
+        self.used.lives.clear();
+        self.used.questions.clear();
+        for node in &world.nodes {
+            self.used.add(&tables.nodes.states[*node]);
+        }
+        for message in &world.flight {
+            self.used.add(&tables.nodes.messages[*message]);
+        }
+        self.used.add(&tables.rules[world.rules]);
+        self.used.sort();
+    }
+
+    /// A world's fingerprint if the first node of `order` is called 1, and so on.
+    fn in_order(&mut self, order: &[usize], tables: &Tables, world: &World) -> u64 {
+        let mut names = mem::take(&mut self.names);
+        names.set(order, &self.used);
+        let fingerprint = self.under(&mut names, order, tables, world);
+        self.names = names;
+        fingerprint
+    }
+
+    /// A world's fingerprint under these names.
+    fn under(
+        &mut self,
+        names: &mut Canonical,
+        order: &[usize],
+        tables: &Tables,
+        world: &World,
+    ) -> u64 {
+        let mut mix = Mix::default();
+        for node in order.iter().map(|at| world.nodes[*at]) {
+            let part = &tables.nodes.states[node];
+            mix.write_u64(self.part((0, node), part, names));
+        }
+        // They have no order.
+        let mut messages = 0;
+        for message in &world.flight {
+            let part = &tables.nodes.messages[*message];
+            messages = u64::wrapping_add(messages, self.part((1, *message), part, names));
+        }
+        mix.write_u64(messages);
+        let part = &tables.rules[world.rules];
+        mix.write_u64(self.part((2, world.rules), part, names));
+        let clients = Mix::of(&(3_u8, world.clients));
+        let clients = (self.remembered.entry(clients))
+            .or_insert_with(|| Mix::of(&tables.clients[world.clients]));
+        (*clients, world.left).hash(&mut mix);
+        mix.finish()
+    }
+
+    /// A part's fingerprint under these names. The part is known by its kind and its number.
+    fn part<T: Rename + Clone + Hash>(
+        &mut self,
+        number: (u8, Ref<Named<T>>),
+        part: &Named<T>,
+        names: &mut Canonical,
+    ) -> u64 {
+        let mut mix = Mix::default();
+        (number, names.order).hash(&mut mix);
+        for life in &part.lives {
+            mix.write_u64(names.life(*life).0);
+        }
+        for question in &part.questions {
+            mix.write_u64(names.question(*question).counter);
+        }
+        if self.remembered.len() >= REMEMBERED_MAX {
+            self.remembered.clear();
+        }
+        *self.remembered.entry(mix.finish()).or_insert_with(|| {
+            let mut thing = part.thing.clone();
+            thing.rename(names);
+            Mix::of(&thing)
+        })
+    }
+}
+
+/// What the nodes look like: by themselves, and by their letters.
+fn looks(tables: &Tables, world: &World) -> Vec<u64> {
+    let mut looks: Vec<u64> = (world.nodes.iter())
+        .map(|node| tables.nodes.states[*node].look)
+        .collect();
+    for message in &world.flight {
+        let Named { thing, look, .. } = &tables.nodes.messages[*message];
+        // Sums, since they have no order.
+        for (end, factor) in [(thing.from, 1), (thing.to, 3)] {
+            let node = &mut looks[end.0 as usize - 1];
+            *node = node.wrapping_add(look.wrapping_mul(factor));
+        }
+    }
+    looks
 }
 
 /// All orders that sort the nodes by their looks: more than one if some look the same.
@@ -87,8 +196,23 @@ fn orders(order: &[usize], looks: &[u64]) -> Vec<Vec<usize>> {
 /// The names that occur.
 #[derive(Debug, Default)]
 struct Used {
-    lives: BTreeSet<Incarnation>,
-    questions: BTreeSet<RequestId>,
+    lives: Vec<Incarnation>,
+    questions: Vec<RequestId>,
+}
+
+impl Used {
+    fn add<T>(&mut self, part: &Named<T>) {
+        self.lives.extend_from_slice(&part.lives);
+        self.questions.extend_from_slice(&part.questions);
+    }
+
+    /// Each once, and in order.
+    fn sort(&mut self) {
+        self.lives.sort_unstable();
+        self.lives.dedup();
+        self.questions.sort_unstable();
+        self.questions.dedup();
+    }
 }
 
 impl Names for Used {
@@ -97,67 +221,78 @@ impl Names for Used {
     }
 
     fn life(&mut self, life: Incarnation) -> Incarnation {
-        self.lives.insert(life);
+        self.lives.push(life);
         life
     }
 
     fn question(&mut self, question: RequestId) -> RequestId {
-        self.lives.insert(question.incarnation);
-        self.questions.insert(question);
+        self.lives.push(question.incarnation);
+        self.questions.push(question);
         question
     }
 }
 
 /// The names that they get.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Canonical {
-    nodes: BTreeMap<NodeId, NodeId>,
-    lives: BTreeMap<Incarnation, Incarnation>,
-    questions: BTreeMap<RequestId, RequestId>,
+    /// That of node 1, and so on.
+    nodes: Vec<NodeId>,
+    /// All of these in one number.
+    order: u64,
+    /// Old and new names, in order.
+    lives: Vec<(Incarnation, Incarnation)>,
+    questions: Vec<(RequestId, RequestId)>,
 }
 
 impl Canonical {
     /// The first node of `order` is called 1, and so on.
-    fn new(order: &[usize], used: &Used, lived: &[NodeId]) -> Self {
-        let old = order.iter().map(|at| NodeId(*at as u64 + 1));
-        let nodes: BTreeMap<NodeId, NodeId> = old.zip((1..).map(NodeId)).collect();
-        let mut lives = BTreeMap::new();
-        let mut counts = BTreeMap::new();
+    fn set(&mut self, order: &[usize], used: &Used) {
+        self.nodes.clear();
+        self.nodes.resize(order.len(), NodeId(0));
+        self.order = 0;
+        for (name, at) in (1..).map(NodeId).zip(order) {
+            self.nodes[*at] = name;
+            self.order = self.order * 8 + *at as u64;
+        }
+        self.lives.clear();
         for life in &used.lives {
-            let node = nodes[&lived[life.0 as usize - 1]];
-            let count = counts.entry(node).or_insert(0);
-            *count += 1;
-            lives.insert(*life, Incarnation(node.0 * LIVES + *count));
+            let node = self.nodes[slot(whose(*life))].0;
+            let earlier = self.lives.iter().filter(|(_, new)| new.0 / LIVES == node);
+            let number = earlier.count() as u64;
+            self.lives.push((*life, Incarnation(node * LIVES + number)));
         }
-        let mut questions = BTreeMap::new();
-        let mut counts = BTreeMap::new();
-        for question in &used.questions {
-            let counter = counts.entry(question.incarnation).or_insert(0);
-            *counter += 1;
-            let name = RequestId {
-                incarnation: lives[&question.incarnation],
-                counter: *counter,
-            };
-            questions.insert(*question, name);
-        }
-        Self {
-            nodes,
-            lives,
-            questions,
+        self.questions.clear();
+        for run in used
+            .questions
+            .chunk_by(|a, b| a.incarnation == b.incarnation)
+        {
+            let incarnation = new_name(&self.lives, run[0].incarnation);
+            for (counter, question) in (1..).zip(run) {
+                let name = RequestId {
+                    incarnation,
+                    counter,
+                };
+                self.questions.push((*question, name));
+            }
         }
     }
 }
 
 impl Names for Canonical {
     fn node(&mut self, node: NodeId) -> NodeId {
-        self.nodes[&node]
+        self.nodes[slot(node)]
     }
 
     fn life(&mut self, life: Incarnation) -> Incarnation {
-        self.lives[&life]
+        new_name(&self.lives, life)
     }
 
     fn question(&mut self, question: RequestId) -> RequestId {
-        self.questions[&question]
+        new_name(&self.questions, question)
     }
+}
+
+fn new_name<T: Copy + Ord>(names: &[(T, T)], old: T) -> T {
+    let at = names.binary_search_by_key(&old, |(old, _)| *old);
+    names[at.expect("all names that occur were gathered")].1
 }

@@ -21,8 +21,10 @@ pub struct Bounds {
     pub crashes: u8,
     /// How often a message arrives twice.
     pub copies: u8,
-    /// How many messages may be on their way at once; one more is lost.
+    /// How many messages may be on their way at once. If there are more, some are lost.
     pub in_flight: u8,
+    /// A snapshot is taken after that many entries, and nothing is kept behind it. Without it, none ever is.
+    pub snapshot_entries: Option<u8>,
     /// Whether a process that dies takes along what it had stored.
     pub forgetful: bool,
 }
@@ -97,8 +99,14 @@ pub const MODEL: Command = Command {
             name: "in-flight",
             short: None,
             value: "M",
-            help: "How many messages may be on their way at once (default: 4). One more is lost, and any of them\n\
-                   may be lost to make room.",
+            help: "How many messages may be on their way at once (default: 4). If there are more, any of them are\n\
+                   lost.",
+        },
+        Flag {
+            name: "snapshot-entries",
+            short: None,
+            value: "S",
+            help: "A snapshot is taken after that many entries, and nothing is kept behind it (default: never).",
         },
         Flag {
             name: "forgetful",
@@ -116,8 +124,7 @@ pub const MODEL: Command = Command {
             name: "states",
             short: None,
             value: "N",
-            help: "Ends the search with so many worlds (default: 200000000). Of each, 8 bytes and a\n\
-                   fingerprint in a hash set are kept.",
+            help: "Ends the search with so many worlds (default: 400000000). Of each, some 25 bytes are kept.",
         },
         Flag {
             name: "jobs",
@@ -169,10 +176,14 @@ impl Options {
                 crashes: number("crashes", 0, 0, 100)?,
                 copies: number("copies", 0, 0, 100)?,
                 in_flight: number("in-flight", 4, 1, 64)?,
+                snapshot_entries: match given.text("snapshot-entries") {
+                    Some(_) => Some(number("snapshot-entries", 1, 1, 100)?),
+                    None => None,
+                },
                 forgetful: given.switch("forgetful"),
             },
             time_max: seconds.map(Duration::from_secs),
-            worlds_max: given.value("states", 200_000_000, "a whole number below 2^32")?,
+            worlds_max: given.value("states", 400_000_000, "a whole number below 2^32")?,
             jobs: given.value("jobs", cores, "a whole number")?.clamp(1, 64),
         })
     }

@@ -1,18 +1,17 @@
-//! Breadth first, and in little memory: of each world only its fingerprint is kept, and by which action
-//! it came from which other. A worker that needs the world itself lets it happen again; since
-//! the worlds of a level are searched in the order in which their parents were, most of the way to the
-//! next one is the way to the one before.
+//! Breadth first, and in little memory: of each world that was searched only its fingerprint is kept, and
+//! which way on from which other it was. The worlds that wait are packed.
 
 use std::{
     cell::RefCell,
     collections::HashSet,
     fmt, fs,
-    hash::{BuildHasherDefault, Hasher},
+    hash::BuildHasherDefault,
     io::{self, IsTerminal, Write},
-    ops::Range,
+    mem,
+    ops::ControlFlow,
     panic,
     sync::{
-        Mutex,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
@@ -20,26 +19,25 @@ use std::{
 };
 
 use super::{
-    names,
-    options::{Bounds, Options},
+    names::Namer,
+    node::Clocks,
+    options::Options,
     story,
-    world::{Action, Stop, World},
+    table::{Itself, SHARDS, shard},
+    world::{Action, Packed, Tables, World},
 };
 use crate::{check::Status, rules::Broken};
 
 /// How many worlds a worker takes at a time.
 const SHARE: usize = 64;
 
-/// Into how many sets the fingerprints are divided, so that workers seldom wait for each other.
-const SHARDS: usize = 64;
-
 /// What a search came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// How many worlds there were.
     pub worlds: u64,
-    /// How many actions were tried that could happen.
-    pub actions: u64,
+    /// How many steps lead from the worlds that were searched to others.
+    pub steps: u64,
     /// How many actions the last of the worlds is away from the first.
     pub depth: u32,
     /// How it ended.
@@ -80,7 +78,9 @@ pub fn run(options: &Options) -> io::Result<Status> {
             Status::Invalid
         }
     };
-    writeln!(out, "{found}, {:.1?}", progress.start.elapsed())?;
+    let took = progress.start.elapsed();
+    let rate = found.worlds as f64 / took.as_secs_f64();
+    writeln!(out, "{found}, {took:.1?}, {rate:.0} states/s{}", memory())?;
     Ok(status)
 }
 
@@ -93,11 +93,11 @@ impl fmt::Display for Found {
         };
         let Self {
             worlds,
-            actions,
+            steps,
             depth,
             end: _,
         } = self;
-        write!(f, "{end}: {worlds} states, depth {depth}, {actions} steps")
+        write!(f, "{end}: {worlds} states, depth {depth}, {steps} steps")
     }
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Found {
 pub struct SoFar {
     worlds: u64,
     depth: u32,
-    waiting: usize,
+    waiting: u64,
 }
 
 /// Searches all courses of a world.
@@ -114,55 +114,68 @@ pub struct SoFar {
 /// # Panics
 /// If a node does; then its way there is told by [`run`]'s panic hook.
 pub fn search(options: &Options, progress: impl Fn(SoFar) + Sync) -> Found {
-    let bounds = &options.bounds;
-    let first = match World::new(bounds) {
+    let tables = Tables::new(options.bounds.clone(), Clocks::Folded);
+    let first = match World::new(&tables) {
         Ok(world) => world,
-        Err(stop) => unreachable!("nodes can start: {stop:?}"),
+        Err(Broken(rule)) => {
+            return Found {
+                worlds: 1,
+                steps: 0,
+                depth: 0,
+                end: End::Broken {
+                    story: story::begin(&options.bounds, &rule),
+                    rule,
+                },
+            };
+        }
     };
     let search = Search {
         options,
-        first,
         start: Instant::now(),
         seen: Seen::default(),
-        actions: AtomicU64::new(0),
+        worlds: AtomicU64::new(1),
+        steps: AtomicU64::new(0),
         out_of_budget: AtomicBool::new(false),
         broken: Mutex::new(None),
+        trail: Arc::new(Trail {
+            tables,
+            origins: RwLock::new(vec![Origin {
+                parent: 0,
+                number: 0,
+            }]),
+        }),
     };
-    search.seen.insert(names::fingerprint(&search.first));
-    let mut table = vec![Origin {
-        parent: 0,
-        action: 0,
-    }];
-    let mut level = 0..1;
+    let fingerprint = Namer::default().fingerprint(&search.trail.tables, &first);
+    search.seen.insert(fingerprint);
+    let mut level = Level {
+        start: 0,
+        worlds: vec![first.pack()],
+    };
     let mut depth = 0;
     loop {
-        let next = search.level(&table, level.clone(), |waiting| {
+        let next = search.level(&level, |waiting| {
+            let worlds = search.worlds.load(Ordering::Relaxed);
             progress(SoFar {
-                worlds: table.len() as u64,
+                worlds,
                 depth,
                 waiting,
             });
         });
         let broken = search.broken.lock().expect("no worker panics").take();
         let end = match broken {
-            Some((parent, action, Broken(rule))) => {
-                let mut climber = Climber::new(&search.first, bounds);
-                climber.climb(&table, parent);
-                let mut actions = climber.actions();
-                actions.push(action);
-                let story = story::tell(bounds, &actions, &rule);
+            Some((at, action, Broken(rule))) => {
+                let story = search.trail.tell(at, action, &rule);
                 Some(End::Broken { rule, story })
             }
             None if search.out_of_budget.load(Ordering::Relaxed) => Some(End::OutOfBudget),
-            None if next.is_empty() => Some(End::Exhausted),
+            None if next.worlds.is_empty() => Some(End::Exhausted),
             None => None,
         };
-        level = table.len()..table.len() + next.len();
-        table.extend(next);
+        level = next;
         if let Some(end) = end {
             return Found {
-                worlds: table.len() as u64,
-                actions: search.actions.load(Ordering::Relaxed),
+                worlds: search.worlds.load(Ordering::Relaxed),
+                steps: search.steps.load(Ordering::Relaxed),
                 depth,
                 end,
             };
@@ -171,65 +184,82 @@ pub fn search(options: &Options, progress: impl Fn(SoFar) + Sync) -> Found {
     }
 }
 
+/// The worlds that are equally far from the first.
+struct Level {
+    /// The place of the first of them among all origins.
+    start: usize,
+    worlds: Vec<Packed>,
+}
+
 /// Where a world came from.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
-    /// Its parent's place in the table.
+    /// Its parent's place among all origins.
     parent: u32,
-    /// The place of the action among the parent's.
-    action: u16,
+    /// Which of the ways on from there it was.
+    number: u32,
+}
+
+/// The ways to all worlds.
+struct Trail {
+    tables: Tables,
+    origins: RwLock<Vec<Origin>>,
 }
 
 struct Search<'a> {
     options: &'a Options,
-    first: World,
     start: Instant,
     seen: Seen,
-    actions: AtomicU64,
+    worlds: AtomicU64,
+    steps: AtomicU64,
     out_of_budget: AtomicBool,
     /// The world in which something happened that broke a rule, and what it was.
     broken: Mutex<Option<(usize, Action, Broken)>>,
+    trail: Arc<Trail>,
 }
 
 impl Search<'_> {
     /// Searches the worlds of one level. Returns those of the next.
-    fn level(
-        &self,
-        table: &[Origin],
-        level: Range<usize>,
-        progress: impl Fn(usize) + Sync,
-    ) -> Vec<Origin> {
-        let next = AtomicUsize::new(level.start);
+    fn level(&self, level: &Level, progress: impl Fn(u64) + Sync) -> Level {
+        let taken = AtomicUsize::new(0);
         let work = || {
-            let mut climber = Climber::new(&self.first, &self.options.bounds);
+            UNDER_WAY.with_borrow_mut(|way| way.trail = Some(self.trail.clone()));
+            let mut namer = Namer::default();
             let mut found = Vec::new();
             loop {
-                let start = next.fetch_add(SHARE, Ordering::Relaxed);
-                if start >= level.end || self.is_over(table.len() + found.len()) {
+                let start = taken.fetch_add(SHARE, Ordering::Relaxed);
+                if start >= level.worlds.len() || self.is_over() {
                     return found;
                 }
-                for at in start..level.end.min(start + SHARE) {
-                    self.expand(table, at, &mut climber, &mut found);
+                let share = level.worlds.iter().enumerate().skip(start).take(SHARE);
+                for (at, world) in share {
+                    self.expand(level.start + at, world, &mut namer, &mut found);
                 }
-                progress(level.end - start);
+                progress((level.worlds.len() - start) as u64);
             }
         };
-        thread::scope(|scope| {
+        let found = thread::scope(|scope| {
             let helpers: Vec<_> = (1..self.options.jobs).map(|_| scope.spawn(work)).collect();
-            let mut found = work();
+            let mut found = vec![work()];
             for helper in helpers {
                 let helped = helper.join();
-                found.extend(helped.unwrap_or_else(|panic| panic::resume_unwind(panic)));
+                found.push(helped.unwrap_or_else(|panic| panic::resume_unwind(panic)));
             }
-            // Neighbours share most of their way.
-            found.sort_unstable_by_key(|origin| (origin.parent, origin.action));
             found
-        })
+        });
+        let mut origins = self.trail.origins.write().expect("no worker panics");
+        let start = origins.len();
+        let mut worlds = Vec::with_capacity(found.iter().map(Vec::len).sum());
+        for (origin, world) in found.into_iter().flatten() {
+            origins.push(origin);
+            worlds.push(world);
+        }
+        Level { start, worlds }
     }
 
-    fn is_over(&self, worlds: usize) -> bool {
+    fn is_over(&self) -> bool {
         let late = (self.options.time_max).is_some_and(|max| self.start.elapsed() > max);
-        if late || worlds >= self.options.worlds_max as usize {
+        if late || self.worlds.load(Ordering::Relaxed) >= self.options.worlds_max.into() {
             self.out_of_budget.store(true, Ordering::Relaxed);
         }
         self.out_of_budget.load(Ordering::Relaxed)
@@ -239,98 +269,44 @@ impl Search<'_> {
     /// Lets everything happen to one world that may, and notes the worlds that are new.
     fn expand(
         &self,
-        table: &[Origin],
         at: usize,
-        climber: &mut Climber<'_>,
-        found: &mut Vec<Origin>,
+        world: &Packed,
+        namer: &mut Namer,
+        found: &mut Vec<(Origin, Packed)>,
     ) {
-        let bounds = &self.options.bounds;
-        climber.climb(table, at);
-        let world = climber.world();
-        let mut happened = 0;
-        for (number, action) in (0..).zip(world.actions(bounds)) {
-            let mut next = world.clone();
-            UNDER_WAY.with_borrow_mut(|way| way.next = Some(action));
-            match next.act(action, bounds) {
-                Ok(_) => {}
-                Err(Stop::Idle) => continue,
-                Err(Stop::Broken(broken)) => {
-                    let mut first = self.broken.lock().expect("no worker panics");
-                    first.get_or_insert((at, action, broken));
-                    return;
-                }
+        let tables = &self.trail.tables;
+        let world = world.unpack(self.options.bounds.nodes);
+        let (mut number, before) = (0, found.len());
+        let begin = |action| UNDER_WAY.with_borrow_mut(|way| way.next = Some((at, action)));
+        let ended = world.steps(tables, begin, |step| {
+            if self.seen.insert(namer.fingerprint(tables, &step.next)) {
+                let parent = u32::try_from(at).expect("worlds_max is less");
+                found.push((Origin { parent, number }, step.next.pack()));
             }
-            happened += 1;
-            next.tidy();
-            if self.seen.insert(names::fingerprint(&next)) {
-                found.push(Origin {
-                    parent: u32::try_from(at).expect("worlds_max is less"),
-                    action: number,
-                });
-            }
-        }
-        self.actions.fetch_add(happened, Ordering::Relaxed);
-    }
-}
-
-/// The way to a world, with all worlds on it.
-struct Climber<'a> {
-    bounds: &'a Bounds,
-    first: &'a World,
-    steps: Vec<Step>,
-}
-
-struct Step {
-    at: usize,
-    action: Action,
-    world: World,
-}
-
-impl<'a> Climber<'a> {
-    fn new(first: &'a World, bounds: &'a Bounds) -> Self {
-        Self {
-            bounds,
-            first,
-            steps: Vec::new(),
-        }
-    }
-
-    fn world(&self) -> &World {
-        self.steps.last().map_or(self.first, |step| &step.world)
-    }
-
-    fn actions(&self) -> Vec<Action> {
-        self.steps.iter().map(|step| step.action).collect()
-    }
-
-    /// Goes to a world: back to where its way parts from this one, and on from there.
-    fn climb(&mut self, table: &[Origin], goal: usize) {
-        let mut way = Vec::new();
-        let mut at = goal;
-        while at != 0 {
-            way.push(at);
-            at = table[at].parent as usize;
-        }
-        let shared = (self.steps.iter().zip(way.iter().rev()))
-            .take_while(|(step, at)| step.at == **at)
-            .count();
-        self.steps.truncate(shared);
-        for at in way.into_iter().rev().skip(shared) {
-            let mut world = self.world().clone();
-            let action = world.actions(self.bounds)[usize::from(table[at].action)];
-            if let Err(stop) = world.act(action, self.bounds) {
-                unreachable!("what happened once happens again: {stop:?}");
-            }
-            world.tidy();
-            self.steps.push(Step { at, action, world });
-        }
-        UNDER_WAY.with_borrow_mut(|way| {
-            *way = UnderWay {
-                bounds: Some(self.bounds.clone()),
-                before: self.actions(),
-                next: None,
-            };
+            number += 1;
+            ControlFlow::Continue(())
         });
+        if let Err((action, broken)) = ended {
+            let mut first = self.broken.lock().expect("no worker panics");
+            first.get_or_insert((at, action, broken));
+        }
+        let new = (found.len() - before) as u64;
+        self.worlds.fetch_add(new, Ordering::Relaxed);
+        self.steps.fetch_add(number.into(), Ordering::Relaxed);
+    }
+}
+
+impl Trail {
+    /// Tells the way to a world, and what happened then.
+    fn tell(&self, at: usize, action: Action, rule: &str) -> String {
+        let origins = self.origins.read().expect("no worker panics");
+        let (mut way, mut at) = (Vec::new(), at);
+        while at != 0 {
+            way.push(origins[at].number);
+            at = origins[at].parent as usize;
+        }
+        way.reverse();
+        story::tell(&self.tables, &way, Some(action), rule)
     }
 }
 
@@ -346,39 +322,18 @@ impl Default for Seen {
 impl Seen {
     /// True if it is new.
     fn insert(&self, fingerprint: u64) -> bool {
-        // A set decides by the lowest and the highest bits.
-        let shard = (fingerprint >> 32) as usize % SHARDS;
-        let mut set = self.0[shard].lock().expect("no worker panics");
-        set.insert(fingerprint)
-    }
-}
-
-/// The hash of a fingerprint.
-#[derive(Default)]
-struct Itself(u64);
-
-impl Hasher for Itself {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a fingerprint is one number");
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+        let set = &self.0[shard(fingerprint)];
+        set.lock().expect("no worker panics").insert(fingerprint)
     }
 }
 
 // ---- Telling.
 
 /// What this thread is letting happen, in case a node panics.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct UnderWay {
-    bounds: Option<Bounds>,
-    before: Vec<Action>,
-    next: Option<Action>,
+    trail: Option<Arc<Trail>>,
+    next: Option<(usize, Action)>,
 }
 
 thread_local! {
@@ -388,10 +343,8 @@ thread_local! {
 /// Tells the way to a panic. The process ends then, so there is no other place for it.
 fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
     let way = UNDER_WAY.take();
-    if let (Some(bounds), Some(next)) = (way.bounds, way.next) {
-        let mut actions = way.before;
-        actions.push(next);
-        println!("{}", story::tell(&bounds, &actions, "a panic"));
+    if let (Some(trail), Some((at, action))) = (way.trail, way.next) {
+        println!("{}", trail.tell(at, action, "a panic"));
     }
     eprintln!("{panic}");
 }
@@ -400,33 +353,42 @@ fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
 struct Progress {
     start: Instant,
     is_terminal: bool,
-    told: Mutex<Option<Instant>>,
+    told: Mutex<Told>,
+}
+
+/// What was told last, and when.
+struct Told {
+    at: Instant,
+    worlds: u64,
 }
 
 impl Progress {
     fn new() -> Self {
+        let at = Instant::now();
         Self {
-            start: Instant::now(),
+            start: at,
             is_terminal: io::stderr().is_terminal(),
-            told: Mutex::new(None),
+            told: Mutex::new(Told { at, worlds: 0 }),
         }
     }
 
     fn tell(&self, so_far: SoFar) {
         let interval = Duration::from_secs(if self.is_terminal { 1 } else { 30 });
         let mut told = self.told.lock().expect("nobody panics");
-        if told.unwrap_or(self.start).elapsed() < interval {
+        if told.at.elapsed() < interval {
             return;
         }
-        *told = Some(Instant::now());
         let SoFar {
             worlds,
             depth,
             waiting,
         } = so_far;
-        let seconds = self.start.elapsed().as_secs_f64();
+        let at = Instant::now();
+        let before = mem::replace(&mut *told, Told { at, worlds });
+        let rate = (worlds - before.worlds) as f64 / (at - before.at).as_secs_f64();
         let line = format!(
-            "{seconds:.0} s: depth {depth}, {worlds} states in the levels above, {waiting} to go in this one{}",
+            "{:.0} s: depth {depth}, {worlds} states, {rate:.0} states/s, {waiting} to go at this depth{}",
+            self.start.elapsed().as_secs_f64(),
             memory()
         );
         if self.is_terminal {

@@ -1,62 +1,54 @@
-//! A small world: a few nodes and their disks, the messages between them, what clients asked and
-//! were told, and everything that may happen next.
+//! A small world: a few nodes, the messages between them, what clients asked and were told, and
+//! everything that may happen next.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
+use std::{mem, ops::ControlFlow};
+
+use raft_core::{Envelope, Incarnation, Message, NodeId, Ticket};
+
+use super::{
+    clients::{Clients, Request},
+    mix::Mix,
+    names::Named,
+    node::{Clocks, Effect, Event, Node, Nodes, Sight, What, life},
+    options::Bounds,
+    table::{Ref, Table},
+};
+use crate::{
+    cluster::machine::Registers,
+    rules::{Broken, CommandId, Rules},
 };
 
-use raft_core::{
-    Config, Envelope, Incarnation, Input, Limits, Membership, Message, Names, NodeId, Released,
-    Rename, Replica, Restored, RoleName, invariant::Violation,
-};
-
-use super::{clients::Clients, mix::Mix, options::Bounds};
-use crate::cluster::{
-    disk::Disk,
-    machine::{Change, Command, Key, Registers},
-};
-use crate::rules::{Broken, CommandId, Rules};
-
-/// The one register that clients ask for.
-pub(super) const KEY: Key = Key('x');
-
-/// How many ticks a node may take until one of its timers shows.
-const TICKS_MAX: usize = 80;
-
-/// A heartbeat, the shortest and the longest election timeout, in ticks. How long they are means
-/// little here, since any clock may run while the others stand still; but a follower can lose touch
-/// with its leader before it wants to be elected itself.
-pub(super) const TIMES: (u32, u32, u32) = (1, 2, 8);
-
-/// All that there is.
-#[derive(Clone, Debug)]
+/// All that there is, by the numbers of its parts in [`Tables`].
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct World {
-    pub(super) nodes: Vec<Arc<Node>>,
+    pub(super) nodes: Vec<Ref<Named<Node>>>,
     /// Messages on their way, in the order in which they were sent. No two are equal.
-    pub(super) flight: Vec<Arc<Envelope<Registers>>>,
-    pub(super) clients: Clients,
-    /// Who lived each life, the first being life 1.
-    pub(super) lives: Vec<NodeId>,
-    pub(super) expiries_left: u8,
-    pub(super) crashes_left: u8,
-    pub(super) copies_left: u8,
-    rules: Arc<Rules<Registers>>,
+    pub(super) flight: Vec<Ref<Named<Envelope<Registers>>>>,
+    pub(super) clients: Ref<Clients>,
+    pub(super) rules: Ref<Named<Rules<Registers>>>,
+    pub(super) left: Left,
 }
 
-/// A node: what it has stored, and its present life.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) disk: Disk,
-    pub(super) life: Option<Life>,
+/// How often things may still happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Left {
+    pub(super) expiries: u8,
+    pub(super) crashes: u8,
+    pub(super) copies: u8,
 }
 
-/// From a start of the process to its end.
-#[derive(Clone, Debug)]
-pub(super) struct Life {
-    pub(super) incarnation: Incarnation,
-    pub(super) replica: Replica<Registers>,
+/// The parts of worlds.
+pub(super) struct Tables {
+    pub(super) nodes: Nodes,
+    pub(super) clients: Table<Clients>,
+    pub(super) rules: Table<Named<Rules<Registers>>>,
+    /// The clients after one more has asked.
+    asked: Table<Ref<Clients>>,
+    /// What became of rules and clients that saw something.
+    verdicts: Table<Verdict>,
 }
+
+type Verdict = Result<(Ref<Named<Rules<Registers>>>, Ref<Clients>), Broken>;
 
 /// Something that may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +57,6 @@ pub(super) enum Action {
     Deliver(usize, Fate),
     /// A message arrives, and will arrive once more.
     Copy(usize),
-    /// A message is lost.
-    Drop(usize),
     /// A node's clock runs until the node does something about it.
     Wait(NodeId, Fate),
     /// A node's clock runs until the node wants to be elected, or has led without a quorum for too
@@ -76,10 +66,10 @@ pub(super) enum Action {
     Write(NodeId, Fate),
     /// A client reads from a node.
     Read(NodeId),
-    /// A process dies.
+    /// A step of a node's work on a snapshot is done.
+    Work(NodeId, Fate),
+    /// A process dies, and starts again.
     Crash(NodeId),
-    /// It starts again.
-    Start(NodeId),
 }
 
 /// What becomes of a process that has something to store.
@@ -87,448 +77,414 @@ pub(super) enum Action {
 pub(super) enum Fate {
     /// It stores it.
     Lives,
-    /// It dies before, and after it has said what it may say before.
+    /// It dies before, and after it has said what it may say before. Then it starts again.
     Dies,
 }
 
-/// What came of an action that can happen.
-#[derive(Debug, Default)]
-pub(super) struct Course {
-    /// For each tick, the messages that were lost as soon as they were sent. Without ticks, there is
-    /// one such list.
-    pub(super) lost: Vec<Vec<Arc<Envelope<Registers>>>>,
+/// One way on from a world.
+pub(super) struct Step<'a> {
+    pub(super) action: Action,
+    pub(super) effect: &'a Effect,
+    /// The world after it.
+    pub(super) next: World,
 }
 
-/// Why an action is no step of a search.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// It cannot happen, or comes to the same as another one.
-    Idle,
-    /// It breaks a rule.
-    Broken(Broken),
-}
-
-impl From<Broken> for Stop {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
+impl Tables {
+    pub(super) fn new(bounds: Bounds, clocks: Clocks) -> Self {
+        Self {
+            nodes: Nodes::new(bounds, clocks),
+            clients: Table::default(),
+            rules: Table::default(),
+            asked: Table::default(),
+            verdicts: Table::default(),
+        }
     }
-}
 
-impl From<Violation> for Stop {
-    fn from(Violation(rule): Violation) -> Self {
-        Self::Broken(Broken(rule))
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.nodes.bounds
+    }
+
+    fn node(&self, at: Ref<Named<Node>>) -> &Node {
+        &self.nodes.states[at].thing
+    }
+
+    pub(super) fn message(&self, at: Ref<Named<Envelope<Registers>>>) -> &Envelope<Registers> {
+        &self.nodes.messages[at].thing
+    }
+
+    fn keep_clients(&self, clients: Clients) -> Ref<Clients> {
+        self.clients.keep(Mix::of(&clients), || clients)
+    }
+
+    fn keep_rules(&self, mut rules: Rules<Registers>) -> Ref<Named<Rules<Registers>>> {
+        // So that there are few of them.
+        rules.forget_nodes();
+        let fingerprint = Mix::of(&rules);
+        self.rules.keep(fingerprint, || Named::new(rules, 0))
     }
 }
 
 impl World {
     /// New nodes that have not done anything.
-    pub(super) fn new(bounds: &Bounds) -> Result<Self, Stop> {
+    ///
+    /// # Errors
+    /// If that breaks a rule already.
+    pub(super) fn new(tables: &Tables) -> Result<Self, Broken> {
+        let bounds = tables.bounds();
+        let ids: Vec<NodeId> = (1..=u64::from(bounds.nodes)).map(NodeId).collect();
+        let effects: Vec<Effect> = ids.iter().map(|id| tables.nodes.first(*id)).collect();
         let mut world = Self {
-            nodes: Vec::new(),
+            nodes: effects.iter().map(|effect| effect.after).collect(),
             flight: Vec::new(),
-            clients: Clients::default(),
-            lives: Vec::new(),
-            expiries_left: bounds.expiries,
-            crashes_left: bounds.crashes,
-            copies_left: bounds.copies,
-            rules: Arc::default(),
+            clients: tables.keep_clients(Clients::default()),
+            rules: tables.keep_rules(Rules::default()),
+            left: Left {
+                expiries: bounds.expiries,
+                crashes: bounds.crashes,
+                copies: bounds.copies,
+            },
         };
-        for id in (1..=u64::from(bounds.nodes)).map(NodeId) {
-            let (disk, life) = (Disk::default(), None);
-            world.nodes.push(Arc::new(Node { disk, life }));
-            world.start(id, bounds)?;
+        for (at, effect) in effects.iter().enumerate() {
+            (world.rules, world.clients) = world.judge(at, effect, tables)?;
         }
         Ok(world)
     }
 
+    /// Lets everything happen that may, one thing at a time, until it was enough. The order is
+    /// always the same.
+    ///
+    /// # Errors
+    /// What happened when a rule was broken.
+    pub(super) fn steps<'a>(
+        &self,
+        tables: &'a Tables,
+        mut begin: impl FnMut(Action),
+        mut visit: impl FnMut(Step<'a>) -> ControlFlow<()>,
+    ) -> Result<(), (Action, Broken)> {
+        for action in self.actions(tables) {
+            begin(action);
+            let Some((effect, mut next)) = self
+                .act(action, tables)
+                .map_err(|broken| (action, broken))?
+            else {
+                continue;
+            };
+            let sent = effect.sent.last().expect("there is one list at least");
+            let new = sent.iter().filter(|message| !next.flight.contains(message));
+            let new: Vec<_> = new.copied().collect();
+            let tells = (next.clients, next.rules) != (self.clients, self.rules);
+            if !effect.changes && !tells && new.is_empty() {
+                // Now less may happen than before, and all of it could have happened then too: messages
+                // may be late for as long as one likes.
+                continue;
+            }
+            next.flight.extend(new);
+            next.tidy(tables);
+            let mut enough = ControlFlow::Continue(());
+            let room = usize::from(tables.bounds().in_flight);
+            next.lose_all_but(room, &mut |next| {
+                let step = Step {
+                    action,
+                    effect,
+                    next,
+                };
+                if enough.is_continue() {
+                    enough = visit(step);
+                }
+            });
+            if enough.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Everything that may happen, and much that turns out not to.
-    pub(super) fn actions(&self, bounds: &Bounds) -> Vec<Action> {
+    fn actions(&self, tables: &Tables) -> Vec<Action> {
+        let bounds = tables.bounds();
+        let clients = &tables.clients[self.clients];
         let mut actions = Vec::new();
-        let fates: &[Fate] = if self.crashes_left > 0 {
+        let fates: &[Fate] = if self.left.crashes > 0 {
             &[Fate::Lives, Fate::Dies]
         } else {
             &[Fate::Lives]
         };
-        for (at, envelope) in self.flight.iter().enumerate() {
-            if self.node(envelope.to).life.is_none() {
-                // It would be lost. It may as well stay until the node is up again.
-                continue;
-            }
+        for at in 0..self.flight.len() {
             actions.extend(fates.iter().map(|fate| Action::Deliver(at, *fate)));
-            if self.copies_left > 0 {
+            if self.left.copies > 0 {
                 actions.push(Action::Copy(at));
             }
         }
-        // What never arrives is as good as lost, unless it takes the room of others.
-        if self.flight.len() + self.nodes.len() > usize::from(bounds.in_flight) {
-            actions.extend((0..self.flight.len()).map(Action::Drop));
-        }
-        for (id, node) in self.ids().zip(&self.nodes) {
-            let Some(life) = &node.life else {
-                actions.push(Action::Start(id));
-                continue;
-            };
-            let status = life.replica.status();
+        for id in (1..=self.nodes.len() as u64).map(NodeId) {
             for fate in fates {
                 actions.push(Action::Wait(id, *fate));
-                let may_ask =
-                    status.role == RoleName::Leader || status.ballot.term().0 < bounds.terms.into();
-                if may_ask && self.expiries_left > 0 {
+                if self.left.expiries > 0 {
                     actions.push(Action::Expire(id, *fate));
                 }
-                if self.clients.writes < bounds.commands {
+                if clients.writes() < bounds.commands {
                     actions.push(Action::Write(id, *fate));
                 }
+                if bounds.snapshot_entries.is_some() {
+                    actions.push(Action::Work(id, *fate));
+                }
             }
-            if self.clients.reads < bounds.reads {
+            if clients.reads() < bounds.reads {
                 actions.push(Action::Read(id));
             }
-            if self.crashes_left > 0 {
+            if self.left.crashes > 0 {
                 actions.push(Action::Crash(id));
             }
         }
         actions
     }
 
-    /// Lets something happen.
-    pub(super) fn act(&mut self, action: Action, bounds: &Bounds) -> Result<Course, Stop> {
-        let mut course = Course::default();
-        let crashes = self.crashes_left;
-        let dies = action.fate() == Some(Fate::Dies);
+    /// To whom an action happens.
+    pub(super) fn actor(&self, action: Action, tables: &Tables) -> NodeId {
         match action {
-            Action::Deliver(at, fate) => {
-                let envelope = self.flight.remove(at);
-                let input = Input::Receive((*envelope).clone());
-                course.lost = vec![self.happen(envelope.to, input, fate, bounds)?];
-            }
+            Action::Deliver(at, _) | Action::Copy(at) => tables.message(self.flight[at]).to,
+            Action::Wait(id, _)
+            | Action::Expire(id, _)
+            | Action::Write(id, _)
+            | Action::Read(id)
+            | Action::Work(id, _)
+            | Action::Crash(id) => id,
+        }
+    }
+
+    /// What comes of an action, and the world after it, but for what was sent. Nothing, if it cannot
+    /// happen, or comes to the same as another one.
+    fn act<'a>(
+        &self,
+        action: Action,
+        tables: &'a Tables,
+    ) -> Result<Option<(&'a Effect, Self)>, Broken> {
+        let mut next = self.clone();
+        let id = self.actor(action, tables);
+        let what = match action {
+            Action::Deliver(at, _) => What::Receive(next.flight.remove(at)),
             Action::Copy(at) => {
-                self.copies_left -= 1;
-                let envelope = self.flight.remove(at);
-                self.flight.push(envelope.clone());
-                let input = Input::Receive((*envelope).clone());
-                course.lost = vec![self.happen(envelope.to, input, Fate::Lives, bounds)?];
+                next.left.copies -= 1;
+                let message = next.flight.remove(at);
+                next.flight.push(message);
+                What::Receive(message)
             }
-            Action::Drop(at) => {
-                self.flight.remove(at);
+            Action::Wait(..) => What::Wait,
+            Action::Expire(..) => {
+                next.left.expiries -= 1;
+                What::Expire
             }
-            Action::Wait(id, fate) => {
-                let (expiries, before) = (self.expiries(id), self.observable(id));
-                let flight = self.flight.len();
-                while self.observable(id) == before && self.flight.len() == flight {
-                    course.tick(self.happen(id, Input::Tick, fate, bounds)?)?;
-                }
-                if self.expiries(id) != expiries {
-                    return Err(Stop::Idle);
-                }
-            }
-            Action::Expire(id, fate) => {
-                self.expiries_left -= 1;
-                let expiries = self.expiries(id);
-                while self.node(id).life.is_some() && self.expiries(id) == expiries {
-                    let flight = self.flight.len();
-                    let mut lost = self.happen(id, Input::Tick, fate, bounds)?;
-                    if self.expiries(id) == expiries {
-                        lost.splice(0..0, self.flight.drain(flight..));
-                    }
-                    course.tick(lost)?;
-                }
-            }
-            Action::Write(id, fate) => {
-                let ticket = self.clients.write();
-                let number = u8::try_from(ticket.0).expect("few requests");
-                let command = Command {
-                    id: CommandId(ticket.0),
-                    key: KEY,
-                    change: Change::Write(number),
-                };
-                let input = Input::Write { ticket, command };
-                course.lost = vec![self.happen(id, input, fate, bounds)?];
-            }
-            Action::Read(id) => {
-                let ticket = self.clients.read();
-                let input = Input::Read { ticket, query: KEY };
-                course.lost = vec![self.happen(id, input, Fate::Lives, bounds)?];
-            }
-            Action::Crash(id) => self.crash(id, bounds),
-            Action::Start(id) => course.lost = vec![self.start(id, bounds)?],
-        }
-        if dies && self.crashes_left == crashes {
-            // There was nothing to store.
-            return Err(Stop::Idle);
-        }
-        Ok(course)
-    }
-
-    // ---- Nodes.
-
-    pub(super) fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
-        (1..=self.nodes.len() as u64).map(NodeId)
-    }
-
-    pub(super) fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[slot(id)]
-    }
-
-    /// A living node's state as a search sees it.
-    fn observable(&self, id: NodeId) -> Option<u64> {
-        let life = self.node(id).life.as_ref();
-        life.map(|life| Mix::of(&life.replica))
-    }
-
-    /// How often a node's patience has ended in this life.
-    fn expiries(&self, id: NodeId) -> Option<u64> {
-        let life = self.node(id).life.as_ref()?;
-        let counters = life.replica.status().counters;
-        Some(counters.pre_elections + counters.quorum_lost)
-    }
-
-    fn start(
-        &mut self,
-        id: NodeId,
-        bounds: &Bounds,
-    ) -> Result<Vec<Arc<Envelope<Registers>>>, Stop> {
-        self.lives.push(id);
-        let life = self.lives.len() as u64;
-        let incarnation = Incarnation(life);
-        let node = Arc::make_mut(&mut self.nodes[slot(id)]);
-        let replica = Replica::restore(Restored {
-            id,
-            membership: Membership::of((1..=u64::from(bounds.nodes)).map(NodeId)),
-            config: config(),
-            ballot: node.disk.ledger().ballot(),
-            snapshot: None,
-            machine: Registers::default(),
-            entries: node.disk.ledger().entries().to_vec(),
-            incarnation,
-            seed: life,
-        });
-        node.life = Some(Life {
-            incarnation,
-            replica,
-        });
-        self.settle(id, Fate::Lives, bounds)
-    }
-
-    fn crash(&mut self, id: NodeId, bounds: &Bounds) {
-        self.crashes_left -= 1;
-        let node = Arc::make_mut(&mut self.nodes[slot(id)]);
-        node.life = None;
-        if bounds.forgetful {
-            node.disk = Disk::default();
-        }
-        if self.nodes.len() == 1 {
-            let disk = self.nodes[slot(id)].disk.ledger();
-            Arc::make_mut(&mut self.rules).lone_voter_died(id, disk);
-        }
-    }
-
-    /// Something happens to a node, and all that it leads to. Returns the messages that were lost at
-    /// once.
-    fn happen(
-        &mut self,
-        id: NodeId,
-        input: Input<Registers>,
-        fate: Fate,
-        bounds: &Bounds,
-    ) -> Result<Vec<Arc<Envelope<Registers>>>, Stop> {
-        self.step(id, input)?;
-        self.settle(id, fate, bounds)
-    }
-
-    /// Takes a node's outputs and does what they ask for, until there are none.
-    fn settle(
-        &mut self,
-        id: NodeId,
-        fate: Fate,
-        bounds: &Bounds,
-    ) -> Result<Vec<Arc<Envelope<Registers>>>, Stop> {
-        let mut lost = Vec::new();
-        loop {
-            let life = self.life(id).expect("only a living node has an output");
-            let before = life.replica.status();
-            let mut output = life.replica.output();
-            life.replica.check_since(&before)?;
-            if output.is_empty() {
-                return Ok(lost);
-            }
-            self.look(id)?;
-            let disk = &mut Arc::make_mut(&mut self.nodes[slot(id)]).disk;
-            let Released {
-                messages,
-                replies,
-                task,
-            } = output.release(disk);
-            assert!(task.is_none(), "no snapshot is due in so small a world");
-            for reply in replies {
-                if self.clients.is_write(reply.ticket) {
-                    let command = CommandId(reply.ticket.0);
-                    Arc::make_mut(&mut self.rules).answered(command, &reply.response)?;
-                }
-                self.clients.answered(&reply)?;
-            }
-            self.send(messages, &mut lost, bounds)?;
-            let stores = !output.records().is_empty();
-            if stores && fate == Fate::Dies {
-                self.crash(id, bounds);
-                return Ok(lost);
-            }
-            let disk = &mut Arc::make_mut(&mut self.nodes[slot(id)]).disk;
-            let (messages, synced) = match output.persist(disk) {
-                Ok(durable) => durable.finish(),
-                Err(never) => match never {},
-            };
-            self.send(messages, &mut lost, bounds)?;
-            if !stores {
-                // As in the node's own host: it could only repeat what the replica knows.
-                return Ok(lost);
-            }
-            self.step(id, Input::Synced(synced))?;
-        }
-    }
-
-    fn step(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), Stop> {
-        let life = self.life(id).ok_or(Stop::Idle)?;
-        let before = life.replica.status();
-        life.replica.step(input);
-        life.replica.check_since(&before)?;
-        self.look(id)
-    }
-
-    fn life(&mut self, id: NodeId) -> Option<&mut Life> {
-        Arc::make_mut(&mut self.nodes[slot(id)]).life.as_mut()
-    }
-
-    /// Checks the rules of the whole cluster.
-    fn look(&mut self, id: NodeId) -> Result<(), Stop> {
-        let Some(life) = &self.nodes[slot(id)].life else {
-            return Ok(());
+            Action::Write(..) => What::Write(next.ask(tables, Request::Write)),
+            Action::Read(_) => What::Read(next.ask(tables, Request::Read)),
+            Action::Work(..) => What::Work,
+            Action::Crash(_) => What::Crash(next.next_life(id, tables)),
         };
-        let disks = self.nodes.iter().map(|node| node.disk.ledger());
-        let rules = Arc::make_mut(&mut self.rules);
-        rules.observe(id, life.incarnation, &life.replica, disks)?;
-        Ok(())
+        let dies = (action.fate() == Fate::Dies).then(|| next.next_life(id, tables));
+        let event = Event { what, dies };
+        let (number, effect) = tables.nodes.effect(self.nodes[slot(id)], event);
+        let Some(effect) = effect else {
+            return Ok(None);
+        };
+        if !effect.sights.is_empty() || effect.broken.is_some() {
+            // Only for what is committed does it matter what others have stored.
+            let others = effect.commits.then_some(&next.nodes);
+            let seen = Mix::of(&(next.rules, next.clients, number, others));
+            let verdict = tables
+                .verdicts
+                .keep(seen, || next.judge(slot(id), effect, tables));
+            (next.rules, next.clients) = tables.verdicts[verdict].clone()?;
+        }
+        next.nodes[slot(id)] = effect.after;
+        Ok(Some((effect, next)))
+    }
+
+    /// A client asks. Returns its ticket.
+    fn ask(&mut self, tables: &Tables, request: Request) -> Ticket {
+        let ticket = tables.clients[self.clients].next();
+        let asked = Mix::of(&(self.clients, request));
+        let asked = tables.asked.keep(asked, || {
+            let mut clients = tables.clients[self.clients].clone();
+            clients.ask(request);
+            tables.keep_clients(clients)
+        });
+        self.clients = tables.asked[asked];
+        Ticket(ticket.into())
+    }
+
+    /// The name of a node's next life, which begins.
+    fn next_life(&mut self, id: NodeId, tables: &Tables) -> Incarnation {
+        let Bounds { nodes, crashes, .. } = tables.bounds();
+        self.left.crashes -= 1;
+        life(u64::from(nodes + (crashes - self.left.crashes)), id)
+    }
+
+    /// What becomes of the rules and the clients once they are told what was to be seen of a node.
+    fn judge(&self, at: usize, effect: &Effect, tables: &Tables) -> Verdict {
+        let mut rules = tables.rules[self.rules].thing.clone();
+        let mut clients = tables.clients[self.clients].clone();
+        for sight in &effect.sights {
+            self.see(at, sight, &mut rules, &mut clients, tables)?;
+        }
+        match &effect.broken {
+            Some(broken) => Err(broken.clone()),
+            None => Ok((tables.keep_rules(rules), tables.keep_clients(clients))),
+        }
+    }
+
+    fn see(
+        &self,
+        at: usize,
+        sight: &Sight,
+        rules: &mut Rules<Registers>,
+        clients: &mut Clients,
+        tables: &Tables,
+    ) -> Result<(), Broken> {
+        match sight {
+            Sight::Is(node) => {
+                let nodes = self.nodes.iter().enumerate();
+                let disks = nodes.map(|(other, known)| {
+                    let node = if other == at { *node } else { *known };
+                    tables.node(node).disk.ledger()
+                });
+                let node = tables.node(*node);
+                rules.observe(node.id, node.incarnation, &node.replica, disks)
+            }
+            Sight::Captures(node) => {
+                let Node { id, disk, work, .. } = tables.node(*node);
+                let work = work.as_ref().expect("it has begun");
+                match &work.state {
+                    Some(state) if work.is_install => rules.snapshot(*id, work.id.last, state),
+                    Some(state) => rules.captures(*id, work.id.last, state, disk.ledger()),
+                    None => Ok(()),
+                }
+            }
+            Sight::Dies(node) => {
+                if self.nodes.len() == 1 {
+                    let node = tables.node(*node);
+                    rules.lone_voter_died(node.id, node.disk.ledger());
+                }
+                Ok(())
+            }
+            Sight::Tells(reply) => {
+                if clients.is_write(reply.ticket) {
+                    rules.answered(CommandId(reply.ticket.0), &reply.response)?;
+                }
+                clients.answered(reply)
+            }
+        }
     }
 
     // ---- Messages.
 
-    fn send(
-        &mut self,
-        messages: Vec<Envelope<Registers>>,
-        lost: &mut Vec<Arc<Envelope<Registers>>>,
-        bounds: &Bounds,
-    ) -> Result<(), Stop> {
-        for envelope in messages {
-            let disk = self.nodes[slot(envelope.from)].disk.ledger();
-            self.rules.sends(&envelope, disk)?;
-            let envelope = Arc::new(envelope);
-            if self.flight.len() < bounds.in_flight.into() && !self.flight.contains(&envelope) {
-                self.flight.push(envelope);
-            } else {
-                lost.push(envelope);
+    /// Gives all worlds that have only so much room for messages. What never arrives is as good as lost,
+    /// so messages are lost only to make room; any of them may be.
+    fn lose_all_but(self, room: usize, visit: &mut impl FnMut(Self)) {
+        /// Loses so many of those before a place.
+        fn lose(world: World, before: usize, many: usize, visit: &mut impl FnMut(World)) {
+            if many == 0 {
+                return visit(world);
+            }
+            for at in (many - 1..before).rev() {
+                let mut next = world.clone();
+                next.flight.remove(at);
+                lose(next, at, many - 1, visit);
             }
         }
-        Ok(())
+        let (here, many) = (self.flight.len(), self.flight.len().saturating_sub(room));
+        lose(self, here, many, visit);
     }
 
-    /// The place of a message that will have no effect, whenever it arrives, if there is one.
-    pub(super) fn futile(&self) -> Option<usize> {
-        self.flight.iter().position(|envelope| {
-            // No term falls, not even in a restart.
-            let term = self.node(envelope.to).disk.ledger().ballot().term();
-            match tone(&envelope.message) {
-                Tone::Request => false,
-                Tone::Notice => envelope.term < term,
-                Tone::Answer => envelope.term < term || self.is_late(envelope),
-            }
-        })
+    /// Forgets messages that will have no effect, whenever they arrive.
+    fn tidy(&mut self, tables: &Tables) {
+        let mut flight = mem::take(&mut self.flight);
+        flight.retain(|message| !self.is_futile(*message, tables));
+        self.flight = flight;
+    }
+
+    fn is_futile(&self, message: Ref<Named<Envelope<Registers>>>, tables: &Tables) -> bool {
+        let envelope = tables.message(message);
+        let at = self.nodes[slot(envelope.to)];
+        // No term falls, not even in a restart.
+        let is_old = || envelope.term < tables.node(at).disk.ledger().ballot().term();
+        match tone(&envelope.message) {
+            Tone::Request => false,
+            Tone::Notice => is_old(),
+            Tone::Answer => is_old() || self.is_late(message, at, tables),
+        }
     }
 
     /// Whether an answer has no effect now. It then has none later, since no question is put twice
     /// under one name, and what is known already stays known.
-    fn is_late(&self, envelope: &Envelope<Registers>) -> bool {
-        let Some(life) = &self.node(envelope.to).life else {
-            // It will be answered by another life, if at all.
-            return envelope.term <= self.node(envelope.to).disk.ledger().ballot().term();
-        };
-        let mut replica = life.replica.clone();
-        replica.step(Input::Receive(envelope.clone()));
-        let output = replica.output();
-        output.is_empty() && Mix::of(&replica) == Mix::of(&life.replica)
-    }
-
-    /// Forgets messages that will have no effect.
-    pub(super) fn tidy(&mut self) {
-        while let Some(at) = self.futile() {
-            self.flight.remove(at);
-        }
-    }
-}
-
-impl Rename for World {
-    fn rename(&mut self, names: &mut dyn Names) {
-        for node in &mut self.nodes {
-            let Node { disk, life } = Arc::make_mut(node);
-            disk.rename(names);
-            if let Some(life) = life {
-                life.replica.rename(names);
-            }
-        }
-        for envelope in &mut self.flight {
-            Arc::make_mut(envelope).rename(names);
-        }
-        Arc::make_mut(&mut self.rules).rename(names);
-    }
-}
-
-impl World {
-    /// Hashes it with its nodes in this order.
-    pub(super) fn hash_with<'a, H: Hasher>(
+    fn is_late(
         &self,
-        nodes: impl Iterator<Item = &'a Node>,
-        state: &mut H,
-    ) {
-        for Node { disk, life } in nodes {
-            match life {
-                // What it holds is what it has stored: no output waits.
-                Some(life) => life.replica.hash(state),
-                None => (u64::MAX, disk).hash(state),
-            }
+        message: Ref<Named<Envelope<Registers>>>,
+        at: Ref<Named<Node>>,
+        tables: &Tables,
+    ) -> bool {
+        let what = What::Receive(message);
+        let (_, effect) = tables.nodes.effect(at, Event { what, dies: None });
+        effect.is_none_or(|effect| {
+            let says_nothing = effect.sent.iter().all(Vec::is_empty);
+            !effect.changes && says_nothing && effect.sights.is_empty() && effect.broken.is_none()
+        })
+    }
+
+    // ---- Packed.
+
+    /// As few numbers as it takes.
+    pub(super) fn pack(&self) -> Packed {
+        let Left {
+            expiries,
+            crashes,
+            copies,
+        } = self.left;
+        let left = u32::from_le_bytes([expiries, crashes, copies, 0]);
+        let mut words = vec![self.clients.into(), self.rules.into(), left];
+        words.extend(self.nodes.iter().map(|node| u32::from(*node)));
+        words.extend(self.flight.iter().map(|message| u32::from(*message)));
+        Packed(words.into_boxed_slice())
+    }
+}
+
+/// A world that waits.
+#[derive(Debug)]
+pub(super) struct Packed(Box<[u32]>);
+
+impl Packed {
+    /// A world of so many nodes.
+    pub(super) fn unpack(&self, nodes: u8) -> World {
+        let (head, rest) = self.0.split_at(3);
+        let [expiries, crashes, copies, _] = head[2].to_le_bytes();
+        let (nodes, flight) = rest.split_at(nodes.into());
+        World {
+            nodes: nodes.iter().map(|node| Ref::from(*node)).collect(),
+            flight: flight.iter().map(|message| Ref::from(*message)).collect(),
+            clients: Ref::from(head[0]),
+            rules: Ref::from(head[1]),
+            left: Left {
+                expiries,
+                crashes,
+                copies,
+            },
         }
-        let mut flight: Vec<u64> = self.flight.iter().map(Mix::of).collect();
-        flight.sort_unstable();
-        (flight, self.expiries_left).hash(state);
-        (self.crashes_left, self.copies_left).hash(state);
-        self.clients.hash(state);
-        self.rules.hash(state);
     }
 }
 
 impl Action {
-    fn fate(&self) -> Option<Fate> {
+    pub(super) fn fate(&self) -> Fate {
         match self {
             Self::Deliver(_, fate)
             | Self::Wait(_, fate)
             | Self::Expire(_, fate)
-            | Self::Write(_, fate) => Some(*fate),
-            Self::Copy(_) | Self::Drop(_) | Self::Read(_) | Self::Crash(_) | Self::Start(_) => None,
+            | Self::Write(_, fate)
+            | Self::Work(_, fate) => *fate,
+            Self::Copy(_) | Self::Read(_) | Self::Crash(_) => Fate::Lives,
         }
     }
 }
 
-impl Course {
-    fn tick(&mut self, lost: Vec<Arc<Envelope<Registers>>>) -> Result<(), Stop> {
-        self.lost.push(lost);
-        if self.lost.len() < TICKS_MAX {
-            Ok(())
-        } else {
-            Err(Stop::Idle)
-        }
-    }
-}
-
-/// What a message can bring about if it is of a lower term, or late.
+/// What decides whether a message can still have an effect.
 enum Tone {
-    /// It is answered, and be it with a higher term.
+    /// Even one of a lower term is answered.
     Request,
     /// If it is of a lower term, it is dropped, by the term rule.
     Notice,
@@ -558,16 +514,7 @@ fn tone(message: &Message<Registers>) -> Tone {
     }
 }
 
-fn slot(id: NodeId) -> usize {
+/// A node's place among all.
+pub(super) fn slot(id: NodeId) -> usize {
     usize::try_from(id.0).expect("few nodes") - 1
-}
-
-fn config() -> Config {
-    let (heartbeat, shortest_election, longest_election) = TIMES;
-    Config {
-        heartbeat,
-        shortest_election,
-        longest_election,
-        limits: Limits::default(),
-    }
 }

@@ -29,6 +29,14 @@ impl Hash for Moment {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
+/// How many ticks a leader bears the silence of its followers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience(pub(crate) u32);
+
+impl Hash for Patience {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// Counts down to an election timeout.
 #[derive(Clone, Debug)]
 pub(crate) struct Countdown {

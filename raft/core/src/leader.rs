@@ -16,7 +16,7 @@ use self::{
     transfer::Transfer,
 };
 use crate::{
-    clock::Moment,
+    clock::{Moment, Patience},
     entry::Payload,
     id::{EntryId, Incarnation, Index, NodeId, RequestId},
     log::entry_size,
@@ -40,14 +40,14 @@ pub(crate) struct Leader<S: StateMachine> {
     reads: Reads<S>,
     /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
     /// took longer ones to be elected, for then round trips are that long.
-    patience: u32,
+    patience: Patience,
 }
 
 impl<S: StateMachine> Leader<S> {
     /// Takes the lead with a blank entry: once it commits, all before it has (§5.4.2, §8).
     pub(crate) fn new(shared: &mut Shared<S>) -> Self {
         shared.counters.elections_won += 1;
-        let patience = shared.longest_election();
+        let patience = Patience(shared.longest_election());
         shared.heard_leader(shared.id);
         shared.proxy.take_asked();
         let blank = shared.append(Payload::Blank);
@@ -97,7 +97,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     /// Whether a quorum was heard lately (CheckQuorum, thesis §6.2).
     pub(crate) fn holds_quorum(&self) -> bool {
         let Self { shared, role } = self;
-        let heard = |peer: &Peer| !shared.now.is_past(peer.heard, role.patience);
+        let heard = |peer: &Peer| !shared.now.is_past(peer.heard, role.patience.0);
         shared
             .membership
             .is_quorum(|node| node == shared.id || role.peers.get(&node).is_some_and(heard))
@@ -359,7 +359,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         );
         role.peers
             .values()
-            .any(|peer| peer.matched < cut && !shared.now.is_past(peer.heard, role.patience))
+            .any(|peer| peer.matched < cut && !shared.now.is_past(peer.heard, role.patience.0))
     }
 
     /// A follower says how much of a snapshot it has.
@@ -604,4 +604,4 @@ fn send_entries<S: StateMachine>(
     (through, bytes)
 }
 
-renames!(<S: StateMachine> Leader<S> { peers, reads });
+renames!(<S: StateMachine> Leader<S> { peers, forgetful, reads });

@@ -1,0 +1,198 @@
+//! The parts that worlds are made of, each kept once.
+//!
+//! Millions of worlds are put together from a few thousand states of a node, a few hundred messages
+//! and so on. A world that names its parts by numbers takes some sixty bytes, and what one part does
+//! to another is worked out once for all worlds in which they meet.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hash, Hasher},
+    marker::PhantomData,
+    ops::Index,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// Into how many maps the fingerprints are divided, so that workers seldom wait for each other.
+pub(super) const SHARDS: usize = 64;
+
+/// A map by fingerprint.
+pub(super) type ByFingerprint<T> = HashMap<u64, T, BuildHasherDefault<Itself>>;
+
+/// Which shard of a sharded map a fingerprint belongs to. The map itself decides by the lowest and the highest
+/// bits.
+pub(super) fn shard(fingerprint: u64) -> usize {
+    (fingerprint >> 32) as usize % SHARDS
+}
+
+/// The number of a part in its table.
+pub(super) struct Ref<T> {
+    number: u32,
+    of: PhantomData<fn() -> T>,
+}
+
+/// Things that are told apart by fingerprints of 64 bits, and numbered. Nothing is ever taken out, so
+/// that all may be looked at without a lock.
+pub(super) struct Table<T> {
+    numbers: Vec<Mutex<ByFingerprint<u32>>>,
+    next: AtomicU32,
+    /// Each is twice as long as the one before.
+    runs: [OnceLock<Run<T>>; RUNS],
+}
+
+type Run<T> = Box<[OnceLock<T>]>;
+
+/// The length of the first run, as a power of two.
+const FIRST: u32 = 6;
+
+/// So many runs hold 2^32 things.
+const RUNS: usize = (32 - FIRST) as usize;
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            numbers: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            next: AtomicU32::new(0),
+            runs: [const { OnceLock::new() }; RUNS],
+        }
+    }
+}
+
+impl<T> Table<T> {
+    /// The thing with this fingerprint, if it is here.
+    pub(super) fn find(&self, fingerprint: u64) -> Option<Ref<T>> {
+        let numbers = &self.numbers[shard(fingerprint)];
+        let numbers = numbers.lock().expect("no worker panics");
+        numbers.get(&fingerprint).copied().map(Ref::new)
+    }
+
+    /// The thing with this fingerprint; it is made if it is not here.
+    ///
+    /// # Panics
+    /// If there are more than some 2^32 things.
+    pub(super) fn keep(&self, fingerprint: u64, make: impl FnOnce() -> T) -> Ref<T> {
+        if let Some(known) = self.find(fingerprint) {
+            return known;
+        }
+        // Without the lock, since it may take long. If two make it at once, either will do.
+        let thing = make();
+        let numbers = &self.numbers[shard(fingerprint)];
+        let mut numbers = numbers.lock().expect("no worker panics");
+        let number = *numbers.entry(fingerprint).or_insert_with(|| {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let (run, at) = place(number);
+            let run = self.runs[run].get_or_init(|| {
+                let length = 1 << (run as u32 + FIRST);
+                (0..length).map(|_| OnceLock::new()).collect()
+            });
+            assert!(run[at].set(thing).is_ok(), "a number is given once");
+            number
+        });
+        Ref::new(number)
+    }
+}
+
+impl<T> Index<Ref<T>> for Table<T> {
+    type Output = T;
+
+    fn index(&self, at: Ref<T>) -> &T {
+        let (run, at) = place(at.number);
+        let run = self.runs[run].get().expect("a reference names something");
+        run[at].get().expect("a reference names something")
+    }
+}
+
+/// The run of a number, and its place there.
+fn place(number: u32) -> (usize, usize) {
+    let at = u64::from(number) + (1 << FIRST);
+    let run = at.ilog2();
+    ((run - FIRST) as usize, (at - (1 << run)) as usize)
+}
+
+impl<T> Ref<T> {
+    fn new(number: u32) -> Self {
+        let of = PhantomData;
+        Self { number, of }
+    }
+}
+
+/// Packed into a number.
+impl<T> From<Ref<T>> for u32 {
+    fn from(at: Ref<T>) -> Self {
+        at.number
+    }
+}
+
+/// Unpacked.
+impl<T> From<u32> for Ref<T> {
+    fn from(number: u32) -> Self {
+        Self::new(number)
+    }
+}
+
+// Written out, since a derive would ask the same of `T`, of which there is none inside.
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Ref<T> {}
+
+impl<T> PartialEq for Ref<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl<T> Eq for Ref<T> {}
+
+impl<T> Hash for Ref<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+impl<T> fmt::Debug for Ref<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.number)
+    }
+}
+
+/// The hash of a fingerprint.
+#[derive(Debug, Default)]
+pub(super) struct Itself(u64);
+
+impl Hasher for Itself {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a fingerprint is one number");
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_found_under_its_number() {
+        let table = Table::default();
+        let numbers: Vec<Ref<u64>> = (0..1000).map(|n| table.keep(n << 30, || n)).collect();
+        for (n, number) in (0..).zip(numbers) {
+            assert_eq!(table[number], n);
+            assert_eq!(table.find(n << 30), Some(number));
+            assert_eq!(table.keep(n << 30, || unreachable!()), number);
+        }
+        assert_eq!(table.find(7), None);
+    }
+}
