@@ -33,6 +33,7 @@
 //! | `settle` | messages arrive until none is on its way |
 //! | `drop [which]`, `duplicate [which]` | messages are lost; are doubled, the copies coming last |
 //! | `hold [which]`, `release [which]` | messages are late; are on their way again, behind the others |
+//! | `spoil [which]` | the parts of a snapshot in these messages arrive damaged, behind the others |
 //! | `cut n1 n2`, `heal` | what the first says to the second is lost from now on; nothing is |
 //! | `isolate n1` | n1 and all others are cut off from each other |
 //! | `crash n1`, `start n1`, `restart n1` | the process dies, starts from its disk, both |
@@ -153,6 +154,7 @@ mod tests {
         assert!(problem("# Why.\ncluster 3\nheal n1\n").contains("\"n1\" is too much"));
         assert!(problem("# Why.\ncluster 3\ndeliver tomatoes\n").contains("tomatoes"));
         assert!(problem("# Why.\ncluster 3\ndrop\n").contains("no such message"));
+        assert!(problem("# Why.\ncluster 3\ncampaign n1\nspoil\n").contains("no part of"));
     }
 
     /// Two disks that no cluster can have: one entry behind two others.

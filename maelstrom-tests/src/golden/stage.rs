@@ -6,8 +6,8 @@ use std::{
 };
 
 use raft_core::{
-    Config, Doubt, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, NodeId,
-    Payload, Refusal, Reply, RequestId, Response, RoleName, Status, Term, Ticket,
+    Config, Doubt, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message,
+    NodeId, Payload, Refusal, Reply, RequestId, Response, RoleName, Status, Term, Ticket,
 };
 
 use super::command::{Command, Nodes, Pick, Which};
@@ -165,6 +165,12 @@ impl Stage {
             Command::Duplicate(which) => {
                 let copies: Vec<_> = take(&mut self.flight.clone(), which)?;
                 self.flight.extend(copies);
+                Ok(())
+            }
+            Command::Spoil(which) => {
+                for envelope in take(&mut self.flight, which)? {
+                    self.flight.push_back(spoiled(envelope)?);
+                }
                 Ok(())
             }
             Command::Hold(which) => {
@@ -656,6 +662,18 @@ fn drops(before: &Status, now: &Status) -> Vec<&'static str> {
         .filter(|((_, old), (_, new))| new > old)
         .map(|((reason, _), _)| reason)
         .collect()
+}
+
+/// A chunk of a snapshot whose first byte is another one.
+fn spoiled(mut envelope: Envelope<Registers>) -> Result<Envelope<Registers>, String> {
+    if let Message::SnapshotChunk { data, .. } = &mut envelope.message
+        && let [first, rest @ ..] = &**data
+    {
+        *data = [&[!first], rest].concat().into();
+        Ok(envelope)
+    } else {
+        Err("it carries no part of a snapshot".into())
+    }
 }
 
 /// Takes out those messages that are meant.
