@@ -8,4 +8,5 @@ pub mod history;
 pub mod linearizability;
 pub mod model;
 pub mod rules;
+pub mod sim;
 pub mod svg;

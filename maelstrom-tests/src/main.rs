@@ -8,6 +8,7 @@ use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::{self, builtin_node};
 use maelstrom_tests::check::{self, Status};
 use maelstrom_tests::model;
+use maelstrom_tests::sim;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -24,6 +25,7 @@ Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
   check FILE          Checks a history.jsonl by itself.
   matrix              Many runs with options drawn from a seed, and what they have in common.
   model               Searches all courses that a small world can take.
+  sim                 Whole clusters in virtual time, all faults drawn from a seed.
   soak                Feeds millions of writes to a node; prints memory, disk, and how it comes back.
   catch-up            Prints what it costs the others when a node that was away catches up.
   node                Becomes a Raft node, as the raft binary is one; its flags are that binary's.
@@ -44,11 +46,12 @@ Usage: maelstrom-tests builtin-node null|stale
   stale   Writes at one place, but reads from its own memory.
 ";
 
-const SUBCOMMANDS: [&str; 8] = [
+const SUBCOMMANDS: [&str; 9] = [
     "test",
     "check",
     "matrix",
     "model",
+    "sim",
     "soak",
     "catch-up",
     builtin::RAFT_SUBCOMMAND,
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
             Some("check") => check(arguments),
             Some("matrix") => matrix(arguments),
             Some("model") => model(arguments),
+            Some("sim") => sim(arguments),
             Some("soak") => match soak::Options::parse(&SOAK, arguments) {
                 Ok(Parsed::Help(page)) => print(&page),
                 Ok(Parsed::Run(options)) => soak::soak(&options).map_err(Into::into),
@@ -114,6 +118,13 @@ fn model(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Er
     match model::options::Options::parse(arguments)? {
         Parsed::Help(page) => print(&page),
         Parsed::Run(options) => Ok(model::run(&options)?),
+    }
+}
+
+fn sim(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Error>> {
+    match sim::flags::Options::parse(arguments)? {
+        Parsed::Help(page) => print(&page),
+        Parsed::Run(options) => Ok(sim::flags::main(&options)?),
     }
 }
 

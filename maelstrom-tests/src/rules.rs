@@ -482,6 +482,13 @@ impl<S: Subject> Rules<S> {
         Index(self.committed.len() as u64)
     }
 
+    /// Whether this very entry is committed.
+    pub fn has_committed(&self, id: EntryId) -> bool {
+        let place = position(id.index).checked_sub(1);
+        let committed = place.and_then(|at| self.committed.get(at));
+        committed.is_some_and(|committed| committed.id == id)
+    }
+
     /// The machine after the first `entries` committed entries.
     fn state_at(&self, entries: usize) -> S {
         match entries.checked_sub(1) {

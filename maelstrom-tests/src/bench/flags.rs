@@ -193,6 +193,14 @@ impl Given {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All values of a flag that may be given often, in order.
+    pub fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let values = self.values.iter();
+        values
+            .filter(move |(given, _)| *given == name)
+            .map(|(_, value)| value.as_str())
+    }
+
     /// Whether a switch was given.
     pub fn switch(&self, name: &str) -> bool {
         self.text(name).is_some()

@@ -1,8 +1,10 @@
 //! Messages, records and entries in few words.
 
-use raft_core::{Entry, Forwarded, Message, NodeId, Payload, Record, RequestId, SnapshotId};
+use std::fmt::Display;
 
-use super::machine::{Command, Registers};
+use raft_core::{
+    Entry, Forwarded, Message, NodeId, Payload, Record, RequestId, SnapshotId, StateMachine,
+};
 
 /// A kind of question, by which its names are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,10 +20,13 @@ pub enum Question {
 }
 
 /// What a message says. `name` gives a question its name. The names of replication sessions are left out.
-pub fn message(
-    message: &Message<Registers>,
+pub fn message<S>(
+    message: &Message<S>,
     mut name: impl FnMut(Question, RequestId) -> String,
-) -> String {
+) -> String
+where
+    S: StateMachine<Command: Display, Outcome: Display>,
+{
     let kind = message.kind();
     match message {
         Message::PreVote { round, last } => {
@@ -96,8 +101,8 @@ pub fn message(
 }
 
 /// Entries, each with its name and what it says.
-pub fn entries<'a>(entries: impl IntoIterator<Item = &'a Entry<Command>>) -> String {
-    let entry = |entry: &Entry<Command>| match &entry.payload {
+pub fn entries<'a, C: Display + 'a>(entries: impl IntoIterator<Item = &'a Entry<C>>) -> String {
+    let entry = |entry: &Entry<C>| match &entry.payload {
         Payload::Blank => format!("{} blank", entry.id),
         Payload::Command(command) => format!("{} {command}", entry.id),
     };
@@ -106,7 +111,7 @@ pub fn entries<'a>(entries: impl IntoIterator<Item = &'a Entry<Command>>) -> Str
 }
 
 /// What is stored.
-pub fn record(record: &Record<Command>) -> String {
+pub fn record<C: Display>(record: &Record<C>) -> String {
     match record {
         Record::Ballot(ballot) => match ballot.vote() {
             Some(NodeId(vote)) => format!("term {} with its vote for n{vote}", ballot.term()),

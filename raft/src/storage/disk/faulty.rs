@@ -159,6 +159,21 @@ impl Faulty {
         self.state().capacity = bytes;
     }
 
+    /// How many bytes all files together have.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// The names of all files as the process sees them, in order, and their lengths in bytes. No call of the disk.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, u64)> {
+        let state = self.state();
+        let length = |id| state.files[id].seen.len() as u64;
+        let names = state.names.iter();
+        names.map(|(name, id)| (name.clone(), length(id))).collect()
+    }
+
     /// Flips one bit of a file, on the disk too. Bit 0 is the lowest of the first byte.
     ///
     /// # Panics

@@ -1,22 +1,28 @@
-//! The clients of a cluster, and the history of what they asked and were told.
+//! The clients of a cluster: the bench's workload, and the history of what they asked and were told.
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
-use json::Value;
+use json::{Value, value};
+use raft::kv::{self, Lookup};
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
 use super::{
-    machine::{Change, Command, Key, Outcome, Registers},
+    machine::{Command, Outcome, Store},
     options::Options,
     trace::Event,
 };
-use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
-use crate::rules::{Broken, CommandId};
+use crate::{
+    bench::workload::{self, Plan, Worker, Workload},
+    history::{self, Call, ErrorCode, History, Impossible, Process, Stage},
+    rules::{Broken, CommandId},
+};
 
-/// How many requests a run has for each register. The check of a history takes longer the more
-/// of them are open at once.
-const REQUESTS_PER_KEY_MAX: u64 = 80;
+/// How many requests a run has, but for the last ones.
+const REQUESTS_MAX: u64 = 400;
 
 /// How many writes a run has that nobody waits for.
 const LOADS_MAX: u64 = 300;
@@ -25,7 +31,8 @@ const LOADS_MAX: u64 = 300;
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) ticket: Ticket,
-    pub(super) key: Key,
+    key: Value,
+    call: Call,
     /// What to apply; nothing, if the request is a read.
     pub(super) command: Option<Command>,
 }
@@ -34,9 +41,9 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Clients {
     rng: Rng,
-    keys: u64,
-    values: u64,
-    requests_max: u64,
+    workload: Workload,
+    retried_permille: u64,
+    load_bytes: u64,
     /// Requests so far of those who wait.
     requests: u64,
     /// Writes so far of those who do not.
@@ -47,8 +54,14 @@ pub(super) struct Clients {
     open: BTreeMap<Ticket, Open>,
     /// Each client's present process; a client goes on as another one when it was told nothing.
     processes: Vec<Process>,
+    /// What each client will ask again.
+    again: BTreeMap<usize, workload::Request>,
     next_process: u64,
     history: History,
+    /// How many requests were asked again.
+    pub(super) retries: u64,
+    /// How many of the last ones were not served.
+    pub(super) unserved_at_last: u64,
 }
 
 #[derive(Debug)]
@@ -60,21 +73,29 @@ struct Open {
 }
 
 impl Clients {
-    pub(super) fn new(options: &Options, rng: Rng) -> Self {
+    pub(super) fn new(options: &Options, mut rng: Rng) -> Self {
+        let plan = Plan {
+            workers: options.clients as usize,
+            keys_at_once: options.keys as usize,
+            operations_per_key: options.key_operations,
+        };
         // The last one asks when all others are done.
-        let processes = options.clients as u64 + 1;
+        let processes = options.clients + 1;
         Self {
+            workload: Workload::new(rng.fork(), plan),
             rng,
-            keys: options.keys,
-            values: options.values,
-            requests_max: options.keys * REQUESTS_PER_KEY_MAX,
+            retried_permille: options.retried_permille,
+            load_bytes: options.load_bytes,
             requests: 0,
             loads: 0,
             tickets: 0,
             open: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
+            again: BTreeMap::new(),
             next_process: processes,
             history: History::new(),
+            retries: 0,
+            unserved_at_last: 0,
         }
     }
 
@@ -82,9 +103,9 @@ impl Clients {
         &self.history
     }
 
-    /// Whether no request waits for its answer.
-    pub(super) fn is_idle(&self) -> bool {
-        self.open.is_empty()
+    /// Whether no request waits for its answer, but for those of nodes that are cut off.
+    pub(super) fn is_idle_but_for(&self, exiled: &BTreeSet<NodeId>) -> bool {
+        self.open.values().all(|open| exiled.contains(&open.node))
     }
 
     /// Whether a node still owes an answer to this request.
@@ -99,20 +120,21 @@ impl Clients {
         node: NodeId,
         now: u64,
     ) -> Result<Option<Request>, Broken> {
-        if self.requests >= self.requests_max {
+        if self.requests >= REQUESTS_MAX {
             return Ok(None);
         }
-        let values = self.values;
-        let value = |rng: &mut Rng| rng.below(values) as u8;
-        let change = match self.rng.below(4) {
-            0 => Some(Change::Write(value(&mut self.rng))),
-            1 => Some(Change::Cas {
-                from: value(&mut self.rng),
-                to: value(&mut self.rng),
-            }),
-            _ => None,
+        self.requests += 1;
+        let process = self.processes[client];
+        let wish = match self.again.remove(&client) {
+            Some(wish) => {
+                self.retries += 1;
+                wish
+            }
+            None => self.workload.next(Worker(client), process),
         };
-        self.ask(client, node, change, now).map(Some)
+        let workload::Request { key, call } = wish;
+        self.ask(client, node, Value::from(key), call, now)
+            .map(Some)
     }
 
     /// One more write or read, when all clients are done.
@@ -123,51 +145,87 @@ impl Clients {
         now: u64,
     ) -> Result<Request, Broken> {
         let client = self.processes.len() - 1;
-        self.ask(client, node, write.then_some(Change::Write(0)), now)
+        let call = if write {
+            Call::Write(value!(0))
+        } else {
+            Call::Read
+        };
+        self.ask(client, node, value!("end"), call, now)
     }
 
-    /// A write of somebody who does not wait for the answer, to a register that nobody else asks about:
+    /// A write of somebody who does not wait for the answer, to a key that nobody else asks about:
     /// logs grow by it, and differ. None, if there were enough.
     pub(super) fn load(&mut self, node: NodeId) -> Option<Request> {
         if self.loads == LOADS_MAX {
             return None;
         }
         self.loads += 1;
-        self.tickets += 1;
-        let command = Command {
-            id: CommandId(self.tickets),
-            key: Key('a'),
-            change: Change::Write(0),
+        let ticket = self.ticket();
+        let key = value!("load");
+        let length = self.rng.range(1..=self.load_bytes) as usize;
+        let to = Value::from("x".repeat(length));
+        let change = if self.rng.chance(1, 4) {
+            kv::Command::Cas {
+                key: key.clone(),
+                from: value!("x"),
+                to: to.clone().into(),
+                create_if_not_exists: self.rng.chance(1, 2),
+            }
+        } else {
+            kv::Command::Write {
+                key: key.clone(),
+                value: to.clone().into(),
+            }
         };
+        let id = CommandId(ticket.0);
         let request = Request {
-            ticket: Ticket(self.tickets),
-            key: command.key,
-            command: Some(command),
+            ticket,
+            key,
+            call: Call::Write(to),
+            command: Some(Command { id, change }),
         };
         let open = Open {
             request: request.clone(),
             node,
             waiting: None,
         };
-        self.open.insert(request.ticket, open);
+        self.open.insert(ticket, open);
         Some(request)
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     fn ask(
         &mut self,
         client: usize,
         node: NodeId,
-        change: Option<Change>,
+        key: Value,
+        call: Call,
         now: u64,
     ) -> Result<Request, Broken> {
-        self.requests += 1;
-        self.tickets += 1;
-        let key = Key(char::from(b'x' + self.rng.below(self.keys) as u8));
-        let id = CommandId(self.tickets);
+        let ticket = self.ticket();
+        let id = CommandId(ticket.0);
+        let change = match &call {
+            Call::Read => None,
+            Call::Write(value) => Some(kv::Command::Write {
+                key: key.clone(),
+                value: value.clone().into(),
+            }),
+            Call::Cas { from, to } => Some(kv::Command::Cas {
+                key: key.clone(),
+                from: from.clone(),
+                to: to.clone().into(),
+                create_if_not_exists: false,
+            }),
+        };
         let request = Request {
-            ticket: Ticket(self.tickets),
+            ticket,
             key,
-            command: change.map(|change| Command { id, key, change }),
+            call,
+            command: change.map(|change| Command { id, change }),
         };
         self.record(&request, client, now, Stage::Invoke)?;
         let open = Open {
@@ -214,7 +272,7 @@ impl Clients {
     pub(super) fn answered(
         &mut self,
         node: NodeId,
-        reply: &Reply<Registers>,
+        reply: &Reply<Store>,
         now: u64,
     ) -> Result<(Option<CommandId>, Option<usize>), Broken> {
         let open = self.open.remove(&reply.ticket);
@@ -231,16 +289,21 @@ impl Clients {
         let Some(client) = waiting else {
             return Ok((command, None));
         };
-        let number = |value: u8| Value::from(u64::from(value));
+        let is_served = matches!(reply.response, Response::Applied(_) | Response::Answered(_));
+        if client == self.processes.len() - 1 {
+            self.unserved_at_last += u64::from(!is_served);
+        }
         let outcome = match &reply.response {
-            Response::Applied(Outcome::Done) => history::Outcome::Done,
-            Response::Applied(Outcome::Absent) | Response::Answered(None) => {
+            Response::Applied(Outcome(kv::Outcome::Written | kv::Outcome::Swapped)) => {
+                history::Outcome::Done
+            }
+            Response::Applied(Outcome(kv::Outcome::Missing)) | Response::Answered(None) => {
                 history::Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)
             }
-            Response::Applied(Outcome::Differs) => {
+            Response::Applied(Outcome(kv::Outcome::Mismatch { found: _ })) => {
                 history::Outcome::Failed(ErrorCode::PRECONDITION_FAILED)
             }
-            Response::Answered(Some(value)) => history::Outcome::ReadOk(number(*value)),
+            Response::Answered(Some(value)) => history::Outcome::ReadOk((**value).clone()),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
             Response::Unknown(_) => {
                 self.record_unknown(&request, client, ErrorCode(13), now)?;
@@ -263,6 +326,15 @@ impl Clients {
         self.record(request, client, now, Stage::Complete(outcome))?;
         self.processes[client] = Process(self.next_process);
         self.next_process += 1;
+        let is_last = client == self.processes.len() - 1;
+        if !is_last && self.rng.chance(self.retried_permille, 1000) {
+            let key = request
+                .key
+                .as_u64()
+                .expect("the workload's keys are numbers");
+            let call = request.call.clone();
+            self.again.insert(client, workload::Request { key, call });
+        }
         Ok(())
     }
 
@@ -276,8 +348,8 @@ impl Clients {
         let event = history::Event {
             process: self.processes[client],
             time_ns: now,
-            key: Value::from(request.key.to_string()),
-            call: request.call(),
+            key: request.key.clone(),
+            call: request.call.clone(),
             stage,
         };
         let broken = |error: Impossible| Broken(format!("the history makes sense: {error}"));
@@ -287,30 +359,29 @@ impl Clients {
 
 impl Request {
     /// What the node is told.
-    pub(super) fn input(self) -> Input<Registers> {
-        let Self { ticket, key, .. } = self;
-        match self.command {
+    pub(super) fn input(self) -> Input<Store> {
+        let Self {
+            ticket,
+            key,
+            call: _,
+            command,
+        } = self;
+        match command {
             Some(command) => Input::Write { ticket, command },
-            None => Input::Read { ticket, query: key },
+            None => Input::Read {
+                ticket,
+                query: Lookup { key },
+            },
         }
     }
 
     pub(super) fn event(&self, node: NodeId) -> Event {
         match &self.command {
             Some(command) => Event::Wrote(node, self.ticket, command.clone()),
-            None => Event::Reads(node, self.ticket, self.key),
-        }
-    }
-
-    fn call(&self) -> Call {
-        let number = |value: u8| Value::from(u64::from(value));
-        match self.command.as_ref().map(|command| command.change) {
-            None => Call::Read,
-            Some(Change::Write(value)) => Call::Write(number(value)),
-            Some(Change::Cas { from, to }) => Call::Cas {
-                from: number(from),
-                to: number(to),
-            },
+            None => {
+                let key = self.key.clone();
+                Event::Reads(node, self.ticket, Lookup { key })
+            }
         }
     }
 }

@@ -1,0 +1,132 @@
+//! The machine that the simulated cluster runs: the product's own, whose commands have names besides, so that one
+//! that enters the log twice is seen.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    sync::Arc,
+};
+
+use json::{Decode, Encode, Error, Reader, Value, Writer};
+use raft::{
+    host::Image,
+    kv::{self, ImageError, Kv, Lookup},
+};
+use raft_core::StateMachine;
+
+use crate::rules::{CommandId, Subject};
+
+/// The key-value machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Store(Kv);
+
+/// A change with a name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Command {
+    /// Its name.
+    pub(super) id: CommandId,
+    /// The product's own command.
+    pub(super) change: kv::Command,
+}
+
+/// What a change came to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Outcome(pub(super) kv::Outcome);
+
+/// The name of a command, and then the command.
+impl Encode for Command {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        (self.id.0, &self.change).encode(writer);
+    }
+}
+
+impl<'a> Decode<'a> for Command {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (id, change) = <(u64, kv::Command)>::decode(reader)?;
+        let id = CommandId(id);
+        Ok(Self { id, change })
+    }
+}
+
+impl Encode for Outcome {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.0.encode(writer);
+    }
+}
+
+impl<'a> Decode<'a> for Outcome {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        kv::Outcome::decode(reader).map(Self)
+    }
+}
+
+impl StateMachine for Store {
+    type Command = Command;
+    type Outcome = Outcome;
+    type Query = Lookup;
+    type Answer = Option<Arc<Value>>;
+
+    fn apply(&mut self, command: &Command) -> Outcome {
+        Outcome(self.0.apply(&command.change))
+    }
+
+    fn answer(&self, query: &Lookup) -> Option<Arc<Value>> {
+        self.0.answer(query)
+    }
+
+    fn size(command: &Command) -> usize {
+        Kv::size(&command.change)
+    }
+}
+
+impl Subject for Store {
+    fn id(command: &Command) -> CommandId {
+        command.id
+    }
+}
+
+impl Image for Store {
+    type Error = ImageError;
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.write(out)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, ImageError> {
+        Kv::read(bytes).map(Self)
+    }
+}
+
+/// As in the golden scripts: `key=value` is a write, `key:from->to` a compare-and-set.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |value: &Value| short(&json::to_string(value));
+        match &self.change {
+            kv::Command::Write { key, value } => write!(f, "{}={}", text(key), text(value)),
+            kv::Command::Cas { key, from, to, .. } => {
+                write!(f, "{}:{}->{}", text(key), text(from), text(to))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            kv::Outcome::Written | kv::Outcome::Swapped => f.write_str("done"),
+            kv::Outcome::Missing => f.write_str("absent"),
+            kv::Outcome::Mismatch { found } => {
+                write!(f, "differs: {}", short(&json::to_string(found)))
+            }
+        }
+    }
+}
+
+/// The first characters of a text.
+fn short(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 24;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}

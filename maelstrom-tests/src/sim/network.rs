@@ -1,0 +1,108 @@
+//! The links between the nodes: what they carry is the product's wire format, byte for byte.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
+
+use json::Raw;
+use raft::wire;
+use raft_core::{Envelope, NodeId};
+use rand::Rng;
+
+use super::{machine::Store, node::demand, options::Options};
+use crate::rules::Broken;
+
+/// How long a message travels when there are no faults.
+const HEALTHY_LATENCY: RangeInclusive<u64> = 10..=200;
+
+/// How many times as long a message takes that travels in a spike or on a slow link.
+const SLOWNESS: u64 = 20;
+
+/// A message on its way. Its copies share it.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    /// What the sender meant.
+    pub(super) envelope: Arc<Envelope<Store>>,
+    /// What travels.
+    body: Arc<str>,
+}
+
+/// All links.
+#[derive(Debug, Default)]
+pub(super) struct Network {
+    /// Those that carry nothing.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    /// Those on which messages take long.
+    slow: BTreeSet<(NodeId, NodeId)>,
+    /// All of them are slow.
+    pub(super) spike: bool,
+    /// Nodes that are cut off for good.
+    pub(super) exiled: BTreeSet<NodeId>,
+}
+
+impl Letter {
+    pub(super) fn write(envelope: Envelope<Store>) -> Result<Self, Broken> {
+        let (_, _, body) = wire::body(envelope.clone());
+        let body = String::from_utf8(json::encode(&body))
+            .map_err(|error| Broken(format!("a message is JSON: {error}")))?;
+        Ok(Self {
+            envelope: Arc::new(envelope),
+            body: body.into(),
+        })
+    }
+
+    /// What the receiver reads. It must be what was meant.
+    pub(super) fn read(&self) -> Result<Envelope<Store>, Broken> {
+        let Envelope { from, to, .. } = *self.envelope;
+        let body = Raw::new(&self.body).map_err(|error| error.to_string());
+        let read = body.and_then(|body| {
+            wire::decode::<Store>(from, to, body).map_err(|error| format!("{error:?}"))
+        });
+        let read =
+            read.map_err(|why| Broken(format!("a message can be read: {}: {why}", self.body)))?;
+        demand(read == *self.envelope, || {
+            format!("a message says what was meant: {}: {read:?}", self.body)
+        })?;
+        Ok(read)
+    }
+}
+
+impl Network {
+    /// Whether a link carries nothing.
+    pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.cut.contains(&(from, to)) || self.exiled.contains(&from) || self.exiled.contains(&to)
+    }
+
+    /// Cuts a link. Tells whether it carried anything before.
+    pub(super) fn cut(&mut self, from: NodeId, to: NodeId) -> bool {
+        self.cut.insert((from, to))
+    }
+
+    /// Makes a link slow.
+    pub(super) fn slow(&mut self, from: NodeId, to: NodeId) {
+        self.slow.insert((from, to));
+    }
+
+    /// All links carry messages again, and none is slow.
+    pub(super) fn heal(&mut self) {
+        self.cut.clear();
+        self.slow.clear();
+        self.spike = false;
+    }
+
+    /// How long a message travels when there are no faults.
+    pub(super) fn healthy_delay(rng: &mut Rng) -> u64 {
+        rng.range(HEALTHY_LATENCY)
+    }
+
+    /// How long a message travels.
+    pub(super) fn delay(&self, letter: &Letter, options: &Options, rng: &mut Rng) -> u64 {
+        let mean = if rng.chance(options.straggling_permille, 1000) {
+            options.straggling_mean
+        } else {
+            options.latency_mean
+        };
+        let Envelope { from, to, .. } = *letter.envelope;
+        let slow = self.spike || self.slow.contains(&(from, to));
+        let factor = if slow { SLOWNESS } else { 1 };
+        rng.exponential(mean * factor)
+    }
+}

@@ -1,0 +1,239 @@
+//! What happened in a run, in order: all of it as a hash, and its last part as a story.
+//!
+//! The story is told in the language of the golden scripts: what happened to the cluster stands at the margin, and what
+//! came of it below, indented.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use raft::kv::Lookup;
+use raft_core::{
+    Envelope, Fingerprint, Incarnation, NodeId, Record, Response, RoleName, SnapshotId, Term,
+    Ticket,
+};
+
+use super::{
+    machine::{Command, Store},
+    options::TICK,
+};
+use crate::cluster::describe;
+
+/// Something that happened.
+#[derive(Clone, Debug, Hash)]
+pub(super) enum Event {
+    /// A process started from its disk.
+    Started(NodeId, Incarnation),
+    /// A process could not start, or had to stop, for this reason.
+    Stopped(NodeId, String),
+    /// A process ended; so many outputs were lost.
+    Died(NodeId, usize),
+    /// A process stands still until then.
+    Paused(NodeId, u64),
+    /// A clock ticked.
+    Ticked(NodeId),
+    /// An output was stored.
+    Synced(NodeId, Vec<Record<Command>>),
+    /// A snapshot was stored.
+    Named(NodeId, SnapshotId),
+    /// The work on a snapshot is done, and the node hears of it.
+    Worked(NodeId, SnapshotId),
+    /// A message was sent.
+    Sent(Arc<Envelope<Store>>),
+    /// A message arrived.
+    Delivered(Arc<Envelope<Store>>),
+    /// A message was lost.
+    Lost(Arc<Envelope<Store>>),
+    /// Messages from the first to the second get lost from now on.
+    Cut(NodeId, NodeId),
+    /// All messages get through again.
+    Healed,
+    /// Something else befell a node, or all of them.
+    Fault(Option<NodeId>, &'static str),
+    /// A client asked a node to write.
+    Wrote(NodeId, Ticket, Command),
+    /// A client asked a node to read.
+    Reads(NodeId, Ticket, Lookup),
+    /// A node answered a client.
+    Answered(NodeId, Ticket, Response<Store>),
+    /// A node took another role or term.
+    Became(NodeId, RoleName, Term),
+}
+
+/// A run's events.
+#[derive(Debug)]
+pub(super) struct Trace {
+    events_max: usize,
+    recent: VecDeque<(u64, Event)>,
+    hash: Fingerprint,
+    count: u64,
+}
+
+impl Trace {
+    /// A trace that keeps so many events for the story.
+    pub(super) fn new(events_max: usize) -> Self {
+        Self {
+            events_max,
+            recent: VecDeque::new(),
+            hash: Fingerprint::default(),
+            count: 0,
+        }
+    }
+
+    /// Notes what happens at a time.
+    pub(super) fn note(&mut self, time: u64, event: Event) {
+        self.count += 1;
+        (time, &event).hash(&mut self.hash);
+        if self.recent.len() >= self.events_max {
+            self.recent.pop_front();
+        }
+        if self.events_max > 0 {
+            self.recent.push_back((time, event));
+        }
+    }
+
+    /// How many events there were.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// A hash of all events so far. Two runs with the same hash were the same run.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// The last events as a story.
+    pub(super) fn story(&self) -> String {
+        let mut story = String::new();
+        let left_out = self.count - self.recent.len() as u64;
+        if left_out > 0 {
+            tell(
+                &mut story,
+                &format!("# {left_out} events before these are left out."),
+            );
+        }
+        let mut told = None;
+        for (time, event) in &self.recent {
+            let tick = time / TICK;
+            if told != Some(tick) {
+                told = Some(tick);
+                tell(&mut story, &format!("# tick {tick}"));
+            }
+            tell(&mut story, &event.to_string());
+        }
+        story
+    }
+}
+
+fn tell(story: &mut String, line: &str) {
+    story.push_str(line);
+    story.push('\n');
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started(node, life) => write!(f, "start n{node}\n  it is life {}", life.0),
+            Self::Stopped(node, why) => write!(f, "    n{node} stops: {why}"),
+            Self::Died(node, lost) => write!(f, "crash n{node}\n  {lost} outputs are lost"),
+            Self::Paused(node, until) => {
+                write!(f, "# n{node} stands still until tick {}", until / TICK)
+            }
+            Self::Ticked(node) => write!(f, "tick n{node} 1"),
+            Self::Synced(node, records) => {
+                write!(f, "sync n{node}")?;
+                for record in records {
+                    write!(f, "\n    n{node} stores {}", describe::record(record))?;
+                }
+                Ok(())
+            }
+            Self::Named(node, id) => {
+                write!(f, "work n{node}\n  it names {}", describe::snapshot(id))
+            }
+            Self::Worked(node, id) => {
+                write!(f, "work n{node}\n  it hears of {}", describe::snapshot(id))
+            }
+            Self::Sent(envelope) => write!(f, "    {}", Line(envelope)),
+            Self::Delivered(envelope) => {
+                let Envelope { from, to, .. } = **envelope;
+                let kind = envelope.message.kind();
+                write!(f, "deliver n{from}->n{to} {kind}\n  {}", Line(envelope))
+            }
+            Self::Lost(envelope) => {
+                let Envelope { from, to, .. } = **envelope;
+                let kind = envelope.message.kind();
+                write!(f, "drop n{from}->n{to} {kind}\n  {}", Line(envelope))
+            }
+            Self::Cut(from, to) => write!(f, "cut n{from} n{to}"),
+            Self::Healed => f.write_str("heal"),
+            Self::Fault(node, what) => match node {
+                Some(node) => write!(f, "# n{node}: {what}"),
+                None => write!(f, "# {what}"),
+            },
+            Self::Wrote(node, ticket, command) => {
+                let verb = match command.change {
+                    raft::kv::Command::Write { .. } => "write",
+                    raft::kv::Command::Cas { .. } => "cas",
+                };
+                write!(f, "{verb} n{node} {command}\n  request {}", ticket.0)
+            }
+            Self::Reads(node, ticket, Lookup { key }) => {
+                let key = json::to_string(key);
+                write!(f, "read n{node} {key}\n  request {}", ticket.0)
+            }
+            Self::Answered(node, ticket, response) => {
+                write!(f, "    n{node} answers request {}: ", ticket.0)?;
+                match response {
+                    Response::Applied(outcome) => outcome.fmt(f),
+                    Response::Answered(Some(value)) => f.write_str(&json::to_string(&**value)),
+                    Response::Answered(None) => f.write_str("absent"),
+                    Response::Refused(refusal) => write!(f, "refused, {refusal:?}"),
+                    Response::Unknown(doubt) => write!(f, "unknown, {doubt:?}"),
+                }
+            }
+            Self::Became(node, role, term) => write!(f, "    n{node} is {role} in term {term}"),
+        }
+    }
+}
+
+/// A message on one line.
+struct Line<'a>(&'a Envelope<Store>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Envelope {
+            from,
+            to,
+            term,
+            message,
+        } = self.0;
+        let message = describe::message(message, |_, id| id.to_string());
+        write!(f, "n{from}->n{to} t{term} {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_events_are_told_and_all_are_hashed() {
+        let (mut one, mut other) = (Trace::new(2), Trace::new(0));
+        for trace in [&mut one, &mut other] {
+            trace.note(10, Event::Started(NodeId(1), Incarnation(4)));
+            trace.note(TICK, Event::Ticked(NodeId(1)));
+            trace.note(TICK + 1, Event::Cut(NodeId(1), NodeId(2)));
+        }
+        assert_eq!(one.hash(), other.hash());
+        assert_eq!(
+            one.story(),
+            "# 1 events before these are left out.\n# tick 1\ntick n1 1\ncut n1 n2\n"
+        );
+        other.note(TICK + 1, Event::Healed);
+        assert_ne!(one.hash(), other.hash());
+        assert_eq!(other.count(), 4);
+    }
+}
