@@ -111,6 +111,45 @@ pub fn serve_within(
     })
 }
 
+/// Reads a request from a stream and makes the answer to it, as the server does: for streams that are no sockets.
+///
+/// No more than [`Limits::head_bytes`] and 1,024 bytes are read, nor anything behind an empty line but what comes in one
+/// piece with it. A read that times out is answered 408.
+///
+/// # Errors
+/// If the stream has one, other than a time-out; or [`io::ErrorKind::UnexpectedEof`] if it ends without a word.
+pub fn respond(
+    registry: &Registry,
+    limits: &Limits,
+    stream: &mut impl Read,
+) -> io::Result<Vec<u8>> {
+    Ok(match request::arrive(stream, limits.head_bytes)? {
+        Arrival::Nothing => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Arrival::Refused(status) => Response::error(status).to_bytes(Body::Sent),
+        Arrival::Head(head) => {
+            let response = match Request::parse(&head) {
+                Ok(request) => answer(registry, &request),
+                Err(status) => Response::error(status),
+            };
+            // No answer to HEAD has a body, not even to a HEAD that is wrong in what follows.
+            response.to_bytes(if head.starts_with(b"HEAD ") {
+                Body::Announced
+            } else {
+                Body::Sent
+            })
+        }
+    })
+}
+
+fn answer(registry: &Registry, request: &Request<'_>) -> Response {
+    match (request.path, request.method) {
+        ("/" | "/metrics", Method::Other) => Response::error(Status::MethodNotAllowed),
+        ("/", Method::Get | Method::Head) => Response::index(),
+        ("/metrics", Method::Get | Method::Head) => Response::metrics(registry.render()),
+        (_, Method::Get | Method::Head | Method::Other) => Response::error(Status::NotFound),
+    }
+}
+
 /// A running server. It stops when this is dropped.
 #[derive(Debug)]
 #[must_use = "the server stops when this is dropped"]
@@ -281,34 +320,10 @@ impl Service {
             stream,
             deadline: Deadline::after(self.limits.request_time),
         };
-        let answer = match request::arrive(&mut asking, self.limits.head_bytes)? {
-            Arrival::Nothing => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Arrival::Refused(status) => Response::error(status).to_bytes(Body::Sent),
-            Arrival::Head(head) => {
-                let response = match Request::parse(&head) {
-                    Ok(request) => self.answer(&request),
-                    Err(status) => Response::error(status),
-                };
-                // No answer to HEAD has a body, not even to a HEAD that is wrong in what follows.
-                response.to_bytes(if head.starts_with(b"HEAD ") {
-                    Body::Announced
-                } else {
-                    Body::Sent
-                })
-            }
-        };
+        let answer = respond(&self.registry, &self.limits, &mut asking)?;
         let deadline = Deadline::after(self.limits.answer_time);
         Timed { stream, deadline }.write_all(&answer)?;
         Ok(deadline)
-    }
-
-    fn answer(&self, request: &Request<'_>) -> Response {
-        match (request.path, request.method) {
-            ("/" | "/metrics", Method::Other) => Response::error(Status::MethodNotAllowed),
-            ("/", Method::Get | Method::Head) => Response::index(),
-            ("/metrics", Method::Get | Method::Head) => Response::metrics(self.registry.render()),
-            (_, Method::Get | Method::Head | Method::Other) => Response::error(Status::NotFound),
-        }
     }
 }
 
