@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use json::Decode;
 use raft_core::Ballot;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     folder::{Folder, Name},
     identity::Identity,
     record::Stored,
-    recover::{demand_new, newest_snapshot},
+    recover::{demand_new, newest_snapshot, read_command},
     scan::{self, Event},
     segment::Head,
 };
@@ -31,11 +32,11 @@ pub enum Verdict {
 }
 
 /// Checks a folder as recovery would, and prints what it meets to `out`: all of it if `full`, else
-/// one line for each file.
+/// one line for each file. `C` are the commands of the state machine, as for recovery.
 ///
 /// # Errors
 /// What recovery would refuse; or that `out` cannot be written to.
-pub fn check(
+pub fn check<C: for<'a> Decode<'a>>(
     disk: Arc<dyn Disk>,
     full: bool,
     out: &mut dyn Write,
@@ -45,14 +46,17 @@ pub fn check(
         full,
         failed: None,
     };
-    let verdict = walk(disk, &mut printer);
+    let verdict = walk::<C>(disk, &mut printer);
     match printer.failed {
         Some(error) => Err(error),
         None => Ok(verdict),
     }
 }
 
-fn walk(disk: Arc<dyn Disk>, printer: &mut Printer<'_>) -> Result<Verdict, Error> {
+fn walk<C: for<'a> Decode<'a>>(
+    disk: Arc<dyn Disk>,
+    printer: &mut Printer<'_>,
+) -> Result<Verdict, Error> {
     let folder = Folder::lock(disk)?;
     let inventory = folder.inventory()?;
     for name in &inventory.unfinished {
@@ -73,7 +77,15 @@ fn walk(disk: Arc<dyn Disk>, printer: &mut Printer<'_>) -> Result<Verdict, Error
     ));
     let scan = scan::scan(&folder, &inventory, identity.crc(), |event| {
         printer.event(&event);
-        Ok(())
+        match event {
+            Event::Record(Stored::Entry {
+                id,
+                command: Some(bytes),
+            }) => read_command::<C>(id, bytes).map(|_| ()),
+            Event::Segment(_) | Event::Frame { .. } | Event::Record(_) | Event::Torn { .. } => {
+                Ok(())
+            }
+        }
     })?;
     let base = scan.outline.base();
     let newest = newest_snapshot(&folder, &inventory, base)?;

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use json::Decode;
+
 use super::{
     check::{Verdict, check},
     disk::Real,
@@ -26,8 +28,9 @@ wrong command line; 3 a crash tore the last frame of the log: the next start of 
 it, and nothing in it was acknowledged.
 ";
 
-/// Runs `raft log` with the arguments behind these words; the value is for the process to end with.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs `raft log` with the arguments behind these words; the value is for the process to end with. `C` are the commands
+/// of the state machine.
+pub fn main<C: for<'a> Decode<'a>>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut verify = false;
     let mut folder = None;
     for arg in args {
@@ -44,7 +47,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     }
     match folder {
-        Some(folder) => show(&folder, verify),
+        Some(folder) => show::<C>(&folder, verify),
         None => {
             eprintln!("raft log: which folder?\n\n{HELP}");
             ExitCode::from(2)
@@ -52,7 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn show(folder: &Path, verify: bool) -> ExitCode {
+fn show<C: for<'a> Decode<'a>>(folder: &Path, verify: bool) -> ExitCode {
     let disk = match Real::read_only(folder) {
         Ok(disk) => disk,
         Err(error) => {
@@ -61,7 +64,7 @@ fn show(folder: &Path, verify: bool) -> ExitCode {
         }
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let checked = check(Arc::new(disk), !verify, &mut out);
+    let checked = check::<C>(Arc::new(disk), !verify, &mut out);
     let checked = checked.and_then(|verdict| out.flush().map(|()| verdict));
     drop(out);
     match checked {

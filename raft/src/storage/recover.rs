@@ -289,6 +289,16 @@ impl Encode for Nothing {
     }
 }
 
+/// The command of an entry, as it stands in the log.
+///
+/// # Errors
+/// If it is none of the machine's.
+pub(super) fn read_command<'a, C: Decode<'a>>(id: EntryId, bytes: &'a [u8]) -> Result<C, String> {
+    json::decode_with_depth(bytes, json::MAX_DEPTH).map_err(|error| {
+        format!("the command of entry {id} is none that this program knows: {error}")
+    })
+}
+
 /// The entries of the log, while it is read.
 struct Entries<C>(VecDeque<Entry<C>>);
 
@@ -300,14 +310,7 @@ impl<C: for<'a> Decode<'a>> Entries<C> {
             Stored::Entry { id, command } => {
                 let payload = match command {
                     None => Payload::Blank,
-                    Some(bytes) => {
-                        let command = json::decode_with_depth(bytes, json::MAX_DEPTH);
-                        Payload::Command(Arc::new(command.map_err(|error| {
-                            format!(
-                                "the command of entry {id} is none that this program knows: {error}"
-                            )
-                        })?))
-                    }
+                    Some(bytes) => Payload::Command(Arc::new(read_command(id, bytes)?)),
                 };
                 while self.0.back().is_some_and(|last| last.id.index >= id.index) {
                     self.0.pop_back();

@@ -314,10 +314,10 @@ fn looking_at_a_folder_changes_nothing() {
     }
     let look = || Arc::new(Real::read_only(&folder.0).expect("a folder"));
     let mut text = Vec::new();
-    let locked = check(look(), true, &mut text).expect("memory has room");
+    let locked = check::<String>(look(), true, &mut text).expect("memory has room");
     assert_eq!(locked.map_err(|error| error.kind()), Err(ErrorKind::Locked));
     drop(opened);
-    let verdict = check(look(), true, &mut text).expect("memory has room");
+    let verdict = check::<String>(look(), true, &mut text).expect("memory has room");
     assert_eq!(verdict.expect("a sound folder"), Verdict::Sound);
     let text = String::from_utf8(text).expect("text");
     for line in [
@@ -339,4 +339,23 @@ fn looking_at_a_folder_changes_nothing() {
     refused(writes.remove("identity"));
     refused(writes.rename("identity", "x"));
     refused(writes.sync_folder());
+}
+
+/// What recovery can't read as a command, the check does not call sound.
+#[test]
+fn a_command_of_another_machine_is_refused_by_the_check_too() {
+    let disk = Memory::new();
+    let mut opened = open(&disk).expect("an empty folder");
+    let written = opened.log.append_and_sync(&[entries(1, 2, 1, 20)]);
+    written.expect("memory has room");
+    drop(opened);
+    let refused = storage::open::<u64>(Arc::new(disk.clone()), &identity(), OPTIONS);
+    let refused = refused.expect_err("its commands are strings").to_string();
+    assert!(refused.contains("the command of entry 1@1"), "{refused}");
+    let verdict = check::<u64>(Arc::new(disk.clone()), true, &mut std::io::sink());
+    let verdict = verdict.expect("the sink takes all");
+    assert_eq!(verdict.map_err(|error| error.to_string()), Err(refused));
+    let verdict = check::<String>(Arc::new(disk), true, &mut std::io::sink());
+    let verdict = verdict.expect("the sink takes all");
+    assert!(matches!(verdict, Ok(Verdict::Sound)), "{verdict:?}");
 }
