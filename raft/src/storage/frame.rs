@@ -150,8 +150,10 @@ pub(super) fn judge(segment: &[u8], at: usize) -> Result<(), String> {
     let (torn, end) = match read_head(segment, at) {
         Ok((_, end)) => (segment[end - 1] == 0, end),
         Err(_) => {
+            // A head that a crash spoiled lacks a piece itself: zeros further on prove nothing, for behind the last
+            // frame there are only zeros.
             let last_of_head = segment.get(at + HEAD - 1);
-            let end = end.max(at + HEAD).min(segment.len());
+            let end = (at + HEAD).min(segment.len());
             (last_of_head.is_none_or(|byte| *byte == 0), end)
         }
     };
@@ -260,6 +262,20 @@ mod tests {
         for bit in at * 8..used(&bytes) * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&bytes, at).is_err(), "bit {bit}");
+            assert!(judge(&bytes, at).is_err(), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    /// With another bit behind the last frame, between zeros.
+    #[test]
+    fn a_flipped_bit_of_a_head_is_damage_whatever_stands_behind_it() {
+        let (mut bytes, starts) = segment(&[b"one", b"two"]);
+        let at = starts[1];
+        let behind = bytes.len() - 500;
+        bytes[behind] = 1;
+        for bit in at * 8..(at + HEAD) * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(judge(&bytes, at).is_err(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
