@@ -60,10 +60,10 @@ impl Outline {
         if id.index <= self.base.index {
             return Err("an entry would replace what a snapshot covers");
         }
-        if id.index > self.last.index.next() {
+        let before = id.index.previous();
+        if before > self.last.index {
             return Err("an entry does not follow the one before it");
         }
-        let before = id.index.previous();
         if self.term_at(before).is_some_and(|term| term > id.term) {
             return Err("an entry's term is below that of the entry before it");
         }
@@ -196,6 +196,17 @@ mod tests {
             "it is behind the last"
         );
         assert_eq!(outline, before);
+    }
+
+    /// No node gets that far, but a segment may say so.
+    #[test]
+    fn the_highest_index_has_none_behind_it() {
+        let last = id(u64::MAX, 1);
+        let mut outline = Outline::new(last, last);
+        assert!(outline.append(id(u64::MAX, 2)).is_err(), "covered");
+        let mut outline = Outline::new(id(u64::MAX - 1, 1), id(u64::MAX - 1, 1));
+        assert_eq!(outline.append(last), Ok(()));
+        assert_eq!(outline.append(last), Ok(()), "in its own place");
     }
 
     /// The entries from 5 to 9 were in a segment that has been deleted.
