@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod check;
 pub mod cluster;
+pub mod fuzz;
 pub mod golden;
 pub mod history;
 pub mod linearizability;

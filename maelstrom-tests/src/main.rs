@@ -7,6 +7,7 @@ use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
 use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::{self, builtin_node};
 use maelstrom_tests::check::{self, Status};
+use maelstrom_tests::fuzz;
 use maelstrom_tests::model;
 use maelstrom_tests::sim;
 use std::error::Error;
@@ -26,6 +27,7 @@ Usage: maelstrom-tests [SUBCOMMAND] [FLAGS]
   matrix              Many runs with options drawn from a seed, and what they have in common.
   model               Searches all courses that a small world can take.
   sim                 Whole clusters in virtual time, all faults drawn from a seed.
+  fuzz [TARGET...]    Feeds spoiled inputs to all that reads what others wrote.
   soak                Feeds millions of writes to a node; prints memory, disk, and how it comes back.
   catch-up            Prints what it costs the others when a node that was away catches up.
   node                Becomes a Raft node, as the raft binary is one; its flags are that binary's.
@@ -46,12 +48,13 @@ Usage: maelstrom-tests builtin-node null|stale
   stale   Writes at one place, but reads from its own memory.
 ";
 
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 10] = [
     "test",
     "check",
     "matrix",
     "model",
     "sim",
+    "fuzz",
     "soak",
     "catch-up",
     builtin::RAFT_SUBCOMMAND,
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
             Some("matrix") => matrix(arguments),
             Some("model") => model(arguments),
             Some("sim") => sim(arguments),
+            Some("fuzz") => fuzz(arguments),
             Some("soak") => match soak::Options::parse(&SOAK, arguments) {
                 Ok(Parsed::Help(page)) => print(&page),
                 Ok(Parsed::Run(options)) => soak::soak(&options).map_err(Into::into),
@@ -125,6 +129,13 @@ fn sim(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Erro
     match sim::flags::Options::parse(arguments)? {
         Parsed::Help(page) => print(&page),
         Parsed::Run(options) => Ok(sim::flags::main(&options)?),
+    }
+}
+
+fn fuzz(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Error>> {
+    match fuzz::options::Options::parse(arguments)? {
+        Parsed::Help(page) => print(&page),
+        Parsed::Run(options) => Ok(fuzz::run(&options)?),
     }
 }
 

@@ -1,0 +1,232 @@
+//! The endpoint of the metrics, without its sockets.
+
+use std::io::{self, Read};
+use std::sync::LazyLock;
+
+use metrics::Registry;
+use metrics::http::{Limits, respond};
+use raft::storage::crc32c;
+use rand::Rng;
+
+use super::mutate::{noise, spoil};
+use super::{Seen, Target, demand};
+
+/// What a client sends.
+pub(super) struct Http;
+
+/// Short, so that short requests are too long.
+const HEAD_BYTES: usize = 150;
+
+/// What may be read beyond a head's limit: one piece.
+const PIECE: usize = 1024;
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let registry = Registry::new();
+    registry.counter("requests_total", "Requests.").increment();
+    registry
+});
+
+impl Target for Http {
+    fn name(&self) -> &'static str {
+        "http"
+    }
+
+    fn about(&self) -> &'static str {
+        "requests to the metrics: however they are cut, one whole answer, and no more is read than the limit says"
+    }
+
+    fn classes(&self) -> &'static [&'static str] {
+        &[
+            "200",
+            "400",
+            "404",
+            "405",
+            "408",
+            "431",
+            "505",
+            "silence",
+            "broken stream",
+        ]
+    }
+
+    fn draw(&self, rng: &mut Rng) -> Vec<u8> {
+        if rng.chance(1, 16) {
+            return noise(rng);
+        }
+        if rng.chance(1, 256) {
+            return Vec::new();
+        }
+        let (mut text, status) = request(rng);
+        if text.len() <= HEAD_BYTES {
+            let answer = answer(&text, 1, End::Closed).expect("memory has no errors");
+            assert!(
+                answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
+                "a request that is to be answered {status}: {text:?} is answered {}",
+                answer.escape_ascii()
+            );
+        }
+        if rng.chance(1, 8) {
+            text.resize(text.len() + rng.below(3_000) as usize, b'x');
+        }
+        if rng.chance(1, 2) {
+            spoil(rng, &mut text);
+        }
+        text
+    }
+
+    fn check(&self, input: &[u8], seen: &mut Seen) -> Result<(), String> {
+        // How it is cut and how it ends depends on the input alone, so that it is the same each time.
+        // An input without a byte has CRC 0, and ends like most.
+        let chance = u64::from(crc32c(input)) + 3;
+        let end = match chance % 8 {
+            0 => End::Slow,
+            1 => End::Broken,
+            _ => End::Closed,
+        };
+        let at_once = answer(input, input.len(), end);
+        for length in [1, 2 + chance as usize % 40, 3 + chance as usize % 500] {
+            let in_pieces = answer(input, length, end);
+            demand(in_pieces == at_once, || {
+                format!("in pieces of {length} it is answered {in_pieces:?}, at once {at_once:?}")
+            })?;
+        }
+        let answer = match at_once {
+            Ok(answer) => answer,
+            Err(io::ErrorKind::UnexpectedEof) => {
+                seen.note("silence");
+                return demand(input.is_empty(), || "no answer".to_owned());
+            }
+            Err(error) => {
+                seen.note("broken stream");
+                return demand(end == End::Broken && error == BROKEN, || {
+                    format!("{error} comes from nowhere")
+                });
+            }
+        };
+        let text = str::from_utf8(&answer).map_err(|error| format!("an answer: {error}"))?;
+        let (head, body) = text.split_once("\r\n\r\n").ok_or("an answer without end")?;
+        let status = head
+            .strip_prefix("HTTP/1.1 ")
+            .and_then(|rest| rest.get(..3));
+        let classes = self.classes().iter();
+        let status = classes.copied().find(|class| Some(*class) == status);
+        seen.note(status.ok_or_else(|| format!("an answer that nobody expects: {text}"))?);
+        let field = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "));
+        let length = field.and_then(|length| length.parse::<usize>().ok());
+        let is_head = input.starts_with(b"HEAD ") && body.is_empty();
+        demand(is_head || length == Some(body.len()), || {
+            format!("{length:?} bytes were announced: {text}")
+        })
+    }
+}
+
+/// What comes behind the last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Slow,
+    Broken,
+}
+
+const BROKEN: io::ErrorKind = io::ErrorKind::ConnectionReset;
+
+/// A stream that gives an input in pieces.
+struct Pieces<'a> {
+    rest: &'a [u8],
+    length: usize,
+    end: End,
+    given: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.length.min(self.rest.len()).min(buffer.len());
+        if length == 0 {
+            return match self.end {
+                End::Closed => Ok(0),
+                End::Slow => Err(io::ErrorKind::WouldBlock.into()),
+                End::Broken => Err(BROKEN.into()),
+            };
+        }
+        let (piece, rest) = self.rest.split_at(length);
+        buffer[..length].copy_from_slice(piece);
+        self.rest = rest;
+        self.given += length;
+        assert!(
+            self.given <= HEAD_BYTES + PIECE,
+            "{} bytes are read",
+            self.given
+        );
+        Ok(length)
+    }
+}
+
+/// The answer to an input that comes in pieces of this length.
+fn answer(input: &[u8], length: usize, end: End) -> Result<Vec<u8>, io::ErrorKind> {
+    let limits = Limits {
+        head_bytes: HEAD_BYTES,
+        ..Limits::default()
+    };
+    let mut stream = Pieces {
+        rest: input,
+        length,
+        end,
+        given: 0,
+    };
+    respond(&REGISTRY, &limits, &mut stream).map_err(|error| error.kind())
+}
+
+/// A request, and the status with which it must be answered if it is short enough.
+fn request(rng: &mut Rng) -> (Vec<u8>, u16) {
+    let method = *rng
+        .choose(&["GET", "GET", "HEAD", "POST", "OPTIONS"])
+        .expect("there are some");
+    let (target, is_known) = *rng
+        .choose(&[
+            ("/metrics", true),
+            ("/metrics?a=b", true),
+            ("http://host/metrics", true),
+            ("/", true),
+            ("HTTP://host", true),
+            ("/other", false),
+            ("*", false),
+        ])
+        .expect("there are some");
+    let version = *rng
+        .choose(&["HTTP/1.1", "HTTP/1.0", "HTTP/1.1", "HTTP/1.7", "HTTP/2.0"])
+        .expect("there are some");
+    let break_ = if rng.chance(3, 4) { "\r\n" } else { "\n" };
+    let mut fields = Vec::new();
+    let has_host = rng.chance(5, 6);
+    if has_host {
+        fields.push("Host: somewhere:9100".to_owned());
+    }
+    for _ in 0..rng.below(3) {
+        let field = *rng
+            .choose(&[
+                "Accept: */*",
+                "X-Long: \t a: b ",
+                "User-Agent: f\u{fc}zz",
+                "A:",
+            ])
+            .expect("there are some");
+        fields.push(field.to_owned());
+    }
+    rng.shuffle(&mut fields);
+    let mut text = format!("{method} {target} {version}{break_}");
+    for field in fields {
+        text.push_str(&field);
+        text.push_str(break_);
+    }
+    text.push_str(break_);
+    let status = match (version, method) {
+        ("HTTP/2.0", _) => 505,
+        ("HTTP/1.1" | "HTTP/1.7", _) if !has_host => 400,
+        (_, "POST" | "OPTIONS") if is_known => 405,
+        _ if is_known => 200,
+        _ => 404,
+    };
+    (text.into_bytes(), status)
+}

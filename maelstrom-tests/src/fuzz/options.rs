@@ -1,0 +1,189 @@
+//! What to fuzz, and for how long.
+
+use std::{ffi::OsString, time::Duration};
+
+use super::{PATIENCE, Plan, TARGETS, Target};
+use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+use crate::bench::options::random_seed;
+
+/// How long each target is fuzzed if nobody says how long or how many.
+const DEFAULT_TIME: Duration = Duration::from_secs(10);
+
+/// How many threads there may be.
+const JOBS_MAX: usize = 64;
+
+/// What to do.
+#[derive(Clone)]
+pub struct Options {
+    /// Print the targets and do nothing.
+    pub list: bool,
+    /// What to fuzz, one after the other.
+    pub targets: Vec<&'static dyn Target>,
+    /// How much of each.
+    pub plan: Plan,
+}
+
+/// The flags of `fuzz`.
+pub const FUZZ: Command = Command {
+    name: "maelstrom-tests fuzz [TARGET...]",
+    rest: "",
+    about: "Feeds inputs drawn from seeds to all that reads what others wrote, and holds it to its laws: it never\n\
+            panics, it gives back what it takes, readers of one format agree. Without targets, to everything.\n\
+            \n\
+            Exit status: 0 all laws held, 1 one is broken: the shrunk input and the way to replay it are printed.",
+    flags: &[
+        Flag {
+            name: "seed",
+            short: None,
+            value: "N",
+            help: "The seed of the first input of each target; each input has the next number\n\
+                   (default: drawn, and printed).",
+        },
+        Flag {
+            name: "seconds",
+            short: None,
+            value: "S",
+            help: "How long each target is fuzzed (default: 10, or without end if there is --inputs).",
+        },
+        Flag {
+            name: "inputs",
+            short: None,
+            value: "N",
+            help: "How many inputs each target gets (default: as many as there is time for).",
+        },
+        Flag {
+            name: "jobs",
+            short: Some('j'),
+            value: "N",
+            help: "How many threads try (default: as many as there are cores).",
+        },
+        Flag {
+            name: "list",
+            short: None,
+            value: "",
+            help: "Prints the targets.",
+        },
+    ],
+};
+
+impl Options {
+    /// Reads the arguments of `fuzz`: flags, and names of targets between them.
+    ///
+    /// # Errors
+    /// A flag or target that is unknown, or a flag that has a value it can't use.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Parsed<Options>, UsageError> {
+        let (mut flags, mut names) = (Vec::new(), Vec::new());
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some(name) if !name.starts_with('-') => names.push(name.to_owned()),
+                Some(flag) => {
+                    let takes_value = takes_value(flag);
+                    flags.push(argument);
+                    flags.extend(takes_value.then(|| arguments.next()).flatten());
+                }
+                None => flags.push(argument),
+            }
+        }
+        match FUZZ.parse(flags)? {
+            Parsed::Help(page) => Ok(Parsed::Help(page)),
+            Parsed::Run(given) => Options::from_given(&given, &names).map(Parsed::Run),
+        }
+    }
+
+    fn from_given(given: &Given, names: &[String]) -> Result<Options, UsageError> {
+        let targets: Result<Vec<_>, _> = names.iter().map(|name| target(name)).collect();
+        let targets = targets?;
+        let number = |name| match given.text(name) {
+            Some(_) => given.value(name, 0, "a whole number").map(Some),
+            None => Ok(None),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let jobs = given.value("jobs", cores.min(JOBS_MAX), "a whole number")?;
+        if !(1..=JOBS_MAX).contains(&jobs) {
+            let told = format!("--jobs is from 1 to {JOBS_MAX}, not {jobs}");
+            return Err(UsageError::new(told));
+        }
+        let inputs = number("inputs")?;
+        let seconds = number("seconds")?.map(Duration::from_secs);
+        Ok(Options {
+            list: given.switch("list"),
+            targets: match targets.is_empty() {
+                true => TARGETS.to_vec(),
+                false => targets,
+            },
+            plan: Plan {
+                first_seed: number("seed")?.unwrap_or_else(random_seed),
+                inputs,
+                time: seconds.or(inputs.is_none().then_some(DEFAULT_TIME)),
+                jobs,
+                patience: PATIENCE,
+            },
+        })
+    }
+}
+
+/// Whether the argument behind this flag is its value.
+fn takes_value(argument: &str) -> bool {
+    let bare = argument.trim_start_matches('-');
+    FUZZ.flags.iter().any(|flag| {
+        let is_it = flag.name == bare || flag.short.is_some_and(|short| bare == short.to_string());
+        is_it && !flag.value.is_empty()
+    })
+}
+
+fn target(name: &str) -> Result<&'static dyn Target, UsageError> {
+    let found = TARGETS.iter().find(|target| target.name() == name);
+    found.copied().ok_or_else(|| {
+        let hint = match nearest(name, TARGETS.iter().map(|target| target.name())) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "--list lists the targets".to_owned(),
+        };
+        UsageError::new(format!("unknown target {name:?}; {hint}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        match Options::parse(line.split_whitespace().map(OsString::from)) {
+            Ok(Parsed::Run(options)) => Ok(options),
+            Ok(Parsed::Help(page)) => Err(page),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn targets_and_flags_come_in_any_order() {
+        for line in [
+            "json wire --seed 7 --inputs 1",
+            "--seed 7 --inputs 1 json wire",
+            "json --seed=7 wire --inputs 1",
+        ] {
+            let options = parse(line).expect(line);
+            let names: Vec<_> = options.targets.iter().map(|t| t.name()).collect();
+            assert_eq!(names, ["json", "wire"], "{line}");
+            assert_eq!((options.plan.first_seed, options.plan.inputs), (7, Some(1)));
+            assert_eq!(options.plan.time, None);
+        }
+        let options = parse("-j 1").expect("no target is all targets");
+        assert_eq!(options.targets.len(), TARGETS.len());
+        assert_eq!(options.plan.time, Some(DEFAULT_TIME));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, told) in [
+            ("jason", "unknown target \"jason\"; did you mean json?"),
+            ("--sed 7", "unknown flag --sed; did you mean --seed?"),
+            ("--jobs 0", "--jobs is from 1 to 64, not 0"),
+            ("--seed x", "--seed takes a whole number, not \"x\""),
+        ] {
+            assert_eq!(parse(line).err().as_deref(), Some(told), "{line}");
+        }
+    }
+}

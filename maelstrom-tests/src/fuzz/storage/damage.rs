@@ -1,0 +1,257 @@
+//! What may happen to the files of a folder.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use raft::storage::crc32c;
+use raft::storage::disk::{Disk, Memory};
+
+use super::tape::Tape;
+
+/// All files of a folder. Their bytes are shared until one changes.
+pub(super) type Files = BTreeMap<String, Arc<Vec<u8>>>;
+
+/// What the damage leaves to hope for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// There is none.
+    None,
+    /// A few bits, in different bytes, are not what they were.
+    Bits,
+    /// Bytes and files are not where they were, but no CRC was made anew.
+    Structure,
+    /// The CRCs were made anew.
+    Forged,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(super) struct Damage {
+    pub(super) kind: Kind,
+    told: Vec<String>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.told.join(", "))
+    }
+}
+
+impl Damage {
+    /// Draws some damage and does it.
+    pub(super) fn inflict(tape: &mut Tape, files: &mut Files) -> Self {
+        let kind = tape.choose(&[
+            Kind::None,
+            Kind::Bits,
+            Kind::Structure,
+            Kind::Structure,
+            Kind::Forged,
+            Kind::Forged,
+        ]);
+        let mut damage = Self {
+            kind,
+            told: Vec::new(),
+        };
+        match kind {
+            Kind::None => {}
+            Kind::Bits => {
+                let mut hit: Vec<(String, usize)> = Vec::new();
+                for _ in 0..=tape.below(3) {
+                    let name = name(tape, files);
+                    let at = place(tape, &files[&name]);
+                    // Twice in one byte could make it zero, as only a crash does.
+                    if at < files[&name].len() && !hit.contains(&(name.clone(), at)) {
+                        let bit = tape.below(8);
+                        bytes(files, &name)[at] ^= 1 << bit;
+                        damage
+                            .told
+                            .push(format!("bit {bit} of byte {at} of {name}"));
+                        hit.push((name, at));
+                    }
+                }
+            }
+            Kind::Structure => {
+                for _ in 0..=tape.below(3) {
+                    damage.disarrange(tape, files);
+                }
+            }
+            Kind::Forged => {
+                for _ in 0..=tape.below(3) {
+                    damage.forge(tape, files);
+                }
+            }
+        }
+        damage
+    }
+
+    fn disarrange(&mut self, tape: &mut Tape, files: &mut Files) {
+        if files.is_empty() {
+            return;
+        }
+        let name = name(tape, files);
+        let at = place(tape, &files[&name]);
+        let what = match tape.below(8) {
+            0 => {
+                bytes(files, &name).truncate(at);
+                "cut"
+            }
+            1 | 2 => {
+                bytes(files, &name)[at..].fill(0);
+                "zeros to the end"
+            }
+            3 => {
+                let end = (at + 1 + tape.below(1_024) as usize).min(files[&name].len());
+                bytes(files, &name)[at..end].fill(0);
+                "zeros"
+            }
+            4 => {
+                files.remove(&name);
+                "removed"
+            }
+            5 => {
+                let other = self::name(tape, files);
+                let (one, two) = (files[&name].clone(), files[&other].clone());
+                files.insert(name.clone(), two);
+                files.insert(other, one);
+                "exchanged"
+            }
+            6 => {
+                // Under the next number, another one, or as what was never finished.
+                let other = match tape.below(3) {
+                    0 => format!("{name}.new"),
+                    1 => format!("log-{:020}", tape.below(12)),
+                    _ => format!("snapshot-{:020}-{:020}", tape.below(40), tape.below(4)),
+                };
+                files.insert(other, files[&name].clone());
+                "doubled"
+            }
+            _ => {
+                let length = 1 + tape.below(600) as usize;
+                let from = place(tape, &files[&name]);
+                let file = bytes(files, &name);
+                let length = length.min(file.len() - at.max(from));
+                file.copy_within(from..from + length, at);
+                "copied over"
+            }
+        };
+        self.told.push(format!("{name} {what} at {at}"));
+    }
+
+    /// Changes something and makes the CRCs right again.
+    fn forge(&mut self, tape: &mut Tape, files: &mut Files) {
+        let name = name(tape, files);
+        let file = bytes(files, &name);
+        let mut at = place(tape, file);
+        if tape.chance(1, 2) {
+            // Where numbers stand.
+            at &= !7;
+        }
+        let value = tape.choose(&[0, 1, 2, 3, 9, 255, u64::MAX, 1 << 63, u64::MAX - 1, 1 << 32]);
+        let width = tape.choose(&[1, 4, 8]).min(file.len() - at);
+        file[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+        forge_crcs(&name, file);
+        self.told.push(format!(
+            "{width} bytes of {value:x} at {at} of {name}, forged"
+        ));
+    }
+}
+
+fn bytes<'a>(files: &'a mut Files, name: &str) -> &'a mut Vec<u8> {
+    Arc::make_mut(files.get_mut(name).expect("it is there"))
+}
+
+/// One of the files.
+fn name(tape: &mut Tape, files: &Files) -> String {
+    let at = tape.below(files.len() as u64) as usize;
+    let name = files.keys().nth(at);
+    name.cloned().unwrap_or_default()
+}
+
+/// A place in a file, mostly where something stands, or its end.
+fn place(tape: &mut Tape, file: &[u8]) -> usize {
+    let used = file
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |last| last + 1);
+    let at = match tape.below(6) {
+        0 => tape.below(file.len() as u64 + 1),
+        1 => tape.below(160),
+        2 => 1024 + tape.below(160),
+        3 => (used as u64).saturating_sub(tape.below(64)),
+        _ => tape.below(used as u64 + 1),
+    };
+    (at as usize).min(file.len())
+}
+
+/// Makes all CRCs right, as `docs/STORAGE.md` says where they stand. The identity's is left alone: that file is checked as
+/// a whole.
+fn forge_crcs(name: &str, file: &mut [u8]) {
+    if name.starts_with("snapshot-") && file.len() > 4 {
+        let end = file.len() - 4;
+        put(file, end, crc32c(&file[..end]));
+    }
+    if !name.starts_with("log-") || file.len() < 1024 {
+        return;
+    }
+    for block in [0, 512] {
+        // A seal that was never written is all zeros.
+        if file[block..block + 512].iter().any(|byte| *byte != 0) {
+            put(file, block + 504, crc32c(&file[block..block + 504]));
+        }
+    }
+    let mut at = 1024;
+    while file.get(at..at + 4) == Some(b"\xFFFRM") {
+        let length = file.get(at + 4..at + 8);
+        let length = length.map_or(0, |bytes| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |length, byte| length << 8 | usize::from(*byte))
+        });
+        let end = at + 32 + length.next_multiple_of(8);
+        if end + 8 > file.len() {
+            break;
+        }
+        put(file, at + 24, crc32c(&file[at..at + 24]));
+        let crc = crc32c(&file[at..end]);
+        put(file, end, crc);
+        at = end + 8;
+        if file.get(at..at + 4) == Some(b"\xFFFRM") {
+            put(file, at + 20, crc);
+        }
+    }
+}
+
+fn put(file: &mut [u8], at: usize, crc: u32) {
+    file[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// What is on a disk.
+pub(super) fn files(disk: &Memory) -> Files {
+    let names = disk.list().expect("memory lists");
+    let read = |name: String| {
+        let file = disk.open(&name).expect("it is there");
+        let mut bytes = vec![0; file.length().expect("memory") as usize];
+        file.read_at(&mut bytes, 0).expect("memory reads");
+        (name, Arc::new(bytes))
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// A disk that holds some files.
+pub(super) fn disk(files: &Files) -> Memory {
+    let disk = Memory::new();
+    write(&disk, files).expect("memory has room");
+    disk
+}
+
+/// Writes files to a disk, for good.
+pub(super) fn write(disk: &dyn Disk, files: &Files) -> io::Result<()> {
+    for (name, bytes) in files {
+        let file = disk.create(name)?;
+        file.write_at(bytes, 0)?;
+        file.sync()?;
+    }
+    disk.sync_folder()
+}

@@ -1,0 +1,234 @@
+//! What a node wrote into its folder, and what it knew after each step.
+
+use std::fmt;
+use std::sync::Arc;
+
+use raft::storage::disk::Memory;
+use raft::storage::{Recovered, Snapshots, Whole};
+use raft_core::{
+    Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal as _,
+};
+
+use super::{open, tape::Tape};
+
+/// How many steps there are at most.
+const STEPS_MAX: u64 = 12;
+
+/// What a node knows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct State {
+    ballot: Ballot,
+    base: EntryId,
+    entries: Vec<Entry<String>>,
+}
+
+/// All states that a node went through, and the snapshots that it stored on the way.
+#[derive(Debug)]
+pub(super) struct History {
+    steps: Vec<String>,
+    states: Vec<State>,
+    snapshots: Vec<EntryId>,
+}
+
+impl State {
+    pub(super) fn of(recovered: &Recovered<String>) -> Self {
+        Self {
+            ballot: recovered.ballot,
+            base: recovered.base(),
+            entries: recovered.entries.clone(),
+        }
+    }
+
+    /// The last entry, or what stands in its place.
+    pub(super) fn last(&self) -> EntryId {
+        self.entries.last().map_or(self.base, |entry| entry.id)
+    }
+
+    pub(super) fn apply(&mut self, record: &Record<String>) {
+        match record {
+            Record::Ballot(ballot) => self.ballot = *ballot,
+            Record::Entries(entries) => {
+                for entry in entries {
+                    self.entries.retain(|old| old.id.index < entry.id.index);
+                    self.entries.push(entry.clone());
+                }
+            }
+            Record::Base(base) => {
+                let held = *base == self.base || self.entries.iter().any(|e| e.id == *base);
+                self.entries
+                    .retain(|entry| held && entry.id.index > base.index);
+                self.base = *base;
+            }
+        }
+    }
+
+    /// This state with a snapshot taken over whose base record was not written yet.
+    fn adopting(&self, last: EntryId) -> Self {
+        let mut state = self.clone();
+        if last.index > self.base.index {
+            if state.ballot.term() < last.term {
+                state.ballot = Ballot::new(last.term, None);
+            }
+            state.apply(&Record::Base(last));
+        }
+        state
+    }
+
+    /// Whether a node may know this at all.
+    pub(super) fn makes_sense(&self) -> Result<(), String> {
+        let mut before = self.base;
+        for Entry { id, payload: _ } in &self.entries {
+            if Some(id.index.0) != before.index.0.checked_add(1) || id.term < before.term {
+                return Err(format!("{id} came back right behind {before}"));
+            }
+            before = *id;
+        }
+        Ok(())
+    }
+}
+
+impl History {
+    /// Draws a history and performs it on an empty disk.
+    pub(super) fn perform(tape: &mut Tape, disk: &Memory) -> Self {
+        let mut opened = open(disk).expect("an empty folder");
+        let mut history = Self {
+            steps: Vec::new(),
+            states: vec![State::default()],
+            snapshots: Vec::new(),
+        };
+        let mut term = 0;
+        for _ in 0..tape.below(STEPS_MAX + 1) {
+            let state = history.newest().clone();
+            let (base, last) = (state.base.index.0, state.last().index.0);
+            let length = tape.choose(&[10, 0, 30, 300, 1_000, 4_000]);
+            let mut records = Vec::new();
+            match tape.below(8) {
+                0..3 => records.push(entries(last + 1, 1 + tape.below(4), term.max(1), length)),
+                3 => {
+                    term += 1;
+                    let vote = tape.chance(1, 2).then(|| NodeId(tape.below(3)));
+                    records.push(Record::Ballot(Ballot::new(Term(term), vote)));
+                }
+                4 => {
+                    term += 1;
+                    let from = base + 1 + tape.below(last - base + 1);
+                    records.push(Record::Ballot(Ballot::new(Term(term), None)));
+                    records.push(entries(from, 1 + tape.below(4), term, length));
+                }
+                5 | 6 => {
+                    let Some(entry) = (!state.entries.is_empty())
+                        .then(|| &state.entries[tape.below(state.entries.len() as u64) as usize])
+                    else {
+                        continue;
+                    };
+                    store(&opened.snapshots, entry.id);
+                    history.stored(entry.id);
+                    records.extend(tape.chance(3, 4).then_some(Record::Base(entry.id)));
+                }
+                _ => {
+                    let at = id(last + 1 + tape.below(20), term.max(1));
+                    let bytes = elsewhere(at);
+                    let whole = Whole::parse(&bytes).expect("a whole snapshot");
+                    opened.snapshots.install(&whole).expect("memory has room");
+                    history.stored(at);
+                    records.push(Record::Base(at));
+                }
+            }
+            if term == 0 {
+                term = 1;
+            }
+            let written = opened.log.append_and_sync(&records);
+            written.expect("memory has room");
+            history.wrote(&records);
+        }
+        history
+    }
+
+    fn newest(&self) -> &State {
+        self.states.last().expect("there is a first one")
+    }
+
+    fn stored(&mut self, last: EntryId) {
+        self.steps.push(format!("store {last}"));
+        self.snapshots.push(last);
+    }
+
+    fn wrote(&mut self, records: &[Record<String>]) {
+        let mut state = self.newest().clone();
+        for record in records {
+            state.apply(record);
+            self.steps.push(match record {
+                Record::Ballot(ballot) => format!("term {}", ballot.term()),
+                Record::Base(base) => format!("base {base}"),
+                Record::Entries(entries) => {
+                    format!("{} through {}", entries.len(), state.last())
+                        + if entries.iter().all(|e| e.payload == Payload::Blank) {
+                            " blank"
+                        } else {
+                            ""
+                        }
+                }
+            });
+        }
+        self.states.push(state);
+    }
+
+    /// What the node knows in the end: the newest snapshot is its own even before its base record is written.
+    pub(super) fn last(&self) -> State {
+        let newest = self.snapshots.iter().max_by_key(|last| last.index);
+        let state = self.newest();
+        newest.map_or_else(|| state.clone(), |last| state.adopting(*last))
+    }
+
+    /// Whether the node once knew this.
+    pub(super) fn once(&self, state: &State) -> bool {
+        self.states.iter().any(|once| {
+            let mut snapshots = self.snapshots.iter();
+            once == state || snapshots.any(|last| once.adopting(*last) == *state)
+        })
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.steps.join(", "))
+    }
+}
+
+fn id(index: u64, term: u64) -> EntryId {
+    EntryId {
+        term: Term(term),
+        index: Index(index),
+    }
+}
+
+/// Entries of one term; each says something of about `length` bytes.
+fn entries(first: u64, count: u64, term: u64, length: usize) -> Record<String> {
+    let entry = |index| Entry {
+        id: id(index, term),
+        payload: match length {
+            0 => Payload::Blank,
+            _ => {
+                let mut said = format!("{index}@{term} ").repeat(length / 4 + 1);
+                said.truncate(length);
+                Payload::Command(Arc::new(said))
+            }
+        },
+    };
+    Record::Entries((first..first + count).map(entry).collect())
+}
+
+fn store(snapshots: &Snapshots, last: EntryId) -> SnapshotId {
+    let membership = Membership::of((0..3).map(NodeId));
+    let machine = format!("all through {last};").repeat(3);
+    let stored = snapshots.store(last, &membership, |out| out.write_all(machine.as_bytes()));
+    stored.expect("memory has room")
+}
+
+/// The file of a snapshot that another node made.
+fn elsewhere(last: EntryId) -> Vec<u8> {
+    let other = open(&Memory::new()).expect("an empty folder");
+    let id = store(&other.snapshots, last);
+    let bytes = other.snapshots.read(id, 0, usize::MAX);
+    bytes.expect("memory reads").expect("it was stored")
+}
