@@ -92,6 +92,17 @@ fn a_candidate_with_votes_of_a_majority_becomes_leader() {
     assert_eq!((alone.role(), alone.term()), (RoleName::Leader, 5));
 }
 
+/// A vote that was given stays: what the voter answers later, when it hears a leader, say, takes nothing back.
+#[test]
+fn a_vote_is_not_taken_back() {
+    let mut node = Node::stored(5, 4, None, &[1]);
+    node.campaign();
+    ballot(&mut node, 2, GRANTED);
+    ballot(&mut node, 2, !GRANTED);
+    ballot(&mut node, 3, GRANTED);
+    assert_eq!(node.role(), RoleName::Leader);
+}
+
 /// Refusals are no votes. Once a majority has refused, the candidate waits for another's election, or its own
 /// next one.
 #[test]
