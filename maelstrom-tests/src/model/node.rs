@@ -58,6 +58,8 @@ pub(super) struct Node {
     pub(super) disk: Disk,
     pub(super) incarnation: Incarnation,
     pub(super) replica: Replica<Registers>,
+    /// What the replica is doing: kept in the tables, since it is asked for often.
+    pub(super) role: RoleName,
     pub(super) work: Option<Work>,
 }
 
@@ -139,9 +141,13 @@ pub(super) enum Clocks {
     True,
 }
 
+/// A rule of one node beside those that every node has: for tests, which break it.
+pub(super) type Rule = fn(&Replica<Registers>) -> Result<(), Broken>;
+
 /// All that nodes were and said in any world, and what came of what.
 pub(super) struct Nodes {
     pub(super) bounds: Bounds,
+    pub(super) rule: Rule,
     config: Config,
     pub(super) states: Table<Named<Node>>,
     pub(super) messages: Table<Named<Envelope<Registers>>>,
@@ -153,7 +159,7 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(bounds: Bounds, clocks: Clocks) -> Self {
+    pub(super) fn new(bounds: Bounds, clocks: Clocks, rule: Rule) -> Self {
         let (heartbeat, shortest_election, longest_election) = TIMES;
         let mut limits = Limits::default();
         if let Some(entries) = bounds.snapshot_entries {
@@ -163,6 +169,7 @@ impl Nodes {
         }
         Self {
             bounds,
+            rule,
             config: Config {
                 heartbeat,
                 shortest_election,
@@ -185,7 +192,7 @@ impl Nodes {
         let node = self.restore(id, disk, life(id.0, id));
         let dies = None;
         let mut run = Run::new(self, node, dies);
-        let ended = run.settle();
+        let ended = run.starts();
         run.into_effect(ended)
     }
 
@@ -231,6 +238,7 @@ impl Nodes {
             id,
             disk,
             incarnation,
+            role: replica.status().role,
             replica,
             work: None,
         }
@@ -246,7 +254,12 @@ impl Nodes {
             None => Mix::of(node),
         };
         let states = &self.states;
-        states.keep(fingerprint, || Named::new(node.clone(), node.look()))
+        states.keep(fingerprint, || {
+            let mut node = node.clone();
+            node.role = node.replica.status().role;
+            let look = node.look();
+            Named::new(node, look)
+        })
     }
 }
 
@@ -261,6 +274,14 @@ enum Stop {
 impl From<Broken> for Stop {
     fn from(broken: Broken) -> Self {
         Self::Broken(broken)
+    }
+}
+
+impl Effect {
+    /// Whether nobody else notices anything of it.
+    pub(super) fn is_silent(&self) -> bool {
+        let says_nothing = self.sent.iter().all(Vec::is_empty);
+        says_nothing && self.sights.is_empty() && self.broken.is_none()
     }
 }
 
@@ -471,7 +492,8 @@ impl<'a> Run<'a> {
 
     fn check_since(&self, before: &Status) -> Result<(), Broken> {
         let checked = self.node.replica.check_since(before);
-        checked.map_err(|Violation(rule)| Broken(rule))
+        checked.map_err(|Violation(rule)| Broken(rule))?;
+        (self.nodes.rule)(&self.node.replica)
     }
 
     /// The rules of the cluster have a look, if there may be anything new for them.
@@ -508,6 +530,12 @@ impl<'a> Run<'a> {
             self.node.disk.clone()
         };
         self.node = self.nodes.restore(self.node.id, disk, next);
+        self.starts()
+    }
+
+    /// The process has just started.
+    fn starts(&mut self) -> Result<(), Broken> {
+        (self.nodes.rule)(&self.node.replica)?;
         self.settle()
     }
 

@@ -20,7 +20,7 @@ use std::{
 
 use super::{
     names::Namer,
-    node::Clocks,
+    node::{Clocks, Rule},
     options::Options,
     story,
     table::{Itself, SHARDS, shard},
@@ -114,7 +114,12 @@ pub struct SoFar {
 /// # Panics
 /// If a node does; then its way there is told by [`run`]'s panic hook.
 pub fn search(options: &Options, progress: impl Fn(SoFar) + Sync) -> Found {
-    let tables = Tables::new(options.bounds.clone(), Clocks::Folded);
+    search_with(options, |_| Ok(()), progress)
+}
+
+/// The same with one more rule.
+pub(super) fn search_with(options: &Options, rule: Rule, progress: impl Fn(SoFar) + Sync) -> Found {
+    let tables = Tables::new(options.bounds.clone(), Clocks::Folded, rule);
     let first = match World::new(&tables) {
         Ok(world) => world,
         Err(Broken(rule)) => {

@@ -9,7 +9,7 @@ use super::{
     node::{Clocks, Effect, TICKS_MAX, TIMES},
     options::Bounds,
     table::Ref,
-    world::{Action, Fate, Step, Tables, World},
+    world::{Action, Fate, Step, Tables, World, slot},
 };
 use crate::cluster::machine::Registers;
 
@@ -39,7 +39,7 @@ const TAKES_ALL: &str = "a string takes all";
 pub(super) fn tell(tables: &Tables, way: &[u32], last: Option<Action>, rule: &str) -> String {
     // In a search one state of a node stands for all that differ in their clocks alone. On a stage
     // clocks are what they are.
-    let own = Tables::new(tables.bounds().clone(), Clocks::True);
+    let own = Tables::new(tables.bounds().clone(), Clocks::True, tables.nodes.rule);
     match retrace(tables, way, &own) {
         Some(own_way) => tell_as_it_is(&own, &own_way, last, rule),
         None => {
@@ -223,6 +223,15 @@ impl Story<'_> {
             let which = self.which(&flight, at);
             self.line(&format!("drop {which}"));
             flight.remove(at);
+        }
+        let mut now = world.clone();
+        now.nodes[slot(id)] = effect.after;
+        for (at, id) in (1..=now.nodes.len() as u64).map(NodeId).enumerate() {
+            if now.nodes[at] != next.nodes[at]
+                && let Some(effect) = now.calmed(at, self.tables)
+            {
+                self.ticks(effect, id);
+            }
         }
     }
 

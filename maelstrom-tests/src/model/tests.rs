@@ -2,18 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use raft_core::NodeId;
+use raft_core::{Index, NodeId, Replica};
 use rand::Rng;
 
 use super::{
     names::Namer,
     node::Clocks,
     options::{Bounds, Options},
-    search::{End, Found, search},
+    search::{End, Found, search, search_with},
     story,
     world::{Action, Fate, Tables, World},
 };
-use crate::golden;
+use crate::{cluster::machine::Registers, golden, rules::Broken};
 
 fn bounds(nodes: u8) -> Bounds {
     Bounds {
@@ -35,13 +35,16 @@ fn found(bounds: Bounds) -> Found {
 }
 
 fn found_in(bounds: Bounds, worlds_max: u32) -> Found {
-    let options = Options {
+    search(&options(bounds, worlds_max), |_| {})
+}
+
+fn options(bounds: Bounds, worlds_max: u32) -> Options {
+    Options {
         bounds,
         time_max: None,
         worlds_max,
         jobs: 2,
-    };
-    search(&options, |_| {})
+    }
 }
 
 #[test]
@@ -86,6 +89,41 @@ fn nodes_that_forget_are_found_out() {
     assert!(error.problem.contains(rule), "{error}\n{story}");
 }
 
+/// A rule that no correct node keeps is broken on a shortest way, which can be played.
+#[test]
+fn a_planted_rule_is_found_broken() {
+    let nobody_commits_a_command = |replica: &Replica<Registers>| {
+        let commit = replica.status().commit.index;
+        if commit < Index(2) {
+            Ok(())
+        } else {
+            Err(Broken("nothing is written".into()))
+        }
+    };
+    let options = options(bounds(3), 500_000);
+    let found = search_with(&options, nobody_commits_a_command, |_| {});
+    let End::Broken { rule, story } = &found.end else {
+        panic!("{found}");
+    };
+    assert_eq!(rule, "nothing is written");
+    let played = golden::run(story).expect("on the stage that is no rule");
+    assert!(played.contains("commits"), "{played}");
+    // A round of pre-votes, one of votes, and one Append with all that there is.
+    let deliveries = story.matches("deliver").count();
+    assert_eq!(deliveries, 6, "{story}");
+}
+
+#[test]
+fn a_rule_that_is_broken_at_the_start_is_told() {
+    let nobody_starts = |_: &Replica<Registers>| Err(Broken("nobody starts".into()));
+    let found = search_with(&options(bounds(3), 10), nobody_starts, |_| {});
+    let (rule, story) = (
+        "nobody starts".into(),
+        story::begin(&bounds(3), "nobody starts"),
+    );
+    assert_eq!(found.end, End::Broken { rule, story });
+}
+
 /// What one node does and what another one does instead come to the same.
 #[test]
 fn names_make_no_difference() {
@@ -96,7 +134,7 @@ fn names_make_no_difference() {
         in_flight: 6,
         ..bounds(3)
     };
-    let tables = Tables::new(bounds, Clocks::Folded);
+    let tables = Tables::new(bounds, Clocks::Folded, |_| Ok(()));
     let end = |first: u64, second: u64| {
         let mut world = World::new(&tables).expect("nodes can start");
         for action in [
@@ -142,7 +180,7 @@ fn every_course_is_a_story() {
             snapshot_entries: (seed % 2 == 1).then_some(2),
             ..bounds(3)
         };
-        let tables = Tables::new(bounds, Clocks::True);
+        let tables = Tables::new(bounds, Clocks::True, |_| Ok(()));
         let mut world = World::new(&tables).expect("nodes can start");
         let mut way = Vec::new();
         for _ in 0..60 {

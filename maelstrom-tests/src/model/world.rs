@@ -3,13 +3,13 @@
 
 use std::{mem, ops::ControlFlow};
 
-use raft_core::{Envelope, Incarnation, Message, NodeId, Ticket};
+use raft_core::{Envelope, Incarnation, Message, NodeId, RoleName, Term, Ticket};
 
 use super::{
     clients::{Clients, Request},
     mix::Mix,
     names::Named,
-    node::{Clocks, Effect, Event, Node, Nodes, Sight, What, life},
+    node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life},
     options::Bounds,
     table::{Ref, Table},
 };
@@ -90,9 +90,9 @@ pub(super) struct Step<'a> {
 }
 
 impl Tables {
-    pub(super) fn new(bounds: Bounds, clocks: Clocks) -> Self {
+    pub(super) fn new(bounds: Bounds, clocks: Clocks, rule: Rule) -> Self {
         Self {
-            nodes: Nodes::new(bounds, clocks),
+            nodes: Nodes::new(bounds, clocks, rule),
             clients: Table::default(),
             rules: Table::default(),
             asked: Table::default(),
@@ -170,16 +170,19 @@ impl World {
                 continue;
             };
             let sent = effect.sent.last().expect("there is one list at least");
-            let new = sent.iter().filter(|message| !next.flight.contains(message));
-            let new: Vec<_> = new.copied().collect();
-            let tells = (next.clients, next.rules) != (self.clients, self.rules);
-            if !effect.changes && !tells && new.is_empty() {
+            let before = next.flight.len();
+            for message in sent {
+                if !next.flight.contains(message) {
+                    next.flight.push(*message);
+                }
+            }
+            let says_more = next.flight.len() > before;
+            next.tidy(tables);
+            if !says_more && next.is_like(self) {
                 // Now less may happen than before, and all of it could have happened then too: messages
                 // may be late for as long as one likes.
                 continue;
             }
-            next.flight.extend(new);
-            next.tidy(tables);
             let mut enough = ControlFlow::Continue(());
             let room = usize::from(tables.bounds().in_flight);
             next.lose_all_but(room, &mut |next| {
@@ -373,6 +376,11 @@ impl World {
         }
     }
 
+    /// Whether it differs in nothing but messages, and what may still happen.
+    fn is_like(&self, other: &Self) -> bool {
+        self.nodes == other.nodes && self.clients == other.clients && self.rules == other.rules
+    }
+
     // ---- Messages.
 
     /// Gives all worlds that have only so much room for messages. What never arrives is as good as lost,
@@ -393,8 +401,38 @@ impl World {
         lose(self, here, many, visit);
     }
 
-    /// Forgets messages that will have no effect, whenever they arrive.
+    /// Lets go by what makes no difference any more.
     fn tidy(&mut self, tables: &Tables) {
+        self.forget_futile(tables);
+        if self.is_calm(tables) {
+            for at in 0..self.nodes.len() {
+                self.nodes[at] = self.calmed(at, tables).map_or(self.nodes[at], |e| e.after);
+            }
+        }
+    }
+
+    /// Whether nobody will ask for votes any more. Then it makes no difference how long ago a node has
+    /// heard a leader.
+    fn is_calm(&self, tables: &Tables) -> bool {
+        let is_asking = |node: &Ref<_>| tables.node(*node).role == RoleName::PreCandidate;
+        let asks = |message: &Ref<_>| {
+            let message = &tables.message(*message).message;
+            matches!(message, Message::PreVote { .. } | Message::Vote { .. })
+        };
+        self.left.expiries == 0
+            && !self.nodes.iter().any(is_asking)
+            && !self.flight.iter().any(asks)
+    }
+
+    /// What a node's clock leads to if that is only that candidates would be heard again.
+    pub(super) fn calmed<'a>(&self, at: usize, tables: &'a Tables) -> Option<&'a Effect> {
+        let (what, dies) = (What::Wait, None);
+        let (_, effect) = tables.nodes.effect(self.nodes[at], Event { what, dies });
+        effect.filter(|effect| effect.is_silent())
+    }
+
+    /// Forgets messages that will have no effect, whenever they arrive.
+    fn forget_futile(&mut self, tables: &Tables) {
         let mut flight = mem::take(&mut self.flight);
         flight.retain(|message| !self.is_futile(*message, tables));
         self.flight = flight;
@@ -404,11 +442,20 @@ impl World {
         let envelope = tables.message(message);
         let at = self.nodes[slot(envelope.to)];
         // No term falls, not even in a restart.
-        let is_old = || envelope.term < tables.node(at).disk.ledger().ballot().term();
+        let term = |id| {
+            let node = tables.node(self.nodes[slot(id)]);
+            node.disk.ledger().ballot().term()
+        };
+        let is_old = || envelope.term < term(envelope.to);
         match tone(&envelope.message) {
-            Tone::Request => false,
+            // The answer would name the last term to somebody who is in it.
+            Tone::Request => {
+                let last = Term(tables.bounds().terms.into());
+                is_old() && term(envelope.to) == last && term(envelope.from) == last
+            }
             Tone::Notice => is_old(),
-            Tone::Answer => is_old() || self.is_late(message, at, tables),
+            Tone::Acknowledgement if tables.node(at).role == RoleName::Leader => is_old(),
+            Tone::Acknowledgement | Tone::Answer => is_old() || self.is_late(message, at, tables),
         }
     }
 
@@ -422,10 +469,7 @@ impl World {
     ) -> bool {
         let what = What::Receive(message);
         let (_, effect) = tables.nodes.effect(at, Event { what, dies: None });
-        effect.is_none_or(|effect| {
-            let says_nothing = effect.sent.iter().all(Vec::is_empty);
-            !effect.changes && says_nothing && effect.sights.is_empty() && effect.broken.is_none()
-        })
+        effect.is_none_or(|effect| !effect.changes && effect.is_silent())
     }
 
     // ---- Packed.
@@ -490,6 +534,8 @@ enum Tone {
     Notice,
     /// The same; and it speaks of a question that may be answered already, or forgotten.
     Answer,
+    /// The same; but a leader that loses track of what it has sent may heed an old one again.
+    Acknowledgement,
 }
 
 fn tone(message: &Message<Registers>) -> Tone {
@@ -507,10 +553,10 @@ fn tone(message: &Message<Registers>) -> Tone {
         | Message::Outdated => Tone::Notice,
         Message::PreVoteReply { .. }
         | Message::VoteReply { .. }
-        | Message::Appended { .. }
         | Message::RoundReply { .. }
         | Message::ReadIndexReply { .. }
         | Message::ForwardReply { .. } => Tone::Answer,
+        Message::Appended { .. } => Tone::Acknowledgement,
     }
 }
 
