@@ -5,8 +5,8 @@
 //! happen; then they cease for a quorum at least, and it must elect, agree and serve in time. In the end the
 //! clients' history must be linearizable.
 //!
-//! Read [`options`] (what a world is), `machine`, `node` (a replica on a disk that breaks), `network`, `faults`, and
-//! then `world`, which runs it all. [`fleet`] runs many seeds, [`shrink`] looks for a smaller world that fails
+//! Read [`options`] (what a world is), `machine`, `node` (a replica on a disk that breaks), `network`, then
+//! `world`, which runs it all, with `storing`, `traffic`, `faults` and `ending` beside it. [`fleet`] runs many seeds, [`shrink`] looks for a smaller world that fails
 //! too, [`sightings`] counts what a fleet has met, `trace` remembers what happened and tells it.
 
 pub mod flags;
@@ -16,11 +16,14 @@ pub mod shrink;
 pub mod sightings;
 
 mod clients;
+mod ending;
 mod faults;
 mod machine;
 mod network;
 mod node;
+mod storing;
 mod trace;
+mod traffic;
 mod world;
 
 use std::{

@@ -100,6 +100,11 @@ impl World {
                 self.sightings.hanging_syncs += 1;
                 self.member(victim).sync_hangs_until = until;
             }
+            Fault::SlowDisk => {
+                self.note(Some(victim), "its disk is slow");
+                self.sightings.slow_disks += 1;
+                self.member(victim).disk_is_slow_until = until;
+            }
             Fault::BitFlip => self.flip(victim),
             Fault::ClockJump if self.rng.chance(1, 2) => {
                 self.note(Some(victim), "its clock stands still");

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A fleet of so many seeds must have met everything that may happen.
-pub const COVERING_SEEDS: u64 = 300;
+pub const COVERING_SEEDS: u64 = 400;
 
 /// What to run.
 #[derive(Clone, Debug)]

@@ -169,6 +169,8 @@ options! {
     failed_call: 0,
     /// Whether a sync may take as long as a fault.
     hanging_sync: 0,
+    /// Whether a disk may be slow for a while.
+    slow_disk: 0,
     /// Whether a disk may give back other bits than it was given. Never happens to more disks than a cluster can lose.
     bit_flip: 0,
     /// Whether a clock may stand still, or jump ahead.
@@ -417,6 +419,7 @@ faults! {
     FullDisk full_disk,
     FailedCall failed_call,
     HangingSync hanging_sync,
+    SlowDisk slow_disk,
     BitFlip bit_flip,
     ClockJump clock_jump,
 }

@@ -66,6 +66,8 @@ sightings! {
     stops_for_failed_calls,
     /// Disks whose sync hung.
     hanging_syncs,
+    /// Disks that were slow for a while.
+    slow_disks,
     /// Bits that were flipped.
     bit_flips,
     /// Nodes that did not start for it.
@@ -168,6 +170,7 @@ sightings! {
 const SELDOM: &[&str] = &[
     // Each needs two rare things at once: the numbers in docs/TESTING.md are of many thousand runs.
     "installs_of_conflicting",
+    "installs_overtaken",
     "figure_8_overwritten",
     "snapshots_broken",
     // It should never happen.

@@ -9,25 +9,19 @@ use std::{
 };
 
 use raft::storage::{self, ErrorKind, disk::Tear};
-use raft_core::{
-    EntryId, Envelope, Forwarded, Incarnation, Input, Membership, Message, NodeId, RoleName,
-    Synced, Term, Ticket,
-};
+use raft_core::{EntryId, Incarnation, Input, Membership, NodeId, RoleName, Synced, Term, Ticket};
 use rand::Rng;
 
 use super::{
     clients::{Clients, Request},
     machine::Store,
     network::{Letter, Network},
-    node::{Life, Node, Released, Setting, Stop, Stored, Worked, demand},
+    node::{Life, Node, Released, Setting, Stop, demand},
     options::{Fault, Options, TICK},
     sightings::Sightings,
     trace::{Event, Trace},
 };
-use crate::{
-    linearizability::{self, Limits, Verdict},
-    rules::{Broken, Rules},
-};
+use crate::rules::{Broken, Rules};
 
 /// How many longest election timeouts a cluster without faults may take to have a leader whom all
 /// know and to agree on everything. An unlucky node starts with a timeout that has backed off to eight
@@ -37,11 +31,8 @@ const RECOVERY_ELECTIONS_MAX: u64 = 30;
 /// How long a cluster without faults must keep its leader, in longest election timeouts.
 const STABLE_ELECTIONS: u64 = 5;
 
-/// How long a sync takes at most when there are no faults.
-const HEALTHY_SYNC_MAX: u64 = 100;
-
-/// How much work the check of one key's history may take.
-const CHECK_WORK_MAX: u64 = 8_000_000;
+/// How long a process is away when there are no faults.
+const HEALTHY_ABSENCE: u64 = 100;
 
 /// How many calls of its disk a process makes at most before one fails that was planned to.
 const CALLS_AHEAD_MAX: u64 = 40;
@@ -59,10 +50,10 @@ pub(super) struct World {
     /// Faults have ceased.
     pub(super) healed: bool,
     lives: u64,
-    clients: Clients,
-    rules: Rules<Store>,
+    pub(super) clients: Clients,
+    pub(super) rules: Rules<Store>,
     /// Entries of older terms that a quorum had stored before their leader committed anything of its own.
-    figure_8: BTreeSet<EntryId>,
+    pub(super) figure_8: BTreeSet<EntryId>,
     pub(super) trace: Trace,
     pub(super) sightings: Sightings,
 }
@@ -77,9 +68,11 @@ pub(super) struct Member {
     /// What it will find when it goes on.
     waiting: Vec<Happening>,
     /// A sync is under way.
-    syncing: bool,
+    pub(super) syncing: bool,
     /// Until then none ends.
     pub(super) sync_hangs_until: u64,
+    /// Until then each takes long.
+    pub(super) disk_is_slow_until: u64,
     /// Until then its clock stands still.
     pub(super) clock_stops_until: u64,
     /// Something was stepped whose output was not taken.
@@ -94,7 +87,7 @@ pub(super) struct Member {
     /// What it was last seen doing.
     role: (RoleName, Term),
     /// How many bytes its log took then.
-    log_bytes: u64,
+    pub(super) log_bytes: u64,
 }
 
 /// Something that will happen.
@@ -183,6 +176,7 @@ impl World {
                 waiting: Vec::new(),
                 syncing: false,
                 sync_hangs_until: 0,
+                disk_is_slow_until: 0,
                 clock_stops_until: 0,
                 gathering: false,
                 disk_is_full: false,
@@ -249,28 +243,6 @@ impl World {
         self.finish()
     }
 
-    /// Every node that is there serves a write and a read. Whoever must remember fewer forwards than there were drops
-    /// some, and then only those who ask the leader itself are sure to be served.
-    fn serve_all(&mut self) -> Result<(), Broken> {
-        for id in self.live() {
-            for write in [true, false] {
-                let request = self.clients.last_wish(id, write, self.now)?;
-                let ticket = request.ticket;
-                self.ask(id, request)?;
-                self.expect("answer", |world| !world.clients.is_open(ticket))?;
-                let unserved = mem::take(&mut self.clients.unserved_at_last);
-                let leads = self.leaders().iter().any(|(leader, _)| *leader == id);
-                let excused = !leads && !self.options.has_room();
-                demand(unserved == 0 || excused, || {
-                    "without faults every request is served".into()
-                })?;
-                // Whoever is behind may take longer to catch up than a read waits.
-                self.expect("agree", Self::agrees)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Lets things happen until it is so late, or what is waited for has come. Tells which.
     fn run_until(&mut self, end: u64, done: impl Fn(&Self) -> bool) -> Result<bool, Broken> {
         while !done(self) {
@@ -303,7 +275,11 @@ impl World {
     }
 
     /// Demands that something comes about in time.
-    fn expect(&mut self, what: &str, done: impl Fn(&Self) -> bool) -> Result<(), Broken> {
+    pub(super) fn expect(
+        &mut self,
+        what: &str,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<(), Broken> {
         let start = self.now;
         let end = self.now + RECOVERY_ELECTIONS_MAX * self.longest_election();
         let in_time = self.run_until(end, done)?;
@@ -382,8 +358,6 @@ impl World {
         }
     }
 
-    // ---- Nodes.
-
     pub(super) fn ids(&self) -> Vec<NodeId> {
         self.members.keys().copied().collect()
     }
@@ -392,15 +366,15 @@ impl World {
         self.members.get_mut(&id).expect("a node")
     }
 
-    fn life(&self, id: NodeId) -> Option<&Life> {
+    pub(super) fn life(&self, id: NodeId) -> Option<&Life> {
         self.members[&id].node.life()
     }
 
-    fn lives_still(&self, id: NodeId, life: Incarnation) -> bool {
+    pub(super) fn lives_still(&self, id: NodeId, life: Incarnation) -> bool {
         self.life(id).is_some_and(|now| now.incarnation == life)
     }
 
-    fn start(&mut self, id: NodeId) -> Result<(), Broken> {
+    pub(super) fn start(&mut self, id: NodeId) -> Result<(), Broken> {
         self.lives += 1;
         let life = Incarnation(self.lives);
         let seed = self.rng.next_u64();
@@ -437,7 +411,7 @@ impl World {
     }
 
     /// A node could not do something.
-    fn stopped(&mut self, id: NodeId, stop: Stop) -> Result<(), Broken> {
+    pub(super) fn stopped(&mut self, id: NodeId, stop: Stop) -> Result<(), Broken> {
         let error = match stop {
             Stop::Broken(broken) => return Err(broken),
             Stop::Storage(error) => error,
@@ -478,7 +452,7 @@ impl World {
 
     fn fault_length(&mut self) -> u64 {
         if self.healed {
-            HEALTHY_SYNC_MAX
+            HEALTHY_ABSENCE
         } else {
             self.rng.exponential(self.options.fault_length_mean)
         }
@@ -550,160 +524,8 @@ impl World {
         self.collect(id)
     }
 
-    fn sync(&mut self, id: NodeId) -> Result<(), Broken> {
-        if !self.members[&id].syncing {
-            // It was hurried when the faults ceased, and is done.
-            return Ok(());
-        }
-        // One sync stores some of what waits, and mostly all of it.
-        let waiting = self.members[&id].node.unsynced() as u64;
-        let stored = if self.options.sync_blocks > 0 || self.rng.chance(3, 4) {
-            waiting
-        } else {
-            self.rng.range(1..=waiting)
-        };
-        let incarnation = self.life(id).expect("it runs").incarnation;
-        for _ in 0..stored {
-            self.store(id)?;
-            if !self.lives_still(id, incarnation) {
-                return Ok(());
-            }
-        }
-        let member = self.member(id);
-        member.syncing = false;
-        let log_bytes = member.node.life().expect("it runs").log_bytes();
-        let changed = mem::replace(&mut member.log_bytes, log_bytes) != log_bytes;
-        self.sightings.segments_changed += u64::from(changed);
-        self.flush_waiting(id);
-        self.schedule_sync(id);
-        Ok(())
-    }
-
-    /// One output of a node is stored.
-    fn store(&mut self, id: NodeId) -> Result<(), Broken> {
-        let life = self.life(id).expect("it runs");
-        let (incarnation, records) = (life.incarnation, life.unsynced_records().to_vec());
-        self.trace.note(self.now, Event::Synced(id, records));
-        let Stored { messages, receipt } = match self.member(id).node.sync() {
-            Ok(stored) => stored.expect("an output waits"),
-            Err(stop) => return self.stopped(id, stop),
-        };
-        for envelope in messages {
-            self.send(envelope)?;
-        }
-        // The receipt may come late: a node drains its inputs in batches.
-        if self.options.sync_blocks == 0 && self.rng.chance(1, 4) {
-            let delay = self.sync_delay(id);
-            self.schedule(delay, Happening::Receipt(id, incarnation, receipt));
-            Ok(())
-        } else {
-            self.step(id, Input::Synced(receipt))
-        }
-    }
-
-    /// A node works on a snapshot.
-    fn work(&mut self, id: NodeId, life: Incarnation) -> Result<(), Broken> {
-        let worked = match self.member(id).node.work() {
-            Ok(worked) => worked,
-            Err(stop) => return self.stopped(id, stop),
-        };
-        let (snapshot, input) = match worked {
-            // It was hurried when the faults ceased, and is done.
-            None => return Ok(()),
-            Some(Worked::Named(snapshot)) => {
-                self.trace.note(self.now, Event::Named(id, snapshot));
-                self.schedule_work(id, life);
-                return Ok(());
-            }
-            Some(Worked::Ended(snapshot, input)) => (snapshot, input),
-        };
-        self.trace.note(self.now, Event::Worked(id, snapshot));
-        match &*input {
-            Input::SnapshotInstalled { machine, .. } => {
-                self.rules.snapshot(id, snapshot.last, machine)?;
-                self.sight_install(id, snapshot.last);
-            }
-            Input::SnapshotBroken(_) => {
-                let excused = self.members.values().any(|member| member.has_flipped);
-                demand(excused, || {
-                    format!("node {id} gathers what was sent, not something else: {snapshot:?}")
-                })?;
-            }
-            Input::SnapshotStored(_)
-            | Input::Tick
-            | Input::Receive(_)
-            | Input::Write { .. }
-            | Input::Read { .. }
-            | Input::Synced(_) => {}
-        }
-        self.step(id, *input)
-    }
-
-    /// Work on a snapshot begins.
-    fn begin_work(&mut self, id: NodeId) -> Result<(), Broken> {
-        let node = &self.members[&id].node;
-        let life = node.life().expect("it has just done something");
-        let (incarnation, is_install) = (life.incarnation, life.is_installing());
-        if let Some((last, state)) = life.captures() {
-            self.rules.captures(id, last, state, node.ledger())?;
-        }
-        self.schedule_work(id, incarnation);
-        if is_install {
-            self.endanger(id, self.options.work_mean);
-        }
-        Ok(())
-    }
-
-    fn schedule_work(&mut self, id: NodeId, life: Incarnation) {
-        let mean = if self.healed {
-            HEALTHY_SYNC_MAX
-        } else {
-            self.options.work_mean
-        };
-        let delay = self.rng.exponential(mean);
-        self.schedule(delay, Happening::Work(id, life));
-    }
-
-    /// How a leader's snapshot finds the log of a node.
-    fn sight_install(&mut self, id: NodeId, last: EntryId) {
-        let life = self.life(id).expect("it runs");
-        let status = life.replica.status();
-        let holds = life.replica.log().any(|entry| entry.id == last);
-        let count = if last.index <= status.commit.index {
-            &mut self.sightings.installs_overtaken
-        } else if holds {
-            &mut self.sightings.installs_of_extending
-        } else if status.last.index < last.index {
-            &mut self.sightings.installs_of_shorter
-        } else {
-            &mut self.sightings.installs_of_conflicting
-        };
-        *count += 1;
-    }
-
-    fn schedule_sync(&mut self, id: NodeId) {
-        let member = self.member(id);
-        if let Some(life) = member.node.life()
-            && !member.syncing
-            && member.node.unsynced() > 0
-        {
-            let life = life.incarnation;
-            member.syncing = true;
-            let delay = self.sync_delay(id);
-            self.schedule(delay, Happening::Sync(id, life));
-        }
-    }
-
-    fn sync_delay(&mut self, id: NodeId) -> u64 {
-        if self.healed {
-            return self.rng.range(0..=HEALTHY_SYNC_MAX);
-        }
-        let hangs = self.members[&id].sync_hangs_until.saturating_sub(self.now);
-        hangs + self.rng.exponential(self.options.sync_mean)
-    }
-
     /// Something happens to a node, and then its output is taken, or more happens to it before.
-    fn step(&mut self, id: NodeId, input: Input<Store>) -> Result<(), Broken> {
+    pub(super) fn step(&mut self, id: NodeId, input: Input<Store>) -> Result<(), Broken> {
         if let Err(stop) = self.member(id).node.step(input) {
             return self.stopped(id, stop);
         }
@@ -751,7 +573,7 @@ impl World {
         Ok(())
     }
 
-    fn observe(&mut self, id: NodeId) -> Result<(), Broken> {
+    pub(super) fn observe(&mut self, id: NodeId) -> Result<(), Broken> {
         let Some(life) = self.members[&id].node.life() else {
             return Ok(());
         };
@@ -797,142 +619,6 @@ impl World {
         }
     }
 
-    // ---- Messages.
-
-    fn send(&mut self, envelope: Envelope<Store>) -> Result<(), Broken> {
-        let ledger = self.members[&envelope.from].node.ledger();
-        self.rules.sends(&envelope, ledger)?;
-        if let Message::ForwardReply { reply, .. } = &envelope.message
-            && *reply == Forwarded::Refused
-        {
-            self.sightings.forwards_refused += 1;
-        }
-        let letter = Letter::write(envelope)?;
-        self.trace
-            .note(self.now, Event::Sent(letter.envelope.clone()));
-        if self.healed {
-            let delay = Network::healthy_delay(&mut self.rng);
-            self.schedule(delay, Happening::Deliver(letter));
-            return Ok(());
-        }
-        if self.rng.chance(self.options.duplicated_permille, 1000) {
-            self.post(letter.clone());
-        }
-        if self.rng.chance(self.options.lost_permille, 1000) {
-            self.trace.note(self.now, Event::Lost(letter.envelope));
-        } else {
-            self.post(letter);
-        }
-        Ok(())
-    }
-
-    /// Puts a message on its way.
-    fn post(&mut self, letter: Letter) {
-        let delay = self.network.delay(&letter, &self.options, &mut self.rng);
-        self.schedule(delay, Happening::Deliver(letter));
-    }
-
-    fn deliver(&mut self, letter: &Letter) -> Result<(), Broken> {
-        let Envelope { from, to, .. } = *letter.envelope;
-        let Some(life) = self.life(to).filter(|_| !self.network.is_cut(from, to)) else {
-            let event = Event::Lost(letter.envelope.clone());
-            self.trace.note(self.now, event);
-            return Ok(());
-        };
-        let status = life.replica.status();
-        let envelope = letter.read()?;
-        match &envelope.message {
-            Message::ReadIndex { .. } => self.sightings.add_read(&status),
-            Message::SnapshotChunk { .. } => self.endanger(to, self.options.latency_mean),
-            Message::PreVoteReply { granted, .. } => {
-                self.sightings.pre_votes_refused += u64::from(!granted);
-            }
-            Message::VoteReply { granted } => {
-                self.sightings.votes_refused += u64::from(!granted);
-            }
-            Message::PreVote { .. }
-            | Message::Vote { .. }
-            | Message::Append { .. }
-            | Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::Round { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndexReply { .. }
-            | Message::Forward { .. }
-            | Message::ForwardReply { .. }
-            | Message::Outdated => {}
-        }
-        let event = Event::Delivered(letter.envelope.clone());
-        self.trace.note(self.now, event);
-        self.step(to, Input::Receive(envelope))
-    }
-
-    // ---- Clients.
-
-    fn think(&mut self, client: usize) {
-        if !self.healed {
-            let delay = self.rng.exponential(self.options.think_mean);
-            self.schedule(delay, Happening::Invoke(client));
-        }
-    }
-
-    fn invoke(&mut self, client: usize) -> Result<(), Broken> {
-        if self.healed {
-            return Ok(());
-        }
-        let id = self.draw_node();
-        if self.life(id).is_none() {
-            self.think(client);
-            return Ok(());
-        }
-        if let Some(request) = self.clients.invoke(client, id, self.now)? {
-            let delay = self.options.client_timeout;
-            self.schedule(delay, Happening::GiveUp(request.ticket));
-            self.schedule(0, Happening::Ask(id, request));
-        }
-        Ok(())
-    }
-
-    fn schedule_load(&mut self) {
-        if self.options.load_mean > 0 {
-            let delay = self.rng.exponential(self.options.load_mean);
-            self.schedule(delay, Happening::Load);
-        }
-    }
-
-    fn load(&mut self) -> Result<(), Broken> {
-        let id = self.draw_node();
-        if !self.healed
-            && self.life(id).is_some()
-            && let Some(request) = self.clients.load(id)
-        {
-            self.schedule(0, Happening::Ask(id, request));
-        }
-        self.schedule_load();
-        Ok(())
-    }
-
-    fn draw_node(&mut self) -> NodeId {
-        NodeId(self.rng.range(1..=self.members.len() as u64))
-    }
-
-    fn ask(&mut self, id: NodeId, request: Request) -> Result<(), Broken> {
-        // The process may have died while the request was on its way to it.
-        if !self.clients.is_open(request.ticket) {
-            return Ok(());
-        }
-        self.trace.note(self.now, request.event(id));
-        if request.command.is_none()
-            && let Some(life) = self.members[&id].node.life()
-        {
-            self.sightings.add_read(&life.replica.status());
-        }
-        self.step(id, request.input())
-    }
-
-    // ---- Faults; what they do stands in `faults`.
-
     fn schedule_fault(&mut self) {
         if self.options.fault_mean > 0 && !self.faults.is_empty() {
             let delay = self.rng.exponential(self.options.fault_mean);
@@ -956,7 +642,7 @@ impl World {
 
     /// A node is in the middle of getting a snapshot. Faults at random times would seldom meet it
     /// there.
-    fn endanger(&mut self, id: NodeId, mean: u64) {
+    pub(super) fn endanger(&mut self, id: NodeId, mean: u64) {
         if self.options.fault_mean > 0 && self.options.crash > 0 && self.rng.chance(1, 20) {
             let delay = self.rng.exponential(mean);
             self.schedule(delay, Happening::Die(id));
@@ -989,151 +675,9 @@ impl World {
         }
     }
 
-    fn flush_waiting(&mut self, id: NodeId) {
+    pub(super) fn flush_waiting(&mut self, id: NodeId) {
         for happening in mem::take(&mut self.member(id).waiting) {
             self.schedule(0, happening);
-        }
-    }
-
-    // ---- The end.
-
-    /// All faults cease, for a quorum at least.
-    fn heal(&mut self) -> Result<(), Broken> {
-        self.healed = true;
-        self.network.heal();
-        self.trace.note(self.now, Event::Healed);
-        for id in self.ids() {
-            self.resume(id);
-            self.make_room(id);
-            let member = self.member(id);
-            member.call_may_fail = false;
-            let disk = &member.node.disk;
-            disk.crash_at(u64::MAX, storage::disk::Moment::Before);
-            disk.fail_at(u64::MAX, std::io::ErrorKind::Other);
-            if member.has_flipped {
-                // Its next start tells what has become of it.
-                self.die(id, End::Process)?;
-            }
-        }
-        for id in self.ids() {
-            self.start(id)?;
-            // What was to take long is hurried.
-            let syncing = self.members[&id].syncing;
-            let Some(life) = self.life(id) else {
-                continue;
-            };
-            let (incarnation, works) = (life.incarnation, life.works());
-            if works {
-                self.schedule_work(id, incarnation);
-            }
-            if syncing {
-                let delay = self.sync_delay(id);
-                self.schedule(delay, Happening::Sync(id, incarnation));
-            }
-        }
-        self.lose_some()
-    }
-
-    /// Some nodes stay away for good: dead, or cut off.
-    fn lose_some(&mut self) -> Result<(), Broken> {
-        let absent = self.members.values().filter(|m| m.is_gone).count();
-        let spare = ((self.members.len() - 1) / 2).saturating_sub(absent);
-        let lost = self
-            .rng
-            .below(self.options.lost_for_good + 1)
-            .min(spare as u64);
-        let mut candidates = self.live();
-        self.rng.shuffle(&mut candidates);
-        for id in candidates.into_iter().take(lost as usize) {
-            if self.rng.chance(1, 2) {
-                self.member(id).is_gone = true;
-                self.die(id, End::Machine)?;
-            } else {
-                self.network.exiled.insert(id);
-                self.trace
-                    .note(self.now, Event::Fault(Some(id), "is cut off for good"));
-            }
-        }
-        let all_live = self.live().len() == self.members.len();
-        self.sightings.runs_without_all_nodes += u64::from(!all_live);
-        Ok(())
-    }
-
-    /// The nodes that are there: neither gone for good nor cut off for good.
-    fn live(&self) -> Vec<NodeId> {
-        let is_live = |(id, member): &(&NodeId, &Member)| {
-            !member.is_gone && !self.network.exiled.contains(id)
-        };
-        let live = self.members.iter().filter(is_live);
-        live.map(|(id, _)| *id).collect()
-    }
-
-    /// Those who lead, each with its term.
-    pub(super) fn leaders(&self) -> Vec<(NodeId, Term)> {
-        let live = self
-            .members
-            .iter()
-            .filter(|(id, _)| !self.network.exiled.contains(id));
-        let lives = live.filter_map(|(id, member)| Some((id, member.node.life()?)));
-        let leading = lives.filter_map(|(id, life)| {
-            let status = life.replica.status();
-            (status.role == RoleName::Leader).then(|| (*id, status.ballot.term()))
-        });
-        leading.collect()
-    }
-
-    /// Whether everybody knows the one leader, has committed the same, and no client waits.
-    fn agrees(&self) -> bool {
-        let [(leader, _)] = self.leaders()[..] else {
-            return false;
-        };
-        let committed = self.rules.committed();
-        let exiled = &self.network.exiled;
-        self.clients.is_idle_but_for(exiled)
-            && self.live().into_iter().all(|id| {
-                let status = self.life(id).map(|life| life.replica.status());
-                status.is_some_and(|status| {
-                    status.leader == Some(leader)
-                        && status.commit.index == committed
-                        && status.last.index == committed
-                })
-            })
-    }
-
-    fn finish(&mut self) -> Result<(), Broken> {
-        for (id, member) in &self.members {
-            let Some(life) = member.node.life() else {
-                continue;
-            };
-            let log: Vec<_> = life.replica.log().cloned().collect();
-            let status = life.replica.status();
-            self.rules.holds(*id, status.base, &log)?;
-            self.sightings.add_life(&status);
-        }
-        for entry in &self.figure_8 {
-            let overwritten = !self.rules.has_committed(*entry);
-            self.sightings.figure_8_overwritten += u64::from(overwritten);
-        }
-        if self.options.is_calm() {
-            let all_served = self.sightings.refused + self.sightings.unknown == 0;
-            demand(all_served, || "without faults everybody is served".into())?;
-            self.sightings.calm_runs += 1;
-        }
-        let limits = Limits {
-            per_key: CHECK_WORK_MAX,
-        };
-        let operations = self.clients.history().operations();
-        self.sightings.operations += operations.len() as u64;
-        self.sightings.retries += self.clients.retries;
-        match linearizability::check(operations, limits).verdict {
-            Verdict::Valid => Ok(()),
-            Verdict::Unknown(_) => {
-                self.sightings.undecided_histories += 1;
-                Ok(())
-            }
-            Verdict::Invalid(contradictions) => Err(Broken(format!(
-                "the clients' history is linearizable: {contradictions:#?}"
-            ))),
         }
     }
 }
