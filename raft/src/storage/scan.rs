@@ -75,7 +75,10 @@ pub(super) fn scan(
         let missing = Name::Segment(1);
         return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segment"));
     };
-    if let Some((missing, _)) = (*first..).zip(numbers).find(|(e, found)| e != *found) {
+    if let Some(missing) = numbers
+        .windows(2)
+        .find_map(|pair| (pair[1] - pair[0] > 1).then_some(pair[0] + 1))
+    {
         let what = "this segment of the log is missing, and later ones are there";
         return Err(folder.refuse(ErrorKind::Missing, Name::Segment(missing), what));
     }

@@ -45,6 +45,9 @@ pub(super) const FRAMES: usize = 1024;
 /// How long a segment may be: one frame fits into it, however long it is.
 pub(super) const MAX_LENGTH: u64 = (FRAMES + frame::OVERHEAD + frame::MAX_RECORDS) as u64;
 
+/// How far segments and frames are counted. No node gets there, so that any number can have a next one.
+const MAX_NUMBER: u64 = 1 << 62;
+
 const HEAD_MAGIC: &[u8; 8] = b"stdraftL";
 const SEAL_MAGIC: &[u8; 8] = b"stdraftS";
 const BLOCK: usize = 512;
@@ -124,6 +127,9 @@ impl Head {
         }
         if !is_closed(block) {
             return Err((ErrorKind::Damaged, "its head has a wrong CRC or end"));
+        }
+        if u64_at(block, 16).max(u64_at(block, 32)) > MAX_NUMBER {
+            return Err((ErrorKind::Damaged, "its head counts further than any log"));
         }
         let entry = |offset| EntryId {
             term: Term(u64_at(block, offset + 8)),

@@ -295,3 +295,25 @@ fn what_is_whole_but_elsewhere_is_refused() {
     log[first..first + last.len()].copy_from_slice(&last);
     assert_eq!(recovered(&files), Err(ErrorKind::Damaged));
 }
+
+/// Heads whose CRC is right, but whose numbers nobody reaches: the next one would not fit any more.
+#[test]
+fn numbers_without_a_next_one_are_refused() {
+    let recorded = recorded();
+    for offset in [16, 32] {
+        let mut files = recorded.files.clone();
+        let mut segments = files
+            .iter_mut()
+            .filter(|(name, _)| name.starts_with("log-"));
+        let (_, head) = segments.next().expect("a segment");
+        head[offset..offset + 8].fill(0xff);
+        let crc = raft::storage::crc32c(&head[..504]);
+        head[504..508].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(recovered(&files), Err(ErrorKind::Damaged), "at {offset}");
+    }
+    let mut files = recorded.files.clone();
+    let last = files[&recorded.newest].clone();
+    files.retain(|name, _| !name.starts_with("log-"));
+    files.insert(format!("log-{}", u64::MAX), last);
+    assert_eq!(recovered(&files), Err(ErrorKind::Foreign));
+}
