@@ -1,5 +1,11 @@
 //! The rules one by one, every small history against brute force, and big random ones.
 
+use std::cmp;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
 use json::Value;
 use rand::Rng;
 
@@ -337,33 +343,79 @@ fn kinds() -> Vec<(Effect, bool)> {
     [&observations[..], &known, &unknown].concat()
 }
 
+/// What one operation can be among so many moments: when it begins and ends, and what it does.
+fn choices(moments: u64) -> Vec<(u64, u64, Step)> {
+    let mut choices = Vec::new();
+    for from in 0..moments {
+        for to in from..moments {
+            for (effect, is_known) in kinds() {
+                // What has no end precedes nothing, as if it ended last.
+                if is_known || to == moments - 1 {
+                    let step = Step {
+                        invoked: Moment::at(from),
+                        completed: is_known.then_some(Moment::at(to)),
+                        effect,
+                    };
+                    choices.push((from, to, step));
+                }
+            }
+        }
+    }
+    choices
+}
+
+/// All moments, as bits.
+fn all_moments(moments: u64) -> u64 {
+    (1 << moments) - 1
+}
+
 /// Calls `visit` with every history of `count` operations on one key with two values, up to what
 /// makes no difference: each way in which intervals can precede each other has exactly one
 /// representation with moments 0..m of which every one is some beginning and some end (Greenough
 /// 1976), and the operations are sorted.
 fn every_history(count: usize, visit: &mut impl FnMut(&[Step])) {
-    let kinds = kinds();
     for moments in 1..=count as u64 {
-        let mut choices = Vec::new();
-        for from in 0..moments {
-            for to in from..moments {
-                for &(effect, is_known) in &kinds {
-                    // What has no end precedes nothing, as if it ended last.
-                    if is_known || to == moments - 1 {
-                        let step = Step {
-                            invoked: Moment::at(from),
-                            completed: is_known.then_some(Moment::at(to)),
-                            effect,
-                        };
-                        choices.push((from, to, step));
-                    }
-                }
-            }
-        }
-        let all = (1_u64 << moments) - 1;
-        let mut steps = Vec::new();
-        extend_history(&choices, count, (all, all), &mut steps, visit);
+        let all = all_moments(moments);
+        extend_history(&choices(moments), count, (all, all), &mut Vec::new(), visit);
     }
+}
+
+/// The same on all cores: each takes the next beginning of histories that nobody has taken, and makes its own
+/// `visit`. Returns what came of them.
+fn every_history_shared<T: Send>(
+    count: usize,
+    new: impl Fn() -> T + Sync,
+    visit: impl Fn(&mut T, &[Step]) + Sync,
+) -> Vec<T> {
+    let worlds: Vec<_> = (1..=count as u64)
+        .map(|moments| (moments, choices(moments)))
+        .collect();
+    let begun = |(moments, choices): &(u64, Vec<_>)| {
+        let moments = *moments;
+        (0..choices.len()).map(move |first| (moments, first))
+    };
+    let beginnings: Vec<(u64, usize)> = worlds.iter().flat_map(begun).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut result = new();
+        while let Some(&(moments, first)) = beginnings.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let choices = &worlds[moments as usize - 1].1[first..];
+            let (from, to, step) = choices[0];
+            let all = all_moments(moments);
+            let missing = (all & !(1 << from), all & !(1 << to));
+            let visit = &mut |steps: &[Step]| visit(&mut result, steps);
+            extend_history(choices, count - 1, missing, &mut vec![step], visit);
+        }
+        result
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join());
+        joined
+            .map(|result| result.expect("the checkers agree"))
+            .collect()
+    })
 }
 
 /// Adds the rest of a history: `count` more of the choices, which must bring the beginnings and
@@ -387,6 +439,46 @@ fn extend_history(
         extend_history(&choices[at..], count - 1, missing, steps, visit);
         steps.pop();
     }
+}
+
+/// Whether a history comes before its twin, in which the two values have changed places, or is its own twin. Values
+/// have numbers that are only ever compared for equality, but in the order in which things are tried; so of long
+/// histories one of each pair is enough. (Of short ones both are checked.)
+fn beside_twin(steps: &[Step]) -> cmp::Ordering {
+    let (a, b) = (State::holding(0), State::holding(1));
+    let other = |state: State| match state {
+        state if state == a => b,
+        state if state == b => a,
+        state => state,
+    };
+    let twin = |step: &Step| {
+        let effect = match step.effect {
+            Effect::Observe(Condition::Is(state)) => Effect::Observe(Condition::Is(other(state))),
+            Effect::Observe(Condition::PresentAndNot(state)) => {
+                Effect::Observe(Condition::PresentAndNot(other(state)))
+            }
+            Effect::Observe(Condition::Never) => step.effect,
+            Effect::Write(to) => Effect::Write(other(to)),
+            Effect::Cas { from, to } => Effect::Cas {
+                from: other(from),
+                to: other(to),
+            },
+        };
+        (step.invoked, step.completed, effect)
+    };
+    // So few that an array will do.
+    const ROOM: usize = 8;
+    assert!(steps.len() <= ROOM, "short histories");
+    let nothing = (Moment::default(), None, Effect::Write(State::ABSENT));
+    let (mut these, mut those) = ([nothing; ROOM], [nothing; ROOM]);
+    let (these, those) = (&mut these[..steps.len()], &mut those[..steps.len()]);
+    for (at, step) in steps.iter().enumerate() {
+        these[at] = (step.invoked, step.completed, step.effect);
+        those[at] = twin(step);
+    }
+    these.sort_unstable();
+    those.sort_unstable();
+    these.cmp(&those)
 }
 
 /// Whether there is a legal order, by trying every order. `left` are the steps that have not taken
@@ -445,9 +537,24 @@ fn there_are_as_many_histories_as_counting_says() {
 }
 
 /// How many operations the exhaustive test goes up to, by default. For more, say
-/// `LINEARIZABILITY_OPERATIONS=5 cargo test --release -p maelstrom-tests every_small_history`:
-/// 5 are four million histories and half a minute, and each one more takes forty times as long.
+/// `LINEARIZABILITY_OPERATIONS=6 cargo test --release -p maelstrom-tests every_small_history`:
+/// 5 are four million histories and half a minute of one core, and each one more takes forty times as long.
 const EXHAUSTIVE_DEFAULT: usize = 4;
+
+/// Of histories with so many operations, of each pair that differs in the names of the two values alone only one is
+/// checked.
+const PAIRED: usize = 6;
+
+/// Asks both checkers, and returns what they agree on.
+fn agreed(steps: &[Step]) -> bool {
+    let expected = brute_force(steps, all(steps), State::ABSENT);
+    match search::decide(steps, &[State::ABSENT], u64::MAX).0 {
+        Finding::Linearizable => assert!(expected, "wrongly legal: {steps:?}"),
+        Finding::Contradiction { .. } => assert!(!expected, "wrongly illegal: {steps:?}"),
+        Finding::Undecided { .. } => panic!("undecided: {steps:?}"),
+    }
+    expected
+}
 
 #[test]
 fn every_small_history_gets_the_answer_of_brute_force() {
@@ -458,18 +565,42 @@ fn every_small_history_gets_the_answer_of_brute_force() {
         Err(_) => EXHAUSTIVE_DEFAULT,
     };
     for count in 1..=most {
-        let (mut legal, mut illegal) = (0_u64, 0_u64);
-        every_history(count, &mut |steps| {
-            let expected = brute_force(steps, all(steps), State::ABSENT);
-            match search::decide(steps, &[State::ABSENT], u64::MAX).0 {
-                Finding::Linearizable => assert!(expected, "wrongly legal: {steps:?}"),
-                Finding::Contradiction { .. } => assert!(!expected, "wrongly illegal: {steps:?}"),
-                Finding::Undecided { .. } => panic!("undecided: {steps:?}"),
-            }
-            *(if expected { &mut legal } else { &mut illegal }) += 1;
-        });
-        println!("{count} operations: {legal} legal and {illegal} illegal histories");
+        let start = Instant::now();
+        let counts = every_history_shared(
+            count,
+            || (0_u64, 0_u64),
+            |(legal, illegal), steps| {
+                if count < PAIRED || beside_twin(steps).is_le() {
+                    *(if agreed(steps) { legal } else { illegal }) += 1;
+                }
+            },
+        );
+        let legal: u64 = counts.iter().map(|(legal, _)| legal).sum();
+        let illegal: u64 = counts.iter().map(|(_, illegal)| illegal).sum();
+        let paired = if count < PAIRED {
+            ""
+        } else {
+            ", one of each pair"
+        };
+        println!(
+            "{count} operations: {legal} legal and {illegal} illegal histories{paired}, in {:.1} s",
+            start.elapsed().as_secs_f64()
+        );
         assert!(legal > 0 && illegal > 0);
+    }
+}
+
+#[test]
+fn of_each_pair_of_twins_one_comes_first() {
+    for count in 1..=3 {
+        let (mut before, mut own, mut behind) = (0, 0, 0);
+        every_history(count, &mut |steps| match beside_twin(steps) {
+            cmp::Ordering::Less => before += 1,
+            cmp::Ordering::Equal => own += 1,
+            cmp::Ordering::Greater => behind += 1,
+        });
+        assert_eq!(before, behind);
+        assert!(before > own && own > 0, "{own} have no twin but themselves");
     }
 }
 
@@ -748,4 +879,63 @@ fn one_mistake_after_thousands_is_shown_alone() {
             );
         }
     }
+}
+
+/// 100,000 operations on 20 keys by 30 clients.
+const BIG: World = World {
+    clients: 30,
+    operations: 100_000,
+    keys: 20,
+    values: 5,
+    unknown_per_mille: 5,
+};
+
+/// `cargo test --release -p maelstrom-tests a_hundred_thousand -- --nocapture` tells how long it takes.
+#[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "seconds in a release build, a minute without optimization"
+)]
+fn a_hundred_thousand_operations_are_checked_and_one_mistake_among_them_is_found() {
+    let seed = seeds(1)[0];
+    let mut rng = Rng::seeded(seed);
+    let sound = simulate(&mut rng, BIG);
+    let has = |wanted: fn(&Outcome) -> bool| {
+        let ends = sound
+            .iter()
+            .filter_map(|operation| operation.completed.as_ref());
+        ends.filter(|(_, outcome)| wanted(outcome)).count()
+    };
+    let unknown = has(|outcome| matches!(outcome, Outcome::Unknown(_)));
+    let failed = has(|outcome| *outcome == Outcome::Failed(ErrorCode::PRECONDITION_FAILED));
+    assert!(
+        unknown > 100 && failed > 1_000,
+        "{unknown} unknown, {failed} failed"
+    );
+
+    let start = Instant::now();
+    let Analysis {
+        verdict,
+        keys,
+        operations,
+    } = check(&sound, Limits::default());
+    assert!(matches!(verdict, Verdict::Valid), "{}", describe(seed, BIG));
+    assert_eq!((keys, operations), (20, 100_000));
+    println!(
+        "valid: {:.2} s, {unknown} unknown",
+        start.elapsed().as_secs_f64()
+    );
+
+    let now = sound[rng.below(sound.len() as u64) as usize].invoked.time;
+    let broken = [&sound[..], &stale_read(now)].concat();
+    let start = Instant::now();
+    match self::verdict(&broken) {
+        Verdict::Invalid(why) => {
+            assert_eq!(why.len(), 1, "one key is wrong");
+            assert_eq!(why[0].key, Value::from(0));
+        }
+        Verdict::Valid => panic!("{}: found valid", describe(seed, BIG)),
+        Verdict::Unknown(_) => panic!("{}: undecided", describe(seed, BIG)),
+    }
+    println!("invalid: {:.2} s", start.elapsed().as_secs_f64());
 }

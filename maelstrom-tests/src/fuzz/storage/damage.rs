@@ -120,6 +120,7 @@ impl Damage {
                 // Under the next number, another one, or as what was never finished.
                 let other = match tape.below(3) {
                     0 => format!("{name}.new"),
+                    1 if tape.chance(1, 8) => format!("log-{}", u64::MAX),
                     1 => format!("log-{:020}", tape.below(12)),
                     _ => format!("snapshot-{:020}-{:020}", tape.below(40), tape.below(4)),
                 };
