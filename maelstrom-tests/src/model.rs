@@ -10,8 +10,9 @@
 //! bits of all that decides what may follow, clocks and names left out (`names`). With a hundred
 //! million worlds the chance that any two share a fingerprint by accident is about 1 in 4,000.
 //!
-//! Read `world` (what may happen), `clients` (what was asked, and whether the answers are linearizable),
-//! `names`, and then `search`.
+//! Worlds share their parts, and what happens to a part is worked out once (`table`). Read `node` (what
+//! becomes of one node), `world` (what may happen), `clients` (what was asked, and whether the answers are
+//! linearizable), `names`, and then `search`.
 
 mod clients;
 mod mix;

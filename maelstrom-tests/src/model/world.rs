@@ -414,14 +414,15 @@ impl World {
     /// Whether nobody will ask for votes any more. Then it makes no difference how long ago a node has
     /// heard a leader.
     fn is_calm(&self, tables: &Tables) -> bool {
+        let last = Term(tables.bounds().terms.into());
+        let is_in_last = |node: &Ref<_>| tables.node(*node).disk.ledger().ballot().term() == last;
+        let nobody_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
         let is_asking = |node: &Ref<_>| tables.node(*node).role == RoleName::PreCandidate;
         let asks = |message: &Ref<_>| {
             let message = &tables.message(*message).message;
             matches!(message, Message::PreVote { .. } | Message::Vote { .. })
         };
-        self.left.expiries == 0
-            && !self.nodes.iter().any(is_asking)
-            && !self.flight.iter().any(asks)
+        nobody_may && !self.nodes.iter().any(is_asking) && !self.flight.iter().any(asks)
     }
 
     /// What a node's clock leads to if that is only that candidates would be heard again.
