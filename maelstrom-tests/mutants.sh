@@ -180,7 +180,7 @@ work() {
     done
 }
 
-todo=$(awk -F'\t' 'NR == FNR { done[$1] = 1; next } !($1 in done) && $4 == ""' "$results" - <<<"$list")
+todo=$(awk -F'\t' 'FILENAME != "-" { done[$1] = 1; next } !($1 in done) && $4 == ""' "$results" - <<<"$list")
 for ((job = 0; job < jobs; job++)); do
     awk -v jobs="$jobs" -v job="$job" 'NF && NR % jobs == job' <<<"$todo" | work "$dir/$job" &
 done
@@ -188,7 +188,7 @@ wait
 
 # The table.
 awk -F'\t' -v OFS=' | ' '
-    NR == FNR { by[$1] = $2; why[$1] = $3; after[$1] = $4; next }
+    FILENAME != "-" { by[$1] = $2; why[$1] = $3; after[$1] = $4; next }
     FNR == 1 {
         print "| mutant | what is wrong | caught by | after |"
         print "|---|---|---|---|"
