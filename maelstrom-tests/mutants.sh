@@ -147,6 +147,8 @@ work() {
     # Half as long to build as with all optimizations, and still fast to search.
     export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_INCREMENTAL=true
     export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256
+    # Tests are built to unwind, and all else would be built a second time if it were not; and so the simulator can tell how a panic came about.
+    export CARGO_PROFILE_RELEASE_PANIC=unwind
     bench=$CARGO_TARGET_DIR/release/maelstrom-tests
     while IFS=$'\t' read -r name files what; do
         apply "$copy/source" "$name"
