@@ -104,7 +104,7 @@ climb() {
         golden)
             timeout 120 "$golden" --nocapture >"$log" 2>&1 || status=$?
             why=$(grep -oE '[a-z_]+/[a-z_0-9]+\.txt' "$log" | sort -u | awk '
-                NR == 1 { first = $0 } END { if (NR) printf "%s%s", first, NR > 1 ? " and " NR - 1 " more" : "" }') ;;
+                NR == 1 { first = $0 } END { if (NR) printf "%s%s", first, (NR > 1 ? " and " NR - 1 " more" : "") }') ;;
         model)
             local world
             for world in "${worlds[@]}"; do
