@@ -141,7 +141,7 @@ climb() {
 work() {
     local copy=$1 name files what status rung began log=$1/log golden='' bench why
     mkdir -p "$copy/source"
-    (cd "$root" && git ls-files -z | tar -c --null -T -) | tar -x -C "$copy/source"
+    (cd "$root" && git ls-files -z | tar -c --null -T -) | tar -x -m -C "$copy/source"
     cd "$copy/source"
     export CARGO_TARGET_DIR=$copy/target
     # Half as long to build as with all optimizations, and still fast to search.
