@@ -76,13 +76,15 @@ function end_change(    at) {
         fail("mutant " mutant ": a change has no old line")
     } else if (news == olds && !differs) {
         fail("mutant " mutant ": a change changes nothing")
-    } else if (load(source)) {
+    } else if (name != "all" && name != mutant) {
+        # Others need not fit any more once this one is in place.
+    } else if (!load(source)) {
+        fail("mutant " mutant ": there is no " source)
+    } else {
         at = place(source)
         if (at && name == mutant) {
             replace(source, at)
         }
-    } else {
-        fail("mutant " mutant ": there is no " source)
     }
     olds = news = differs = 0
 }
