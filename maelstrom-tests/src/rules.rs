@@ -16,7 +16,7 @@ use std::{
 
 use raft_core::{
     Entry, EntryId, Envelope, Incarnation, Index, Message, Names, NodeId, Payload, Rename, Replica,
-    Response, RoleName, StateMachine, Term,
+    Response, RoleName, StateMachine, Status, Term,
 };
 
 pub use self::ledger::Ledger;
@@ -129,7 +129,7 @@ impl<S: Subject> Default for Rules<S> {
 }
 
 impl<S: Subject> Rules<S> {
-    /// Looks at a node that has just done something. `disks` are what all nodes have synced, its own included.
+    /// Looks at a node that has just done something, and is in this state now. `disks` are what all nodes have synced, its own included.
     ///
     /// # Errors
     /// Names the first rule that is broken.
@@ -138,12 +138,12 @@ impl<S: Subject> Rules<S> {
         id: NodeId,
         life: Incarnation,
         replica: &Replica<S>,
+        status: &Status,
         disks: impl Iterator<Item = &'a Ledger<S::Command>> + Clone,
     ) -> Result<(), Broken>
     where
         S: 'a,
     {
-        let status = replica.status();
         let (role, term) = (status.role, status.ballot.term());
         let seen = self.seen.entry(id).or_default();
         if seen.life != Some(life) {

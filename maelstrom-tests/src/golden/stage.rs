@@ -549,7 +549,13 @@ impl Stage {
         };
         let disks = self.nodes.values().map(|node| node.host.disk.ledger());
         self.rules
-            .observe(id, life.incarnation, &life.replica, disks)
+            .observe(
+                id,
+                life.incarnation,
+                &life.replica,
+                &life.replica.status(),
+                disks,
+            )
             .map_err(|Broken(rule)| rule)?;
         let node = self.nodes.get_mut(&id).expect("it was found above");
         let life = node.host.life().expect("it was found above");

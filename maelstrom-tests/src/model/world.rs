@@ -349,7 +349,13 @@ impl World {
                     tables.node(node).disk.ledger()
                 });
                 let node = tables.node(*node);
-                rules.observe(node.id, node.incarnation, &node.replica, disks)
+                rules.observe(
+                    node.id,
+                    node.incarnation,
+                    &node.replica,
+                    &node.replica.status(),
+                    disks,
+                )
             }
             Sight::Captures(node) => {
                 let Node { id, disk, work, .. } = tables.node(*node);

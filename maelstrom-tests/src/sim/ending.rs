@@ -120,7 +120,7 @@ impl World {
             .filter(|(id, _)| !self.network.exiled.contains(id));
         let lives = live.filter_map(|(id, member)| Some((id, member.node.life()?)));
         let leading = lives.filter_map(|(id, life)| {
-            let status = life.replica.status();
+            let status = &life.status;
             (status.role == RoleName::Leader).then(|| (*id, status.ballot.term()))
         });
         leading.collect()
@@ -135,7 +135,7 @@ impl World {
         let exiled = &self.network.exiled;
         self.clients.is_idle_but_for(exiled)
             && self.live().into_iter().all(|id| {
-                let status = self.life(id).map(|life| life.replica.status());
+                let status = self.life(id).map(|life| &life.status);
                 status.is_some_and(|status| {
                     status.leader == Some(leader)
                         && status.commit.index == committed
@@ -150,9 +150,9 @@ impl World {
                 continue;
             };
             let log: Vec<_> = life.replica.log().cloned().collect();
-            let status = life.replica.status();
+            let status = &life.status;
             self.rules.holds(*id, status.base, &log)?;
-            self.sightings.add_life(&status);
+            self.sightings.add_life(status);
         }
         for entry in &self.figure_8 {
             let overwritten = !self.rules.has_committed(*entry);

@@ -205,13 +205,6 @@ impl Sightings {
         self.overflows += counters.dropped.overflow;
     }
 
-    /// Adds a read that comes to a node.
-    pub(super) fn add_read(&mut self, status: &Status) {
-        if status.role == RoleName::Leader && status.commit.term < status.ballot.term() {
-            self.reads_before_own_commit += 1;
-        }
-    }
-
     /// Adds an answer to a client.
     pub(super) fn add_response(&mut self, response: &Response<Store>) {
         match response {
@@ -226,6 +219,11 @@ impl Sightings {
             }
         }
     }
+}
+
+/// Whether a node leads and has not committed anything of its own term yet, so that its reads must wait (§8).
+pub(super) fn awaits_own_commit(status: &Status) -> bool {
+    status.role == RoleName::Leader && status.commit.term < status.ballot.term()
 }
 
 #[cfg(test)]

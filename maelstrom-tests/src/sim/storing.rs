@@ -139,7 +139,7 @@ impl World {
     /// How a leader's snapshot finds the log of a node.
     fn sight_install(&mut self, id: NodeId, last: EntryId) {
         let life = self.life(id).expect("it runs");
-        let status = life.replica.status();
+        let status = &life.status;
         let holds = life.replica.log().any(|entry| entry.id == last);
         let count = if last.index <= status.commit.index {
             &mut self.sightings.installs_overtaken

@@ -6,6 +6,7 @@ use super::{
     clients::Request,
     machine::Store,
     network::{Letter, Network},
+    sightings::awaits_own_commit,
     trace::Event,
     world::{Happening, World},
 };
@@ -52,10 +53,12 @@ impl World {
             self.trace.note(self.now, event);
             return Ok(());
         };
-        let status = life.replica.status();
+        let is_early = awaits_own_commit(&life.status);
         let envelope = letter.read()?;
         match &envelope.message {
-            Message::ReadIndex { .. } => self.sightings.add_read(&status),
+            Message::ReadIndex { .. } => {
+                self.sightings.reads_before_own_commit += u64::from(is_early);
+            }
             Message::SnapshotChunk { .. } => self.endanger(to, self.options.latency_mean),
             Message::PreVoteReply { granted, .. } => {
                 self.sightings.pre_votes_refused += u64::from(!granted);
@@ -137,7 +140,8 @@ impl World {
         if request.command.is_none()
             && let Some(life) = self.members[&id].node.life()
         {
-            self.sightings.add_read(&life.replica.status());
+            let is_early = awaits_own_commit(&life.status);
+            self.sightings.reads_before_own_commit += u64::from(is_early);
         }
         self.step(id, request.input())
     }

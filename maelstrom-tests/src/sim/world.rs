@@ -18,7 +18,7 @@ use super::{
     network::{Letter, Network},
     node::{Life, Node, Released, Setting, Stop, demand},
     options::{Fault, Options, TICK},
-    sightings::Sightings,
+    sightings::{Sightings, awaits_own_commit},
     trace::{Event, Trace},
 };
 use crate::rules::{Broken, Rules};
@@ -474,9 +474,9 @@ impl World {
             }
         };
         if let Some(life) = self.members[&id].node.life() {
-            let status = life.replica.status();
+            let status = &life.status;
             self.sightings.crashes += 1;
-            self.sightings.add_life(&status);
+            self.sightings.add_life(status);
             self.sightings.gatherings_interrupted += u64::from(status.gathered.is_some());
             self.sightings.captures_interrupted += u64::from(life.is_capturing());
             self.sightings.installs_interrupted += u64::from(life.is_installing());
@@ -579,16 +579,16 @@ impl World {
         };
         let ledgers = self.members.values().map(|member| member.node.ledger());
         self.rules
-            .observe(id, life.incarnation, &life.replica, ledgers)?;
-        let status = life.replica.status();
+            .observe(id, life.incarnation, &life.replica, &life.status, ledgers)?;
+        let status = &life.status;
         let nonsense = status.counters.dropped.malformed + status.counters.dropped.stranger;
         demand(nonsense == 0, || {
             format!("nodes make sense of each other: node {id} dropped {nonsense} messages")
         })?;
-        if status.role == RoleName::Leader && status.commit.term < status.ballot.term() {
+        let role = (status.role, status.ballot.term());
+        if awaits_own_commit(status) {
             self.sight_figure_8(id);
         }
-        let role = (status.role, status.ballot.term());
         let member = self.member(id);
         if member.role != role {
             let deposed = member.role.0 == RoleName::Leader && member.role.1 < role.1;
@@ -602,7 +602,7 @@ impl World {
     /// Whether a leader that has committed nothing of its own holds an older entry that a quorum has stored.
     fn sight_figure_8(&mut self, id: NodeId) {
         let life = self.life(id).expect("it leads");
-        let status = life.replica.status();
+        let status = &life.status;
         let is_open = |entry: &EntryId| {
             entry.index > status.commit.index && entry.term < status.ballot.term()
         };
