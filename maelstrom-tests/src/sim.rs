@@ -26,15 +26,15 @@ mod trace;
 mod traffic;
 mod world;
 
-use std::{
-    fmt,
-    panic::{self, AssertUnwindSafe},
-};
+use std::{fmt, sync::mpsc::channel};
 
 use rand::Rng;
 
-use self::{options::Options, sightings::Sightings, trace::Trace, world::World};
-use crate::rules::Broken;
+use self::{options::Options, sightings::Sightings, trace::Tape, world::World};
+use crate::{
+    guard::{self, Ended},
+    rules::Broken,
+};
 
 /// A seed, and in which of its options the world differs from the one that the seed draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,45 +135,39 @@ impl fmt::Display for Failure {
 /// Runs one case. If it fails, so many of its last events are told.
 ///
 /// # Errors
-/// If a rule is broken, or anything panics. [`quiet_panics`] keeps panics from being told twice.
+/// If a rule is broken, or anything panics.
 pub fn run(case: &Case, events_max: usize) -> Result<Report, Box<Failure>> {
     let options = case.options();
-    let failure = |rule, story, events, time| {
-        let (case, options) = (case.clone(), options.clone());
-        Box::new(Failure {
-            case,
-            options,
-            rule,
-            events,
-            time,
-            story,
-        })
-    };
-    let world = World::new(case.seed, options.clone(), Trace::new(events_max));
-    let mut world = world.map_err(|Broken(rule)| failure(rule, String::new(), 0, 0))?;
-    let result = panic::catch_unwind(AssertUnwindSafe(|| world.run()));
-    let rule = match result {
-        Ok(Ok(())) => {
+    let tape = Tape::new(events_max);
+    let (seed, world, trace) = (case.seed, options.clone(), tape.clone());
+    let (sender, ended) = channel();
+    let began = guard::start((), &sender, move || {
+        let mut world = World::new(seed, world, trace)?;
+        world.run()?;
+        Ok((world.now, world.sightings))
+    });
+    let ended = began.map(|()| ended.recv());
+    let trace = tape.trace();
+    let rule = match ended {
+        Ok(Ok(((), Ended::Returned(Ok((time, sightings)))))) => {
             return Ok(Report {
-                hash: world.trace.hash(),
-                events: world.trace.count(),
-                time: world.now,
-                sightings: world.sightings,
+                hash: trace.hash(),
+                events: trace.count(),
+                time,
+                sightings,
             });
         }
-        Ok(Err(Broken(rule))) => rule,
-        Err(panic) => {
-            let literal = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = literal.or_else(|| panic.downcast_ref::<String>().cloned());
-            format!("a panic: {}", message.unwrap_or_default())
-        }
+        Ok(Ok(((), Ended::Returned(Err(Broken(rule)))))) => rule,
+        Ok(Ok(((), Ended::Panicked(what)))) => what,
+        Ok(Err(_)) => "a run comes to an end".to_owned(),
+        Err(error) => format!("a run needs a thread: {error}"),
     };
-    let (story, events) = (world.trace.story(), world.trace.count());
-    Err(failure(rule, story, events, world.now))
-}
-
-/// Panics on this process's threads are not printed from now on: [`run`] catches them and tells them as what they are,
-/// rules that were broken.
-pub fn quiet_panics() {
-    panic::set_hook(Box::new(|_| {}));
+    Err(Box::new(Failure {
+        case: case.clone(),
+        options,
+        rule,
+        events: trace.count(),
+        time: trace.time(),
+        story: trace.story(),
+    }))
 }

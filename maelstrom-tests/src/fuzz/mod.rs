@@ -11,7 +11,6 @@
 //! are spoiled, and then the targets: `base64` is the shortest, `storage` the one with the most to say.
 
 mod base64;
-mod guard;
 mod http;
 mod image;
 mod json;

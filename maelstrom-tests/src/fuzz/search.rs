@@ -8,8 +8,8 @@ use std::{fmt, io};
 
 use rand::Rng;
 
-use super::guard::{self, Ended};
 use super::{Seen, Target, shrink};
+use crate::guard::{self, Ended};
 
 /// How many inputs a thread takes at a time.
 const CHUNK: u64 = 16;

@@ -6,9 +6,9 @@ use std::{io, mem};
 
 use rand::Rng;
 
-use super::guard::{self, Ended};
 use super::search::Finding;
 use super::{Seen, Target};
+use crate::guard::{self, Ended};
 
 /// How many inputs are tried at most.
 const TRIES_MAX: usize = 5_000;

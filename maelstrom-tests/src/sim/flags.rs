@@ -10,7 +10,7 @@ use super::{
     Case, fleet,
     fleet::Fleet,
     options::{HOUR, Options as World},
-    quiet_panics, run,
+    run,
     shrink::shrink,
 };
 use crate::{
@@ -217,7 +217,6 @@ fn list_options() -> String {
 /// # Errors
 /// Only those of stdout.
 pub fn main(options: &Options) -> io::Result<Status> {
-    quiet_panics();
     match options.count {
         None => one(options),
         Some(count) => many(options, count),

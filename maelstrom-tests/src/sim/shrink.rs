@@ -6,11 +6,14 @@ use super::{Case, Failure, options::Options, run};
 /// same seed may miss what others still meet.
 const SEEDS_PER_WORLD: u64 = 8;
 
+/// How many runs are enough. Each one that panics costs a thread until the process ends.
+const ATTEMPTS_MAX: u64 = 4000;
+
 /// The smallest failure that was found, which may be the one that it began with. `tried` is told of each attempt.
 pub fn shrink(failure: Box<Failure>, mut tried: impl FnMut(&Failure, u64)) -> Box<Failure> {
     let mut best = failure;
     let mut attempts = 0;
-    loop {
+    while attempts < ATTEMPTS_MAX {
         let before = best.clone();
         for name in Options::NAMES {
             while let Some(smaller) = step(&best, name, &mut attempts) {
@@ -27,9 +30,10 @@ pub fn shrink(failure: Box<Failure>, mut tried: impl FnMut(&Failure, u64)) -> Bo
             tried(&best, attempts);
         }
         if best.case == before.case {
-            return best;
+            break;
         }
     }
+    best
 }
 
 /// The same failure with one option nearer to its calm value, if there is one.

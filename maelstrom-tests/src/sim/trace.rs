@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     fmt,
     hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use raft::kv::Lookup;
@@ -63,6 +63,27 @@ pub(super) enum Event {
     Became(NodeId, RoleName, Term),
 }
 
+/// A trace that outlives the run: if that panics, the story can be told all the same.
+#[derive(Clone, Debug)]
+pub(super) struct Tape(Arc<Mutex<Trace>>);
+
+impl Tape {
+    /// A tape that keeps so many events for the story.
+    pub(super) fn new(events_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(Trace::new(events_max))))
+    }
+
+    /// Notes what happens at a time.
+    pub(super) fn note(&self, time: u64, event: Event) {
+        self.trace().note(time, event);
+    }
+
+    /// What is on it. A run that panicked has left it whole: nothing panics while it notes something.
+    pub(super) fn trace(&self) -> MutexGuard<'_, Trace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A run's events.
 #[derive(Debug)]
 pub(super) struct Trace {
@@ -70,22 +91,24 @@ pub(super) struct Trace {
     recent: VecDeque<(u64, Event)>,
     hash: Fingerprint,
     count: u64,
+    time: u64,
 }
 
 impl Trace {
     /// A trace that keeps so many events for the story.
-    pub(super) fn new(events_max: usize) -> Self {
+    fn new(events_max: usize) -> Self {
         Self {
             events_max,
             recent: VecDeque::new(),
             hash: Fingerprint::default(),
             count: 0,
+            time: 0,
         }
     }
 
-    /// Notes what happens at a time.
-    pub(super) fn note(&mut self, time: u64, event: Event) {
+    fn note(&mut self, time: u64, event: Event) {
         self.count += 1;
+        self.time = time;
         (time, &event).hash(&mut self.hash);
         if self.recent.len() >= self.events_max {
             self.recent.pop_front();
@@ -98,6 +121,11 @@ impl Trace {
     /// How many events there were.
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// When the last one was.
+    pub(super) fn time(&self) -> u64 {
+        self.time
     }
 
     /// A hash of all events so far. Two runs with the same hash were the same run.
@@ -221,19 +249,19 @@ mod tests {
 
     #[test]
     fn the_last_events_are_told_and_all_are_hashed() {
-        let (mut one, mut other) = (Trace::new(2), Trace::new(0));
-        for trace in [&mut one, &mut other] {
-            trace.note(10, Event::Started(NodeId(1), Incarnation(4)));
-            trace.note(TICK, Event::Ticked(NodeId(1)));
-            trace.note(TICK + 1, Event::Cut(NodeId(1), NodeId(2)));
+        let (one, other) = (Tape::new(2), Tape::new(0));
+        for tape in [&one, &other] {
+            tape.note(10, Event::Started(NodeId(1), Incarnation(4)));
+            tape.note(TICK, Event::Ticked(NodeId(1)));
+            tape.note(TICK + 1, Event::Cut(NodeId(1), NodeId(2)));
         }
-        assert_eq!(one.hash(), other.hash());
+        assert_eq!(one.trace().hash(), other.trace().hash());
         assert_eq!(
-            one.story(),
+            one.trace().story(),
             "# 1 events before these are left out.\n# tick 1\ntick n1 1\ncut n1 n2\n"
         );
-        other.note(TICK + 1, Event::Healed);
-        assert_ne!(one.hash(), other.hash());
-        assert_eq!(other.count(), 4);
+        other.note(TICK + 2, Event::Healed);
+        assert_ne!(one.trace().hash(), other.trace().hash());
+        assert_eq!((other.trace().count(), other.trace().time()), (4, TICK + 2));
     }
 }

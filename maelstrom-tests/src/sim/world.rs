@@ -19,7 +19,7 @@ use super::{
     node::{Life, Node, Released, Setting, Stop, demand},
     options::{Fault, Options, TICK},
     sightings::{Sightings, awaits_own_commit},
-    trace::{Event, Trace},
+    trace::{Event, Tape},
 };
 use crate::rules::{Broken, Rules};
 
@@ -54,7 +54,7 @@ pub(super) struct World {
     pub(super) rules: Rules<Store>,
     /// Entries of older terms that a quorum had stored before their leader committed anything of its own.
     pub(super) figure_8: BTreeSet<EntryId>,
-    pub(super) trace: Trace,
+    pub(super) trace: Tape,
     pub(super) sightings: Sightings,
 }
 
@@ -156,7 +156,7 @@ impl Member {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, options: Options, trace: Trace) -> Result<Self, Broken> {
+    pub(super) fn new(seed: u64, options: Options, trace: Tape) -> Result<Self, Broken> {
         // The options are drawn from the seed itself.
         let mut rng = Rng::seeded(seed).fork();
         let membership = Membership::of((1..=options.nodes).map(NodeId));

@@ -13,7 +13,7 @@ use std::{io, panic, thread};
 
 /// How a piece of work ended.
 #[derive(Debug)]
-pub(super) enum Ended<T> {
+pub(crate) enum Ended<T> {
     /// It returned this.
     Returned(T),
     /// It panicked, and said this.
@@ -31,7 +31,7 @@ thread_local! {
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(super) fn start<M, T>(
+pub(crate) fn start<M, T>(
     mark: M,
     to: &Sender<(M, Ended<T>)>,
     work: impl FnOnce() -> T + Send + 'static,
@@ -43,7 +43,7 @@ where
     watch_panics();
     let to = to.clone();
     thread::Builder::new()
-        .name("fuzz".to_owned())
+        .name("guarded".to_owned())
         .spawn(move || {
             let teller = to.clone();
             TELLER.set(Some(Box::new(move |text| {
