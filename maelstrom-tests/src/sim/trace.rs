@@ -262,6 +262,7 @@ mod tests {
         );
         other.note(TICK + 2, Event::Healed);
         assert_ne!(one.trace().hash(), other.trace().hash());
-        assert_eq!((other.trace().count(), other.trace().time()), (4, TICK + 2));
+        let trace = other.trace();
+        assert_eq!((trace.count(), trace.time()), (4, TICK + 2));
     }
 }
