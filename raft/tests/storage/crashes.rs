@@ -9,7 +9,7 @@ use raft::storage::{
 use raft_core::{EntryId, Wal};
 use rand::Rng;
 
-use crate::history::{State, Step, entries, open, perform, script};
+use crate::history::{State, Step, ballot, entries, open, perform, script};
 
 /// The history with a crash somewhere: what may come back.
 #[derive(Debug)]
@@ -138,6 +138,34 @@ fn a_crash_at_any_call_loses_nothing_acknowledged() {
     let worlds = at_every_call(&script(), |disk| disk, demand_recovery);
     let worlds = worlds.unwrap_or_else(|lost| panic!("{lost}"));
     assert!(worlds > 5_000, "{worlds} worlds");
+}
+
+/// A batch that is more than a frame may be, so that a segment is left behind while what was written there is not synced
+/// yet: the next one must not be found without it.
+#[test]
+fn a_crash_within_a_large_batch_leaves_no_gap() {
+    let script = [Step::Write(vec![
+        ballot(1, Some(1)),
+        entries(1, 1, 1, (4 << 20) - 200),
+        entries(2, 2, 1, 1000),
+    ])];
+    let whole = Faulty::new(0);
+    assert!(run(&whole, &script).finished);
+    // Segment 3 is made, segment 2 sealed, and then the rest of the batch written.
+    let calls = whole.calls();
+    let third = "log-00000000000000000003".to_owned();
+    let mut with_third = Vec::new();
+    for call in calls - 11..=calls {
+        let disk = Faulty::new(call);
+        disk.crash_at(call, Moment::Before);
+        let run = run(&disk, &script);
+        assert!(disk.is_dead() && !run.finished);
+        disk.restart(Tear::Nothing, Tear::Everything);
+        with_third.push(disk.list().expect("it lists").contains(&third));
+        let story = format!("call {call} of {calls}");
+        demand_recovery(&disk, &run, &story).unwrap_or_else(|lost| panic!("{lost}"));
+    }
+    assert!(with_third.contains(&true) && with_third.contains(&false));
 }
 
 /// The checker is worth something: it notices what goes missing without the sync of a batch, and

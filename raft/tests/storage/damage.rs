@@ -130,6 +130,27 @@ struct Outcomes {
     refused: usize,
 }
 
+/// A frame looks torn if it lacks its end. If a later one says that it was synced, it is not: only the newest may be cut.
+#[test]
+fn a_frame_that_was_synced_is_not_cut_even_if_it_looks_torn() {
+    let recorded = recorded();
+    let mut outcomes = Outcomes::default();
+    for (end, _) in &recorded.marks[1..] {
+        let mut files = recorded.files.clone();
+        let segment = files.get_mut(&recorded.newest).expect("it is there");
+        segment[end - 1] = 0;
+        match recovered(&files) {
+            Ok(_) => outcomes.recovered += 1,
+            Err(kind) => {
+                assert_eq!(kind, ErrorKind::Damaged);
+                outcomes.refused += 1;
+            }
+        }
+    }
+    assert_eq!(outcomes.recovered, 1, "{outcomes:?}");
+    assert_eq!(outcomes.refused, recorded.marks.len() - 2, "{outcomes:?}");
+}
+
 /// The last segment as it was at an earlier time, or as a crash left it: zeros from some byte on.
 #[test]
 fn a_log_that_a_crash_cut_at_any_byte_comes_back_as_far_as_it_was_whole() {
