@@ -126,7 +126,7 @@ climb() {
             # A node gives up a request sooner than a client does, so that what it says of it is heard.
             timeout $((seconds * 2 + 60)) "$bench" test --node-count 5 --concurrency 10 --rate 300 --latency 15 \
                 --time-limit "$seconds" --nemesis kill,partition,pause --nemesis-interval 2 --seed 1 \
-                --data-dir "$copy/data" --store "$copy/store" -- --heartbeat 50 --election-timeout 150..300 \
+                --data-dir "$copy/data" --store "$copy/store" -- --log error --heartbeat 50 --election-timeout 150..300 \
                 --snapshot-entries 40 --snapshot-chunk-bytes 100 >"$log" 2>&1 || status=$?
             rm -rf "$copy/data" "$copy/store"
             why=$(grep -m1 'is not linearizable' "$log" || true) ;;
