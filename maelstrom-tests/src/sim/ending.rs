@@ -18,6 +18,9 @@ use crate::{
 /// How much work the check of one key's history may take.
 const CHECK_WORK_MAX: u64 = 8_000_000;
 
+/// How often a node without room is asked before it should have served.
+const ATTEMPTS_MAX: u32 = 5;
+
 impl World {
     /// All faults cease, for a quorum at least.
     pub(super) fn heal(&mut self) -> Result<(), Broken> {
@@ -90,26 +93,40 @@ impl World {
         live.map(|(id, _)| *id).collect()
     }
 
-    /// Every node that is there serves a write and a read. Whoever must remember fewer forwards than there were drops
-    /// some, and then only those who ask the leader itself are sure to be served.
+    /// Every node that is there serves a write and a read.
     pub(super) fn serve_all(&mut self) -> Result<(), Broken> {
         for id in self.live() {
             for write in [true, false] {
-                let request = self.clients.last_wish(id, write, self.now)?;
-                let ticket = request.ticket;
-                self.ask(id, request)?;
-                self.expect("answer", |world| !world.clients.is_open(ticket))?;
-                let unserved = mem::take(&mut self.clients.unserved_at_last);
-                let leads = self.leaders().iter().any(|(leader, _)| *leader == id);
-                let excused = !leads && !self.options.has_room();
-                demand(unserved == 0 || excused, || {
-                    "without faults every request is served".into()
-                })?;
-                // Whoever is behind may take longer to catch up than a read waits.
-                self.expect("agree", Self::agrees)?;
+                self.serve(id, write)?;
             }
         }
         Ok(())
+    }
+
+    /// A node serves a request. Whoever has hardly any room may refuse some, since what clients asked before the faults
+    /// ceased may still be on its way; and whoever must remember fewer forwards than there were drops some, so that only
+    /// those who ask the leader itself are sure to be served.
+    fn serve(&mut self, id: NodeId, write: bool) -> Result<(), Broken> {
+        let attempts = if self.options.has_room() {
+            1
+        } else {
+            ATTEMPTS_MAX
+        };
+        for _ in 0..attempts {
+            let request = self.clients.last_wish(id, write, self.now)?;
+            let ticket = request.ticket;
+            self.ask(id, request)?;
+            self.expect("answer", |world| !world.clients.is_open(ticket))?;
+            // Whoever is behind may take longer to catch up than a read waits.
+            self.expect("agree", Self::agrees)?;
+            if mem::take(&mut self.clients.unserved_at_last) == 0 {
+                return Ok(());
+            }
+        }
+        let leads = self.leaders().iter().any(|(leader, _)| *leader == id);
+        demand(!leads && !self.options.has_room(), || {
+            "without faults every request is served".into()
+        })
     }
 
     /// Those who lead, each with its term.

@@ -182,8 +182,10 @@ impl Faulty {
         let mut state = self.state();
         let id = state.names[name];
         let content = state.files.get_mut(&id).expect("a name is a file's");
-        for bytes in [&mut content.seen, &mut content.durable] {
-            bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        content.seen[(bit / 8) as usize] ^= 1 << (bit % 8);
+        // What was never synced may not be on the disk yet.
+        if let Some(byte) = content.durable.get_mut((bit / 8) as usize) {
+            *byte ^= 1 << (bit % 8);
         }
     }
 
