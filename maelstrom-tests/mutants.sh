@@ -177,7 +177,7 @@ work() {
             why=''
         done
         # In a cell of a table stands one line, and not a long one.
-        why=$(sed 's/^ *//; s/: [[{].*//; s/[`|]//g' <<<"$why" | cut -c1-100)
+        why=$(sed 's/^ *//; s/: [[{].*//; s/ stored Ledger .*//; s/ finds Some(.*//; s/: faulty:.*//; s/[`|]//g' <<<"$why" | cut -c1-100)
         printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$why" "$(awk -v b="$began" -v e="$(date +%s.%N)" 'BEGIN { printf "%.1f", e - b }')" >>"$results"
         tail -1 "$results" >&2
         # What it changed, and nothing else, is built anew for the next.
