@@ -8,7 +8,7 @@
 #
 #   --seconds N      how long the simulator and the bench may search for each (default: 60); the model checker a quarter
 #                    of it in each of its worlds
-#   --rungs LIST     which of golden,model,sim,storage,bench are climbed (default: all that may see the mutant)
+#   --rungs LIST     which of golden,model,sim,storage,host,bench are climbed (default: all that may see the mutant)
 #   --jobs J         how many mutants at once, each with a build folder of its own (default: 1)
 #   --results FILE   where a line is written for each that is done; those that have one there are not run again
 #   --dir DIR        where the copies are built (default: a new folder that is removed in the end); kept for the next time
@@ -26,13 +26,13 @@
 # product has a line `equivalent WHY` and is not run.
 #
 # Each is put into a copy of the sources, built in release, so that no debug assertion helps, and shown to the golden
-# scripts, the model checker, the simulator, then (storage) the tests of the storage or (wire, host, node) the bench with
+# scripts, the model checker, the simulator, then (storage, host) their tests or (wire, host, node) the bench with
 # processes that are killed. The first to say no ends it. The exit status is 0 if every mutant was caught.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-seconds=60 jobs=1 task=run only=() results='' dir='' rungs=golden,model,sim,storage,bench
+seconds=60 jobs=1 task=run only=() results='' dir='' rungs=golden,model,sim,storage,host,bench
 usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
 while [ $# -gt 0 ]; do
     case $1 in
@@ -84,6 +84,7 @@ rungs_of() {
         raft/core/*) echo golden model sim ;;
         raft/src/storage/*) echo sim storage ;;
         raft/src/wire.rs | raft/src/kv.rs) echo sim bench ;;
+        raft/src/host/*) echo host bench ;;
         *) echo bench ;;
     esac
 }
@@ -96,6 +97,11 @@ worlds=(
     "--nodes 2 --terms 2 --expiries 2 --commands 2 --crashes 1 --in-flight 2 --snapshot-entries 1"
     "--nodes 3 --terms 2 --expiries 3 --commands 1 --in-flight 3"
 )
+
+# The first test that failed, by what cargo says.
+failed_test() {
+    sed -n 's/^test \(.*\) \.\.\. FAILED/\1/p; s/^    \([a-z_:]*\)$/\1/p' "$log" | sort -u | head -1
+}
 
 # Runs a rung, with what it says in $log. The status is 0 if it found nothing; $why says what it found.
 climb() {
@@ -121,7 +127,10 @@ climb() {
             why=$(sed -n 's/^seed \([0-9]*\), event [0-9]*: \(.*\)/seed \1: \2/p' "$log" | head -1) ;;
         storage)
             timeout 300 cargo test --release --quiet -p raft --test storage >"$log" 2>&1 || status=$?
-            why=$(sed -n 's/^test \(.*\) \.\.\. FAILED/\1/p; s/^    \([a-z_:]*\)$/\1/p' "$log" | sort -u | head -1) ;;
+            why=$(failed_test) ;;
+        host)
+            timeout 300 cargo test --release --quiet -p raft --lib host:: >"$log" 2>&1 || status=$?
+            why=$(failed_test) ;;
         bench)
             # A node gives up a request sooner than a client does, so that what it says of it is heard.
             timeout $((seconds * 2 + 60)) "$bench" test --node-count 5 --concurrency 10 --rate 300 --latency 15 \
