@@ -124,7 +124,7 @@ pub const MODEL: Command = Command {
             name: "states",
             short: None,
             value: "N",
-            help: "Ends the search with so many worlds (default: 400000000). Of each, some 25 bytes are kept.",
+            help: "Ends the search with so many worlds (default: 400000000). Of each, 40 to 120\n                   bytes are kept.",
         },
         Flag {
             name: "jobs",

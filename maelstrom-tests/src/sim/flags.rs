@@ -19,7 +19,10 @@ use crate::{
 };
 
 /// A fleet of so many seeds must have met everything that may happen.
-pub const COVERING_SEEDS: u64 = 400;
+pub const COVERING_SEEDS: u64 = 1000;
+
+/// Of so many seeds the worlds are looked at before any is run.
+const SEEDS_TRIED: u64 = 1000;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -136,12 +139,18 @@ impl Options {
             shrink: given.switch("shrink"),
             changes: changes?,
         };
-        let case = options.case();
-        let world = case.options();
-        match world.validate() {
-            Ok(()) => Ok(options),
-            Err(why) => Err(UsageError::new(format!("there is no such world: {why}"))),
+        // With options that were set, some seeds may draw the rest so that it does not fit.
+        let tried = options.count.unwrap_or(1).min(SEEDS_TRIED);
+        for offset in 0..tried {
+            let seed = options.first.wrapping_add(offset);
+            let changes = options.changes.clone();
+            if let Err(why) = (Case { seed, changes }).options().validate() {
+                return Err(UsageError::new(format!(
+                    "there is no such world as seed {seed} draws with these options: {why}"
+                )));
+            }
         }
+        Ok(options)
     }
 
     fn case(&self) -> Case {
@@ -162,7 +171,10 @@ fn seeds(text: &str) -> Result<(u64, u64), UsageError> {
         })
     };
     match text.split_once("..") {
-        None => Ok((fresh(), number(text)?)),
+        None => match number(text)? {
+            0 => Err(UsageError::new("--seeds 0 would run nothing")),
+            count => Ok((fresh(), count)),
+        },
         Some((first, end)) => {
             let (first, end) = (number(first)?, number(end)?);
             if first < end {
@@ -262,7 +274,6 @@ fn many(options: &Options, count: u64) -> io::Result<Status> {
         jobs: options.jobs,
         changes: options.changes.clone(),
     });
-    eprintln!();
     let line = outcome.line();
     if let Some(failure) = outcome.failure {
         let failure = if options.shrink {
@@ -341,7 +352,12 @@ mod tests {
         error(&["--set", "nodes"], "takes NAME=N");
         error(&["--set", "node=3"], "did you mean nodes?");
         error(&["--set", "nodes=three"], "a whole number");
-        error(&["--set", "nodes=9"], "there is no such world: nodes");
+        error(&["--set", "nodes=9"], "there is no such world");
+        error(&["--seeds", "0"], "would run nothing");
+        error(
+            &["--seed", "1", "--set", "lost_for_good=99"],
+            "lost_for_good is from 0 to 7",
+        );
         error(&["--minutes", "-1"], "--minutes");
     }
 }

@@ -114,6 +114,10 @@ pub fn fly(fleet: &Fleet) -> Outcome {
                 outcome.took = began.elapsed();
                 tell(&outcome.line(), watched);
             }
+            if watched {
+                // What comes next begins on a line of its own.
+                let _ = writeln!(std::io::stderr());
+            }
         });
         let workers: Vec<_> = (0..fleet.jobs).map(|_| scope.spawn(work)).collect();
         for worker in workers {

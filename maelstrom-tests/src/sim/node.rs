@@ -225,23 +225,23 @@ impl Node {
         let id = self.id;
         let unheard_snapshot = self.unheard_snapshot.take();
         let is_new = snapshot != self.snapshot;
-        demand(
-            !is_new || snapshot.map(|found| found.last) == unheard_snapshot,
-            || {
-                format!(
-                    "the newest stored snapshot is found: node {id} finds {snapshot:?}, stored was {:?}, and \
+        let is_unheard = snapshot.is_some_and(|found| Some(found.last) == unheard_snapshot);
+        demand(!is_new || is_unheard, || {
+            format!(
+                "the newest stored snapshot is found: node {id} finds {snapshot:?}, stored was {:?}, and \
                      maybe {unheard_snapshot:?}",
-                    self.snapshot
-                )
-            },
-        )?;
+                self.snapshot
+            )
+        })?;
         let heard = self.ledger.clone();
         let mut all = heard.clone();
         for record in mem::take(&mut self.unheard) {
             all.store(&record);
         }
         let based = |mut ledger: Ledger<Command>| {
-            let rebased = holds.base() != ledger.base();
+            // A log never begins before a base that was stored, nor anywhere but behind the snapshot.
+            let rebased = holds.base().index > ledger.base().index
+                && snapshot.is_some_and(|found| found.last == holds.base());
             if rebased {
                 ledger.store(&Record::Base(holds.base()));
             }

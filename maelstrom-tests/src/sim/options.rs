@@ -317,6 +317,21 @@ impl Options {
             ("segment_bytes", 4096, 1 << 20),
             ("drift_permille", 0, 900),
             ("chaos", 0, HOUR),
+            ("think_mean", 1, HOUR),
+            ("load_mean", 0, HOUR),
+            ("latency_mean", 0, HOUR),
+            ("straggling_mean", 0, HOUR),
+            ("sync_mean", 0, HOUR),
+            ("work_mean", 0, HOUR),
+            ("fault_mean", 0, HOUR),
+            ("fault_length_mean", 0, HOUR),
+            ("longest_election", 1, 100_000),
+            ("lost_for_good", 0, 7),
+            ("retried_permille", 0, 1000),
+            ("lost_permille", 0, 1000),
+            ("duplicated_permille", 0, 1000),
+            ("straggling_permille", 0, 1000),
+            ("gathered_permille", 0, 1000),
         ];
         for (name, least, most) in bounds {
             let value = self.value(name).expect("it is an option");

@@ -162,8 +162,6 @@ sightings! {
     unknown,
     /// Those among them whose entry was overwritten.
     overwritten,
-    /// Histories that were too hard to check.
-    undecided_histories,
 }
 
 /// What need not happen in a fleet of a few hundred runs.
@@ -173,8 +171,6 @@ const SELDOM: &[&str] = &[
     "installs_overtaken",
     "figure_8_overwritten",
     "snapshots_broken",
-    // It should never happen.
-    "undecided_histories",
 ];
 
 impl Sightings {

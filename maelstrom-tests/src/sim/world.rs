@@ -19,7 +19,7 @@ use super::{
     node::{Life, Node, Released, Setting, Stop, demand},
     options::{Fault, Options, TICK},
     sightings::{Sightings, awaits_own_commit},
-    trace::{Event, Tape},
+    trace::{Event, Tape, Words},
 };
 use crate::rules::{Broken, Rules};
 
@@ -387,7 +387,6 @@ impl World {
             Ok(found) => found,
             Err(stop) => return self.stopped(id, stop),
         };
-        member.syncing = false;
         if member.has_flipped {
             self.sightings.bit_flips_harmless += 1;
         }
@@ -416,8 +415,8 @@ impl World {
             Stop::Broken(broken) => return Err(broken),
             Stop::Storage(error) => error,
         };
-        self.trace
-            .note(self.now, Event::Stopped(id, error.to_string()));
+        let words = Words(error.to_string());
+        self.trace.note(self.now, Event::Stopped(id, words));
         let member = self.member(id);
         if member.node.disk.is_dead() {
             self.sightings.crashes_in_calls += 1;
@@ -429,7 +428,17 @@ impl World {
             self.sightings.stops_for_room += 1;
         } else if error.kind() == ErrorKind::Disk && mem::take(&mut member.call_may_fail) {
             self.sightings.stops_for_failed_calls += 1;
-        } else if member.has_flipped && member.node.life().is_none() {
+        } else if member.has_flipped
+            && member.node.life().is_none()
+            && matches!(
+                error.kind(),
+                ErrorKind::Damaged
+                    | ErrorKind::Missing
+                    | ErrorKind::Foreign
+                    | ErrorKind::Newer
+                    | ErrorKind::TooLarge
+            )
+        {
             member.is_gone = true;
             self.sightings.bit_flips_refused += 1;
             return self.die(id, End::Process);
@@ -491,6 +500,10 @@ impl World {
         }
         member.paused_until = None;
         member.waiting.clear();
+        member.syncing = false;
+        member.gathering = false;
+        // What was planned for the calls of this life is forgotten.
+        member.call_may_fail = false;
         if was_running {
             self.sightings.outputs_lost += lost as u64;
             self.trace.note(self.now, Event::Died(id, lost));
@@ -520,6 +533,7 @@ impl World {
             if let Err(stop) = self.member(id).node.step(Input::Tick) {
                 return self.stopped(id, stop);
             }
+            self.observe(id)?;
         }
         self.collect(id)
     }
