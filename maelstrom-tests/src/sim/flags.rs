@@ -289,7 +289,11 @@ fn many(options: &Options, count: u64) -> io::Result<Status> {
     }
     let mut out = io::stdout().lock();
     print_counts(&mut out, &outcome.sightings.counts())?;
-    writeln!(out, "\n{line}: no rule is broken")?;
+    writeln!(
+        out,
+        "\nthe slowest recovery took {} longest election timeouts\n{line}: no rule is broken",
+        outcome.sightings.slowest_recovery
+    )?;
     let missing = outcome.sightings.missing();
     // A fleet in a world of somebody's choice may be as tame as they like.
     if outcome.runs >= COVERING_SEEDS && options.changes.is_empty() && !missing.is_empty() {
