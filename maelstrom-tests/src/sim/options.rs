@@ -354,6 +354,12 @@ impl Options {
         self.retained_entries >= 100 && self.retained_bytes >= 1 << 14
     }
 
+    /// Whether a follower waits for more than one heartbeat. One that does not gives up a healthy leader now and then: the
+    /// second heartbeat may be on its way still.
+    pub fn is_patient(&self) -> bool {
+        self.shortest_election >= self.heartbeat + 2
+    }
+
     /// Whether no limit is met that makes a node refuse or drop anything.
     pub fn has_room(&self) -> bool {
         let limits = |world: &Self| {
@@ -378,6 +384,7 @@ impl Options {
             && self.lost_for_good == 0
             && self.latency_mean <= 100
             && self.sync_mean <= 50
+            && self.is_patient()
             && self.has_room()
             && self.keeps_followers_close()
     }
