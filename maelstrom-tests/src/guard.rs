@@ -52,6 +52,7 @@ where
             })));
             // A panic has been told by the hook when it is caught here. Nothing that it may have left half done is used again.
             if let Ok(returned) = panic::catch_unwind(AssertUnwindSafe(work)) {
+                // As above: nobody may listen any more.
                 let _ = to.send((mark, Ended::Returned(returned)));
             }
         })?;

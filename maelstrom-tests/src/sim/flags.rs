@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::{self, Write},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest},
+    bench::options::random_seed,
     check::Status,
 };
 
@@ -128,7 +129,7 @@ impl Options {
             }
             (None, None) => {
                 let time_max = time_max.unwrap_or(Duration::from_secs(60));
-                (fresh(), Some(u64::MAX), Some(time_max))
+                (random_seed(), Some(u64::MAX), Some(time_max))
             }
         };
         let options = Self {
@@ -173,7 +174,7 @@ fn seeds(text: &str) -> Result<(u64, u64), UsageError> {
     match text.split_once("..") {
         None => match number(text)? {
             0 => Err(UsageError::new("--seeds 0 would run nothing")),
-            count => Ok((fresh(), count)),
+            count => Ok((random_seed(), count)),
         },
         Some((first, end)) => {
             let (first, end) = (number(first)?, number(end)?);
@@ -186,14 +187,6 @@ fn seeds(text: &str) -> Result<(u64, u64), UsageError> {
             }
         }
     }
-}
-
-/// A seed that nobody has tried before.
-pub fn fresh() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    // Of milliseconds, so that fleets of a thousand seeds that begin one after the other share none.
-    now.map_or(0, |now| now.as_millis() as u64)
-        .wrapping_mul(1000)
 }
 
 fn change(text: &str) -> Result<(&'static str, u64), UsageError> {

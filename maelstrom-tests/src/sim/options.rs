@@ -462,6 +462,12 @@ mod tests {
     }
 
     #[test]
+    fn a_calm_world_has_the_limits_of_the_product() {
+        let config = Options::CALM.config().expect("nodes can live with them");
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
     fn options_are_set_by_their_names() {
         let mut world = Options::CALM;
         for name in Options::NAMES {

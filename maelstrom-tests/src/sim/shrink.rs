@@ -13,7 +13,7 @@ const ATTEMPTS_MAX: u64 = 4000;
 pub fn shrink(failure: Box<Failure>, mut tried: impl FnMut(&Failure, u64)) -> Box<Failure> {
     let mut best = failure;
     let mut attempts = 0;
-    while attempts < ATTEMPTS_MAX {
+    loop {
         let before = best.clone();
         for name in Options::NAMES {
             while let Some(smaller) = step(&best, name, &mut attempts) {
@@ -71,6 +71,9 @@ fn attempt(
         return None;
     }
     (0..SEEDS_PER_WORLD).find_map(|offset| {
+        if *attempts >= ATTEMPTS_MAX {
+            return None;
+        }
         *attempts += 1;
         let case = Case::in_world(best.case.seed.wrapping_add(offset), &options);
         let failure = run(&case, super::fleet::EVENTS_MAX).err()?;
