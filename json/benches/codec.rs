@@ -7,9 +7,10 @@
 #[path = "codec/corpora.rs"]
 mod corpora;
 
-use corpora::{Corpus, Kind};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+use corpora::{Corpus, Kind};
 
 const ROUNDS: usize = 15;
 

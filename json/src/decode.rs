@@ -1,12 +1,13 @@
 //! From JSON to types.
 
-use crate::{DEFAULT_DEPTH, Error, ErrorKind, Number, Reader};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
 use std::hash::{BuildHasher, Hash};
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
+
+use crate::{DEFAULT_DEPTH, Error, ErrorKind, Number, Reader};
 
 /// A type that can be read from JSON; `'a` is how long the input lives, for types that borrow from it.
 ///
@@ -333,9 +334,10 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use super::*;
     use crate::encode;
-    use std::fmt::Debug;
 
     fn message<'a, T: Decode<'a> + Debug>(text: &'a str) -> String {
         decode::<T>(text.as_bytes()).unwrap_err().to_string()

@@ -6,16 +6,17 @@ mod node;
 mod parse;
 mod write;
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Display, Formatter};
+
+use node::{MAX_LENGTH, Node};
+
 use crate::numeral::Numeral;
-use crate::pointer;
 use crate::utf8::is_utf8;
 use crate::{
     DEFAULT_DEPTH, Decode, Encode, Error, ErrorKind, Kind, MAX_DEPTH, Number, Raw, Reader, Value,
-    Writer,
+    Writer, pointer,
 };
-use node::{MAX_LENGTH, Node};
-use std::collections::BTreeMap;
-use std::fmt::{self, Debug, Display, Formatter};
 
 /// Any JSON text, as one flat list of its values that borrows from the text.
 ///

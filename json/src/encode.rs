@@ -1,11 +1,12 @@
 //! From types to JSON.
 
-use crate::{Number, Writer};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use crate::{Number, Writer};
 
 /// A type that can be written as JSON. [`record!`](crate::record) implements it for structs and enums.
 pub trait Encode {

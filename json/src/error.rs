@@ -1,7 +1,8 @@
 //! What was wrong with a text, and where.
 
-use crate::Kind;
 use std::fmt::{self, Display, Formatter};
+
+use crate::Kind;
 
 /// How many characters of an offending name an error repeats.
 const NAME_LIMIT: usize = 64;
@@ -320,8 +321,9 @@ fn is_plain(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Decode, Value, decode};
     use std::collections::BTreeMap;
+
+    use crate::{Decode, Value, decode};
 
     fn error<'a, T: Decode<'a>>(text: &'a str) -> String {
         match decode::<T>(text.as_bytes()) {

@@ -1,13 +1,12 @@
 //! Numbers that lose nothing.
 
-use crate::append;
-use crate::decimal::Decimal;
-use crate::float;
-use crate::numeral::Numeral;
-use crate::{Error, Reader};
 use std::cmp::Ordering;
 use std::fmt::{self, Debug, Display, Formatter};
 use std::hash::{Hash, Hasher};
+
+use crate::decimal::Decimal;
+use crate::numeral::Numeral;
+use crate::{Error, Reader, append, float};
 
 /// A JSON number, of any size and precision.
 ///

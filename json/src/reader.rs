@@ -1,12 +1,13 @@
 //! The pull reader: one token at a time, from a slice.
 
+use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
+use std::mem;
+
 use crate::error::clip;
 use crate::numeral::Numeral;
 use crate::scan::{self, Flaw, SAFE_DIGITS};
 use crate::{Error, ErrorKind, Number, Raw};
-use std::borrow::Cow;
-use std::fmt::{self, Display, Formatter};
-use std::mem;
 
 /// How deep arrays and objects may nest unless the caller says otherwise.
 pub const DEFAULT_DEPTH: usize = 128;

@@ -1,8 +1,9 @@
 //! The `record!` macro: types declared together with their JSON form.
 
+use std::borrow::Cow;
+
 use crate::append::escape;
 use crate::{Decode, Error, Reader, Writer};
-use std::borrow::Cow;
 
 /// Declares a struct or an enum and implements [`Decode`](crate::Decode) and [`Encode`](crate::Encode) for it.
 ///
@@ -668,9 +669,10 @@ pub fn begin_tagged<const N: usize>(writer: &mut Writer<'_>, text: &[u8; N]) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Decode, Maybe, Raw, Value, decode, encode_into, to_string, value};
     use std::borrow::Cow;
     use std::fmt::Debug;
+
+    use crate::{Decode, Maybe, Raw, Value, decode, encode_into, to_string, value};
 
     // Names that the expansion uses itself must not get in the way of fields.
     record! {

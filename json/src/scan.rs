@@ -407,8 +407,9 @@ pub(crate) fn first_byte(bits: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::env;
+
+    use super::*;
 
     /// Calls `check` with many short texts made of pieces that matter here.
     fn for_random_texts(test: &str, check: impl Fn(&[u8], usize)) {

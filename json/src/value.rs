@@ -1,10 +1,11 @@
 //! Any JSON value, owned.
 
-use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer, pointer};
 use std::collections::{BTreeMap, btree_map};
 use std::fmt::{self, Display, Formatter};
 use std::ops::Index;
 use std::str::FromStr;
+
+use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer, pointer};
 
 /// Any JSON value.
 ///
@@ -452,9 +453,10 @@ macro_rules! __members {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{BuildHasher, RandomState};
+
     use super::*;
     use crate::{MAX_DEPTH, decode};
-    use std::hash::{BuildHasher, RandomState};
 
     #[test]
     fn the_macro_makes_what_the_text_says() {

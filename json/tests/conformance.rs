@@ -1,11 +1,12 @@
 //! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if it is at hand: the variable
 //! `JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs` too, which needs no files.
 
-use json::{DEFAULT_DEPTH, Error, ErrorKind, Kind, MAX_DEPTH, Raw, Reader, Value};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use json::{DEFAULT_DEPTH, Error, ErrorKind, Kind, MAX_DEPTH, Raw, Reader, Value};
 
 /// What is made of a text that RFC 8259 leaves to the reader; `README.md` says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

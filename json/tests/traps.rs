@@ -1,8 +1,9 @@
 //! Texts that take quadratic time, or a stack as deep as they nest, where a codec isn't careful. They are so large
 //! that quadratic time would be many minutes: that these tests end is part of what they assert.
 
-use json::{Decode, Error, ErrorKind, MAX_DEPTH, Number, Raw, Reader, Value};
 use std::collections::{BTreeMap, HashMap};
+
+use json::{Decode, Error, ErrorKind, MAX_DEPTH, Number, Raw, Reader, Value};
 
 const LARGE: usize = 500_000;
 

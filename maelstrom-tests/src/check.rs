@@ -199,8 +199,9 @@ pub(crate) fn some_of(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::path::PathBuf;
+
+    use super::*;
 
     const WRITE: &str = r#"{"process":0,"type":"invoke","f":"write","key":0,"value":1,"time":0}
 {"process":0,"type":"ok","f":"write","key":0,"value":1,"time":1}

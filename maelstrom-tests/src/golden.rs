@@ -52,7 +52,8 @@ mod stage;
 
 use std::fmt;
 
-use self::{command::Command, stage::Stage};
+use self::command::Command;
+use self::stage::Stage;
 
 /// How a script cannot be played.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use json::Value;
-
 pub use jsonl::{LINE_BYTES_MAX, LINE_DEPTH_MAX, Problem, ReadError};
 
 /// How many operations one history may hold.

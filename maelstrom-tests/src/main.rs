@@ -1,19 +1,17 @@
 //! The `maelstrom-tests` binary: sorts the subcommands and prints what goes wrong.
 
-use maelstrom_tests::bench::builtin::{self, Builtin};
-use maelstrom_tests::bench::flags::{Parsed, UsageError, nearest};
-use maelstrom_tests::bench::matrix;
-use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
-use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
-use maelstrom_tests::bench::{self, builtin_node};
-use maelstrom_tests::check::{self, Status};
-use maelstrom_tests::fuzz;
-use maelstrom_tests::model;
-use maelstrom_tests::sim;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+
+use maelstrom_tests::bench::builtin::{self, Builtin};
+use maelstrom_tests::bench::flags::{Parsed, UsageError, nearest};
+use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
+use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
+use maelstrom_tests::bench::{self, builtin_node, matrix};
+use maelstrom_tests::check::{self, Status};
+use maelstrom_tests::{fuzz, model, sim};
 
 const HELP: &str = "\
 Tests nodes that speak Maelstrom's protocol: runs a cluster of processes under load and faults, and checks whether

@@ -7,12 +7,9 @@
 
 mod ledger;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    hash::{Hash, Hasher},
-    mem,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::{fmt, mem};
 
 use raft_core::{
     Entry, EntryId, Envelope, Incarnation, Index, Message, Names, NodeId, Payload, Rename, Replica,

@@ -26,15 +26,17 @@ mod trace;
 mod traffic;
 mod world;
 
-use std::{fmt, sync::mpsc::channel};
+use std::fmt;
+use std::sync::mpsc::channel;
 
 use rand::Rng;
 
-use self::{options::Options, sightings::Sightings, trace::Tape, world::World};
-use crate::{
-    guard::{self, Ended},
-    rules::Broken,
-};
+use self::options::Options;
+use self::sightings::Sightings;
+use self::trace::Tape;
+use self::world::World;
+use crate::guard::{self, Ended};
+use crate::rules::Broken;
 
 /// A seed, and in which of its options the world differs from the one that the seed draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! The bench as its users start it: the binary with arguments, real nodes, real pipes.
 
-use maelstrom_tests::bench::builtin::Misbehaviour;
-use maelstrom_tests::bench::results::Results;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use maelstrom_tests::bench::builtin::Misbehaviour;
+use maelstrom_tests::bench::results::Results;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_maelstrom-tests");
 

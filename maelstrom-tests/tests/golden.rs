@@ -3,10 +3,8 @@
 //! `UPDATE_GOLDEN=1` writes down what comes of each story now; read the difference before you
 //! keep it.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use maelstrom_tests::golden;
 

@@ -1,7 +1,8 @@
 //! Counters: how often something has happened.
 
-use crate::text::{Label, Metric, Number, Page};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::text::{Label, Metric, Number, Page};
 
 /// A number that only grows, from 0 at the start of the process. Past `u64::MAX` it begins again at 0, which
 /// Prometheus takes for a restart.
@@ -44,8 +45,9 @@ impl Metric for Counter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::thread;
+
+    use super::*;
 
     #[test]
     fn counts() {

@@ -1,8 +1,9 @@
 //! Families: one metric for each combination of label values, all known from the start.
 
-use crate::text::{Label, Metric, Page, is_label_name};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::text::{Label, Metric, Page, is_label_name};
 
 /// The label value that stands for every value outside the closed set.
 pub const OTHER: &str = "other";

@@ -1,7 +1,8 @@
 //! Gauges: how much of something there is now.
 
-use crate::text::{Label, Metric, Number, Page};
 use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::text::{Label, Metric, Number, Page};
 
 /// A whole number that goes up and down, 0 at first. Past the ends of `i64` it wraps around.
 ///

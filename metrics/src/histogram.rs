@@ -1,8 +1,9 @@
 //! Histograms: how often something was how large.
 
-use crate::text::{Float, Label, Metric, Number, Page};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::text::{Float, Label, Metric, Number, Page};
 
 /// How many bounds a histogram may have. Each is a line of every scrape and a series in Prometheus.
 pub const MAX_BOUNDS: usize = 64;
@@ -111,8 +112,9 @@ impl Metric for Histogram {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::thread;
+
+    use super::*;
 
     fn counts(histogram: &Histogram) -> Vec<u64> {
         histogram

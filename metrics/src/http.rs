@@ -20,9 +20,6 @@
 mod request;
 mod response;
 
-use crate::{Counter, Family, Registry};
-use request::{Arrival, Method, Request};
-use response::{Body, Response, Status};
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -30,6 +27,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use request::{Arrival, Method, Request};
+use response::{Body, Response, Status};
+
+use crate::{Counter, Family, Registry};
 
 /// What the server grants its clients.
 #[derive(Clone, Debug)]

@@ -1,11 +1,12 @@
 //! The registry: every metric by its name.
 
-use crate::gauge::GaugeOf;
-use crate::text::{Kind, Metric, Page, is_metric_name};
-use crate::{Counter, Family, Gauge, Histogram};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::gauge::GaugeOf;
+use crate::text::{Kind, Metric, Page, is_metric_name};
+use crate::{Counter, Family, Gauge, Histogram};
 
 /// How many names a registry takes, a family counting as one.
 pub const MAX_FAMILIES: usize = 1024;
@@ -222,10 +223,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::thread;
+
+    use super::*;
 
     #[test]
     fn the_whole_page() {

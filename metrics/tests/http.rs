@@ -1,13 +1,14 @@
 //! The HTTP endpoint, driven over loopback sockets.
 
-use metrics::Registry;
-use metrics::http::{self, Limits, Server};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use metrics::Registry;
+use metrics::http::{self, Limits, Server};
 
 const GET: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -3,18 +3,14 @@
 //! The figures that matter are the first (done while the node holds its lock) and how much slower writes are after it
 //! (each copies what the image still sees); the others are work of a thread of its own.
 
-use std::{
-    hint::black_box,
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::hint::black_box;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use json::Value;
-use raft::{
-    host::Image,
-    kv::{Command, Kv},
-};
+use raft::host::Image;
+use raft::kv::{Command, Kv};
 use raft_core::StateMachine;
 use rand::Rng;
 

@@ -4,25 +4,18 @@
 //! Batches are appended to a log, beside the least that any log must do for them: the same bytes written to a file of
 //! zeros, and one sync. Then a log of a million small entries is recovered.
 
-use std::{
-    env,
-    fs::{self, File},
-    hint::black_box,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-    process,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{env, process};
 
 use json::Value;
-use raft::{
-    kv::Command,
-    storage::{
-        self, Identity, Opened, Options, crc32c,
-        disk::{Disk, Memory, Real},
-    },
-};
+use raft::kv::Command;
+use raft::storage::disk::{Disk, Memory, Real};
+use raft::storage::{self, Identity, Opened, Options, crc32c};
 use raft_core::{Entry, EntryId, Index, Membership, NodeId, Payload, Record, Term, Wal};
 
 const BATCHES: u64 = 3_000;

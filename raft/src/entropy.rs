@@ -1,13 +1,11 @@
 //! Random numbers that differ between any two lives of any two processes.
 
-use std::{
-    collections::hash_map::RandomState,
-    fs::File,
-    hash::{BuildHasher, Hasher},
-    io::{self, Read},
-    process,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read};
+use std::process;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// 64 random bits from the operating system, or, where it gives none, from what is likely to be
 /// different each time.

@@ -27,30 +27,24 @@ mod inbox;
 mod lane;
 mod outbox;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synced, Ticket, Wal};
 
+pub use self::archive::{Archive, Finished, Image};
+pub use self::forgetful::Forgetful;
 use self::inbox::{Arrival, Inflow, Peers};
-pub use self::{
-    archive::{Archive, Finished, Image},
-    forgetful::Forgetful,
-    inbox::{Inbox, Request, Wish},
-    lane::Limit,
-    outbox::Outbox,
-};
+pub use self::inbox::{Inbox, Request, Wish};
+pub use self::lane::Limit;
+pub use self::outbox::Outbox;
 use crate::cell::Stepper;
 
 /// The named limits of the queues.
 pub mod limits {
-    pub use super::{
-        inbox::{CLIENTS as INBOX_CLIENTS, DRAIN, OPEN, PEERS as INBOX_PEERS},
-        outbox::{CLIENTS as OUTBOX_CLIENTS, PEERS as OUTBOX_PEERS},
-    };
+    pub use super::inbox::{CLIENTS as INBOX_CLIENTS, DRAIN, OPEN, PEERS as INBOX_PEERS};
+    pub use super::outbox::{CLIENTS as OUTBOX_CLIENTS, PEERS as OUTBOX_PEERS};
 }
 
 /// How long a tick of the core lasts.
@@ -274,7 +268,8 @@ fn following(due: Instant, now: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, rc::Rc};
+    use std::cell::RefCell;
+    use std::rc::Rc;
 
     use json::value;
     use raft_core::{
@@ -283,14 +278,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        cell::cell,
-        kv::{Command, Kv, Lookup, Outcome},
-        storage::{
-            self, Identity,
-            disk::{Faulty, Memory},
-        },
-    };
+    use crate::cell::cell;
+    use crate::kv::{Command, Kv, Lookup, Outcome};
+    use crate::storage::disk::{Faulty, Memory};
+    use crate::storage::{self, Identity};
 
     /// What a host did, in order.
     type Events = Rc<RefCell<Vec<String>>>;

@@ -29,44 +29,35 @@ pub mod names;
 mod store;
 mod voice;
 
-use std::{
-    env,
-    ffi::OsString,
-    fmt,
-    fs::File,
-    io::{self, Write},
-    net::TcpListener,
-    os::fd::AsFd,
-    panic,
-    path::PathBuf,
-    process::{self, ExitCode},
-    sync::Arc,
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
-};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::process::{self, ExitCode};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use std::{env, fmt, panic};
 
 use metrics::http;
 use raft_core::{Config, Incarnation, Replica, Restored};
 
+use self::args::{Command, Metrics, Options};
+use self::body::{Code, Kind, Reply};
 pub use self::body::{MAX_DEPTH, MAX_LINE};
-use self::{
-    args::{Command, Metrics, Options},
-    body::{Code, Kind, Reply},
-    ends::Ends,
-    init::Init,
-    intake::Intake,
-    lines::Lines,
-    store::{Refusal, Store},
-    voice::{OK, Reason, Said, Voice},
-};
-use crate::{
-    cell::cell,
-    entropy,
-    host::{Archive, Failure, Host, Inbox, Outbox, TICK},
-    storage,
-    telemetry::{Labels, Telemetry, log::Log},
-    wire,
-};
+use self::ends::Ends;
+use self::init::Init;
+use self::intake::Intake;
+use self::lines::Lines;
+use self::store::{Refusal, Store};
+use self::voice::{OK, Reason, Said, Voice};
+use crate::cell::cell;
+use crate::host::{Archive, Failure, Host, Inbox, Outbox, TICK};
+use crate::telemetry::log::Log;
+use crate::telemetry::{Labels, Telemetry};
+use crate::{entropy, storage, wire};
 
 /// The environment variable that says where to keep the data if `--data-dir` does not.
 pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";

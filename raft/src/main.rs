@@ -1,6 +1,7 @@
 //! The `raft` binary: arguments and wiring only.
 
-use std::{env, process::ExitCode};
+use std::env;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args = env::args_os().skip(1).peekable();

@@ -2,15 +2,14 @@
 
 pub mod log;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{Counter, Family, Histogram, Registry};
 use raft_core::{Dropped, RoleName, StateMachine, Status};
 
-use crate::{
-    cell::Viewer,
-    host::{Inbox, Outbox},
-};
+use crate::cell::Viewer;
+use crate::host::{Inbox, Outbox};
 
 /// The bounds of the request latency histogram, in seconds: from a tenth of a millisecond to what
 /// exceeds the deadline of any request.

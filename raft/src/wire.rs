@@ -19,7 +19,8 @@
 //! a version that it does not know. So a field may be added that may be ignored; any other change
 //! takes a new version.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use json::{Decode, Encode, Error, Raw, Reader, Writer};
 use raft_core::{
@@ -657,7 +658,8 @@ impl From<Pair> for RequestId {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, env};
+    use std::collections::BTreeSet;
+    use std::env;
 
     use json::{Value, value};
     use rand::Rng;

@@ -1,7 +1,8 @@
 //! Draws: integers in a range, chances, shuffles and exponential waiting times, made of the generator's bits.
 
-use crate::Rng;
 use core::ops::RangeInclusive;
+
+use crate::Rng;
 
 impl Rng {
     /// A number from 0 up to but not including `n`, each equally likely.
@@ -119,8 +120,9 @@ fn log2_of_mantissa(mut mantissa: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::vec::Vec;
+
+    use super::*;
 
     /// Pearson's statistic: how far counts are from all being equal. With k cells it is about k - 1, give or take
     /// sqrt(2(k - 1)).

@@ -60,9 +60,10 @@ impl SplitMix64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeSet;
     use std::vec::Vec;
+
+    use super::*;
 
     /// What the authors' C program prints for the state 1, 2, 3, 4.
     #[test]

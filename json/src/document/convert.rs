@@ -1,8 +1,9 @@
 //! From a document to an owned value.
 
+use std::collections::BTreeMap;
+
 use super::{Element, Elements, Members};
 use crate::{Kind, Value};
-use std::collections::BTreeMap;
 
 /// An array or object of which some items have been converted.
 enum Open<'d> {

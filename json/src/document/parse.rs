@@ -1,9 +1,10 @@
 //! From text to nodes, in one pass without recursion.
 
+use std::mem;
+
 use super::node::Node;
 use crate::numeral::Numeral;
 use crate::scan::{self, first_byte, non_digits, short_integer, specials, white_end, word_at};
-use std::mem;
 
 /// Stands for the container around the outermost one.
 const NONE: u32 = u32::MAX;

@@ -1,7 +1,8 @@
 //! A document and a value of the same text agree in everything.
 
-use crate::random::Random;
 use json::{Error, Value, parse};
+
+use crate::random::Random;
 
 /// What both say of the text, which must be the same.
 fn read(text: &[u8]) -> Result<Value, Error> {

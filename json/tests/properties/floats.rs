@@ -1,7 +1,8 @@
 //! Floats are read to the nearest one, and written as the shortest text that reads back.
 
-use crate::random::Random;
 use json::Number;
+
+use crate::random::Random;
 
 #[track_caller]
 fn reads(text: &str, bits: u64) {

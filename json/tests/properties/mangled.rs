@@ -1,7 +1,8 @@
 //! Mangled texts are judged alike by all ways of reading, and none of them panics.
 
-use crate::random::Random;
 use json::{Element, Raw, Value};
+
+use crate::random::Random;
 
 /// Texts to begin with, beside random ones: what the grammar has, and what it nearly has.
 const SEEDS: &[&str] = &[

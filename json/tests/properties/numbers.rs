@@ -1,10 +1,12 @@
 //! Equality, order and hash of numbers agree, and numbers lose nothing.
 
-use crate::random::Random;
-use json::{Number, Value};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
+
+use json::{Number, Value};
+
+use crate::random::Random;
 
 fn number(text: &str) -> Number {
     text.parse()

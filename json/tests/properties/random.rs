@@ -1,7 +1,8 @@
 //! A seeded generator of numbers and values, for the tests of this crate alone.
 
-use json::{Number, Value};
 use std::env;
+
+use json::{Number, Value};
 
 /// xorshift64*: small, and good enough to pick test cases.
 pub(crate) struct Random(u64);

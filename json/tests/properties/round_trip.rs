@@ -1,7 +1,8 @@
 //! Random values survive being written and read.
 
-use crate::random::Random;
 use json::{Raw, Value};
+
+use crate::random::Random;
 
 #[test]
 fn values_read_back_as_they_were_written() {

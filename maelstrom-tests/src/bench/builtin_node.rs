@@ -3,14 +3,16 @@
 //! Read [`Builtin`] for what each does. All the null node knows is one map. They trust whom they talk to: what they
 //! can't read ends them.
 
-use super::builtin::{Builtin, Misbehaviour};
-use super::network::Node;
-use json::Value;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::ExitCode;
+
+use json::Value;
+
+use super::builtin::{Builtin, Misbehaviour};
+use super::network::Node;
 
 /// How much is read and written at once.
 const BUFFER_BYTES: usize = 64 << 10;

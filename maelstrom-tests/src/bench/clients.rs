@@ -6,14 +6,16 @@
 //!
 //! There is no clock in here, and no pipe.
 
-use super::network::Node;
-use super::workload::{Request, Worker};
-use crate::history::{Call, ErrorCode, Outcome, Process};
-use json::Value;
-use rand::Rng;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
+
+use json::Value;
+use rand::Rng;
+
+use super::network::Node;
+use super::workload::{Request, Worker};
+use crate::history::{Call, ErrorCode, Outcome, Process};
 
 /// The number that pairs a request with its answer; unique for each client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

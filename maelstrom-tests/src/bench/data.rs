@@ -1,9 +1,9 @@
 //! The folder where the nodes of a run keep their data. It is new for each run, since a run begins with an empty store.
 
-use super::store::fresh_folder;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::store::fresh_folder;
 
 /// The folder of a run.
 #[derive(Debug)]

@@ -2,6 +2,18 @@
 //!
 //! Each run is a process of its own, so that one which breaks takes none of the others with it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::{io, thread};
+
+use rand::Rng;
+
 use super::flags::{Command, Flag, Given, Parsed, UsageError};
 use super::nemesis::Kind;
 use super::network::Distribution;
@@ -10,17 +22,6 @@ use super::results::{self, Fault, Results};
 use super::router::Broken;
 use super::say;
 use crate::check::Status;
-use rand::Rng;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
-use std::process::{self, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 /// The most runs of a matrix.
 pub const RUNS_MAX: usize = 100_000;

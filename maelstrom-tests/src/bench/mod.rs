@@ -29,8 +29,11 @@ pub mod store;
 pub mod watchdog;
 pub mod workload;
 
-use crate::check::Status;
-use crate::linearizability::{self, Limits, Verdict};
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
 use data::Data;
 use nemesis::Kind;
 use network::Node;
@@ -39,11 +42,10 @@ use process::Program;
 use record::{CLIENTS, nanoseconds};
 use results::Results;
 use router::{Broken, Finished, Router};
-use std::fmt::Display;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::time::Instant;
 use store::Store;
+
+use crate::check::Status;
+use crate::linearizability::{self, Limits, Verdict};
 
 /// Runs a test, tells on standard output how it goes and ends, and leaves the results in the store.
 ///

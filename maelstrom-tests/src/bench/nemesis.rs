@@ -3,11 +3,13 @@
 //! Each kind of fault begins and ends in turn, after waits of half to one and a half times the interval; faults of
 //! different kinds may overlap. There is no clock in here, and nothing is done: the caller asks what is due and does it.
 
-use super::network::{Cuts, Node};
-use rand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
+
+use rand::Rng;
+
+use super::network::{Cuts, Node};
 
 /// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

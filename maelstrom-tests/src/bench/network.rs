@@ -10,10 +10,11 @@
 //!
 //! There is no clock in here: time is what the caller says, as the time since the run began.
 
-use rand::Rng;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Duration;
+
+use rand::Rng;
 
 /// A node, by its position in `node_ids`: 0 for `n0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

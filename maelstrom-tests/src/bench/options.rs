@@ -1,15 +1,16 @@
 //! The options of a run: Maelstrom's flags with Maelstrom's meanings, and a few that it lacks.
 
-use super::builtin::Builtin;
-use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
-use super::nemesis::Kind;
-use super::network::{Conditions, Distribution, Latency, Millionths};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use super::builtin::Builtin;
+use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
+use super::nemesis::Kind;
+use super::network::{Conditions, Distribution, Latency, Millionths};
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq)]

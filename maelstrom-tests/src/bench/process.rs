@@ -4,7 +4,6 @@
 //! paused, keeps nobody else waiting. Both work in batches: whatever waits goes out in one write, and whatever whole
 //! lines a read brings go to the router as one event.
 
-use super::network::Node;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,6 +14,8 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::network::Node;
 
 /// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at most.
 pub const LINE_BYTES_MAX: usize = 128 << 20;
@@ -367,9 +368,10 @@ fn last_lines(log: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::VecDeque;
     use std::sync::mpsc::sync_channel;
+
+    use super::*;
 
     /// Hands out one part at each read.
     struct Parts(VecDeque<&'static [u8]>);

@@ -1,8 +1,9 @@
 //! A line a second on what a run is doing. On a terminal it replaces the one before.
 
-use super::statistics::Statistics;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
+
+use super::statistics::Statistics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

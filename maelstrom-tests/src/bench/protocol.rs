@@ -4,12 +4,14 @@
 //! stricter in this: a message must come from the node that printed it, a body must be an object, and an answer must
 //! belong to a request.
 
+use std::borrow::Cow;
+
+use json::{MAX_DEPTH, Raw, Reader, Value, Writer};
+
 use super::clients::{Answer, Asked, MessageId};
 use super::network::Node;
 use super::workload::Request;
 use crate::history::{Call, ErrorCode, Process};
-use json::{MAX_DEPTH, Raw, Reader, Value, Writer};
-use std::borrow::Cow;
 
 /// The `msg_id` of every `init`.
 const INIT_ID: MessageId = MessageId(1);

@@ -1,12 +1,13 @@
 //! What a run writes down while it goes on: the history, and the first messages for a picture of them.
 
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::time::Duration;
+
 use super::plot::{MESSAGES_MAX, MessageArrow};
 use super::router::Broken;
 use super::store::Store;
 use crate::history::{Event, History};
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
-use std::time::Duration;
 
 /// When a run has so many operations, no more requests are made.
 pub const OPERATIONS_MAX: usize = 5_000_000;

@@ -1,10 +1,11 @@
 //! What a run came to, for people.
 
+use std::io::{self, Write};
+use std::path::Path;
+
 use super::results::{Counts, Fault, Results};
 use crate::check;
 use crate::linearizability::Analysis;
-use std::io::{self, Write};
-use std::path::Path;
 
 /// Prints the report on standard output, the verdict last. `folder` is where the results are.
 ///

@@ -3,14 +3,14 @@
 //! Times are in milliseconds unless a name says otherwise, counts are since the first request, and what is not known
 //! is absent.
 
+use std::time::Duration;
+
+use super::network::{Millionths, Node};
 use super::options::{NodeChoice, Options};
 use super::router::{Broken, Finished};
 use super::statistics::{Function, Latencies, Outcomes, Statistics};
 use crate::check::{Status, some_of};
 use crate::linearizability::{Analysis, Verdict};
-use std::time::Duration;
-
-use super::network::{Millionths, Node};
 
 json::record! {
     /// The whole of `results.json`.

@@ -4,6 +4,14 @@
 //! for it, and then waits for the nodes' output or for the next thing that falls due. All that decides is in modules
 //! without clocks; this one reads the clock and moves bytes.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, Write as _};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
 use super::clients::{Clients, Completion};
 use super::nemesis::{Action, Nemesis, connected_majority};
 use super::network::{Cuts, Fate, Network, Node, Packet, Sent, Source};
@@ -17,12 +25,6 @@ use super::store::Store;
 use super::watchdog::Watchdog;
 use super::workload::{Plan, Workload};
 use crate::history::{self, Stage};
-use rand::Rng;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::io::{self, Write as _};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
 
 /// How long a node may take to answer `init`, while it is not paused.
 pub const INIT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -5,22 +5,23 @@ pub mod cluster;
 pub mod load;
 pub mod measure;
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cluster::Cluster;
+use load::Load;
+use rand::Rng;
+
 use super::builtin::Builtin;
 use super::data::Data;
 use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
 use super::network::{Millionths, Node};
 use super::options::{NodeChoice, counted, random_seed};
-use super::program_of;
 use super::router::Broken;
-use super::say;
 use super::statistics::Quantiles;
+use super::{program_of, say};
 use crate::check::Status;
-use cluster::Cluster;
-use load::Load;
-use rand::Rng;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// How many requests are under way at once.
 const AT_ONCE: usize = 512;

@@ -1,11 +1,12 @@
 //! Numbers of a run: operations by outcome, latencies, messages by type, elections, recoveries.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use super::clients::Completion;
 use super::nemesis::Kind;
 use super::network::{Fate, Node, Sent, Source};
 use crate::history::{Call, ErrorCode, Outcome};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 /// The most message types that are told apart; the rest are counted together as [`OTHER_TYPES`].
 pub const TYPES_MAX: usize = 64;
@@ -372,10 +373,11 @@ impl Statistics {
 
 #[cfg(test)]
 mod tests {
+    use json::Value;
+
     use super::*;
     use crate::bench::workload::Request;
     use crate::history::Process;
-    use json::Value;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)

@@ -1,9 +1,8 @@
 //! The folder that a run leaves behind: `store/lin-kv/TIME/`, with `store/latest` pointing there.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fs, io};
 
 /// How many runs may begin in the same millisecond before one of them gives up.
 const SAME_TIME_MAX: u32 = 1000;
@@ -112,8 +111,9 @@ fn civil(mut days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
 
     #[test]
     fn dates_are_right() {

@@ -107,8 +107,9 @@ impl Drop for Watchdog {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
 
     const SIGKILL: i32 = 9;
 

@@ -4,10 +4,12 @@
 //! and compare-and-set small numbers, which collide often enough that a stale answer contradicts something. A key is
 //! left for a new one after so many operations, or so many processes, that checking it stays cheap.
 
-use crate::history::{Call, Process};
+use std::collections::BTreeSet;
+
 use json::Value;
 use rand::Rng;
-use std::collections::BTreeSet;
+
+use crate::history::{Call, Process};
 
 /// Values are drawn from 0 up to but not including this.
 pub const VALUES: u64 = 5;
@@ -161,8 +163,9 @@ impl Group {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeMap;
+
+    use super::*;
 
     fn workload(workers: usize, keys_at_once: usize, operations_per_key: u64) -> Workload {
         let plan = Plan {

@@ -1,11 +1,9 @@
 //! A disk in memory: what it holds is exactly what was synced.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use raft_core::{
     Ballot, Chunks, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId, Term,
@@ -166,7 +164,8 @@ mod tests {
     use raft_core::{Payload, StateMachine};
 
     use super::*;
-    use crate::{cluster::machine::Change, rules::CommandId};
+    use crate::cluster::machine::Change;
+    use crate::rules::CommandId;
 
     fn run(ids: &[(u64, u64)]) -> Record<Command> {
         let entry = |&(index, term)| Entry {

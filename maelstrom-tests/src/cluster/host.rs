@@ -2,15 +2,14 @@
 
 use std::collections::VecDeque;
 
+use raft_core::invariant::Violation;
 use raft_core::{
     Config, Envelope, Incarnation, Input, Membership, NodeId, Output, Received, Record, Replica,
-    Reply, Restored, SnapshotId, Synced, Task, Volatile, invariant::Violation,
+    Reply, Restored, SnapshotId, Synced, Task, Volatile,
 };
 
-use super::{
-    disk::{Disk, File},
-    machine::{Command, Registers},
-};
+use super::disk::{Disk, File};
+use super::machine::{Command, Registers};
 use crate::rules::{Broken, Rules};
 
 /// A node: what it has stored, and its present life.

@@ -1,6 +1,7 @@
 //! The state machine of the test clusters: a few registers that hold small numbers.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use raft_core::StateMachine;
 

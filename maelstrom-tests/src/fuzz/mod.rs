@@ -29,7 +29,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::Rng;
-
 pub use report::run;
 pub use search::{Finding, Plan, Report, search};
 

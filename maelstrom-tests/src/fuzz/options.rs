@@ -1,6 +1,7 @@
 //! What to fuzz, and for how long.
 
-use std::{ffi::OsString, time::Duration};
+use std::ffi::OsString;
+use std::time::Duration;
 
 use super::{PATIENCE, Plan, TARGETS, Target};
 use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest};

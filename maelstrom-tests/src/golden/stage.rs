@@ -1,9 +1,7 @@
 //! The cluster that a script plays with, and the notes that are taken.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt::Write,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
 
 use raft_core::{
     Config, Doubt, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message,
@@ -11,12 +9,10 @@ use raft_core::{
 };
 
 use super::command::{Command, Nodes, Pick, Which};
-use crate::cluster::{
-    describe::{self, Question},
-    disk::Disk,
-    host::{Host, Released, Worked},
-    machine::{self, Change, Key, Registers},
-};
+use crate::cluster::describe::{self, Question};
+use crate::cluster::disk::Disk;
+use crate::cluster::host::{Host, Released, Worked};
+use crate::cluster::machine::{self, Change, Key, Registers};
 use crate::rules::{Broken, CommandId, Rules};
 
 /// How many messages arrive before a script that does not settle is given up.

@@ -36,13 +36,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use json::Value;
-
-use crate::history::{Call, ErrorCode, Operation, Outcome};
 use register::{Condition, Effect, State, Step};
 use search::Finding;
 use shrink::{Core, Kept};
-
 pub use shrink::{Part, Start};
+
+use crate::history::{Call, ErrorCode, Operation, Outcome};
 
 /// How much work is done for one key by default before the answer is "unknown", in the units of
 /// [`Limits::per_key`].

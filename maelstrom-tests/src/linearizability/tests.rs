@@ -1,10 +1,9 @@
 //! The rules one by one, every small history against brute force, and big random ones.
 
-use std::cmp;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Instant;
+use std::{cmp, thread};
 
 use json::Value;
 use rand::Rng;

@@ -8,19 +8,15 @@
 //!
 //! A part of a world has few names in it. What it comes to under others is remembered.
 
-use std::{
-    hash::{Hash, Hasher},
-    mem,
-};
+use std::hash::{Hash, Hasher};
+use std::mem;
 
 use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
 
-use super::{
-    mix::Mix,
-    node::whose,
-    table::{ByFingerprint, Ref},
-    world::{Tables, World, slot},
-};
+use super::mix::Mix;
+use super::node::whose;
+use super::table::{ByFingerprint, Ref};
+use super::world::{Tables, World, slot};
 
 /// Lives of one node that a name has room for.
 const LIVES: u64 = 1 << 16;

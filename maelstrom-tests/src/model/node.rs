@@ -1,31 +1,24 @@
 //! One node of a world: what it is, and what becomes of it when something happens. That depends on nothing but
 //! the node and what happens, so it is worked out once and remembered.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use raft_core::invariant::Violation;
 use raft_core::{
     Config, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership, Names, NodeId,
     Output, Received, Released, Rename, Replica, Reply, Restored, RoleName, SnapshotId, Status,
-    Task, Term, Ticket, Volatile, invariant::Violation,
+    Task, Term, Ticket, Volatile,
 };
 
-use super::{
-    clients::KEY,
-    mix::Mix,
-    names::Named,
-    options::Bounds,
-    table::{Ref, Table},
-};
-use crate::{
-    cluster::{
-        disk::{Disk, File},
-        machine::{Change, Command, Registers},
-    },
-    rules::{Broken, CommandId, Rules},
-};
+use super::clients::KEY;
+use super::mix::Mix;
+use super::names::Named;
+use super::options::Bounds;
+use super::table::{Ref, Table};
+use crate::cluster::disk::{Disk, File};
+use crate::cluster::machine::{Change, Command, Registers};
+use crate::rules::{Broken, CommandId, Rules};
 
 /// A heartbeat, the shortest and the longest election timeout, in ticks. How long they are means
 /// little here, since any clock may run while the others stand still; but a follower can lose touch

@@ -1,6 +1,7 @@
 //! How large a world may become, and how long it may be searched.
 
-use std::{ffi::OsString, time::Duration};
+use std::ffi::OsString;
+use std::time::Duration;
 
 use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError};
 

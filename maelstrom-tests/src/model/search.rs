@@ -1,32 +1,24 @@
 //! Breadth first, and in little memory: of each world that was searched only its fingerprint is kept, and
 //! which way on from which other it was. The worlds that wait are packed.
 
-use std::{
-    cell::RefCell,
-    collections::HashSet,
-    fmt, fs,
-    hash::BuildHasherDefault,
-    io::{self, IsTerminal, Write},
-    mem,
-    ops::ControlFlow,
-    panic,
-    sync::{
-        Arc, Mutex, RwLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+use std::io::{self, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+use std::{fmt, fs, mem, panic, thread};
 
-use super::{
-    names::Namer,
-    node::{Clocks, Rule},
-    options::Options,
-    story,
-    table::{Itself, SHARDS, shard},
-    world::{Action, Packed, Tables, World},
-};
-use crate::{check::Status, rules::Broken};
+use super::names::Namer;
+use super::node::{Clocks, Rule};
+use super::options::Options;
+use super::story;
+use super::table::{Itself, SHARDS, shard};
+use super::world::{Action, Packed, Tables, World};
+use crate::check::Status;
+use crate::rules::Broken;
 
 /// How many worlds a worker takes at a time.
 const SHARE: usize = 64;

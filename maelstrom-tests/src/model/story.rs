@@ -1,16 +1,15 @@
 //! A course of a world as a golden script.
 
-use std::{fmt::Write, ops::ControlFlow};
+use std::fmt::Write;
+use std::ops::ControlFlow;
 
 use raft_core::{Envelope, NodeId};
 
-use super::{
-    names::{Named, Namer},
-    node::{Clocks, Effect, TICKS_MAX, TIMES},
-    options::Bounds,
-    table::Ref,
-    world::{Action, Fate, Step, Tables, World, slot},
-};
+use super::names::{Named, Namer};
+use super::node::{Clocks, Effect, TICKS_MAX, TIMES};
+use super::options::Bounds;
+use super::table::Ref;
+use super::world::{Action, Fate, Step, Tables, World, slot};
 use crate::cluster::machine::Registers;
 
 /// The first lines: new nodes, of which one may have broken `rule` already.

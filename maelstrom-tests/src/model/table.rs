@@ -4,17 +4,13 @@
 //! and so on. A world that names its parts by numbers takes some sixty bytes, and what one part does
 //! to another is worked out once for all worlds in which they meet.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::{BuildHasherDefault, Hash, Hasher},
-    marker::PhantomData,
-    ops::Index,
-    sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::marker::PhantomData;
+use std::ops::Index;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Into how many maps the fingerprints are divided, so that workers seldom wait for each other.
 pub(super) const SHARDS: usize = 64;

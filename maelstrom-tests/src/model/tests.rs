@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use raft_core::{Index, NodeId, Replica};
 use rand::Rng;
 
-use super::{
-    names::Namer,
-    node::Clocks,
-    options::{Bounds, Options},
-    search::{End, Found, search, search_with},
-    story,
-    world::{Action, Fate, Tables, World},
-};
-use crate::{cluster::machine::Registers, golden, rules::Broken};
+use super::names::Namer;
+use super::node::Clocks;
+use super::options::{Bounds, Options};
+use super::search::{End, Found, search, search_with};
+use super::story;
+use super::world::{Action, Fate, Tables, World};
+use crate::cluster::machine::Registers;
+use crate::golden;
+use crate::rules::Broken;
 
 fn bounds(nodes: u8) -> Bounds {
     Bounds {

@@ -1,22 +1,19 @@
 //! A small world: a few nodes, the messages between them, what clients asked and were told, and
 //! everything that may happen next.
 
-use std::{mem, ops::ControlFlow};
+use std::mem;
+use std::ops::ControlFlow;
 
 use raft_core::{Envelope, Incarnation, Message, NodeId, RoleName, Term, Ticket};
 
-use super::{
-    clients::{Clients, Request},
-    mix::Mix,
-    names::Named,
-    node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life},
-    options::Bounds,
-    table::{Ref, Table},
-};
-use crate::{
-    cluster::machine::Registers,
-    rules::{Broken, CommandId, Rules},
-};
+use super::clients::{Clients, Request};
+use super::mix::Mix;
+use super::names::Named;
+use super::node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life};
+use super::options::Bounds;
+use super::table::{Ref, Table};
+use crate::cluster::machine::Registers;
+use crate::rules::{Broken, CommandId, Rules};
 
 /// All that there is, by the numbers of its parts in [`Tables`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,25 +1,19 @@
 //! The clients of a cluster: the bench's workload, and the history of what they asked and were told.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use json::{Value, value};
 use raft::kv::{self, Lookup};
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
-use super::{
-    machine::{Command, Outcome, Store},
-    options::Options,
-    trace::Event,
-};
-use crate::{
-    bench::workload::{self, Plan, Worker, Workload},
-    history::{self, Call, ErrorCode, History, Impossible, Process, Stage},
-    rules::{Broken, CommandId},
-};
+use super::machine::{Command, Outcome, Store};
+use super::options::Options;
+use super::trace::Event;
+use crate::bench::workload::{self, Plan, Worker, Workload};
+use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
+use crate::rules::{Broken, CommandId};
 
 /// How many requests a run has, but for the last ones.
 const REQUESTS_MAX: u64 = 400;

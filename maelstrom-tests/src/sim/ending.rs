@@ -5,15 +5,11 @@ use std::mem;
 use raft::storage::disk::Moment;
 use raft_core::{NodeId, RoleName, Term};
 
-use super::{
-    node::demand,
-    trace::Event,
-    world::{End, Happening, Member, World},
-};
-use crate::{
-    linearizability::{self, Limits, Verdict},
-    rules::Broken,
-};
+use super::node::demand;
+use super::trace::Event;
+use super::world::{End, Happening, Member, World};
+use crate::linearizability::{self, Limits, Verdict};
+use crate::rules::Broken;
 
 /// How much work the check of one key's history may take.
 const CHECK_WORK_MAX: u64 = 8_000_000;

@@ -1,15 +1,14 @@
 //! What each kind of fault does.
 
-use std::{collections::BTreeMap, io};
+use std::collections::BTreeMap;
+use std::io;
 
 use raft::storage::disk::Moment;
 use raft_core::NodeId;
 
-use super::{
-    options::Fault,
-    trace::Event,
-    world::{End, Happening, World},
-};
+use super::options::Fault;
+use super::trace::Event;
+use super::world::{End, Happening, World};
 use crate::rules::Broken;
 
 /// How much room a full disk still has, in bytes, at most.

@@ -1,23 +1,16 @@
 //! The command line of `sim`.
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    time::Duration,
-};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::time::Duration;
 
-use super::{
-    Case, fleet,
-    fleet::Fleet,
-    options::{HOUR, Options as World},
-    run,
-    shrink::shrink,
-};
-use crate::{
-    bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest},
-    bench::options::random_seed,
-    check::Status,
-};
+use super::fleet::Fleet;
+use super::options::{HOUR, Options as World};
+use super::shrink::shrink;
+use super::{Case, fleet, run};
+use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+use crate::bench::options::random_seed;
+use crate::check::Status;
 
 /// A fleet of so many seeds must have met everything that may happen.
 pub const COVERING_SEEDS: u64 = 1000;

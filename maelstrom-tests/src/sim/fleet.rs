@@ -1,17 +1,15 @@
 //! Many seeds at once, on as many threads as are wanted.
 
-use std::{
-    io::{IsTerminal, Write},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{RecvTimeoutError, channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::{Case, Failure, Report, options::HOUR, run, sightings::Sightings};
+use super::options::HOUR;
+use super::sightings::Sightings;
+use super::{Case, Failure, Report, run};
 
 /// How many events before a failure are told.
 pub const EVENTS_MAX: usize = 200;

@@ -1,17 +1,13 @@
 //! The machine that the simulated cluster runs: the product's own, whose commands have names besides, so that one
 //! that enters the log twice is seen.
 
-use std::{
-    fmt,
-    io::{self, Write},
-    sync::Arc,
-};
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use json::{Decode, Encode, Error, Reader, Value, Writer};
-use raft::{
-    host::Image,
-    kv::{self, ImageError, Kv, Lookup},
-};
+use raft::host::Image;
+use raft::kv::{self, ImageError, Kv, Lookup};
 use raft_core::StateMachine;
 
 use crate::rules::{CommandId, Subject};

@@ -1,13 +1,17 @@
 //! The links between the nodes: what they carry is the product's wire format, byte for byte.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, sync::Arc};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use json::Raw;
 use raft::wire;
 use raft_core::{Envelope, NodeId};
 use rand::Rng;
 
-use super::{machine::Store, node::demand, options::Options};
+use super::machine::Store;
+use super::node::demand;
+use super::options::Options;
 use crate::rules::Broken;
 
 /// How long a message travels when there are no faults.

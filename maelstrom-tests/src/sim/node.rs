@@ -3,19 +3,17 @@
 //! Beside the disk stands a [`Ledger`] of what the disk has acknowledged. Each start is held to it: storage must bring
 //! back all of that, and nothing else but the one batch that was being written when the process ended.
 
-use std::{collections::VecDeque, mem, sync::Arc};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 
-use raft::{
-    host::Image,
-    storage::{
-        self, Error, Identity, Log, Opened, Snapshots, Whole,
-        disk::{Faulty, Tear},
-    },
-};
+use raft::host::Image;
+use raft::storage::disk::{Faulty, Tear};
+use raft::storage::{self, Error, Identity, Log, Opened, Snapshots, Whole};
+use raft_core::invariant::Violation;
 use raft_core::{
     Capture, Chunks, Config, EntryId, Envelope, Incarnation, Input, Membership, NodeId, Output,
     Received, Record, Replica, Reply, Restored, SnapshotId, Status, Synced, Task, Volatile,
-    invariant::Violation,
 };
 
 use super::machine::{Command, Store};

@@ -1,6 +1,7 @@
 //! Looks for a smaller case that fails too: fewer nodes, fewer kinds of faults, a shorter run.
 
-use super::{Case, Failure, options::Options, run};
+use super::options::Options;
+use super::{Case, Failure, run};
 
 /// How many seeds are tried for each smaller world: a change of the world changes all that is drawn after it, so the
 /// same seed may miss what others still meet.

@@ -4,11 +4,9 @@ use std::mem;
 
 use raft_core::{EntryId, Incarnation, Input, NodeId};
 
-use super::{
-    node::{Stored, Worked, demand},
-    trace::Event,
-    world::{Happening, World},
-};
+use super::node::{Stored, Worked, demand};
+use super::trace::Event;
+use super::world::{Happening, World};
 use crate::rules::Broken;
 
 /// How long a sync takes at most when there are no faults.

@@ -3,12 +3,10 @@
 //! The story is told in the language of the golden scripts: what happened to the cluster stands at the margin, and what
 //! came of it below, indented.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    hash::{Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft::kv::Lookup;
 use raft_core::{
@@ -16,10 +14,8 @@ use raft_core::{
     Ticket,
 };
 
-use super::{
-    machine::{Command, Store},
-    options::TICK,
-};
+use super::machine::{Command, Store};
+use super::options::TICK;
 use crate::cluster::describe;
 
 /// Something that happened.

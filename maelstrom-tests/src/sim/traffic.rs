@@ -2,14 +2,12 @@
 
 use raft_core::{Envelope, Forwarded, Input, Message, NodeId};
 
-use super::{
-    clients::Request,
-    machine::Store,
-    network::{Letter, Network},
-    sightings::awaits_own_commit,
-    trace::Event,
-    world::{Happening, World},
-};
+use super::clients::Request;
+use super::machine::Store;
+use super::network::{Letter, Network};
+use super::sightings::awaits_own_commit;
+use super::trace::Event;
+use super::world::{Happening, World};
 use crate::rules::Broken;
 
 impl World {

@@ -2,25 +2,22 @@
 //!
 //! After every step the node's own invariants and the cluster's ([`crate::rules`]) are checked.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
 
-use raft::storage::{self, ErrorKind, disk::Tear};
+use raft::storage::disk::Tear;
+use raft::storage::{self, ErrorKind};
 use raft_core::{EntryId, Incarnation, Input, Membership, NodeId, RoleName, Synced, Term, Ticket};
 use rand::Rng;
 
-use super::{
-    clients::{Clients, Request},
-    machine::Store,
-    network::{Letter, Network},
-    node::{Life, Node, Released, Setting, Stop, demand},
-    options::{Fault, Options, TICK},
-    sightings::{Sightings, awaits_own_commit},
-    trace::{Event, Tape, Words},
-};
+use super::clients::{Clients, Request};
+use super::machine::Store;
+use super::network::{Letter, Network};
+use super::node::{Life, Node, Released, Setting, Stop, demand};
+use super::options::{Fault, Options, TICK};
+use super::sightings::{Sightings, awaits_own_commit};
+use super::trace::{Event, Tape, Words};
 use crate::rules::{Broken, Rules};
 
 /// How many longest election timeouts a cluster without faults may take to have a leader whom all

@@ -1,15 +1,14 @@
 //! The simulator: seeds that are always run, seeds that ever failed, and worlds in which it must say no. Fleets of fresh
 //! seeds are run by the command, `maelstrom-tests sim`.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
 
-use maelstrom_tests::sim::{
-    Case, Report,
-    fleet::{self, EVENTS_MAX, Fleet},
-    options::Options,
-    run,
-    shrink::shrink,
-};
+use maelstrom_tests::sim::fleet::{self, EVENTS_MAX, Fleet};
+use maelstrom_tests::sim::options::Options;
+use maelstrom_tests::sim::shrink::shrink;
+use maelstrom_tests::sim::{Case, Report, run};
 
 /// The seeds whose hashes are written down.
 const RECORDED: u64 = 12;

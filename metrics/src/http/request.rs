@@ -1,7 +1,8 @@
 //! Requests: their arrival, and what they ask for (RFC 9112, sections 2 to 5).
 
-use super::response::Status;
 use std::io::{self, ErrorKind, Read};
+
+use super::response::Status;
 
 /// What came of waiting for a request.
 #[derive(Debug, PartialEq, Eq)]

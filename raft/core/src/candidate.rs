@@ -1,17 +1,15 @@
 //! Candidates: ask for votes in a new term (§5.2).
 
-use crate::{
-    clock::Countdown,
-    id::NodeId,
-    leader::Leader,
-    machine::StateMachine,
-    message::Message,
-    node::{Node, Role, Shared},
-    pre_candidate::PreCandidate,
-    quorum::{Elected, Tally, Votes},
-    raft::Raft,
-    rename::renames,
-};
+use crate::clock::Countdown;
+use crate::id::NodeId;
+use crate::leader::Leader;
+use crate::machine::StateMachine;
+use crate::message::Message;
+use crate::node::{Node, Role, Shared};
+use crate::pre_candidate::PreCandidate;
+use crate::quorum::{Elected, Tally, Votes};
+use crate::raft::Raft;
+use crate::rename::renames;
 
 /// What only a candidate has. It is public as the name of a role alone, for [`Elected`].
 #[derive(Clone, Debug, Hash)]

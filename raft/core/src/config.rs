@@ -1,6 +1,7 @@
 //! Times and limits.
 
-use alloc::{format, string::String};
+use alloc::format;
+use alloc::string::String;
 
 /// Times, in ticks. The host decides how long a tick lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,20 +1,19 @@
 //! Followers: take entries, vote, and wait for a leader to fall silent (§5.2, §5.3).
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
-use crate::{
-    clock::Countdown,
-    entry::Entry,
-    id::{EntryId, Index, NodeId, RequestId},
-    log::entry_size,
-    machine::StateMachine,
-    message::Message,
-    node::{Node, Role, Shared},
-    pre_candidate::PreCandidate,
-    raft::Raft,
-    rename::renames,
-    snapshot::SnapshotId,
-};
+use crate::clock::Countdown;
+use crate::entry::Entry;
+use crate::id::{EntryId, Index, NodeId, RequestId};
+use crate::log::entry_size;
+use crate::machine::StateMachine;
+use crate::message::Message;
+use crate::node::{Node, Role, Shared};
+use crate::pre_candidate::PreCandidate;
+use crate::raft::Raft;
+use crate::rename::renames;
+use crate::snapshot::SnapshotId;
 
 /// What only a follower has.
 #[derive(Clone, Debug, Hash)]

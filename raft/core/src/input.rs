@@ -1,9 +1,10 @@
 //! Everything that can happen to a node.
 
-use crate::{
-    machine::StateMachine, membership::Membership, message::Envelope, output::Synced,
-    snapshot::SnapshotId,
-};
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::message::Envelope;
+use crate::output::Synced;
+use crate::snapshot::SnapshotId;
 
 /// The host's name for a client's request. The host never uses one twice in a node's life, and
 /// each gets exactly one [`crate::Response`] if the node lives.

@@ -4,12 +4,11 @@
 //! term, Log Matching, Leader Completeness) is checked where whole clusters are, in the test
 //! bench.
 
-use alloc::{format, string::String};
+use alloc::format;
+use alloc::string::String;
 
-use crate::{
-    id::{EntryId, Index},
-    status::{RoleName, Status},
-};
+use crate::id::{EntryId, Index};
+use crate::status::{RoleName, Status};
 
 /// A rule that was broken, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,12 +158,10 @@ mod tests {
     use alloc::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::{
-        ballot::Ballot,
-        counters::Counters,
-        id::{NodeId, Term},
-        snapshot::SnapshotId,
-    };
+    use crate::ballot::Ballot;
+    use crate::counters::Counters;
+    use crate::id::{NodeId, Term};
+    use crate::snapshot::SnapshotId;
 
     const ME: NodeId = NodeId(1);
     const PEER: NodeId = NodeId(2);

@@ -4,31 +4,25 @@ pub(crate) mod progress;
 pub(crate) mod reads;
 pub(crate) mod transfer;
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use self::{
-    progress::{Denial, Peer, Progress, Rejection},
-    reads::{Reader, Reads, TermCommitted},
-    transfer::Transfer,
-};
-use crate::{
-    clock::{Moment, Patience},
-    entry::Payload,
-    id::{EntryId, Incarnation, Index, NodeId, RequestId},
-    log::entry_size,
-    machine::StateMachine,
-    message::Message,
-    node::{Node, Role, Shared},
-    output::{Refusal, Response, Wanted},
-    proxy::Origin,
-    raft::Raft,
-    rename::renames,
-    snapshot::SnapshotId,
-};
+use self::progress::{Denial, Peer, Progress, Rejection};
+use self::reads::{Reader, Reads, TermCommitted};
+use self::transfer::Transfer;
+use crate::clock::{Moment, Patience};
+use crate::entry::Payload;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId};
+use crate::log::entry_size;
+use crate::machine::StateMachine;
+use crate::message::Message;
+use crate::node::{Node, Role, Shared};
+use crate::output::{Refusal, Response, Wanted};
+use crate::proxy::Origin;
+use crate::raft::Raft;
+use crate::rename::renames;
+use crate::snapshot::SnapshotId;
 
 /// What only a leader has.
 #[derive(Clone, Debug, Hash)]

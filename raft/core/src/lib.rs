@@ -153,25 +153,25 @@ mod snapshot;
 mod status;
 mod wal;
 
-pub use crate::{
-    ballot::Ballot,
-    candidate::Candidate,
-    config::{Config, Limits},
-    counters::{Counters, Dropped},
-    entry::{Entry, Payload},
-    fingerprint::Fingerprint,
-    id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
-    input::{Input, Ticket},
-    leader::reads::TermCommitted,
-    machine::StateMachine,
-    membership::Membership,
-    message::{Envelope, Forwarded, Message, Wait},
-    node::Restored,
-    output::{Doubt, Durable, Output, Refusal, Released, Reply, Response, Synced, Volatile},
-    quorum::{Elected, Tally, Votes},
-    rename::{Names, Rename},
-    replica::Replica,
-    snapshot::{Capture, Chunks, Received, SnapshotId, Task},
-    status::{RoleName, Status},
-    wal::{Record, Wal},
+pub use crate::ballot::Ballot;
+pub use crate::candidate::Candidate;
+pub use crate::config::{Config, Limits};
+pub use crate::counters::{Counters, Dropped};
+pub use crate::entry::{Entry, Payload};
+pub use crate::fingerprint::Fingerprint;
+pub use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Term};
+pub use crate::input::{Input, Ticket};
+pub use crate::leader::reads::TermCommitted;
+pub use crate::machine::StateMachine;
+pub use crate::membership::Membership;
+pub use crate::message::{Envelope, Forwarded, Message, Wait};
+pub use crate::node::Restored;
+pub use crate::output::{
+    Doubt, Durable, Output, Refusal, Released, Reply, Response, Synced, Volatile,
 };
+pub use crate::quorum::{Elected, Tally, Votes};
+pub use crate::rename::{Names, Rename};
+pub use crate::replica::Replica;
+pub use crate::snapshot::{Capture, Chunks, Received, SnapshotId, Task};
+pub use crate::status::{RoleName, Status};
+pub use crate::wal::{Record, Wal};

@@ -6,14 +6,13 @@
 //!    rise), nor from the base to the first.
 //! 3. An entry below the base is gone for good: it is part of a snapshot.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use crate::{
-    entry::{Entry, Payload},
-    id::{EntryId, Index, Term},
-    machine::StateMachine,
-};
+use crate::entry::{Entry, Payload};
+use crate::id::{EntryId, Index, Term};
+use crate::machine::StateMachine;
 
 /// The log: `log[]` of Figure 2, without what a snapshot already covers.
 #[derive(Clone, Debug)]
@@ -240,7 +239,8 @@ pub(crate) fn entry_size<S: StateMachine>(entry: &Entry<S::Command>) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{sync::Arc, vec};
+    use alloc::sync::Arc;
+    use alloc::vec;
 
     use super::*;
 

@@ -1,6 +1,7 @@
 //! The state machine that the log drives. The core knows nothing of what its commands mean.
 
-use core::{fmt::Debug, hash::Hash};
+use core::fmt::Debug;
+use core::hash::Hash;
 
 /// A deterministic state machine (§2): the same commands in the same order give the same state
 /// and the same outcomes on every node.

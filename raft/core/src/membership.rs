@@ -1,6 +1,7 @@
 //! Who belongs to the cluster, and what a quorum of it is.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use crate::id::NodeId;
 use crate::rename::renames;

@@ -1,14 +1,13 @@
 //! What nodes say to each other. Each message holds exactly the fields that it needs.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use crate::{
-    entry::Entry,
-    id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
-    machine::StateMachine,
-    rename::{Names, Rename},
-    snapshot::SnapshotId,
-};
+use crate::entry::Entry;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Term};
+use crate::machine::StateMachine;
+use crate::rename::{Names, Rename};
+use crate::snapshot::SnapshotId;
 
 /// A message on its way, with the sender's own current term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

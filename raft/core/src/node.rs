@@ -1,30 +1,29 @@
 //! What every role shares, and the transitions that are open to every role.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use rand::Rng;
 
-use crate::{
-    ballot::Ballot,
-    clock::{Countdown, Moment},
-    config::Config,
-    counters::Counters,
-    entry::{Entry, Payload},
-    follower::Follower,
-    id::{EntryId, Incarnation, Index, NodeId, RequestId, Term},
-    input::Ticket,
-    log::Log,
-    machine::StateMachine,
-    membership::Membership,
-    message::{Candidacy, Envelope, Forwarded, Message},
-    output::{Refusal, Reply, Response, Wanted},
-    persistence::Persistence,
-    proxy::{Origin, Proxy, Sighting},
-    rename::{Names, Rename, renames},
-    snapshot::{SnapshotId, Snapshots},
-    wal::Record,
-};
+use crate::ballot::Ballot;
+use crate::clock::{Countdown, Moment};
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::entry::{Entry, Payload};
+use crate::follower::Follower;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Term};
+use crate::input::Ticket;
+use crate::log::Log;
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::message::{Candidacy, Envelope, Forwarded, Message};
+use crate::output::{Refusal, Reply, Response, Wanted};
+use crate::persistence::Persistence;
+use crate::proxy::{Origin, Proxy, Sighting};
+use crate::rename::{Names, Rename, renames};
+use crate::snapshot::{SnapshotId, Snapshots};
+use crate::wal::Record;
 
 /// A node in role `R`. What only one role has lives in that role's type: there is no way to ask a
 /// follower for its `nextIndex`.

@@ -1,17 +1,17 @@
 //! Everything that a node asks of its host, and the rule that makes it persist before it sends.
 
-use alloc::{sync::Arc, vec::Vec};
-use core::{marker::PhantomData, mem};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::mem;
 
-use crate::{
-    id::{Incarnation, NodeId, RequestId, Term},
-    input::Ticket,
-    machine::StateMachine,
-    message::{Envelope, Message},
-    rename::renames,
-    snapshot::{Chunks, SnapshotId, Task},
-    wal::{Record, Wal},
-};
+use crate::id::{Incarnation, NodeId, RequestId, Term};
+use crate::input::Ticket;
+use crate::machine::StateMachine;
+use crate::message::{Envelope, Message};
+use crate::rename::renames;
+use crate::snapshot::{Chunks, SnapshotId, Task};
+use crate::wal::{Record, Wal};
 
 /// What became of a client's request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -3,10 +3,8 @@
 use alloc::collections::VecDeque;
 use core::hash::{Hash, Hasher};
 
-use crate::{
-    id::{Incarnation, Index, Term},
-    output::Synced,
-};
+use crate::id::{Incarnation, Index, Term};
+use crate::output::Synced;
 
 /// Maps the numbers of outputs to what they made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,17 +1,15 @@
 //! Pre-candidates: ask whether an election could be won before disturbing anybody with a new term
 //! (thesis §9.6).
 
-use crate::{
-    candidate::Candidate,
-    clock::Countdown,
-    id::{NodeId, RequestId},
-    machine::StateMachine,
-    message::Message,
-    node::{Node, Role, Shared},
-    quorum::{Elected, Tally, Votes},
-    raft::Raft,
-    rename::renames,
-};
+use crate::candidate::Candidate;
+use crate::clock::Countdown;
+use crate::id::{NodeId, RequestId};
+use crate::machine::StateMachine;
+use crate::message::Message;
+use crate::node::{Node, Role, Shared};
+use crate::quorum::{Elected, Tally, Votes};
+use crate::raft::Raft;
+use crate::rename::renames;
 
 /// What only a pre-candidate has.
 #[derive(Clone, Debug, Hash)]

@@ -14,21 +14,17 @@
 //! A write is sent to a leader once and never again: the first one may be in a log. A read has no
 //! effect and may be asked again.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::mem;
 
-use crate::{
-    clock::Moment,
-    config::Limits,
-    id::{EntryId, Incarnation, Index, NodeId, RequestId},
-    input::Ticket,
-    machine::StateMachine,
-    output::{Doubt, Refusal, Reply, Response},
-    rename::{Names, Rename, renames},
-};
+use crate::clock::Moment;
+use crate::config::Limits;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId};
+use crate::input::Ticket;
+use crate::machine::StateMachine;
+use crate::output::{Doubt, Refusal, Reply, Response};
+use crate::rename::{Names, Rename, renames};
 
 /// The table of requests.
 #[derive(Clone, Debug, Hash)]

@@ -1,13 +1,12 @@
 //! Votes, and the proof that they suffice.
 
 use alloc::collections::BTreeMap;
-use core::{fmt, hash, marker::PhantomData};
+use core::marker::PhantomData;
+use core::{fmt, hash};
 
-use crate::{
-    id::{NodeId, Term},
-    membership::Membership,
-    rename::renames,
-};
+use crate::id::{NodeId, Term};
+use crate::membership::Membership;
+use crate::rename::renames;
 
 /// The votes that a node in role `R` gathered in one term.
 pub struct Votes<R> {

@@ -1,18 +1,16 @@
 //! The closed set of roles, and the rules that stand above all of them.
 
-use crate::{
-    candidate::Candidate,
-    follower::Follower,
-    id::{EntryId, NodeId, Term},
-    leader::Leader,
-    log::follow,
-    machine::StateMachine,
-    message::{Candidacy, Envelope, Message},
-    node::{Node, Shared},
-    output::Synced,
-    pre_candidate::PreCandidate,
-    rename::{Names, Rename},
-};
+use crate::candidate::Candidate;
+use crate::follower::Follower;
+use crate::id::{EntryId, NodeId, Term};
+use crate::leader::Leader;
+use crate::log::follow;
+use crate::machine::StateMachine;
+use crate::message::{Candidacy, Envelope, Message};
+use crate::node::{Node, Shared};
+use crate::output::Synced;
+use crate::pre_candidate::PreCandidate;
+use crate::rename::{Names, Rename};
 
 /// A node in whichever role it is now.
 #[derive(Clone, Debug, Hash)]

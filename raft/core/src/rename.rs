@@ -4,17 +4,13 @@
 //! nothing about what may happen next. A search renames each state it meets in one fixed way, and
 //! so finds that it has met it before.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::mem;
 
-use crate::{
-    id::{Incarnation, Index, NodeId, RequestId, Term},
-    input::Ticket,
-};
+use crate::id::{Incarnation, Index, NodeId, RequestId, Term};
+use crate::input::Ticket;
 
 /// What things are called instead. No two things may get the same name, and those of one life
 /// must keep their order.

@@ -1,29 +1,26 @@
 //! The holder of a node: the only way in from outside.
 
-use alloc::{boxed::Box, vec::Vec};
-use core::{
-    hash::{Hash, Hasher},
-    marker::PhantomData,
-    mem,
-};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::marker::PhantomData;
+use core::mem;
 
-use crate::{
-    clock::Countdown,
-    entry::Entry,
-    fingerprint::Fingerprint,
-    follower::Follower,
-    id::Index,
-    input::Input,
-    invariant::{self, Violation},
-    machine::StateMachine,
-    message::Wait,
-    node::{Node, Restored, Shared},
-    output::{Output, Refusal, Response, Volatile},
-    proxy::Read,
-    raft::Raft,
-    rename::renames,
-    status::{RoleName, Status},
-};
+use crate::clock::Countdown;
+use crate::entry::Entry;
+use crate::fingerprint::Fingerprint;
+use crate::follower::Follower;
+use crate::id::Index;
+use crate::input::Input;
+use crate::invariant::{self, Violation};
+use crate::machine::StateMachine;
+use crate::message::Wait;
+use crate::node::{Node, Restored, Shared};
+use crate::output::{Output, Refusal, Response, Volatile};
+use crate::proxy::Read;
+use crate::raft::Raft;
+use crate::rename::renames;
+use crate::status::{RoleName, Status};
 
 /// A Raft node: inputs in, outputs out, nothing else.
 ///

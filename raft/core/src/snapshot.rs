@@ -19,13 +19,11 @@
 use alloc::vec::Vec;
 use core::mem;
 
-use crate::{
-    id::{EntryId, RequestId},
-    machine::StateMachine,
-    membership::Membership,
-    node::Shared,
-    rename::{Names, Rename, renames},
-};
+use crate::id::{EntryId, RequestId};
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::node::Shared;
+use crate::rename::{Names, Rename, renames};
 
 /// The name of a stored snapshot. Two nodes that have stored snapshots of one name have stored the
 /// same bytes, so that chunks of one name may come from anybody, and those of two names never mix.

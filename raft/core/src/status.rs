@@ -3,12 +3,10 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
 
-use crate::{
-    ballot::Ballot,
-    counters::Counters,
-    id::{EntryId, Index, NodeId},
-    snapshot::SnapshotId,
-};
+use crate::ballot::Ballot;
+use crate::counters::Counters;
+use crate::id::{EntryId, Index, NodeId};
+use crate::snapshot::SnapshotId;
 
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,12 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::{
-    ballot::Ballot,
-    entry::Entry,
-    id::EntryId,
-    rename::{Names, Rename},
-};
+use crate::ballot::Ballot;
+use crate::entry::Entry;
+use crate::id::EntryId;
+use crate::rename::{Names, Rename};
 
 /// Something that must be on disk before what waits for it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

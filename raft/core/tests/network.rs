@@ -3,18 +3,15 @@
 
 mod count;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    convert::Infallible,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
+use count::Count;
 use raft_core::{
     Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
     Membership, Message, NodeId, Record, Refusal, Replica, RequestId, Response, Restored, RoleName,
     SnapshotId, Term, Ticket, Wal,
 };
-
-use count::Count;
 
 /// Each command takes a kilobyte on the wire, to fill batches.
 type Machine = Count<1000>;

@@ -3,17 +3,14 @@
 
 mod count;
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    convert::Infallible,
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 
+use count::Count;
 use raft_core::{
     Ballot, Capture, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership,
     Message, NodeId, Received, Record, Replica, Restored, SnapshotId, Status, Task, Ticket, Wal,
 };
-
-use count::Count;
 
 /// Each command takes 100 bytes or so. The snapshot is large nevertheless.
 type Machine = Count<100>;

@@ -3,16 +3,11 @@
 //! A million keys take about a second to encode and to store. The loop hands the task over, goes
 //! on, and finds the result in its inbox. There is one task at a time; the replica sees to that.
 
-use std::{
-    fmt,
-    io::{self, Write},
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+use std::{fmt, thread};
 
 use raft_core::{Capture, Chunks, Membership, Received, SnapshotId, StateMachine, Task};
 
@@ -207,11 +202,10 @@ mod tests {
     use raft_core::{EntryId, Index, NodeId, Term};
 
     use super::*;
-    use crate::{
-        host::inbox::{Arrival, Peers},
-        kv::{Command, Kv},
-        storage::{self, Identity, disk::Memory},
-    };
+    use crate::host::inbox::{Arrival, Peers};
+    use crate::kv::{Command, Kv};
+    use crate::storage::disk::Memory;
+    use crate::storage::{self, Identity};
 
     struct Setting {
         archive: Archive<Kv>,

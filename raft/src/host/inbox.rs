@@ -1,17 +1,13 @@
 //! What waits for the event loop: a lane for peers, a lane for clients, and the result of the work on
 //! a snapshot.
 
-use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use raft_core::{Envelope, StateMachine};
 
-use super::{
-    archive::Finished,
-    lane::{Lane, Limit},
-};
+use super::archive::Finished;
+use super::lane::{Lane, Limit};
 
 /// What may wait of peers' messages. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {

@@ -1,6 +1,7 @@
 //! A queue that knows when it is full.
 
-use std::{collections::VecDeque, mem};
+use std::collections::VecDeque;
+use std::mem;
 
 /// How much a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,8 @@
 //! What waits to be written: a lane for peers and a lane for clients, and the thread that empties
 //! them.
 
-use std::{
-    io::{self, Write},
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-};
+use std::io::{self, Write};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::lane::{Lane, Limit};
 

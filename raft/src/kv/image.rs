@@ -12,7 +12,8 @@ use std::{fmt, io};
 
 use json::{MAX_DEPTH, Value};
 
-use super::{Kv, map::Map};
+use super::Kv;
+use super::map::Map;
 use crate::host::Image;
 
 /// The name of this machine in an image.

@@ -15,11 +15,9 @@
 //!
 //! Pairs are put and replaced and never taken away, since no command of the machine does that.
 
-use std::{
-    hash::{Hash, Hasher},
-    slice,
-    sync::Arc,
-};
+use std::hash::{Hash, Hasher};
+use std::slice;
+use std::sync::Arc;
 
 use json::Value;
 
@@ -213,7 +211,9 @@ impl<'a> Iterator for Iter<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, env, hash::DefaultHasher, ptr};
+    use std::collections::BTreeMap;
+    use std::hash::DefaultHasher;
+    use std::{env, ptr};
 
     use rand::Rng;
 

@@ -1,10 +1,16 @@
 //! The command line.
 
-use std::{ffi::OsString, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use raft_core::{Config, Limits};
 
-use crate::{host::TICK, telemetry::log::Level, wire};
+use crate::host::TICK;
+use crate::telemetry::log::Level;
+use crate::wire;
 
 /// What the flags come to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use json::{Error, Raw, Value};
 use raft_core::{Doubt, Refusal, Response};
 
-use crate::{
-    host::Wish,
-    kv::{self, Command, Kv, Lookup, Outcome},
-};
+use crate::host::Wish;
+use crate::kv::{self, Command, Kv, Lookup, Outcome};
 
 /// How deep the JSON of a client's line may nest.
 pub const MAX_DEPTH: usize = 128;

@@ -1,19 +1,16 @@
 //! Where the event loop's output goes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
-use super::{
-    body,
-    names::Names,
-    voice::{Asker, Voice},
-};
-use crate::{
-    host::{self, Finished},
-    kv::Kv,
-    telemetry::Work,
-};
+use super::body;
+use super::names::Names;
+use super::voice::{Asker, Voice};
+use crate::host::{self, Finished};
+use crate::kv::Kv;
+use crate::telemetry::Work;
 
 /// The pipes' end of the event loop.
 #[derive(Debug)]

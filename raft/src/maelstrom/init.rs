@@ -1,19 +1,15 @@
 //! Before `init`: who this node is, and what came too early.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    io::{self, Read},
-    sync::Arc,
-    time::Instant,
-};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Instant;
 
-use super::{
-    body::{self, Code, Content, Refused, Request, clipped},
-    lines::{Line, Lines},
-    names::{MAX_NAME, Names},
-    voice::{Asker, Discards, Reason, Voice},
-};
+use super::body::{self, Code, Content, Refused, Request, clipped};
+use super::lines::{Line, Lines};
+use super::names::{MAX_NAME, Names};
+use super::voice::{Asker, Discards, Reason, Voice};
 use crate::host::Limit;
 
 /// What may wait for `init`. Beyond it the oldest peers' messages are dropped, and if there are
@@ -225,10 +221,9 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        maelstrom::{telemetry, voice::Said},
-        telemetry::log::{Level, Log},
-    };
+    use crate::maelstrom::telemetry;
+    use crate::maelstrom::voice::Said;
+    use crate::telemetry::log::{Level, Log};
 
     fn voice() -> Voice {
         Voice {

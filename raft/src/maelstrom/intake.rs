@@ -1,25 +1,19 @@
 //! After `init`: what comes in goes to the event loop.
 
-use std::{
-    io::{self, Read},
-    sync::Arc,
-};
+use std::io::{self, Read};
+use std::sync::Arc;
 
 use json::Raw;
 use raft_core::NodeId;
 
-use super::{
-    body::{Code, Content, Refused, Reply, Request, clipped, memory},
-    init::{Early, asker, is_client, open},
-    lines::{Line, Lines},
-    names::Names,
-    voice::{Asker, Discards, Reason, Voice},
-};
-use crate::{
-    host::{self, Inbox},
-    kv::Kv,
-    wire::{self, Unreadable},
-};
+use super::body::{Code, Content, Refused, Reply, Request, clipped, memory};
+use super::init::{Early, asker, is_client, open};
+use super::lines::{Line, Lines};
+use super::names::Names;
+use super::voice::{Asker, Discards, Reason, Voice};
+use crate::host::{self, Inbox};
+use crate::kv::Kv;
+use crate::wire::{self, Unreadable};
 
 /// Reads lines, and never waits for anything else.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Nodes by their names.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
+use std::fmt;
 
 use raft_core::{Membership, NodeId};
 

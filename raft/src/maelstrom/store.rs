@@ -1,24 +1,19 @@
 //! Where a node keeps what it must not forget: a folder of its own in the data folder, or memory.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Instant,
-};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use raft_core::{Ballot, Entry, Record, SnapshotId, Wal};
 
-use super::{body::Code, names::Names};
-use crate::{
-    host::{Forgetful, Image},
-    kv::{Command, Kv},
-    storage::{
-        self, ErrorKind, Identity, Log, Opened, Options, Recovered, Snapshots,
-        disk::{Disk, Memory, Real},
-    },
-    telemetry::Telemetry,
-};
+use super::body::Code;
+use super::names::Names;
+use crate::host::{Forgetful, Image};
+use crate::kv::{Command, Kv};
+use crate::storage::disk::{Disk, Memory, Real};
+use crate::storage::{self, ErrorKind, Identity, Log, Opened, Options, Recovered, Snapshots};
+use crate::telemetry::Telemetry;
 
 /// What a node has, and what it knew before.
 #[derive(Debug)]

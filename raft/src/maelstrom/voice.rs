@@ -1,23 +1,19 @@
 //! All that the node says goes through here.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
 
 use json::Encode;
 use raft_core::Envelope;
 
-use super::{
-    body::{Code, Failure, Kind, Line, Reply},
-    names::Names,
-};
-use crate::{
-    host::Outbox,
-    kv::{self, Kv},
-    telemetry::{
-        Telemetry,
-        log::{Log, Sparse},
-    },
-    wire,
-};
+use super::body::{Code, Failure, Kind, Line, Reply};
+use super::names::Names;
+use crate::host::Outbox;
+use crate::kv::{self, Kv};
+use crate::telemetry::Telemetry;
+use crate::telemetry::log::{Log, Sparse};
+use crate::wire;
 
 /// What a line of output says.
 #[derive(Debug)]

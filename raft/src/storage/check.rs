@@ -1,23 +1,19 @@
 //! A folder for people: what is in it, and whether it is sound. Not a byte is changed.
 
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::io::{self, Write};
+use std::sync::Arc;
 
 use json::Decode;
 use raft_core::Ballot;
 
-use super::{
-    disk::Disk,
-    error::Error,
-    folder::{Folder, Name},
-    identity::Identity,
-    record::Stored,
-    recover::{demand_new, newest_snapshot, read_command},
-    scan::{self, Event},
-    segment::Head,
-};
+use super::disk::Disk;
+use super::error::Error;
+use super::folder::{Folder, Name};
+use super::identity::Identity;
+use super::record::Stored;
+use super::recover::{demand_new, newest_snapshot, read_command};
+use super::scan::{self, Event};
+use super::segment::Head;
 
 /// What can be said of a folder that recovery would take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,19 +1,15 @@
 //! `raft log`: a node's folder on the terminal.
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use json::Decode;
 
-use super::{
-    check::{Verdict, check},
-    disk::Real,
-};
+use super::check::{Verdict, check};
+use super::disk::Real;
 
 const HELP: &str = "\
 usage: raft log [--verify] DIR

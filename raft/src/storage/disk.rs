@@ -19,11 +19,9 @@ mod real;
 
 use std::{fmt, io};
 
-pub use self::{
-    faulty::{Faulty, Moment, Tear},
-    memory::Memory,
-    real::Real,
-};
+pub use self::faulty::{Faulty, Moment, Tear};
+pub use self::memory::Memory;
+pub use self::real::Real;
 
 /// One folder. Its files have plain names.
 pub trait Disk: fmt::Debug + Send + Sync {

@@ -1,16 +1,12 @@
 //! A node's folder while it is open: the disk, the lock, and whether all is still well.
 
-use std::{
-    io::ErrorKind as Io,
-    sync::{Arc, OnceLock},
-};
+use std::io::ErrorKind as Io;
+use std::sync::{Arc, OnceLock};
 
 use raft_core::{EntryId, Index, Term};
 
-use super::{
-    disk::{Disk, File, Lock},
-    error::{Error, ErrorKind},
-};
+use super::disk::{Disk, File, Lock};
+use super::error::{Error, ErrorKind};
 
 /// Ends the names of files that are being written. They are nothing until they are renamed.
 const ASIDE: &str = ".new";

@@ -21,10 +21,8 @@
 //! a crash from one that was damaged later: its last byte is zero, or that of its head, or a whole
 //! sector of it.
 
-use super::{
-    bytes::{put, u32_at, u64_at},
-    crc::{Crc, crc32c},
-};
+use super::bytes::{put, u32_at, u64_at};
+use super::crc::{Crc, crc32c};
 
 /// How many bytes the records of a frame may have. A command must fit in.
 pub(super) const MAX_RECORDS: usize = 128 << 20;

@@ -7,12 +7,10 @@
 //! It is written once, last, when a folder is made. The CRC is that of the line without it (and
 //! without the line's end), and stands in every segment of the log, too.
 
-use super::{
-    FORMAT,
-    crc::crc32c,
-    error::{Error, ErrorKind},
-    folder::{Folder, Name},
-};
+use super::FORMAT;
+use super::crc::crc32c;
+use super::error::{Error, ErrorKind};
+use super::folder::{Folder, Name};
 
 /// A node and its cluster, as their folder knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]

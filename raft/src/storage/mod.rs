@@ -54,16 +54,14 @@ mod segment;
 mod snapshot;
 mod wal;
 
-pub use self::{
-    check::{Verdict, check},
-    command::main as log_command,
-    crc::{Crc, crc32c},
-    error::{Error, ErrorKind},
-    identity::Identity,
-    recover::{Opened, Options, Recovered, Restored, open},
-    snapshot::{Broken, MAX_SNAPSHOT, Snapshots, Whole},
-    wal::Log,
-};
+pub use self::check::{Verdict, check};
+pub use self::command::main as log_command;
+pub use self::crc::{Crc, crc32c};
+pub use self::error::{Error, ErrorKind};
+pub use self::identity::Identity;
+pub use self::recover::{Opened, Options, Recovered, Restored, open};
+pub use self::snapshot::{Broken, MAX_SNAPSHOT, Snapshots, Whole};
+pub use self::wal::Log;
 
 /// The version of all files. A folder with a higher one is refused.
 const FORMAT: u32 = 1;

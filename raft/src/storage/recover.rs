@@ -1,22 +1,21 @@
 //! Opens a node's folder: makes it, or brings back all that the node acknowledged in it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use json::{Decode, Encode};
 use raft_core::{Ballot, Entry, EntryId, Membership, Payload, Record, SnapshotId, Wal};
 
-use super::{
-    disk::Disk,
-    error::{Error, ErrorKind},
-    folder::{Folder, Inventory, Name},
-    frame,
-    identity::Identity,
-    record::Stored,
-    scan::{self, Event, Scan},
-    segment::{self, FRAMES, Head},
-    snapshot::{self, Snapshots},
-    wal::Log,
-};
+use super::disk::Disk;
+use super::error::{Error, ErrorKind};
+use super::folder::{Folder, Inventory, Name};
+use super::frame;
+use super::identity::Identity;
+use super::record::Stored;
+use super::scan::{self, Event, Scan};
+use super::segment::{self, FRAMES, Head};
+use super::snapshot::{self, Snapshots};
+use super::wal::Log;
 
 /// How storage is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

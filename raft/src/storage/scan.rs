@@ -4,14 +4,12 @@
 
 use raft_core::{Ballot, Index};
 
-use super::{
-    error::{Error, ErrorKind},
-    folder::{Folder, Inventory, Name},
-    frame::{self, Frame},
-    outline::Outline,
-    record::Stored,
-    segment::{self, FRAMES, Head, SEAL, Seal, Sealed},
-};
+use super::error::{Error, ErrorKind};
+use super::folder::{Folder, Inventory, Name};
+use super::frame::{self, Frame};
+use super::outline::Outline;
+use super::record::Stored;
+use super::segment::{self, FRAMES, Head, SEAL, Seal, Sealed};
 
 /// What is met on the way.
 #[derive(Debug)]

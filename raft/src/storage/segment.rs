@@ -27,14 +27,11 @@
 
 use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 
-use super::{
-    FORMAT,
-    bytes::{put, u32_at, u64_at},
-    crc::crc32c,
-    error::{Error, ErrorKind},
-    folder::{Folder, Handle, Name},
-    frame,
-};
+use super::bytes::{put, u32_at, u64_at};
+use super::crc::crc32c;
+use super::error::{Error, ErrorKind};
+use super::folder::{Folder, Handle, Name};
+use super::{FORMAT, frame};
 
 /// Where the seal stands.
 pub(super) const SEAL: usize = 512;

@@ -11,21 +11,17 @@
 //!  …  CRC of all bytes before
 //! ```
 
-use std::{
-    collections::VecDeque,
-    fmt, io,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
 
 use raft_core::{EntryId, Index, Membership, NodeId, SnapshotId, Term};
 
-use super::{
-    FORMAT,
-    bytes::{u32_at, u64_at},
-    crc::{Crc, crc32c},
-    error::{Error, ErrorKind},
-    folder::{Folder, Handle, Name},
-};
+use super::FORMAT;
+use super::bytes::{u32_at, u64_at};
+use super::crc::{Crc, crc32c};
+use super::error::{Error, ErrorKind};
+use super::folder::{Folder, Handle, Name};
 
 /// How many bytes a snapshot may have as a file. One that grows beyond cannot be stored, and the
 /// node stops.

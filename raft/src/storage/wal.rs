@@ -5,15 +5,13 @@ use std::sync::Arc;
 use json::Encode;
 use raft_core::{Ballot, EntryId, Index, Payload, Record, Wal};
 
-use super::{
-    error::{Error, ErrorKind},
-    folder::{Folder, Handle, Name},
-    frame,
-    outline::Outline,
-    record::Stored,
-    scan::{Known, Scan},
-    segment::{self, FRAMES, Seal},
-};
+use super::error::{Error, ErrorKind};
+use super::folder::{Folder, Handle, Name};
+use super::frame;
+use super::outline::Outline;
+use super::record::Stored;
+use super::scan::{Known, Scan};
+use super::segment::{self, FRAMES, Seal};
 
 /// A batch whose records have more bytes is written as several frames. A crash may then leave the
 /// first few of them, which is a state that the records lead through.

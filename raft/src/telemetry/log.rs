@@ -1,10 +1,8 @@
 //! Lines for people, on stderr.
 
-use std::{
-    fmt,
-    io::{self, Write},
-    str::FromStr,
-};
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,12 +1,10 @@
 //! Three nodes, and a network between them.
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    process::ChildStdin,
-    sync::mpsc::{self, Receiver, Sender},
-    thread,
-};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ChildStdin;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 
 use json::{Value, value};
 use raft::maelstrom::{MAX_DEPTH, MAX_LINE};

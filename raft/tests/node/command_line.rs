@@ -1,6 +1,7 @@
 //! Flags, and how a wrong one is told.
 
-use std::{net::TcpListener, process::Output};
+use std::net::TcpListener;
+use std::process::Output;
 
 use crate::process::{Node, command, init, line, run};
 

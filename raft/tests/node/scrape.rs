@@ -1,13 +1,12 @@
 //! Metrics over HTTP.
 
-use std::{io::Write, net::TcpStream};
+use std::io::Write;
+use std::net::TcpStream;
 
 use json::value;
 
-use crate::{
-    durable::Folder,
-    process::{Node, all, init, line, run},
-};
+use crate::durable::Folder;
+use crate::process::{Node, all, init, line, run};
 
 /// The page that a node serves, and its samples.
 fn scrape(node: &mut Node) -> String {

@@ -2,10 +2,8 @@
 
 use std::io;
 
-use raft::storage::{
-    ErrorKind, Verdict, check,
-    disk::{Disk, Faulty, File, Lock, Moment, Tear},
-};
+use raft::storage::disk::{Disk, Faulty, File, Lock, Moment, Tear};
+use raft::storage::{ErrorKind, Verdict, check};
 use raft_core::{EntryId, Wal};
 use rand::Rng;
 

@@ -1,11 +1,11 @@
 //! A recorded folder, cut at every byte and with flipped bits: what comes back is exact, or nothing.
 
-use std::{collections::BTreeMap, env, io, sync::Arc};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::{env, io};
 
-use raft::storage::{
-    ErrorKind, Verdict, check,
-    disk::{Disk, Memory},
-};
+use raft::storage::disk::{Disk, Memory};
+use raft::storage::{ErrorKind, Verdict, check};
 use raft_core::Record;
 use rand::Rng;
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use raft::storage::{
-    self, Error, Identity, Opened, Options, Recovered, Snapshots, Whole,
-    disk::{Disk, Memory},
-};
+use raft::storage::disk::{Disk, Memory};
+use raft::storage::{self, Error, Identity, Opened, Options, Recovered, Snapshots, Whole};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal,
 };

@@ -1,11 +1,11 @@
 //! Without any fault: on real files and in memory.
 
-use std::{fs, path::PathBuf, process, sync::Arc};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fs, process};
 
-use raft::storage::{
-    self, Broken, Error, ErrorKind, Identity, Verdict, Whole, check,
-    disk::{Disk, Memory, Real},
-};
+use raft::storage::disk::{Disk, Memory, Real};
+use raft::storage::{self, Broken, Error, ErrorKind, Identity, Verdict, Whole, check};
 use raft_core::{Record, SnapshotId, Wal};
 
 use crate::history::{

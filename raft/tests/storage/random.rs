@@ -6,10 +6,8 @@ use raft::storage::disk::{Faulty, Moment, Tear};
 use raft_core::Record;
 use rand::Rng;
 
-use crate::{
-    crashes::{demand_recovery, run},
-    history::{State, Step, ballot, entries, id},
-};
+use crate::crashes::{demand_recovery, run};
+use crate::history::{State, Step, ballot, entries, id};
 
 /// How many histories are tried; the variable `STORAGE_RUNS` says otherwise.
 const RUNS: u64 = 150;

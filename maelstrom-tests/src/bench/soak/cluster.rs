@@ -1,5 +1,12 @@
 //! Nodes and the pipes between them, without faults but those that are asked for: the least that a measurement needs.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
 use crate::bench::clients::{Asked, MessageId};
 use crate::bench::network::{Millionths, Node};
 use crate::bench::process::{EVENTS_MAX, Event, Life, Process, Program};
@@ -9,11 +16,6 @@ use crate::bench::statistics::Traffic;
 use crate::bench::watchdog::Watchdog;
 use crate::bench::workload::Request;
 use crate::history;
-use rand::Rng;
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
 
 /// Who asks everything.
 const CLIENT: history::Process = history::Process(0);

@@ -1,5 +1,11 @@
 //! Writes to a bounded set of keys, many at once, and what is known of them.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use json::Value;
+use rand::Rng;
+
 use super::cluster::{Cluster, Told};
 use crate::bench::clients::{Answer, MessageId};
 use crate::bench::network::Node;
@@ -8,10 +14,6 @@ use crate::bench::router::Broken;
 use crate::bench::statistics::{Latencies, Quantiles};
 use crate::bench::workload::Request;
 use crate::history::Call;
-use json::Value;
-use rand::Rng;
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 /// A request that is not answered for so long is given up: a node is dead, or a message was lost.
 const PATIENCE: Duration = Duration::from_secs(5);

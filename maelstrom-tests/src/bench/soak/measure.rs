@@ -1,8 +1,7 @@
 //! What a node takes of the machine.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 /// The resident memory of a process, in bytes, as Linux tells it; `None` where there is no `/proc`.
 pub fn resident(process: u32) -> Option<u64> {

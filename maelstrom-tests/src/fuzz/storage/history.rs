@@ -9,7 +9,8 @@ use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal as _,
 };
 
-use super::{open, tape::Tape};
+use super::open;
+use super::tape::Tape;
 
 /// How many steps there are at most.
 const STEPS_MAX: u64 = 12;

@@ -3,12 +3,10 @@
 use alloc::collections::VecDeque;
 
 use super::transfer::Transfer;
-use crate::{
-    clock::Moment,
-    config::Limits,
-    id::{EntryId, Incarnation, Index, RequestId},
-    rename::renames,
-};
+use crate::clock::Moment;
+use crate::config::Limits;
+use crate::id::{EntryId, Incarnation, Index, RequestId};
+use crate::rename::renames;
 
 /// What a leader knows of one follower.
 #[derive(Clone, Debug, Hash)]
@@ -260,7 +258,8 @@ renames!(Peer { session, life });
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::Term, snapshot::SnapshotId};
+    use crate::id::Term;
+    use crate::snapshot::SnapshotId;
 
     const FORMER: Incarnation = Incarnation(1);
     const PRESENT: Incarnation = Incarnation(2);

@@ -5,19 +5,15 @@
 //! It must have committed in its own term first, or it does not know how far its predecessors
 //! had committed.
 
-use alloc::{
-    collections::{BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
-use crate::{
-    clock::Moment,
-    id::{Index, NodeId, RequestId, Term},
-    machine::StateMachine,
-    membership::Membership,
-    proxy::Read,
-    rename::{Names, Rename, renames},
-};
+use crate::clock::Moment;
+use crate::id::{Index, NodeId, RequestId, Term};
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::proxy::Read;
+use crate::rename::{Names, Rename, renames};
 
 /// Proof that a leader has committed an entry of its own term. A leader alone makes one, in one
 /// place, and it cannot be copied.

@@ -5,7 +5,8 @@
 //! asks how far the follower is, and shows it that its leader lives. So a follower that is gone
 //! costs an empty message now and then.
 
-use crate::{clock::Moment, snapshot::SnapshotId};
+use crate::clock::Moment;
+use crate::snapshot::SnapshotId;
 
 /// How far one follower has got with one snapshot.
 #[derive(Clone, Debug, Hash)]

@@ -4,14 +4,13 @@
 //! what it saw, and says no. That it can say no is shown to it as well, with what no cluster should
 //! ever show.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use raft_core::{Entry, EntryId};
 
-use crate::{
-    course::{Sights, View, follow},
-    table::{entries, id},
-};
+use crate::course::{Sights, View, follow};
+use crate::table::{entries, id};
 
 /// A broken property, in words.
 type Verdict = Result<(), String>;

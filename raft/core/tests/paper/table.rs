@@ -1,7 +1,8 @@
 //! A node on the table: the production core with a disk beside it that holds exactly what it was
 //! asked to store.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use raft_core::{
     Ballot, Chunks, Config, Entry, EntryId, Envelope, Incarnation, Index, Input, Limits,

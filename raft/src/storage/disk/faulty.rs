@@ -4,18 +4,14 @@
 //! between the two. It counts its calls, and so a test can first run a history to the end, and then
 //! again for each call, with a crash right before or right after it.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
 
-use super::{
-    Disk, File, Lock,
-    memory::{read, write},
-};
+use super::memory::{read, write};
+use super::{Disk, File, Lock};
 
 /// What a disk writes at once, or not at all.
 const SECTOR: u64 = 512;

@@ -1,11 +1,9 @@
 //! A folder of the file system.
 
-use std::{
-    fs::{self, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::fs::{self, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use super::{Disk, File, Lock};
 
