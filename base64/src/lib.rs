@@ -1,9 +1,9 @@
 //! RFC 4648 base64: the standard alphabet (section 4), with padding, strict.
 //!
-//! Every byte string has exactly one encoding, and the decoder takes no other: characters outside the alphabet
-//! (white space and line ends included), missing or surplus padding, and bits that a shorter encoding would have left
-//! at zero (section 3.5) are refused, each with its offset and kind. Two texts that decode to the same bytes are
-//! therefore the same text.
+//! Every byte string has exactly one encoding, and the decoder takes no other: characters outside
+//! the alphabet (white space and line ends included), missing or surplus padding, and bits that a
+//! shorter encoding would have left at zero (section 3.5) are refused, each with its offset and
+//! kind. Two texts that decode to the same bytes are therefore the same text.
 //!
 //! ```
 //! assert_eq!(base64::encode(b"raft"), "cmFmdA==");
@@ -72,7 +72,8 @@ fn encode_group([a, b, c]: [u8; 3]) -> [u8; 4] {
 /// # Errors
 /// If `input` is anything but the one encoding of some bytes; the error names the first offence.
 pub fn decode(input: &[u8]) -> Result<Vec<u8>, Error> {
-    // For short inputs a quarter faster than `vec![0; room]`, whose allocation is slower by more than zeroing takes.
+    // For short inputs a quarter faster than `vec![0; room]`, whose allocation is slower by more
+    // than zeroing takes.
     let mut output = Vec::with_capacity(room_for(input));
     decode_into(input, &mut output)?;
     Ok(output)
@@ -95,7 +96,8 @@ fn room_for(input: &[u8]) -> usize {
     input.len() / 4 * 3
 }
 
-/// Writes the bytes that `input` encodes to the start of `output`, which has [room](room_for), and says how many.
+/// Writes the bytes that `input` encodes to the start of `output`, which has [room](room_for), and
+/// says how many.
 fn decode_to(input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
     let (groups, _) = input.as_chunks::<4>();
     let whole = decode_whole_groups(groups, output);
@@ -110,13 +112,15 @@ fn decode_to(input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
     }
 }
 
-/// Decodes groups up to the first that isn't four characters of the alphabet, and says how many those were.
+/// Decodes groups up to the first that isn't four characters of the alphabet, and says how many
+/// those were.
 fn decode_whole_groups(groups: &[[u8; 4]], output: &mut [u8]) -> usize {
     let (triples, _) = output.as_chunks_mut::<3>();
     let (quads, _) = groups.as_chunks::<QUAD>();
     let mut whole = 0;
-    // Four at a time need one check only: a quarter faster than one by one. (They are spelled out because the closures
-    // of `array::map` are not inlined without link-time optimization, which made all of this ten times slower.)
+    // Four at a time need one check only: a quarter faster than one by one. (They are spelled out
+    // because the closures of `array::map` are not inlined without link-time optimization,
+    // which made all of this ten times slower.)
     for (quad, triples) in quads.iter().zip(triples.as_chunks_mut::<QUAD>().0) {
         let [a, b, c, d] = *quad;
         let (a, b, c, d) = (group_bits(a), group_bits(b), group_bits(c), group_bits(d));
@@ -157,8 +161,9 @@ fn group_bits(group: [u8; 4]) -> u32 {
         | SHIFTED[3][usize::from(d)]
 }
 
-/// Decodes what follows the whole groups: nothing, or one padded group. All that is wrong with an input is found here,
-/// and told with its offset from the start of `rest`. Says how many bytes there are.
+/// Decodes what follows the whole groups: nothing, or one padded group. All that is wrong with an
+/// input is found here, and told with its offset from the start of `rest`. Says how many bytes
+/// there are.
 fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind)> {
     let mut bits = 0;
     let mut characters = 0;
@@ -201,7 +206,8 @@ fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind
 /// Why an input is no base64, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// How many bytes of the input come before the offending one; its length, if it ends too early.
+    /// How many bytes of the input come before the offending one; its length, if it ends too
+    /// early.
     pub offset: usize,
     /// What is wrong there.
     pub kind: ErrorKind,
@@ -243,7 +249,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// For every 12 bits, the two characters that encode them: half as many look-ups as with one character each.
+/// For every 12 bits, the two characters that encode them: half as many look-ups as with one
+/// character each.
 static PAIRS: [[u8; 2]; 4096] = {
     let mut pairs = [[0; 2]; 4096];
     let mut bits = 0;
@@ -254,11 +261,12 @@ static PAIRS: [[u8; 2]; 4096] = {
     pairs
 };
 
-/// The mark that [`SHIFTED`] has for bytes outside the alphabet; it lies above the 24 bits of a group.
+/// The mark that [`SHIFTED`] has for bytes outside the alphabet; it lies above the 24 bits of a
+/// group.
 const NOT_A_CHARACTER: u32 = 1 << 31;
 
-/// For each of the four places in a group and each byte, the value of that character, shifted to where the place has
-/// it among the group's 24 bits.
+/// For each of the four places in a group and each byte, the value of that character, shifted to
+/// where the place has it among the group's 24 bits.
 static SHIFTED: [[u32; 256]; 4] = {
     let mut shifted = [[NOT_A_CHARACTER; 256]; 4];
     let mut place = 0;
@@ -349,15 +357,16 @@ mod tests {
             check(&bytes);
             check(&bytes[1..]);
         }
-        // Of the sixteen million inputs of three bytes every 23rd, which takes every value to every place.
+        // Of the sixteen million inputs of three bytes every 23rd, which takes every value to every
+        // place.
         for bits in (0..1 << 24).step_by(23) {
             let [_, bytes @ ..] = u32::to_be_bytes(bits);
             check(&bytes);
         }
     }
 
-    /// Random bytes come back; and a text with one byte changed is refused, or else is itself the encoding of what it
-    /// decodes to. Another seed: `BASE64_SEED=N cargo test -p base64`.
+    /// Random bytes come back; and a text with one byte changed is refused, or else is itself the
+    /// encoding of what it decodes to. Another seed: `BASE64_SEED=N cargo test -p base64`.
     #[test]
     fn random_inputs_come_back_and_damaged_texts_are_never_misread() {
         let seed = std::env::var("BASE64_SEED")
@@ -398,8 +407,8 @@ mod tests {
         );
     }
 
-    /// Any four characters of a telling selection: whatever decodes is what those bytes encode to, so no bytes have a
-    /// second encoding.
+    /// Any four characters of a telling selection: whatever decodes is what those bytes encode to,
+    /// so no bytes have a second encoding.
     #[test]
     fn whatever_decodes_encodes_to_the_same_text() {
         let selection = b"ABCDEIQYgw+/09z=\n -_\0\xff";
@@ -419,8 +428,8 @@ mod tests {
                 }
             }
         }
-        // Fifteen of the characters are in the alphabet. Those whose last two bits are zero can come before one `=`,
-        // those whose last four are, before two.
+        // Fifteen of the characters are in the alphabet. Those whose last two bits are zero can
+        // come before one `=`, those whose last four are, before two.
         let before_one = selection
             .iter()
             .filter(|&&c| c != PAD && SHIFTED[3][usize::from(c)] & 0x8000_0003 == 0);

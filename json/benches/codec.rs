@@ -1,8 +1,8 @@
-//! How fast texts of various kinds are read and written: `cargo bench -p json [WORD]`, where the word picks rows
-//! by a part of their names.
+//! How fast texts of various kinds are read and written: `cargo bench -p json [WORD]`, where the
+//! word picks rows by a part of their names.
 //!
-//! Every figure is the median of rounds that take turns, in MB of text a second, with half the distance between
-//! the quartiles as its spread. Other programs on the machine show in the spread.
+//! Every figure is the median of rounds that take turns, in MB of text a second, with half the
+//! distance between the quartiles as its spread. Other programs on the machine show in the spread.
 
 #[path = "codec/corpora.rs"]
 mod corpora;

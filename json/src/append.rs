@@ -1,8 +1,8 @@
 //! Appending: the inner loops of writing, the counterpart of [`scan`](crate::scan).
 //!
-//! A copy of eight bytes is one instruction, and one of two or three bytes is a call. So what is short is
-//! made up in a word (the first byte lowest), all eight bytes are appended, and those too many taken away again.
-//! That takes a quarter to a third off the time of writing messages.
+//! A copy of eight bytes is one instruction, and one of two or three bytes is a call. So what is
+//! short is made up in a word (the first byte lowest), all eight bytes are appended, and those too
+//! many taken away again. That takes a quarter to a third off the time of writing messages.
 
 use crate::scan::{self, WORD, first_byte, specials, word_at};
 
@@ -10,7 +10,8 @@ use crate::scan::{self, WORD, first_byte, specials, word_at};
 #[inline]
 pub(crate) fn unsigned(value: u64, out: &mut Vec<u8>) {
     if value < 10 {
-        // Small numbers are so frequent that this saves a quarter of the time of writing log entries.
+        // Small numbers are so frequent that this saves a quarter of the time of writing log
+        // entries.
         out.push(b'0' + value as u8);
     } else if value < EIGHT_DIGITS {
         let digits = eight_digits(value);
@@ -23,8 +24,8 @@ pub(crate) fn unsigned(value: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// [`unsigned`] of more than eight digits: what is before the last eight (twelve digits at most, so this goes
-/// no deeper than twice), and these with their zeros.
+/// [`unsigned`] of more than eight digits: what is before the last eight (twelve digits at most, so
+/// this goes no deeper than twice), and these with their zeros.
 fn unsigned_long(value: u64, out: &mut Vec<u8>) {
     unsigned(value / EIGHT_DIGITS, out);
     let digits = eight_digits(value % EIGHT_DIGITS);
@@ -39,8 +40,8 @@ const EIGHT_DIGITS: u64 = 100_000_000;
 /// The digits of a number below [`EIGHT_DIGITS`], one in each byte of a word, the first lowest.
 #[inline]
 pub(crate) fn eight_digits(number: u64) -> u64 {
-    // Halves, quarters and eighths of the word each become quotient and remainder at once. The quotients are
-    // products with the reciprocal, which are exact for numbers this small.
+    // Halves, quarters and eighths of the word each become quotient and remainder at once. The
+    // quotients are products with the reciprocal, which are exact for numbers this small.
     let halves = (number / 10_000) | ((number % 10_000) << 32);
     let hundreds = ((halves * 5_243) >> 19) & 0x7f_0000_007f;
     let quarters = hundreds | ((halves - hundreds * 100) << 16);
@@ -48,7 +49,8 @@ pub(crate) fn eight_digits(number: u64) -> u64 {
     tens | ((quarters - tens * 10) << 8)
 }
 
-/// Appends a string, whose UTF-8 these bytes are, in quotes. Only what must be escaped is (RFC 8259 section 7).
+/// Appends a string, whose UTF-8 these bytes are, in quotes. Only what must be escaped is (RFC 8259
+/// section 7).
 #[inline]
 pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     if bytes.len() <= WORD - 2 {
@@ -98,8 +100,8 @@ fn plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
     end
 }
 
-/// The [`escape`] of each byte, and its length after it: with a table text full of escapes is written
-/// half as fast again.
+/// The [`escape`] of each byte, and its length after it: with a table text full of escapes is
+/// written half as fast again.
 const ESCAPES: [[u8; 7]; 256] = {
     let mut escapes = [[0; 7]; 256];
     let mut byte = 0;
@@ -136,8 +138,8 @@ fn part(word: u64, length: usize, out: &mut Vec<u8>) {
     out.truncate(out.len() - (WORD - length));
 }
 
-/// How a byte stands in a string: the text of its escape, which is the byte itself if it needs none, in the
-/// first so many bytes.
+/// How a byte stands in a string: the text of its escape, which is the byte itself if it needs
+/// none, in the first so many bytes.
 pub(crate) const fn escape(byte: u8) -> ([u8; 6], usize) {
     let short = match byte {
         b'"' => b'"',

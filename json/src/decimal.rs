@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 /// The canonical form of a number: `0.DIGITS` times ten to the `exponent`, negated if `negative`.
 ///
-/// The digits neither start nor end with a zero, so each number has one such form; zero has no digits, no
-/// sign and the exponent 0.
+/// The digits neither start nor end with a zero, so each number has one such form; zero has no
+/// digits, no sign and the exponent 0.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Decimal {
     negative: bool,
@@ -79,7 +79,8 @@ struct Exponent {
 impl Exponent {
     /// The integer that `text` denotes, and `shift` more.
     fn of(text: &str, shift: i128) -> Exponent {
-        // Wide enough for any shift (the length of a text), and small enough for arithmetic in i128.
+        // Wide enough for any shift (the length of a text), and small enough for arithmetic in
+        // i128.
         const LOW_DIGITS: usize = 30;
         const LOW_RANGE: i128 = 10_i128.pow(LOW_DIGITS as u32);
 

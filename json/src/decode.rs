@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::{DEFAULT_DEPTH, Error, ErrorKind, Number, Reader};
 
-/// A type that can be read from JSON; `'a` is how long the input lives, for types that borrow from it.
+/// A type that can be read from JSON; `'a` is how long the input lives, for types that borrow from
+/// it.
 ///
 /// [`record!`](crate::record) implements it for structs and enums. By hand it looks like this:
 ///
@@ -46,8 +47,8 @@ pub fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
     decode_with_depth(bytes, DEFAULT_DEPTH)
 }
 
-/// Decodes the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is cut down
-/// to [`MAX_DEPTH`](crate::MAX_DEPTH).
+/// Decodes the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is
+/// cut down to [`MAX_DEPTH`](crate::MAX_DEPTH).
 pub fn decode_with_depth<'a, T: Decode<'a>>(bytes: &'a [u8], max_depth: usize) -> Result<T, Error> {
     let mut reader = Reader::with_depth(bytes, max_depth);
     let value = T::decode(&mut reader)?;
@@ -286,8 +287,8 @@ decode_tuples! {
     8: A B C D E F G H;
 }
 
-/// An object with whatever keys; a duplicate key is refused. Keys can be `String`, `Cow<str>`, `Arc<str>` and
-/// types of one's own that are made from a `Cow<str>`.
+/// An object with whatever keys; a duplicate key is refused. Keys can be `String`, `Cow<str>`,
+/// `Arc<str>` and types of one's own that are made from a `Cow<str>`.
 impl<'a, K, T> Decode<'a> for BTreeMap<K, T>
 where
     K: From<Cow<'a, str>> + AsRef<str> + Ord,
@@ -396,7 +397,8 @@ mod tests {
         );
     }
 
-    /// Around the lengths at which integers are read in another way, and at the end of the text or not.
+    /// Around the lengths at which integers are read in another way, and at the end of the text or
+    /// not.
     #[test]
     fn integers_of_every_length() {
         for length in 1..25 {

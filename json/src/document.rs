@@ -20,9 +20,10 @@ use crate::{
 
 /// Any JSON text, as one flat list of its values that borrows from the text.
 ///
-/// [`parse`] makes one, several times as fast as a [`Value`] is read: with one allocation, or two if there are
-/// escapes in the text. It takes four times the length of the text in memory, and at most about twice that. A
-/// document cannot be changed; to change it, or to outlive the text, convert it to a `Value`.
+/// [`parse`] makes one, several times as fast as a [`Value`] is read: with one allocation, or two
+/// if there are escapes in the text. It takes four times the length of the text in memory, and at
+/// most about twice that. A document cannot be changed; to change it, or to outlive the text,
+/// convert it to a `Value`.
 ///
 /// [`root`](Document::root) is where to start looking.
 ///
@@ -40,13 +41,15 @@ use crate::{
 ///
 /// # Numbers
 ///
-/// A document keeps numbers as they are written, all their digits, and beside that what they are as an `i64`, or
-/// else the nearest `f64`: so [`Element::as_i64`] and [`Element::as_f64`] cost nothing, and nothing is lost.
+/// A document keeps numbers as they are written, all their digits, and beside that what they are as
+/// an `i64`, or else the nearest `f64`: so [`Element::as_i64`] and [`Element::as_f64`] cost
+/// nothing, and nothing is lost.
 ///
 /// # Equality
 ///
-/// Two documents or elements are equal if they denote the same: numbers by value, objects as sets of members
-/// in any order, and if an object has a key twice, the last one counts. It is the equality of `Value`.
+/// Two documents or elements are equal if they denote the same: numbers by value, objects as sets
+/// of members in any order, and if an object has a key twice, the last one counts. It is the
+/// equality of `Value`.
 #[derive(Clone)]
 pub struct Document<'a> {
     /// UTF-8, and one JSON value.
@@ -64,8 +67,8 @@ pub fn parse(bytes: &[u8]) -> Result<Document<'_>, Error> {
     parse_with_depth(bytes, DEFAULT_DEPTH)
 }
 
-/// Reads the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is cut down to
-/// [`MAX_DEPTH`].
+/// Reads the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is
+/// cut down to [`MAX_DEPTH`].
 ///
 /// Texts of 4 GiB and more are refused.
 pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, Error> {
@@ -83,7 +86,8 @@ pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, 
     Err(refusal(bytes, max_depth))
 }
 
-/// Why `bytes` are no document: only they pay for being read a second time, by somebody who can tell.
+/// Why `bytes` are no document: only they pay for being read a second time, by somebody who can
+/// tell.
 #[cold]
 fn refusal(bytes: &[u8], max_depth: usize) -> Error {
     let check = |mut reader: Reader<'_>| {
@@ -113,9 +117,10 @@ impl<'a> Document<'a> {
 
 /// A value within a [`Document`]: a reference, so to say, and copied as freely.
 ///
-/// It is looked into by [`field`](Element::field), [`at`](Element::at) and [`pointer`](Element::pointer), and walked
-/// by [`elements`](Element::elements) and [`members`](Element::members). What is asked for and is not there, or is of
-/// another kind, is `None`, or empty.
+/// It is looked into by [`field`](Element::field), [`at`](Element::at) and
+/// [`pointer`](Element::pointer), and walked by [`elements`](Element::elements) and
+/// [`members`](Element::members). What is asked for and is not there, or is of another kind, is
+/// `None`, or empty.
 #[derive(Clone, Copy)]
 pub struct Element<'d> {
     document: &'d Document<'d>,
@@ -235,8 +240,8 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// How many elements or members this array or object has (each of a key's duplicates counts); 0 for
-    /// everything else.
+    /// How many elements or members this array or object has (each of a key's duplicates counts); 0
+    /// for everything else.
     pub fn count(self) -> usize {
         match self.node() {
             Node::Array { count, .. } | Node::Object { count, .. } => count as usize,
@@ -256,8 +261,8 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// The members, if this is an object, in the order of the text and with duplicates; otherwise there are
-    /// none.
+    /// The members, if this is an object, in the order of the text and with duplicates; otherwise
+    /// there are none.
     pub fn members(self) -> Members<'d> {
         let left = match self.node() {
             Node::Object { count, .. } => count as usize,
@@ -269,8 +274,8 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// The members by name, if this is an object; the last of duplicates. For who looks up many fields of
-    /// a large object, since [`field`](Element::field) looks at every key each time.
+    /// The members by name, if this is an object; the last of duplicates. For who looks up many
+    /// fields of a large object, since [`field`](Element::field) looks at every key each time.
     pub fn by_name(self) -> BTreeMap<&'d str, Element<'d>> {
         self.members().collect()
     }
@@ -294,8 +299,9 @@ impl<'d> Element<'d> {
         self.elements().nth(index)
     }
 
-    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""` is this value
-    /// itself, `"/a/0"` the first element of the field `a`; `~1` stands for a slash in a name, `~0` for `~`.
+    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""`
+    /// is this value itself, `"/a/0"` the first element of the field `a`; `~1` stands for a
+    /// slash in a name, `~0` for `~`.
     pub fn pointer(self, pointer: &str) -> Option<Element<'d>> {
         pointer::tokens(pointer)?.try_fold(self, |element, token| match element.kind() {
             Kind::Object => element.field(&token),

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::{Number, Writer};
 
-/// A type that can be written as JSON. [`record!`](crate::record) implements it for structs and enums.
+/// A type that can be written as JSON. [`record!`](crate::record) implements it for structs and
+/// enums.
 pub trait Encode {
     /// Writes exactly one value.
     fn encode(&self, writer: &mut Writer<'_>);

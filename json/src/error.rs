@@ -12,8 +12,8 @@ const PATH_LIMIT: usize = 32;
 
 /// Why a text was refused, and at which place of which value.
 ///
-/// Displayed as `line 3 column 14: at body.entries[2].term: expected an unsigned integer, found a string`.
-/// The length of that text is bounded, whatever the input.
+/// Displayed as `line 3 column 14: at body.entries[2].term: expected an unsigned integer, found a
+/// string`. The length of that text is bounded, whatever the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
@@ -94,7 +94,8 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// An error at byte `offset` of `text`; finds out line, column and path, which takes linear time.
+    /// An error at byte `offset` of `text`; finds out line, column and path, which takes linear
+    /// time.
     pub(crate) fn at(text: &str, offset: usize, kind: ErrorKind) -> Error {
         let (line, column) = place(text.as_bytes(), offset);
         let path = path(text, offset);
@@ -249,7 +250,8 @@ enum Step<'t> {
 
 /// The path of the value in which `offset` lies.
 ///
-/// Readers keep no path while they read: the text up to the error tells it, and only an error pays for it.
+/// Readers keep no path while they read: the text up to the error tells it, and only an error pays
+/// for it.
 fn path(text: &str, offset: usize) -> String {
     let bytes = text.as_bytes();
     let mut steps = Vec::new();

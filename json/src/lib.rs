@@ -1,9 +1,10 @@
-//! RFC 8259 JSON: typed encode and decode, a flat document, an owned value, a pull reader and a writer.
+//! RFC 8259 JSON: typed encode and decode, a flat document, an owned value, a pull reader and a
+//! writer.
 //!
 //! There are four ways to use it, by what one wants of a text.
 //!
-//! **Typed.** [`record!`] declares a struct or an enum together with its JSON form, and [`decode`] and
-//! [`encode`] turn it into bytes and back. This is what messages are made of.
+//! **Typed.** [`record!`] declares a struct or an enum together with its JSON form, and [`decode`]
+//! and [`encode`] turn it into bytes and back. This is what messages are made of.
 //!
 //! ```
 //! json::record! {
@@ -21,8 +22,8 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **As a document.** [`parse`] reads any text into one flat list that borrows from it: the quickest way to look
-//! around in one. See [`Document`].
+//! **As a document.** [`parse`] reads any text into one flat list that borrows from it: the
+//! quickest way to look around in one. See [`Document`].
 //!
 //! ```
 //! let document = json::parse(br#"{"a": [1.0, null]}"#)?;
@@ -30,8 +31,9 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **By value.** A [`Value`] is any JSON, owned, to be built, changed and kept. Values compare by what they
-//! denote: `1`, `1.0` and `10e-1` are one and the same number, and an object is its members in any order.
+//! **By value.** A [`Value`] is any JSON, owned, to be built, changed and kept. Values compare by
+//! what they denote: `1`, `1.0` and `10e-1` are one and the same number, and an object is its
+//! members in any order.
 //!
 //! ```
 //! let value: json::Value = json::decode(br#"{"a": [1.0, null]}"#)?;
@@ -39,12 +41,12 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **By hand.** A [`Reader`] hands out one token at a time, borrowed from the input where it can be, and a
-//! [`Writer`] appends one token at a time. Types and values stand on them.
+//! **By hand.** A [`Reader`] hands out one token at a time, borrowed from the input where it can
+//! be, and a [`Writer`] appends one token at a time. Types and values stand on them.
 //!
-//! Reading is strict: exactly the texts of RFC 8259 in UTF-8 are accepted, without a byte order mark. No
-//! input makes it recurse, panic, or take more than linear time; how deep arrays and objects may nest is
-//! limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
+//! Reading is strict: exactly the texts of RFC 8259 in UTF-8 are accepted, without a byte order
+//! mark. No input makes it recurse, panic, or take more than linear time; how deep arrays and
+//! objects may nest is limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
 
 mod append;
 mod decimal;

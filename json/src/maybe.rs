@@ -4,8 +4,8 @@ use crate::{Decode, Encode, Error, Reader, Writer};
 
 /// A field that may be absent, where `null` is a value like any other.
 ///
-/// An `Option` field reads an absent field and a present `null` both as `None`, so `Option<Value>` loses a
-/// `null`. `Maybe<Value>` keeps it, and `Maybe<Option<T>>` tells all three cases apart.
+/// An `Option` field reads an absent field and a present `null` both as `None`, so `Option<Value>`
+/// loses a `null`. `Maybe<Value>` keeps it, and `Maybe<Option<T>>` tells all three cases apart.
 ///
 /// ```
 /// use json::{Maybe, Value};
@@ -19,7 +19,8 @@ use crate::{Decode, Encode, Error, Reader, Writer};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Maybe<T> {
-    /// The field is not there. Outside a record, where nothing can be left out, it is written as `null`.
+    /// The field is not there. Outside a record, where nothing can be left out, it is written as
+    /// `null`.
     #[default]
     Absent,
     /// The field is there, with this value.

@@ -10,14 +10,15 @@ use crate::{Error, Reader, append, float};
 
 /// A JSON number, of any size and precision.
 ///
-/// Two numbers are equal exactly when they denote the same decimal number: `1`, `1.0` and `10e-1` are, and
-/// so are `0` and `-0`; `9007199254740993` and `9007199254740992.0` are not. They are ordered by magnitude.
-/// Exponents may be as large as they like, since nothing is ever expanded: comparing takes time linear in
-/// the lengths of the texts.
+/// Two numbers are equal exactly when they denote the same decimal number: `1`, `1.0` and `10e-1`
+/// are, and so are `0` and `-0`; `9007199254740993` and `9007199254740992.0` are not. They are
+/// ordered by magnitude. Exponents may be as large as they like, since nothing is ever expanded:
+/// comparing takes time linear in the lengths of the texts.
 ///
-/// A number is kept in the first of these forms that reproduces its value: an `i64`, a `u64`, an `f64`
-/// (whose value here is its shortest decimal form), or its own text. A number kept as text is written as it
-/// was read; one kept in another form is written with the same value, but maybe in another notation.
+/// A number is kept in the first of these forms that reproduces its value: an `i64`, a `u64`, an
+/// `f64` (whose value here is its shortest decimal form), or its own text. A number kept as text is
+/// written as it was read; one kept in another form is written with the same value, but maybe in
+/// another notation.
 #[derive(Clone)]
 pub struct Number(Form);
 
@@ -206,10 +207,11 @@ impl Hash for Number {
     }
 }
 
-/// The order of an integer that one of the integer forms holds, and a float that neither of them holds.
+/// The order of an integer that one of the integer forms holds, and a float that neither of them
+/// holds.
 fn compare_integer(integer: i128, float: f64) -> Ordering {
-    // The float is no integer, or beyond all that the forms hold; so the two are never equal, and the float's
-    // shortest form has the same integers on either side as the float.
+    // The float is no integer, or beyond all that the forms hold; so the two are never equal, and
+    // the float's shortest form has the same integers on either side as the float.
     let less = if float > 0.0 {
         integer <= float.floor() as i128
     } else {
@@ -244,8 +246,8 @@ fn integer(negative: bool, digits: u64, exponent: i64) -> Option<Number> {
     }
 }
 
-/// Whether the shortest decimal form of `float`, the float nearest to `digits` times ten to the `exponent`, is just
-/// that number.
+/// Whether the shortest decimal form of `float`, the float nearest to `digits` times ten to the
+/// `exponent`, is just that number.
 fn is_shortest(digits: u64, exponent: i64, float: f64) -> bool {
     // So many digits come back from any normal float.
     const SAFE: u64 = 10_u64.pow(f64::DIGITS);

@@ -1,15 +1,17 @@
 //! Numbers as they stand in a text.
 //!
-//! This is how a number gets from text to value. [`Numeral::scan`] checks the grammar and gathers the digits in a
-//! `u64` as it goes. An integer that fits is done with that ([`to_u64`](Numeral::to_u64),
-//! [`to_i64`](Numeral::to_i64)). A float is the digits times a power of ten, rounded
-//! ([`to_f64`](Numeral::to_f64), [`float`]). Where a number must lose nothing, [`Number`](crate::Number) takes the
-//! first of an `i64`, a `u64` and an `f64` that has just its value, or else keeps the text.
+//! This is how a number gets from text to value. [`Numeral::scan`] checks the grammar and gathers
+//! the digits in a `u64` as it goes. An integer that fits is done with that
+//! ([`to_u64`](Numeral::to_u64), [`to_i64`](Numeral::to_i64)). A float is the digits times a power
+//! of ten, rounded ([`to_f64`](Numeral::to_f64), [`float`]). Where a number must lose nothing,
+//! [`Number`](crate::Number) takes the first of an `i64`, a `u64` and an `f64` that has just its
+//! value, or else keeps the text.
 
 use crate::float;
 use crate::scan::{SAFE_DIGITS, WORD, non_digits, short_integer, word_at};
 
-/// What the grammar of RFC 8259 section 6 finds in a number, in one pass: its extent and what it denotes.
+/// What the grammar of RFC 8259 section 6 finds in a number, in one pass: its extent and what it
+/// denotes.
 ///
 /// ```text
 /// let numeral = Numeral::scan(b"[-12.50]", 1)?;   // an error is the offset where a digit is missing
@@ -37,8 +39,9 @@ pub(crate) struct Numeral<'a> {
 const GREATEST_EXPONENT: i64 = 100_000_000_000_000_000;
 
 impl<'a> Numeral<'a> {
-    /// Reads the number that starts at `start` and extends as far as the grammar lets it; whether what comes
-    /// next may follow a number is for the caller to see (a digit after a leading zero, for one, may not).
+    /// Reads the number that starts at `start` and extends as far as the grammar lets it; whether
+    /// what comes next may follow a number is for the caller to see (a digit after a leading
+    /// zero, for one, may not).
     ///
     /// # Errors
     /// The offset at which a digit must come and doesn't.
@@ -142,8 +145,8 @@ impl<'a> Numeral<'a> {
     }
 }
 
-/// Appends the digits that stand at `at` to the decimal number `digits`, which wraps around if they are too
-/// many, and says where they end.
+/// Appends the digits that stand at `at` to the decimal number `digits`, which wraps around if they
+/// are too many, and says where they end.
 #[inline]
 fn scan_digits(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     while let Some(&byte @ b'0'..=b'9') = text.get(at) {
@@ -154,9 +157,11 @@ fn scan_digits(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     at
 }
 
-/// As [`scan_digits`], but eight digits at a time, as long as there are eight: a tenth off the time for 15 digits.
+/// As [`scan_digits`], but eight digits at a time, as long as there are eight: a tenth off the time
+/// for 15 digits.
 ///
-/// To count the rest in the word too would make the processor wait; a loop lets it guess how many they are and go on.
+/// To count the rest in the word too would make the processor wait; a loop lets it guess how many
+/// they are and go on.
 #[inline]
 fn scan_eights(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     while let Some(word) = word_at(text, at)
@@ -170,8 +175,8 @@ fn scan_eights(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     at
 }
 
-/// Of many digits: the number that the first of them make, so many as fit; how many others there are; and whether
-/// those are all zeros.
+/// Of many digits: the number that the first of them make, so many as fit; how many others there
+/// are; and whether those are all zeros.
 #[cold]
 fn first_digits(mantissa: &[u8]) -> (u64, i64, bool) {
     let mut digits = mantissa
@@ -201,8 +206,8 @@ fn first_digits(mantissa: &[u8]) -> (u64, i64, bool) {
     (number, left_out, exact)
 }
 
-/// The exponent whose sign or first digit stands at `start`, at most [`GREATEST_EXPONENT`] either way, and
-/// where it ends.
+/// The exponent whose sign or first digit stands at `start`, at most [`GREATEST_EXPONENT`] either
+/// way, and where it ends.
 fn scan_exponent(text: &[u8], start: usize) -> Result<(i64, usize), usize> {
     let negative = text.get(start) == Some(&b'-');
     let signed = negative || text.get(start) == Some(&b'+');

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The reference tokens of a pointer, unescaped; `None` if it is none: it must be empty or start with a slash,
-/// and every `~` in it be followed by 0 or 1.
+/// The reference tokens of a pointer, unescaped; `None` if it is none: it must be empty or start
+/// with a slash, and every `~` in it be followed by 0 or 1.
 pub(crate) fn tokens(pointer: &str) -> Option<impl Iterator<Item = Cow<'_, str>>> {
     let bytes = pointer.as_bytes();
     let is_escape = |at: usize| matches!(bytes.get(at + 1), Some(b'0' | b'1'));
@@ -24,8 +24,8 @@ fn unescape(token: &str) -> Cow<'_, str> {
     }
 }
 
-/// The array index that a token is: digits without a leading zero. `-`, the element after the last, is never
-/// there (section 4).
+/// The array index that a token is: digits without a leading zero. `-`, the element after the last,
+/// is never there (section 4).
 pub(crate) fn index(token: &str) -> Option<usize> {
     let plain = token.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = token.starts_with('0') && token.len() > 1;

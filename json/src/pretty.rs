@@ -3,8 +3,8 @@
 use crate::scan::string_end;
 use crate::{Encode, encode};
 
-/// The value as JSON with a line for each element and member, indented by two spaces for each array and object
-/// around it. Empty arrays and objects take no lines of their own.
+/// The value as JSON with a line for each element and member, indented by two spaces for each array
+/// and object around it. Empty arrays and objects take no lines of their own.
 ///
 /// ```
 /// let value = json::value!({"a": [1, {}, []], "b": "x: [y]"});

@@ -4,15 +4,16 @@ use crate::{Decode, Encode, Error, MAX_DEPTH, Reader, Writer};
 
 /// One checked JSON value, kept as its text, to be decoded later or passed on as it is.
 ///
-/// Its text is just the value, without white space around it. White space inside stays, line feeds too: what
-/// was read from one line can be written to one line, other texts maybe not.
+/// Its text is just the value, without white space around it. White space inside stays, line feeds
+/// too: what was read from one line can be written to one line, other texts maybe not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Raw<'a> {
     text: &'a str,
 }
 
 impl<'a> Raw<'a> {
-    /// Checks that `text` is one JSON value, nested no deeper than [`DEFAULT_DEPTH`](crate::DEFAULT_DEPTH).
+    /// Checks that `text` is one JSON value, nested no deeper than
+    /// [`DEFAULT_DEPTH`](crate::DEFAULT_DEPTH).
     pub fn new(text: &'a str) -> Result<Raw<'a>, Error> {
         let mut reader = Reader::of_str(text);
         let raw = reader.raw()?;

@@ -53,8 +53,8 @@ impl Display for Kind {
 /// Reads one JSON text token by token.
 ///
 /// Whoever reads an object calls [`begin_object`](Reader::begin_object), and then
-/// [`next_key`](Reader::next_key) until it says `None`, reading exactly one value after each key. Arrays
-/// likewise. After an error the reader stands at no particular place; drop it.
+/// [`next_key`](Reader::next_key) until it says `None`, reading exactly one value after each key.
+/// Arrays likewise. After an error the reader stands at no particular place; drop it.
 ///
 /// ```
 /// let mut reader = json::Reader::new(br#"{"a": [1, 2], "b": true}"#);
@@ -78,14 +78,16 @@ impl Display for Kind {
 /// A clone of a reader reads on from the same place by itself, which is how to look ahead.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    /// Checked to be UTF-8 string by string: outside of strings there is only ASCII anyway, and most strings
-    /// are a few bytes short. Checking all of a small message first takes a quarter of the time of decoding it.
+    /// Checked to be UTF-8 string by string: outside of strings there is only ASCII anyway, and
+    /// most strings are a few bytes short. Checking all of a small message first takes a
+    /// quarter of the time of decoding it.
     text: &'a [u8],
     /// What of it is left to be read.
     rest: &'a [u8],
     /// How much was left where the latest token started.
     token: usize,
-    /// Whether an array or object was just begun, so that no comma comes before what is next in it.
+    /// Whether an array or object was just begun, so that no comma comes before what is next in
+    /// it.
     fresh: bool,
     depth: usize,
     max_depth: usize,
@@ -172,8 +174,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes a number if it is written as nothing but at most 19 digits, and hands out its value. What is
-    /// written otherwise, or does not fit, is left for [`number_text`](Reader::number_text).
+    /// Consumes a number if it is written as nothing but at most 19 digits, and hands out its
+    /// value. What is written otherwise, or does not fit, is left for
+    /// [`number_text`](Reader::number_text).
     ///
     /// Without it, by the text of the integer, decoding a small message takes 60 % longer.
     #[inline]
@@ -236,7 +239,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the array has another element, which is to be read next; otherwise its end is consumed.
+    /// Whether the array has another element, which is to be read next; otherwise its end is
+    /// consumed.
     pub fn next_element(&mut self) -> Result<bool, Error> {
         self.next_item(b']', AFTER_ELEMENT)
     }
@@ -249,8 +253,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next key of the object, whose value is to be read next; or `None`, and its end is consumed.
-    /// Duplicate keys are the caller's to find.
+    /// The next key of the object, whose value is to be read next; or `None`, and its end is
+    /// consumed. Duplicate keys are the caller's to find.
     pub fn next_key(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
         if self.next_item(b'}', AFTER_MEMBER)? {
             self.key().map(Some)
@@ -259,8 +263,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes the opening bracket of an array, and says whether an element follows; if not, its end is
-    /// consumed.
+    /// Consumes the opening bracket of an array, and says whether an element follows; if not, its
+    /// end is consumed.
     #[inline(always)]
     pub(crate) fn enter_array(&mut self) -> Result<bool, Error> {
         match self.start_token() {
@@ -269,14 +273,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// After an element: whether another follows, having consumed the comma between them; if not, the end of
-    /// the array is consumed.
+    /// After an element: whether another follows, having consumed the comma between them; if not,
+    /// the end of the array is consumed.
     #[inline]
     pub(crate) fn more_elements(&mut self) -> Result<bool, Error> {
         self.more_items(b']', AFTER_ELEMENT)
     }
 
-    /// Consumes the opening brace of an object, and says whether a member follows; if not, its end is consumed.
+    /// Consumes the opening brace of an object, and says whether a member follows; if not, its end
+    /// is consumed.
     #[inline(always)]
     pub(crate) fn enter_object(&mut self) -> Result<bool, Error> {
         match self.start_token() {
@@ -285,8 +290,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// After a member: whether another follows, having consumed the comma between them; if not, the end of the
-    /// object is consumed.
+    /// After a member: whether another follows, having consumed the comma between them; if not, the
+    /// end of the object is consumed.
     #[inline]
     pub(crate) fn more_members(&mut self) -> Result<bool, Error> {
         self.more_items(b'}', AFTER_MEMBER)
@@ -313,9 +318,9 @@ impl<'a> Reader<'a> {
         Ok(same)
     }
 
-    /// Consumes the next key and its colon, and says so, if they are written as in `text`, which begins with a
-    /// comma that was consumed. Another spelling of the same key may have a space before its colon, or escapes:
-    /// it is left to [`key`](Reader::key).
+    /// Consumes the next key and its colon, and says so, if they are written as in `text`, which
+    /// begins with a comma that was consumed. Another spelling of the same key may have a space
+    /// before its colon, or escapes: it is left to [`key`](Reader::key).
     #[inline]
     pub(crate) fn take_key<const N: usize>(&mut self, text: &[u8; N]) -> bool {
         match self.rest.strip_prefix(&text[1..]) {
@@ -427,8 +432,8 @@ impl<'a> Reader<'a> {
         Err(self.error(ErrorKind::TrailingData))
     }
 
-    /// Where the latest token started, in bytes from the start of the text: the value that was read last,
-    /// the key if it was a key, the opening bracket or brace.
+    /// Where the latest token started, in bytes from the start of the text: the value that was read
+    /// last, the key if it was a key, the opening bracket or brace.
     #[inline]
     pub fn token_offset(&self) -> usize {
         self.text.len() - self.token
@@ -446,8 +451,8 @@ impl<'a> Reader<'a> {
 
     /// An error about the token at `offset`, which [`token_offset`](Reader::token_offset) told.
     ///
-    /// Takes time linear in the text: the line, the column and the path are found out only now, and a text that
-    /// is not UTF-8 is told to be so whatever else is wrong with it.
+    /// Takes time linear in the text: the line, the column and the path are found out only now, and
+    /// a text that is not UTF-8 is told to be so whatever else is wrong with it.
     #[cold]
     pub fn error_at(&self, offset: usize, kind: ErrorKind) -> Error {
         match str::from_utf8(self.text) {
@@ -523,8 +528,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The part of [`pass_white`](Reader::pass_white) that compact texts do without; out of line, it leaves room
-    /// for the other.
+    /// The part of [`pass_white`](Reader::pass_white) that compact texts do without; out of line,
+    /// it leaves room for the other.
     #[inline(never)]
     fn pass_much_white(&mut self) {
         self.advance(scan::white_end(self.rest, 0));
@@ -610,7 +615,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether an item follows, which is the first or has its comma before it; otherwise consumes the end.
+    /// Whether an item follows, which is the first or has its comma before it; otherwise consumes
+    /// the end.
     fn next_item(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         if mem::take(&mut self.fresh) {
             self.first_item(end, expected)
@@ -692,11 +698,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes the string whose opening quote is next, if it has no escapes. It is not checked to be UTF-8.
+    /// Consumes the string whose opening quote is next, if it has no escapes. It is not checked to
+    /// be UTF-8.
     #[inline]
     fn plain_string_token(&mut self) -> Option<&'a [u8]> {
-        // Nearly all strings of messages end within the first word. To look there first saves a seventh of the
-        // time of decoding a small message.
+        // Nearly all strings of messages end within the first word. To look there first saves a
+        // seventh of the time of decoding a small message.
         match scan::word_at(self.rest, 1).map(scan::specials) {
             Some(specials) if specials != 0 => self.take_string(1 + scan::first_byte(specials)),
             _ => self.long_plain_string_token(),
@@ -772,7 +779,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The integer that `text` begins with, and what comes after it, if it is written as digits and nothing else.
+/// The integer that `text` begins with, and what comes after it, if it is written as digits and
+/// nothing else.
 #[inline]
 fn plain_integer(text: &[u8]) -> Option<(u64, &[u8])> {
     let (value, length) = scan::digits(text, 0);

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::append::escape;
 use crate::{Decode, Error, Reader, Writer};
 
-/// Declares a struct or an enum and implements [`Decode`](crate::Decode) and [`Encode`](crate::Encode) for it.
+/// Declares a struct or an enum and implements [`Decode`](crate::Decode) and
+/// [`Encode`](crate::Encode) for it.
 ///
 /// # Structs
 ///
@@ -34,11 +35,11 @@ use crate::{Decode, Error, Reader, Writer};
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// Fields are written in the order of their declaration, and read in any order (but fastest in that one).
-/// `r#type` is called `type` in JSON. A field that is absent takes the
-/// default that is given, or else what its type says ([`Decode::absent`](crate::Decode::absent): `None` for
-/// an `Option`), or else it is an error. A field twice is an error. Where `null` is a value like any other, see
-/// [`Maybe`](crate::Maybe).
+/// Fields are written in the order of their declaration, and read in any order (but fastest in that
+/// one). `r#type` is called `type` in JSON. A field that is absent takes the
+/// default that is given, or else what its type says ([`Decode::absent`](crate::Decode::absent):
+/// `None` for an `Option`), or else it is an error. A field twice is an error. Where `null` is a
+/// value like any other, see [`Maybe`](crate::Maybe).
 ///
 /// Unknown fields are skipped (and must be valid JSON). The word `closed` refuses them:
 ///
@@ -54,9 +55,9 @@ use crate::{Decode, Error, Reader, Writer};
 ///
 /// # Tagged enums
 ///
-/// An enum of which one field, the tag, says the variant. The tag may stand anywhere in the object; it is
-/// written first. Reading looks ahead for it: the fields before the tag are passed over twice, and once more
-/// for each tagged enum that this one lies within before the tag of that.
+/// An enum of which one field, the tag, says the variant. The tag may stand anywhere in the object;
+/// it is written first. Reading looks ahead for it: the fields before the tag are passed over
+/// twice, and once more for each tagged enum that this one lies within before the tag of that.
 ///
 /// ```
 /// use json::Value;
@@ -76,8 +77,8 @@ use crate::{Decode, Error, Reader, Writer};
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// The fields of variants take everything that those of structs do, and `closed` after the tag refuses unknown
-/// ones. A variant without `as` is called in JSON what it is called in Rust.
+/// The fields of variants take everything that those of structs do, and `closed` after the tag
+/// refuses unknown ones. A variant without `as` is called in JSON what it is called in Rust.
 ///
 /// # Plain enums
 ///
@@ -95,8 +96,8 @@ use crate::{Decode, Error, Reader, Writer};
 ///
 /// # Generics
 ///
-/// One lifetime, which is that of the input, and after it type parameters, which are `Decode` and `Encode` in
-/// the implementations. Bounds of one's own are not supported.
+/// One lifetime, which is that of the input, and after it type parameters, which are `Decode` and
+/// `Encode` in the implementations. Bounds of one's own are not supported.
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -124,8 +125,9 @@ macro_rules! record {
     };
 }
 
-// `struct` and `enum` match an `ident` above. After the generics have been taken apart, each of the three
-// forms has its arms here: first those that note whether unknown fields are skipped or refused.
+// `struct` and `enum` match an `ident` above. After the generics have been taken apart, each of the
+// three forms has its arms here: first those that note whether unknown fields are skipped or
+// refused.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __record {
@@ -310,8 +312,8 @@ macro_rules! __variants {
     };
 }
 
-// An object's fields, from before its first key (if there is `more`) to past its closing brace, as the value
-// that `$make` makes of them.
+// An object's fields, from before its first key (if there is `more`) to past its closing brace, as
+// the value that `$make` makes of them.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __decode_fields {
@@ -590,8 +592,8 @@ pub fn key<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
     reader.key()
 }
 
-/// What `decode` makes of the tag of the object that started at `object` and has `more` in it, which comes next.
-/// Nothing is consumed.
+/// What `decode` makes of the tag of the object that started at `object` and has `more` in it,
+/// which comes next. Nothing is consumed.
 pub fn look_ahead<'a, T, const N: usize>(
     reader: &mut Reader<'a>,
     object: usize,
@@ -612,7 +614,8 @@ pub fn look_ahead<'a, T, const N: usize>(
     Err(reader.missing_field(object, name))
 }
 
-/// Consumes the value of the tag, which must not have been read before. Whoever looked ahead has checked it.
+/// Consumes the value of the tag, which must not have been read before. Whoever looked ahead has
+/// checked it.
 pub fn pass_tag(read: &mut bool, reader: &mut Reader<'_>, key: &str) -> Result<(), Error> {
     if *read {
         return Err(reader.duplicate_field(key));

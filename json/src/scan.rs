@@ -1,8 +1,8 @@
 //! Scanning: the inner loops of reading and writing, over bytes.
 //!
-//! Two ways make them fast in safe code. A *word* is eight bytes of the text as one `u64`, the first byte
-//! lowest, so that one subtraction looks at eight bytes. A *block* is 32 bytes, over which a plain loop without
-//! an early end becomes a few vector instructions.
+//! Two ways make them fast in safe code. A *word* is eight bytes of the text as one `u64`, the
+//! first byte lowest, so that one subtraction looks at eight bytes. A *block* is 32 bytes, over
+//! which a plain loop without an early end becomes a few vector instructions.
 
 use crate::ErrorKind;
 
@@ -19,7 +19,8 @@ pub(crate) struct Flaw {
     pub(crate) what: FlawKind,
 }
 
-/// The ways in which a string can be wrong; [`ErrorKind`] has them among others. This one is two words small.
+/// The ways in which a string can be wrong; [`ErrorKind`] has them among others. This one is two
+/// words small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FlawKind {
     End,
@@ -39,8 +40,8 @@ impl From<FlawKind> for ErrorKind {
     }
 }
 
-/// Where the run of string characters that stand for themselves ends: at a quote, a backslash, a control
-/// character (all of which are one byte), or the end of the text.
+/// Where the run of string characters that stand for themselves ends: at a quote, a backslash, a
+/// control character (all of which are one byte), or the end of the text.
 #[inline]
 pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     // Most strings of messages end within two words; blocks pay from there on.
@@ -94,8 +95,8 @@ pub(crate) fn white_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// [`white_end`] past the first. Nearly all white space is the indentation after a line feed, so spaces go by
-/// the word.
+/// [`white_end`] past the first. Nearly all white space is the indentation after a line feed, so
+/// spaces go by the word.
 fn white_end_long(bytes: &[u8], mut at: usize) -> usize {
     loop {
         while let Some(word) = word_at(bytes, at) {
@@ -116,8 +117,8 @@ fn white_end_long(bytes: &[u8], mut at: usize) -> usize {
 /// As many digits as surely fit a `u64`.
 pub(crate) const SAFE_DIGITS: usize = 19;
 
-/// The run of decimal digits at `at`: its value, and where it ends. The value means nothing if the run is
-/// longer than [`SAFE_DIGITS`]; it is 0 if there is no digit at all.
+/// The run of decimal digits at `at`: its value, and where it ends. The value means nothing if the
+/// run is longer than [`SAFE_DIGITS`]; it is 0 if there is no digit at all.
 #[inline]
 pub(crate) fn digits(bytes: &[u8], at: usize) -> (u64, usize) {
     let Some(word) = word_at(bytes, at) else {
@@ -147,12 +148,13 @@ fn digits_bytewise(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) 
 /// The number that the first `count` bytes of a word denote, which are digits, one at least.
 #[inline]
 pub(crate) fn short_integer(word: u64, count: usize) -> u64 {
-    // Shifted to the end of the word, with zeros before them, they are eight digits like any other eight.
+    // Shifted to the end of the word, with zeros before them, they are eight digits like any other
+    // eight.
     eight_digits((word ^ (ONES * u64::from(b'0'))) << (64 - 8 * count))
 }
 
-/// The number that eight digits (as values, not as characters; the first lowest) denote: neighbours are joined
-/// to numbers below 100, these to numbers below 10,000, and these to the result.
+/// The number that eight digits (as values, not as characters; the first lowest) denote: neighbours
+/// are joined to numbers below 100, these to numbers below 10,000, and these to the result.
 #[inline]
 fn eight_digits(values: u64) -> u64 {
     let pairs = values.wrapping_mul(1 + (10 << 8)) >> 8 & 0x00ff_00ff_00ff_00ff;
@@ -160,8 +162,8 @@ fn eight_digits(values: u64) -> u64 {
     fours.wrapping_mul(1 + (10_000 << 32)) >> 32
 }
 
-/// Decodes the string whose characters from `at` on are left to be read, and appends it to `out`, which stays
-/// UTF-8 if it and `bytes` are. Returns where the string ends: past its closing quote.
+/// Decodes the string whose characters from `at` on are left to be read, and appends it to `out`,
+/// which stays UTF-8 if it and `bytes` are. Returns where the string ends: past its closing quote.
 pub(crate) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Flaw> {
     loop {
         at = copy_plain(bytes, at, out);
@@ -174,8 +176,8 @@ pub(crate) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result
     }
 }
 
-/// Where the string ends (past its closing quote) whose characters from `at` on are left to be read; it is
-/// checked as [`unescape`] does and not kept.
+/// Where the string ends (past its closing quote) whose characters from `at` on are left to be
+/// read; it is checked as [`unescape`] does and not kept.
 pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
     loop {
         at = plain_end(bytes, at);
@@ -192,8 +194,8 @@ pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
 #[inline]
 fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
     while let Some(word) = word_at(bytes, at) {
-        // All eight, and then without those too many: a copy of fixed size is one instruction, while one of
-        // two or three bytes is a call.
+        // All eight, and then without those too many: a copy of fixed size is one instruction,
+        // while one of two or three bytes is a call.
         out.extend_from_slice(&word.to_le_bytes());
         let special = specials(word);
         if special != 0 {
@@ -210,8 +212,8 @@ fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
 
 /// Appends the character of the escape whose backslash stands at `start`; where the escape ends.
 ///
-/// Tables and selections in place of branches, none of which could be foreseen, make this half as fast again as
-/// going by way of [`escape`], which is left to tell the flaws.
+/// Tables and selections in place of branches, none of which could be foreseen, make this half as
+/// fast again as going by way of [`escape`], which is left to tell the flaws.
 #[inline]
 fn push_escaped(bytes: &[u8], start: usize, out: &mut Vec<u8>) -> Result<usize, Flaw> {
     if let Some(&letter) = bytes.get(start + 1) {
@@ -229,7 +231,8 @@ fn push_escaped(bytes: &[u8], start: usize, out: &mut Vec<u8>) -> Result<usize, 
                 && let Some(second) = unit_at(bytes, start + 6)
                 && second & 0xfc00 == 0xdc00
             {
-                // Twenty bits, which stand for what is beyond U+FFFF, as one byte of three and three of six.
+                // Twenty bits, which stand for what is beyond U+FFFF, as one byte of three and
+                // three of six.
                 let scalar = 0x10000 + ((unit & 0x3ff) << 10) + (second & 0x3ff);
                 let sixes = |shift: u32| (scalar >> shift & 0x3f) as u8 | 0x80;
                 out.extend_from_slice(&[
@@ -304,8 +307,8 @@ fn escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     Ok((character, start + 2))
 }
 
-/// The character of the escape whose `\u` stands at `start`, and where the escape ends. Characters beyond
-/// U+FFFF are two escapes, a surrogate pair.
+/// The character of the escape whose `\u` stands at `start`, and where the escape ends. Characters
+/// beyond U+FFFF are two escapes, a surrogate pair.
 fn unicode_escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     let first = unit(bytes, start)?;
     if let Some(character) = char::from_u32(first) {
@@ -350,7 +353,8 @@ pub(crate) fn hex4(digits: &[u8; 4]) -> Option<u32> {
     (value <= 0xffff).then_some(value)
 }
 
-/// The value of each hexadecimal digit; of all other bytes one that no shift by three digits gets rid of.
+/// The value of each hexadecimal digit; of all other bytes one that no shift by three digits gets
+/// rid of.
 const HEX_VALUES: [u32; 256] = {
     let mut values = [1 << 16; 256];
     let mut digit = 0;
@@ -381,8 +385,8 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// The high bit of each special byte, and maybe of bytes after the first of them (a borrow may cross over);
-/// none if none is special.
+/// The high bit of each special byte, and maybe of bytes after the first of them (a borrow may
+/// cross over); none if none is special.
 #[inline]
 pub(crate) fn specials(word: u64) -> u64 {
     // In ASCII a control character or a quote is what is at most 0x20 once bit 1 is flipped.

@@ -1,6 +1,7 @@
 //! Whether bytes are UTF-8 (RFC 3629), many at a time.
 
-/// How many bytes are looked at together. The compiler makes vector instructions of a loop of this length.
+/// How many bytes are looked at together. The compiler makes vector instructions of a loop of this
+/// length.
 const BLOCK: usize = 32;
 
 /// How far back the start of a character can be.
@@ -8,14 +9,15 @@ const BACK: usize = 3;
 
 /// Whether `bytes` are UTF-8: `str::from_utf8` without its `&str`.
 ///
-/// std goes from character to character, which is fast as long as their lengths can be foreseen. This looks at
-/// every byte along with the three before it, without a branch: seven times as fast as std where scripts mix, twice
-/// as fast on posts in English and Japanese, as fast on ASCII.
+/// std goes from character to character, which is fast as long as their lengths can be foreseen.
+/// This looks at every byte along with the three before it, without a branch: seven times as fast
+/// as std where scripts mix, twice as fast on posts in English and Japanese, as fast on ASCII.
 pub(crate) fn is_utf8(bytes: &[u8]) -> bool {
     if bytes.is_ascii() {
         return true;
     }
-    // The first bytes have no three before them: zeros, which end no character and begin none, stand for them.
+    // The first bytes have no three before them: zeros, which end no character and begin none,
+    // stand for them.
     let mut edge = [0; BACK + BLOCK];
     let first = bytes.len().min(BLOCK);
     edge[BACK..][..first].copy_from_slice(&bytes[..first]);

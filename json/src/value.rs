@@ -9,13 +9,15 @@ use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer, pointer};
 
 /// Any JSON value.
 ///
-/// Equality, order and hash are by value and agree with each other: numbers as [`Number`] says, objects as
-/// sets of members in any order. The kinds are ordered null, booleans, numbers, strings, arrays, objects.
-/// If an object of the text has a key twice, the last one wins. Displayed as compact JSON.
+/// Equality, order and hash are by value and agree with each other: numbers as [`Number`] says,
+/// objects as sets of members in any order. The kinds are ordered null, booleans, numbers, strings,
+/// arrays, objects. If an object of the text has a key twice, the last one wins. Displayed as
+/// compact JSON.
 ///
-/// Dropping, cloning, comparing and writing recurse as deep as the value nests: [`MAX_DEPTH`](crate::MAX_DEPTH)
-/// for what was read, which fits any stack; a program that builds values of its own should stay below that.
-/// In memory a value takes up to about a hundred times the length of its text (many tiny objects do).
+/// Dropping, cloning, comparing and writing recurse as deep as the value nests:
+/// [`MAX_DEPTH`](crate::MAX_DEPTH) for what was read, which fits any stack; a program that builds
+/// values of its own should stay below that. In memory a value takes up to about a hundred times
+/// the length of its text (many tiny objects do).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// `null`
@@ -149,8 +151,9 @@ impl Value {
         self.as_object().unwrap_or(&NONE).iter()
     }
 
-    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""` is this value
-    /// itself, `"/a/0"` the first element of the field `a`; `~1` stands for a slash in a name, `~0` for `~`.
+    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""`
+    /// is this value itself, `"/a/0"` the first element of the field `a`; `~1` stands for a
+    /// slash in a name, `~0` for `~`.
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         pointer::tokens(pointer)?.try_fold(self, |value, token| match value {
             Value::Object(members) => members.get(&*token),
@@ -384,8 +387,8 @@ impl Encode for Value {
 
 /// Makes a [`Value`] from something that looks like JSON.
 ///
-/// Elements and members are literals, arrays, objects, or any expression that a `Value` has a `From` for.
-/// Keys are expressions that can be converted to a `String`.
+/// Elements and members are literals, arrays, objects, or any expression that a `Value` has a
+/// `From` for. Keys are expressions that can be converted to a `String`.
 ///
 /// ```
 /// let name = "x";

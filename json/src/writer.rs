@@ -4,8 +4,8 @@ use crate::{Number, Raw, append, float};
 
 /// Appends one JSON value, token by token, to a buffer. The output has no white space.
 ///
-/// It puts the commas and colons; that every array and object is ended, and every key followed by one value,
-/// is up to the caller.
+/// It puts the commas and colons; that every array and object is ended, and every key followed by
+/// one value, is up to the caller.
 ///
 /// ```
 /// let mut buffer = Vec::new();
@@ -114,8 +114,8 @@ impl<'w> Writer<'w> {
         append::unsigned(value, self.out);
     }
 
-    /// Writes the shortest number that reads back as this float; `null` for NaN and the infinities, which
-    /// JSON does not have (JavaScript writes them so too).
+    /// Writes the shortest number that reads back as this float; `null` for NaN and the infinities,
+    /// which JSON does not have (JavaScript writes them so too).
     pub fn float(&mut self, value: f64) {
         if value.is_finite() {
             self.value();

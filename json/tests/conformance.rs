@@ -1,5 +1,6 @@
-//! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if it is at hand: the variable
-//! `JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs` too, which needs no files.
+//! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if it is at hand: the
+//! variable `JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs` too,
+//! which needs no files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -70,8 +71,8 @@ const CHOICES: [(&str, Choice); 35] = [
     ("i_structure_UTF-8_BOM_empty_object", Choice::Mark),
 ];
 
-/// What becomes of each file of the suite's second folder: as a `Value` writes it, and as a `Document` does.
-/// Nothing stands for a refusal.
+/// What becomes of each file of the suite's second folder: as a `Value` writes it, and as a
+/// `Document` does. Nothing stands for a refusal.
 const TRANSFORMED: [(&str, &str, &str); 22] = [
     (
         "number_-9223372036854775808",
@@ -308,7 +309,8 @@ fn choice(result: &Result<Value, Error>) -> Choice {
     }
 }
 
-/// The files of a folder of the suite, in order, with their names without the ending; none if it is not at hand.
+/// The files of a folder of the suite, in order, with their names without the ending; none if it is
+/// not at hand.
 fn files(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let Some(suite) = env::var_os("JSON_TEST_SUITE") else {
         say(

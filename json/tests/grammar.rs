@@ -14,8 +14,8 @@ fn accepted(text: &[u8]) -> bool {
     unit.is_ok()
 }
 
-/// Tries each text alone, in an array, and as a member: what is next to it must not matter. Alone it may be in
-/// the last bytes of the text, which are read in another way than those before.
+/// Tries each text alone, in an array, and as a member: what is next to it must not matter. Alone
+/// it may be in the last bytes of the text, which are read in another way than those before.
 fn check(expected: bool, texts: &[&str]) {
     for text in texts {
         for (before, after) in [
@@ -39,7 +39,8 @@ fn refuses(texts: &[&str]) {
     check(false, texts);
 }
 
-/// Section 2: `JSON-text = ws value ws`, and the six structural characters with white space around them.
+/// Section 2: `JSON-text = ws value ws`, and the six structural characters with white space around
+/// them.
 #[test]
 fn texts_and_white_space() {
     accepts(&[
@@ -346,7 +347,8 @@ fn strings() {
     }
 }
 
-/// Section 8.2: escapes that name half of a character are refused, and so is what the second half may look like.
+/// Section 8.2: escapes that name half of a character are refused, and so is what the second half
+/// may look like.
 #[test]
 fn surrogates() {
     refuses(&[

@@ -1,5 +1,6 @@
-//! Texts that take quadratic time, or a stack as deep as they nest, where a codec isn't careful. They are so large
-//! that quadratic time would be many minutes: that these tests end is part of what they assert.
+//! Texts that take quadratic time, or a stack as deep as they nest, where a codec isn't careful.
+//! They are so large that quadratic time would be many minutes: that these tests end is part of
+//! what they assert.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -130,8 +131,8 @@ fn many_keys() {
     assert!(json::to_string(&value).contains("\"0\":1"));
 }
 
-/// Each tag is looked for past what is before it, once for each tagged enum around it: as often as the depth
-/// limit at most, whatever the length.
+/// Each tag is looked for past what is before it, once for each tagged enum around it: as often as
+/// the depth limit at most, whatever the length.
 #[test]
 fn tags_that_come_last() {
     let leaf = "{\"size\":1,\"type\":\"Leaf\"},";

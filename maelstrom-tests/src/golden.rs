@@ -3,8 +3,8 @@
 //! A script's lines that begin at the margin are commands, or comments (`#`); the first says why
 //! the script is there. What came of a command stands below it, indented: what each node was told,
 //! and below that, indented further, what it did. [`run`] plays a script and writes it down anew;
-//! a script is right if that changes nothing. So each script is a test, and reading it is a review of the
-//! protocol.
+//! a script is right if that changes nothing. So each script is a test, and reading it is a review
+//! of the protocol.
 //!
 //! ```text
 //! # One node asks, the others grant, it leads.
@@ -16,10 +16,10 @@
 //!     n1->n3 t0 pre_vote p1, last 0@0
 //! ```
 //!
-//! An entry is written `index@term`, a message `sender->receiver`, then the sender's term (`t2`), its
-//! kind and what it says. Questions that wait for an answer are named in the order in which they
-//! appear: `p1` a round of pre-votes, `r1` a read round, `i1` a question for a read index, `f1` a
-//! forward.
+//! An entry is written `index@term`, a message `sender->receiver`, then the sender's term (`t2`),
+//! its kind and what it says. Questions that wait for an answer are named in the order in which
+//! they appear: `p1` a round of pre-votes, `r1` a read round, `i1` a question for a read index,
+//! `f1` a forward.
 //!
 //! | command | |
 //! |---|---|
@@ -44,8 +44,8 @@
 //! | `status [n1]`, `log [n1]`, `flight` | how things stand; the terms of the log's entries; which messages are on their way |
 //! | `quietly COMMAND` | the command, and not what comes of it |
 //!
-//! Which messages: any of `first`, `last` or `#2`, `n1->n2`, `n1->`, `->n2`, and a message's kind. Without
-//! any it is all of them.
+//! Which messages: any of `first`, `last` or `#2`, `n1->n2`, `n1->`, `->n2`, and a message's kind.
+//! Without any it is all of them.
 
 mod command;
 mod stage;

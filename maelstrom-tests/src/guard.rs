@@ -1,9 +1,10 @@
 //! Runs something that may panic, and goes on.
 //!
-//! Where panics unwind, as in tests, they are caught. In our binaries every panic ends the process, and there is nothing
-//! to catch; but the panic hook is called first, and a hook that never returns keeps the process alive: it hands the panic's
-//! text to whoever waits, and parks the thread for good. Such a thread costs its stack until the process ends, so
-//! whoever starts many has to count. Panics of all other threads go the way they went before.
+//! Where panics unwind, as in tests, they are caught. In our binaries every panic ends the process,
+//! and there is nothing to catch; but the panic hook is called first, and a hook that never returns
+//! keeps the process alive: it hands the panic's text to whoever waits, and parks the thread for
+//! good. Such a thread costs its stack until the process ends, so whoever starts many has to count.
+//! Panics of all other threads go the way they went before.
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -50,7 +51,8 @@ where
                 // Whoever does not listen any more has heard enough.
                 let _ = teller.send((mark, Ended::Panicked(text)));
             })));
-            // A panic has been told by the hook when it is caught here. Nothing that it may have left half done is used again.
+            // A panic has been told by the hook when it is caught here. Nothing that it may have
+            // left half done is used again.
             if let Ok(returned) = panic::catch_unwind(AssertUnwindSafe(work)) {
                 // As above: nobody may listen any more.
                 let _ = to.send((mark, Ended::Returned(returned)));

@@ -5,7 +5,8 @@
 //! knows). [`History`] pairs them up as they come and refuses what cannot have happened, so that
 //! the checker only ever sees whole [`Operation`]s.
 //!
-//! On disk (see [`History::read`] and [`Event::to_line`]) a history is a file `history.jsonl` of one JSON object a line:
+//! On disk (see [`History::read`] and [`Event::to_line`]) a history is a file `history.jsonl` of
+//! one JSON object a line:
 //!
 //! ```text
 //! {"process":4,"type":"invoke","f":"cas","key":0,"value":[1,2],"time":1200345678}

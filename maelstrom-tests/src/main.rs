@@ -148,7 +148,8 @@ fn check(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Er
     ))
 }
 
-/// A node that the bench starts ends quietly with its input; its other arguments are for the Raft node and ignored.
+/// A node that the bench starts ends quietly with its input; its other arguments are for the Raft
+/// node and ignored.
 fn builtin_node(name: &OsString) -> ExitCode {
     match name.to_str().and_then(Builtin::from_name) {
         Some(builtin) => builtin_node::main(builtin),

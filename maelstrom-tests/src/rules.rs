@@ -2,8 +2,8 @@
 //!
 //! [`Rules`] is told what is seen of every node after each step, remembers all of it, and says no
 //! as soon as two things that were seen anywhere at any time cannot both be right. It takes plain
-//! data, so that its own tests can show it what no correct cluster would. Golden scripts, the model checker and
-//! the simulator all ask it.
+//! data, so that its own tests can show it what no correct cluster would. Golden scripts, the model
+//! checker and the simulator all ask it.
 
 mod ledger;
 
@@ -126,7 +126,8 @@ impl<S: Subject> Default for Rules<S> {
 }
 
 impl<S: Subject> Rules<S> {
-    /// Looks at a node that has just done something, and is in this state now. `disks` are what all nodes have synced, its own included.
+    /// Looks at a node that has just done something, and is in this state now. `disks` are what all
+    /// nodes have synced, its own included.
     ///
     /// # Errors
     /// Names the first rule that is broken.
@@ -245,8 +246,8 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
-    /// A node makes a snapshot: of this state, after this entry. It holds what all nodes have applied
-    /// through there.
+    /// A node makes a snapshot: of this state, after this entry. It holds what all nodes have
+    /// applied through there.
     ///
     /// # Errors
     /// If the snapshot differs from that.
@@ -314,8 +315,8 @@ impl<S: Subject> Rules<S> {
 
     /// A node says how far it has committed. State Machine Safety: all nodes apply the same
     /// sequence. Whoever commits further than anybody before is a leader, commits an entry of its
-    /// own term (§5.4.2), and all of it is on a quorum of disks. Leader Completeness, seen from the other side:
-    /// whoever leads a later term already had it.
+    /// own term (§5.4.2), and all of it is on a quorum of disks. Leader Completeness, seen from the
+    /// other side: whoever leads a later term already had it.
     ///
     /// # Errors
     /// Names the first rule that is broken.
@@ -454,8 +455,8 @@ impl<S: Subject> Rules<S> {
 
     /// The process of a lone voter died and left this disk behind. It leads before its ballot is
     /// stored, and may lead in the same term again in its next life. Nobody can have heard of the
-    /// first time ([`Rules::sends`] sees to that), so it is forgotten. Whoever needs others' votes has stored
-    /// its ballot before.
+    /// first time ([`Rules::sends`] sees to that), so it is forgotten. Whoever needs others' votes
+    /// has stored its ballot before.
     pub fn lone_voter_died(&mut self, node: NodeId, disk: &Ledger<S::Command>) {
         let stored = disk.ballot().term();
         let unheard = |term: Term, leader: NodeId| leader == node && term > stored;
@@ -495,8 +496,8 @@ impl<S: Subject> Rules<S> {
     }
 }
 
-/// What decides about all that is seen later. Not what each node was last seen to hold, which can be seen
-/// again, and not the entries that are in no log any more: their names are their leaders'.
+/// What decides about all that is seen later. Not what each node was last seen to hold, which can
+/// be seen again, and not the entries that are in no log any more: their names are their leaders'.
 impl<S: Subject> Hash for Rules<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.leaders, &self.commands, &self.refused).hash(state);

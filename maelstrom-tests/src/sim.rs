@@ -1,12 +1,14 @@
-//! The simulator: a whole cluster in one thread and in virtual time. The nodes are the product's, and so are their
-//! storage, the bytes that travel between them, and the machine; the clients and their checker are the bench's.
+//! The simulator: a whole cluster in one thread and in virtual time. The nodes are the product's,
+//! and so are their storage, the bytes that travel between them, and the machine; the clients and
+//! their checker are the bench's.
 //!
-//! Everything is drawn from one seed, the kind of world too. First there are faults of every kind, and nothing wrong may
-//! happen; then they cease for a quorum at least, and it must elect, agree and serve in time. In the end the
-//! clients' history must be linearizable.
+//! Everything is drawn from one seed, the kind of world too. First there are faults of every kind,
+//! and nothing wrong may happen; then they cease for a quorum at least, and it must elect, agree
+//! and serve in time. In the end the clients' history must be linearizable.
 //!
-//! Read [`options`] (what a world is), `machine`, `node` (a replica on a disk that breaks), `network`, then
-//! `world`, which runs it all, with `storing`, `traffic`, `faults` and `ending` beside it. [`fleet`] runs many seeds, [`shrink`] looks for a smaller world that fails
+//! Read [`options`] (what a world is), `machine`, `node` (a replica on a disk that breaks),
+//! `network`, then `world`, which runs it all, with `storing`, `traffic`, `faults` and `ending`
+//! beside it. [`fleet`] runs many seeds, [`shrink`] looks for a smaller world that fails
 //! too, [`sightings`] counts what a fleet has met, `trace` remembers what happened and tells it.
 
 pub mod flags;

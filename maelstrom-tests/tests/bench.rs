@@ -381,8 +381,8 @@ fn faults_are_made_and_reported() {
     );
 }
 
-/// The nodes hold a named pipe open, so its end says that all are gone: also those that are paused, whom nothing but a
-/// signal can end.
+/// The nodes hold a named pipe open, so its end says that all are gone: also those that are paused,
+/// whom nothing but a signal can end.
 #[test]
 fn nodes_do_not_outlive_a_bench_that_is_killed() {
     for signal in ["KILL", "INT"] {
@@ -433,9 +433,10 @@ fn wait_for_pause(bench: &mut Child) {
     std::thread::spawn(move || lines.for_each(drop));
 }
 
-/// The node forgets all when it is killed, so the bench must say no; that it did not end the run shows that a kill is no
-/// end of its own, and that the new process was given its `init`. There are many clients, and so many keys, since a key
-/// that is written before anybody asks for it again hides what was forgotten.
+/// The node forgets all when it is killed, so the bench must say no; that it did not end the run
+/// shows that a kill is no end of its own, and that the new process was given its `init`. There are
+/// many clients, and so many keys, since a key that is written before anybody asks for it again
+/// hides what was forgotten.
 #[test]
 fn a_node_that_forgets_when_it_is_killed_is_found_out() {
     let folder = Folder::new();

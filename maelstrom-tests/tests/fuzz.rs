@@ -1,7 +1,8 @@
-//! Every target of the fuzzer, for a bounded number of inputs: fixed ones, and fresh ones with a seed that is printed.
+//! Every target of the fuzzer, for a bounded number of inputs: fixed ones, and fresh ones with a
+//! seed that is printed.
 //!
-//! `STDRAFT_FUZZ_SEED=7 cargo test -p maelstrom-tests --test fuzz` takes 7 in the place of the fresh seed. For more, and
-//! to replay a single input, there is `maelstrom-tests fuzz`.
+//! `STDRAFT_FUZZ_SEED=7 cargo test -p maelstrom-tests --test fuzz` takes 7 in the place of the
+//! fresh seed. For more, and to replay a single input, there is `maelstrom-tests fuzz`.
 
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};

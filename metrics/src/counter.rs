@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::text::{Label, Metric, Number, Page};
 
-/// A number that only grows, from 0 at the start of the process. Past `u64::MAX` it begins again at 0, which
-/// Prometheus takes for a restart.
+/// A number that only grows, from 0 at the start of the process. Past `u64::MAX` it begins again at
+/// 0, which Prometheus takes for a restart.
 ///
-/// Made by [`Registry::counter`](crate::Registry::counter). Counts are never lost, but they order nothing: who sees a
-/// count doesn't thereby see what else the counting thread did before.
+/// Made by [`Registry::counter`](crate::Registry::counter). Counts are never lost, but they order
+/// nothing: who sees a count doesn't thereby see what else the counting thread did before.
 #[derive(Debug, Default)]
 pub struct Counter {
     total: AtomicU64,
@@ -25,8 +25,8 @@ impl Counter {
         self.total.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Brings the count to `total`, unless it is there or beyond already. For what is counted elsewhere and carried
-    /// over by a [collector](crate::Registry::collector).
+    /// Brings the count to `total`, unless it is there or beyond already. For what is counted
+    /// elsewhere and carried over by a [collector](crate::Registry::collector).
     pub fn advance_to(&self, total: u64) {
         self.total.fetch_max(total, Ordering::Relaxed);
     }

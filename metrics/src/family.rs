@@ -13,9 +13,10 @@ pub const MAX_SERIES: usize = 1024;
 
 /// Metrics of one name, told apart by `N` labels.
 ///
-/// Made by [`Registry::counter_family`](crate::Registry::counter_family) and its like, with the closed set of each
-/// label's values. All series of known values are shown from the start, at zero, so that a graph doesn't begin with a
-/// gap; one with the value [`OTHER`] is shown once it has been asked for.
+/// Made by [`Registry::counter_family`](crate::Registry::counter_family) and its like, with the
+/// closed set of each label's values. All series of known values are shown from the start, at zero,
+/// so that a graph doesn't begin with a gap; one with the value [`OTHER`] is shown once it has been
+/// asked for.
 #[derive(Debug)]
 pub struct Family<M, const N: usize> {
     labels: [ClosedSet; N],
@@ -38,8 +39,8 @@ struct Series<M> {
 
 impl<M, const N: usize> Family<M, N> {
     /// # Panics
-    /// If a label's name is invalid or there twice, if a set names a value twice or names [`OTHER`], or if there would
-    /// be more than [`MAX_SERIES`] series.
+    /// If a label's name is invalid or there twice, if a set names a value twice or names
+    /// [`OTHER`], or if there would be more than [`MAX_SERIES`] series.
     pub(crate) fn new(labels: [(&'static str, &[&str]); N], make: impl Fn() -> M) -> Self {
         for (index, (label, _)) in labels.iter().enumerate() {
             assert!(is_label_name(label), "{label:?} can't be a label's name");
@@ -69,11 +70,11 @@ impl<M, const N: usize> Family<M, N> {
         family
     }
 
-    /// The metric for these label values, in the order in which the labels were given; a value outside its closed set
-    /// counts as [`OTHER`].
+    /// The metric for these label values, in the order in which the labels were given; a value
+    /// outside its closed set counts as [`OTHER`].
     ///
-    /// The look-up goes through the sets one value after the other; where even that is too much, keep a clone of the
-    /// handle.
+    /// The look-up goes through the sets one value after the other; where even that is too much,
+    /// keep a clone of the handle.
     pub fn with(&self, values: [&str; N]) -> &Arc<M> {
         let index = self
             .labels
@@ -87,7 +88,8 @@ impl<M, const N: usize> Family<M, N> {
         &series.metric
     }
 
-    /// The label values of the series at `index`: its digits, where each label is a digit of its own base.
+    /// The label values of the series at `index`: its digits, where each label is a digit of its
+    /// own base.
     fn values_at(&self, mut index: usize) -> [&str; N] {
         let mut values = [""; N];
         for (value, set) in values.iter_mut().zip(&self.labels).rev() {

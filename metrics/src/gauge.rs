@@ -6,8 +6,8 @@ use crate::text::{Label, Metric, Number, Page};
 
 /// A whole number that goes up and down, 0 at first. Past the ends of `i64` it wraps around.
 ///
-/// Made by [`Registry::gauge`](crate::Registry::gauge). For fractions, and for what is best looked up when it is asked
-/// for, there is [`Registry::gauge_of`](crate::Registry::gauge_of).
+/// Made by [`Registry::gauge`](crate::Registry::gauge). For fractions, and for what is best looked
+/// up when it is asked for, there is [`Registry::gauge_of`](crate::Registry::gauge_of).
 #[derive(Debug, Default)]
 pub struct Gauge {
     value: AtomicI64,

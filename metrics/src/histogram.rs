@@ -10,14 +10,16 @@ pub const MAX_BOUNDS: usize = 64;
 
 /// Counts observations by size, and sums them up.
 ///
-/// Made by [`Registry::histogram`](crate::Registry::histogram) with upper bounds in the metric's unit (seconds, for
-/// times). An observation that equals a bound is within it; one above the last bound is counted under `+Inf`, which
-/// every histogram has. What a scrape shows of the buckets is consistent in itself; the sum may be ahead of or behind
-/// it by what is being observed at that moment.
+/// Made by [`Registry::histogram`](crate::Registry::histogram) with upper bounds in the metric's
+/// unit (seconds, for times). An observation that equals a bound is within it; one above the last
+/// bound is counted under `+Inf`, which every histogram has. What a scrape shows of the buckets is
+/// consistent in itself; the sum may be ahead of or behind it by what is being observed at that
+/// moment.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: Box<[f64]>,
-    /// One for each bound and one for `+Inf`. An observation is counted in one alone; they are added up when shown.
+    /// One for each bound and one for `+Inf`. An observation is counted in one alone; they are
+    /// added up when shown.
     counts: Box<[AtomicU64]>,
     /// The bits of an `f64`: there is no atomic float.
     sum: AtomicU64,
@@ -49,8 +51,8 @@ impl Histogram {
 
     /// Counts `value`, which is in the metric's unit.
     ///
-    /// As with Prometheus' own clients, a value that is no number counts under `+Inf` and makes the sum no number
-    /// either, for good.
+    /// As with Prometheus' own clients, a value that is no number counts under `+Inf` and makes the
+    /// sum no number either, for good.
     pub fn observe(&self, value: f64) {
         let bucket = if value.is_nan() {
             self.bounds.len()

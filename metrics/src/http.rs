@@ -1,11 +1,13 @@
-//! A small HTTP/1.1 server that shows a registry's metrics: `GET` and `HEAD` of `/metrics`, and an index at `/`.
+//! A small HTTP/1.1 server that shows a registry's metrics: `GET` and `HEAD` of `/metrics`, and an
+//! index at `/`.
 //!
-//! It is a guest in a process that has better things to do, so everything about it is bounded: how many connections it
-//! holds, how long a request may be, how long a client may take to send it and to take the answer. One thread accepts,
-//! each connection has a thread of its own and is closed after one answer. Nothing that a client does ends the server.
+//! It is a guest in a process that has better things to do, so everything about it is bounded: how
+//! many connections it holds, how long a request may be, how long a client may take to send it and
+//! to take the answer. One thread accepts, each connection has a thread of its own and is closed
+//! after one answer. Nothing that a client does ends the server.
 //!
-//! What is deliberately absent: TLS, authentication, kept connections, compression, the `Date` field. Bind it to
-//! loopback, or put a proxy before it.
+//! What is deliberately absent: TLS, authentication, kept connections, compression, the `Date`
+//! field. Bind it to loopback, or put a proxy before it.
 //!
 //! ```
 //! use std::{net::TcpListener, sync::Arc};
@@ -38,11 +40,11 @@ use crate::{Counter, Family, Registry};
 pub struct Limits {
     /// How many connections are held at once; one more is answered 503 and closed. 8 by default.
     pub connections: usize,
-    /// How long the request line and the header fields may be together, in bytes; longer ones are answered 431.
-    /// 8,192 by default.
+    /// How long the request line and the header fields may be together, in bytes; longer ones are
+    /// answered 431. 8,192 by default.
     pub head_bytes: usize,
-    /// How long after it was accepted a connection may take to send the whole request, however steadily it sends;
-    /// then it is answered 408. 5 s by default.
+    /// How long after it was accepted a connection may take to send the whole request, however
+    /// steadily it sends; then it is answered 408. 5 s by default.
     pub request_time: Duration,
     /// How long it may take to receive the whole answer and close; then it is cut. 5 s by default.
     pub answer_time: Duration,
@@ -113,13 +115,15 @@ pub fn serve_within(
     })
 }
 
-/// Reads a request from a stream and makes the answer to it, as the server does: for streams that are no sockets.
+/// Reads a request from a stream and makes the answer to it, as the server does: for streams that
+/// are no sockets.
 ///
-/// No more than [`Limits::head_bytes`] and 1,024 bytes are read, nor anything behind an empty line but what comes in one
-/// piece with it. A read that times out is answered 408.
+/// No more than [`Limits::head_bytes`] and 1,024 bytes are read, nor anything behind an empty line
+/// but what comes in one piece with it. A read that times out is answered 408.
 ///
 /// # Errors
-/// If the stream has one, other than a time-out; or [`io::ErrorKind::UnexpectedEof`] if it ends without a word.
+/// If the stream has one, other than a time-out; or [`io::ErrorKind::UnexpectedEof`] if it ends
+/// without a word.
 pub fn respond(
     registry: &Registry,
     limits: &Limits,
@@ -163,12 +167,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// The address that it listens on, with the port that the system chose if the listener was bound to port 0.
+    /// The address that it listens on, with the port that the system chose if the listener was
+    /// bound to port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting and closes the listener. Answers under way are finished by their own threads.
+    /// Stops accepting and closes the listener. Answers under way are finished by their own
+    /// threads.
     pub fn shut_down(self) {
         drop(self);
     }
@@ -177,8 +183,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        // Only a connection wakes a thread from accept(). Where none can be made, the thread is left to end at the
-        // next one from elsewhere.
+        // Only a connection wakes a thread from accept(). Where none can be made, the thread is
+        // left to end at the next one from elsewhere.
         let mut address = self.address;
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -196,7 +202,8 @@ impl Drop for Server {
 /// How long the stopping of a server may try to wake it.
 const WAKE_TIME: Duration = Duration::from_secs(1);
 
-/// How long to pause when accept() fails: mostly for want of a file descriptor, and at once again if asked at once.
+/// How long to pause when accept() fails: mostly for want of a file descriptor, and at once again
+/// if asked at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many refused connections are kept open for their clients to read the refusal.
@@ -255,8 +262,9 @@ impl Acceptor {
 
     /// Says 503 without waiting for the request, or for anything.
     ///
-    /// To close a connection whose request is unread is to reset it, and a reset may overtake the answer. So the
-    /// connection is only shut for writing, and closed when others have been refused after it.
+    /// To close a connection whose request is unread is to reset it, and a reset may overtake the
+    /// answer. So the connection is only shut for writing, and closed when others have been
+    /// refused after it.
     fn refuse(&mut self, stream: TcpStream) {
         let answer = Response::error(Status::ServiceUnavailable).to_bytes(Body::Sent);
         let sent = stream
@@ -316,7 +324,8 @@ impl Service {
         }
     }
 
-    /// Takes the request and gives the answer. Returns the deadline until which the client may go on to close.
+    /// Takes the request and gives the answer. Returns the deadline until which the client may go
+    /// on to close.
     fn converse(&self, stream: &TcpStream) -> io::Result<Deadline> {
         let mut asking = Timed {
             stream,
@@ -329,13 +338,14 @@ impl Service {
     }
 }
 
-/// Ends a connection so that the answer arrives: says that nothing more will come, and then reads what the client
-/// still sends, until it closes too. To close with something unread would reset the connection, and a reset may
-/// overtake the answer.
+/// Ends a connection so that the answer arrives: says that nothing more will come, and then reads
+/// what the client still sends, until it closes too. To close with something unread would reset the
+/// connection, and a reset may overtake the answer.
 fn hang_up(stream: &TcpStream, deadline: Deadline) {
     if stream.shutdown(Shutdown::Write).is_ok() {
         let mut surplus = Timed { stream, deadline }.take(SURPLUS_BYTES);
-        // An error is a client that is gone, or one that does not close in time. Either way this is the end.
+        // An error is a client that is gone, or one that does not close in time. Either way this is
+        // the end.
         let _ = io::copy(&mut surplus, &mut io::sink());
     }
 }

@@ -16,9 +16,10 @@ pub const MAX_FAMILIES: usize = 1024;
 /// Registration is for the start of a program; it takes a lock, which using the metrics never does.
 ///
 /// # Panics
-/// Every registration panics if the name is not one that Prometheus' data model allows (`[a-zA-Z_:][a-zA-Z0-9_:]*`),
-/// if it is taken, or if there are [`MAX_FAMILIES`] already. A histogram takes the names with `_bucket`, `_sum` and
-/// `_count` appended, too. The name and the help are texts of the program, so that is always a mistake in the program.
+/// Every registration panics if the name is not one that Prometheus' data model allows
+/// (`[a-zA-Z_:][a-zA-Z0-9_:]*`), if it is taken, or if there are [`MAX_FAMILIES`] already. A
+/// histogram takes the names with `_bucket`, `_sum` and `_count` appended, too. The name and the
+/// help are texts of the program, so that is always a mistake in the program.
 #[derive(Default)]
 pub struct Registry {
     names: Mutex<Names>,
@@ -70,10 +71,12 @@ impl Registry {
         self.register(name, help, Kind::Gauge, GaugeOf(read));
     }
 
-    /// Registers a histogram. The bounds are in the metric's unit, which its name should end in (`_seconds`).
+    /// Registers a histogram. The bounds are in the metric's unit, which its name should end in
+    /// (`_seconds`).
     ///
     /// # Panics
-    /// Also if the bounds are none, more than [`MAX_BOUNDS`](crate::MAX_BOUNDS), not finite, or not ascending.
+    /// Also if the bounds are none, more than [`MAX_BOUNDS`](crate::MAX_BOUNDS), not finite, or not
+    /// ascending.
     pub fn histogram(
         &self,
         name: &'static str,
@@ -83,12 +86,14 @@ impl Registry {
         self.register(name, help, Kind::Histogram, Histogram::new(bounds))
     }
 
-    /// Registers a counter for each combination of the labels' values; each label comes with its closed set.
+    /// Registers a counter for each combination of the labels' values; each label comes with its
+    /// closed set.
     ///
     /// # Panics
-    /// Also if a label's name is not one that the data model allows (`[a-zA-Z_][a-zA-Z0-9_]*`, without two underscores
-    /// at the start) or there twice, if a set names a value twice or names [`OTHER`](crate::OTHER), or if there would
-    /// be more than [`MAX_SERIES`](crate::MAX_SERIES) series.
+    /// Also if a label's name is not one that the data model allows (`[a-zA-Z_][a-zA-Z0-9_]*`,
+    /// without two underscores at the start) or there twice, if a set names a value twice or
+    /// names [`OTHER`](crate::OTHER), or if there would be more than
+    /// [`MAX_SERIES`](crate::MAX_SERIES) series.
     pub fn counter_family<const N: usize>(
         &self,
         name: &'static str,
@@ -119,8 +124,8 @@ impl Registry {
     /// Registers a histogram for each combination of the labels' values, all with the same bounds.
     ///
     /// # Panics
-    /// As [`Registry::counter_family`] and [`Registry::histogram`], and if a label is called `le`, which is the name of
-    /// the label that carries the bounds.
+    /// As [`Registry::counter_family`] and [`Registry::histogram`], and if a label is called `le`,
+    /// which is the name of the label that carries the bounds.
     pub fn histogram_family<const N: usize>(
         &self,
         name: &'static str,
@@ -140,18 +145,20 @@ impl Registry {
         )
     }
 
-    /// Has `collect` called at the beginning of every scrape, to bring metrics up to date that it holds handles of:
-    /// one look at a status can set many.
+    /// Has `collect` called at the beginning of every scrape, to bring metrics up to date that it
+    /// holds handles of: one look at a status can set many.
     ///
     /// It runs in the thread that scrapes, never twice at a time, and must not scrape itself.
     pub fn collector(&self, collect: impl Fn() + Send + Sync + 'static) {
         lock(&self.collectors).push(Arc::new(collect));
     }
 
-    /// All metrics as they are now, in Prometheus' text format 0.0.4, ordered by name. Scrapes wait for each other.
+    /// All metrics as they are now, in Prometheus' text format 0.0.4, ordered by name. Scrapes wait
+    /// for each other.
     pub fn render(&self) -> String {
         let _one_at_a_time = lock(&self.scrape);
-        // Collectors and metrics run without the locks that registration takes: they are free to register more.
+        // Collectors and metrics run without the locks that registration takes: they are free to
+        // register more.
         let collectors = lock(&self.collectors).clone();
         for collect in collectors {
             collect();
@@ -216,7 +223,8 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Locks, whether or not some thread has panicked meanwhile: what these locks guard is whole after every statement.
+/// Locks, whether or not some thread has panicked meanwhile: what these locks guard is whole after
+/// every statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

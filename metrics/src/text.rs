@@ -52,7 +52,8 @@ impl fmt::Display for Number {
     }
 }
 
-/// A float as the format wants it: shortest digits that read back the same, `NaN`, `+Inf` and `-Inf`.
+/// A float as the format wants it: shortest digits that read back the same, `NaN`, `+Inf` and
+/// `-Inf`.
 pub(crate) struct Float(pub(crate) f64);
 
 impl fmt::Display for Float {
@@ -141,8 +142,8 @@ pub(crate) fn is_metric_name(name: &str) -> bool {
     is_name(name, b"_:")
 }
 
-/// Whether the data model allows a label of this name: `[a-zA-Z_][a-zA-Z0-9_]*`, without two underscores at the start,
-/// which Prometheus keeps for itself.
+/// Whether the data model allows a label of this name: `[a-zA-Z_][a-zA-Z0-9_]*`, without two
+/// underscores at the start, which Prometheus keeps for itself.
 pub(crate) fn is_label_name(name: &str) -> bool {
     is_name(name, b"_") && !name.starts_with("__")
 }

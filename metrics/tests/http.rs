@@ -62,8 +62,9 @@ fn request(address: SocketAddr, request: &str) -> String {
     exchange(address, request.as_bytes())
 }
 
-/// Asks until the answer is another than 503. A refused connection may also be closed before its client has spoken,
-/// when many others are refused after it. (If no place ever becomes free, the system runs out of ports in the end.)
+/// Asks until the answer is another than 503. A refused connection may also be closed before its
+/// client has spoken, when many others are refused after it. (If no place ever becomes free, the
+/// system runs out of ports in the end.)
 fn when_admitted(address: SocketAddr, request: &[u8]) -> String {
     loop {
         match try_exchange(address, request) {
@@ -218,7 +219,8 @@ fn random_bytes_do_no_harm() {
     let mut rng = rand::Rng::seeded(seed);
     let (server, _) = server(patient());
     for _ in 0..200 {
-        // A proper request, damaged in a few places, and sometimes cut; the client then closes its side.
+        // A proper request, damaged in a few places, and sometimes cut; the client then closes its
+        // side.
         let mut bytes = GET.to_vec();
         for _ in 0..rng.range(1..=4) {
             let place = rng.below(bytes.len() as u64) as usize;
@@ -379,7 +381,8 @@ fn one_connection_too_many_is_503_at_once() {
         connections: 3,
         ..patient()
     });
-    // Connections are accepted in the order in which they were made, so these have the places before the next comes.
+    // Connections are accepted in the order in which they were made, so these have the places
+    // before the next comes.
     let silent =
         [(); 3].map(|()| TcpStream::connect(server.address()).expect("the server listens"));
     for _ in 0..50 {

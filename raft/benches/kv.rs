@@ -1,7 +1,8 @@
 //! What a snapshot of a large map costs: `cargo bench -p raft --bench kv`.
 //!
-//! The figures that matter are the first (done while the node holds its lock) and how much slower writes are after it
-//! (each copies what the image still sees); the others are work of a thread of its own.
+//! The figures that matter are the first (done while the node holds its lock) and how much slower
+//! writes are after it (each copies what the image still sees); the others are work of a thread of
+//! its own.
 
 use std::hint::black_box;
 use std::io;

@@ -1,8 +1,8 @@
-//! What the disk costs: `cargo bench -p raft --bench storage [FOLDER]`. The default folder is the current one, since a
-//! temporary one may be memory.
+//! What the disk costs: `cargo bench -p raft --bench storage [FOLDER]`. The default folder is the
+//! current one, since a temporary one may be memory.
 //!
-//! Batches are appended to a log, beside the least that any log must do for them: the same bytes written to a file of
-//! zeros, and one sync. Then a log of a million small entries is recovered.
+//! Batches are appended to a log, beside the least that any log must do for them: the same bytes
+//! written to a file of zeros, and one sync. Then a log of a million small entries is recovered.
 
 use std::fs::{self, File};
 use std::hint::black_box;

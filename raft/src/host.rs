@@ -85,7 +85,8 @@ pub struct Host<S: StateMachine, W, E: Ends<S>> {
     wal: W,
     archive: Archive<S>,
     ends: E,
-    /// Whose each open request is, and how many bytes it holds. The core bounds how many there are.
+    /// Whose each open request is, and how many bytes it holds. The core bounds how many there
+    /// are.
     askers: BTreeMap<Ticket, (E::Asker, usize)>,
     tickets: u64,
     /// Says that all outputs through this one are stored; the next turn begins with it.
@@ -123,8 +124,8 @@ where
     /// but no longer than `grace` after the inbox was closed.
     ///
     /// For the time `settle` the node says nothing to its peers: what they say waits in the inbox,
-    /// no tick goes by, and clients' requests are taken and wait for a leader. A lone voter needs no
-    /// such time.
+    /// no tick goes by, and clients' requests are taken and wait for a leader. A lone voter needs
+    /// no such time.
     ///
     /// # Errors
     /// The storage's. Nothing may be done with the node then.

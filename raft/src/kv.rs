@@ -4,9 +4,10 @@
 //! two objects with the same members in another order. What a client wrote is read back as it was
 //! written.
 //!
-//! A value is shared by all who hold it: the log, the map, and the answers that wait to be written. A
-//! thousand reads of a large value cost a thousand pointers. So is the map itself: a copy of it, from
-//! which a snapshot is written while the machine goes on, is one pointer, however many keys there are.
+//! A value is shared by all who hold it: the log, the map, and the answers that wait to be written.
+//! A thousand reads of a large value cost a thousand pointers. So is the map itself: a copy of it,
+//! from which a snapshot is written while the machine goes on, is one pointer, however many keys
+//! there are.
 
 mod image;
 mod map;
@@ -19,8 +20,8 @@ use raft_core::StateMachine;
 pub use self::image::ImageError;
 use self::map::Map;
 
-/// The map. Its copy is one pointer; what either of the two changes afterwards is copied then, a few
-/// nodes of 32 pointers for each write.
+/// The map. Its copy is one pointer; what either of the two changes afterwards is copied then, a
+/// few nodes of 32 pointers for each write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kv {
     values: Map,
@@ -144,8 +145,8 @@ impl StateMachine for Kv {
     }
 }
 
-/// Roughly how many bytes a value takes as JSON. Recurses as deep as the value nests, as all that is
-/// done with values does.
+/// Roughly how many bytes a value takes as JSON. Recurses as deep as the value nests, as all that
+/// is done with values does.
 pub(crate) fn size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 5,

@@ -11,12 +11,12 @@
 //! | anything else: no JSON, too long, to or from somebody else | dropped, counted, said on stderr |
 //!
 //! A client's line may be [`MAX_LINE`] bytes long and [`MAX_DEPTH`] deep, a peer's
-//! [`crate::wire::MAX_LINE`] and [`crate::wire::MAX_DEPTH`]. A client is told what it exceeded, up to
-//! the limits of lines as such: a line longer than any peer's is never held in memory, and one deeper
-//! than [`json::MAX_DEPTH`] counts as no JSON. A name may be [`names::MAX_NAME`] bytes long.
+//! [`crate::wire::MAX_LINE`] and [`crate::wire::MAX_DEPTH`]. A client is told what it exceeded, up
+//! to the limits of lines as such: a line longer than any peer's is never held in memory, and one
+//! deeper than [`json::MAX_DEPTH`] counts as no JSON. A name may be [`names::MAX_NAME`] bytes long.
 //!
-//! Nodes are initialised one by one, and a message to one that is not there yet makes Maelstrom deaf
-//! to its sender. So what comes before `init` waits, and nothing is said to peers for a while
+//! Nodes are initialised one by one, and a message to one that is not there yet makes Maelstrom
+//! deaf to its sender. So what comes before `init` waits, and nothing is said to peers for a while
 //! after it; see `--settle` in [`args::HELP`].
 
 pub mod args;

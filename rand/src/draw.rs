@@ -1,4 +1,5 @@
-//! Draws: integers in a range, chances, shuffles and exponential waiting times, made of the generator's bits.
+//! Draws: integers in a range, chances, shuffles and exponential waiting times, made of the
+//! generator's bits.
 
 use core::ops::RangeInclusive;
 
@@ -7,8 +8,9 @@ use crate::Rng;
 impl Rng {
     /// A number from 0 up to but not including `n`, each equally likely.
     ///
-    /// Daniel Lemire, "Fast random integer generation in an interval" (2019): the high half of a 128-bit product is
-    /// the number, and the few products whose low half would favour some numbers are drawn again.
+    /// Daniel Lemire, "Fast random integer generation in an interval" (2019): the high half of a
+    /// 128-bit product is the number, and the few products whose low half would favour some
+    /// numbers are drawn again.
     ///
     /// # Panics
     /// If `n` is 0, for there is no such number.
@@ -25,7 +27,8 @@ impl Rng {
         (product >> 64) as u64
     }
 
-    /// A number of `range`, both ends included, each equally likely. The whole of `u64` is a range like any other.
+    /// A number of `range`, both ends included, each equally likely. The whole of `u64` is a range
+    /// like any other.
     ///
     /// # Panics
     /// If the range is empty.
@@ -41,7 +44,8 @@ impl Rng {
         }
     }
 
-    /// True in `numerator` of `denominator` cases; always, if the numerator is the denominator or greater.
+    /// True in `numerator` of `denominator` cases; always, if the numerator is the denominator or
+    /// greater.
     ///
     /// # Panics
     /// If `denominator` is 0.
@@ -65,19 +69,20 @@ impl Rng {
         items.get(self.below(items.len() as u64) as usize)
     }
 
-    /// A number from 0 up to but not including 1: one of the 2^53 multiples of 2^-53, each equally likely, exactly
-    /// representable, and so the same on every machine.
+    /// A number from 0 up to but not including 1: one of the 2^53 multiples of 2^-53, each equally
+    /// likely, exactly representable, and so the same on every machine.
     pub fn unit_f64(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
         (self.next_u64() >> 11) as f64 * STEP
     }
 
-    /// An exponentially distributed number with the given mean, in the mean's unit, rounded to the nearest integer.
+    /// An exponentially distributed number with the given mean, in the mean's unit, rounded to the
+    /// nearest integer.
     ///
-    /// It is `mean * -ln(u)` with `u` uniform in (0, 1), in fixed point: the factor `-ln(u)` is off by less than
-    /// 2^-47. It is at most 44.4 (as `u` is a multiple of 2^-64), and a result beyond `u64::MAX` becomes
-    /// `u64::MAX`. Rounding pulls down the mean of small results (a mean of 1 gives 0.96, of 10 gives 9.996), so ask
-    /// in fine units.
+    /// It is `mean * -ln(u)` with `u` uniform in (0, 1), in fixed point: the factor `-ln(u)` is off
+    /// by less than 2^-47. It is at most 44.4 (as `u` is a multiple of 2^-64), and a result
+    /// beyond `u64::MAX` becomes `u64::MAX`. Rounding pulls down the mean of small results (a
+    /// mean of 1 gives 0.96, of 10 gives 9.996), so ask in fine units.
     pub fn exponential(&mut self, mean: u64) -> u64 {
         let factor = u128::from(minus_ln(self.next_u64()));
         let half = 1 << (FRACTION_BITS - 1);
@@ -92,7 +97,8 @@ const FRACTION_BITS: u32 = 48;
 /// ln 2, with 64 bits behind the point, rounded down.
 const LN_2: u128 = 0xb172_17f7_d1cf_79ab;
 
-/// `-ln(bits / 2^64)` with [`FRACTION_BITS`] bits behind the point. Zero, which has no logarithm, counts as one.
+/// `-ln(bits / 2^64)` with [`FRACTION_BITS`] bits behind the point. Zero, which has no logarithm,
+/// counts as one.
 fn minus_ln(bits: u64) -> u64 {
     let bits = bits.max(1);
     let zeros = bits.leading_zeros();
@@ -102,11 +108,12 @@ fn minus_ln(bits: u64) -> u64 {
     ((u128::from(minus_log2) * LN_2) >> 64) as u64
 }
 
-/// The binary logarithm of a number from 1 up to but not including 2, given with 63 bits behind the point; the result
-/// has [`FRACTION_BITS`].
+/// The binary logarithm of a number from 1 up to but not including 2, given with 63 bits behind the
+/// point; the result has [`FRACTION_BITS`].
 ///
-/// Squaring a number doubles its logarithm, which brings the next binary digit in front of the point, where a look at
-/// the number's size tells it. What a squaring cuts off weighs less than 2^-62 in the result, halved at each step.
+/// Squaring a number doubles its logarithm, which brings the next binary digit in front of the
+/// point, where a look at the number's size tells it. What a squaring cuts off weighs less than
+/// 2^-62 in the result, halved at each step.
 fn log2_of_mantissa(mut mantissa: u64) -> u64 {
     let mut log = 0;
     for _ in 0..FRACTION_BITS {
@@ -124,8 +131,8 @@ mod tests {
 
     use super::*;
 
-    /// Pearson's statistic: how far counts are from all being equal. With k cells it is about k - 1, give or take
-    /// sqrt(2(k - 1)).
+    /// Pearson's statistic: how far counts are from all being equal. With k cells it is about k -
+    /// 1, give or take sqrt(2(k - 1)).
     fn chi_square(counts: &[u64]) -> f64 {
         let expected = counts.iter().sum::<u64>() as f64 / counts.len() as f64;
         counts
@@ -134,7 +141,8 @@ mod tests {
             .sum()
     }
 
-    /// Within five standard deviations of what equally likely cells give: neither too uneven nor too even to be true.
+    /// Within five standard deviations of what equally likely cells give: neither too uneven nor
+    /// too even to be true.
     fn looks_even(counts: &[u64]) -> bool {
         let freedom = (counts.len() - 1) as f64;
         (chi_square(counts) - freedom).abs() < 5.0 * (2.0 * freedom).sqrt()
@@ -161,8 +169,9 @@ mod tests {
         }
     }
 
-    /// Where 2^64 is far from a multiple of n, a draw without rejection would be plainly uneven: for n = 3 * 2^62 the
-    /// numbers that are multiples of 3 would come up twice as often as the others.
+    /// Where 2^64 is far from a multiple of n, a draw without rejection would be plainly uneven:
+    /// for n = 3 * 2^62 the numbers that are multiples of 3 would come up twice as often as the
+    /// others.
     #[test]
     fn below_rejects_the_surplus() {
         let mut rng = Rng::seeded(1);
@@ -351,8 +360,9 @@ mod tests {
         assert!((985_000..1_015_000).contains(&sum), "{sum}");
     }
 
-    /// Recorded once, and all but the 2^60 means (whose last 13 bits are ours) checked against an independent program
-    /// that computes with 60 decimal digits. A change here changes every replay.
+    /// Recorded once, and all but the 2^60 means (whose last 13 bits are ours) checked against an
+    /// independent program that computes with 60 decimal digits. A change here changes every
+    /// replay.
     #[test]
     fn draws_are_the_same_on_every_machine() {
         let mut rng = Rng::seeded(2024);

@@ -1,13 +1,14 @@
 //! Seeded random numbers: one generator, and draws that are the same on every machine.
 //!
-//! A run of the simulator, of the model checker or of the test bench is replayed from its seed, so everything here is
-//! a pure function of the seed and of the draws made so far. No draw depends on the platform's mathematics library:
-//! the logarithm behind [`Rng::exponential`] is computed in integers, and the one floating-point draw is exact.
+//! A run of the simulator, of the model checker or of the test bench is replayed from its seed, so
+//! everything here is a pure function of the seed and of the draws made so far. No draw depends on
+//! the platform's mathematics library: the logarithm behind [`Rng::exponential`] is computed in
+//! integers, and the one floating-point draw is exact.
 //!
 //! Read `xoshiro` first (the generator), then `draw` (what is made of its bits).
 //!
-//! What is deliberately absent: entropy. Whoever wants an unpredictable seed has to bring it, and nothing here is fit
-//! for secrets.
+//! What is deliberately absent: entropy. Whoever wants an unpredictable seed has to bring it, and
+//! nothing here is fit for secrets.
 //!
 //! ```
 //! let mut rng = rand::Rng::seeded(42);

@@ -1,21 +1,23 @@
-//! The generator: xoshiro256++ 1.0 by David Blackman and Sebastiano Vigna, seeded through splitmix64 as its authors
-//! advise. See <https://prng.di.unimi.it/> and "Scrambled linear pseudorandom number generators" (2021).
+//! The generator: xoshiro256++ 1.0 by David Blackman and Sebastiano Vigna, seeded through
+//! splitmix64 as its authors advise. See <https://prng.di.unimi.it/> and "Scrambled linear pseudorandom number generators" (2021).
 
 /// A xoshiro256++ generator: 256 bits of state, a period of 2^256 - 1, and 64 bits for each draw.
 ///
-/// A clone goes on with the very same numbers; for numbers of its own, [`Rng::fork`]. Equality and hash are those of
-/// the state, so equal generators have equal futures. Not for secrets: the state can be worked out from the output.
+/// A clone goes on with the very same numbers; for numbers of its own, [`Rng::fork`]. Equality and
+/// hash are those of the state, so equal generators have equal futures. Not for secrets: the state
+/// can be worked out from the output.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// The generator that `seed` stands for. Seeds that are alike (0, 1, 2, ...) give unrelated generators.
+    /// The generator that `seed` stands for. Seeds that are alike (0, 1, 2, ...) give unrelated
+    /// generators.
     pub fn seeded(seed: u64) -> Self {
         let mut seeds = SplitMix64(seed);
-        // Splitmix64 visits each 64-bit value once in a period, so four in a row are never all zero, which is the one
-        // state that xoshiro can't leave.
+        // Splitmix64 visits each 64-bit value once in a period, so four in a row are never all
+        // zero, which is the one state that xoshiro can't leave.
         Self {
             state: core::array::from_fn(|_| seeds.next_u64()),
         }
@@ -35,11 +37,11 @@ impl Rng {
         drawn
     }
 
-    /// A child with a stream of its own, for a part whose number of draws must not disturb its siblings'. Costs the
-    /// parent one draw.
+    /// A child with a stream of its own, for a part whose number of draws must not disturb its
+    /// siblings'. Costs the parent one draw.
     ///
-    /// The child is seeded anew rather than jumped ahead: jumps keep the children of one parent apart, but a child's
-    /// child would land on its uncle.
+    /// The child is seeded anew rather than jumped ahead: jumps keep the children of one parent
+    /// apart, but a child's child would land on its uncle.
     pub fn fork(&mut self) -> Self {
         Self::seeded(self.next_u64())
     }
@@ -150,7 +152,8 @@ mod tests {
         assert_ne!(Rng::seeded(3).fork(), Rng::seeded(4).fork());
     }
 
-    /// Each bit of the output is 1 half of the time: over 64,000 draws within five standard deviations.
+    /// Each bit of the output is 1 half of the time: over 64,000 draws within five standard
+    /// deviations.
     #[test]
     fn every_bit_is_fair() {
         let mut rng = Rng::seeded(11);

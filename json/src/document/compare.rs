@@ -3,7 +3,8 @@
 use super::Element;
 use crate::Kind;
 
-/// Compares without recursion: a debug build's stack is not enough for two texts as deep as they may be.
+/// Compares without recursion: a debug build's stack is not enough for two texts as deep as they
+/// may be.
 pub(super) fn equal(a: Element<'_>, b: Element<'_>) -> bool {
     // The arrays and objects that are still to be compared.
     let mut pending = Vec::new();

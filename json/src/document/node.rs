@@ -1,10 +1,11 @@
 //! What a document is made of.
 
-/// The most bytes that a document may have: places in it are kept in 32 bits, which halves the nodes.
+/// The most bytes that a document may have: places in it are kept in 32 bits, which halves the
+/// nodes.
 pub(crate) const MAX_LENGTH: usize = u32::MAX as usize;
 
-/// One value or key of a document. A container is followed by the nodes of its items; those of an object
-/// are keys and values in turn.
+/// One value or key of a document. A container is followed by the nodes of its items; those of an
+/// object are keys and values in turn.
 ///
 /// Sixteen bytes each, as the test below holds: a small message then fits into a few cache lines.
 /// `start` is where the text of the value begins in the source.
@@ -41,7 +42,8 @@ pub(super) enum Node {
         start: u32,
         length: u32,
     },
-    /// A string that the source has with escapes; unescaped it stands at `at` in the document's own buffer.
+    /// A string that the source has with escapes; unescaped it stands at `at` in the document's own
+    /// buffer.
     Unescaped {
         start: u32,
         at: u32,

@@ -18,18 +18,21 @@ pub(super) struct Parsed {
 
 /// The nodes of the one JSON value that `text` is; `None` if it is not JSON or nests too deep.
 ///
-/// What is wrong and where is not told: [`Reader`](crate::Reader) says that better, in a second pass that
-/// only texts with an error pay for. `text` is UTF-8 and no longer than [`MAX_LENGTH`](super::node::MAX_LENGTH).
+/// What is wrong and where is not told: [`Reader`](crate::Reader) says that better, in a second
+/// pass that only texts with an error pay for. `text` is UTF-8 and no longer than
+/// [`MAX_LENGTH`](super::node::MAX_LENGTH).
 pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
     let mut parsed = Parsed {
-        // Messages have about five bytes a node. Pages that are not touched cost nothing, growing does.
+        // Messages have about five bytes a node. Pages that are not touched cost nothing, growing
+        // does.
         nodes: Vec::with_capacity(text.len() / 4 + 4),
         unescaped: Vec::new(),
     };
     let (mut at, mut byte) = token(text, 0);
 
-    // The innermost container that is open, what it is, and how many items it has so far. Its node keeps
-    // the index of the container around it in `end` until it is closed: so there is no stack beside.
+    // The innermost container that is open, what it is, and how many items it has so far. Its node
+    // keeps the index of the container around it in `end` until it is closed: so there is no
+    // stack beside.
     let mut open = NONE;
     let mut in_object = false;
     let mut count = 0;
@@ -151,7 +154,8 @@ fn set_count(node: &mut Node, items: u32) {
     }
 }
 
-/// Where the next token starts, after white space (RFC 8259 section 2), and its first byte, or 0 at the end.
+/// Where the next token starts, after white space (RFC 8259 section 2), and its first byte, or 0 at
+/// the end.
 #[inline(always)]
 fn token(text: &[u8], at: usize) -> (usize, u8) {
     // Most often there is no white space.
@@ -170,13 +174,15 @@ fn byte_at(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or(0)
 }
 
-/// Reads the key whose opening quote is at `start` and its colon, and says where that ends, if all this is in one
-/// word, as most keys of messages are. Going byte by byte reads messages a sixth more slowly.
+/// Reads the key whose opening quote is at `start` and its colon, and says where that ends, if all
+/// this is in one word, as most keys of messages are. Going byte by byte reads messages a sixth
+/// more slowly.
 #[inline(always)]
 fn short_key(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let word = word_at(text, start + 1)?;
     let length = first_byte(specials(word));
-    // If nothing special is in the word, or only its last byte is, then this sees no quote before a colon.
+    // If nothing special is in the word, or only its last byte is, then this sees no quote before a
+    // colon.
     if word.wrapping_shr(8 * length as u32) as u16 != u16::from_le_bytes(*b"\":") {
         return None;
     }
@@ -195,8 +201,8 @@ fn long_key(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
     (byte == b':').then_some(colon + 1)
 }
 
-/// Reads the string whose opening quote is at `start`, and says where it ends, if its closing quote is in the
-/// word after that.
+/// Reads the string whose opening quote is at `start`, and says where it ends, if its closing quote
+/// is in the word after that.
 #[inline(always)]
 fn short_string(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let word = word_at(text, start + 1)?;
@@ -235,8 +241,8 @@ fn long_string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> 
     Some(end)
 }
 
-/// Reads the number at `start`, where a digit is, and says where it ends, if it is an integer and in one word with
-/// the byte after it.
+/// Reads the number at `start`, where a digit is, and says where it ends, if it is an integer and
+/// in one word with the byte after it.
 #[inline(always)]
 fn short_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let word = word_at(text, start)?;

@@ -15,8 +15,8 @@ pub(super) fn write(element: Element<'_>, out: &mut Vec<u8>) {
 
 /// Appends a value and a comma. Recurses as deep as the value nests, which the parser has limited.
 ///
-/// What it calls is to be inlined, which makes writing a fourth faster, but not in debug builds: a function of
-/// these needs so much stack with all of them in it that there would not be enough.
+/// What it calls is to be inlined, which makes writing a fourth faster, but not in debug builds: a
+/// function of these needs so much stack with all of them in it that there would not be enough.
 fn value(document: &Document<'_>, index: usize, out: &mut Vec<u8>) {
     match document.nodes[index] {
         Node::Array { end, .. } => {
@@ -88,8 +88,8 @@ fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
 #[inline]
 fn copy(source: &[u8], start: usize, length: usize, out: &mut Vec<u8>) {
     const FEW: usize = 16;
-    // A copy of fixed size, of which those too many are dropped, is two instructions; one of unknown size is
-    // a call, with which writing messages takes a fourth longer.
+    // A copy of fixed size, of which those too many are dropped, is two instructions; one of
+    // unknown size is a call, with which writing messages takes a fourth longer.
     if length <= FEW
         && let Some(few) = source[start..].first_chunk::<FEW>()
     {

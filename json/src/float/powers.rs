@@ -11,8 +11,8 @@ pub(super) const EXACT: std::ops::RangeInclusive<i32> = 0..=55;
 
 const LENGTH: usize = (GREATEST - LEAST + 1) as usize;
 
-/// The significands: ten to the `power` is `significand(power)` times two to the `log2(power) - 127`,
-/// rounded up; it is less than one unit too large, and exact for the powers in [`EXACT`].
+/// The significands: ten to the `power` is `significand(power)` times two to the `log2(power) -
+/// 127`, rounded up; it is less than one unit too large, and exact for the powers in [`EXACT`].
 pub(super) fn significand(power: i32) -> u128 {
     SIGNIFICANDS[(power - LEAST) as usize]
 }
@@ -27,7 +27,8 @@ pub(super) fn log2(power: i32) -> i32 {
 static SIGNIFICANDS: [u128; LENGTH] = {
     let mut table = [0; LENGTH];
 
-    // A power of ten has the significand of the same power of five, which is an integer of at most 753 bits.
+    // A power of ten has the significand of the same power of five, which is an integer of at most
+    // 753 bits.
     let mut five = [0; LIMBS];
     five[0] = 1;
     let mut power = 0;
@@ -37,8 +38,8 @@ static SIGNIFICANDS: [u128; LENGTH] = {
         power += 1;
     }
 
-    // For a negative one, 2^895 is divided by five again and again. Rounding each quotient down gives the
-    // same as rounding only the last one down; that has 136 bits at least.
+    // For a negative one, 2^895 is divided by five again and again. Rounding each quotient down
+    // gives the same as rounding only the last one down; that has 136 bits at least.
     let mut inverse = [0; LIMBS];
     inverse[LIMBS - 1] = 1 << 63;
     let mut power = -1;
@@ -119,8 +120,8 @@ mod tests {
         assert_eq!(significand(308), 0x8e67_9c2f_5e44_ff8f_570f_09ea_a7ea_7649);
     }
 
-    /// Each entry follows from its neighbour, but for rounding: ten times a significand is that of the next power,
-    /// three or four bits further up.
+    /// Each entry follows from its neighbour, but for rounding: ten times a significand is that of
+    /// the next power, three or four bits further up.
     #[test]
     fn each_power_is_ten_times_the_one_before() {
         for power in LEAST..GREATEST {

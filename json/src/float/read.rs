@@ -2,11 +2,11 @@
 
 use super::powers::{self, significand};
 
-/// The float nearest to `digits` times ten to the `exponent`, of two equally near ones the even one, as
-/// IEEE 754 rounds; `None` where that is hard to say, and [`from_text`] has to.
+/// The float nearest to `digits` times ten to the `exponent`, of two equally near ones the even
+/// one, as IEEE 754 rounds; `None` where that is hard to say, and [`from_text`] has to.
 ///
-/// Hard is what lies, as far as 128 bits can tell, just at the middle between two floats, and what is
-/// subnormal or infinite.
+/// Hard is what lies, as far as 128 bits can tell, just at the middle between two floats, and what
+/// is subnormal or infinite.
 pub(crate) fn from_decimal(digits: u64, exponent: i64) -> Option<f64> {
     // William Clinger's fast path: both operands are floats, so the one operation rounds correctly.
     if digits <= EXACT_INTEGERS
@@ -37,23 +37,26 @@ const EXACT_POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Michael Eisel's and Daniel Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), with all 128
-/// bits at once: multiplies `digits`, which isn't zero, by the significand of ten to the `power`, and rounds.
+/// Michael Eisel's and Daniel Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), with
+/// all 128 bits at once: multiplies `digits`, which isn't zero, by the significand of ten to the
+/// `power`, and rounds.
 fn product(digits: u64, power: i32) -> Option<f64> {
     let leading = digits.leading_zeros();
     let digits = u128::from(digits << leading);
     let significand = significand(power);
     let upper = digits * (significand >> 64);
     let lower = digits * (significand & u128::from(u64::MAX));
-    // The product without its lowest 64 bits: less than one unit below the true product. The significand
-    // was less than one of its units too large, which is less than one unit here. So the true value lies
-    // less than one unit away, on either side.
+    // The product without its lowest 64 bits: less than one unit below the true product. The
+    // significand was less than one of its units too large, which is less than one unit here.
+    // So the true value lies less than one unit away, on either side.
     let product = upper + (lower >> 64);
-    // Both factors had their highest bit at the top, so the product has it there or one place below.
+    // Both factors had their highest bit at the top, so the product has it there or one place
+    // below.
     let high = (product >> 64) as u64;
     let zeros = high.leading_zeros();
-    // One bit more than a float has is kept: the last tells how to round. Unless all bits below are zero, one unit
-    // changes nothing in the kept ones, and the true value isn't just at the middle either.
+    // One bit more than a float has is kept: the last tells how to round. Unless all bits below are
+    // zero, one unit changes nothing in the kept ones, and the true value isn't just at the
+    // middle either.
     let dropped = u64::BITS - f64::MANTISSA_DIGITS - 1 - zeros;
     if high & ((1 << dropped) - 1) == 0 && product as u64 == 0 {
         return None;
@@ -66,26 +69,28 @@ fn product(digits: u64, power: i32) -> Option<f64> {
     if !(1..2 * f64::MAX_EXP - 2).contains(&biased) {
         return None;
     }
-    // The highest bit of `rounded` makes the exponent greater by one; also if rounding carried into it.
+    // The highest bit of `rounded` makes the exponent greater by one; also if rounding carried into
+    // it.
     let bits = ((biased - 1) as u64) << (f64::MANTISSA_DIGITS - 1);
     Some(f64::from_bits(bits + rounded))
 }
 
-/// The float nearest to the number that `text` denotes by the grammar of RFC 8259 section 6, without its
-/// sign; infinite beyond the range. Its first significant digits, or all of them, are `digits`, which isn't
-/// zero, and stand for `digits` times ten to the `exponent`.
+/// The float nearest to the number that `text` denotes by the grammar of RFC 8259 section 6,
+/// without its sign; infinite beyond the range. Its first significant digits, or all of them, are
+/// `digits`, which isn't zero, and stand for `digits` times ten to the `exponent`.
 ///
 /// For what [`from_decimal`] doesn't answer; takes time linear in the length.
 #[cold]
 pub(crate) fn from_text(text: &[u8], digits: u64, exponent: i64) -> f64 {
-    /// The middle between two floats never has more than 767 significant digits. Whether a number is above
-    /// or below shows in those, or else in any further digit that isn't zero.
+    /// The middle between two floats never has more than 767 significant digits. Whether a number
+    /// is above or below shows in those, or else in any further digit that isn't zero.
     const ENOUGH: usize = 768;
     /// Beyond this power of ten, or its negative, at most twenty digits are infinite, or zero.
     const BEYOND: i64 = 1_000;
 
-    // The standard library rounds correctly, but has a limit for exponents, which would tell if as many
-    // zeros made up for a greater one. So it gets the significant digits only, and an exponent to match.
+    // The standard library rounds correctly, but has a limit for exponents, which would tell if as
+    // many zeros made up for a greater one. So it gets the significant digits only, and an
+    // exponent to match.
     let mut significant = text
         .iter()
         .take_while(|byte| !matches!(byte, b'e' | b'E'))

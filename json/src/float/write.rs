@@ -1,20 +1,23 @@
 //! The shortest decimal number that reads back as a given float, of several the nearest to it.
 //!
-//! This is Raffaello Giulietti's Schubfach ("The Schubfach way to render doubles", 2020). All numbers between
-//! the middles to the left and to the right neighbour of a float read back as it. Look at the grid of decimals
-//! whose step is the greatest power of ten that isn't longer than this interval: at least one of them lies in
-//! it, and on the grid ten times as wide at most one. If there's one on the wide grid, it is the shortest;
-//! otherwise it's one of the two neighbours on the fine grid. So there's nothing to try in a loop.
+//! This is Raffaello Giulietti's Schubfach ("The Schubfach way to render doubles", 2020). All
+//! numbers between the middles to the left and to the right neighbour of a float read back as it.
+//! Look at the grid of decimals whose step is the greatest power of ten that isn't longer than this
+//! interval: at least one of them lies in it, and on the grid ten times as wide at most one. If
+//! there's one on the wide grid, it is the shortest; otherwise it's one of the two neighbours on
+//! the fine grid. So there's nothing to try in a loop.
 //!
-//! Schubfach multiplies three numbers by a power of ten, the float and the two middles. Here the middles are
-//! the float's product and some bits of the power itself, half the distance of two floats: 16 ns instead of 27.
+//! Schubfach multiplies three numbers by a power of ten, the float and the two middles. Here the
+//! middles are the float's product and some bits of the power itself, half the distance of two
+//! floats: 16 ns instead of 27.
 
 use super::powers::{self, significand};
 use crate::append::eight_digits;
 
 /// Appends the shortest number that reads back as `value`, which is finite: `0.1`, `-5`, `1e300`.
 ///
-/// It's plain from 1e-5 up to 1e17, and has an exponent elsewhere, so there's no row of three hundred zeros.
+/// It's plain from 1e-5 up to 1e17, and has an exponent elsewhere, so there's no row of three
+/// hundred zeros.
 pub(crate) fn append(value: f64, out: &mut Vec<u8>) {
     debug_assert!(value.is_finite());
     if value.is_sign_negative() {
@@ -29,10 +32,12 @@ pub(crate) fn append(value: f64, out: &mut Vec<u8>) {
 /// How many bits of a float's form are for its digits, the highest of which is left out.
 const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 
-/// The digits of the shortest decimal, and the power of ten to multiply them with, without the sign; there may be
-/// zeros at the end of the digits, but no more than [`MOST_DIGITS`] in all. `None` for zero and for what isn't finite.
+/// The digits of the shortest decimal, and the power of ten to multiply them with, without the
+/// sign; there may be zeros at the end of the digits, but no more than [`MOST_DIGITS`] in all.
+/// `None` for zero and for what isn't finite.
 pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
-    /// What the biased exponent is greater by, for a float taken as an integer times a power of two.
+    /// What the biased exponent is greater by, for a float taken as an integer times a power of
+    /// two.
     const BIAS: i32 = f64::MAX_EXP - 2 + f64::MANTISSA_DIGITS as i32;
     const IMPLICIT: u64 = 1 << FRACTION_BITS;
 
@@ -48,7 +53,8 @@ pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
     } else {
         (fraction | IMPLICIT, biased - BIAS)
     };
-    // Below 2^53, integers are their own shortest form: their neighbours on the grid of tens are other floats.
+    // Below 2^53, integers are their own shortest form: their neighbours on the grid of tens are
+    // other floats.
     if (-(FRACTION_BITS as i32)..=0).contains(&log2) && binary.trailing_zeros() as i32 >= -log2 {
         return Some((binary >> -log2, 0));
     }
@@ -78,21 +84,23 @@ pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
     } else if 10 * STEP - from_wide <= reach {
         wide + 10
     } else {
-        // The nearer one, of two equally near ones the upper one, as the standard library has it. Only below a
-        // power of two the nearer one can be outside.
+        // The nearer one, of two equally near ones the upper one, as the standard library has it.
+        // Only below a power of two the nearer one can be outside.
         fine + u64::from(behind >= STEP / 2 || behind > reach_below)
     };
     Some((digits, power))
 }
 
-/// How many bits behind the point there are in a float that was divided by the step; before the point are 57.
+/// How many bits behind the point there are in a float that was divided by the step; before the
+/// point are 57.
 const POINT: u32 = 70;
 
 /// One step, thus.
 const STEP: u128 = 1 << POINT;
 
-/// Products are less than three units wrong. Whatever is not exactly at the end of the interval is farther than
-/// 80 units from it (as continued fractions show for each exponent). So what lies nearer than this is at the end.
+/// Products are less than three units wrong. Whatever is not exactly at the end of the interval is
+/// farther than 80 units from it (as continued fractions show for each exponent). So what lies
+/// nearer than this is at the end.
 const TOLERANCE: u128 = 16;
 
 /// The product with a power's significand, without its last 64 bits.
@@ -102,20 +110,22 @@ fn product(significand: u128, factor: u64) -> u128 {
     factor * (significand >> 64) + (lower >> 64)
 }
 
-/// The greatest power of ten up to the length of the interval around a float: two to the `log2`, or three quarters
-/// of that where the neighbours are unevenly far.
+/// The greatest power of ten up to the length of the interval around a float: two to the `log2`, or
+/// three quarters of that where the neighbours are unevenly far.
 fn log10(log2: i32, uneven: bool) -> i32 {
     // 2^22 times the logarithm of 2, and that of 4/3.
     (log2 * 1_262_611 - if uneven { 524_031 } else { 0 }) >> 22
 }
 
-/// Appends `digits` times ten to the `exponent`; `digits` isn't zero and has at most [`MOST_DIGITS`].
+/// Appends `digits` times ten to the `exponent`; `digits` isn't zero and has at most
+/// [`MOST_DIGITS`].
 fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     const EIGHT: u64 = 100_000_000;
     /// The characters `0`, to be added to digits.
     const ASCII: u64 = u64::from_le_bytes([b'0'; 8]);
 
-    // With zeros behind, so that the number always has all its digits. Most have only one less, if any.
+    // With zeros behind, so that the number always has all its digits. Most have only one less, if
+    // any.
     let missing = if digits >= POWERS[MOST_DIGITS - 2] {
         usize::from(digits < POWERS[MOST_DIGITS - 1])
     } else {
@@ -140,8 +150,9 @@ fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     // How many of the digits come before the point; negative if zeros come after it first.
     let point = MOST_DIGITS as i32 + exponent;
 
-    // Pieces of a fixed length are stored in place, which takes no loop; what is too much comes off at the end.
-    // Nothing is loaded that was just stored piece by piece: the processor would have to wait for that.
+    // Pieces of a fixed length are stored in place, which takes no loop; what is too much comes off
+    // at the end. Nothing is loaded that was just stored piece by piece: the processor would
+    // have to wait for that.
     let start = out.len();
     out.extend_from_slice(&[b'0'; ROOM]);
     let text: &mut [u8; ROOM] = out.last_chunk_mut().expect("they were just appended");
@@ -188,8 +199,8 @@ const POWERS: [u64; MOST_DIGITS] = {
     powers
 };
 
-/// Writes all digits with a point after the first `point` of them, which are seven at most, and says how long the text
-/// is: without the point, if there are no digits behind.
+/// Writes all digits with a point after the first `point` of them, which are seven at most, and
+/// says how long the text is: without the point, if there are no digits behind.
 #[inline]
 fn with_point(
     first: u64,
@@ -199,8 +210,8 @@ fn with_point(
     length: usize,
     text: &mut [u8; ROOM],
 ) -> usize {
-    // What comes behind the point is one place further. The other digits are stored so, and then what comes before
-    // is put in its place in a word.
+    // What comes behind the point is one place further. The other digits are stored so, and then
+    // what comes before is put in its place in a word.
     text[2..10].copy_from_slice(&middle.to_le_bytes());
     text[10..18].copy_from_slice(&last.to_le_bytes());
     let eight = first | middle << 8;

@@ -1,5 +1,5 @@
-//! Texts that some parsers take quadratic time for, or die of. None of these may take longer than its length
-//! says: at the sizes here a quadratic step would show as minutes.
+//! Texts that some parsers take quadratic time for, or die of. None of these may take longer than
+//! its length says: at the sizes here a quadratic step would show as minutes.
 
 use json::{ErrorKind, MAX_DEPTH, Raw, Value, parse, parse_with_depth};
 

@@ -17,7 +17,8 @@ fn reads(text: &str, bits: u64) {
     );
 }
 
-/// Numbers on which readers were wrong, or slow without end, as the literature and the tests of others tell.
+/// Numbers on which readers were wrong, or slow without end, as the literature and the tests of
+/// others tell.
 #[test]
 fn hard_cases_of_the_literature() {
     for (text, bits) in [
@@ -78,7 +79,8 @@ fn hard_cases_of_the_literature() {
             "0.000000000000000000017976931348623157e328",
             0x7fef_ffff_ffff_ffff,
         ),
-        // The least normal float and the greatest subnormal one; PHP and Java did not end on these.
+        // The least normal float and the greatest subnormal one; PHP and Java did not end on
+        // these.
         ("2.2250738585072014e-308", 0x0010_0000_0000_0000),
         ("2.2250738585072012e-308", 0x0010_0000_0000_0000),
         ("2.2250738585072011e-308", 0x000f_ffff_ffff_ffff),
@@ -108,7 +110,8 @@ fn numbers_beyond_the_range_are_infinite_or_refused() {
     }
 }
 
-/// Zeros make up for exponents that seem beyond all range; the standard library alone has a limit there.
+/// Zeros make up for exponents that seem beyond all range; the standard library alone has a limit
+/// there.
 #[test]
 fn great_exponents_and_as_many_zeros() {
     let zeros = "0".repeat(700_000);
@@ -167,8 +170,8 @@ fn middles_between_floats() {
     }
 }
 
-/// The decimal number in the middle between a positive float and the next: its digits, the last of which is not
-/// zero, and a power of ten.
+/// The decimal number in the middle between a positive float and the next: its digits, the last of
+/// which is not zero, and a power of ten.
 fn middle(below: f64) -> (String, i32) {
     const FRACTION: u32 = f64::MANTISSA_DIGITS - 1;
     let biased = (below.to_bits() >> FRACTION) as i32;
@@ -242,7 +245,8 @@ fn random_floats_are_written_as_std_writes_them() {
     let mut random = Random::of_test("random_floats_are_written");
     for _ in 0..Random::rounds(100_000) {
         let any = f64::from_bits(random.bits());
-        // Powers of two and their neighbours have uneven intervals; these and short decimals are rare among all.
+        // Powers of two and their neighbours have uneven intervals; these and short decimals are
+        // rare among all.
         let power = f64::from_bits((random.bits() % 2047) << 52);
         let float = match random.below(5) {
             0 => power,

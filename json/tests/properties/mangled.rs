@@ -80,7 +80,8 @@ fn mangle(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Whether the text is accepted; all ways of reading say the same of it, and what they read is the same.
+/// Whether the text is accepted; all ways of reading say the same of it, and what they read is the
+/// same.
 fn judge(bytes: &[u8]) -> bool {
     let shown = || String::from_utf8_lossy(bytes).into_owned();
     let value = json::decode::<Value>(bytes);

@@ -242,8 +242,8 @@ fn numbers_of_a_hundred_thousand_digits() {
     assert_eq!(numbers[5].to_string(), texts[5]);
 }
 
-/// Another text of the same number: the decimal point moved, and the exponent with it, where that can be done
-/// by hand; or else zeros added.
+/// Another text of the same number: the decimal point moved, and the exponent with it, where that
+/// can be done by hand; or else zeros added.
 fn moved(random: &mut Random, text: &str) -> String {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

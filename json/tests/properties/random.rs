@@ -8,7 +8,8 @@ use json::{Number, Value};
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator of a test. Its seed is `JSON_TEST_SEED` if that is set, so that a failure can be replayed.
+    /// The generator of a test. Its seed is `JSON_TEST_SEED` if that is set, so that a failure can
+    /// be replayed.
     pub(crate) fn of_test(name: &str) -> Random {
         let seed = env::var("JSON_TEST_SEED")
             .map_or(20_240_229, |seed| seed.parse().expect("a seed is a u64"));

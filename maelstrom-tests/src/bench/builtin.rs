@@ -1,4 +1,5 @@
-//! Nodes that are part of the bench: the real one, one that measures the bench, and ones that are wrong on purpose.
+//! Nodes that are part of the bench: the real one, one that measures the bench, and ones that are
+//! wrong on purpose.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,7 +17,8 @@ pub enum Builtin {
     Raft,
     /// Answers at once from its own memory: linearizable when alone.
     Null,
-    /// All nodes' writes are done at n0, which then tells the others; reads are answered from each node's own memory.
+    /// All nodes' writes are done at n0, which then tells the others; reads are answered from each
+    /// node's own memory.
     Stale,
     /// Breaks the protocol, to see that the bench notices.
     Misbehaving(Misbehaviour),

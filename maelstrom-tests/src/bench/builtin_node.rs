@@ -1,7 +1,7 @@
 //! The programs of the nodes that are part of the bench, but for the Raft node.
 //!
-//! Read [`Builtin`] for what each does. All the null node knows is one map. They trust whom they talk to: what they
-//! can't read ends them.
+//! Read [`Builtin`] for what each does. All the null node knows is one map. They trust whom they
+//! talk to: what they can't read ends them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -88,7 +88,8 @@ pub fn main(builtin: Builtin) -> ExitCode {
 
 /// What a node does with a message.
 trait Program {
-    /// Handles a message; what it says goes to `out`. An exit code ends the node when that has been said.
+    /// Handles a message; what it says goes to `out`. An exit code ends the node when that has been
+    /// said.
     fn handle(&mut self, message: Message<'_>, out: &mut Out) -> Option<ExitCode>;
 }
 
@@ -124,7 +125,8 @@ impl Out {
     }
 }
 
-/// Handles what has been read before it writes what it has to say, so that many lines go out at once.
+/// Handles what has been read before it writes what it has to say, so that many lines go out at
+/// once.
 fn serve(mut node: Box<dyn Program>) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock());
     let mut stdout = io::stdout().lock();
@@ -238,7 +240,8 @@ impl Program for NullNode {
 struct StaleNode {
     memory: Memory,
     peers: Vec<String>,
-    /// The clients, with their requests, that the writer is to answer: a doubled answer is passed on once.
+    /// The clients, with their requests, that the writer is to answer: a doubled answer is passed
+    /// on once.
     waiting: HashSet<(String, u64)>,
 }
 

@@ -1,8 +1,9 @@
 //! The clients: who has asked what, and what an answer, or its absence, means.
 //!
-//! As in Maelstrom, each worker asks one thing at a time, always the same node, and waits for so long. A request that
-//! surely never happened fails; so does a read whose fate nobody knows, since it changed nothing; a write or cas whose
-//! fate nobody knows may still happen, and its worker goes on as a new process with a new client id.
+//! As in Maelstrom, each worker asks one thing at a time, always the same node, and waits for so
+//! long. A request that surely never happened fails; so does a read whose fate nobody knows, since
+//! it changed nothing; a write or cas whose fate nobody knows may still happen, and its worker goes
+//! on as a new process with a new client id.
 //!
 //! There is no clock in here, and no pipe.
 
@@ -28,7 +29,8 @@ pub struct Clients {
     timeout: Duration,
     slots: Vec<Slot>,
     free: Vec<Worker>,
-    /// One entry for each request, whether or not it has been answered since, in the order of their deadlines.
+    /// One entry for each request, whether or not it has been answered since, in the order of
+    /// their deadlines.
     deadlines: VecDeque<Deadline>,
     /// Requests that were given up; their answers may still come, once.
     given_up: BTreeSet<(Process, MessageId)>,
@@ -131,8 +133,8 @@ impl fmt::Display for Strange {
 }
 
 impl Clients {
-    /// So many clients, the i-th bound to node i modulo the number of nodes. Which of the idle ones asks next is drawn
-    /// from `rng`.
+    /// So many clients, the i-th bound to node i modulo the number of nodes. Which of the idle ones
+    /// asks next is drawn from `rng`.
     pub fn new(rng: Rng, clients: usize, nodes: usize, timeout: Duration) -> Clients {
         let slot = |index: usize| Slot {
             process: Process(index as u64),
@@ -151,7 +153,8 @@ impl Clients {
         }
     }
 
-    /// Takes one of the idle workers, with the process that it is now; it must [`ask`](Clients::ask) next.
+    /// Takes one of the idle workers, with the process that it is now; it must
+    /// [`ask`](Clients::ask) next.
     pub fn take_idle(&mut self) -> Option<(Worker, Process)> {
         if self.free.is_empty() {
             return None;

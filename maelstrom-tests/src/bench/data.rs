@@ -1,4 +1,5 @@
-//! The folder where the nodes of a run keep their data. It is new for each run, since a run begins with an empty store.
+//! The folder where the nodes of a run keep their data. It is new for each run, since a run begins
+//! with an empty store.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};

@@ -1,7 +1,7 @@
 //! A small command line parser: a table of flags in, their values and a help page out.
 //!
-//! Both `--flag value` and `--flag=value` work, a flag given twice keeps its last value (as in Maelstrom), and what
-//! follows a lone `--` is not looked at.
+//! Both `--flag value` and `--flag=value` work, a flag given twice keeps its last value (as in
+//! Maelstrom), and what follows a lone `--` is not looked at.
 
 use std::ffi::OsString;
 use std::fmt::{self, Display, Write as _};
@@ -73,8 +73,8 @@ impl Command {
     /// Sorts the arguments that follow the command's name into flags and the rest.
     ///
     /// # Errors
-    /// An unknown flag (the error names the nearest known one), a missing value, a value for a switch, a stray
-    /// argument, an argument before `--` that is not UTF-8.
+    /// An unknown flag (the error names the nearest known one), a missing value, a value for a
+    /// switch, a stray argument, an argument before `--` that is not UTF-8.
     pub fn parse(
         &self,
         arguments: impl IntoIterator<Item = OsString>,
@@ -206,7 +206,8 @@ impl Given {
         self.text(name).is_some()
     }
 
-    /// The value of a flag read as a `T`, or `default` if it was not given. `what` says what is expected.
+    /// The value of a flag read as a `T`, or `default` if it was not given. `what` says what is
+    /// expected.
     ///
     /// # Errors
     /// The value does not read as a `T`.
@@ -223,7 +224,8 @@ pub fn unreadable(name: &str, text: &str, what: &str) -> UsageError {
     UsageError(format!("--{name} takes {what}, not {text:?}"))
 }
 
-/// The known word that is the fewest edits away from `word`, if it is near enough to be what was meant.
+/// The known word that is the fewest edits away from `word`, if it is near enough to be what was
+/// meant.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known
         .map(|candidate| (edits(word, candidate), candidate))
@@ -231,7 +233,8 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     (near.0 <= 1 + word.chars().count() / 3).then_some(near.1)
 }
 
-/// Levenshtein's distance: the insertions, removals and replacements that turn one word into the other.
+/// Levenshtein's distance: the insertions, removals and replacements that turn one word into the
+/// other.
 fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -98,7 +98,8 @@ pub const MATRIX: Command = Command {
     ],
 };
 
-/// If nothing has been ok for longer than that, a fault meets a cluster that is not yet over the one before.
+/// If nothing has been ok for longer than that, a fault meets a cluster that is not yet over the
+/// one before.
 const UP_MS_MAX: f64 = 200.0;
 
 /// How a run can end, from good to bad.
@@ -344,7 +345,8 @@ fn draw(rng: &mut Rng, fixed: &Fixed) -> Vec<String> {
         }
     };
     if let Some(kinds) = nemesis {
-        // A cluster that is killed every second is rarely up, and a run in which nothing is answered tests nothing.
+        // A cluster that is killed every second is rarely up, and a run in which nothing is
+        // answered tests nothing.
         let kills = ["kill", "all"].iter().any(|name| kinds.contains(name));
         let interval = if kills { interval.max(2) } else { interval };
         arguments.push(format!("--nemesis={kinds}"));

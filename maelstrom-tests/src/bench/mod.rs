@@ -1,10 +1,12 @@
-//! The bench: real processes over real pipes, a network with faults between them, clients, and a verdict.
+//! The bench: real processes over real pipes, a network with faults between them, clients, and a
+//! verdict.
 //!
-//! In the order in which to read it: [`workload`] (what is asked), [`clients`] (who asks and what answers mean),
-//! [`network`] and [`nemesis`] (what goes wrong) know no clock and no process; [`protocol`] reads and writes
-//! Maelstrom's messages, and is stricter than Maelstrom; [`process`] and [`watchdog`] run the nodes, which keep their
-//! data in [`data`]; [`router`] is the loop that binds them together; [`statistics`], [`results`] and [`report`] say what came of it. [`soak`] measures what
-//! nodes take of memory and disk, and how they come back.
+//! In the order in which to read it: [`workload`] (what is asked), [`clients`] (who asks and what
+//! answers mean), [`network`] and [`nemesis`] (what goes wrong) know no clock and no process;
+//! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom; [`process`]
+//! and [`watchdog`] run the nodes, which keep their data in [`data`]; [`router`] is the loop that
+//! binds them together; [`statistics`], [`results`] and [`report`] say what came of it. [`soak`]
+//! measures what nodes take of memory and disk, and how they come back.
 
 pub mod builtin;
 pub mod builtin_node;
@@ -50,7 +52,8 @@ use crate::linearizability::{self, Limits, Verdict};
 /// Runs a test, tells on standard output how it goes and ends, and leaves the results in the store.
 ///
 /// # Errors
-/// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the store.
+/// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the
+/// store.
 pub fn test(options: &Options) -> Result<Status, Broken> {
     say(format_args!(
         "seed {}; to repeat: {} {}",
@@ -159,7 +162,8 @@ fn ourselves() -> String {
     options::quoted(&typed.to_string_lossy())
 }
 
-/// What the nodes run, with a path that does not depend on the working folder, as theirs is another.
+/// What the nodes run, with a path that does not depend on the working folder, as theirs is
+/// another.
 fn program(options: &Options) -> Result<Program, Broken> {
     let mut program = program_of(&options.node)?;
     program

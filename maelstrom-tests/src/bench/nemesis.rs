@@ -1,7 +1,8 @@
 //! What goes wrong, and when: partitions, pauses and kills, drawn from a seed.
 //!
-//! Each kind of fault begins and ends in turn, after waits of half to one and a half times the interval; faults of
-//! different kinds may overlap. There is no clock in here, and nothing is done: the caller asks what is due and does it.
+//! Each kind of fault begins and ends in turn, after waits of half to one and a half times the
+//! interval; faults of different kinds may overlap. There is no clock in here, and nothing is done:
+//! the caller asks what is due and does it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +19,8 @@ pub enum Kind {
     Partition,
     /// Some nodes are stopped (SIGSTOP) and later go on.
     Pause,
-    /// Some nodes are killed (SIGKILL) and later started again, as new processes with the old names.
+    /// Some nodes are killed (SIGKILL) and later started again, as new processes with the old
+    /// names.
     Kill,
 }
 
@@ -72,7 +74,8 @@ impl Shape {
         }
     }
 
-    /// Cuts a network of so many nodes in this shape. A shape that a network is too small for cuts nothing.
+    /// Cuts a network of so many nodes in this shape. A shape that a network is too small for cuts
+    /// nothing.
     pub fn cuts(self, nodes: usize, rng: &mut Rng) -> Cuts {
         let mut order: Vec<Node> = (0..nodes).map(Node).collect();
         rng.shuffle(&mut order);
@@ -118,10 +121,11 @@ fn ring(order: &[Node]) -> Cuts {
     cuts
 }
 
-/// The largest set of nodes that are up and hear each other, all of them, both ways, if it is a majority of all:
-/// a side that can be asked to go on. Those in `down` are paused or dead.
+/// The largest set of nodes that are up and hear each other, all of them, both ways, if it is a
+/// majority of all: a side that can be asked to go on. Those in `down` are paused or dead.
 ///
-/// Only sets that are cut off from every other node count, so the overlapping majorities of a ring don't.
+/// Only sets that are cut off from every other node count, so the overlapping majorities of a ring
+/// don't.
 pub fn connected_majority(
     nodes: usize,
     cuts: &Cuts,
@@ -180,8 +184,9 @@ impl Action {
     }
 }
 
-/// A short description: `pause n0 n3`, `partition one n2 | n0 n1`, `partition one-way n2 -/-> n0 n1`, or for a ring,
-/// whose nodes each hear others, `partition majorities-ring n0 -/-> n3; n1 -/-> n2; ...`.
+/// A short description: `pause n0 n3`, `partition one n2 | n0 n1`, `partition one-way n2 -/-> n0
+/// n1`, or for a ring, whose nodes each hear others, `partition majorities-ring n0 -/-> n3; n1 -/->
+/// n2; ...`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -257,7 +262,8 @@ enum State {
 }
 
 impl Nemesis {
-    /// A schedule of these kinds of faults for so many nodes, decided by `rng`. A node alone can't be partitioned.
+    /// A schedule of these kinds of faults for so many nodes, decided by `rng`. A node alone can't
+    /// be partitioned.
     pub fn new(rng: Rng, kinds: &BTreeSet<Kind>, nodes: usize, interval: Duration) -> Nemesis {
         let mut nemesis = Nemesis {
             rng,
@@ -286,7 +292,8 @@ impl Nemesis {
     /// The next action that is due at `now`, if one is.
     pub fn next(&mut self, now: Duration) -> Option<Action> {
         let index = self.cycles.iter().position(|cycle| cycle.due <= now)?;
-        // Counted from now and not from when it was due, so that a late action does not shorten what follows it.
+        // Counted from now and not from when it was due, so that a late action does not shorten
+        // what follows it.
         self.cycles[index].due = now + self.wait();
         let was = std::mem::replace(&mut self.cycles[index].state, State::Whole);
         let (state, action) = match was {

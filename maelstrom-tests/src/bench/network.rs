@@ -1,11 +1,12 @@
 //! The simulated network between the nodes: latency, loss, duplication, partitions.
 //!
-//! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver has one queue ordered
-//! by deadline. A receiver takes the head of its queue and waits for that message's deadline; one that is sent
-//! meanwhile waits behind it. In Maelstrom, as we understand it, that holds up clients' requests, too, though they have no
-//! latency of their own; here it does so if asked to ([`Conditions::clients_wait`]), since what it adds says nothing about a node:
-//! the time until the next message arrives there. Partitions drop on receipt, so a
-//! message that is in flight when the network is cut is lost, and one that is sent into a cut which heals in time
+//! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver
+//! has one queue ordered by deadline. A receiver takes the head of its queue and waits for that
+//! message's deadline; one that is sent meanwhile waits behind it. In Maelstrom, as we understand
+//! it, that holds up clients' requests, too, though they have no latency of their own; here it does
+//! so if asked to ([`Conditions::clients_wait`]), since what it adds says nothing about a node: the
+//! time until the next message arrives there. Partitions drop on receipt, so a message that is in
+//! flight when the network is cut is lost, and one that is sent into a cut which heals in time
 //! arrives. Clients are never cut off, and lose nothing.
 //!
 //! There is no clock in here: time is what the caller says, as the time since the run began.
@@ -98,7 +99,8 @@ pub struct Conditions {
     pub loss: Millionths,
     /// How likely each arrives twice (each copy with a latency of its own).
     pub duplicate: Millionths,
-    /// Whether a client's request waits behind the message that its receiver waits for, as in Maelstrom.
+    /// Whether a client's request waits behind the message that its receiver waits for, as in
+    /// Maelstrom.
     pub clients_wait: bool,
 }
 
@@ -212,7 +214,8 @@ impl<T: Clone> Network<T> {
         }
     }
 
-    /// Takes a message at the time `now`. What a node sends to itself has latency but is neither lost nor doubled.
+    /// Takes a message at the time `now`. What a node sends to itself has latency but is neither
+    /// lost nor doubled.
     pub fn send(&mut self, now: Duration, packet: Packet<T>) -> Sent {
         let receiver = &self.receivers[packet.dest.0];
         if receiver.waiting.len() + receiver.prompt.len() >= IN_FLIGHT_MAX {

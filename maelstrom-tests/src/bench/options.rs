@@ -536,7 +536,8 @@ fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
     }
 }
 
-/// A seed for whoever has not given one. Small enough to be read out and typed again. The keys of a `RandomState` come from the system.
+/// A seed for whoever has not given one. Small enough to be read out and typed again. The keys of a
+/// `RandomState` come from the system.
 pub fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) >> 32
 }

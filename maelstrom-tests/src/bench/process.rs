@@ -1,8 +1,8 @@
 //! A node as a process: its pipes, the threads that serve them, its log.
 //!
-//! Each node has a writer thread with a bounded queue and a reader thread, so that a node which doesn't read, or is
-//! paused, keeps nobody else waiting. Both work in batches: whatever waits goes out in one write, and whatever whole
-//! lines a read brings go to the router as one event.
+//! Each node has a writer thread with a bounded queue and a reader thread, so that a node which
+//! doesn't read, or is paused, keeps nobody else waiting. Both work in batches: whatever waits goes
+//! out in one write, and whatever whole lines a read brings go to the router as one event.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -17,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use super::network::Node;
 
-/// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at most.
+/// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at
+/// most.
 pub const LINE_BYTES_MAX: usize = 128 << 20;
 
-/// The most bytes that wait to be written to one node; what would go beyond is dropped and counted. Above the largest
-/// message that our own nodes send to each other, so that each fits into an empty queue.
+/// The most bytes that wait to be written to one node; what would go beyond is dropped and counted.
+/// Above the largest message that our own nodes send to each other, so that each fits into an empty
+/// queue.
 pub const OUTBOX_BYTES_MAX: usize = 160 << 20;
 
 /// The most events that wait for the router; beyond that the readers wait, and so do the nodes.
@@ -30,11 +32,13 @@ pub const EVENTS_MAX: usize = 1024;
 /// How much a reader asks for at once.
 const READ_BYTES: usize = 64 << 10;
 
-/// How much of the end of a node's log is looked at when it breaks, and how many lines of it are shown.
+/// How much of the end of a node's log is looked at when it breaks, and how many lines of it are
+/// shown.
 const LAST_BYTES: u64 = 8 << 10;
 const LAST_LINES: usize = 12;
 
-/// How long a node that has closed its output is given to end, before it is reported as still running.
+/// How long a node that has closed its output is given to end, before it is reported as still
+/// running.
 const END_GRACE: Duration = Duration::from_secs(1);
 
 /// A program with its arguments.
@@ -48,7 +52,8 @@ pub struct Program {
     pub data: Option<PathBuf>,
 }
 
-/// The environment variable that tells a node where to keep its data. Unset if it is to keep them nowhere.
+/// The environment variable that tells a node where to keep its data. Unset if it is to keep them
+/// nowhere.
 pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
 /// Which process of a node it is: 0 for the first, one more for each restart.
@@ -104,7 +109,8 @@ struct Queue {
 }
 
 impl Process {
-    /// Starts a node. Its standard error goes to the end of the file `log`, and with `echo` to ours as well.
+    /// Starts a node. Its standard error goes to the end of the file `log`, and with `echo` to ours
+    /// as well.
     ///
     /// # Errors
     /// The log can't be made or the program can't be started.
@@ -171,7 +177,8 @@ impl Process {
         self.pending.extend_from_slice(line);
     }
 
-    /// Hands what was put down to the writer, and returns how many lines were dropped because they don't fit.
+    /// Hands what was put down to the writer, and returns how many lines were dropped because they
+    /// don't fit.
     pub fn flush(&mut self) -> u64 {
         if self.pending.is_empty() {
             return 0;
@@ -181,7 +188,8 @@ impl Process {
         dropped
     }
 
-    /// Waits a moment for a node that has closed its output, and says how it ended: `None` if it still runs.
+    /// Waits a moment for a node that has closed its output, and says how it ended: `None` if it
+    /// still runs.
     ///
     /// # Errors
     /// The system can't say.
@@ -247,7 +255,8 @@ impl Outbox {
         dropped
     }
 
-    /// Writes what is put down until the box is closed or the node stops listening; its reader will notice its end.
+    /// Writes what is put down until the box is closed or the node stops listening; its reader will
+    /// notice its end.
     fn serve(&self, mut stdin: ChildStdin) {
         let mut bytes = Vec::new();
         loop {
@@ -289,8 +298,8 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name).spawn(work).map(drop)
 }
 
-/// Passes a node's output on to the router, whole lines at a time, until it ends, a line is longer than `most` bytes, or
-/// the router has gone.
+/// Passes a node's output on to the router, whole lines at a time, until it ends, a line is longer
+/// than `most` bytes, or the router has gone.
 fn read(
     node: Node,
     life: Life,

@@ -87,8 +87,9 @@ impl Progress {
     }
 }
 
-/// What makes a terminal show this instead of the line before: back to the beginning of the line, and away with what
-/// stands there. A line that is too long is cut off at the edge, since of one that wraps all but the end would stay.
+/// What makes a terminal show this instead of the line before: back to the beginning of the line,
+/// and away with what stands there. A line that is too long is cut off at the edge, since of one
+/// that wraps all but the end would stay.
 fn replacing(line: &str) -> String {
     const NO_WRAP: &str = "\x1b[?7l";
     const WRAP: &str = "\x1b[?7h";

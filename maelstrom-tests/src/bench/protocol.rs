@@ -1,8 +1,8 @@
 //! Maelstrom's messages, read strictly and written plainly.
 //!
-//! Maelstrom stops listening to a node that prints something malformed; the bench says what was wrong with it. It is
-//! stricter in this: a message must come from the node that printed it, a body must be an object, and an answer must
-//! belong to a request.
+//! Maelstrom stops listening to a node that prints something malformed; the bench says what was
+//! wrong with it. It is stricter in this: a message must come from the node that printed it, a body
+//! must be an object, and an answer must belong to a request.
 
 use std::borrow::Cow;
 
@@ -124,7 +124,8 @@ pub fn body<'a>(envelope: &Envelope<'a>) -> Result<Body<'a>, String> {
     Ok(Body { kind, term })
 }
 
-/// Whether a message between servers with this `type` asks for a vote in its `term` (a pre-vote does not).
+/// Whether a message between servers with this `type` asks for a vote in its `term` (a pre-vote
+/// does not).
 pub fn asks_for_vote(kind: &str) -> bool {
     matches!(kind, "vote" | "request_vote")
 }

@@ -1,4 +1,5 @@
-//! What a run writes down while it goes on: the history, and the first messages for a picture of them.
+//! What a run writes down while it goes on: the history, and the first messages for a picture of
+//! them.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
@@ -56,8 +57,8 @@ impl Record {
         self.history.operations().len() >= OPERATIONS_MAX
     }
 
-    /// Notes a message between servers or of [`CLIENTS`] if it is among the first; the number is for
-    /// [`message_received`](Record::message_received).
+    /// Notes a message between servers or of [`CLIENTS`] if it is among the first; the number is
+    /// for [`message_received`](Record::message_received).
     pub fn message_sent(
         &mut self,
         now: Duration,

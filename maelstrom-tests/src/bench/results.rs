@@ -1,7 +1,8 @@
-//! What a run came to, as `results.json`. The names in here are a promise: other programs read them.
+//! What a run came to, as `results.json`. The names in here are a promise: other programs read
+//! them.
 //!
-//! Times are in milliseconds unless a name says otherwise, counts are since the first request, and what is not known
-//! is absent.
+//! Times are in milliseconds unless a name says otherwise, counts are since the first request, and
+//! what is not known is absent.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! The event loop of a run: one thread that owns the network, the clients and the nemesis, and talks to the nodes.
+//! The event loop of a run: one thread that owns the network, the clients and the nemesis, and
+//! talks to the nodes.
 //!
-//! A turn of the loop does what is due (faults, time-outs, deliveries, requests), hands each node what was put down
-//! for it, and then waits for the nodes' output or for the next thing that falls due. All that decides is in modules
-//! without clocks; this one reads the clock and moves bytes.
+//! A turn of the loop does what is due (faults, time-outs, deliveries, requests), hands each node
+//! what was put down for it, and then waits for the nodes' output or for the next thing that falls
+//! due. All that decides is in modules without clocks; this one reads the clock and moves bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -80,7 +81,8 @@ impl From<Broken> for Trouble {
     }
 }
 
-/// A line on its way to a node, with its place in the record of the first messages if it is in there.
+/// A line on its way to a node, with its place in the record of the first messages if it is in
+/// there.
 #[derive(Debug, Clone)]
 struct Line {
     bytes: Vec<u8>,
@@ -108,9 +110,11 @@ pub struct Router<'a> {
     paused: BTreeSet<Node>,
     /// The nodes that were killed and not started again yet.
     dead: BTreeSet<Node>,
-    /// The nodes that have not answered their first `init` yet. Requests begin when there are none.
+    /// The nodes that have not answered their first `init` yet. Requests begin when there are
+    /// none.
     uninitialised: BTreeSet<Node>,
-    /// The nodes that were started again and have not answered `init` yet, and until when each should.
+    /// The nodes that were started again and have not answered `init` yet, and until when each
+    /// should.
     restarted: BTreeMap<Node, Duration>,
     messages_sent: u64,
     statistics: Statistics,
@@ -310,7 +314,8 @@ impl<'a> Router<'a> {
     fn event(&mut self, now: Duration, event: Event) -> Result<(), Broken> {
         let (node, life) = event.source();
         if self.dead.contains(&node) || self.processes[node.0].life() != life {
-            // What a node that was killed had said is lost with it, unless it was on the network already.
+            // What a node that was killed had said is lost with it, unless it was on the network
+            // already.
             return Ok(());
         }
         match event {
@@ -716,8 +721,8 @@ impl Pace {
         self.next
     }
 
-    /// A request that comes a little late does not delay the next, but what all clients were too busy for is not made
-    /// up for.
+    /// A request that comes a little late does not delay the next, but what all clients were too
+    /// busy for is not made up for.
     fn advance(&mut self, now: Duration) {
         let wait = Duration::from_nanos(self.rng.range(0..=self.spread_ns));
         self.next = (self.next + wait).max(now);

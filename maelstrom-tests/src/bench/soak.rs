@@ -1,5 +1,5 @@
-//! Long measurements on a few nodes: what a node takes of memory and disk however long it runs, how fast it comes back,
-//! and what it costs the others when one that was away catches up.
+//! Long measurements on a few nodes: what a node takes of memory and disk however long it runs, how
+//! fast it comes back, and what it costs the others when one that was away catches up.
 
 pub mod cluster;
 pub mod load;
@@ -35,7 +35,8 @@ const LINES: u64 = 20;
 /// How long a node may take to come back.
 const INIT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How often the node that was away is asked for something that it can answer only when it has caught up.
+/// How often the node that was away is asked for something that it can answer only when it has
+/// caught up.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long catching up may take.

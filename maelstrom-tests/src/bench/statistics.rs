@@ -192,8 +192,8 @@ pub struct Fault {
     pub what: String,
     /// When it began.
     pub began: Duration,
-    /// How long before that any client had got its latest ok, if one ever had: long, if the cluster was still getting
-    /// over another fault.
+    /// How long before that any client had got its latest ok, if one ever had: long, if the
+    /// cluster was still getting over another fault.
     pub since_last_ok: Option<Duration>,
     /// When it ended; `None` if the run did first.
     pub ended: Option<Duration>,

@@ -39,7 +39,8 @@ impl Store {
     }
 }
 
-/// Makes a folder that was not there before, named by the prefix and the time, and returns its name.
+/// Makes a folder that was not there before, named by the prefix and the time, and returns its
+/// name.
 ///
 /// # Errors
 /// The file system says no.

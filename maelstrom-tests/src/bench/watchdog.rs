@@ -1,10 +1,12 @@
 //! Pauses and kills nodes, and sees to it that no node outlives the bench.
 //!
-//! The standard library can kill a child but send it no other signal, so a shell's `kill` does it: one `sh` that reads
-//! orders from its standard input. When that input ends, because the run is over or because the bench died, however it
-//! died, the shell wakes and kills every node that it was told of. It lives in a process group of its own, so a Ctrl-C
-//! at the terminal ends the bench and not the one who cleans up after it; so do the nodes, each in its own, and signals
-//! go to the whole group, so that a node which is a script with children is paused and killed as a whole.
+//! The standard library can kill a child but send it no other signal, so a shell's `kill` does it:
+//! one `sh` that reads orders from its standard input. When that input ends, because the run is
+//! over or because the bench died, however it died, the shell wakes and kills every node that it
+//! was told of. It lives in a process group of its own, so a Ctrl-C at the terminal ends the bench
+//! and not the one who cleans up after it; so do the nodes, each in its own, and signals
+//! go to the whole group, so that a node which is a script with children is paused and killed as a
+//! whole.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -32,7 +34,8 @@ for group in $groups; do
 done
 "#;
 
-/// The shell and the pipe to it. Dropped, it kills all the nodes that it knows, and waits until they are killed.
+/// The shell and the pipe to it. Dropped, it kills all the nodes that it knows, and waits until
+/// they are killed.
 #[derive(Debug)]
 pub struct Watchdog {
     shell: Child,

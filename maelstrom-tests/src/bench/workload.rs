@@ -1,8 +1,9 @@
 //! What the clients ask: the lin-kv workload, without clocks, threads or a network.
 //!
-//! As in Maelstrom, clients work in groups, each group on one key at a time. Half of a group reads; the others write
-//! and compare-and-set small numbers, which collide often enough that a stale answer contradicts something. A key is
-//! left for a new one after so many operations, or so many processes, that checking it stays cheap.
+//! As in Maelstrom, clients work in groups, each group on one key at a time. Half of a group reads;
+//! the others write and compare-and-set small numbers, which collide often enough that a stale
+//! answer contradicts something. A key is left for a new one after so many operations, or so many
+//! processes, that checking it stays cheap.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +15,12 @@ use crate::history::{Call, Process};
 /// Values are drawn from 0 up to but not including this.
 pub const VALUES: u64 = 5;
 
-/// So many processes may work on one key (more only if a group is larger): each operation of an unknown outcome costs
-/// a process, and makes every later check of the key dearer.
+/// So many processes may work on one key (more only if a group is larger): each operation of an
+/// unknown outcome costs a process, and makes every later check of the key dearer.
 pub const PROCESSES_PER_KEY_MAX: usize = 20;
 
-/// One of the threads of control that ask, numbered from 0. A worker becomes a new [`Process`] after each operation of
-/// an unknown outcome.
+/// One of the threads of control that ask, numbered from 0. A worker becomes a new [`Process`]
+/// after each operation of an unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worker(pub usize);
 
@@ -119,7 +120,8 @@ impl Workload {
         self.keys_used
     }
 
-    /// The first half of a group reads, the others draw among write, cas and cas. A worker alone does both in turn.
+    /// The first half of a group reads, the others draw among write, cas and cas. A worker alone
+    /// does both in turn.
     fn call(&mut self, place: usize, size: usize) -> Call {
         let reads = match size {
             1 => self.rng.chance(1, 2),
@@ -141,7 +143,8 @@ impl Workload {
         Value::from(self.rng.below(VALUES))
     }
 
-    /// The number of operations varies by a tenth, so that the groups don't change keys all at once.
+    /// The number of operations varies by a tenth, so that the groups don't change keys all at
+    /// once.
     fn begin_key(&mut self, index: usize) {
         let most = self.plan.operations_per_key;
         let least = most - most / 10;

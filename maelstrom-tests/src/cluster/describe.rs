@@ -19,7 +19,8 @@ pub enum Question {
     Forward,
 }
 
-/// What a message says. `name` gives a question its name. The names of replication sessions are left out.
+/// What a message says. `name` gives a question its name. The names of replication sessions are
+/// left out.
 pub fn message<S>(
     message: &Message<S>,
     mut name: impl FnMut(Question, RequestId) -> String,

@@ -75,8 +75,8 @@ impl Target for Http {
     }
 
     fn check(&self, input: &[u8], seen: &mut Seen) -> Result<(), String> {
-        // How it is cut and how it ends depends on the input alone, so that it is the same each time.
-        // An input without a byte has CRC 0, and ends like most.
+        // How it is cut and how it ends depends on the input alone, so that it is the same each
+        // time. An input without a byte has CRC 0, and ends like most.
         let chance = u64::from(crc32c(input)) + 3;
         let end = match chance % 8 {
             0 => End::Slow,

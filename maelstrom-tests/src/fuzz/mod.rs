@@ -1,14 +1,17 @@
 //! Fuzzing: inputs drawn from seeds, for everything that reads what others wrote.
 //!
-//! A [`Target`] draws an input, which is always some bytes, and holds the code under test to its laws: that it never
-//! panics, that what it takes it gives back, that two readers of one format agree, that a slow and plain reader agrees with
-//! them. Each input has a seed of its own, so one number replays it. A finding is shrunk before it is shown.
+//! A [`Target`] draws an input, which is always some bytes, and holds the code under test to its
+//! laws: that it never panics, that what it takes it gives back, that two readers of one format
+//! agree, that a slow and plain reader agrees with them. Each input has a seed of its own, so one
+//! number replays it. A finding is shrunk before it is shown.
 //!
-//! An input is of some classes (accepted, refused for this or that reason), which are counted: an input that is always
-//! refused at its first byte tests nothing. Tests demand that each class occurs.
+//! An input is of some classes (accepted, refused for this or that reason), which are counted: an
+//! input that is always refused at its first byte tests nothing. Tests demand that each class
+//! occurs.
 //!
-//! Read `options`, `search` and `shrink` for the machine (`guard` says how it survives panics), `mutate` for how inputs
-//! are spoiled, and then the targets: `base64` is the shortest, `storage` the one with the most to say.
+//! Read `options`, `search` and `shrink` for the machine (`guard` says how it survives panics),
+//! `mutate` for how inputs are spoiled, and then the targets: `base64` is the shortest, `storage`
+//! the one with the most to say.
 
 mod base64;
 mod http;
@@ -43,10 +46,12 @@ pub trait Target: Sync {
     /// What it is, for a list.
     fn about(&self) -> &'static str;
 
-    /// The classes that inputs must be of now and then, or they test too little. There may be others.
+    /// The classes that inputs must be of now and then, or they test too little. There may be
+    /// others.
     fn classes(&self) -> &'static [&'static str];
 
-    /// Draws an input. A law may be tested here already, where it is known what was encoded: what is broken then panics.
+    /// Draws an input. A law may be tested here already, where it is known what was encoded: what
+    /// is broken then panics.
     fn draw(&self, rng: &mut Rng) -> Vec<u8>;
 
     /// Holds the code under test to its laws, and notes the classes of the input.

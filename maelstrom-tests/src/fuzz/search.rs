@@ -54,7 +54,8 @@ pub struct Finding {
     pub seed: u64,
     /// What the law is, and how it is broken by the smaller input.
     pub law: String,
-    /// The input, and a smaller one that breaks a law too. `None` if the input could not even be drawn.
+    /// The input, and a smaller one that breaks a law too. `None` if the input could not even be
+    /// drawn.
     pub inputs: Option<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -99,7 +100,8 @@ struct Worked {
     broken: Option<String>,
 }
 
-/// Fuzzes a target. `progress` is told now and then how many inputs were tried so far, and for how long.
+/// Fuzzes a target. `progress` is told now and then how many inputs were tried so far, and for how
+/// long.
 ///
 /// # Errors
 /// If the system gives no thread.

@@ -68,7 +68,8 @@ struct Shrinking {
 }
 
 impl Shrinking {
-    /// Leaves out ever smaller pieces, as long as some law stays broken. It need not be the first one.
+    /// Leaves out ever smaller pieces, as long as some law stays broken. It need not be the first
+    /// one.
     fn shrink(&mut self) -> io::Result<()> {
         let mut piece = self.smaller.len().div_ceil(2);
         while piece > 0 {

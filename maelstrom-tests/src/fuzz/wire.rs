@@ -112,7 +112,8 @@ fn encode(envelope: &Envelope<Kv>) -> Vec<u8> {
     json::encode(&body)
 }
 
-/// Changes something anywhere in a value: its type, a number, a member's name, or whether it is there.
+/// Changes something anywhere in a value: its type, a number, a member's name, or whether it is
+/// there.
 fn bend(rng: &mut Rng, value: &mut Value) {
     let below = rng.chance(5, 6);
     match value {

@@ -21,16 +21,16 @@
 //!    oneself is better than still to owe it.
 //! 3. **Among open operations with the same effect, the first to complete goes first.** If a legal
 //!    order has them the other way round, swap them: both had been invoked, the later deadline
-//!    moves to the earlier place, the earlier deadline moves to a place before its own end.
-//!    Unknown operations are those without a deadline, so they come last, and those with the same
-//!    effect need only be counted.
+//!    moves to the earlier place, the earlier deadline moves to a place before its own end. Unknown
+//!    operations are those without a deadline, so they come last, and those with the same effect
+//!    need only be counted.
 //! 4. **An unknown operation takes effect only if something definite needs it**: if the state that
 //!    it leaves is consumed by an open observation or `cas`, or by an unknown `cas` of which the
-//!    same is true. Take a legal order with as few unknown operations as possible, and the last
-//!    of its unknown operations for which this does not hold. If a blind write follows it, or
-//!    nothing, it may be left out. If an observation follows that was possible before, rule 2 has
-//!    already dealt with it. Anything else that follows consumes its result and is definite, or
-//!    is an unknown `cas` that is needed.
+//!    same is true. Take a legal order with as few unknown operations as possible, and the last of
+//!    its unknown operations for which this does not hold. If a blind write follows it, or nothing,
+//!    it may be left out. If an observation follows that was possible before, rule 2 has already
+//!    dealt with it. Anything else that follows consumes its result and is definite, or is an
+//!    unknown `cas` that is needed.
 //!
 //! What can still explode is the *choice* among unknown operations where many are spent and each
 //! could have been another. So there is a second, easier question: with [`Supply::Endless`] an

@@ -4,17 +4,16 @@
 //! here only *weakens* what is claimed, in a way that keeps every legal history legal. What is
 //! still contradictory afterwards shows a contradiction of the whole:
 //!
-//! - **The end is cut off** after the operation that could not take effect. What still ran then
-//!   is taken as unknown. (A legal order of the whole begins with one of the rest.)
+//! - **The end is cut off** after the operation that could not take effect. What still ran then is
+//!   taken as unknown. (A legal order of the whole begins with one of the rest.)
 //! - **The beginning is cut off**: the key may have held anything, what had completed is gone, and
 //!   what still ran then is taken as unknown, and what it saw is forgotten.
 //! - **An observation is left out.** It only restricted.
 //! - **A write or cas with a known end becomes unknown**: it may take effect at any later time, or
 //!   never.
-//! - **An unknown operation is left out if nothing definite needs it**: if the state that it
-//!   leaves leads, perhaps through other unknown operations, to none with a known end that may
-//!   come after it and consumes it. The search explains why (its rule 4). It may not be left out
-//!   otherwise.
+//! - **An unknown operation is left out if nothing definite needs it**: if the state that it leaves
+//!   leads, perhaps through other unknown operations, to none with a known end that may come after
+//!   it and consumes it. The search explains why (its rule 4). It may not be left out otherwise.
 
 use std::collections::BTreeSet;
 use std::iter;

@@ -379,8 +379,8 @@ fn every_history(count: usize, visit: &mut impl FnMut(&[Step])) {
     }
 }
 
-/// The same on all cores: each takes the next beginning of histories that nobody has taken, and makes its own
-/// `visit`. Returns what came of them.
+/// The same on all cores: each takes the next beginning of histories that nobody has taken, and
+/// makes its own `visit`. Returns what came of them.
 fn every_history_shared<T: Send>(
     count: usize,
     new: impl Fn() -> T + Sync,
@@ -440,9 +440,10 @@ fn extend_history(
     }
 }
 
-/// Whether a history comes before its twin, in which the two values have changed places, or is its own twin. Values
-/// have numbers that are only ever compared for equality, but in the order in which things are tried; so of long
-/// histories one of each pair is enough. (Of short ones both are checked.)
+/// Whether a history comes before its twin, in which the two values have changed places, or is its
+/// own twin. Values have numbers that are only ever compared for equality, but in the order in
+/// which things are tried; so of long histories one of each pair is enough. (Of short ones both are
+/// checked.)
 fn beside_twin(steps: &[Step]) -> cmp::Ordering {
     let (a, b) = (State::holding(0), State::holding(1));
     let other = |state: State| match state {
@@ -537,11 +538,12 @@ fn there_are_as_many_histories_as_counting_says() {
 
 /// How many operations the exhaustive test goes up to, by default. For more, say
 /// `LINEARIZABILITY_OPERATIONS=6 cargo test --release -p maelstrom-tests every_small_history`:
-/// 5 are four million histories and half a minute of one core, and each one more takes forty times as long.
+/// 5 are four million histories and half a minute of one core, and each one more takes forty times
+/// as long.
 const EXHAUSTIVE_DEFAULT: usize = 4;
 
-/// Of histories with so many operations, of each pair that differs in the names of the two values alone only one is
-/// checked.
+/// Of histories with so many operations, of each pair that differs in the names of the two values
+/// alone only one is checked.
 const PAIRED: usize = 6;
 
 /// Asks both checkers, and returns what they agree on.
@@ -889,7 +891,8 @@ const BIG: World = World {
     unknown_per_mille: 5,
 };
 
-/// `cargo test --release -p maelstrom-tests a_hundred_thousand -- --nocapture` tells how long it takes.
+/// `cargo test --release -p maelstrom-tests a_hundred_thousand -- --nocapture` tells how long it
+/// takes.
 #[test]
 #[cfg_attr(
     debug_assertions,

@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 
 /// Multiplies each word with a large odd number to 128 bits and folds the halves, so that every bit
-/// of the input moves about half the bits of the output. [`raft_core::Fingerprint`] takes a byte at a time
-/// instead, and nearly all that is hashed here is words.
+/// of the input moves about half the bits of the output. [`raft_core::Fingerprint`] takes a byte at
+/// a time instead, and nearly all that is hashed here is words.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mix(u64);
 

@@ -1,10 +1,10 @@
 //! Worlds that differ in names alone are one world.
 //!
 //! The nodes are alike until something happens to them, so it makes no difference which of them it
-//! happens to; nor does it matter how many lives a node had before, or how many questions it asked, as
-//! long as old answers can be told from new ones. So of each world the fingerprint is taken under
-//! other names: the nodes in the order of what they look like without names, lives and questions
-//! counted anew.
+//! happens to; nor does it matter how many lives a node had before, or how many questions it asked,
+//! as long as old answers can be told from new ones. So of each world the fingerprint is taken
+//! under other names: the nodes in the order of what they look like without names, lives and
+//! questions counted anew.
 //!
 //! A part of a world has few names in it. What it comes to under others is remembered.
 
@@ -61,8 +61,8 @@ pub(super) struct Namer {
 }
 
 impl Namer {
-    /// A world's fingerprint: with overwhelming likelihood, two worlds have the same one exactly if they
-    /// differ in nothing but names and clocks.
+    /// A world's fingerprint: with overwhelming likelihood, two worlds have the same one exactly if
+    /// they differ in nothing but names and clocks.
     pub(super) fn fingerprint(&mut self, tables: &Tables, world: &World) -> u64 {
         let looks = looks(tables, world);
         let mut order: Vec<usize> = (0..looks.len()).collect();

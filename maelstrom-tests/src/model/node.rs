@@ -1,5 +1,5 @@
-//! One node of a world: what it is, and what becomes of it when something happens. That depends on nothing but
-//! the node and what happens, so it is worked out once and remembered.
+//! One node of a world: what it is, and what becomes of it when something happens. That depends on
+//! nothing but the node and what happens, so it is worked out once and remembered.
 
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,8 +25,8 @@ use crate::rules::{Broken, CommandId, Rules};
 /// with its leader before it wants to be elected itself, unless it draws the shortest timeout.
 pub(super) const TIMES: (u32, u32, u32) = (1, 2, 16);
 
-/// How many ticks a node may take until one of its timers shows: more than the longest timeout takes
-/// after elections without an end have made it eight times as long.
+/// How many ticks a node may take until one of its timers shows: more than the longest timeout
+/// takes after elections without an end have made it eight times as long.
 pub(super) const TICKS_MAX: usize = 160;
 
 /// Lives are numbered in the order in which they begin, and a life's name says whose it is.
@@ -72,8 +72,8 @@ pub(super) struct Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Event {
     pub(super) what: What,
-    /// The life that it has next, if it dies over what it has to store: before it does, and after it has
-    /// said what it may say before.
+    /// The life that it has next, if it dies over what it has to store: before it does, and after
+    /// it has said what it may say before.
     pub(super) dies: Option<Incarnation>,
 }
 
@@ -146,8 +146,8 @@ pub(super) struct Nodes {
     pub(super) messages: Table<Named<Envelope<Registers>>>,
     /// Nothing, if an event cannot happen, or comes to the same as another one.
     effects: Table<Option<Effect>>,
-    /// If each state is kept for itself: how many there are. Else one stands for all that differ in their
-    /// clocks alone.
+    /// If each state is kept for itself: how many there are. Else one stands for all that differ
+    /// in their clocks alone.
     kept: Option<AtomicU64>,
 }
 

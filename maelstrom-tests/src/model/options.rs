@@ -24,7 +24,8 @@ pub struct Bounds {
     pub copies: u8,
     /// How many messages may be on their way at once. If there are more, some are lost.
     pub in_flight: u8,
-    /// A snapshot is taken after that many entries, and nothing is kept behind it. Without it, none ever is.
+    /// A snapshot is taken after that many entries, and nothing is kept behind it. Without it,
+    /// none ever is.
     pub snapshot_entries: Option<u8>,
     /// Whether a process that dies takes along what it had stored.
     pub forgetful: bool,

@@ -1,5 +1,5 @@
-//! Breadth first, and in little memory: of each world that was searched only its fingerprint is kept, and
-//! which way on from which other it was. The worlds that wait are packed.
+//! Breadth first, and in little memory: of each world that was searched only its fingerprint is
+//! kept, and which way on from which other it was. The worlds that wait are packed.
 
 use std::cell::RefCell;
 use std::collections::HashSet;

@@ -234,8 +234,8 @@ impl Story<'_> {
         }
     }
 
-    /// Tells the ticks, if clocks ran, and that all was lost that was said at any but the last. Returns what
-    /// was said then.
+    /// Tells the ticks, if clocks ran, and that all was lost that was said at any but the last.
+    /// Returns what was said then.
     fn ticks<'e>(
         &mut self,
         effect: &'e Effect,

@@ -1,8 +1,8 @@
 //! The parts that worlds are made of, each kept once.
 //!
 //! Millions of worlds are put together from a few thousand states of a node, a few hundred messages
-//! and so on. A world that names its parts by numbers takes some sixty bytes, and what one part does
-//! to another is worked out once for all worlds in which they meet.
+//! and so on. A world that names its parts by numbers takes some sixty bytes, and what one part
+//! does to another is worked out once for all worlds in which they meet.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,8 +18,8 @@ pub(super) const SHARDS: usize = 64;
 /// A map by fingerprint.
 pub(super) type ByFingerprint<T> = HashMap<u64, T, BuildHasherDefault<Itself>>;
 
-/// Which shard of a sharded map a fingerprint belongs to. The map itself decides by the lowest and the highest
-/// bits.
+/// Which shard of a sharded map a fingerprint belongs to. The map itself decides by the lowest and
+/// the highest bits.
 pub(super) fn shard(fingerprint: u64) -> usize {
     (fingerprint >> 32) as usize % SHARDS
 }
@@ -30,8 +30,8 @@ pub(super) struct Ref<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// Things that are told apart by fingerprints of 64 bits, and numbered. Nothing is ever taken out, so
-/// that all may be looked at without a lock.
+/// Things that are told apart by fingerprints of 64 bits, and numbered. Nothing is ever taken out,
+/// so that all may be looked at without a lock.
 pub(super) struct Table<T> {
     numbers: Vec<Mutex<ByFingerprint<u32>>>,
     next: AtomicU32,

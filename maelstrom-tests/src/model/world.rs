@@ -176,8 +176,8 @@ impl World {
             let says_more = next.flight.len() > before;
             next.tidy(tables);
             if !says_more && next.is_like(self) {
-                // Now less may happen than before, and all of it could have happened then too: messages
-                // may be late for as long as one likes.
+                // Now less may happen than before, and all of it could have happened then too:
+                // messages may be late for as long as one likes.
                 continue;
             }
             let mut enough = ControlFlow::Continue(());
@@ -251,8 +251,8 @@ impl World {
         }
     }
 
-    /// What comes of an action, and the world after it, but for what was sent. Nothing, if it cannot
-    /// happen, or comes to the same as another one.
+    /// What comes of an action, and the world after it, but for what was sent. Nothing, if it
+    /// cannot happen, or comes to the same as another one.
     fn act<'a>(
         &self,
         action: Action,
@@ -386,8 +386,8 @@ impl World {
 
     // ---- Messages.
 
-    /// Gives all worlds that have only so much room for messages. What never arrives is as good as lost,
-    /// so messages are lost only to make room; any of them may be.
+    /// Gives all worlds that have only so much room for messages. What never arrives is as good as
+    /// lost, so messages are lost only to make room; any of them may be.
     fn lose_all_but(self, room: usize, visit: &mut impl FnMut(Self)) {
         /// Loses so many of those before a place.
         fn lose(world: World, before: usize, many: usize, visit: &mut impl FnMut(World)) {
@@ -414,8 +414,8 @@ impl World {
         }
     }
 
-    /// Whether nobody will ask for votes any more. Then it makes no difference how long ago a node has
-    /// heard a leader.
+    /// Whether nobody will ask for votes any more. Then it makes no difference how long ago a node
+    /// has heard a leader.
     fn is_calm(&self, tables: &Tables) -> bool {
         let last = Term(tables.bounds().terms.into());
         let is_in_last = |node: &Ref<_>| tables.node(*node).disk.ledger().ballot().term() == last;

@@ -1,4 +1,5 @@
-//! What a node has synced, record by record: what the rules hold it to, and what a restart must bring back.
+//! What a node has synced, record by record: what the rules hold it to, and what a restart must
+//! bring back.
 
 use raft_core::{Ballot, Entry, EntryId, Index, Names, Record, Rename};
 
@@ -65,7 +66,8 @@ impl<C: Clone> Ledger<C> {
     /// Stores one record.
     ///
     /// # Panics
-    /// If the record leaves a gap, is empty or takes the term back: no storage could make sense of that.
+    /// If the record leaves a gap, is empty or takes the term back: no storage could make sense of
+    /// that.
     pub fn store(&mut self, record: &Record<C>) {
         match record {
             Record::Ballot(ballot) => {

@@ -1,4 +1,5 @@
-//! The clients of a cluster: the bench's workload, and the history of what they asked and were told.
+//! The clients of a cluster: the bench's workload, and the history of what they asked and were
+//! told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -231,7 +232,8 @@ impl Clients {
         Ok(request)
     }
 
-    /// A client's patience ends. Returns it, if it was still waiting. The node still owes an answer.
+    /// A client's patience ends. Returns it, if it was still waiting. The node still owes an
+    /// answer.
     pub(super) fn give_up(&mut self, ticket: Ticket, now: u64) -> Result<Option<usize>, Broken> {
         let Some(open) = self.open.get_mut(&ticket) else {
             return Ok(None);
@@ -261,8 +263,8 @@ impl Clients {
         Ok(clients)
     }
 
-    /// A node answers. Returns the command that is answered, if it is one, and the client, if it was still
-    /// waiting.
+    /// A node answers. Returns the command that is answered, if it is one, and the client, if it
+    /// was still waiting.
     pub(super) fn answered(
         &mut self,
         node: NodeId,

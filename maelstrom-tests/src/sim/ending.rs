@@ -1,4 +1,5 @@
-//! How a run ends: the faults cease, a quorum must recover, and all that was seen is looked at once more.
+//! How a run ends: the faults cease, a quorum must recover, and all that was seen is looked at once
+//! more.
 
 use std::mem;
 
@@ -99,9 +100,10 @@ impl World {
         Ok(())
     }
 
-    /// A node serves a request. Whoever has hardly any room may refuse some, since what clients asked before the faults
-    /// ceased may still be on its way; and whoever must remember fewer forwards than there were drops some, so that only
-    /// those who ask the leader itself are sure to be served.
+    /// A node serves a request. Whoever has hardly any room may refuse some, since what clients
+    /// asked before the faults ceased may still be on its way; and whoever must remember fewer
+    /// forwards than there were drops some, so that only those who ask the leader itself are
+    /// sure to be served.
     fn serve(&mut self, id: NodeId, write: bool) -> Result<(), Broken> {
         let attempts = if self.options.has_room() {
             1

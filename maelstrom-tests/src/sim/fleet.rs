@@ -92,7 +92,8 @@ pub fn fly(fleet: &Fleet) -> Outcome {
                 Ok(report) => locked().add(&report),
                 Err(failure) => {
                     stop.store(true, Ordering::Relaxed);
-                    // Of two that fail at once the one with the lower seed is told, whoever was faster.
+                    // Of two that fail at once the one with the lower seed is told, whoever was
+                    // faster.
                     let mut outcome = locked();
                     let known = outcome.failure.as_ref().map(|known| known.case.seed);
                     if known.is_none_or(|known| failure.case.seed < known) {

@@ -1,5 +1,5 @@
-//! The machine that the simulated cluster runs: the product's own, whose commands have names besides, so that one
-//! that enters the log twice is seen.
+//! The machine that the simulated cluster runs: the product's own, whose commands have names
+//! besides, so that one that enters the log twice is seen.
 
 use std::fmt;
 use std::io::{self, Write};

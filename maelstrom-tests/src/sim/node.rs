@@ -1,7 +1,9 @@
-//! One node of the simulated cluster: the product's replica on the product's storage, on a disk that breaks.
+//! One node of the simulated cluster: the product's replica on the product's storage, on a disk
+//! that breaks.
 //!
-//! Beside the disk stands a [`Ledger`] of what the disk has acknowledged. Each start is held to it: storage must bring
-//! back all of that, and nothing else but the one batch that was being written when the process ended.
+//! Beside the disk stands a [`Ledger`] of what the disk has acknowledged. Each start is held to it:
+//! storage must bring back all of that, and nothing else but the one batch that was being written
+//! when the process ended.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -237,7 +239,8 @@ impl Node {
             all.store(&record);
         }
         let based = |mut ledger: Ledger<Command>| {
-            // A log never begins before a base that was stored, nor anywhere but behind the snapshot.
+            // A log never begins before a base that was stored, nor anywhere but behind the
+            // snapshot.
             let rebased = holds.base().index > ledger.base().index
                 && snapshot.is_some_and(|found| found.last == holds.base());
             if rebased {
@@ -266,8 +269,8 @@ impl Node {
         })
     }
 
-    /// Ends the process. `content` and `names` say what is left of what was not synced. Returns how many
-    /// outputs are lost.
+    /// Ends the process. `content` and `names` say what is left of what was not synced. Returns how
+    /// many outputs are lost.
     pub(super) fn die(&mut self, content: Tear, names: Tear) -> usize {
         let lost = self.life.take().map_or(0, |life| life.unsynced.len());
         self.disk.restart(content, names);

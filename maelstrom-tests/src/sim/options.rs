@@ -1,12 +1,13 @@
-//! What kind of world a run takes place in. All of it is drawn from the seed; any of it can be set by name, by whoever
-//! replays a run or looks for a smaller one.
+//! What kind of world a run takes place in. All of it is drawn from the seed; any of it can be set
+//! by name, by whoever replays a run or looks for a smaller one.
 
 use std::fmt;
 
 use raft_core::{Config, Limits};
 use rand::Rng;
 
-/// One tick of a clock that runs right, in the run's unit of time. The product's tick is 10 ms, so this is 10 µs.
+/// One tick of a clock that runs right, in the run's unit of time. The product's tick is 10 ms, so
+/// this is 10 µs.
 pub const TICK: u64 = 1000;
 
 /// So many units of time are a simulated hour.
@@ -239,8 +240,8 @@ impl Options {
         self.chunk_bytes = pick(&[20, 50, 1 << 10]);
     }
 
-    /// A world in which things go wrong. Of the kinds of faults each world has about half, so that none hides behind
-    /// the others.
+    /// A world in which things go wrong. Of the kinds of faults each world has about half, so that
+    /// none hides behind the others.
     fn draw_trouble(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
         self.retried_permille = pick(&[0, 500]);
         self.load_mean = pick(&[0, 100, 300, 1000]);
@@ -348,14 +349,14 @@ impl Options {
         Fault::ALL.into_iter().filter(is_on).collect()
     }
 
-    /// Whether a follower that is a little behind needs no snapshot. One that does is slow to apply what was committed, and
-    /// its reads may wait too long for that.
+    /// Whether a follower that is a little behind needs no snapshot. One that does is slow to apply
+    /// what was committed, and its reads may wait too long for that.
     fn keeps_followers_close(&self) -> bool {
         self.retained_entries >= 100 && self.retained_bytes >= 1 << 14
     }
 
-    /// Whether a follower waits for more than one heartbeat. One that does not gives up a healthy leader now and then: the
-    /// second heartbeat may be on its way still.
+    /// Whether a follower waits for more than one heartbeat. One that does not gives up a healthy
+    /// leader now and then: the second heartbeat may be on its way still.
     pub fn is_patient(&self) -> bool {
         self.shortest_election >= self.heartbeat + 2
     }

@@ -3,14 +3,15 @@
 use super::options::Options;
 use super::{Case, Failure, run};
 
-/// How many seeds are tried for each smaller world: a change of the world changes all that is drawn after it, so the
-/// same seed may miss what others still meet.
+/// How many seeds are tried for each smaller world: a change of the world changes all that is drawn
+/// after it, so the same seed may miss what others still meet.
 const SEEDS_PER_WORLD: u64 = 8;
 
 /// How many runs are enough. Each one that panics costs a thread until the process ends.
 const ATTEMPTS_MAX: u64 = 4000;
 
-/// The smallest failure that was found, which may be the one that it began with. `tried` is told of each attempt.
+/// The smallest failure that was found, which may be the one that it began with. `tried` is told of
+/// each attempt.
 pub fn shrink(failure: Box<Failure>, mut tried: impl FnMut(&Failure, u64)) -> Box<Failure> {
     let mut best = failure;
     let mut attempts = 0;

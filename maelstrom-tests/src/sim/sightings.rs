@@ -166,7 +166,8 @@ sightings! {
 
 /// What need not happen in a fleet of a few hundred runs.
 const SELDOM: &[&str] = &[
-    // Each needs two rare things at once: the numbers in docs/TESTING.md are of many thousand runs.
+    // Each needs two rare things at once: the numbers in docs/TESTING.md are of many thousand
+    // runs.
     "installs_of_conflicting",
     "installs_overtaken",
     "figure_8_overwritten",
@@ -217,7 +218,8 @@ impl Sightings {
     }
 }
 
-/// Whether a node leads and has not committed anything of its own term yet, so that its reads must wait (§8).
+/// Whether a node leads and has not committed anything of its own term yet, so that its reads must
+/// wait (§8).
 pub(super) fn awaits_own_commit(status: &Status) -> bool {
     status.role == RoleName::Leader && status.commit.term < status.ballot.term()
 }

@@ -115,7 +115,8 @@ impl World {
         }
         self.schedule_work(id, incarnation);
         if is_install {
-            // If the leader dies meanwhile, the next one may bring by entries what the snapshot is to bring.
+            // If the leader dies meanwhile, the next one may bring by entries what the snapshot is
+            // to bring.
             let leaders = self.leaders().into_iter().map(|(leader, _)| leader);
             let victims: Vec<NodeId> = leaders.chain([id]).collect();
             let victim = *self.rng.choose(&victims).expect("a node");

@@ -1,7 +1,7 @@
 //! What happened in a run, in order: all of it as a hash, and its last part as a story.
 //!
-//! The story is told in the language of the golden scripts: what happened to the cluster stands at the margin, and what
-//! came of it below, indented.
+//! The story is told in the language of the golden scripts: what happened to the cluster stands at
+//! the margin, and what came of it below, indented.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -82,7 +82,8 @@ impl Tape {
         self.trace().note(time, event);
     }
 
-    /// What is on it. A run that panicked has left it whole: nothing panics while it notes something.
+    /// What is on it. A run that panicked has left it whole: nothing panics while it notes
+    /// something.
     pub(super) fn trace(&self) -> MutexGuard<'_, Trace> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,5 @@
-//! A run: a queue of things that will happen, each at a time that was drawn, and so one seed is one run.
+//! A run: a queue of things that will happen, each at a time that was drawn, and so one seed is one
+//! run.
 //!
 //! After every step the node's own invariants and the cluster's ([`crate::rules`]) are checked.
 
@@ -21,9 +22,9 @@ use super::trace::{Event, Tape, Words};
 use crate::rules::{Broken, Rules};
 
 /// How many longest election timeouts a cluster without faults may take to have a leader whom all
-/// know and to agree on everything. An unlucky node starts with a timeout that has backed off to eight
-/// times the longest; and where every node that is left must vote, pre-votes that cross each other may fail a dozen times. Of
-/// a hundred thousand runs two took more than 30.
+/// know and to agree on everything. An unlucky node starts with a timeout that has backed off to
+/// eight times the longest; and where every node that is left must vote, pre-votes that cross each
+/// other may fail a dozen times. Of a hundred thousand runs two took more than 30.
 const RECOVERY_ELECTIONS_MAX: u64 = 60;
 
 /// How long a cluster without faults must keep its leader, in longest election timeouts.
@@ -50,7 +51,8 @@ pub(super) struct World {
     lives: u64,
     pub(super) clients: Clients,
     pub(super) rules: Rules<Store>,
-    /// Entries of older terms that a quorum had stored before their leader committed anything of its own.
+    /// Entries of older terms that a quorum had stored before their leader committed anything of
+    /// its own.
     pub(super) figure_8: BTreeSet<EntryId>,
     pub(super) trace: Tape,
     pub(super) sightings: Sightings,
@@ -140,14 +142,16 @@ impl Happening {
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It is killed, or stops by itself. Its machine goes on: what was written is there, synced or not.
+    /// It is killed, or stops by itself. Its machine goes on: what was written is there, synced or
+    /// not.
     Process,
     /// Its machine loses power, and of what was not synced anything may be lost.
     Machine,
 }
 
 impl Member {
-    /// Whether nothing can happen to the process at present: it was stopped or, if that counts, it syncs.
+    /// Whether nothing can happen to the process at present: it was stopped or, if that counts, it
+    /// syncs.
     pub(super) fn stands_still(&self, sync_blocks: bool) -> bool {
         self.paused_until.is_some() || sync_blocks && self.syncing
     }
@@ -612,7 +616,8 @@ impl World {
         Ok(())
     }
 
-    /// Whether a leader that has committed nothing of its own holds an older entry that a quorum has stored.
+    /// Whether a leader that has committed nothing of its own holds an older entry that a quorum
+    /// has stored.
     fn sight_figure_8(&mut self, id: NodeId) {
         let life = self.life(id).expect("it leads");
         let status = &life.status;

@@ -1,5 +1,5 @@
-//! The simulator: seeds that are always run, seeds that ever failed, and worlds in which it must say no. Fleets of fresh
-//! seeds are run by the command, `maelstrom-tests sim`.
+//! The simulator: seeds that are always run, seeds that ever failed, and worlds in which it must
+//! say no. Fleets of fresh seeds are run by the command, `maelstrom-tests sim`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,8 +23,8 @@ fn passes(case: &Case) -> Report {
     run(case, EVENTS_MAX).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// The same seed is the same run, today and on any machine. Whoever changes what nodes do changes the hashes, too:
-/// `UPDATE_GOLDEN=1` writes them down anew.
+/// The same seed is the same run, today and on any machine. Whoever changes what nodes do changes
+/// the hashes, too: `UPDATE_GOLDEN=1` writes them down anew.
 #[test]
 fn a_seed_is_a_run() {
     let hash = |seed| format!("{seed} {:016x}\n", passes(&Case::of(seed)).hash);
@@ -71,7 +71,8 @@ fn seeds_that_ever_failed_pass() {
     assert!(count > 0, "there is a seed");
 }
 
-/// The rules have teeth: a disk that forgets all that it was given when its machine loses power breaks them.
+/// The rules have teeth: a disk that forgets all that it was given when its machine loses power
+/// breaks them.
 #[test]
 fn forgetful_disks_break_the_rules() {
     let changes = vec![("amnesia", 1), ("fault_mean", 10_000), ("crash", 1)];

@@ -145,7 +145,8 @@ impl<'a> Request<'a> {
 }
 
 /// The path of a target in origin form (`/metrics?x=1`) or absolute form (`http://host/metrics?x=1`), which a server
-/// has to take too (section 3.2.2). Of other forms, the target as it is, which is no path that there is.
+/// has to take too (section 3.2.2). Of other forms, the target as it is, which is no path that
+/// there is.
 fn path_of(target: &str) -> &str {
     let target = target.split('?').next().unwrap_or_default();
     match target.split_at_checked("http://".len()) {

@@ -40,13 +40,13 @@ pub struct Limits {
     pub inflight_appends: usize,
     /// Bytes on their way to one follower, roughly.
     pub inflight_bytes: usize,
-    /// Appends that overtook others and that a follower keeps until the gap is filled; of bytes, as
-    /// many as may be on their way to it.
+    /// Appends that overtook others and that a follower keeps until the gap is filled; of bytes,
+    /// as many as may be on their way to it.
     pub early_appends: usize,
     /// Forwards remembered for each sender in a term; older ones count as seen.
     pub forwards_seen: usize,
-    /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped, so
-    /// that its clients' writes end as unknown until the next term.
+    /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped,
+    /// so that its clients' writes end as unknown until the next term.
     pub incarnations: usize,
     /// A snapshot is taken when so many entries were applied since the last one,
     pub snapshot_entries: u64,
@@ -63,8 +63,8 @@ pub struct Limits {
     pub retained_bytes: u64,
     /// Bytes in one chunk of a snapshot; one chunk is on its way to each follower that needs it.
     pub chunk_bytes: usize,
-    /// Bytes in a leader's snapshot, which a follower gathers in memory; a longer one is not taken, and
-    /// the follower never catches up.
+    /// Bytes in a leader's snapshot, which a follower gathers in memory; a longer one is not
+    /// taken, and the follower never catches up.
     pub snapshot_bytes_max: u64,
 }
 

@@ -25,7 +25,8 @@ pub struct Counters {
     pub snapshots_installed: u64,
     /// Leaders' snapshots that came whole and were not what their name said.
     pub snapshots_broken: u64,
-    /// Transfers of this leader's snapshots to followers that were begun, or begun again with a newer one.
+    /// Transfers of this leader's snapshots to followers that were begun, or begun again with a
+    /// newer one.
     pub transfers_begun: u64,
     /// Chunks of snapshots that this leader sent.
     pub chunks_sent: u64,

@@ -28,8 +28,9 @@ use crate::snapshot::SnapshotId;
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader<S: StateMachine> {
     peers: BTreeMap<NodeId, Peer>,
-    /// Followers who have lost what they had acknowledged. Their disk is no disk, so neither what they store
-    /// nor whom they say that they follow (they may have voted and forgotten it) counts in a quorum.
+    /// Followers who have lost what they had acknowledged. Their disk is no disk, so neither what
+    /// they store nor whom they say that they follow (they may have voted and forgotten it)
+    /// counts in a quorum.
     forgetful: BTreeSet<NodeId>,
     reads: Reads<S>,
     /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
@@ -335,8 +336,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     /// Whether some follower who is heard of lacks entries that would be compacted with the next
     /// snapshot: it is sent one now, or catches up after one. As long as the log does not grow too
-    /// long, the next snapshot waits for it, or else snapshots would be sent for ever, each outdated
-    /// before the follower has got through it.
+    /// long, the next snapshot waits for it, or else snapshots would be sent for ever, each
+    /// outdated before the follower has got through it.
     pub(crate) fn followers_need_log(&self) -> bool {
         let Self { shared, role } = self;
         let (log, limits) = (shared.log(), &shared.config.limits);

@@ -12,14 +12,14 @@
 //! votes once a term and a leader needs a majority's votes. The leader alone adds entries; it sends
 //! them to the **followers**, and an entry is **committed** once a majority has it on disk. Any
 //! later leader has a majority's votes too, the two majorities share a node, and nobody votes for
-//! a log that is behind its own: so what was committed once is in every later leader's log. That is all
-//! of Raft's safety; the rest makes it go on.
+//! a log that is behind its own: so what was committed once is in every later leader's log. That is
+//! all of Raft's safety; the rest makes it go on.
 //!
 //! A follower that hears no leader for a random while becomes a **pre-candidate** and asks
 //! whether the others would vote for it; only if a majority would does it become a **candidate**,
 //! enter the next term and ask for votes. A node that hears a leader refuses, so a
-//! machine with a bad connection disturbs nobody. A leader that hears no majority for a while steps down,
-//! so that its clients look elsewhere.
+//! machine with a bad connection disturbs nobody. A leader that hears no majority for a while steps
+//! down, so that its clients look elsewhere.
 //!
 //! Where the logs of leader and follower differ, the leader's wins: it goes back to the last entry
 //! that both hold, and the follower drops what it has behind it. Terms never fall along a log, and
@@ -32,7 +32,8 @@
 //!
 //! # In which order to read
 //!
-//! 1. [`Term`], [`EntryId`] and the other names (`id`), `entry`, `log`, `ballot`: the state of Figure 2.
+//! 1. [`Term`], [`EntryId`] and the other names (`id`), `entry`, `log`, `ballot`: the state of
+//!    Figure 2.
 //! 2. `membership` and `quorum`: who counts, and the proof that somebody won.
 //! 3. [`Message`]: what nodes say.
 //! 4. `raft`: the roles, and the term rule that stands above them.
@@ -41,8 +42,8 @@
 //!    `leader/reads`.
 //! 7. `snapshot`: when one is taken, and how a leader's is gathered.
 //! 8. `proxy`: clients' requests on their way.
-//! 9. [`Replica`], [`Input`], [`Output`], [`Wal`]: the outside, and why nothing is promised before it is
-//!    on disk.
+//! 9. [`Replica`], [`Input`], [`Output`], [`Wal`]: the outside, and why nothing is promised before
+//!    it is on disk.
 //! 10. [`invariant`]: what must always hold.
 //!
 //! # A cluster of one

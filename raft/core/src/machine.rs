@@ -6,8 +6,9 @@ use core::hash::Hash;
 /// A deterministic state machine (§2): the same commands in the same order give the same state
 /// and the same outcomes on every node.
 ///
-/// A clone is the image that a snapshot is made of. It is taken while the node stands still, so it must be cheap,
-/// however large the state is: share what does not change (copy-on-write) instead of copying it.
+/// A clone is the image that a snapshot is made of. It is taken while the node stands still, so it
+/// must be cheap, however large the state is: share what does not change (copy-on-write) instead of
+/// copying it.
 pub trait StateMachine: Clone + Debug + Eq + Hash {
     /// What changes the state. Goes through the log.
     type Command: Clone + Debug + Eq + Hash;

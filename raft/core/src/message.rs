@@ -145,8 +145,8 @@ pub enum Message<S: StateMachine> {
         /// Its fate.
         reply: Forwarded<S::Outcome>,
     },
-    /// The answer to an Append, a snapshot's chunk or a Round of a lower term. Its envelope's term is all that it
-    /// says: the leader behind us steps down, and we get a hearing.
+    /// The answer to an Append, a snapshot's chunk or a Round of a lower term. Its envelope's term
+    /// is all that it says: the leader behind us steps down, and we get a hearing.
     Outdated,
 }
 
@@ -204,10 +204,10 @@ impl<S: StateMachine> Message<S> {
     ///
     /// All that was decided before it, where it promises something that a crash must not take
     /// back: a vote, or that entries are stored. A leader's Appends leave before its own sync
-    /// (thesis §10.2.1), since its own copy counts only once synced; but the ballot of their term must
-    /// be there, or the leader could wake up in an older term and vote again. All else promises nothing
-    /// (refusals, pre-votes, rounds, how much of a snapshot is in memory), or only what a quorum's disks hold already (answers of
-    /// committed entries).
+    /// (thesis §10.2.1), since its own copy counts only once synced; but the ballot of their term
+    /// must be there, or the leader could wake up in an older term and vote again. All else
+    /// promises nothing (refusals, pre-votes, rounds, how much of a snapshot is in memory), or
+    /// only what a quorum's disks hold already (answers of committed entries).
     #[must_use]
     pub fn waits_for(&self) -> Wait {
         match self {

@@ -339,9 +339,9 @@ impl<S: StateMachine> Shared<S> {
 
     /// A leader's snapshot through `last` is safe on disk: puts it in place of what is here. If the
     /// log holds its last entry, all that the snapshot contains is here already, and only has to be
-    /// applied; else the log is shorter or in conflict, and all of it is gone (Figure 13, steps 6 to 8).
-    /// False if that would change what is committed, or what this node leads with: no correct
-    /// leader sent it.
+    /// applied; else the log is shorter or in conflict, and all of it is gone (Figure 13, steps 6
+    /// to 8). False if that would change what is committed, or what this node leads with: no
+    /// correct leader sent it.
     pub(crate) fn take_over(&mut self, last: EntryId, machine: S) -> bool {
         if self.log.holds(last) {
             if last.index > self.commit {

@@ -1,7 +1,8 @@
 //! Requests on their way: what clients asked of this node, and what this node, as leader, took on
 //! for itself and for others.
 //!
-//! Every role has the same table, because a request outlives the role in which it was taken. Its way:
+//! Every role has the same table, because a request outlives the role in which it was taken. Its
+//! way:
 //!
 //! ```text
 //!             take            leader known                  told the entry's fate

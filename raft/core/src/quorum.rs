@@ -26,8 +26,8 @@ pub enum Tally<R> {
     Pending,
 }
 
-/// Proof that a node in role `R` won a quorum's votes in a term. [`Votes::tally`] alone makes one, and
-/// it cannot be copied, so an election is won once.
+/// Proof that a node in role `R` won a quorum's votes in a term. [`Votes::tally`] alone makes one,
+/// and it cannot be copied, so an election is won once.
 ///
 /// ```
 /// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};

@@ -42,8 +42,8 @@ impl<S: StateMachine> Replica<S> {
     /// cluster elects at once and without a tie. A lone voter leads at once.
     ///
     /// # Panics
-    /// If the node is not a member, the times make no sense ([`crate::Config::validate`]), or the stored
-    /// entries do not follow each other.
+    /// If the node is not a member, the times make no sense ([`crate::Config::validate`]), or the
+    /// stored entries do not follow each other.
     #[must_use]
     pub fn restore(restored: Restored<S>) -> Self {
         let Restored {
@@ -79,8 +79,8 @@ impl<S: StateMachine> Replica<S> {
     /// Something happened. Never fails: what makes no sense is dropped and counted.
     ///
     /// # Panics
-    /// If a rule of Raft is broken (a second leader in one term); if the host answers a task that it
-    /// was not given; in debug builds, if any invariant is broken.
+    /// If a rule of Raft is broken (a second leader in one term); if the host answers a task that
+    /// it was not given; in debug builds, if any invariant is broken.
     pub fn step(&mut self, input: Input<S>) {
         self.change(|mut raft| {
             match input {
@@ -209,9 +209,9 @@ impl<S: StateMachine> Replica<S> {
         self.raft().shared().machine()
     }
 
-    /// A hash of the whole state but its clocks, counters and random numbers; of the clocks only whether
-    /// candidates are refused now. Two states of one fingerprint answer every message and request alike,
-    /// but may differ in how many ticks they need to time out.
+    /// A hash of the whole state but its clocks, counters and random numbers; of the clocks only
+    /// whether candidates are refused now. Two states of one fingerprint answer every message
+    /// and request alike, but may differ in how many ticks they need to time out.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         let mut hasher = Fingerprint::default();

@@ -64,9 +64,10 @@ pub enum Task<S> {
     /// Encode and store this state. The answer is [`crate::Input::SnapshotStored`]. If it cannot
     /// be stored the node must stop.
     Store(Capture<S>),
-    /// Check (also that its membership is this cluster's) and store this snapshot. The answer is [`crate::Input::SnapshotInstalled`], or
-    /// [`crate::Input::SnapshotBroken`] if the bytes are not what their name says or make no sense.
-    /// If it cannot be stored the node must stop.
+    /// Check (also that its membership is this cluster's) and store this snapshot. The answer is
+    /// [`crate::Input::SnapshotInstalled`], or [`crate::Input::SnapshotBroken`] if the bytes
+    /// are not what their name says or make no sense. If it cannot be stored the node must
+    /// stop.
     Install(Received),
 }
 

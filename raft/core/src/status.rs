@@ -75,8 +75,8 @@ pub struct Status {
     pub synced: Index,
     /// A leader's followers and how far each is known to match; empty elsewhere.
     pub matched: BTreeMap<NodeId, Index>,
-    /// Of a leader's followers, those who are sent a snapshot: which one, and how many bytes of it each
-    /// is known to have.
+    /// Of a leader's followers, those who are sent a snapshot: which one, and how many bytes of it
+    /// each is known to have.
     pub transfers: BTreeMap<NodeId, (SnapshotId, u64)>,
     /// Of a leader's followers, those who have lost what they had acknowledged: they count for
     /// nothing any more while it leads. An operator must hear of it.

@@ -1,5 +1,5 @@
-//! What compaction and snapshots cost, and what bounds them. Time is ticks; every test is the same on
-//! every machine.
+//! What compaction and snapshots cost, and what bounds them. Time is ticks; every test is the same
+//! on every machine.
 
 mod count;
 

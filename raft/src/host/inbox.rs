@@ -1,5 +1,5 @@
-//! What waits for the event loop: a lane for peers, a lane for clients, and the result of the work on
-//! a snapshot.
+//! What waits for the event loop: a lane for peers, a lane for clients, and the result of the work
+//! on a snapshot.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,9 +21,9 @@ pub const CLIENTS: Limit = Limit {
     bytes: 64 << 20,
 };
 
-/// What clients' requests that are taken and not answered yet may hold of memory, in bytes, roughly.
-/// One more is refused at once; but one is always taken. The core bounds their number, not their
-/// size, and without a leader all of them wait.
+/// What clients' requests that are taken and not answered yet may hold of memory, in bytes,
+/// roughly. One more is refused at once; but one is always taken. The core bounds their number, not
+/// their size, and without a leader all of them wait.
 pub const OPEN: usize = 256 << 20;
 
 /// The most that one drain takes; but always one item.
@@ -106,8 +106,8 @@ pub struct Depths {
     pub clients: usize,
     /// Peers' messages dropped since the start.
     pub peers_dropped: u64,
-    /// Clients' requests refused since the start, because their lane was full or the open ones held
-    /// too much.
+    /// Clients' requests refused since the start, because their lane was full or the open ones
+    /// held too much.
     pub clients_refused: u64,
 }
 

@@ -6,7 +6,8 @@
 //! [{"a":null},[]]
 //! ```
 //!
-//! The pairs stand in the order of their keys, so equal maps have equal images, and every line ends with a line feed.
+//! The pairs stand in the order of their keys, so equal maps have equal images, and every line ends
+//! with a line feed.
 
 use std::{fmt, io};
 

@@ -1,7 +1,7 @@
 //! An ordered map whose copy is one pointer: a B-tree that shares what was not changed since.
 //!
-//! The pairs stand in the leaves, in order; an inner node has one key fewer than children, and each key is the first
-//! below the child to its right:
+//! The pairs stand in the leaves, in order; an inner node has one key fewer than children, and each
+//! key is the first below the child to its right:
 //!
 //! ```text
 //!                    [  k3   |    k6  ]
@@ -9,9 +9,10 @@
 //!          [k1 k2]      [k3 k4 k5]      [k6 k7]
 //! ```
 //!
-//! All links are counted pointers. Whoever changes a leaf that a copy of the map still sees, copies that leaf and the
-//! nodes above it first, which is one node a level: pointers, never a key or a value. So a copy of a million pairs costs
-//! nothing when it is made, and each write after it copies the few nodes on its way, once.
+//! All links are counted pointers. Whoever changes a leaf that a copy of the map still sees, copies
+//! that leaf and the nodes above it first, which is one node a level: pointers, never a key or a
+//! value. So a copy of a million pairs costs nothing when it is made, and each write after it
+//! copies the few nodes on its way, once.
 //!
 //! Pairs are put and replaced and never taken away, since no command of the machine does that.
 
@@ -21,8 +22,8 @@ use std::sync::Arc;
 
 use json::Value;
 
-/// The most pairs of a leaf and the most children of an inner node. Small, since a node that is shared is copied whole
-/// before it changes; a million pairs are five levels of it.
+/// The most pairs of a leaf and the most children of an inner node. Small, since a node that is
+/// shared is copied whole before it changes; a million pairs are five levels of it.
 const WIDTH: usize = 32;
 
 /// The map. Equal if the pairs are, however they came to be there.
@@ -136,8 +137,8 @@ fn below(keys: &[Arc<Value>], key: &Value) -> usize {
     keys.partition_point(|first| **first <= *key)
 }
 
-/// Where to split a node that is too full since something was put at `at`. Keys that come in ascending order would
-/// leave every node half empty if it were always in the middle.
+/// Where to split a node that is too full since something was put at `at`. Keys that come in
+/// ascending order would leave every node half empty if it were always in the middle.
 fn middle(at: usize) -> usize {
     if at == WIDTH { WIDTH } else { WIDTH / 2 }
 }

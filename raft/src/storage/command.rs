@@ -24,8 +24,8 @@ wrong command line; 3 a crash tore the last frame of the log: the next start of 
 it, and nothing in it was acknowledged.
 ";
 
-/// Runs `raft log` with the arguments behind these words; the value is for the process to end with. `C` are the commands
-/// of the state machine.
+/// Runs `raft log` with the arguments behind these words; the value is for the process to end with.
+/// `C` are the commands of the state machine.
 pub fn main<C: for<'a> Decode<'a>>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut verify = false;
     let mut folder = None;

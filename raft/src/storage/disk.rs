@@ -5,8 +5,8 @@
 //! one may, from a seed, for tests and the simulator.
 //!
 //! What a disk promises, and what it does not:
-//! - What [`File::write_at`] wrote is read back at once, but a power cut may take it, or any part of
-//!   it, until [`File::sync`] has returned.
+//! - What [`File::write_at`] wrote is read back at once, but a power cut may take it, or any part
+//!   of it, until [`File::sync`] has returned.
 //! - A name that was created, renamed or removed is so at once, but a power cut may undo it until
 //!   [`Disk::sync_folder`] has returned. A rename is whole or not there at all.
 //! - After a call that failed nothing is known of the bytes it was about, and a sync that is tried
@@ -88,8 +88,8 @@ pub trait File: fmt::Debug + Send + Sync {
     /// Writes all of `bytes` at `offset`; the file grows if it must.
     ///
     /// # Errors
-    /// [`io::ErrorKind::StorageFull`] if there is no room, or the disk's own. Any part may have been
-    /// written.
+    /// [`io::ErrorKind::StorageFull`] if there is no room, or the disk's own. Any part may have
+    /// been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 
     /// Returns once all that was written, and the length, would survive a power cut.

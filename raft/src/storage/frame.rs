@@ -15,11 +15,11 @@
 //! ```
 //!
 //! Frames begin at multiples of eight, so each piece of one that lies in a sector of 512 bytes has
-//! at least eight bytes. No such piece of a whole frame is zero: the first has the mark, the last the
-//! end mark, and records are mostly JSON, which has no zero byte. Nor does a frame's mark stand in
-//! JSON by chance, since FF stands in no UTF-8 text. So three things tell a frame that was torn by
-//! a crash from one that was damaged later: its last byte is zero, or that of its head, or a whole
-//! sector of it.
+//! at least eight bytes. No such piece of a whole frame is zero: the first has the mark, the last
+//! the end mark, and records are mostly JSON, which has no zero byte. Nor does a frame's mark stand
+//! in JSON by chance, since FF stands in no UTF-8 text. So three things tell a frame that was torn
+//! by a crash from one that was damaged later: its last byte is zero, or that of its head, or a
+//! whole sector of it.
 
 use super::bytes::{put, u32_at, u64_at};
 use super::crc::{Crc, crc32c};
@@ -148,8 +148,8 @@ pub(super) fn judge(segment: &[u8], at: usize) -> Result<(), String> {
     let (torn, end) = match read_head(segment, at) {
         Ok((_, end)) => (segment[end - 1] == 0, end),
         Err(_) => {
-            // A head that a crash spoiled lacks a piece itself: zeros further on prove nothing, for behind the last
-            // frame there are only zeros.
+            // A head that a crash spoiled lacks a piece itself: zeros further on prove nothing, for
+            // behind the last frame there are only zeros.
             let last_of_head = segment.get(at + HEAD - 1);
             let end = (at + HEAD).min(segment.len());
             (last_of_head.is_none_or(|byte| *byte == 0), end)

@@ -15,8 +15,8 @@ pub(super) struct Outline {
     /// The entries behind the base and up to this index stood in segments that are not there any
     /// more. That is well only if a later base covers them.
     missing: Index,
-    /// Where each run begins, and its term. The first begins at the base or at `missing`, whichever
-    /// is later.
+    /// Where each run begins, and its term. The first begins at the base or at `missing`,
+    /// whichever is later.
     runs: VecDeque<EntryId>,
 }
 
@@ -80,8 +80,9 @@ impl Outline {
         Ok(())
     }
 
-    /// The log begins after `base` from now on. What stands behind it is `kept` if the log holds this
-    /// very entry (Figure 13); whoever wrote the record knew, and here it may not be known any more.
+    /// The log begins after `base` from now on. What stands behind it is `kept` if the log holds
+    /// this very entry (Figure 13); whoever wrote the record knew, and here it may not be known
+    /// any more.
     ///
     /// # Errors
     /// If the log begins later already, or can't have held the entry, or must have; nothing has

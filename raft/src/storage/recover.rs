@@ -20,8 +20,8 @@ use super::wal::Log;
 /// How storage is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How long a segment of the log is made, in bytes: so much is taken from the disk at once, and
-    /// given back at once. A frame that is longer gets a segment of its own.
+    /// How long a segment of the log is made, in bytes: so much is taken from the disk at once,
+    /// and given back at once. A frame that is longer gets a segment of its own.
     pub segment_bytes: u64,
 }
 

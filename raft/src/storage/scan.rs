@@ -1,6 +1,7 @@
 //! Reads a log from its first segment to its last, and refuses what a crash cannot have left.
 //!
-//! Nothing is changed here: recovery and `raft log --verify` both read with this, and so they agree.
+//! Nothing is changed here: recovery and `raft log --verify` both read with this, and so they
+//! agree.
 
 use raft_core::{Ballot, Index};
 
@@ -179,8 +180,8 @@ impl Scan {
         }
     }
 
-    /// Walks from frame to frame as far as they are whole. Returns what is wrong with the one behind
-    /// them, if one seems to begin there.
+    /// Walks from frame to frame as far as they are whole. Returns what is wrong with the one
+    /// behind them, if one seems to begin there.
     fn walk(
         &mut self,
         head: &Head,

@@ -7,9 +7,9 @@
 //!       zeros   to the end of the file, whose length never changes
 //! ```
 //!
-//! A segment is written aside with all its zeros, so that no later write makes the file grow: a sync
-//! then has the bytes to write and nothing else. The head repeats what older segments said and what
-//! is still needed, so that they can be deleted.
+//! A segment is written aside with all its zeros, so that no later write makes the file grow: a
+//! sync then has the bytes to write and nothing else. The head repeats what older segments said and
+//! what is still needed, so that they can be deleted.
 //!
 //! ```text
 //! head:   0  "stdraftL"         8  version 4     12  folder 4: the identity's CRC
@@ -42,7 +42,8 @@ pub(super) const FRAMES: usize = 1024;
 /// How long a segment may be: one frame fits into it, however long it is.
 pub(super) const MAX_LENGTH: u64 = (FRAMES + frame::OVERHEAD + frame::MAX_RECORDS) as u64;
 
-/// How far segments and frames are counted. No node gets there, so that any number can have a next one.
+/// How far segments and frames are counted. No node gets there, so that any number can have a next
+/// one.
 const MAX_NUMBER: u64 = 1 << 62;
 
 const HEAD_MAGIC: &[u8; 8] = b"stdraftL";

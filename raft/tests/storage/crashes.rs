@@ -138,8 +138,8 @@ fn a_crash_at_any_call_loses_nothing_acknowledged() {
     assert!(worlds > 5_000, "{worlds} worlds");
 }
 
-/// A batch that is more than a frame may be, so that a segment is left behind while what was written there is not synced
-/// yet: the next one must not be found without it.
+/// A batch that is more than a frame may be, so that a segment is left behind while what was
+/// written there is not synced yet: the next one must not be found without it.
 #[test]
 fn a_crash_within_a_large_batch_leaves_no_gap() {
     let script = [Step::Write(vec![
@@ -299,8 +299,8 @@ fn a_crash_during_recovery_loses_nothing_acknowledged() {
     }
 }
 
-/// Any call may fail without a crash. Nothing is written any more then, and a restart, with the power
-/// on or off, loses nothing.
+/// Any call may fail without a crash. Nothing is written any more then, and a restart, with the
+/// power on or off, loses nothing.
 #[test]
 fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
     let script = script();

@@ -1,4 +1,5 @@
-//! A recorded folder, cut at every byte and with flipped bits: what comes back is exact, or nothing.
+//! A recorded folder, cut at every byte and with flipped bits: what comes back is exact, or
+//! nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,7 +131,8 @@ struct Outcomes {
     refused: usize,
 }
 
-/// A frame looks torn if it lacks its end. If a later one says that it was synced, it is not: only the newest may be cut.
+/// A frame looks torn if it lacks its end. If a later one says that it was synced, it is not: only
+/// the newest may be cut.
 #[test]
 fn a_frame_that_was_synced_is_not_cut_even_if_it_looks_torn() {
     let recorded = recorded();

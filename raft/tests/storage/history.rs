@@ -171,8 +171,8 @@ pub(crate) fn elsewhere(last: EntryId) -> (SnapshotId, Vec<u8>) {
     (id, bytes.expect("memory reads").expect("it was stored"))
 }
 
-/// A history with all that matters: elections, conflicts, many segments, a frame that is longer than
-/// a segment, snapshots of its own and of others, with and without a log behind them.
+/// A history with all that matters: elections, conflicts, many segments, a frame that is longer
+/// than a segment, snapshots of its own and of others, with and without a log behind them.
 pub(crate) fn script() -> Vec<Step> {
     use Record::Base;
     use Step::{Install, Store, Write};

@@ -1,4 +1,5 @@
-//! Nodes and the pipes between them, without faults but those that are asked for: the least that a measurement needs.
+//! Nodes and the pipes between them, without faults but those that are asked for: the least that a
+//! measurement needs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

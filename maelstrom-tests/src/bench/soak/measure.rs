@@ -14,7 +14,8 @@ fn kilobytes(status: &str, name: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// The lengths of all files in a folder and below, in bytes. A file that goes away meanwhile counts nothing.
+/// The lengths of all files in a folder and below, in bytes. A file that goes away meanwhile counts
+/// nothing.
 ///
 /// # Errors
 /// The file system says no.

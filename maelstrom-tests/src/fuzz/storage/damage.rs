@@ -185,8 +185,8 @@ fn place(tape: &mut Tape, file: &[u8]) -> usize {
     (at as usize).min(file.len())
 }
 
-/// Makes all CRCs right, as `docs/STORAGE.md` says where they stand. The identity's is left alone: that file is checked as
-/// a whole.
+/// Makes all CRCs right, as `docs/STORAGE.md` says where they stand. The identity's is left alone:
+/// that file is checked as a whole.
 fn forge_crcs(name: &str, file: &mut [u8]) {
     if name.starts_with("snapshot-") && file.len() > 4 {
         let end = file.len() - 4;

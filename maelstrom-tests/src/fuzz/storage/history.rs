@@ -174,7 +174,8 @@ impl History {
         self.states.push(state);
     }
 
-    /// What the node knows in the end: the newest snapshot is its own even before its base record is written.
+    /// What the node knows in the end: the newest snapshot is its own even before its base record
+    /// is written.
     pub(super) fn last(&self) -> State {
         let newest = self.snapshots.iter().max_by_key(|last| last.index);
         let state = self.newest();

@@ -1,7 +1,8 @@
 //! A node's folder: written by a history, spoiled, and opened again.
 //!
-//! An input is a tape of bytes from which the history and the damage are read; a tape that has ended says 0, which is the
-//! least damage. What must come back depends on what was done to the folder:
+//! An input is a tape of bytes from which the history and the damage are read; a tape that has
+//! ended says 0, which is the least damage. What must come back depends on what was done to the
+//! folder:
 //!
 //! | damage | what opening may say |
 //! |---|---|
@@ -10,8 +11,8 @@
 //! | anything without new CRCs: cut, filled with zeros, exchanged, removed, doubled | a state that once was, or an error |
 //! | anything, with new CRCs | a state that makes sense, or an error |
 //!
-//! Always: `check` says the same as opening does, an error leaves every file as it is, and what was opened once
-//! can be written to and opens again as it was left.
+//! Always: `check` says the same as opening does, an error leaves every file as it is, and what was
+//! opened once can be written to and opens again as it was left.
 
 mod damage;
 mod history;
@@ -169,8 +170,8 @@ fn reopen(
     })
 }
 
-/// Writes to a folder that was opened, first something sound and then something that can't be. Returns the state
-/// behind that.
+/// Writes to a folder that was opened, first something sound and then something that can't be.
+/// Returns the state behind that.
 fn go_on(opened: &mut Opened<String>, mut state: State, seen: &mut Seen) -> Result<State, String> {
     let last = state.last();
     if last.index.0 >= u64::MAX - 2 {

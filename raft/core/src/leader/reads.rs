@@ -1,9 +1,9 @@
 //! Linearizable reads without the log: ReadIndex (thesis §6.4).
 //!
 //! A leader notes its commit index, asks a quorum whether it still leads, and then knows that
-//! no later leader had committed more when it asked: state that has applied that index is fresh enough.
-//! It must have committed in its own term first, or it does not know how far its predecessors
-//! had committed.
+//! no later leader had committed more when it asked: state that has applied that index is fresh
+//! enough. It must have committed in its own term first, or it does not know how far its
+//! predecessors had committed.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;

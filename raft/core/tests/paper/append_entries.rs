@@ -38,7 +38,8 @@ fn it_replicates_entries_and_is_the_heartbeat() {
 
 /// `leaderId`: so that a follower can redirect clients.
 ///
-/// It is the envelope's sender, and the follower does not send clients away: it forwards what they ask.
+/// It is the envelope's sender, and the follower does not send clients away: it forwards what they
+/// ask.
 #[test]
 fn a_follower_brings_its_clients_requests_to_the_leader() {
     let mut node = Node::stored(3, 1, None, &[1]);
@@ -64,8 +65,8 @@ fn one_append_may_carry_several_entries() {
     assert_eq!(node.terms(), [1, 1, 2]);
 }
 
-/// The result is true if the follower's log holds the entry before the new ones. It says how far the
-/// logs match then: through the last of the new ones, and never "all that I have".
+/// The result is true if the follower's log holds the entry before the new ones. It says how far
+/// the logs match then: through the last of the new ones, and never "all that I have".
 #[test]
 fn success_says_what_matches_and_no_more() {
     let mut node = Node::stored(3, 2, None, &[1, 1, 1, 1]);
@@ -82,8 +83,8 @@ fn success_says_what_matches_and_no_more() {
 
 /// Receiver 1: an Append of a former term is refused.
 ///
-/// The refusal is a message of its own that bears the current term, and nothing else: whoever led then
-/// steps down. Nothing comes of the Append, and it holds off no election.
+/// The refusal is a message of its own that bears the current term, and nothing else: whoever led
+/// then steps down. Nothing comes of the Append, and it holds off no election.
 #[test]
 fn receiver_1_an_append_of_a_former_term_is_refused() {
     let mut node = Node::stored(3, 3, None, &[1]);
@@ -96,11 +97,11 @@ fn receiver_1_an_append_of_a_former_term_is_refused() {
     assert!(ask_for_election(&node.ticks(1)));
 }
 
-/// Receiver 2: an Append is refused if the log holds no entry of that term at the place before its entries:
-/// because it is shorter, or because another one stands there.
+/// Receiver 2: an Append is refused if the log holds no entry of that term at the place before its
+/// entries: because it is shorter, or because another one stands there.
 ///
-/// The refusal names the last entry that may match, so that a whole term is skipped at a time (§5.3).
-/// What came too early is kept, and is used as soon as the gap is filled.
+/// The refusal names the last entry that may match, so that a whole term is skipped at a time
+/// (§5.3). What came too early is kept, and is used as soon as the gap is filled.
 #[test]
 fn receiver_2_an_append_is_refused_if_the_entry_before_it_is_not_there() {
     for (log, prev, last_possible) in [
@@ -135,8 +136,8 @@ fn receiver_2_an_append_is_refused_if_the_entry_before_it_is_not_there() {
     );
 }
 
-/// Receiver 3: an entry that conflicts with a new one (the same index, another term) is deleted, and
-/// all that follow it.
+/// Receiver 3: an entry that conflicts with a new one (the same index, another term) is deleted,
+/// and all that follow it.
 #[test]
 fn receiver_3_an_entry_that_conflicts_is_deleted_with_all_that_follow_it() {
     let mut node = Node::stored(3, 2, None, &[1, 1, 1, 1]);
@@ -156,8 +157,8 @@ fn receiver_3_an_entry_that_conflicts_is_deleted_with_all_that_follow_it() {
     assert_eq!(node.disk.entries, entries(1, &[1, 1, 2]));
 }
 
-/// Receiver 3, the other way round: what does not conflict is not deleted. An Append may come late, and what
-/// follows its entries may be acknowledged by then.
+/// Receiver 3, the other way round: what does not conflict is not deleted. An Append may come late,
+/// and what follows its entries may be acknowledged by then.
 #[test]
 fn receiver_3_an_entry_that_does_not_conflict_is_not_deleted() {
     let mut node = Node::stored(3, 1, None, &[1, 1, 1, 1]);
@@ -169,8 +170,8 @@ fn receiver_3_an_entry_that_does_not_conflict_is_not_deleted() {
     }
 }
 
-/// Receiver 4: new entries that are not in the log yet are appended, and none that is there is stored a second
-/// time.
+/// Receiver 4: new entries that are not in the log yet are appended, and none that is there is
+/// stored a second time.
 #[test]
 fn receiver_4_entries_that_are_not_in_the_log_yet_are_appended() {
     let mut node = Node::stored(3, 2, None, &[1, 1]);

@@ -92,7 +92,8 @@ fn a_candidate_with_votes_of_a_majority_becomes_leader() {
     assert_eq!((alone.role(), alone.term()), (RoleName::Leader, 5));
 }
 
-/// A vote that was given stays: what the voter answers later, when it hears a leader, say, takes nothing back.
+/// A vote that was given stays: what the voter answers later, when it hears a leader, say, takes
+/// nothing back.
 #[test]
 fn a_vote_is_not_taken_back() {
     let mut node = Node::stored(5, 4, None, &[1]);
@@ -103,8 +104,8 @@ fn a_vote_is_not_taken_back() {
     assert_eq!(node.role(), RoleName::Leader);
 }
 
-/// Refusals are no votes. Once a majority has refused, the candidate waits for another's election, or its own
-/// next one.
+/// Refusals are no votes. Once a majority has refused, the candidate waits for another's election,
+/// or its own next one.
 #[test]
 fn refusals_elect_nobody() {
     let mut node = Node::stored(5, 4, None, &[1]);
@@ -132,7 +133,8 @@ fn votes_of_a_former_term_do_not_count() {
     assert_eq!(node.role(), RoleName::Candidate);
 }
 
-/// AppendEntries from a new leader, which its term proves, makes it a follower, and the Append counts.
+/// AppendEntries from a new leader, which its term proves, makes it a follower, and the Append
+/// counts.
 #[test]
 fn a_candidate_that_hears_a_new_leader_follows_it() {
     for term in [5, 6] {
@@ -154,8 +156,8 @@ fn a_candidate_that_hears_a_new_leader_follows_it() {
 
 /// If an election timeout goes by and nobody has won, a new election begins, in another term.
 ///
-/// First it asks again whether it would be elected, in its term as it is; and it has twice the time then, so that
-/// any latency elects in the end.
+/// First it asks again whether it would be elected, in its term as it is; and it has twice the time
+/// then, so that any latency elects in the end.
 #[test]
 fn a_candidate_whose_election_times_out_starts_a_new_one() {
     let mut node = Node::stored(3, 4, None, &[1]);

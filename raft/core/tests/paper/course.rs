@@ -1,5 +1,5 @@
-//! Random courses of events in a cluster, and what is seen of it on the way. Figure 3's properties must hold
-//! whatever happens.
+//! Random courses of events in a cluster, and what is seen of it on the way. Figure 3's properties
+//! must hold whatever happens.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use rand::Rng;
 
 use crate::table::{ELECTION, HEARTBEAT, Letter, Node};
 
-/// How many courses are followed, each from a seed of its own, always the same ones: to run the test again
-/// replays them all.
+/// How many courses are followed, each from a seed of its own, always the same ones: to run the
+/// test again replays them all.
 const COURSES: u64 = 100;
 
 /// How many things happen in a course.
@@ -41,8 +41,8 @@ pub(crate) struct Sights {
     pub(crate) deaths: u64,
 }
 
-/// Follows all courses, and shows each node after each event that touched it, with the course's seed and the
-/// event's number.
+/// Follows all courses, and shows each node after each event that touched it, with the course's
+/// seed and the event's number.
 pub(crate) fn follow(mut see: impl FnMut(u64, u64, &View)) -> Sights {
     let mut sights = Sights::default();
     for seed in 0..COURSES {

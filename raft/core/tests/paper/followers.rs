@@ -41,10 +41,11 @@ fn a_follower_says_nothing_unasked() {
     assert!(node.ticks(ELECTION - 1).is_empty());
 }
 
-/// If an election timeout goes by in which no leader spoke and no vote was granted, a follower becomes a candidate.
+/// If an election timeout goes by in which no leader spoke and no vote was granted, a follower
+/// becomes a candidate.
 ///
-/// It becomes a pre-candidate first: it asks whether it would be elected (thesis §9.6), in its old term.
-/// Only if a quorum encourages it, the election begins.
+/// It becomes a pre-candidate first: it asks whether it would be elected (thesis §9.6), in its old
+/// term. Only if a quorum encourages it, the election begins.
 #[test]
 fn a_follower_that_hears_nobody_for_an_election_timeout_becomes_a_candidate() {
     let mut node = Node::stored(3, 2, None, &[1]);
@@ -61,7 +62,8 @@ fn a_follower_that_hears_nobody_for_an_election_timeout_becomes_a_candidate() {
     assert_eq!((node.role(), node.term()), (RoleName::Candidate, 3));
 }
 
-/// A leader's AppendEntries begins the timeout anew, be it a heartbeat, entries, or one that has to be refused.
+/// A leader's AppendEntries begins the timeout anew, be it a heartbeat, entries, or one that has to
+/// be refused.
 #[test]
 fn what_the_current_leader_says_holds_off_the_election() {
     for message in [
@@ -79,8 +81,8 @@ fn what_the_current_leader_says_holds_off_the_election() {
     }
 }
 
-/// Granting a vote begins the timeout anew, too; refusing one does not, nor does encouraging somebody, or what
-/// a former leader says.
+/// Granting a vote begins the timeout anew, too; refusing one does not, nor does encouraging
+/// somebody, or what a former leader says.
 #[test]
 fn granting_a_vote_holds_off_the_election_and_nothing_less_does() {
     let round = QUESTION;

@@ -51,8 +51,8 @@ fn a_leader_that_nobody_answers_steps_down() {
     assert_eq!((node.status().leader, node.term()), (None, 2));
 }
 
-/// A client's command is appended to the leader's log, and answered once it is applied: not when it is
-/// stored here, nor when one follower of four has it.
+/// A client's command is appended to the leader's log, and answered once it is applied: not when it
+/// is stored here, nor when one follower of four has it.
 #[test]
 fn a_clients_command_is_appended_and_answered_once_applied() {
     let mut node = Node::stored(5, 1, None, &[]);
@@ -61,7 +61,8 @@ fn a_clients_command_is_appended_and_answered_once_applied() {
     assert_eq!(node.terms(), [2, 2]);
     assert_eq!(node.disk.entries, node.log());
     assert!(node.answers.is_empty());
-    // Nobody gets the command yet: where the logs part is not known, so one Append at a time is out.
+    // Nobody gets the command yet: where the logs part is not known, so one Append at a time is
+    // out.
     assert_eq!(said, []);
     node.hears(2, 2, appended(&first[0], 2));
     assert!(node.answers.is_empty() && node.applied().is_empty());
@@ -88,8 +89,8 @@ fn commands_that_come_together_travel_together() {
 
 /// If a follower's `nextIndex` is not behind the leader's last entry, it is sent all from there on.
 ///
-/// Once the logs match, the leader does not wait for acknowledgements: `nextIndex` is behind whatever
-/// was sent, as long as the follower's window has room.
+/// Once the logs match, the leader does not wait for acknowledgements: `nextIndex` is behind
+/// whatever was sent, as long as the follower's window has room.
 #[test]
 fn a_follower_is_sent_the_entries_from_next_index_on() {
     let mut node = Node::stored(2, 1, None, &[]);
@@ -143,8 +144,8 @@ fn failure_for_inconsistency_decrements_next_index_and_tries_again() {
     }
 }
 
-/// `nextIndex` goes down as long as there is no match, and no further: each of Figure 7's followers is brought
-/// into line with three questions at most, be its log shorter, longer, or another one.
+/// `nextIndex` goes down as long as there is no match, and no further: each of Figure 7's followers
+/// is brought into line with three questions at most, be its log shorter, longer, or another one.
 #[test]
 fn failures_end_where_the_logs_match() {
     for log in [
@@ -164,7 +165,8 @@ fn failures_end_where_the_logs_match() {
     }
 }
 
-/// If a majority holds entry N, which is above `commitIndex` and of the current term, it is committed.
+/// If a majority holds entry N, which is above `commitIndex` and of the current term, it is
+/// committed.
 #[test]
 fn an_entry_of_the_current_term_on_a_majority_is_committed() {
     for size in 1..=7 {
@@ -185,7 +187,8 @@ fn an_entry_of_the_current_term_on_a_majority_is_committed() {
     }
 }
 
-/// The leader's own copy is one of a majority's only once it is stored: two followers can do without it.
+/// The leader's own copy is one of a majority's only once it is stored: two followers can do
+/// without it.
 #[test]
 fn a_leaders_own_copy_counts_once_it_is_stored() {
     for (others, committed) in [(1, 0), (2, 2)] {
@@ -209,8 +212,8 @@ fn a_leaders_own_copy_counts_once_it_is_stored() {
     }
 }
 
-/// An entry of a former term is not committed because a majority holds it (§5.4.2, Figure 8): it is, together with
-/// the first of the current term behind it.
+/// An entry of a former term is not committed because a majority holds it (§5.4.2, Figure 8): it
+/// is, together with the first of the current term behind it.
 #[test]
 fn an_entry_of_a_former_term_is_committed_with_one_of_the_current_term_only() {
     let mut node = Node::stored(3, 3, None, &[1, 2]);

@@ -36,7 +36,8 @@ impl ElectionSafety {
     }
 }
 
-/// Leader Append-Only: a leader neither overwrites nor deletes entries in its log; it appends only (§5.3).
+/// Leader Append-Only: a leader neither overwrites nor deletes entries in its log; it appends only
+/// (§5.3).
 #[derive(Default)]
 struct LeaderAppendOnly(BTreeMap<u64, View>);
 
@@ -51,8 +52,9 @@ impl LeaderAppendOnly {
     }
 }
 
-/// Log Matching: if two logs hold an entry of the same index and term, they are identical in all entries
-/// up to it (§5.3). So the entry before an entry is the same wherever and whenever it is seen.
+/// Log Matching: if two logs hold an entry of the same index and term, they are identical in all
+/// entries up to it (§5.3). So the entry before an entry is the same wherever and whenever it is
+/// seen.
 #[derive(Default)]
 struct LogMatching(BTreeMap<EntryId, (EntryId, Entry<u64>)>);
 
@@ -69,8 +71,8 @@ impl LogMatching {
     }
 }
 
-/// Leader Completeness: if an entry is committed in a term, it is in the logs of the leaders of all higher
-/// terms (§5.4).
+/// Leader Completeness: if an entry is committed in a term, it is in the logs of the leaders of all
+/// higher terms (§5.4).
 #[derive(Default)]
 struct LeaderCompleteness {
     /// Each committed entry, and the lowest term of which it is known that it was committed in it.
@@ -110,8 +112,8 @@ impl LeaderCompleteness {
     }
 }
 
-/// State Machine Safety: if a server has applied an entry at an index, no server ever applies another one
-/// there (§5.4.3).
+/// State Machine Safety: if a server has applied an entry at an index, no server ever applies
+/// another one there (§5.4.3).
 #[derive(Default)]
 struct StateMachineSafety(Vec<u64>);
 

@@ -4,8 +4,8 @@ use raft_core::{EntryId, Message, NodeId, Term};
 
 use crate::table::{ELECTION, HEARTBEAT, Node, QUESTION, append, granted, id, only, vote};
 
-/// A candidate invokes it to gather votes, and says what its last entry is; its term and its name stand on
-/// the envelope.
+/// A candidate invokes it to gather votes, and says what its last entry is; its term and its name
+/// stand on the envelope.
 #[test]
 fn a_candidate_names_its_term_itself_and_its_last_entry() {
     let mut node = Node::stored(3, 4, None, &[1, 3, 3]);
@@ -46,7 +46,8 @@ fn receiver_2_who_has_not_voted_in_this_term_grants_its_vote() {
     assert!(granted(node.hears(3, 2, vote(id(1, 1)))));
 }
 
-/// Receiver 2: who has voted for the candidate itself says so again, since the first answer may be lost.
+/// Receiver 2: who has voted for the candidate itself says so again, since the first answer may be
+/// lost.
 #[test]
 fn receiver_2_who_has_voted_for_the_candidate_answers_so_again() {
     let mut node = Node::stored(3, 1, Some(2), &[1]);
@@ -54,8 +55,8 @@ fn receiver_2_who_has_voted_for_the_candidate_answers_so_again() {
     assert!(granted(node.hears(2, 1, vote(id(1, 1)))));
 }
 
-/// Receiver 2: who has voted for another in this term refuses, however good the candidate's log is, and
-/// after a restart too.
+/// Receiver 2: who has voted for another in this term refuses, however good the candidate's log is,
+/// and after a restart too.
 #[test]
 fn receiver_2_who_has_voted_for_another_refuses() {
     let mut node = Node::stored(3, 1, None, &[1]);
@@ -68,8 +69,8 @@ fn receiver_2_who_has_voted_for_another_refuses() {
     assert!(!granted(node.hears(3, 3, vote(id(5, 2)))));
 }
 
-/// Receiver 2: a candidate's log must be at least as up to date as the voter's (§5.4.1). The later last
-/// term wins; of two logs with the same last term the longer one.
+/// Receiver 2: a candidate's log must be at least as up to date as the voter's (§5.4.1). The later
+/// last term wins; of two logs with the same last term the longer one.
 #[test]
 fn receiver_2_a_candidate_whose_log_is_less_up_to_date_is_refused() {
     for (last, enough) in [
@@ -94,8 +95,8 @@ fn a_vote_that_was_refused_is_still_free() {
     assert!(granted(node.hears(3, 2, vote(id(1, 1)))));
 }
 
-/// The departure: who heard a leader within an election timeout refuses, whatever the candidate's term and
-/// log, and adopts nothing (§6, thesis §4.2.3). So does a leader who hears a quorum.
+/// The departure: who heard a leader within an election timeout refuses, whatever the candidate's
+/// term and log, and adopts nothing (§6, thesis §4.2.3). So does a leader who hears a quorum.
 #[test]
 fn who_hears_a_leader_refuses_and_adopts_nothing() {
     let mut node = Node::stored(3, 1, None, &[1]);
@@ -115,7 +116,8 @@ fn who_hears_a_leader_refuses_and_adopts_nothing() {
 }
 
 /// The other departure: before it disturbs anybody with a new term, a node asks whether it would be
-/// elected (thesis §9.6). The answer is the one that a request for a vote would get, and binds nobody.
+/// elected (thesis §9.6). The answer is the one that a request for a vote would get, and binds
+/// nobody.
 #[test]
 fn a_pre_vote_is_answered_as_a_vote_would_be_and_changes_nothing() {
     for (last, enough) in [(id(2, 2), true), (id(1, 2), false), (id(9, 1), false)] {

@@ -4,9 +4,11 @@ use raft_core::{Incarnation, Index, Message, NodeId, RoleName, Term};
 
 use crate::table::{Disk, ELECTION, Node, QUESTION, append, appended, entries, id, only, to, vote};
 
-/// If `commitIndex` is above `lastApplied`, the entries between are applied, one by one and in order.
+/// If `commitIndex` is above `lastApplied`, the entries between are applied, one by one and in
+/// order.
 ///
-/// That happens in the step that commits them; a leader's blanks are not the state machine's business.
+/// That happens in the step that commits them; a leader's blanks are not the state machine's
+/// business.
 #[test]
 fn what_is_committed_is_applied_in_the_order_of_the_log() {
     let mut node = Node::stored(3, 2, None, &[1, 1, 2]);
@@ -117,8 +119,8 @@ fn a_lower_term_is_not_adopted() {
     }
 }
 
-/// The figure's servers believe each other; this one looks first whether a message is from a member and to
-/// itself, and makes sense.
+/// The figure's servers believe each other; this one looks first whether a message is from a member
+/// and to itself, and makes sense.
 #[test]
 fn what_no_member_could_say_is_dropped() {
     let mut node = Node::stored(3, 3, None, &[1]);

@@ -33,9 +33,9 @@ fn persistent_state_is_stored_before_an_rpc_is_answered() {
     assert!(!granted(early));
 }
 
-/// The same for who asks: a candidate's own vote is stored before it asks for others', and the term of a
-/// leader before its first entries leave. Those need not be stored yet: a leader may send what its own disk
-/// still waits for, since its own copy counts only then (thesis §10.2.1).
+/// The same for who asks: a candidate's own vote is stored before it asks for others', and the term
+/// of a leader before its first entries leave. Those need not be stored yet: a leader may send what
+/// its own disk still waits for, since its own copy counts only then (thesis §10.2.1).
 #[test]
 fn persistent_state_is_stored_before_votes_are_asked_for() {
     let mut node = Node::stored(3, 1, None, &[1]);
@@ -60,8 +60,8 @@ fn persistent_state_is_stored_before_votes_are_asked_for() {
     assert_eq!(content(&to(2, &first)[0]), (id(1, 1), vec![2], 0));
 }
 
-/// `currentTerm`, `votedFor` and `log[]` outlive the process. What was not stored is gone, and nobody
-/// was promised it.
+/// `currentTerm`, `votedFor` and `log[]` outlive the process. What was not stored is gone, and
+/// nobody was promised it.
 #[test]
 fn persistent_state_outlives_the_process() {
     let mut node = Node::new(1, 3);
@@ -106,7 +106,8 @@ fn voted_for_names_who_got_the_vote_of_the_current_term() {
 /// `log[]`: each entry holds a command and the term in which its leader took it; the first stands
 /// at 1.
 ///
-/// The first of each leader is blank: it holds no command, and lets all before it be committed (§8).
+/// The first of each leader is blank: it holds no command, and lets all before it be committed
+/// (§8).
 #[test]
 fn each_entry_holds_a_command_and_its_leaders_term_and_the_first_stands_at_1() {
     let mut node = Node::new(1, 3);
@@ -121,8 +122,8 @@ fn each_entry_holds_a_command_and_its_leaders_term_and_the_first_stands_at_1() {
     assert_eq!(node.disk.entries, log);
 }
 
-/// `commitIndex`: the highest entry known to be committed; 0 at first; it only rises. It is volatile: a process
-/// that starts knows of no commit until a leader tells.
+/// `commitIndex`: the highest entry known to be committed; 0 at first; it only rises. It is
+/// volatile: a process that starts knows of no commit until a leader tells.
 #[test]
 fn the_commit_index_begins_at_0_and_never_falls() {
     let mut node = Node::stored(3, 1, None, &[1, 1, 1]);
@@ -178,8 +179,8 @@ fn match_index_begins_at_0_and_never_falls() {
     }
 }
 
-/// A leader's volatile state begins anew after each election: what a follower acknowledged to a former
-/// leadership, of this node even, counts no more.
+/// A leader's volatile state begins anew after each election: what a follower acknowledged to a
+/// former leadership, of this node even, counts no more.
 #[test]
 fn a_leaders_state_begins_anew_after_an_election() {
     let mut node = Node::stored(3, 1, None, &[1]);

@@ -124,8 +124,8 @@ impl Node {
         self.replica = restore(self.id, self.size, self.life, &self.disk);
     }
 
-    /// Something happens, and nothing of it is stored yet. Returns what may leave already, and what is to
-    /// be stored with all that waits for it.
+    /// Something happens, and nothing of it is stored yet. Returns what may leave already, and what
+    /// is to be stored with all that waits for it.
     pub(crate) fn before_storing(
         &mut self,
         input: Input<Journal>,
@@ -307,8 +307,8 @@ pub(crate) fn id(index: u64, term: u64) -> EntryId {
     }
 }
 
-/// Entries from index `first` on, one of each of these terms. The command of `index@term` is `100 * term +
-/// index`.
+/// Entries from index `first` on, one of each of these terms. The command of `index@term` is `100 *
+/// term + index`.
 pub(crate) fn entries(first: u64, terms: &[u64]) -> Vec<Entry<u64>> {
     let entry = |(index, term): (u64, &u64)| Entry {
         id: id(index, *term),
@@ -363,8 +363,8 @@ pub(crate) fn rejected(append: &Letter, hint: EntryId) -> Message<Journal> {
     }
 }
 
-/// What was said reaches those who are here, their answers come back, and so on, until all are silent. Returns
-/// how many messages arrived.
+/// What was said reaches those who are here, their answers come back, and so on, until all are
+/// silent. Returns how many messages arrived.
 pub(crate) fn converse(nodes: &mut [&mut Node], mut said: Vec<Letter>) -> usize {
     let mut arrived = 0;
     while let Some(letter) = said.pop() {

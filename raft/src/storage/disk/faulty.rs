@@ -35,8 +35,9 @@ pub enum Moment {
 pub enum Tear {
     /// Nothing.
     Nothing,
-    /// All: the power stayed, and only the process died. What was not synced still is not, and a later
-    /// power cut may take it; what a failed sync has lost is still seen, and lost all the same.
+    /// All: the power stayed, and only the process died. What was not synced still is not, and a
+    /// later power cut may take it; what a failed sync has lost is still seen, and lost all the
+    /// same.
     Everything,
     /// The earlier writes, a part of one, cut anywhere, and none of the later ones. Of the names
     /// the earlier changes.
@@ -161,7 +162,8 @@ impl Faulty {
         self.state().used()
     }
 
-    /// The names of all files as the process sees them, in order, and their lengths in bytes. No call of the disk.
+    /// The names of all files as the process sees them, in order, and their lengths in bytes. No
+    /// call of the disk.
     #[must_use]
     pub fn files(&self) -> Vec<(String, u64)> {
         let state = self.state();
@@ -185,9 +187,9 @@ impl Faulty {
         }
     }
 
-    /// Ends the process and begins the next one, on what a power cut leaves: `content` says how much
-    /// of what was written and not synced, `names` how much of what was created, renamed and
-    /// removed. Planned crashes and failures are forgotten.
+    /// Ends the process and begins the next one, on what a power cut leaves: `content` says how
+    /// much of what was written and not synced, `names` how much of what was created, renamed
+    /// and removed. Planned crashes and failures are forgotten.
     pub fn restart(&self, content: Tear, names: Tear) {
         let mut state = self.state();
         let State {
