@@ -5,7 +5,7 @@
 //! answers mean), [`network`] and [`nemesis`] (what goes wrong) know no clock and no process;
 //! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom; [`process`]
 //! and [`watchdog`] run the nodes, which keep their data in [`data`]; [`router`] is the loop that
-//! binds them together; [`statistics`], [`results`] and [`report`] say what came of it. [`soak`]
+//! binds them together; [`report`] says what came of it. [`soak`]
 //! measures what nodes take of memory and disk, and how they come back.
 
 pub mod builtin;
@@ -17,16 +17,11 @@ pub mod matrix;
 pub mod nemesis;
 pub mod network;
 pub mod options;
-pub mod plot;
 pub mod process;
-pub mod progress;
 pub mod protocol;
-pub mod record;
 pub mod report;
-pub mod results;
 pub mod router;
 pub mod soak;
-pub mod statistics;
 pub mod store;
 pub mod watchdog;
 pub mod workload;
@@ -41,8 +36,8 @@ use nemesis::Kind;
 use network::Node;
 use options::{NodeChoice, Options};
 use process::Program;
-use record::{CLIENTS, nanoseconds};
-use results::Results;
+use report::record::{CLIENTS, nanoseconds};
+use report::results::Results;
 use router::{Broken, Finished, Router};
 use store::Store;
 
@@ -106,7 +101,7 @@ fn judge(
             {
                 write(store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
-            report::print(&results, &analysis, store.folder())
+            report::text::print(&results, &analysis, store.folder())
                 .map_err(Broken::io("the report can't be printed"))?;
             Ok(status)
         }
@@ -123,8 +118,8 @@ fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), Bro
     let operations = finished.record.history().operations();
     let end = finished.statistics.ended;
     let faults = finished.statistics.faults.iter();
-    let faults: Vec<plot::Fault> = faults
-        .map(|fault| plot::Fault {
+    let faults: Vec<report::plot::Fault> = faults
+        .map(|fault| report::plot::Fault {
             label: fault.label.clone(),
             from_ns: nanoseconds(fault.began),
             to_ns: nanoseconds(fault.ended.unwrap_or(end)),
@@ -135,11 +130,14 @@ fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), Bro
         .collect();
     let end_ns = nanoseconds(end);
     for (name, picture) in [
-        ("latency.svg", plot::latency(operations, &faults, end_ns)),
-        ("rate.svg", plot::rate(operations, &faults, end_ns)),
+        (
+            "latency.svg",
+            report::plot::latency(operations, &faults, end_ns),
+        ),
+        ("rate.svg", report::plot::rate(operations, &faults, end_ns)),
         (
             "messages.svg",
-            plot::messages(&names, finished.record.messages()),
+            report::plot::messages(&names, finished.record.messages()),
         ),
     ] {
         write(store, name, picture.as_bytes())?;

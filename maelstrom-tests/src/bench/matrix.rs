@@ -18,7 +18,7 @@ use super::flags::{Command, Flag, Given, Parsed, UsageError};
 use super::nemesis::Kind;
 use super::network::Distribution;
 use super::options::{NodeChoice, counted, quoted, random_seed};
-use super::results::{self, Fault, Results};
+use super::report::results::{self, Fault, Results};
 use super::router::Broken;
 use super::say;
 use crate::check::Status;
@@ -540,7 +540,7 @@ impl Recoveries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::results::{Counts, ErrorCount};
+    use crate::bench::report::results::{Counts, ErrorCount};
 
     fn parse(arguments: &[&str]) -> Options {
         match Options::parse(arguments.iter().map(OsString::from)) {

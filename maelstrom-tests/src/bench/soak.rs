@@ -18,8 +18,8 @@ use super::data::Data;
 use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
 use super::network::{Millionths, Node};
 use super::options::{NodeChoice, counted, random_seed};
+use super::report::statistics::Quantiles;
 use super::router::Broken;
-use super::statistics::Quantiles;
 use super::{program_of, say};
 use crate::check::Status;
 

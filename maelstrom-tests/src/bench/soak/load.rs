@@ -10,8 +10,8 @@ use super::cluster::{Cluster, Told};
 use crate::bench::clients::{Answer, MessageId};
 use crate::bench::network::Node;
 use crate::bench::protocol::Reply;
+use crate::bench::report::statistics::{Latencies, Quantiles};
 use crate::bench::router::Broken;
-use crate::bench::statistics::{Latencies, Quantiles};
 use crate::bench::workload::Request;
 use crate::history::Call;
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::clients::Completion;
-use super::nemesis::Kind;
-use super::network::{Fate, Node, Sent, Source};
+use crate::bench::clients::Completion;
+use crate::bench::nemesis::Kind;
+use crate::bench::network::{Fate, Node, Sent, Source};
 use crate::history::{Call, ErrorCode, Outcome};
 
 /// The most message types that are told apart; the rest are counted together as [`OTHER_TYPES`].

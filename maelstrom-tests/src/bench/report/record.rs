@@ -6,8 +6,8 @@ use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
 use super::plot::{MESSAGES_MAX, MessageArrow};
-use super::router::Broken;
-use super::store::Store;
+use crate::bench::router::Broken;
+use crate::bench::store::Store;
 use crate::history::{Event, History};
 
 /// When a run has so many operations, no more requests are made.

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use super::network::{Millionths, Node};
-use super::options::{NodeChoice, Options};
-use super::router::{Broken, Finished};
 use super::statistics::{Function, Latencies, Outcomes, Statistics};
+use crate::bench::network::{Millionths, Node};
+use crate::bench::options::{NodeChoice, Options};
+use crate::bench::router::{Broken, Finished};
 use crate::check::{Status, some_of};
 use crate::linearizability::{Analysis, Verdict};
 

@@ -106,7 +106,7 @@ fn say(text: &str) {
 mod tests {
     use super::*;
     use crate::bench::nemesis::Kind;
-    use crate::bench::statistics::Fault;
+    use crate::bench::report::statistics::Fault;
 
     #[test]
     fn a_line_too_long_for_the_terminal_does_not_wrap_and_what_follows_does() {
