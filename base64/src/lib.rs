@@ -366,12 +366,12 @@ mod tests {
     }
 
     /// Random bytes come back; and a text with one byte changed is refused, or else is itself the
-    /// encoding of what it decodes to. Another seed: `BASE64_SEED=N cargo test -p base64`.
+    /// encoding of what it decodes to. Another seed: `STDRAFT_SEED=N cargo test -p base64`.
     #[test]
     fn random_inputs_come_back_and_damaged_texts_are_never_misread() {
-        let seed = std::env::var("BASE64_SEED")
-            .map_or(1, |seed| seed.parse().expect("BASE64_SEED is a number"));
-        println!("replay with BASE64_SEED={seed} cargo test -p base64 random_inputs");
+        let seed = std::env::var("STDRAFT_SEED")
+            .map_or(1, |seed| seed.parse().expect("STDRAFT_SEED is a number"));
+        println!("replay with STDRAFT_SEED={seed} cargo test -p base64 random_inputs");
         let mut rng = rand::Rng::seeded(seed);
         let (mut refused, mut decoded) = (0, 0);
         for _ in 0..5000 {

@@ -417,8 +417,8 @@ mod tests {
 
     /// Calls `check` with many short texts made of pieces that matter here.
     fn for_random_texts(test: &str, check: impl Fn(&[u8], usize)) {
-        let seed: u64 = env::var("JSON_TEST_SEED").map_or(7, |seed| seed.parse().unwrap());
-        println!("replay: JSON_TEST_SEED={seed} cargo test -p json {test}");
+        let seed: u64 = env::var("STDRAFT_SEED").map_or(7, |seed| seed.parse().unwrap());
+        println!("replay: STDRAFT_SEED={seed} cargo test -p json {test}");
         let pieces: &[&str] = &[
             "a",
             "z",

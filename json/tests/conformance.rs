@@ -1,5 +1,5 @@
 //! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if it is at hand: the
-//! variable `JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs` too,
+//! variable `STDRAFT_JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs` too,
 //! which needs no files.
 
 use std::collections::BTreeMap;
@@ -312,9 +312,9 @@ fn choice(result: &Result<Value, Error>) -> Choice {
 /// The files of a folder of the suite, in order, with their names without the ending; none if it is
 /// not at hand.
 fn files(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
-    let Some(suite) = env::var_os("JSON_TEST_SUITE") else {
+    let Some(suite) = env::var_os("STDRAFT_JSON_TEST_SUITE") else {
         say(
-            "skipped: JSON_TEST_SUITE does not name a folder that has test_parsing and test_transform in it",
+            "skipped: STDRAFT_JSON_TEST_SUITE does not name a folder that has test_parsing and test_transform in it",
         );
         return None;
     };

@@ -210,12 +210,12 @@ fn garbage_is_400() {
     assert_eq!(status(&exchange(server.address(), GET)), "200");
 }
 
-/// Another seed: `METRICS_SEED=N cargo test -p metrics --test http`.
+/// Another seed: `STDRAFT_SEED=N cargo test -p metrics --test http`.
 #[test]
 fn random_bytes_do_no_harm() {
-    let seed = std::env::var("METRICS_SEED")
-        .map_or(1, |seed| seed.parse().expect("METRICS_SEED is a number"));
-    println!("replay with METRICS_SEED={seed} cargo test -p metrics --test http random_bytes");
+    let seed = std::env::var("STDRAFT_SEED")
+        .map_or(1, |seed| seed.parse().expect("STDRAFT_SEED is a number"));
+    println!("replay with STDRAFT_SEED={seed} cargo test -p metrics --test http random_bytes");
     let mut rng = rand::Rng::seeded(seed);
     let (server, _) = server(patient());
     for _ in 0..200 {

@@ -18,7 +18,7 @@ const SEEDS: &[&str] = &[
 /// What is inserted or put in place of a byte.
 const BYTES: &[u8] = b"\"\\[]{},:0123456789-+.eEutn/ \n\x00\x1f\x7f\x80\xc3\xed\xff";
 
-/// A run of hours: `JSON_TEST_ROUNDS=1000000000 cargo test --release -p json mangled_texts`.
+/// A run of hours: `STDRAFT_ROUNDS=1000000000 cargo test --release -p json mangled_texts`.
 #[test]
 fn mangled_texts_are_judged_alike_by_all_ways_of_reading() {
     let mut random = Random::of_test("mangled_texts");

@@ -8,18 +8,18 @@ use json::{Number, Value};
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator of a test. Its seed is `JSON_TEST_SEED` if that is set, so that a failure can
+    /// The generator of a test. Its seed is `STDRAFT_SEED` if that is set, so that a failure can
     /// be replayed.
     pub(crate) fn of_test(name: &str) -> Random {
-        let seed = env::var("JSON_TEST_SEED")
+        let seed = env::var("STDRAFT_SEED")
             .map_or(20_240_229, |seed| seed.parse().expect("a seed is a u64"));
-        println!("replay: JSON_TEST_SEED={seed} cargo test -p json {name}");
+        println!("replay: STDRAFT_SEED={seed} cargo test -p json {name}");
         Random(seed.max(1))
     }
 
-    /// How often a test tries, unless `JSON_TEST_ROUNDS` says so.
+    /// How often a test tries, unless `STDRAFT_ROUNDS` says so.
     pub(crate) fn rounds(usual: usize) -> usize {
-        env::var("JSON_TEST_ROUNDS")
+        env::var("STDRAFT_ROUNDS")
             .map_or(usual, |rounds| rounds.parse().expect("rounds are a usize"))
     }
 
