@@ -126,7 +126,7 @@ climb() {
                 --minutes "$(awk -v s="$seconds" 'BEGIN { print s / 60 }')" >"$log" 2>&1 || status=$?
             why=$(sed -n 's/^seed \([0-9]*\), event [0-9]*: \(.*\)/seed \1: \2/p' "$log" | head -1) ;;
         storage)
-            timeout 300 cargo test --release --quiet -p raft --test storage >"$log" 2>&1 || status=$?
+            timeout 300 cargo test --release --quiet -p maelstrom-tests --test storage >"$log" 2>&1 || status=$?
             why=$(failed_test) ;;
         host)
             timeout 300 cargo test --release --quiet -p raft --lib host:: >"$log" 2>&1 || status=$?

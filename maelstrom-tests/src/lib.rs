@@ -2,12 +2,12 @@
 
 pub mod bench;
 pub mod check;
-pub mod cluster;
 pub mod fuzz;
 pub mod golden;
 pub mod history;
 pub mod linearizability;
 pub mod model;
+pub mod replica;
 pub mod rules;
 pub mod sim;
 pub mod svg;

@@ -281,7 +281,7 @@ mod tests {
     use super::*;
     use crate::cell::cell;
     use crate::kv::{Command, Kv, Lookup, Outcome};
-    use crate::storage::disk::{Faulty, Memory};
+    use crate::storage::disk::{Memory, Real};
     use crate::storage::{self, Identity};
 
     /// What a host did, in order.
@@ -524,12 +524,15 @@ mod tests {
         assert_eq!(*events.borrow(), [""; 0]);
     }
 
-    /// Runs a lone node that has applied enough for a snapshot, until that is stored on a disk with
-    /// so much room.
-    fn until_a_snapshot(room: u64, events: &Events) -> Result<(), Failure<&'static str>> {
-        let (disk, inbox) = (Faulty::new(1), Arc::default());
-        let archive = archive(&inbox, Arc::new(disk.clone()));
-        disk.set_capacity(room);
+    /// Runs a lone node until it has stored a snapshot on this disk. `spoil` is called before.
+    fn until_a_snapshot(
+        disk: Arc<dyn storage::disk::Disk>,
+        spoil: impl FnOnce(),
+        events: &Events,
+    ) -> Result<(), Failure<&'static str>> {
+        let inbox = Arc::default();
+        let archive = archive(&inbox, disk);
+        spoil();
         let limits = Limits {
             snapshot_entries: 4,
             ..Limits::default()
@@ -546,7 +549,7 @@ mod tests {
     #[test]
     fn a_snapshot_is_stored_and_then_the_log_begins_behind_it() {
         let events = Events::default();
-        until_a_snapshot(u64::MAX, &events).unwrap();
+        until_a_snapshot(Arc::new(Memory::new()), || (), &events).unwrap();
         // The last record is the base.
         let expected = ["store 2", "store 1", "answer", "stored 6", "store 1"];
         assert_eq!(*events.borrow(), expected);
@@ -555,7 +558,10 @@ mod tests {
     #[test]
     fn a_node_that_cannot_store_a_snapshot_stops() {
         let events = Events::default();
-        match until_a_snapshot(0, &events) {
+        let folder = std::env::temp_dir().join(format!("stdraft-{}-lost", std::process::id()));
+        let disk = Arc::new(Real::create(&folder).unwrap());
+        let lose_folder = || std::fs::remove_dir_all(&folder).unwrap();
+        match until_a_snapshot(disk, lose_folder, &events) {
             Err(Failure::Snapshots(reason)) => assert!(reason.contains("snapshot-"), "{reason}"),
             other => panic!("{other:?}"),
         }

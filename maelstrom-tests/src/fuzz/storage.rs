@@ -21,7 +21,7 @@ mod tape;
 use std::io;
 use std::sync::Arc;
 
-use raft::storage::disk::{Disk, Faulty, Memory, Tear};
+use raft::storage::disk::{Disk, Memory};
 use raft::storage::{self, Error, ErrorKind, Identity, Opened, Options, Verdict, check};
 use raft_core::{Entry, Payload, Record, Wal as _};
 use rand::Rng;
@@ -30,6 +30,7 @@ use self::damage::{Damage, Files, Kind};
 use self::history::{History, State};
 use self::tape::Tape;
 use super::{Seen, Target, demand};
+use crate::replica::faulty_disk::{FaultyDisk, Tear};
 
 /// Folders of nodes.
 pub(super) struct Storage;
@@ -208,7 +209,7 @@ fn failing(
     history: &History,
     seen: &mut Seen,
 ) -> Result<(), String> {
-    let disk = Faulty::new(tape.below(256));
+    let disk = FaultyDisk::new(tape.below(256));
     let written = damage::write(&disk, files);
     written.map_err(|error| format!("the disk is well: {error}"))?;
     let others = match tape.below(4) {

@@ -5,7 +5,7 @@ use std::str::{FromStr, SplitWhitespace};
 use raft::wire;
 use raft_core::{Ballot, Config, Envelope, Limits, NodeId, Term};
 
-use crate::cluster::machine::{Change, Key, Registers};
+use crate::replica::machine::{Change, Key, Registers};
 
 /// A line of a script.
 #[derive(Debug)]

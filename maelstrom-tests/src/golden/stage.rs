@@ -9,10 +9,10 @@ use raft_core::{
 };
 
 use super::command::{Command, Nodes, Pick, Which};
-use crate::cluster::describe::{self, Question};
-use crate::cluster::disk::Disk;
-use crate::cluster::host::{Host, Released, Worked};
-use crate::cluster::machine::{self, Change, Key, Registers};
+use crate::replica::describe::{self, Question};
+use crate::replica::disk::Disk;
+use crate::replica::host::{Host, Released, Worked};
+use crate::replica::machine::{self, Change, Key, Registers};
 use crate::rules::{Broken, CommandId, Rules};
 
 /// How many messages arrive before a script that does not settle is given up.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use raft_core::{Reply, Response, Ticket};
 
-use crate::cluster::machine::{Key, Registers};
+use crate::replica::machine::{Key, Registers};
 use crate::rules::Broken;
 
 /// The one register that clients ask for.
@@ -226,9 +226,9 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::cluster::machine::Outcome as Applied;
     use crate::history::{Call, ErrorCode, Moment, Operation, Outcome, Process};
     use crate::linearizability::{self, Limits, Verdict};
+    use crate::replica::machine::Outcome as Applied;
 
     /// Histories with a chance in them, right ones and wrong ones: the strict checker agrees about
     /// each, after each answer.

@@ -16,8 +16,8 @@ use super::mix::Mix;
 use super::names::Named;
 use super::options::Bounds;
 use super::table::{Ref, Table};
-use crate::cluster::disk::{Disk, File};
-use crate::cluster::machine::{Change, Command, Registers};
+use crate::replica::disk::{Disk, File};
+use crate::replica::machine::{Change, Command, Registers};
 use crate::rules::{Broken, CommandId, Rules};
 
 /// A heartbeat, the shortest and the longest election timeout, in ticks. How long they are means

@@ -10,7 +10,7 @@ use super::node::{Clocks, Effect, TICKS_MAX, TIMES};
 use super::options::Bounds;
 use super::table::Ref;
 use super::world::{Action, Fate, Step, Tables, World, slot};
-use crate::cluster::machine::Registers;
+use crate::replica::machine::Registers;
 
 /// The first lines: new nodes, of which one may have broken `rule` already.
 pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {

@@ -11,8 +11,8 @@ use super::options::{Bounds, Options};
 use super::search::{End, Found, search, search_with};
 use super::story;
 use super::world::{Action, Fate, Tables, World};
-use crate::cluster::machine::Registers;
 use crate::golden;
+use crate::replica::machine::Registers;
 use crate::rules::Broken;
 
 fn bounds(nodes: u8) -> Bounds {

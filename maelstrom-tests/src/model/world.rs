@@ -12,7 +12,7 @@ use super::names::Named;
 use super::node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life};
 use super::options::Bounds;
 use super::table::{Ref, Table};
-use crate::cluster::machine::Registers;
+use crate::replica::machine::Registers;
 use crate::rules::{Broken, CommandId, Rules};
 
 /// All that there is, by the numbers of its parts in [`Tables`].

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use raft_core::{Ballot, Refusal, RequestId};
 
 use super::*;
-use crate::cluster::machine::{Change, Command, Key, Outcome, Registers};
+use crate::replica::machine::{Change, Command, Key, Outcome, Registers};
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);

@@ -3,13 +3,13 @@
 
 use std::mem;
 
-use raft::storage::disk::Moment;
 use raft_core::{NodeId, RoleName, Term};
 
 use super::node::demand;
 use super::trace::Event;
 use super::world::{End, Happening, Member, World};
 use crate::linearizability::{self, Limits, Verdict};
+use crate::replica::faulty_disk::Moment;
 use crate::rules::Broken;
 
 /// How much work the check of one key's history may take.

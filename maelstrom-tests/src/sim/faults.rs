@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use raft::storage::disk::Moment;
 use raft_core::NodeId;
 
 use super::options::Fault;
 use super::trace::Event;
 use super::world::{End, Happening, World};
+use crate::replica::faulty_disk::Moment;
 use crate::rules::Broken;
 
 /// How much room a full disk still has, in bytes, at most.

@@ -10,7 +10,6 @@ use std::mem;
 use std::sync::Arc;
 
 use raft::host::Image;
-use raft::storage::disk::{Faulty, Tear};
 use raft::storage::{self, Error, Identity, Log, Opened, Snapshots, Whole};
 use raft_core::invariant::Violation;
 use raft_core::{
@@ -19,13 +18,14 @@ use raft_core::{
 };
 
 use super::machine::{Command, Store};
+use crate::replica::faulty_disk::{FaultyDisk, Tear};
 use crate::rules::{Broken, Ledger};
 
 /// A node: its disk, and its present life.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) id: NodeId,
-    pub(super) disk: Faulty,
+    pub(super) disk: FaultyDisk,
     setting: Arc<Setting>,
     /// What its disk has acknowledged.
     ledger: Ledger<Command>,
@@ -139,7 +139,7 @@ impl Node {
     pub(super) fn new(id: NodeId, setting: Arc<Setting>, seed: u64) -> Self {
         Self {
             id,
-            disk: Faulty::new(seed),
+            disk: FaultyDisk::new(seed),
             setting,
             ledger: Ledger::default(),
             unheard: Vec::new(),

@@ -16,7 +16,7 @@ use raft_core::{
 
 use super::machine::{Command, Store};
 use super::options::TICK;
-use crate::cluster::describe;
+use crate::replica::describe;
 
 /// Something that happened.
 #[derive(Clone, Debug, Hash)]

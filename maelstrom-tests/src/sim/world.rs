@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
-use raft::storage::disk::Tear;
 use raft::storage::{self, ErrorKind};
 use raft_core::{EntryId, Incarnation, Input, Membership, NodeId, RoleName, Synced, Term, Ticket};
 use rand::Rng;
@@ -19,6 +18,7 @@ use super::node::{Life, Node, Released, Setting, Stop, demand};
 use super::options::{Fault, Options, TICK};
 use super::sightings::{Sightings, awaits_own_commit};
 use super::trace::{Event, Tape, Words};
+use crate::replica::faulty_disk::Tear;
 use crate::rules::{Broken, Rules};
 
 /// How many longest election timeouts a cluster without faults may take to have a leader whom all

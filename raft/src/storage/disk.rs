@@ -1,8 +1,8 @@
 //! What storage asks of a disk: one folder of files, and a handful of calls.
 //!
-//! Three disks keep the promise that these calls make: [`Real`] is a folder of the file system,
-//! [`Memory`] forgets all at the end of the process, and [`Faulty`] breaks in every way that a real
-//! one may, from a seed, for tests and the simulator.
+//! Two disks keep the promise that these calls make: [`Real`] is a folder of the file system, and
+//! [`Memory`] loses everything at the end of the process. The tests have a third one, which fails in
+//! every way that a real one may.
 //!
 //! What a disk promises, and what it does not:
 //! - What [`File::write_at`] wrote is read back at once, but a power cut may take it, or any part
@@ -13,13 +13,11 @@
 //!   again proves nothing: the page that could not be written may be gone. Hence storage never
 //!   tries again.
 
-mod faulty;
 mod memory;
 mod real;
 
 use std::{fmt, io};
 
-pub use self::faulty::{Faulty, Moment, Tear};
 pub use self::memory::Memory;
 pub use self::real::Real;
 

@@ -104,7 +104,7 @@ impl File for Content {
 }
 
 /// Fills `bytes` with what stands in a file's content at `offset`.
-pub(super) fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
+fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
     let from = usize::try_from(offset).unwrap_or(usize::MAX);
     let found = content
         .get(from..from.saturating_add(bytes.len()))
@@ -114,7 +114,7 @@ pub(super) fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<
 }
 
 /// Puts `bytes` into a file's content at `offset`; a gap is filled with zeros.
-pub(super) fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
+fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
     let from = offset as usize;
     let to = from + bytes.len();
     if content.len() < to {

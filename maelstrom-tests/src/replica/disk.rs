@@ -164,7 +164,7 @@ mod tests {
     use raft_core::{Payload, StateMachine};
 
     use super::*;
-    use crate::cluster::machine::Change;
+    use crate::replica::machine::Change;
     use crate::rules::CommandId;
 
     fn run(ids: &[(u64, u64)]) -> Record<Command> {

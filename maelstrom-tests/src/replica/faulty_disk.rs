@@ -1,55 +1,51 @@
-//! A disk that breaks, the same way each time it is made from the same seed.
+//! A disk in memory that fails in every way a real one may. The same seed gives the same failures.
 //!
-//! It knows of each file what the process sees and what a power cut would leave, and the writes
-//! between the two. It counts its calls, and so a test can first run a history to the end, and then
-//! again for each call, with a crash right before or right after it.
+//! For each file the disk keeps what the process reads, what a power cut would leave, and the
+//! writes between the two. It counts its calls, so that a test can run a history once to the end
+//! and then once per call, with a crash just before or just after that call.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use raft::storage::disk::{Disk, File, Lock};
 use rand::Rng;
 
-use super::memory::{read, write};
-use super::{Disk, File, Lock};
-
-/// What a disk writes at once, or not at all.
+/// The number of bytes that a disk writes atomically.
 const SECTOR: u64 = 512;
 
-/// A folder on a disk that breaks. Its clones are the same folder; [`Faulty::fork`] makes another.
+/// A folder on a faulty disk. Its clones share the folder; [`FaultyDisk::fork`] copies it.
 #[derive(Clone, Debug)]
-pub struct Faulty(Arc<Mutex<State>>);
+pub struct FaultyDisk(Arc<Mutex<State>>);
 
-/// On which side of a call the process dies.
+/// Whether a process dies before or after a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// The call has no effect.
     Before,
-    /// The call has all its effect, but nobody learns of it.
+    /// The call has its full effect, but does not return.
     After,
 }
 
-/// What a power cut leaves of that which was not synced, file by file; and, of the names that were
-/// not synced, which ones.
+/// Which part of the unsynced writes of each file a power cut leaves, and which part of the unsynced
+/// changes of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tear {
     /// Nothing.
     Nothing,
-    /// All: the power stayed, and only the process died. What was not synced still is not, and a
-    /// later power cut may take it; what a failed sync has lost is still seen, and lost all the
-    /// same.
+    /// All: only the process died. The writes remain unsynced, and a later power cut may lose them.
+    /// What a failed sync lost can still be read until then.
     Everything,
-    /// The earlier writes, a part of one, cut anywhere, and none of the later ones. Of the names
-    /// the earlier changes.
+    /// The first writes, the last of them cut at any byte. The first changes of names.
     Bytes,
-    /// Likewise, but cut between two sectors of 512 bytes.
+    /// The same, but cut between two sectors of 512 bytes.
     Sectors,
-    /// Any of the sectors that were written, whatever their order. Any of the changes of names.
+    /// Any subset of the written sectors. Any subset of the changes of names.
     Scattered,
 }
 
 impl Tear {
-    /// All of them.
+    /// Every kind of tear.
     pub const ALL: [Self; 5] = [
         Self::Nothing,
         Self::Everything,
@@ -64,17 +60,17 @@ struct State {
     rng: Rng,
     files: BTreeMap<u64, Content>,
     next_file: u64,
-    /// The names as the process sees them.
+    /// The names that the process sees.
     names: BTreeMap<String, u64>,
     /// The names that a power cut would leave.
     durable_names: BTreeMap<String, u64>,
-    /// How the names came from the latter to the former.
+    /// The changes that lead from `durable_names` to `names`.
     changes: Vec<Change>,
     calls: u64,
-    /// Which process this is. Files and locks of a former one are dead.
-    life: u64,
-    /// The life that has the folder.
-    taken: Option<u64>,
+    /// Counts the processes. Open files and locks of an earlier process fail.
+    process: u64,
+    /// The process that holds the folder's lock.
+    locked_by: Option<u64>,
     dead: bool,
     crash: Option<(u64, Moment)>,
     failure: Option<(u64, io::ErrorKind)>,
@@ -96,8 +92,8 @@ enum Change {
     Remove(String),
 }
 
-impl Faulty {
-    /// An empty folder. All that chance decides comes from `seed`.
+impl FaultyDisk {
+    /// An empty folder. Every random choice is drawn from `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
@@ -108,8 +104,8 @@ impl Faulty {
             durable_names: BTreeMap::new(),
             changes: Vec::new(),
             calls: 0,
-            life: 0,
-            taken: None,
+            process: 0,
+            locked_by: None,
             dead: false,
             crash: None,
             failure: None,
@@ -117,7 +113,7 @@ impl Faulty {
         })))
     }
 
-    /// Another folder with the same content and the same past; chance begins anew from `seed`.
+    /// A copy of the folder and its history, with a new seed.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         let mut state = self.state().clone();
@@ -125,13 +121,13 @@ impl Faulty {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// How many calls there were, of the folder and of its files.
+    /// The number of calls so far, to the folder and to its files.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    /// Lets the process die at a call: this one and all later ones fail. The first call ever is
+    /// Plans a crash: the process dies at this call, and all later calls fail. The first call is
     /// number 1.
     pub fn crash_at(&self, call: u64, moment: Moment) {
         self.state().crash = Some((call, moment));
@@ -143,27 +139,27 @@ impl Faulty {
         self.state().dead
     }
 
-    /// Lets one call fail. A write has written a part then. A sync that failed has lost what it was
-    /// to bring to the disk for good, though it is still seen: a second sync succeeds and does
+    /// Plans a failure of one call. A write that fails has written a part. A sync that fails loses
+    /// what it was to make durable, though it can still be read: a second sync succeeds and does
     /// nothing.
     pub fn fail_at(&self, call: u64, error: io::ErrorKind) {
         self.state().failure = Some((call, error));
     }
 
-    /// How many bytes all files together may have; a write beyond fails half-way with
+    /// Limits the total size of all files. A write beyond the limit writes what fits and fails with
     /// [`io::ErrorKind::StorageFull`].
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity = bytes;
     }
 
-    /// How many bytes all files together have.
+    /// The total size of all files, in bytes.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.state().used()
     }
 
-    /// The names of all files as the process sees them, in order, and their lengths in bytes. No
-    /// call of the disk.
+    /// The names of all files that the process sees, in order, with their lengths in bytes. Does not
+    /// count as a call.
     #[must_use]
     pub fn files(&self) -> Vec<(String, u64)> {
         let state = self.state();
@@ -172,24 +168,23 @@ impl Faulty {
         names.map(|(name, id)| (name.clone(), length(id))).collect()
     }
 
-    /// Flips one bit of a file, on the disk too. Bit 0 is the lowest of the first byte.
+    /// Flips one bit of a file, in its durable content too. Bit 0 is the lowest of the first byte.
     ///
     /// # Panics
-    /// If there is no such file or bit.
+    /// If the file or the bit does not exist.
     pub fn flip(&self, name: &str, bit: u64) {
         let mut state = self.state();
         let id = state.names[name];
-        let content = state.files.get_mut(&id).expect("a name is a file's");
+        let content = state.files.get_mut(&id).expect("every name has a file");
         content.seen[(bit / 8) as usize] ^= 1 << (bit % 8);
-        // What was never synced may not be on the disk yet.
+        // The durable content may be shorter.
         if let Some(byte) = content.durable.get_mut((bit / 8) as usize) {
             *byte ^= 1 << (bit % 8);
         }
     }
 
-    /// Ends the process and begins the next one, on what a power cut leaves: `content` says how
-    /// much of what was written and not synced, `names` how much of what was created, renamed
-    /// and removed. Planned crashes and failures are forgotten.
+    /// Ends the process and begins the next one. `content` says which unsynced writes remain,
+    /// `names` which unsynced creations, renames and removals. Clears planned crashes and failures.
     pub fn restart(&self, content: Tear, names: Tear) {
         let mut state = self.state();
         let State {
@@ -219,8 +214,8 @@ impl Faulty {
             let mut named = names.values().chain(durable_names.values());
             named.any(|other| other == id) || changes.iter().any(|change| change.is_about(*id))
         });
-        state.life += 1;
-        state.taken = None;
+        state.process += 1;
+        state.locked_by = None;
         state.dead = false;
         state.crash = None;
         state.failure = None;
@@ -230,15 +225,16 @@ impl Faulty {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every call of the disk goes through here: `work` is done unless the call is planned to fail.
+    /// Counts a call and does its `work`, or what is planned for it instead: `broken` is what a
+    /// failing call does.
     fn call<T>(
         &self,
-        life: Option<u64>,
+        process: Option<u64>,
         work: impl FnOnce(&mut State) -> io::Result<T>,
         broken: impl FnOnce(&mut State),
     ) -> io::Result<T> {
         let mut state = self.state();
-        if state.dead || life.is_some_and(|life| life != state.life) {
+        if state.dead || process.is_some_and(|process| process != state.process) {
             return Err(io::Error::other("the process is dead"));
         }
         state.calls += 1;
@@ -253,10 +249,10 @@ impl Faulty {
             Some((call, moment)) if call == now => {
                 let done = (moment == Moment::After).then(|| work(&mut state));
                 state.dead = true;
-                // What was done must not be dropped under the mutex: a lock takes it then.
+                // Dropped after the mutex: dropping a `Held` locks it again.
                 drop(state);
                 done.transpose()?;
-                Err(io::Error::other("the process dies here"))
+                Err(io::Error::other("the process dies at this call"))
             }
             _ => work(&mut state),
         }
@@ -265,26 +261,26 @@ impl Faulty {
     fn file(&self, state: &State, id: u64) -> Box<dyn File> {
         Box::new(Open {
             disk: self.clone(),
-            life: state.life,
+            process: state.process,
             id,
         })
     }
 }
 
-impl Disk for Faulty {
+impl Disk for FaultyDisk {
     fn path(&self, name: &str) -> String {
         format!("faulty:{name}")
     }
 
     fn lock(&self) -> io::Result<Box<dyn Lock>> {
         let work = |state: &mut State| {
-            if state.taken.is_some() {
+            if state.locked_by.is_some() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            state.taken = Some(state.life);
+            state.locked_by = Some(state.process);
             let lock: Box<dyn Lock> = Box::new(Held {
                 disk: self.clone(),
-                life: state.life,
+                process: state.process,
             });
             Ok(lock)
         };
@@ -356,7 +352,7 @@ impl State {
         named.map(|id| self.files[id].seen.len() as u64).sum()
     }
 
-    /// Writes as much as there is room for.
+    /// Writes as much as fits.
     fn write(&mut self, id: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
         let used = self.used();
         let file = self.files.get_mut(&id).ok_or(io::ErrorKind::NotFound)?;
@@ -383,8 +379,8 @@ impl Change {
         }
     }
 
-    /// Also on names among which another change is missing: what is renamed is the file, whatever
-    /// became of its former name.
+    /// Applies the change, even where an earlier change is missing: a rename names the file, not its
+    /// former name.
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Create(name, id) => {
@@ -417,7 +413,7 @@ impl Content {
                         kept = ((*offset + kept) / SECTOR * SECTOR).saturating_sub(*offset);
                     }
                     let lost = bytes.split_off(kept as usize);
-                    // The length may have grown before the bytes came.
+                    // The file may have grown before the bytes were written.
                     if rng.chance(1, 2) && *offset + kept >= self.durable.len() as u64 {
                         bytes.resize(bytes.len() + lost.len(), 0);
                     }
@@ -436,7 +432,7 @@ impl Content {
     }
 }
 
-/// One write as one for each sector that it touches.
+/// Splits a write at the boundaries of sectors.
 fn sectors((offset, bytes): &(u64, Vec<u8>)) -> Vec<(u64, Vec<u8>)> {
     let mut parts = Vec::new();
     let mut at = *offset;
@@ -462,32 +458,50 @@ fn surviving(mut changes: Vec<Change>, tear: Tear, rng: &mut Rng) -> Vec<Change>
     changes
 }
 
+/// Fills `bytes` from `content`, beginning at `offset`.
+fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let found = content
+        .get(from..from.saturating_add(bytes.len()))
+        .ok_or(io::ErrorKind::UnexpectedEof)?;
+    bytes.copy_from_slice(found);
+    Ok(())
+}
+
+/// Writes `bytes` to `content` at `offset`, with zeros in a gap.
+fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
+    let from = offset as usize;
+    content.resize(content.len().max(from + bytes.len()), 0);
+    content[from..from + bytes.len()].copy_from_slice(bytes);
+}
+
+/// An open file.
 #[derive(Debug)]
 struct Open {
-    disk: Faulty,
-    life: u64,
+    disk: FaultyDisk,
+    process: u64,
     id: u64,
 }
 
 impl File for Open {
     fn length(&self) -> io::Result<u64> {
         let work = |state: &mut State| Ok(state.files[&self.id].seen.len() as u64);
-        self.disk.call(Some(self.life), work, |_| ())
+        self.disk.call(Some(self.process), work, |_| ())
     }
 
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         let work = |state: &mut State| read(&state.files[&self.id].seen, bytes, offset);
-        self.disk.call(Some(self.life), work, |_| ())
+        self.disk.call(Some(self.process), work, |_| ())
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let work = |state: &mut State| state.write(self.id, bytes, offset);
         let broken = |state: &mut State| {
             let part = state.rng.below(bytes.len() as u64 + 1) as usize;
-            // The caller learns of the failure that was planned, whatever this one is.
+            // The caller gets the planned failure in any case.
             let _ = state.write(self.id, &bytes[..part], offset);
         };
-        self.disk.call(Some(self.life), work, broken)
+        self.disk.call(Some(self.process), work, broken)
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -502,14 +516,15 @@ impl File for Open {
             let file = state.files.get_mut(&self.id).expect("an open file");
             file.writes.clear();
         };
-        self.disk.call(Some(self.life), work, broken)
+        self.disk.call(Some(self.process), work, broken)
     }
 }
 
+/// The folder's lock.
 #[derive(Debug)]
 struct Held {
-    disk: Faulty,
-    life: u64,
+    disk: FaultyDisk,
+    process: u64,
 }
 
 impl Lock for Held {}
@@ -517,8 +532,8 @@ impl Lock for Held {}
 impl Drop for Held {
     fn drop(&mut self) {
         let mut state = self.disk.state();
-        if state.taken == Some(self.life) {
-            state.taken = None;
+        if state.locked_by == Some(self.process) {
+            state.locked_by = None;
         }
     }
 }
@@ -529,16 +544,16 @@ mod tests {
 
     use super::*;
 
-    fn read_all(disk: &Faulty, name: &str) -> Option<Vec<u8>> {
+    fn read_all(disk: &FaultyDisk, name: &str) -> Option<Vec<u8>> {
         let file = disk.open(name).ok()?;
         let mut bytes = vec![0; file.length().expect("a length") as usize];
         file.read_at(&mut bytes, 0).expect("its bytes");
         Some(bytes)
     }
 
-    /// A file of zeros that is safe, and a write into it that is not.
-    fn written(seed: u64, write: &[u8]) -> Faulty {
-        let disk = Faulty::new(seed);
+    /// A synced file of zeros with an unsynced write.
+    fn written(seed: u64, write: &[u8]) -> FaultyDisk {
+        let disk = FaultyDisk::new(seed);
         let file = disk.create("file").expect("room");
         file.write_at(&[0; 2000], 0).expect("room");
         file.sync().expect("a sync");
@@ -548,7 +563,7 @@ mod tests {
     }
 
     #[test]
-    fn a_power_cut_leaves_what_its_kind_says() {
+    fn power_cut_leaves_what_the_tear_says() {
         let write = [7; 1800];
         let mut cuts = std::collections::BTreeSet::new();
         for seed in 0..200 {
@@ -576,11 +591,11 @@ mod tests {
                 cuts.insert((format!("{tear:?}"), kept));
             }
         }
-        assert!(cuts.len() > 50, "they differ: {}", cuts.len());
+        assert!(cuts.len() > 50, "too few different cuts: {}", cuts.len());
     }
 
     #[test]
-    fn the_same_seed_breaks_the_same_way() {
+    fn same_seed_fails_the_same_way() {
         let left = |seed| {
             let disk = written(seed, &[7; 1800]);
             disk.restart(Tear::Bytes, Tear::Nothing);
@@ -591,11 +606,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_may_stay_when_the_content_is_lost() {
-        let disk = Faulty::new(1);
+    fn rename_may_survive_lost_content() {
+        let disk = FaultyDisk::new(1);
         let file = disk.create("new").expect("room");
         file.write_at(b"content", 0).expect("room");
-        disk.rename("new", "name").expect("it is there");
+        disk.rename("new", "name").expect("it exists");
         disk.sync_folder().expect("a sync");
         disk.restart(Tear::Nothing, Tear::Nothing);
         assert_eq!(read_all(&disk, "name"), Some(Vec::new()));
@@ -603,7 +618,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_did_not_sync_is_there_until_the_power_fails() {
+    fn unsynced_writes_outlive_a_process_but_not_a_power_cut() {
         let disk = written(1, b"seven");
         disk.restart(Tear::Everything, Tear::Everything);
         assert_eq!(
@@ -615,7 +630,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_sync_does_not_help() {
+    fn second_sync_does_not_recover_a_failed_one() {
         let disk = written(1, b"seven");
         let file = disk.open("file").expect("a file");
         disk.fail_at(disk.calls() + 1, ErrorKind::Other);
@@ -630,31 +645,28 @@ mod tests {
     }
 
     #[test]
-    fn after_a_crash_nothing_works_until_the_restart() {
+    fn after_a_crash_calls_fail_until_the_restart() {
         for (moment, created) in [(Moment::Before, false), (Moment::After, true)] {
-            let disk = Faulty::new(1);
+            let disk = FaultyDisk::new(1);
             let lock = disk.lock().expect("it is free");
             disk.crash_at(disk.calls() + 1, moment);
             assert!(disk.create("file").is_err());
             assert!(disk.is_dead() && disk.list().is_err());
             disk.restart(Tear::Everything, Tear::Everything);
             assert_eq!(disk.list().expect("a list").len(), usize::from(created));
-            let again = disk.lock().expect("the process that had it is dead");
+            let again = disk.lock().expect("its holder is dead");
             drop(lock);
-            assert!(
-                disk.lock().is_err(),
-                "a dead lock's end is not the new one's"
-            );
+            assert!(disk.lock().is_err(), "dropping a dead lock frees no other");
             drop(again);
             assert!(disk.lock().is_ok());
         }
     }
 
     #[test]
-    fn a_full_disk_takes_what_fits() {
-        let disk = Faulty::new(1);
+    fn full_disk_writes_what_fits() {
+        let disk = FaultyDisk::new(1);
         disk.set_capacity(10);
-        let file = disk.create("file").expect("names take no room");
+        let file = disk.create("file").expect("a name needs no room");
         let full = file
             .write_at(b"twelve bytes", 0)
             .map_err(|error| error.kind());
@@ -662,9 +674,9 @@ mod tests {
         assert_eq!(read_all(&disk, "file").expect("a file"), b"twelve byt");
         assert!(
             file.write_at(b"TWELVE", 0).is_ok(),
-            "no more room is needed"
+            "overwriting needs no room"
         );
-        disk.remove("file").expect("it is there");
+        disk.remove("file").expect("it exists");
         assert!(
             disk.create("other")
                 .expect("room")
@@ -674,7 +686,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flipped_bit_is_on_the_disk() {
+    fn flipped_bit_is_durable() {
         let disk = written(1, b"");
         disk.flip("file", 9);
         disk.restart(Tear::Nothing, Tear::Nothing);

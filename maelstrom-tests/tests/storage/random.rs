@@ -2,14 +2,14 @@
 
 use std::env;
 
-use raft::storage::disk::{Faulty, Moment, Tear};
+use maelstrom_tests::replica::faulty_disk::{FaultyDisk, Moment, Tear};
 use raft_core::Record;
 use rand::Rng;
 
 use crate::crashes::{demand_recovery, run};
 use crate::history::{State, Step, ballot, entries, id};
 
-/// How many histories are tried; the variable `STORAGE_RUNS` says otherwise.
+/// How many histories are tried; the variable `STDRAFT_ROUNDS` says otherwise.
 const RUNS: u64 = 150;
 
 #[test]
@@ -19,15 +19,15 @@ fn a_crash_in_any_history_loses_nothing_acknowledged() {
             .ok()
             .map(|text| text.parse().expect("a number"))
     };
-    let first = number("STORAGE_SEED").unwrap_or(1);
-    let runs = number("STORAGE_RUNS").unwrap_or(RUNS);
+    let first = number("STDRAFT_SEED").unwrap_or(1);
+    let runs = number("STDRAFT_ROUNDS").unwrap_or(RUNS);
     for seed in first..first + runs {
         let mut rng = Rng::seeded(seed);
         let script = draw(&mut rng);
-        let whole = Faulty::new(seed);
+        let whole = FaultyDisk::new(seed);
         assert!(run(&whole, &script).finished, "seed {seed}");
         for _ in 0..5 {
-            let disk = Faulty::new(seed);
+            let disk = FaultyDisk::new(seed);
             let call = rng.range(1..=whole.calls());
             let moment = *rng.choose(&[Moment::Before, Moment::After]).expect("two");
             let content = *rng.choose(&Tear::ALL).expect("there are some");
@@ -36,8 +36,8 @@ fn a_crash_in_any_history_loses_nothing_acknowledged() {
             let run = run(&disk, &script);
             disk.restart(content, names);
             let story = format!(
-                "{moment:?} call {call}, {content:?}, names {names:?}; replay with STORAGE_SEED={seed} \
-                 STORAGE_RUNS=1 cargo test -p raft --test storage a_crash_in_any_history"
+                "{moment:?} call {call}, {content:?}, names {names:?}; replay with STDRAFT_SEED={seed} \
+                 STDRAFT_ROUNDS=1 cargo test -p maelstrom-tests --test storage a_crash_in_any_history"
             );
             demand_recovery(&disk, &run, &story).unwrap_or_else(|lost| panic!("{lost}"));
         }

@@ -243,8 +243,8 @@ fn all_bits() -> Vec<(String, usize)> {
 
 #[test]
 fn a_flipped_bit_is_refused_or_harmless() {
-    let seed = env::var("STORAGE_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    println!("STORAGE_SEED={seed} cargo test -p raft --test storage a_flipped_bit");
+    let seed = env::var("STDRAFT_SEED").map_or(1, |seed| seed.parse().expect("a number"));
+    println!("STDRAFT_SEED={seed} cargo test -p maelstrom-tests --test storage a_flipped_bit");
     let mut bits = all_bits();
     Rng::seeded(seed).shuffle(&mut bits);
     bits.truncate(SAMPLED);
@@ -255,7 +255,7 @@ fn a_flipped_bit_is_refused_or_harmless() {
     );
 }
 
-/// `cargo test --release -p raft --test storage -- --ignored every_flipped_bit`
+/// `cargo test --release -p maelstrom-tests --test storage -- --ignored every_flipped_bit`
 #[test]
 #[ignore = "in a debug build it takes long; a sample of the bits is flipped above"]
 fn every_flipped_bit_is_refused_or_harmless() {

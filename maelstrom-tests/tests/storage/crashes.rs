@@ -2,7 +2,8 @@
 
 use std::io;
 
-use raft::storage::disk::{Disk, Faulty, File, Lock, Moment, Tear};
+use maelstrom_tests::replica::faulty_disk::{FaultyDisk, Moment, Tear};
+use raft::storage::disk::{Disk, File, Lock};
 use raft::storage::{ErrorKind, Verdict, check};
 use raft_core::{EntryId, Wal};
 use rand::Rng;
@@ -46,7 +47,7 @@ pub(crate) fn run(disk: &(impl Disk + Clone + 'static), script: &[Step]) -> Run 
 
 /// Opens the folder and demands that nothing acknowledged is lost and nothing is made up, that the
 /// check says the same, and that what is there now survives another power cut and goes on.
-pub(crate) fn demand_recovery(disk: &Faulty, run: &Run, story: &str) -> Result<(), String> {
+pub(crate) fn demand_recovery(disk: &FaultyDisk, run: &Run, story: &str) -> Result<(), String> {
     let verdict = check::<String>(std::sync::Arc::new(disk.clone()), false, &mut io::sink())
         .expect("the sink takes all");
     let mut opened = open(disk).map_err(|error| format!("{story}: refused: {error}"))?;
@@ -103,16 +104,16 @@ pub(crate) fn demand_recovery(disk: &Faulty, run: &Run, story: &str) -> Result<(
 /// leaves. Returns how many worlds there were.
 fn at_every_call<D: Disk + Clone + 'static>(
     script: &[Step],
-    seen_through: impl Fn(Faulty) -> D,
-    mut judge: impl FnMut(&Faulty, &Run, &str) -> Result<(), String>,
+    seen_through: impl Fn(FaultyDisk) -> D,
+    mut judge: impl FnMut(&FaultyDisk, &Run, &str) -> Result<(), String>,
 ) -> Result<usize, String> {
-    let whole = Faulty::new(0);
+    let whole = FaultyDisk::new(0);
     let finished = run(&seen_through(whole.clone()), script).finished;
     assert!(finished, "without a crash all is done");
     let mut worlds = 0;
     for call in 1..=whole.calls() {
         for moment in [Moment::Before, Moment::After] {
-            let disk = Faulty::new(0);
+            let disk = FaultyDisk::new(0);
             disk.crash_at(call, moment);
             let run = run(&seen_through(disk.clone()), script);
             assert!(disk.is_dead() && !run.finished);
@@ -147,14 +148,14 @@ fn a_crash_within_a_large_batch_leaves_no_gap() {
         entries(1, 1, 1, (4 << 20) - 200),
         entries(2, 2, 1, 1000),
     ])];
-    let whole = Faulty::new(0);
+    let whole = FaultyDisk::new(0);
     assert!(run(&whole, &script).finished);
     // Segment 3 is made, segment 2 sealed, and then the rest of the batch written.
     let calls = whole.calls();
     let third = "log-00000000000000000003".to_owned();
     let mut with_third = Vec::new();
     for call in calls - 11..=calls {
-        let disk = Faulty::new(call);
+        let disk = FaultyDisk::new(call);
         disk.crash_at(call, Moment::Before);
         let run = run(&disk, &script);
         assert!(disk.is_dead() && !run.finished);
@@ -182,7 +183,7 @@ fn a_sync_that_is_left_out_is_noticed() {
 /// A disk whose syncs may be left out.
 #[derive(Clone, Debug)]
 struct Careless {
-    disk: Faulty,
+    disk: FaultyDisk,
     files: bool,
     names: bool,
 }
@@ -263,11 +264,11 @@ impl File for CarelessFile {
 fn a_crash_during_recovery_loses_nothing_acknowledged() {
     let mut seed = 0;
     let script = script();
-    let whole = Faulty::new(0);
+    let whole = FaultyDisk::new(0);
     assert!(run(&whole, &script).finished);
     let mut rng = Rng::seeded(7);
     for _ in 0..60 {
-        let disk = Faulty::new(0);
+        let disk = FaultyDisk::new(0);
         let call = rng.range(1..=whole.calls());
         disk.crash_at(call, Moment::After);
         let run = run(&disk, &script);
@@ -304,12 +305,12 @@ fn a_crash_during_recovery_loses_nothing_acknowledged() {
 #[test]
 fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
     let script = script();
-    let whole = Faulty::new(0);
+    let whole = FaultyDisk::new(0);
     assert!(run(&whole, &script).finished);
     let mut stopped = 0;
     for call in 1..=whole.calls() {
         for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
-            let disk = Faulty::new(call);
+            let disk = FaultyDisk::new(call);
             disk.fail_at(call, error);
             let mut opened = match open(&disk) {
                 Ok(opened) => opened,
@@ -370,7 +371,7 @@ fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
 fn a_full_disk_loses_nothing_acknowledged() {
     let mut stopped = 0;
     for room in (0..60_000).step_by(500) {
-        let disk = Faulty::new(room);
+        let disk = FaultyDisk::new(room);
         disk.set_capacity(room);
         let script = script();
         let run = run(&disk, &script);
