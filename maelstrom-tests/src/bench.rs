@@ -1,44 +1,40 @@
 //! The bench: real processes over real pipes, a network with faults between them, clients, and a
 //! verdict.
 //!
-//! In the order in which to read it: [`workload`] (what is asked), [`clients`] (who asks and what
-//! answers mean), [`network`] and [`nemesis`] (what goes wrong) know no clock and no process;
-//! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom; [`process`]
-//! and [`watchdog`] run the nodes, which keep their data in [`data`]; [`router`] is the loop that
-//! binds them together; [`report`] says what came of it. [`soak`]
-//! measures what nodes take of memory and disk, and how they come back.
+//! In reading order: [`workload`] (what clients request), [`clients`] (what the answers mean),
+//! [`network`] and [`nemesis`] (latency and faults) know neither a clock nor a process;
+//! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom;
+//! [`processes`] runs the nodes; [`router`] is the event loop that connects them; [`report`]
+//! presents the outcome. [`measure`] measures memory, disk, restarts and catching up.
 
-pub mod builtin;
-pub mod builtin_node;
 pub mod clients;
-pub mod data;
+pub mod error;
 pub mod flags;
 pub mod matrix;
+pub mod measure;
 pub mod nemesis;
 pub mod network;
 pub mod options;
-pub mod process;
+pub mod output;
+pub mod processes;
 pub mod protocol;
 pub mod report;
 pub mod router;
-pub mod soak;
 pub mod store;
-pub mod watchdog;
 pub mod workload;
 
-use std::fmt::Display;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use data::Data;
+use error::BenchError;
 use nemesis::Kind;
 use network::Node;
-use options::{NodeChoice, Options};
-use process::Program;
+use options::Options;
+use output::say;
+use processes::data::Data;
+use processes::program::Program;
 use report::record::{CLIENTS, nanoseconds};
 use report::results::Results;
-use router::{Broken, Finished, Router};
+use router::{Finished, Router};
 use store::Store;
 
 use crate::check::Status;
@@ -49,15 +45,15 @@ use crate::linearizability::{self, Limits, Verdict};
 /// # Errors
 /// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the
 /// store.
-pub fn test(options: &Options) -> Result<Status, Broken> {
+pub fn test(options: &Options) -> Result<Status, BenchError> {
     say(format_args!(
         "seed {}; to repeat: {} {}",
         options.seed,
         ourselves(),
         options.command_line()
     ))?;
-    let mut program = program(options)?;
-    let store = Store::create(&options.store).map_err(Broken::io(format_args!(
+    let mut program = Program::of(&options.node, &options.node_arguments)?;
+    let store = Store::create(&options.store).map_err(BenchError::io(format_args!(
         "no folder in {}",
         options.store.display()
     )))?;
@@ -66,7 +62,7 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
     let data = (place.is_some() || options.nemesis.contains(&Kind::Kill))
         .then(|| Data::create(place))
         .transpose()
-        .map_err(Broken::io("no folder for the nodes' data"))?;
+        .map_err(BenchError::io("no folder for the nodes' data"))?;
     program.data = data.as_ref().map(|data| data.folder().to_owned());
     let tested = Router::start(options, &program, &store).and_then(Router::run);
     let judged = judge(options, &store, tested);
@@ -74,7 +70,7 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
         let well = matches!(judged, Ok(Status::Valid));
         let kept = data
             .leave(well)
-            .map_err(Broken::io("the nodes' data can't be removed"))?;
+            .map_err(BenchError::io("the nodes' data can't be removed"))?;
         if let Some(folder) = kept {
             say(format_args!("the nodes' data are in {}", folder.display()))?;
         }
@@ -86,8 +82,8 @@ pub fn test(options: &Options) -> Result<Status, Broken> {
 fn judge(
     options: &Options,
     store: &Store,
-    tested: Result<Finished, Broken>,
-) -> Result<Status, Broken> {
+    tested: Result<Finished, BenchError>,
+) -> Result<Status, BenchError> {
     match tested {
         Ok(finished) => {
             let operations = finished.record.history().operations();
@@ -102,7 +98,7 @@ fn judge(
                 write(store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
             report::text::print(&results, &analysis, store.folder())
-                .map_err(Broken::io("the report can't be printed"))?;
+                .map_err(BenchError::io("the report can't be printed"))?;
             Ok(status)
         }
         Err(broken) => {
@@ -114,7 +110,7 @@ fn judge(
 }
 
 /// Draws the pictures of a run.
-fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), Broken> {
+fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), BenchError> {
     let operations = finished.record.history().operations();
     let end = finished.statistics.ended;
     let faults = finished.statistics.faults.iter();
@@ -145,62 +141,12 @@ fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), Bro
     Ok(())
 }
 
-fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), Broken> {
-    std::fs::write(store.file(name), bytes).map_err(Broken::io(name))
-}
-
-/// Prints a line.
-fn say(line: impl Display) -> Result<(), Broken> {
-    writeln!(io::stdout(), "{line}").map_err(Broken::io("standard output can't be written to"))
+fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), BenchError> {
+    std::fs::write(store.file(name), bytes).map_err(BenchError::io(name))
 }
 
 /// What was typed to start the bench.
 fn ourselves() -> String {
     let typed = std::env::args_os().next().unwrap_or_default();
     options::quoted(&typed.to_string_lossy())
-}
-
-/// What the nodes run, with a path that does not depend on the working folder, as theirs is
-/// another.
-fn program(options: &Options) -> Result<Program, Broken> {
-    let mut program = program_of(&options.node)?;
-    program
-        .arguments
-        .extend(options.node_arguments.iter().cloned());
-    Ok(program)
-}
-
-fn program_of(node: &NodeChoice) -> Result<Program, Broken> {
-    let (path, arguments) = match node {
-        NodeChoice::Bin(path) => (executable(path)?, Vec::new()),
-        NodeChoice::Builtin(builtin) => {
-            let bench =
-                std::env::current_exe().map_err(Broken::io("the bench can't find itself"))?;
-            (bench, builtin.arguments())
-        }
-    };
-    Ok(Program {
-        path,
-        arguments,
-        data: None,
-    })
-}
-
-fn executable(path: &Path) -> Result<PathBuf, Broken> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let told = path.display();
-    let found = std::fs::canonicalize(path).and_then(|path| Ok((path.metadata()?, path)));
-    match found {
-        Ok((metadata, _)) if !metadata.is_file() => {
-            Err(Broken::new(format!("--bin {told}: that is not a file")))
-        }
-        Ok((metadata, _)) if metadata.permissions().mode() & 0o111 == 0 => Err(Broken::new(
-            format!("--bin {told}: that is not executable (chmod +x?)"),
-        )),
-        Ok((_, path)) => Ok(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Broken::new(format!("--bin {told}: there is no such file")))
-        }
-        Err(error) => Err(Broken::new(format!("--bin {told}: {error}"))),
-    }
 }

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use maelstrom_tests::bench::builtin::{self, Builtin};
 use maelstrom_tests::bench::flags::{Parsed, UsageError, nearest};
+use maelstrom_tests::bench::measure::soak::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
-use maelstrom_tests::bench::soak::{self, CATCH_UP, SOAK};
-use maelstrom_tests::bench::{self, builtin_node, matrix};
+use maelstrom_tests::bench::processes::builtin::{self, Builtin};
+use maelstrom_tests::bench::processes::builtin_node;
+use maelstrom_tests::bench::{self, matrix};
 use maelstrom_tests::check::{self, Status};
 use maelstrom_tests::{fuzz, model, sim};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use maelstrom_tests::bench::builtin::Misbehaviour;
+use maelstrom_tests::bench::processes::builtin::Misbehaviour;
 use maelstrom_tests::bench::report::results::Results;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_maelstrom-tests");

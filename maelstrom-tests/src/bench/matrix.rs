@@ -14,13 +14,14 @@ use std::{io, thread};
 
 use rand::Rng;
 
+use super::error::BenchError;
 use super::flags::{Command, Flag, Given, Parsed, UsageError};
 use super::nemesis::Kind;
 use super::network::Distribution;
-use super::options::{NodeChoice, counted, quoted, random_seed};
+use super::options::{counted, quoted, random_seed};
+use super::output::say;
+use super::processes::program::NodeChoice;
 use super::report::results::{self, Fault, Results};
-use super::router::Broken;
-use super::say;
 use crate::check::Status;
 
 /// The most runs of a matrix.
@@ -189,12 +190,12 @@ impl Options {
 ///
 /// # Errors
 /// The bench can't start itself or its folder can't be made. Runs that break don't end the matrix.
-pub fn run(options: &Options) -> Result<Status, Broken> {
+pub fn run(options: &Options) -> Result<Status, BenchError> {
     say(format_args!(
         "matrix of {} runs, seed {}",
         options.runs, options.seed
     ))?;
-    let bench = std::env::current_exe().map_err(Broken::io("the bench can't find itself"))?;
+    let bench = std::env::current_exe().map_err(BenchError::io("the bench can't find itself"))?;
     let mut rng = Rng::seeded(options.seed);
     let runs: Vec<Run> = (1..=options.runs)
         .map(|number| Run {
@@ -261,26 +262,26 @@ impl Run {
     }
 
     /// `None` if the run left no results.
-    fn make(&self, command: &mut process::Command) -> Result<Option<Results>, Broken> {
-        fs::create_dir_all(&self.store).map_err(Broken::io(self.store.display()))?;
+    fn make(&self, command: &mut process::Command) -> Result<Option<Results>, BenchError> {
+        fs::create_dir_all(&self.store).map_err(BenchError::io(self.store.display()))?;
         let results = self.store.join("latest").join("results.json");
         // Those of a former run in the same folder are not this one's.
         match fs::remove_file(&results) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Broken::io(results.display())(error)),
+            Err(error) => return Err(BenchError::io(results.display())(error)),
         }
         let output = self.store.join("output.txt");
-        let output = File::create(&output).map_err(Broken::io(output.display()))?;
+        let output = File::create(&output).map_err(BenchError::io(output.display()))?;
         let errors = output
             .try_clone()
-            .map_err(Broken::io("a file can't be shared"))?;
+            .map_err(BenchError::io("a file can't be shared"))?;
         command
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
             .status()
-            .map_err(Broken::io("the bench can't start itself"))?;
+            .map_err(BenchError::io("the bench can't start itself"))?;
         // What can't be read was not written: the run broke too early to have results.
         let read = fs::read(results);
         Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
@@ -556,7 +557,7 @@ mod tests {
         let Ok(Parsed::Run(options)) = super::super::options::Options::parse(arguments) else {
             panic!("the options of a run can be parsed");
         };
-        let mut results = Results::broken(&options, &Broken::new("not yet"));
+        let mut results = Results::broken(&options, &BenchError::new("not yet"));
         results.verdict = "valid".into();
         results.operations.all = Counts {
             ok: 90,

@@ -7,10 +7,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::builtin::Builtin;
 use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
 use super::nemesis::Kind;
 use super::network::{Conditions, Distribution, Latency, Millionths};
+use super::processes::builtin::Builtin;
+use super::processes::program::NodeChoice;
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,15 +52,6 @@ pub struct Options {
     pub store: PathBuf,
     /// Where to make a folder for the nodes' data.
     pub data_dir: Option<PathBuf>,
-}
-
-/// Which program the nodes run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NodeChoice {
-    /// One that is part of the bench.
-    Builtin(Builtin),
-    /// Any executable.
-    Bin(PathBuf),
 }
 
 /// The most nodes of a run.

@@ -6,7 +6,6 @@
 //! due. All that decides is in modules without clocks; this one reads the clock and moves bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io::{self, Write as _};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -14,16 +13,18 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::clients::{Clients, Completion};
+use super::error::BenchError;
 use super::nemesis::{Action, Nemesis, connected_majority};
 use super::network::{Cuts, Fate, Network, Node, Packet, Sent, Source};
 use super::options::Options;
-use super::process::{Event, Life, Process, Program};
+use super::processes::process::{Event, Life, Process};
+use super::processes::program::Program;
+use super::processes::watchdog::Watchdog;
 use super::protocol::{self, Body, Dest, Envelope, Reply};
 use super::report::progress::Progress;
 use super::report::record::{CLIENTS, Record, nanoseconds};
 use super::report::statistics::{Fault, Statistics};
 use super::store::Store;
-use super::watchdog::Watchdog;
 use super::workload::{Plan, Workload};
 use crate::history::{self, Stage};
 
@@ -36,37 +37,13 @@ const EVENTS_PER_TURN: usize = 64;
 /// How much of an offending line is shown, in bytes.
 const SHOWN_BYTES_MAX: usize = 1000;
 
-/// Why a run could not be brought to its end: the bench or a node broke. A text for people.
-#[derive(Debug)]
-pub struct Broken(String);
-
-impl Broken {
-    /// The text.
-    pub fn new(text: impl Into<String>) -> Broken {
-        Broken(text.into())
-    }
-
-    /// Wraps an error of the system with what was being done.
-    pub fn io(what: impl fmt::Display) -> impl FnOnce(io::Error) -> Broken {
-        move |error| Broken(format!("{what}: {error}"))
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Broken {}
-
 /// Why a line of a node's output can't be handled.
 #[derive(Debug)]
 enum Trouble {
     /// Something is wrong with the line.
     Offence(String),
     /// Something else broke.
-    Broken(Broken),
+    Broken(BenchError),
 }
 
 impl From<String> for Trouble {
@@ -75,8 +52,8 @@ impl From<String> for Trouble {
     }
 }
 
-impl From<Broken> for Trouble {
-    fn from(broken: Broken) -> Trouble {
+impl From<BenchError> for Trouble {
+    fn from(broken: BenchError) -> Trouble {
         Trouble::Broken(broken)
     }
 }
@@ -144,10 +121,10 @@ impl<'a> Router<'a> {
         options: &'a Options,
         program: &'a Program,
         store: &'a Store,
-    ) -> Result<Router<'a>, Broken> {
+    ) -> Result<Router<'a>, BenchError> {
         let nodes = options.node_count;
-        let (sender, events) = sync_channel(super::process::EVENTS_MAX);
-        let mut watchdog = Watchdog::start().map_err(Broken::io("sh can't be started"))?;
+        let (sender, events) = sync_channel(super::processes::process::EVENTS_MAX);
+        let mut watchdog = Watchdog::start().map_err(BenchError::io("sh can't be started"))?;
         let mut processes = Vec::new();
         for node in (0..nodes).map(Node) {
             let process = spawn(options, program, store, (node, Life(0)), &sender)?;
@@ -191,7 +168,8 @@ impl<'a> Router<'a> {
             uninitialised: (0..nodes).map(Node).collect(),
             messages_sent: 0,
             statistics: Statistics::default(),
-            record: Record::create(store).map_err(Broken::io("the history can't be written"))?,
+            record: Record::create(store)
+                .map_err(BenchError::io("the history can't be written"))?,
             progress: Progress::on_stdout(),
         })
     }
@@ -200,19 +178,19 @@ impl<'a> Router<'a> {
     ///
     /// # Errors
     /// A node or the bench broke; the nodes are killed then as well.
-    pub fn run(mut self) -> Result<Finished, Broken> {
+    pub fn run(mut self) -> Result<Finished, BenchError> {
         let went = self.initialise().and_then(|()| self.test());
         self.progress.end();
         drop(self.watchdog);
         for process in &mut self.processes {
             process
                 .reap()
-                .map_err(Broken::io("a node can't be killed"))?;
+                .map_err(BenchError::io("a node can't be killed"))?;
         }
         went?;
         self.record
             .flush()
-            .map_err(Broken::io("the history can't be written"))?;
+            .map_err(BenchError::io("the history can't be written"))?;
         Ok(Finished {
             statistics: self.statistics,
             record: self.record,
@@ -222,7 +200,7 @@ impl<'a> Router<'a> {
     }
 
     /// Sends `init` to all nodes at once and waits until all have answered.
-    fn initialise(&mut self) -> Result<(), Broken> {
+    fn initialise(&mut self) -> Result<(), BenchError> {
         for node in (0..self.options.node_count).map(Node) {
             let line = protocol::init(self.next_message(), node, self.options.node_count);
             self.send_as_client(node, line, None);
@@ -248,7 +226,7 @@ impl<'a> Router<'a> {
     }
 
     /// Makes requests until the time is up, and then waits for the last answers.
-    fn test(&mut self) -> Result<(), Broken> {
+    fn test(&mut self) -> Result<(), BenchError> {
         loop {
             let now = self.began.elapsed();
             let asking = now < self.options.time_limit && !self.record.is_full();
@@ -294,7 +272,7 @@ impl<'a> Router<'a> {
     }
 
     /// Handles what the nodes print until something else is due.
-    fn wait(&mut self, now: Duration, due: Duration) -> Result<(), Broken> {
+    fn wait(&mut self, now: Duration, due: Duration) -> Result<(), BenchError> {
         let first = match self.events.recv_timeout(due.saturating_sub(now)) {
             Ok(event) => event,
             Err(RecvTimeoutError::Timeout) => return Ok(()),
@@ -311,7 +289,7 @@ impl<'a> Router<'a> {
         Ok(())
     }
 
-    fn event(&mut self, now: Duration, event: Event) -> Result<(), Broken> {
+    fn event(&mut self, now: Duration, event: Event) -> Result<(), BenchError> {
         let (node, life) = event.source();
         if self.dead.contains(&node) || self.processes[node.0].life() != life {
             // What a node that was killed had said is lost with it, unless it was on the network
@@ -331,7 +309,7 @@ impl<'a> Router<'a> {
                 Ok(())
             }
             Event::TooLong(_, _, bytes) => {
-                let most = super::process::LINE_BYTES_MAX;
+                let most = super::processes::process::LINE_BYTES_MAX;
                 Err(self.offended(node, &bytes, &format!("it is longer than {most} bytes")))
             }
             Event::Ended(_, _, rest) => Err(self.ended(node, &rest)),
@@ -419,7 +397,7 @@ impl<'a> Router<'a> {
     }
 
     /// Lets idle clients ask as often as the pace allows.
-    fn ask(&mut self, now: Duration) -> Result<(), Broken> {
+    fn ask(&mut self, now: Duration) -> Result<(), BenchError> {
         while self.pace.due() <= now {
             let Some((worker, process)) = self.clients.take_idle() else {
                 return Ok(());
@@ -505,7 +483,7 @@ impl<'a> Router<'a> {
         }
     }
 
-    fn completed(&mut self, now: Duration, completion: Completion) -> Result<(), Broken> {
+    fn completed(&mut self, now: Duration, completion: Completion) -> Result<(), BenchError> {
         self.statistics.completed(now, &completion);
         self.record(history::Event {
             process: completion.process,
@@ -516,12 +494,12 @@ impl<'a> Router<'a> {
         })
     }
 
-    fn record(&mut self, event: history::Event) -> Result<(), Broken> {
+    fn record(&mut self, event: history::Event) -> Result<(), BenchError> {
         self.record.event(event)
     }
 
     /// Does what the nemesis wants.
-    fn disturb(&mut self, now: Duration, action: &Action) -> Result<(), Broken> {
+    fn disturb(&mut self, now: Duration, action: &Action) -> Result<(), BenchError> {
         match action {
             Action::Cut(_, cuts) => {
                 self.cuts.clone_from(cuts);
@@ -574,16 +552,16 @@ impl<'a> Router<'a> {
     }
 
     /// Kills nodes: with what they were about to say, and with what was about to be said to them.
-    fn kill(&mut self, nodes: &BTreeSet<Node>) -> Result<(), Broken> {
+    fn kill(&mut self, nodes: &BTreeSet<Node>) -> Result<(), BenchError> {
         for node in nodes {
             let process = &mut self.processes[node.0];
             // The whole group, or the children of a script would live on.
             self.watchdog
                 .kill(process.group())
-                .map_err(Broken::io("the shell that kills the nodes is gone"))?;
+                .map_err(BenchError::io("the shell that kills the nodes is gone"))?;
             process
                 .reap()
-                .map_err(Broken::io(format_args!("{node} can't be killed")))?;
+                .map_err(BenchError::io(format_args!("{node} can't be killed")))?;
             self.dead.insert(*node);
             self.paused.remove(node);
             self.restarted.remove(node);
@@ -592,7 +570,7 @@ impl<'a> Router<'a> {
     }
 
     /// Starts nodes again. Nothing comes to them before `init`.
-    fn restart(&mut self, now: Duration, nodes: &BTreeSet<Node>) -> Result<(), Broken> {
+    fn restart(&mut self, now: Duration, nodes: &BTreeSet<Node>) -> Result<(), BenchError> {
         for node in nodes {
             let Life(life) = self.processes[node.0].life();
             let which = (*node, Life(life + 1));
@@ -608,7 +586,7 @@ impl<'a> Router<'a> {
     }
 
     /// Breaks the run if a node that was started again does not answer `init`.
-    fn await_restarted(&self, now: Duration) -> Result<(), Broken> {
+    fn await_restarted(&self, now: Duration) -> Result<(), BenchError> {
         let late =
             |(node, until): &(&Node, &Duration)| now >= **until && !self.paused.contains(node);
         let silent: BTreeSet<Node> = self
@@ -627,11 +605,11 @@ impl<'a> Router<'a> {
     fn signal(
         &mut self,
         signal: impl Fn(&mut Watchdog, u32) -> io::Result<()>,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), BenchError> {
         for node in &self.paused {
             let group = self.processes[node.0].group();
             signal(&mut self.watchdog, group)
-                .map_err(Broken::io("the shell that pauses the nodes is gone"))?;
+                .map_err(BenchError::io("the shell that pauses the nodes is gone"))?;
         }
         Ok(())
     }
@@ -641,7 +619,7 @@ impl<'a> Router<'a> {
         self.messages_sent
     }
 
-    fn nobody_home(&self, silent: &BTreeSet<Node>) -> Broken {
+    fn nobody_home(&self, silent: &BTreeSet<Node>) -> BenchError {
         let seconds = INIT_TIMEOUT.as_secs();
         let names: Vec<String> = silent.iter().map(Node::to_string).collect();
         let mut text = format!(
@@ -651,18 +629,18 @@ impl<'a> Router<'a> {
         for node in silent {
             text += &format!("\n{node}: {}", self.processes[node.0].last_words());
         }
-        Broken(text)
+        BenchError::new(text)
     }
 
-    fn offended(&self, node: Node, line: &[u8], problem: &str) -> Broken {
+    fn offended(&self, node: Node, line: &[u8], problem: &str) -> BenchError {
         let words = self.processes[node.0].last_words();
-        Broken(format!(
+        BenchError::new(format!(
             "{node} printed a line that is not a message it may send: {problem}\n  {}\n{node}: {words}",
             shown(line)
         ))
     }
 
-    fn ended(&mut self, node: Node, rest: &[u8]) -> Broken {
+    fn ended(&mut self, node: Node, rest: &[u8]) -> BenchError {
         let process = &mut self.processes[node.0];
         let mut text = match process.ended() {
             Ok(Some(status)) => format!("{node} ended before the run did: {status}"),
@@ -674,7 +652,7 @@ impl<'a> Router<'a> {
         if !rest.is_empty() {
             text += &format!("\n  its last line is not whole: {}", shown(rest));
         }
-        Broken(format!("{text}\n{node}: {}", process.last_words()))
+        BenchError::new(format!("{text}\n{node}: {}", process.last_words()))
     }
 }
 
@@ -685,18 +663,18 @@ fn spawn(
     store: &Store,
     (node, life): (Node, Life),
     events: &SyncSender<Event>,
-) -> Result<Process, Broken> {
+) -> Result<Process, BenchError> {
     let log = store.file(&format!("node-logs/{node}.log"));
     let echo = options.log_stderr;
-    Process::start(node, life, program, log, echo, events.clone()).map_err(Broken::io(
+    Process::start(node, life, program, log, echo, events.clone()).map_err(BenchError::io(
         format_args!("{} can't be started as {node}", program.path.display()),
     ))
 }
 
-fn guard(watchdog: &mut Watchdog, process: &Process) -> Result<(), Broken> {
+fn guard(watchdog: &mut Watchdog, process: &Process) -> Result<(), BenchError> {
     watchdog
         .guard(process.group())
-        .map_err(Broken::io("the shell that guards the nodes is gone"))
+        .map_err(BenchError::io("the shell that guards the nodes is gone"))
 }
 
 /// When the next request is to be made: at random, at a given mean rate over all clients.

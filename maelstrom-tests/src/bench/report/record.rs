@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
 use super::plot::{MESSAGES_MAX, MessageArrow};
-use crate::bench::router::Broken;
+use crate::bench::error::BenchError;
 use crate::bench::store::Store;
 use crate::history::{Event, History};
 
@@ -41,15 +41,15 @@ impl Record {
     ///
     /// # Errors
     /// It can't be written, or can't have happened.
-    pub fn event(&mut self, event: Event) -> Result<(), Broken> {
+    pub fn event(&mut self, event: Event) -> Result<(), BenchError> {
         let mut line = event.to_line();
         line.push('\n');
         self.file
             .write_all(line.as_bytes())
-            .map_err(Broken::io("the history can't be written"))?;
-        self.history
-            .record(event)
-            .map_err(|impossible| Broken::new(format!("the history makes no sense: {impossible}")))
+            .map_err(BenchError::io("the history can't be written"))?;
+        self.history.record(event).map_err(|impossible| {
+            BenchError::new(format!("the history makes no sense: {impossible}"))
+        })
     }
 
     /// Whether enough has happened.

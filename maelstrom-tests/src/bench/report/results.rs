@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use super::statistics::{Function, Latencies, Outcomes, Statistics};
+use crate::bench::error::BenchError;
 use crate::bench::network::{Millionths, Node};
-use crate::bench::options::{NodeChoice, Options};
-use crate::bench::router::{Broken, Finished};
+use crate::bench::options::Options;
+use crate::bench::processes::program::NodeChoice;
+use crate::bench::router::Finished;
 use crate::check::{Status, some_of};
 use crate::linearizability::{Analysis, Verdict};
 
@@ -330,7 +332,7 @@ impl Results {
     }
 
     /// The results of a run that broke.
-    pub fn broken(options: &Options, why: &Broken) -> Results {
+    pub fn broken(options: &Options, why: &BenchError) -> Results {
         let mut results = Results::empty(options);
         results.reason = Some(why.to_string());
         results

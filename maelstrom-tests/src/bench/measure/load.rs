@@ -8,10 +8,10 @@ use rand::Rng;
 
 use super::cluster::{Cluster, Told};
 use crate::bench::clients::{Answer, MessageId};
+use crate::bench::error::BenchError;
 use crate::bench::network::Node;
 use crate::bench::protocol::Reply;
 use crate::bench::report::statistics::{Latencies, Quantiles};
-use crate::bench::router::Broken;
 use crate::bench::workload::Request;
 use crate::history::Call;
 
@@ -85,7 +85,7 @@ impl Load {
     ///
     /// # Errors
     /// A node broke.
-    pub fn wait(&mut self, cluster: &mut Cluster, until: Instant) -> Result<(), Broken> {
+    pub fn wait(&mut self, cluster: &mut Cluster, until: Instant) -> Result<(), BenchError> {
         for told in cluster.wait(until)? {
             if let Told::Reply(reply) = told {
                 self.answered(reply);

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use json::Value;
 
 use super::builtin::{Builtin, Misbehaviour};
-use super::network::Node;
+use crate::bench::network::Node;
 
 /// How much is read and written at once.
 const BUFFER_BYTES: usize = 64 << 10;

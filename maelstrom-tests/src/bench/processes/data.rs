@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::store::fresh_folder;
+use crate::bench::store::fresh_folder;
 
 /// The folder of a run.
 #[derive(Debug)]

@@ -1,26 +1,24 @@
 //! Long measurements on a few nodes: what a node takes of memory and disk however long it runs, how
 //! fast it comes back, and what it costs the others when one that was away catches up.
 
-pub mod cluster;
-pub mod load;
-pub mod measure;
-
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
-use load::Load;
 use rand::Rng;
 
-use super::builtin::Builtin;
-use super::data::Data;
-use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
-use super::network::{Millionths, Node};
-use super::options::{NodeChoice, counted, random_seed};
-use super::report::statistics::Quantiles;
-use super::router::Broken;
-use super::{program_of, say};
+use super::cluster::Cluster;
+use super::load::Load;
+use super::resources;
+use crate::bench::error::BenchError;
+use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
+use crate::bench::network::{Millionths, Node};
+use crate::bench::options::{counted, random_seed};
+use crate::bench::output::say;
+use crate::bench::processes::builtin::Builtin;
+use crate::bench::processes::data::Data;
+use crate::bench::processes::program::{NodeChoice, Program};
+use crate::bench::report::statistics::Quantiles;
 use crate::check::Status;
 
 /// How many requests are under way at once.
@@ -212,7 +210,7 @@ impl Options {
 ///
 /// # Errors
 /// The bench or the node broke.
-pub fn soak(options: &Options) -> Result<Status, Broken> {
+pub fn soak(options: &Options) -> Result<Status, BenchError> {
     measure(options, 1, Millionths(0), |cluster, load, folder| {
         let node = Node(0);
         cluster.start(node)?;
@@ -231,7 +229,7 @@ pub fn soak(options: &Options) -> Result<Status, Broken> {
         say(format_args!(
             "killed, and back after {:.3} s with {} resident and {} on disk",
             took.as_secs_f64(),
-            resident(cluster.process_id(node).and_then(measure::resident)),
+            resident(cluster.process_id(node).and_then(resources::resident)),
             mebibytes(size(folder)?),
         ))?;
         read_back(cluster, load)
@@ -242,7 +240,7 @@ pub fn soak(options: &Options) -> Result<Status, Broken> {
 ///
 /// # Errors
 /// It does not, or the bench or a node broke.
-pub fn catch_up(options: &Options) -> Result<Status, Broken> {
+pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
     measure(options, 3, options.loss, |cluster, load, folder| {
         let nodes: Vec<Node> = (0..3).map(Node).collect();
         nodes.iter().try_for_each(|node| cluster.start(*node))?;
@@ -280,7 +278,7 @@ pub fn catch_up(options: &Options) -> Result<Status, Broken> {
             load,
             &mut |cluster, load| {
                 if began.elapsed() > CATCH_UP_TIMEOUT {
-                    return Err(Broken::new(format!("{away} has not caught up")));
+                    return Err(BenchError::new(format!("{away} has not caught up")));
                 }
                 if Instant::now() >= again {
                     again = Instant::now() + ASK_AGAIN;
@@ -315,10 +313,10 @@ fn measure(
     options: &Options,
     nodes: usize,
     loss: Millionths,
-    work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, Broken>,
-) -> Result<Status, Broken> {
+    work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
+) -> Result<Status, BenchError> {
     let data = Data::create(options.data_dir.as_deref())
-        .map_err(Broken::io("no folder for the nodes' data"))?;
+        .map_err(BenchError::io("no folder for the nodes' data"))?;
     say(format_args!(
         "seed {}; {} keys, values of {} bytes; data in {}",
         options.seed,
@@ -326,10 +324,7 @@ fn measure(
         options.value_bytes,
         data.folder().display()
     ))?;
-    let mut program = program_of(&options.node)?;
-    program
-        .arguments
-        .extend(options.node_arguments.iter().cloned());
+    let mut program = Program::of(&options.node, &options.node_arguments)?;
     let folder = data.folder().join("data");
     program.data = Some(folder.clone());
     let mut rng = Rng::seeded(options.seed);
@@ -341,7 +336,7 @@ fn measure(
     let well = matches!(worked, Ok(Status::Valid));
     let kept = data
         .leave(well)
-        .map_err(Broken::io("the nodes' data can't be removed"))?;
+        .map_err(BenchError::io("the nodes' data can't be removed"))?;
     if let Some(folder) = kept {
         say(format_args!("the nodes' data are in {}", folder.display()))?;
     }
@@ -362,7 +357,7 @@ fn feed(
     cluster: &mut Cluster,
     load: &mut Load,
     folder: &Path,
-) -> Result<Peak, Broken> {
+) -> Result<Peak, BenchError> {
     let mut peak = Peak::default();
     let (began, already) = (Instant::now(), load.ok);
     let mut sampled = began;
@@ -383,7 +378,7 @@ fn feed(
         }
         sampled = Instant::now();
         let leader = cluster.process_id(cluster.leader());
-        let memory = leader.and_then(measure::resident);
+        let memory = leader.and_then(resources::resident);
         let disk = size(folder)?;
         peak.resident = peak.resident.max(memory);
         peak.disk = peak.disk.max(disk);
@@ -405,14 +400,14 @@ fn feed(
 }
 
 /// Reads all keys that were written, and compares.
-fn read_back(cluster: &mut Cluster, load: &mut Load) -> Result<Status, Broken> {
+fn read_back(cluster: &mut Cluster, load: &mut Load) -> Result<Status, BenchError> {
     let written: Vec<(u64, String)> = load.written().collect();
     let mut keys = written.iter().map(|(key, _)| *key);
     let failed = load.failed_reads;
     load.found.clear();
     while load.found.len() < written.len() {
         if load.failed_reads > failed {
-            return Err(Broken::new("a read was not answered"));
+            return Err(BenchError::new("a read was not answered"));
         }
         let room = AT_ONCE - load.pending();
         keys.by_ref()
@@ -448,8 +443,8 @@ fn phase(
     options: &Options,
     cluster: &mut Cluster,
     load: &mut Load,
-    done: &mut dyn FnMut(&mut Cluster, &mut Load) -> Result<bool, Broken>,
-) -> Result<(), Broken> {
+    done: &mut dyn FnMut(&mut Cluster, &mut Load) -> Result<bool, BenchError>,
+) -> Result<(), BenchError> {
     let step = Duration::from_secs_f64(1.0 / options.rate);
     load.latencies();
     let failed = load.failed;
@@ -480,8 +475,8 @@ fn phase(
     ))
 }
 
-fn size(folder: &Path) -> Result<u64, Broken> {
-    measure::folder(folder).map_err(Broken::io(folder.display()))
+fn size(folder: &Path) -> Result<u64, BenchError> {
+    resources::folder(folder).map_err(BenchError::io(folder.display()))
 }
 
 fn resident(bytes: Option<u64>) -> String {

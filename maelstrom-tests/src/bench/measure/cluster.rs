@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use crate::bench::clients::{Asked, MessageId};
+use crate::bench::error::BenchError;
 use crate::bench::network::{Millionths, Node};
-use crate::bench::process::{EVENTS_MAX, Event, Life, Process, Program};
+use crate::bench::processes::process::{EVENTS_MAX, Event, Life, Process};
+use crate::bench::processes::program::Program;
+use crate::bench::processes::watchdog::Watchdog;
 use crate::bench::protocol::{self, Body, Dest, Reply};
 use crate::bench::report::statistics::Traffic;
-use crate::bench::router::Broken;
-use crate::bench::watchdog::Watchdog;
 use crate::bench::workload::Request;
 use crate::history;
 
@@ -64,7 +65,7 @@ impl Cluster {
         logs: PathBuf,
         rng: Rng,
         loss: Millionths,
-    ) -> Result<Cluster, Broken> {
+    ) -> Result<Cluster, BenchError> {
         let (sender, events) = sync_channel(EVENTS_MAX);
         Ok(Cluster {
             program,
@@ -73,7 +74,7 @@ impl Cluster {
             sender,
             processes: (0..nodes).map(|_| None).collect(),
             lives: vec![0; nodes],
-            watchdog: Watchdog::start().map_err(Broken::io("sh can't be started"))?,
+            watchdog: Watchdog::start().map_err(BenchError::io("sh can't be started"))?,
             rng,
             loss,
             leader: (0, Node(0)),
@@ -86,18 +87,20 @@ impl Cluster {
     ///
     /// # Errors
     /// It can't be started.
-    pub fn start(&mut self, node: Node) -> Result<(), Broken> {
+    pub fn start(&mut self, node: Node) -> Result<(), BenchError> {
         let log = self.logs.join(format!("{node}.log"));
         let life = Life(self.lives[node.0]);
         self.lives[node.0] += 1;
         let events = self.sender.clone();
-        let mut process =
-            Process::start(node, life, &self.program, log, false, events).map_err(Broken::io(
-                format_args!("{} can't be started", self.program.path.display()),
-            ))?;
+        let mut process = Process::start(node, life, &self.program, log, false, events).map_err(
+            BenchError::io(format_args!(
+                "{} can't be started",
+                self.program.path.display()
+            )),
+        )?;
         self.watchdog
             .guard(process.group())
-            .map_err(Broken::io("the shell that guards the nodes is gone"))?;
+            .map_err(BenchError::io("the shell that guards the nodes is gone"))?;
         self.lines += 1;
         process.write(&protocol::init(self.lines, node, self.processes.len()));
         process.flush();
@@ -109,14 +112,14 @@ impl Cluster {
     ///
     /// # Errors
     /// It can't be killed.
-    pub fn kill(&mut self, node: Node) -> Result<(), Broken> {
+    pub fn kill(&mut self, node: Node) -> Result<(), BenchError> {
         if let Some(mut process) = self.processes[node.0].take() {
             self.watchdog
                 .kill(process.group())
-                .map_err(Broken::io("the shell that kills the nodes is gone"))?;
+                .map_err(BenchError::io("the shell that kills the nodes is gone"))?;
             process
                 .reap()
-                .map_err(Broken::io("a node can't be killed"))?;
+                .map_err(BenchError::io("a node can't be killed"))?;
         }
         Ok(())
     }
@@ -149,12 +152,12 @@ impl Cluster {
     ///
     /// # Errors
     /// A node ended by itself, or said what is no message.
-    pub fn wait(&mut self, until: Instant) -> Result<Vec<Told>, Broken> {
+    pub fn wait(&mut self, until: Instant) -> Result<Vec<Told>, BenchError> {
         let mut told = Vec::new();
         loop {
             for process in self.processes.iter_mut().flatten() {
                 if process.flush() > 0 {
-                    return Err(Broken::new("a node does not read its input"));
+                    return Err(BenchError::new("a node does not read its input"));
                 }
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -177,7 +180,11 @@ impl Cluster {
     ///
     /// # Errors
     /// They are not within so long, or something else went wrong.
-    pub fn await_init(&mut self, mut nodes: Vec<Node>, most: Duration) -> Result<Duration, Broken> {
+    pub fn await_init(
+        &mut self,
+        mut nodes: Vec<Node>,
+        most: Duration,
+    ) -> Result<Duration, BenchError> {
         let began = Instant::now();
         while !nodes.is_empty() {
             if began.elapsed() > most {
@@ -192,7 +199,7 @@ impl Cluster {
         Ok(began.elapsed())
     }
 
-    fn event(&mut self, event: Event, told: &mut Vec<Told>) -> Result<(), Broken> {
+    fn event(&mut self, event: Event, told: &mut Vec<Told>) -> Result<(), BenchError> {
         let (node, life) = event.source();
         let lives = self.processes[node.0]
             .as_ref()
@@ -241,12 +248,12 @@ impl Cluster {
         Ok(())
     }
 
-    fn broken(&self, node: Node, problem: &str) -> Broken {
+    fn broken(&self, node: Node, problem: &str) -> BenchError {
         let words = match &self.processes[node.0] {
             Some(process) => process.last_words(),
             None => "it was killed".to_owned(),
         };
-        Broken::new(format!("{node}: {problem}\n{node}: {words}"))
+        BenchError::new(format!("{node}: {problem}\n{node}: {words}"))
     }
 }
 

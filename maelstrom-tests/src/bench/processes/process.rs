@@ -4,7 +4,6 @@
 //! doesn't read, or is paused, keeps nobody else waiting. Both work in batches: whatever waits goes
 //! out in one write, and whatever whole lines a read brings go to the router as one event.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -15,7 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::network::Node;
+use super::program::{DATA_DIR, Program};
+use crate::bench::network::Node;
 
 /// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at
 /// most.
@@ -40,21 +40,6 @@ const LAST_LINES: usize = 12;
 /// How long a node that has closed its output is given to end, before it is reported as still
 /// running.
 const END_GRACE: Duration = Duration::from_secs(1);
-
-/// A program with its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    /// The executable: an absolute path, since nodes run in the system's temporary folder.
-    pub path: PathBuf,
-    /// Its arguments, the same for every node.
-    pub arguments: Vec<OsString>,
-    /// What [`DATA_DIR`] says, the same for every node: an absolute path.
-    pub data: Option<PathBuf>,
-}
-
-/// The environment variable that tells a node where to keep its data. Unset if it is to keep them
-/// nowhere.
-pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
 /// Which process of a node it is: 0 for the first, one more for each restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
