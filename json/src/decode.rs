@@ -1,9 +1,7 @@
 //! From JSON to types.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
-use std::hash::{BuildHasher, Hash};
-use std::rc::Rc;
+use std::collections::{BTreeMap, btree_map};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -77,12 +75,10 @@ macro_rules! decode_integers {
     )*};
 }
 
-decode_integers!("an integer of 128 bits", plain_signed: i128);
 decode_integers!("an integer", plain_signed: i64, isize);
 decode_integers!("an integer of 32 bits", plain_signed: i32);
 decode_integers!("an integer of 16 bits", plain_signed: i16);
 decode_integers!("an integer of 8 bits", plain_signed: i8);
-decode_integers!("an unsigned integer of 128 bits", plain_unsigned: u128);
 decode_integers!("an unsigned integer", plain_unsigned: u64, usize);
 decode_integers!("an unsigned integer of 32 bits", plain_unsigned: u32);
 decode_integers!("an unsigned integer of 16 bits", plain_unsigned: u16);
@@ -120,39 +116,18 @@ impl<'a> Decode<'a> for f64 {
     }
 }
 
-/// The nearest float; numbers too large for any are refused.
-impl<'a> Decode<'a> for f32 {
-    fn decode(reader: &mut Reader<'a>) -> Result<f32, Error> {
-        let text = reader.number_text(FLOAT)?;
-        match text.parse() {
-            Ok(value) if f32::is_finite(value) => Ok(value),
-            Ok(_) | Err(_) => Err(reader.out_of_range(FLOAT, text.as_bytes())),
-        }
-    }
-}
-
-/// `null`.
-impl<'a> Decode<'a> for () {
-    fn decode(reader: &mut Reader<'a>) -> Result<(), Error> {
-        reader.null()
-    }
-}
-
-/// A string of one character.
-impl<'a> Decode<'a> for char {
-    fn decode(reader: &mut Reader<'a>) -> Result<char, Error> {
-        let string = reader.string()?;
-        let mut characters = string.chars();
-        match (characters.next(), characters.next()) {
-            (Some(character), None) => Ok(character),
-            _ => Err(reader.custom_error("expected a string of one character")),
-        }
-    }
-}
-
 impl<'a> Decode<'a> for Number {
     fn decode(reader: &mut Reader<'a>) -> Result<Number, Error> {
         reader.number()
+    }
+}
+
+/// Like [`decode`]: the one JSON number that the text consists of.
+impl FromStr for Number {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Number, Error> {
+        decode(text.as_bytes())
     }
 }
 
@@ -202,21 +177,10 @@ macro_rules! decode_pointers {
             }
         }
 
-        impl<'a> Decode<'a> for $pointer<str> {
-            fn decode(reader: &mut Reader<'a>) -> Result<$pointer<str>, Error> {
-                reader.string().map($pointer::from)
-            }
-        }
-
-        impl<'a, T: Decode<'a>> Decode<'a> for $pointer<[T]> {
-            fn decode(reader: &mut Reader<'a>) -> Result<$pointer<[T]>, Error> {
-                Vec::decode(reader).map($pointer::from)
-            }
-        }
     )*};
 }
 
-decode_pointers!(Box Rc Arc);
+decode_pointers!(Box Arc);
 
 impl<'a, T: Decode<'a>> Decode<'a> for Vec<T> {
     fn decode(reader: &mut Reader<'a>) -> Result<Vec<T>, Error> {
@@ -277,14 +241,9 @@ macro_rules! decode_tuples {
 }
 
 decode_tuples! {
-    1: A;
     2: A B;
     3: A B C;
     4: A B C D;
-    5: A B C D E;
-    6: A B C D E F;
-    7: A B C D E F G;
-    8: A B C D E F G H;
 }
 
 /// An object with whatever keys; a duplicate key is refused. Keys can be `String`, `Cow<str>`,
@@ -301,29 +260,6 @@ where
             match members.entry(K::from(reader.key()?)) {
                 btree_map::Entry::Vacant(place) => place.insert(T::decode(reader)?),
                 btree_map::Entry::Occupied(before) => {
-                    return Err(reader.duplicate_field(before.key().as_ref()));
-                }
-            };
-            more = reader.more_members()?;
-        }
-        Ok(members)
-    }
-}
-
-/// As into a `BTreeMap`.
-impl<'a, K, T, S> Decode<'a> for HashMap<K, T, S>
-where
-    K: From<Cow<'a, str>> + AsRef<str> + Eq + Hash,
-    T: Decode<'a>,
-    S: BuildHasher + Default,
-{
-    fn decode(reader: &mut Reader<'a>) -> Result<HashMap<K, T, S>, Error> {
-        let mut members = HashMap::default();
-        let mut more = reader.enter_object()?;
-        while more {
-            match members.entry(K::from(reader.key()?)) {
-                hash_map::Entry::Vacant(place) => place.insert(T::decode(reader)?),
-                hash_map::Entry::Occupied(before) => {
                     return Err(reader.duplicate_field(before.key().as_ref()));
                 }
             };
@@ -378,25 +314,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn integers_of_128_bits() {
-        both(&i128::MIN.to_string(), i128::MIN);
-        both(&u128::MAX.to_string(), u128::MAX);
-        assert_eq!(decode::<u128>(b"1e3"), Ok(1000));
-        assert_eq!(
-            message::<u128>("-1"),
-            "line 1 column 1: expected an unsigned integer of 128 bits, found -1"
-        );
-        let long = "9".repeat(100);
-        assert_eq!(
-            message::<i128>(&long),
-            format!(
-                "line 1 column 1: expected an integer of 128 bits, found {}",
-                &long[..64]
-            )
-        );
-    }
-
     /// Around the lengths at which integers are read in another way, and at the end of the text or
     /// not.
     #[test]
@@ -404,8 +321,8 @@ mod tests {
         for length in 1..25 {
             let text = "1234567890123456789012345"[..length].to_owned();
             let value: u128 = text.parse().unwrap();
-            assert_eq!(decode(text.as_bytes()), Ok(value));
-            assert_eq!(decode(format!("-{text}").as_bytes()), Ok(-(value as i128)));
+            let negative = i64::try_from(-(value as i128)).ok();
+            assert_eq!(decode(format!("-{text}").as_bytes()).ok(), negative);
             assert_eq!(decode::<u64>(text.as_bytes()).ok(), value.try_into().ok());
             let list = format!("[{text} ,{text}.0e0,{text}]");
             let fits = u64::try_from(value).ok();
@@ -433,25 +350,6 @@ mod tests {
         both("\"a\"", Cow::Borrowed("a"));
         both("1e400", "1e400".parse::<Number>().unwrap());
         assert_eq!(decode::<f64>(b"7"), Ok(7.0));
-        for (text, value) in [
-            ("0.1", 0.1_f32),
-            ("-3", -3.0),
-            ("1e30", 1e30),
-            ("1.5e-10", 1.5e-10),
-        ] {
-            both(text, value);
-        }
-        assert_eq!(encode(&f32::NAN), b"null");
-        assert!(decode::<f32>(b"1e39").is_err());
-        both("null", ());
-        both("\"é\"", 'é');
-        both("\"\\n\"", '\n');
-        for text in ["\"\"", "\"ab\""] {
-            assert_eq!(
-                message::<char>(text),
-                "line 1 column 1: expected a string of one character"
-            );
-        }
         assert_eq!(
             message::<f64>("-1e400"),
             "line 1 column 1: expected a number that a float can hold, found -1e400"
@@ -481,8 +379,6 @@ mod tests {
     fn pointers_and_options() {
         both("[1,null]", vec![Some(1), None]);
         both("1", Box::new(Arc::new(1)));
-        both("\"a\"", Rc::<str>::from("a"));
-        both("[1,2]", Box::<[u8]>::from([1, 2]));
         assert_eq!(encode(&&&1), b"1");
         assert_eq!(
             Box::<Arc<Option<u8>>>::absent(),
@@ -496,11 +392,10 @@ mod tests {
         both("[]", Vec::<u8>::new());
         both("[1,2]", [1, 2]);
         both("[]", [0_u8; 0]);
-        both("[1]", (1,));
+        assert_eq!(encode(&(1,)), b"[1]");
         both("[1,\"a\"]", (1, "a"));
         both("[1,\"a\",[true]]", (1, "a", vec![true]));
         both("[1,\"a\",null,4.5]", (1, "a", None::<u8>, 4.5));
-        both("[1,2,3,4,5,6,7,8]", (1, 2, 3, 4, 5, 6, 7, 8));
         for text in ["[1]", "[1,2,3]", "[]"] {
             assert_eq!(
                 message::<[u8; 2]>(text),
@@ -527,14 +422,10 @@ mod tests {
             r#"{"a":1,"b":2}"#,
             BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]),
         );
-        both(
-            r#"{"a":1}"#,
-            HashMap::<Arc<str>, u8>::from([("a".into(), 1)]),
-        );
         both(r#"{"a":1}"#, BTreeMap::from([(Cow::Borrowed("a"), 1)]));
-        both("{}", HashMap::<String, u8>::new());
+        both("{}", BTreeMap::<String, u8>::new());
         assert_eq!(
-            message::<HashMap<Box<str>, u8>>(r#"{"a":1,"a":2}"#),
+            message::<BTreeMap<Box<str>, u8>>(r#"{"a":1,"a":2}"#),
             "line 1 column 8: duplicate field \"a\""
         );
         assert_eq!(

@@ -1,21 +1,19 @@
 //! A whole JSON text, read once and looked at in place.
 
-mod compare;
-mod convert;
-mod node;
 mod parse;
+mod tree;
 mod write;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display, Formatter};
 
-use node::{MAX_LENGTH, Node};
+use tree::{MAX_LENGTH, Node, Tree};
 
 use crate::numeral::Numeral;
 use crate::utf8::is_utf8;
 use crate::{
     DEFAULT_DEPTH, Decode, Encode, Error, ErrorKind, Kind, MAX_DEPTH, Number, Raw, Reader, Value,
-    Writer, pointer,
+    Writer,
 };
 
 /// Any JSON text, as one flat list of its values that borrows from the text.
@@ -31,7 +29,7 @@ use crate::{
 /// let document = json::parse(br#"{"id": 7, "tags": ["a", "b"], "at": {"x": 0.50}}"#)?;
 /// let root = document.root();
 /// assert_eq!(root.field("id").and_then(|id| id.as_i64()), Some(7));
-/// assert_eq!(root.pointer("/at/x").and_then(|x| x.as_f64()), Some(0.5));
+/// assert_eq!(root.field("at").and_then(|at| at.field("x")?.as_f64()), Some(0.5));
 ///
 /// let tags: Vec<&str> = root.field("tags").unwrap().elements().filter_map(|tag| tag.as_str()).collect();
 /// assert_eq!(tags, ["a", "b"]);
@@ -52,12 +50,7 @@ use crate::{
 /// equality of `Value`.
 #[derive(Clone)]
 pub struct Document<'a> {
-    /// UTF-8, and one JSON value.
-    source: &'a [u8],
-    /// The root first.
-    nodes: Vec<Node>,
-    /// What the strings with escapes stand for, one after the other.
-    unescaped: Vec<u8>,
+    tree: Tree<'a>,
 }
 
 /// Reads the one JSON value that `bytes` consists of, nested no deeper than [`DEFAULT_DEPTH`].
@@ -75,13 +68,9 @@ pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, 
     let max_depth = max_depth.min(MAX_DEPTH);
     if bytes.len() <= MAX_LENGTH
         && is_utf8(bytes)
-        && let Some(parsed) = parse::parse(bytes, max_depth)
+        && let Some(tree) = parse::parse(bytes, max_depth)
     {
-        return Ok(Document {
-            source: bytes,
-            nodes: parsed.nodes,
-            unescaped: parsed.unescaped,
-        });
+        return Ok(Document { tree });
     }
     Err(refusal(bytes, max_depth))
 }
@@ -96,7 +85,7 @@ fn refusal(bytes: &[u8], max_depth: usize) -> Error {
     };
     match check(Reader::with_depth(bytes, max_depth)) {
         Err(error) => error,
-        Ok(()) => Error::at("", 0, ErrorKind::TooLong { limit: MAX_LENGTH }),
+        Ok(()) => Error::at(b"", 0, ErrorKind::TooLong { limit: MAX_LENGTH }),
     }
 }
 
@@ -104,32 +93,31 @@ impl<'a> Document<'a> {
     /// The value that the text is.
     pub fn root(&self) -> Element<'_> {
         Element {
-            document: self,
+            tree: &self.tree,
             index: 0,
         }
     }
 
     /// The text that was read.
     pub fn source(&self) -> &'a [u8] {
-        self.source
+        self.tree.source
     }
 }
 
 /// A value within a [`Document`]: a reference, so to say, and copied as freely.
 ///
-/// It is looked into by [`field`](Element::field), [`at`](Element::at) and
-/// [`pointer`](Element::pointer), and walked by [`elements`](Element::elements) and
+/// It is looked into by [`field`](Element::field) and [`at`](Element::at), and walked by [`elements`](Element::elements) and
 /// [`members`](Element::members). What is asked for and is not there, or is of another kind, is
 /// `None`, or empty.
 #[derive(Clone, Copy)]
 pub struct Element<'d> {
-    document: &'d Document<'d>,
+    tree: &'d Tree<'d>,
     index: usize,
 }
 
 impl<'d> Element<'d> {
     fn node(self) -> Node {
-        self.document.nodes[self.index]
+        self.tree.nodes[self.index]
     }
 
     /// The kind of this value.
@@ -199,7 +187,7 @@ impl<'d> Element<'d> {
             Node::Integer { start, .. }
             | Node::Float { start, .. }
             | Node::Number { start, .. } => {
-                let numeral = Numeral::scan(self.document.source, start as usize);
+                let numeral = Numeral::scan(self.tree.source, start as usize);
                 Some(numeral.expect("what a document was made of is JSON"))
             }
             _ => None,
@@ -215,9 +203,7 @@ impl<'d> Element<'d> {
             Node::Number { start, length } => (start, length),
             _ => return None,
         };
-        Some(text(
-            &self.document.source[start as usize..][..length as usize],
-        ))
+        Some(text(&self.tree.source[start as usize..][..length as usize]))
     }
 
     /// The string, if this is one.
@@ -228,9 +214,9 @@ impl<'d> Element<'d> {
     }
 
     fn string_bytes(self) -> Option<&'d [u8]> {
-        let Document {
+        let Tree {
             source, unescaped, ..
-        } = self.document;
+        } = self.tree;
         match self.node() {
             Node::Plain { start, length } => Some(&source[start as usize + 1..][..length as usize]),
             Node::Unescaped { at, length, .. } => {
@@ -299,17 +285,6 @@ impl<'d> Element<'d> {
         self.elements().nth(index)
     }
 
-    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""`
-    /// is this value itself, `"/a/0"` the first element of the field `a`; `~1` stands for a
-    /// slash in a name, `~0` for `~`.
-    pub fn pointer(self, pointer: &str) -> Option<Element<'d>> {
-        pointer::tokens(pointer)?.try_fold(self, |element, token| match element.kind() {
-            Kind::Object => element.field(&token),
-            Kind::Array => element.at(pointer::index(&token)?),
-            Kind::Null | Kind::Bool | Kind::Number | Kind::String => None,
-        })
-    }
-
     /// The text of this value, just as it was read.
     pub fn raw(self) -> Raw<'d> {
         let mut reader = self.reader();
@@ -323,13 +298,13 @@ impl<'d> Element<'d> {
 
     /// A reader of the source from this value on, up to where the next value starts.
     fn reader(self) -> Reader<'d> {
-        let Document { source, nodes, .. } = self.document;
+        let Tree { source, nodes, .. } = self.tree;
         let end = nodes
             .get(self.after().index)
             .map_or(source.len(), |next| next.start());
-        let source = text(&source[self.node().start()..end]);
+        let source = &source[self.node().start()..end];
         // The depth was checked when the document was read.
-        Reader::of_str_with_depth(source, MAX_DEPTH)
+        Reader::with_depth(source, MAX_DEPTH)
     }
 
     /// What comes first inside of this array or object.
@@ -412,10 +387,58 @@ impl<'d> Iterator for Members<'d> {
 
 impl ExactSizeIterator for Members<'_> {}
 
+/// Compares without recursion: a debug build's stack is not enough for two texts as deep as they
+/// may be.
+fn equal(a: Element<'_>, b: Element<'_>) -> bool {
+    // The arrays and objects that are still to be compared.
+    let mut pending = Vec::new();
+    if !equal_but_for_items(a, b, &mut pending) {
+        return false;
+    }
+    while let Some((a, b)) = pending.pop() {
+        let equal = if a.kind() == Kind::Array {
+            let mut pairs = a.elements().zip(b.elements());
+            a.count() == b.count() && pairs.all(|(a, b)| equal_but_for_items(a, b, &mut pending))
+        } else {
+            let (a, b) = (a.by_name(), b.by_name());
+            let mut pairs = a.iter().zip(&b);
+            a.len() == b.len()
+                && pairs.all(|((a_name, &a), (b_name, &b))| {
+                    a_name == b_name && equal_but_for_items(a, b, &mut pending)
+                })
+        };
+        if !equal {
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether the elements are equal, arrays and objects apart, which are put with the `pending`.
+fn equal_but_for_items<'a, 'b>(
+    a: Element<'a>,
+    b: Element<'b>,
+    pending: &mut Vec<(Element<'a>, Element<'b>)>,
+) -> bool {
+    if a.kind() != b.kind() {
+        return false;
+    }
+    match a.kind() {
+        Kind::Null => true,
+        Kind::Bool => a.as_bool() == b.as_bool(),
+        Kind::Number => a.number_text() == b.number_text() || a.as_number() == b.as_number(),
+        Kind::String => a.string_bytes() == b.string_bytes(),
+        Kind::Array | Kind::Object => {
+            pending.push((a, b));
+            true
+        }
+    }
+}
+
 impl PartialEq for Element<'_> {
     /// Takes time linear in the texts, but for the members of objects, which are sorted.
     fn eq(&self, other: &Element<'_>) -> bool {
-        compare::equal(*self, *other)
+        equal(*self, *other)
     }
 }
 
@@ -431,7 +454,9 @@ impl Eq for Document<'_> {}
 
 impl From<Element<'_>> for Value {
     fn from(element: Element<'_>) -> Value {
-        convert::value(element)
+        element
+            .decode()
+            .expect("what a document was made of is JSON")
     }
 }
 
@@ -444,7 +469,7 @@ impl From<&Document<'_>> for Value {
 /// Numbers, and strings without escapes, are written as they were read.
 impl Encode for Element<'_> {
     fn encode(&self, writer: &mut Writer<'_>) {
-        write::write(*self, writer.value_buffer());
+        write::write(self.tree, self.index, writer.value_buffer());
     }
 }
 

@@ -1,9 +1,7 @@
 //! From types to JSON.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
-use std::rc::Rc;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{Number, Writer};
@@ -57,53 +55,10 @@ macro_rules! encode_integers {
 encode_integers!(signed i64: i8, i16, i32, i64, isize);
 encode_integers!(unsigned u64: u8, u16, u32, u64, usize);
 
-macro_rules! encode_long_integers {
-    ($($int:ty),*) => {$(
-        impl Encode for $int {
-            fn encode(&self, writer: &mut Writer<'_>) {
-                write!(writer.value_buffer(), "{self}").expect(VEC_GROWS);
-            }
-        }
-    )*};
-}
-
-encode_long_integers!(i128, u128);
-
-const VEC_GROWS: &str = "writing to a Vec cannot fail";
-
 /// NaN and the infinities are written as `null`.
 impl Encode for f64 {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.float(*self);
-    }
-}
-
-/// The shortest number that reads back as this float. NaN and the infinities are written as `null`.
-impl Encode for f32 {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        // Where `f64` has an exponent, too.
-        let plain = *self == 0.0 || (1e-5..1e17).contains(&self.abs());
-        if !self.is_finite() {
-            writer.null();
-        } else if plain {
-            write!(writer.value_buffer(), "{self}").expect(VEC_GROWS);
-        } else {
-            write!(writer.value_buffer(), "{self:e}").expect(VEC_GROWS);
-        }
-    }
-}
-
-/// `null`.
-impl Encode for () {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.null();
-    }
-}
-
-/// A string of one character.
-impl Encode for char {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.string(self.encode_utf8(&mut [0; 4]));
     }
 }
 
@@ -162,7 +117,7 @@ macro_rules! encode_pointers {
     )*};
 }
 
-encode_pointers!(&T, Box<T>, Rc<T>, Arc<T>);
+encode_pointers!(&T, Box<T>, Arc<T>);
 
 impl<T: Encode> Encode for [T] {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -203,26 +158,16 @@ encode_tuples! {
     A 0 B 1;
     A 0 B 1 C 2;
     A 0 B 1 C 2 D 3;
-    A 0 B 1 C 2 D 3 E 4;
-    A 0 B 1 C 2 D 3 E 4 F 5;
-    A 0 B 1 C 2 D 3 E 4 F 5 G 6;
-    A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7;
 }
 
-macro_rules! encode_maps {
-    ($($map:ident $(with $hasher:ident)?),*) => {$(
-        /// An object, in the order in which the map hands out its entries.
-        impl<K: AsRef<str>, T: Encode $(, $hasher)?> Encode for $map<K, T $(, $hasher)?> {
-            fn encode(&self, writer: &mut Writer<'_>) {
-                writer.begin_object();
-                for (key, value) in self {
-                    writer.key(key.as_ref());
-                    value.encode(writer);
-                }
-                writer.end_object();
-            }
+/// An object, its members in the order of their keys.
+impl<K: AsRef<str>, T: Encode> Encode for BTreeMap<K, T> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.begin_object();
+        for (key, value) in self {
+            writer.key(key.as_ref());
+            value.encode(writer);
         }
-    )*};
+        writer.end_object();
+    }
 }
-
-encode_maps!(BTreeMap, HashMap with S);

@@ -27,8 +27,6 @@ struct Inner {
 }
 
 /// What was wrong.
-///
-/// [`ErrorKind::is_syntax`] tells a text that is not JSON from JSON that is not what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The bytes are not UTF-8 (RFC 8259 section 8.1).
@@ -85,8 +83,6 @@ pub enum ErrorKind {
     MissingField(&'static str),
     /// The object has a field twice.
     DuplicateField(String),
-    /// The object has a field that is not known, and those are refused.
-    UnknownField(String),
     /// The tag names none of the known variants.
     UnknownVariant(String),
     /// Whatever else a hand-written [`Decode`](crate::Decode) found wrong.
@@ -94,26 +90,16 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// An error at byte `offset` of `text`; finds out line, column and path, which takes linear
-    /// time.
-    pub(crate) fn at(text: &str, offset: usize, kind: ErrorKind) -> Error {
-        let (line, column) = place(text.as_bytes(), offset);
-        let path = path(text, offset);
+    /// An error at byte `offset` of `bytes`, which are UTF-8 unless they are what is wrong. Finds
+    /// out line, column and path, which takes linear time.
+    pub(crate) fn at(bytes: &[u8], offset: usize, kind: ErrorKind) -> Error {
+        let (kind, offset, path) = match str::from_utf8(bytes) {
+            Ok(text) => (kind, offset, path(text, offset)),
+            Err(error) => (ErrorKind::Utf8, error.valid_up_to(), String::new()),
+        };
+        let (line, column) = place(bytes, offset);
         Error(Box::new(Inner {
             kind,
-            offset,
-            line,
-            column,
-            path,
-        }))
-    }
-
-    /// The error for bytes that are UTF-8 only up to `offset`.
-    pub(crate) fn utf8(bytes: &[u8], offset: usize) -> Error {
-        let (line, column) = place(bytes, offset);
-        let path = String::new();
-        Error(Box::new(Inner {
-            kind: ErrorKind::Utf8,
             offset,
             line,
             column,
@@ -161,32 +147,6 @@ impl Display for Error {
     }
 }
 
-impl ErrorKind {
-    /// Whether the text is not JSON at all (or nests too deep or is too long to find out).
-    pub fn is_syntax(&self) -> bool {
-        match self {
-            ErrorKind::Utf8
-            | ErrorKind::UnexpectedEnd
-            | ErrorKind::Unexpected { .. }
-            | ErrorKind::ControlCharacter
-            | ErrorKind::Escape
-            | ErrorKind::LoneSurrogate
-            | ErrorKind::TrailingData
-            | ErrorKind::TooDeep { .. }
-            | ErrorKind::TooLong { .. } => true,
-            ErrorKind::WrongKind { .. }
-            | ErrorKind::OutOfRange { .. }
-            | ErrorKind::EscapedString
-            | ErrorKind::WrongLength { .. }
-            | ErrorKind::MissingField(_)
-            | ErrorKind::DuplicateField(_)
-            | ErrorKind::UnknownField(_)
-            | ErrorKind::UnknownVariant(_)
-            | ErrorKind::Custom(_) => false,
-        }
-    }
-}
-
 impl Display for ErrorKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -211,7 +171,6 @@ impl Display for ErrorKind {
             ErrorKind::WrongLength { expected } => write!(f, "expected {expected} elements"),
             ErrorKind::MissingField(name) => write!(f, "missing field {name:?}"),
             ErrorKind::DuplicateField(name) => write!(f, "duplicate field {:?}", clip(name)),
-            ErrorKind::UnknownField(name) => write!(f, "unknown field {:?}", clip(name)),
             ErrorKind::UnknownVariant(name) => write!(f, "unknown variant {:?}", clip(name)),
             ErrorKind::Custom(message) => f.write_str(message),
         }

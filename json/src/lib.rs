@@ -27,7 +27,7 @@
 //!
 //! ```
 //! let document = json::parse(br#"{"a": [1.0, null]}"#)?;
-//! assert_eq!(document.root().pointer("/a/0").and_then(|number| number.as_i64()), Some(1));
+//! assert_eq!(document.root().field("a").and_then(|list| list.at(0)?.as_i64()), Some(1));
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
@@ -55,10 +55,9 @@ mod document;
 mod encode;
 mod error;
 mod float;
-mod maybe;
+mod kind;
 mod number;
 mod numeral;
-mod pointer;
 mod pretty;
 mod raw;
 mod reader;
@@ -72,11 +71,11 @@ pub use decode::{Decode, decode, decode_with_depth};
 pub use document::{Document, Element, Elements, Members, parse, parse_with_depth};
 pub use encode::{Encode, encode, encode_into, to_string};
 pub use error::{Error, ErrorKind};
-pub use maybe::Maybe;
+pub use kind::Kind;
 pub use number::Number;
 pub use pretty::to_string_pretty;
 pub use raw::Raw;
-pub use reader::{DEFAULT_DEPTH, Kind, MAX_DEPTH, Reader};
+pub use reader::{DEFAULT_DEPTH, MAX_DEPTH, Reader};
 pub use value::Value;
 pub use writer::Writer;
 
@@ -84,9 +83,8 @@ pub use writer::Writer;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::record::{
-        begin_tagged, enter_object, key, key_length, key_text, look_ahead, more_members, pass_tag,
-        plain_name, position, read_field, read_unusual_field, refuse_unknown, skip_unknown,
-        start_token, string_length, string_text, tag_length, tag_text, take, take_key, write_key,
+        key_length, key_text, look_ahead, pass_tag, plain_name, read_field, read_unusual_field,
+        string_length, string_text, tag_length, tag_text,
     };
 }
 

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::decimal::Decimal;
 use crate::numeral::Numeral;
-use crate::{Error, Reader, append, float};
+use crate::{append, float};
 
 /// A JSON number, of any size and precision.
 ///
@@ -68,7 +68,7 @@ impl Number {
             Form::Signed(value) => *value as f64,
             Form::Unsigned(value) => *value as f64,
             Form::Float(value) => *value,
-            Form::Text(text) => parse_float(text),
+            Form::Text(text) => numeral(text).to_f64(),
         }
     }
 
@@ -116,18 +116,6 @@ impl Number {
 
     fn decimal(&self) -> Decimal {
         Decimal::of(&self.to_string())
-    }
-}
-
-impl std::str::FromStr for Number {
-    type Err = Error;
-
-    /// Reads a JSON number; like all of a JSON text, it may have white space around it.
-    fn from_str(text: &str) -> Result<Number, Error> {
-        let mut reader = Reader::of_str(text);
-        let number = reader.number()?;
-        reader.end()?;
-        Ok(number)
     }
 }
 
@@ -185,13 +173,7 @@ impl Ord for Number {
             (Form::Unsigned(a), Form::Unsigned(b)) => a.cmp(b),
             // Shortest forms are ordered as the floats are; no float here is NaN or -0.
             (Form::Float(a), Form::Float(b)) => a.total_cmp(b),
-            (Form::Signed(_), Form::Unsigned(_)) => Ordering::Less,
-            (Form::Unsigned(_), Form::Signed(_)) => Ordering::Greater,
-            (Form::Signed(a), Form::Float(b)) => compare_integer(i128::from(*a), *b),
-            (Form::Unsigned(a), Form::Float(b)) => compare_integer(i128::from(*a), *b),
-            (Form::Float(a), Form::Signed(b)) => compare_integer(i128::from(*b), *a).reverse(),
-            (Form::Float(a), Form::Unsigned(b)) => compare_integer(i128::from(*b), *a).reverse(),
-            (Form::Text(_), _) | (_, Form::Text(_)) => self.decimal().cmp(&other.decimal()),
+            _ => self.decimal().cmp(&other.decimal()),
         }
     }
 }
@@ -204,23 +186,6 @@ impl Hash for Number {
             Form::Float(value) => value.to_bits().hash(state),
             Form::Text(text) => Decimal::of(text).hash(state),
         }
-    }
-}
-
-/// The order of an integer that one of the integer forms holds, and a float that neither of them
-/// holds.
-fn compare_integer(integer: i128, float: f64) -> Ordering {
-    // The float is no integer, or beyond all that the forms hold; so the two are never equal, and
-    // the float's shortest form has the same integers on either side as the float.
-    let less = if float > 0.0 {
-        integer <= float.floor() as i128
-    } else {
-        integer < float.ceil() as i128
-    };
-    if less {
-        Ordering::Less
-    } else {
-        Ordering::Greater
     }
 }
 
@@ -264,11 +229,6 @@ fn is_shortest(digits: u64, exponent: i64, float: f64) -> bool {
     float::shortest(float).is_some_and(|(shortest, power)| {
         without_zeros(shortest, power.into()) == without_zeros(digits, exponent)
     })
-}
-
-/// The nearest float to a number in the grammar of RFC 8259; what is too large becomes infinite.
-pub(crate) fn parse_float(text: &str) -> f64 {
-    numeral(text).to_f64()
 }
 
 fn numeral(text: &str) -> Numeral<'_> {

@@ -15,15 +15,7 @@ impl<'a> Raw<'a> {
     /// Checks that `text` is one JSON value, nested no deeper than
     /// [`DEFAULT_DEPTH`](crate::DEFAULT_DEPTH).
     pub fn new(text: &'a str) -> Result<Raw<'a>, Error> {
-        let mut reader = Reader::of_str(text);
-        let raw = reader.raw()?;
-        reader.end()?;
-        Ok(raw)
-    }
-
-    /// A value that `text` was found to be, white space around it excluded.
-    pub(crate) fn of_checked(text: &'a str) -> Raw<'a> {
-        Raw { text }
+        crate::decode(text.as_bytes())
     }
 
     /// The text of the value.
@@ -34,7 +26,7 @@ impl<'a> Raw<'a> {
     /// Decodes the value. Places in errors count from the start of this value.
     pub fn decode<T: Decode<'a>>(&self) -> Result<T, Error> {
         // Its depth was checked, against whatever limit, when it was read.
-        let mut reader = Reader::of_str_with_depth(self.text, MAX_DEPTH);
+        let mut reader = Reader::with_depth(self.text.as_bytes(), MAX_DEPTH);
         T::decode(&mut reader)
     }
 }
@@ -42,6 +34,20 @@ impl<'a> Raw<'a> {
 impl<'a> Decode<'a> for Raw<'a> {
     fn decode(reader: &mut Reader<'a>) -> Result<Raw<'a>, Error> {
         reader.raw()
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Consumes and checks the next value, and returns it as its text.
+    pub fn raw(&mut self) -> Result<Raw<'a>, Error> {
+        self.checked_text().map(|text| Raw { text })
+    }
+}
+
+impl Writer<'_> {
+    /// Writes a value as it stands.
+    pub fn raw(&mut self, value: Raw<'_>) {
+        self.token(value.text.as_bytes());
     }
 }
 

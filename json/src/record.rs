@@ -1,9 +1,7 @@
 //! The `record!` macro: types declared together with their JSON form.
 
-use std::borrow::Cow;
-
 use crate::append::escape;
-use crate::{Decode, Error, Reader, Writer};
+use crate::{Decode, Error, Reader};
 
 /// Declares a struct or an enum and implements [`Decode`](crate::Decode) and
 /// [`Encode`](crate::Encode) for it.
@@ -38,20 +36,8 @@ use crate::{Decode, Error, Reader, Writer};
 /// Fields are written in the order of their declaration, and read in any order (but fastest in that
 /// one). `r#type` is called `type` in JSON. A field that is absent takes the
 /// default that is given, or else what its type says ([`Decode::absent`](crate::Decode::absent):
-/// `None` for an `Option`), or else it is an error. A field twice is an error. Where `null` is a
-/// value like any other, see [`Maybe`](crate::Maybe).
-///
-/// Unknown fields are skipped (and must be valid JSON). The word `closed` refuses them:
-///
-/// ```
-/// json::record! {
-///     #[derive(Debug, PartialEq)]
-///     struct Answer closed { value: i64 }
-/// }
-///
-/// let error = json::decode::<Answer>(br#"{"value": 1, "extra": 2}"#).unwrap_err();
-/// assert_eq!(error.to_string(), r#"line 1 column 14: unknown field "extra""#);
-/// ```
+/// `None` for an `Option`), or else it is an error. A field twice is an error. Unknown fields are
+/// skipped (and must be valid JSON).
 ///
 /// # Tagged enums
 ///
@@ -77,8 +63,7 @@ use crate::{Decode, Error, Reader, Writer};
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// The fields of variants take everything that those of structs do, and `closed` after the tag
-/// refuses unknown ones. A variant without `as` is called in JSON what it is called in Rust.
+/// The fields of variants take everything that those of structs do. A variant without `as` is called in JSON what it is called in Rust.
 ///
 /// # Plain enums
 ///
@@ -126,37 +111,12 @@ macro_rules! record {
 }
 
 // `struct` and `enum` match an `ident` above. After the generics have been taken apart, each of the
-// three forms has its arms here: first those that note whether unknown fields are skipped or
-// refused.
+// three forms has its arm here.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __record {
-    (struct $meta:tt $vis:tt $name:ident $lifetime:tt $generics:tt $params:tt closed { $($fields:tt)* }) => {
-        $crate::__record! {
-            @struct $meta $vis $name $lifetime $generics $params refuse_unknown { $($fields)* }
-        }
-    };
-    (struct $meta:tt $vis:tt $name:ident $lifetime:tt $generics:tt $params:tt { $($fields:tt)* }) => {
-        $crate::__record! {
-            @struct $meta $vis $name $lifetime $generics $params skip_unknown { $($fields)* }
-        }
-    };
-    (enum $meta:tt $vis:tt $name:ident $lifetime:tt $generics:tt $params:tt
-        tagged $tag:literal closed { $($variants:tt)* }) => {
-        $crate::__record! {
-            @tagged $meta $vis $name $lifetime $generics $params $tag refuse_unknown { $($variants)* }
-        }
-    };
-    (enum $meta:tt $vis:tt $name:ident $lifetime:tt $generics:tt $params:tt
-        tagged $tag:literal { $($variants:tt)* }) => {
-        $crate::__record! {
-            @tagged $meta $vis $name $lifetime $generics $params $tag skip_unknown { $($variants)* }
-        }
-    };
-
     (
-        @struct [$($meta:tt)*] [$vis:vis] $name:ident [$lifetime:lifetime] [$($generics:tt)*] [$($param:ident)*]
-        $unknown:ident
+        struct [$($meta:tt)*] [$vis:vis] $name:ident [$lifetime:lifetime] [$($generics:tt)*] [$($param:ident)*]
         { $(
             $(#[$field_meta:meta])* $field_vis:vis $field:ident : $ty:ty
             $(as $rename:literal)? $(= $default:expr)?
@@ -171,10 +131,10 @@ macro_rules! __record {
             fn decode(
                 reader: &mut $crate::Reader<$lifetime>,
             ) -> ::std::result::Result<Self, $crate::Error> {
-                let mut more = $crate::__private::enter_object(reader)?;
+                let mut more = reader.enter_object()?;
                 let _object = reader.token_offset();
                 $crate::__decode_fields! {
-                    reader _object more [Self] [] $unknown $($field: $ty $(as $rename)? $(= $default)?,)*
+                    reader _object more [Self] [] $($field: $ty $(as $rename)? $(= $default)?,)*
                 }
             }
         }
@@ -190,8 +150,8 @@ macro_rules! __record {
     };
 
     (
-        @tagged [$($meta:tt)*] [$vis:vis] $name:ident [$lifetime:lifetime] [$($generics:tt)*] [$($param:ident)*]
-        $tag:literal $unknown:ident
+        enum [$($meta:tt)*] [$vis:vis] $name:ident [$lifetime:lifetime] [$($generics:tt)*] [$($param:ident)*]
+        tagged $tag:literal
         { $(
             $(#[$variant_meta:meta])* $variant:ident $(as $variant_name:literal)?
             $({ $(
@@ -210,12 +170,12 @@ macro_rules! __record {
             ) -> ::std::result::Result<Self, $crate::Error> {
                 $crate::__variants! { $($variant $(as $variant_name)?,)+ }
 
-                let mut more = $crate::__private::enter_object(reader)?;
+                let mut more = reader.enter_object()?;
                 let object = reader.token_offset();
-                let mut tag_read = more && $crate::__private::take_key(reader, $crate::__key!($tag));
+                let mut tag_read = more && reader.take_key($crate::__key!($tag));
                 let variant = if tag_read {
                     let variant = Variant::decode(reader)?;
-                    more = $crate::__private::more_members(reader)?;
+                    more = reader.more_members()?;
                     variant
                 } else {
                     let tag = $crate::__key!($tag);
@@ -225,7 +185,7 @@ macro_rules! __record {
                     $(
                         // A closure, so that one variant's fields do not take up the stack for all others.
                         Variant::$variant => (|| $crate::__decode_fields! {
-                            reader object more [Self::$variant] [$tag tag_read] $unknown
+                            reader object more [Self::$variant] [$tag tag_read]
                             $($($field: $ty $(as $rename)? $(= $default)?,)*)?
                         })(),
                     )+
@@ -238,10 +198,7 @@ macro_rules! __record {
                 match self {
                     $(
                         Self::$variant { $($($field),*)? } => {
-                            $crate::__private::begin_tagged(
-                                writer,
-                                $crate::__tag!($tag, $variant $($variant_name)?),
-                            );
+                            writer.begin_tagged($crate::__tag!($tag, $variant $($variant_name)?));
                             $crate::__encode_fields! { writer $($($field $(as $rename)?,)*)? }
                         }
                     )+
@@ -293,9 +250,9 @@ macro_rules! __variants {
             fn decode(
                 reader: &mut $crate::Reader<'_>,
             ) -> ::std::result::Result<Variant, $crate::Error> {
-                $crate::__private::start_token(reader);
+                reader.start_token();
                 $(
-                    if $crate::__private::take(reader, $crate::__string!($variant $($name)?)) {
+                    if reader.take($crate::__string!($variant $($name)?)) {
                         return ::std::result::Result::Ok(Variant::$variant);
                     }
                 )+
@@ -318,7 +275,7 @@ macro_rules! __variants {
 #[macro_export]
 macro_rules! __decode_fields {
     (
-        $reader:ident $object:ident $more:ident [$($make:tt)*] [$($tag:literal $tag_read:ident)?] $unknown:ident
+        $reader:ident $object:ident $more:ident [$($make:tt)*] [$($tag:literal $tag_read:ident)?]
         $($field:ident : $ty:ty $(as $rename:literal)? $(= $default:expr)?,)*
     ) => {{
         $(let mut $field: ::std::option::Option<$ty> = ::std::option::Option::None;)*
@@ -326,43 +283,43 @@ macro_rules! __decode_fields {
             // Fields mostly come in the order of their declaration. Then one pass over them reads them all, and
             // each is found by comparing a few bytes that are known at compile time. To read every key and then
             // look which it is takes two to three times as long.
-            let start = $crate::__private::position($reader);
+            let start = $reader.position();
             $(
-                if $more && $crate::__private::take_key($reader, $crate::__key!($field $($rename)?)) {
+                if $more && $reader.take_key($crate::__key!($field $($rename)?)) {
                     $crate::__private::read_field(
                         &mut $field, $reader, $crate::__name!($field $($rename)?),
                     )?;
-                    $more = $crate::__private::more_members($reader)?;
+                    $more = $reader.more_members()?;
                 }
             )*
             $(
-                if $more && $crate::__private::take_key($reader, $crate::__key!($tag)) {
+                if $more && $reader.take_key($crate::__key!($tag)) {
                     $crate::__private::pass_tag(&mut $tag_read, $reader, $tag)?;
-                    $more = $crate::__private::more_members($reader)?;
+                    $more = $reader.more_members()?;
                 }
             )?
-            if $crate::__private::position($reader) != start {
+            if $reader.position() != start {
                 continue;
             }
             // A key that is not known, or not spelled as usual.
-            let key = $crate::__private::key($reader)?;
+            let _key = $reader.key()?;
             #[allow(unused_labels)] // In a record without fields.
             'member: {
                 $(
-                    if key == $crate::__name!($field $($rename)?) {
-                        $crate::__private::read_unusual_field(&mut $field, $reader, &key)?;
+                    if _key == $crate::__name!($field $($rename)?) {
+                        $crate::__private::read_unusual_field(&mut $field, $reader, &_key)?;
                         break 'member;
                     }
                 )*
                 $(
-                    if key == $tag {
-                        $crate::__private::pass_tag(&mut $tag_read, $reader, &key)?;
+                    if _key == $tag {
+                        $crate::__private::pass_tag(&mut $tag_read, $reader, &_key)?;
                         break 'member;
                     }
                 )?
-                $crate::__private::$unknown($reader, &key)?;
+                $reader.skip_value()?;
             }
-            $more = $crate::__private::more_members($reader)?;
+            $more = $reader.more_members()?;
         }
         ::std::result::Result::Ok($($make)* {
             $(
@@ -419,7 +376,7 @@ macro_rules! __encode_fields {
     ($writer:ident $($field:ident $(as $rename:literal)?,)*) => {
         $(
             if !$crate::Encode::is_absent($field) {
-                $crate::__private::write_key($writer, $crate::__key!($field $($rename)?));
+                $writer.key_text($crate::__key!($field $($rename)?));
                 $crate::Encode::encode($field, $writer);
             }
         )*
@@ -551,47 +508,6 @@ const fn put_string(text: &mut [u8], mut at: usize, name: &str) -> usize {
     at + 1
 }
 
-/// The byte number at which the reader stands.
-#[inline]
-pub fn position(reader: &Reader<'_>) -> usize {
-    reader.position()
-}
-
-/// Begins an object, and says whether it has a member.
-#[inline]
-pub fn enter_object(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    reader.enter_object()
-}
-
-/// Whether the object has another member after this one; otherwise its end is consumed.
-#[inline]
-pub fn more_members(reader: &mut Reader<'_>) -> Result<bool, Error> {
-    reader.more_members()
-}
-
-/// Consumes the next key if it is written like this.
-#[inline]
-pub fn take_key<const N: usize>(reader: &mut Reader<'_>, key: &[u8; N]) -> bool {
-    reader.take_key(key)
-}
-
-/// Goes to the next token.
-#[inline]
-pub fn start_token(reader: &mut Reader<'_>) {
-    reader.start_token();
-}
-
-/// Consumes what comes next if it is this.
-#[inline]
-pub fn take<const N: usize>(reader: &mut Reader<'_>, text: &[u8; N]) -> bool {
-    reader.take(text)
-}
-
-/// Consumes the next key.
-pub fn key<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
-    reader.key()
-}
-
 /// What `decode` makes of the tag of the object that started at `object` and has `more` in it,
 /// which comes next. Nothing is consumed.
 pub fn look_ahead<'a, T, const N: usize>(
@@ -648,310 +564,5 @@ pub fn read_unusual_field<'a, T: Decode<'a>>(
     read_field(field, reader, key)
 }
 
-/// What an open record does with a field it does not know.
-pub fn skip_unknown(reader: &mut Reader<'_>, _key: &str) -> Result<(), Error> {
-    reader.skip_value()
-}
-
-/// What a closed record does with a field it does not know.
-pub fn refuse_unknown(reader: &mut Reader<'_>, key: &str) -> Result<(), Error> {
-    Err(reader.unknown_field(key))
-}
-
-/// Writes a key, as [`key_text`] has it.
-#[inline]
-pub fn write_key<const N: usize>(writer: &mut Writer<'_>, key: &[u8; N]) {
-    writer.key_text(key);
-}
-
-/// Begins an object with its tag, as [`tag_text`] has them.
-#[inline]
-pub fn begin_tagged<const N: usize>(writer: &mut Writer<'_>, text: &[u8; N]) {
-    writer.begin_tagged(text);
-}
-
 #[cfg(test)]
-mod tests {
-    use std::borrow::Cow;
-    use std::fmt::Debug;
-
-    use crate::{Decode, Maybe, Raw, Value, decode, encode_into, to_string, value};
-
-    // Names that the expansion uses itself must not get in the way of fields.
-    record! {
-        /// A record with awkward names.
-        #[derive(Clone, Debug, Default, PartialEq)]
-        pub(crate) struct Awkward {
-            pub(crate) reader: u8,
-            writer: u8,
-            key: u8,
-            tag: u8,
-            value: u8,
-            object: u8,
-            field: u8,
-            r#type: u8,
-            quoted: u8 as "\"\n",
-        }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        struct Empty {}
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        struct Closed closed {
-            a: Option<u8>,
-            b: Vec<u8> = vec![7],
-            c: Maybe<Option<u8>>,
-            d: Value,
-        }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        struct Borrowing<'a> { text: &'a str, cow: Cow<'a, str>, raw: Raw<'a> }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        struct Pair<A, B> { a: A, b: B }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        struct Envelope<'a, T> closed { dest: &'a str, body: T }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        enum Tree tagged "kind" {
-            /// A leaf.
-            Leaf,
-            Named as "named" {
-                /// Its name.
-                name: String as "the name",
-                size: u8 = 3,
-            },
-            Node as "node" { left: Box<Tree>, right: Option<Box<Tree>> },
-        }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        enum Generic<'a, T> tagged "t" closed {
-            One { text: Cow<'a, str> },
-            Two { item: T },
-        }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        enum Colour { Red, Green as "GREEN" }
-    }
-
-    fn message<'a, T: Decode<'a> + Debug>(text: &'a str) -> String {
-        decode::<T>(text.as_bytes()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn awkward_names() {
-        let text = r#"{"reader":1,"writer":2,"key":3,"tag":4,"value":5,"object":6,"field":7,"type":8,"\"\n":9}"#;
-        let record = Awkward {
-            reader: 1,
-            writer: 2,
-            key: 3,
-            tag: 4,
-            value: 5,
-            object: 6,
-            field: 7,
-            r#type: 8,
-            quoted: 9,
-        };
-        assert_eq!(to_string(&record), text);
-        assert_eq!(decode(text.as_bytes()), Ok(record));
-    }
-
-    #[test]
-    fn unknown_fields_are_skipped_but_checked() {
-        assert_eq!(decode(br#" { "x" : [{}, "a"] , "x" : 1 } "#), Ok(Empty {}));
-        assert_eq!(to_string(&Empty {}), "{}");
-        assert_eq!(
-            message::<Empty>(r#"{"x":[01]}"#),
-            "line 1 column 8: at x[0]: expected a comma or the end of the array, found '1'"
-        );
-        assert_eq!(
-            message::<Empty>("null"),
-            "line 1 column 1: expected an object, found null"
-        );
-    }
-
-    #[test]
-    fn absent_null_and_default_are_three_things() {
-        let plain = Closed {
-            a: None,
-            b: vec![7],
-            c: Maybe::Absent,
-            d: Value::Null,
-        };
-        assert_eq!(decode(br#"{"d":null}"#), Ok(plain));
-        let nulls = Closed {
-            a: None,
-            b: vec![],
-            c: Maybe::Present(None),
-            d: Value::Null,
-        };
-        assert_eq!(
-            decode(br#"{"a":null,"b":[],"c":null,"d":null}"#).as_ref(),
-            Ok(&nulls)
-        );
-        assert_eq!(to_string(&nulls), r#"{"b":[],"c":null,"d":null}"#);
-        let full = Closed {
-            a: Some(1),
-            b: vec![2],
-            c: Maybe::Present(Some(3)),
-            d: value!([4]),
-        };
-        assert_eq!(to_string(&full), r#"{"a":1,"b":[2],"c":3,"d":[4]}"#);
-        assert_eq!(decode(to_string(&full).as_bytes()), Ok(full));
-        assert_eq!(
-            message::<Closed>(r#"{"b":null,"d":0}"#),
-            "line 1 column 6: at b: expected an array, found null"
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_with_an_object() {
-        assert_eq!(
-            message::<Closed>("{}"),
-            r#"line 1 column 1: missing field "d""#
-        );
-        assert_eq!(
-            message::<Vec<Closed>>(r#"[{"d":1}, {"a":1}]"#),
-            r#"line 1 column 11: at [1]: missing field "d""#
-        );
-        assert_eq!(
-            message::<Closed>(r#"{"d":1,"e":2}"#),
-            r#"line 1 column 8: unknown field "e""#
-        );
-        assert_eq!(
-            message::<Closed>(r#"{"d":1,"\u0064":1}"#),
-            r#"line 1 column 8: duplicate field "d""#
-        );
-        assert_eq!(
-            message::<Closed>(r#"{"a":null,"a":1,"d":1}"#),
-            r#"line 1 column 11: duplicate field "a""#
-        );
-        assert_eq!(
-            message::<Pair<u8, Vec<Pair<u8, Colour>>>>(
-                "{\"a\":1,\n \"b\":[{\"a\":1,\"b\":\"Red\"},{\"a\":300}]}"
-            ),
-            "line 2 column 30: at b[1].a: expected an unsigned integer of 8 bits, found 300"
-        );
-    }
-
-    #[test]
-    fn lifetimes_and_type_parameters() {
-        let text = r#"{"text":"a","cow":"b","raw":[1, 2]}"#;
-        let record: Borrowing<'_> = decode(text.as_bytes()).unwrap();
-        assert_eq!(
-            (record.text, &*record.cow, record.raw.as_str()),
-            ("a", "b", "[1, 2]")
-        );
-        assert!(matches!(record.cow, Cow::Borrowed(_)));
-        assert_eq!(to_string(&record), text);
-
-        let text = r#"{"dest":"n1","body":{"a":null,"b":{"text":"x","cow":"y","raw":0}}}"#;
-        let envelope: Envelope<'_, Pair<Value, Borrowing<'_>>> = decode(text.as_bytes()).unwrap();
-        assert_eq!(to_string(&envelope), text);
-        assert!(decode::<Envelope<'_, u8>>(br#"{"dest":"n","body":1,"id":1}"#).is_err());
-    }
-
-    #[test]
-    fn the_tag_may_stand_anywhere() {
-        let tree = Tree::Node {
-            left: Box::new(Tree::Named {
-                name: "x".into(),
-                size: 3,
-            }),
-            right: Some(Box::new(Tree::Leaf)),
-        };
-        let text = r#"{"kind":"node","left":{"kind":"named","the name":"x","size":3},"right":{"kind":"Leaf"}}"#;
-        assert_eq!(to_string(&tree), text);
-        assert_eq!(decode(text.as_bytes()).as_ref(), Ok(&tree));
-        let last = r#"{"left":{"the name":"x","more":[{}],"kind":"named"},"right":{"kind":"Leaf"},"k\u0069nd":"node"}"#;
-        assert_eq!(decode(last.as_bytes()), Ok(tree));
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_tag() {
-        assert_eq!(
-            message::<Vec<Tree>>(r#"[{"kind":"Leaf"},{}]"#),
-            r#"line 1 column 18: at [1]: missing field "kind""#
-        );
-        assert_eq!(
-            message::<Tree>(r#"{"a":0,"kind":"leaf"}"#),
-            r#"line 1 column 15: at kind: unknown variant "leaf""#
-        );
-        assert_eq!(
-            message::<Tree>(r#"{"kind":7}"#),
-            "line 1 column 9: at kind: expected a string, found a number"
-        );
-        assert_eq!(
-            message::<Tree>(r#"{"kind":"Leaf","x":1,"kind":"node"}"#),
-            r#"line 1 column 22: duplicate field "kind""#
-        );
-        assert_eq!(
-            message::<Tree>(r#"{"kind":"named"}"#),
-            r#"line 1 column 1: missing field "the name""#
-        );
-        assert_eq!(
-            message::<Tree>(r#"{"x":[,"kind":"Leaf"}"#),
-            "line 1 column 7: at x[0]: expected a value, found ','"
-        );
-        assert_eq!(
-            message::<Tree>("[]"),
-            "line 1 column 1: expected an object, found an array"
-        );
-        assert_eq!(
-            message::<Generic<'_, u8>>(r#"{"t":"Two","item":1,"x":1}"#),
-            r#"line 1 column 21: unknown field "x""#
-        );
-        assert_eq!(
-            decode(br#"{"item":1,"t":"Two"}"#),
-            Ok(Generic::Two { item: 1 })
-        );
-        let one: Generic<'_, u8> = Generic::One { text: "x".into() };
-        assert_eq!(to_string(&one), r#"{"t":"One","text":"x"}"#);
-    }
-
-    #[test]
-    fn plain_enums_are_strings() {
-        let mut buffer = Vec::new();
-        for colour in [Colour::Red, Colour::Green] {
-            encode_into(&colour, &mut buffer);
-        }
-        assert_eq!(buffer, br#""Red""GREEN""#);
-        assert_eq!(
-            decode(br#"["GREEN","\u0052ed"]"#),
-            Ok([Colour::Green, Colour::Red])
-        );
-        assert_eq!(
-            message::<[Colour; 1]>(r#"["red"]"#),
-            r#"line 1 column 2: at [0]: unknown variant "red""#
-        );
-    }
-
-    /// A recursive type goes as deep as the reader lets it, and no deeper.
-    #[test]
-    fn recursive_types_are_bounded_by_the_depth_limit() {
-        let open = r#"{"kind":"node","left":"#;
-        let text =
-            |depth: usize| open.repeat(depth - 1) + r#"{"kind":"Leaf"}"# + &"}".repeat(depth - 1);
-        for depth in [128, 1024] {
-            assert!(crate::decode_with_depth::<Tree>(text(depth).as_bytes(), depth).is_ok());
-            assert!(crate::decode_with_depth::<Tree>(text(depth + 1).as_bytes(), depth).is_err());
-        }
-    }
-}
+mod tests;

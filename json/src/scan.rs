@@ -291,20 +291,14 @@ const SHORT_ESCAPES: [u8; 256] = {
 /// The character of the escape whose backslash stands at `start`, and where the escape ends.
 #[inline]
 fn escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
-    let character = match bytes.get(start + 1) {
-        Some(b'"') => '"',
-        Some(b'\\') => '\\',
-        Some(b'/') => '/',
-        Some(b'b') => '\u{8}',
-        Some(b'f') => '\u{c}',
-        Some(b'n') => '\n',
-        Some(b'r') => '\r',
-        Some(b't') => '\t',
-        Some(b'u') => return unicode_escape(bytes, start),
-        Some(_) => return Err(flaw(start, FlawKind::Escape)),
-        None => return Err(flaw(start + 1, FlawKind::End)),
-    };
-    Ok((character, start + 2))
+    match bytes.get(start + 1) {
+        None => Err(flaw(start + 1, FlawKind::End)),
+        Some(b'u') => unicode_escape(bytes, start),
+        Some(&letter) => match SHORT_ESCAPES[usize::from(letter)] {
+            0 => Err(flaw(start, FlawKind::Escape)),
+            character => Ok((character.into(), start + 2)),
+        },
+    }
 }
 
 /// The character of the escape whose `\u` stands at `start`, and where the escape ends. Characters

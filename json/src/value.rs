@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::ops::Index;
 use std::str::FromStr;
 
-use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer, pointer};
+use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer};
 
 /// Any JSON value.
 ///
@@ -149,32 +149,6 @@ impl Value {
     pub fn members(&self) -> btree_map::Iter<'_, String, Value> {
         static NONE: BTreeMap<String, Value> = BTreeMap::new();
         self.as_object().unwrap_or(&NONE).iter()
-    }
-
-    /// The value that a JSON Pointer (RFC 6901) leads to, if it is one and leads to a value: `""`
-    /// is this value itself, `"/a/0"` the first element of the field `a`; `~1` stands for a
-    /// slash in a name, `~0` for `~`.
-    pub fn pointer(&self, pointer: &str) -> Option<&Value> {
-        pointer::tokens(pointer)?.try_fold(self, |value, token| match value {
-            Value::Object(members) => members.get(&*token),
-            Value::Array(elements) => elements.get(pointer::index(&token)?),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-        })
-    }
-
-    /// The value, to be changed, that [`pointer`](Value::pointer) leads to.
-    ///
-    /// ```
-    /// let mut value = json::value!({"list": [1, 2]});
-    /// *value.pointer_mut("/list/1").unwrap() = json::value!("two");
-    /// assert_eq!(value, json::value!({"list": [1, "two"]}));
-    /// ```
-    pub fn pointer_mut(&mut self, pointer: &str) -> Option<&mut Value> {
-        pointer::tokens(pointer)?.try_fold(self, |value, token| match value {
-            Value::Object(members) => members.get_mut(&*token),
-            Value::Array(elements) => elements.get_mut(pointer::index(&token)?),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-        })
     }
 
     /// Takes the value out and leaves `null` in its place.
@@ -506,35 +480,22 @@ mod tests {
     }
 
     #[test]
-    fn indices_and_pointers_lead_into_a_value() {
+    fn values_are_indexed_and_changed() {
         let mut value = value!({"a": [{"b": "x"}, 2.5], "": 1, "m~n/": 2});
         assert_eq!(value["a"][0]["b"].as_str(), Some("x"));
         assert_eq!(value["a"][1].as_f64(), Some(2.5));
         assert_eq!(value["a"][2], Value::Null);
         assert_eq!(value["a"]["0"], Value::Null);
         assert_eq!(value["b"][0]["c"], Value::Null);
-        assert_eq!(value.pointer(""), Some(&value));
-        assert_eq!(value.pointer("/a/0/b"), Some(&value!("x")));
-        assert_eq!(value.pointer("/m~0n~1"), Some(&value!(2)));
-        for nowhere in [
-            "a", "/a/2", "/a/00", "/a/-", "/a/b", "/a/0/b/0", "/b", "/m~n",
-        ] {
-            assert_eq!(value.pointer(nowhere), None, "{nowhere}");
-            assert_eq!(value.pointer_mut(nowhere), None, "{nowhere}");
-        }
-        *value.pointer_mut("/a/1").unwrap() = value!([]);
-        value
-            .pointer_mut("/a")
-            .and_then(Value::as_array_mut)
-            .unwrap()
-            .push(value!(true));
+        let elements = value
+            .as_object_mut()
+            .and_then(|members| members.get_mut("a"));
+        let elements = elements.and_then(Value::as_array_mut).unwrap();
+        elements[1] = value!([]);
+        elements.push(value!(true));
+        assert_eq!(elements[0].take(), value!({"b": "x"}));
         value.as_object_mut().unwrap().remove("");
-        assert_eq!(value, value!({"a": [{"b": "x"}, [], true], "m~n/": 2}));
-        assert_eq!(
-            value.pointer_mut("/a/0").unwrap().take(),
-            value!({"b": "x"})
-        );
-        assert_eq!(value["a"], value!([null, [], true]));
+        assert_eq!(value, value!({"a": [null, [], true], "m~n/": 2}));
     }
 
     #[test]

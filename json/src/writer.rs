@@ -1,6 +1,6 @@
 //! The writer: compact JSON, one token at a time.
 
-use crate::{Number, Raw, append, float};
+use crate::{Number, append, float};
 
 /// Appends one JSON value, token by token, to a buffer. The output has no white space.
 ///
@@ -48,8 +48,9 @@ impl<'w> Writer<'w> {
     }
 
     /// Writes a key: `text` is that with the comma before and the colon after it.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn key_text<const N: usize>(&mut self, text: &[u8; N]) {
+    pub fn key_text<const N: usize>(&mut self, text: &[u8; N]) {
         if self.comma {
             self.out.extend_from_slice(text);
         } else {
@@ -59,8 +60,9 @@ impl<'w> Writer<'w> {
     }
 
     /// Begins an object with its first member: `text` is both.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn begin_tagged<const N: usize>(&mut self, text: &[u8; N]) {
+    pub fn begin_tagged<const N: usize>(&mut self, text: &[u8; N]) {
         self.token(text);
     }
 
@@ -138,11 +140,6 @@ impl<'w> Writer<'w> {
         append::string(value.as_bytes(), self.out);
     }
 
-    /// Writes a value as it stands.
-    pub fn raw(&mut self, value: Raw<'_>) {
-        self.token(value.as_str().as_bytes());
-    }
-
     /// The buffer, for somebody else to append one compact value to.
     pub(crate) fn value_buffer(&mut self) -> &mut Vec<u8> {
         self.value();
@@ -151,7 +148,7 @@ impl<'w> Writer<'w> {
 
     /// Writes a value that is this text.
     #[inline]
-    fn token(&mut self, token: &[u8]) {
+    pub(crate) fn token(&mut self, token: &[u8]) {
         self.value();
         self.out.extend_from_slice(token);
     }
@@ -169,6 +166,7 @@ impl<'w> Writer<'w> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Raw;
 
     fn written(write: impl FnOnce(&mut Writer<'_>)) -> String {
         let mut buffer = b"before ".to_vec();

@@ -171,8 +171,7 @@ fn parsing() {
                 );
             }
             b'n' => {
-                let error = result.expect_err(&format!("{name} was accepted"));
-                assert!(error.kind().is_syntax(), "{name}: {error}");
+                assert!(result.is_err(), "{name} was accepted");
             }
             _ => {
                 assert_eq!(

@@ -2,7 +2,7 @@
 //! They are so large that quadratic time would be many minutes: that these tests end is part of
 //! what they assert.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use json::{Decode, Error, ErrorKind, MAX_DEPTH, Number, Raw, Reader, Value};
 
@@ -11,11 +11,6 @@ const LARGE: usize = 500_000;
 json::record! {
     #[derive(Debug, PartialEq)]
     struct Open { last: u8 }
-}
-
-json::record! {
-    #[derive(Debug, PartialEq)]
-    struct Closed closed { last: u8 }
 }
 
 json::record! {
@@ -47,9 +42,12 @@ fn long_runs_of_escapes() {
         );
         let key = format!("{{{text}:1,\"last\":2}}");
         assert_eq!(json::decode(key.as_bytes()), Ok(Open { last: 2 }));
-        assert!(error::<Closed>(&key).to_string().len() < 500);
+        assert!(error::<BTreeMap<String, bool>>(&key).to_string().len() < 500);
         let half = &text[..text.len() - 2];
-        assert!(error::<String>(half).kind().is_syntax());
+        assert!(matches!(
+            error::<String>(half).kind(),
+            ErrorKind::UnexpectedEnd | ErrorKind::Escape
+        ));
     }
     let quotes = "\"".repeat(LARGE);
     let text = json::to_string(&quotes);
@@ -67,7 +65,6 @@ fn long_runs_of_digits() {
     ] {
         let number: Number = json::decode(text.as_bytes()).expect("this is a number");
         assert!(error::<u64>(&text).to_string().len() < 500);
-        assert!(error::<u128>(&text).to_string().len() < 500);
         assert_eq!(number, number.clone());
         match json::decode::<f64>(text.as_bytes()) {
             Ok(value) => assert!(value < 1.0),
@@ -95,7 +92,8 @@ fn brackets_that_nest_too_deep() {
             assert!(error.to_string().len() < 1000);
         }
     }
-    assert!(error::<Value>(&"]".repeat(LARGE)).kind().is_syntax());
+    let kind = error::<Value>(&"]".repeat(LARGE)).kind().clone();
+    assert!(matches!(kind, ErrorKind::Unexpected { found: ']', .. }));
 }
 
 #[test]
@@ -113,10 +111,6 @@ fn many_keys() {
     let same = format!("{{{}\"last\":1}}", "\"a\":0,".repeat(LARGE));
     assert_eq!(json::decode(same.as_bytes()), Ok(Open { last: 1 }));
     assert!(matches!(
-        error::<Closed>(&same).kind(),
-        ErrorKind::UnknownField(_)
-    ));
-    assert!(matches!(
         error::<BTreeMap<String, u8>>(&same).kind(),
         ErrorKind::DuplicateField(_)
     ));
@@ -124,7 +118,7 @@ fn many_keys() {
     let members: String = (0..count).map(|key| format!("\"{key}\":0,")).collect();
     let distinct = format!("{{{members}\"0\":1}}");
     assert!(matches!(
-        error::<HashMap<String, u8>>(&distinct).kind(),
+        error::<BTreeMap<Box<str>, u8>>(&distinct).kind(),
         ErrorKind::DuplicateField(_)
     ));
     let value: Value = json::decode(distinct.as_bytes()).expect("this is an object");
@@ -167,7 +161,7 @@ fn white_space() {
             "{white}[{white}1{white},{white}{{{white}\"last\"{white}:{white}2{white}}}{white}]{white}"
         );
         assert_eq!(json::decode(text.as_bytes()), Ok((1, Open { last: 2 })));
-        let mut reader = Reader::of_str(&white);
+        let mut reader = Reader::new(white.as_bytes());
         assert_eq!(
             *reader.skip_value().unwrap_err().kind(),
             ErrorKind::UnexpectedEnd

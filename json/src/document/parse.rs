@@ -2,155 +2,166 @@
 
 use std::mem;
 
-use super::node::Node;
+use super::tree::{Node, Tree};
 use crate::numeral::Numeral;
 use crate::scan::{self, first_byte, non_digits, short_integer, specials, white_end, word_at};
 
 /// Stands for the container around the outermost one.
 const NONE: u32 = u32::MAX;
 
-/// What a text was found to be.
-pub(super) struct Parsed {
-    pub(super) nodes: Vec<Node>,
-    /// What the strings with escapes stand for, one after the other.
-    pub(super) unescaped: Vec<u8>,
-}
-
-/// The nodes of the one JSON value that `text` is; `None` if it is not JSON or nests too deep.
+/// The one JSON value that `text` is; `None` if it is not JSON or nests too deep.
 ///
-/// What is wrong and where is not told: [`Reader`](crate::Reader) says that better, in a second
-/// pass that only texts with an error pay for. `text` is UTF-8 and no longer than
-/// [`MAX_LENGTH`](super::node::MAX_LENGTH).
-pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Parsed> {
-    let mut parsed = Parsed {
+/// What is wrong and where is left to [`Reader`](crate::Reader), in a second pass that only texts
+/// with an error pay for. `text` is UTF-8 and no longer than
+/// [`MAX_LENGTH`](super::tree::MAX_LENGTH).
+pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Tree<'_>> {
+    let mut tree = Tree {
+        source: text,
         // Messages have about five bytes a node. Pages that are not touched cost nothing, growing
         // does.
         nodes: Vec::with_capacity(text.len() / 4 + 4),
         unescaped: Vec::new(),
     };
+    let mut place = Place {
+        container: NONE,
+        is_object: false,
+        count: 0,
+        depth: 0,
+    };
     let (mut at, mut byte) = token(text, 0);
-
-    // The innermost container that is open, what it is, and how many items it has so far. Its node
-    // keeps the index of the container around it in `end` until it is closed: so there is no
-    // stack beside.
-    let mut open = NONE;
-    let mut in_object = false;
-    let mut count = 0;
-    let mut depth = 0;
-
     'item: loop {
-        if in_object {
+        if place.is_object {
             if byte != b'"' {
                 return None;
             }
-            at = match short_key(text, at, &mut parsed.nodes) {
+            at = match short_key(text, at, &mut tree.nodes) {
                 Some(end) => end,
-                None => long_key(text, at, &mut parsed)?,
+                None => long_key(text, at, &mut tree)?,
             };
             (at, byte) = token(text, at);
         }
-        let start = at as u32;
         match byte {
-            b'"' => {
-                at = match short_string(text, at, &mut parsed.nodes) {
-                    Some(end) => end,
-                    None => long_string(text, at, &mut parsed)?,
-                }
-            }
-            b'0'..=b'9' => {
-                at = match short_number(text, at, &mut parsed.nodes) {
-                    Some(end) => end,
-                    None => long_number(text, at, &mut parsed.nodes)?,
-                }
-            }
-            b'-' => at = long_number(text, at, &mut parsed.nodes)?,
             b'{' | b'[' => {
-                if depth == max_depth {
+                if place.depth == max_depth {
                     return None;
                 }
-                depth += 1;
-                if open != NONE {
-                    set_count(&mut parsed.nodes[open as usize], count);
-                }
-                let end = open;
-                open = parsed.nodes.len() as u32;
-                count = 0;
-                in_object = byte == b'{';
-                parsed.nodes.push(if in_object {
-                    Node::Object { start, count, end }
-                } else {
-                    Node::Array { start, count, end }
-                });
-                let closing = if in_object { b'}' } else { b']' };
+                place.enter(byte == b'{', at, &mut tree.nodes);
+                let closing = if place.is_object { b'}' } else { b']' };
                 (at, byte) = token(text, at + 1);
                 if byte != closing {
                     continue 'item;
                 }
                 // Empty; what follows counts the item that it lacks.
-                count = u32::MAX;
+                place.count = u32::MAX;
             }
-            b't' if text[at..].starts_with(b"true") => {
-                parsed.nodes.push(Node::Bool { start, value: true });
-                at += 4;
-            }
-            b'f' if text[at..].starts_with(b"false") => {
-                parsed.nodes.push(Node::Bool {
-                    start,
-                    value: false,
-                });
-                at += 5;
-            }
-            b'n' if text[at..].starts_with(b"null") => {
-                parsed.nodes.push(Node::Null { start });
-                at += 4;
-            }
-            _ => return None,
+            _ => at = scalar(text, at, byte, &mut tree)?,
         }
-
         // The item is complete, and maybe with it some containers.
         loop {
-            count = count.wrapping_add(1);
+            place.count = place.count.wrapping_add(1);
             (at, byte) = token(text, at);
             match byte {
-                b',' if open != NONE => {
+                b',' if place.container != NONE => {
                     (at, byte) = token(text, at + 1);
                     continue 'item;
                 }
-                b'}' | b']' if open != NONE => {
-                    let after = parsed.nodes.len() as u32;
-                    open = match &mut parsed.nodes[open as usize] {
-                        Node::Object {
-                            count: items, end, ..
-                        } if byte == b'}' => {
-                            *items = count;
-                            mem::replace(end, after)
-                        }
-                        Node::Array {
-                            count: items, end, ..
-                        } if byte == b']' => {
-                            *items = count;
-                            mem::replace(end, after)
-                        }
-                        _ => return None,
-                    };
-                    (in_object, count) = match parsed.nodes.get(open as usize) {
-                        Some(&Node::Object { count, .. }) => (true, count),
-                        Some(&Node::Array { count, .. }) => (false, count),
-                        _ => (false, 0),
-                    };
-                    depth -= 1;
+                b'}' | b']' => {
+                    place.leave(byte, &mut tree.nodes)?;
                     at += 1;
                 }
-                _ if open == NONE && at == text.len() => return Some(parsed),
+                _ if place.container == NONE && at == text.len() => return Some(tree),
                 _ => return None,
             }
         }
     }
 }
 
-fn set_count(node: &mut Node, items: u32) {
-    if let Node::Array { count, .. } | Node::Object { count, .. } = node {
-        *count = items;
+/// The innermost container that is open.
+struct Place {
+    /// The index of its node. That keeps the index of the container around it in `end` until it is
+    /// closed, so there is no stack.
+    container: u32,
+    is_object: bool,
+    /// How many items it has so far.
+    count: u32,
+    /// How many containers are open.
+    depth: usize,
+}
+
+impl Place {
+    #[inline(always)]
+    fn enter(&mut self, is_object: bool, start: usize, nodes: &mut Vec<Node>) {
+        if let Some(Node::Array { count, .. } | Node::Object { count, .. }) =
+            nodes.get_mut(self.container as usize)
+        {
+            *count = self.count;
+        }
+        let (start, count, end) = (start as u32, 0, self.container);
+        *self = Place {
+            container: nodes.len() as u32,
+            is_object,
+            count,
+            depth: self.depth + 1,
+        };
+        nodes.push(if is_object {
+            Node::Object { start, count, end }
+        } else {
+            Node::Array { start, count, end }
+        });
+    }
+
+    /// Goes back to the container around this one; `None` if the bracket is not this one's, or if
+    /// no container is open.
+    #[inline(always)]
+    fn leave(&mut self, bracket: u8, nodes: &mut [Node]) -> Option<()> {
+        let after = nodes.len() as u32;
+        let (count, end) = match nodes.get_mut(self.container as usize)? {
+            Node::Object { count, end, .. } if bracket == b'}' => (count, end),
+            Node::Array { count, end, .. } if bracket == b']' => (count, end),
+            _ => return None,
+        };
+        *count = self.count;
+        self.container = mem::replace(end, after);
+        (self.is_object, self.count) = match nodes.get(self.container as usize) {
+            Some(&Node::Object { count, .. }) => (true, count),
+            Some(&Node::Array { count, .. }) => (false, count),
+            _ => (false, 0),
+        };
+        self.depth -= 1;
+        Some(())
+    }
+}
+
+/// Reads the value at `at`, which is no container and starts with `byte`, and says where it ends.
+#[inline(always)]
+fn scalar(text: &[u8], at: usize, byte: u8, tree: &mut Tree<'_>) -> Option<usize> {
+    let start = at as u32;
+    match byte {
+        b'"' => match short_string(text, at, &mut tree.nodes) {
+            Some(end) => Some(end),
+            None => long_string(text, at, tree),
+        },
+        b'0'..=b'9' => match short_number(text, at, &mut tree.nodes) {
+            Some(end) => Some(end),
+            None => long_number(text, at, &mut tree.nodes),
+        },
+        b'-' => long_number(text, at, &mut tree.nodes),
+        b't' if text[at..].starts_with(b"true") => {
+            tree.nodes.push(Node::Bool { start, value: true });
+            Some(at + 4)
+        }
+        b'f' if text[at..].starts_with(b"false") => {
+            tree.nodes.push(Node::Bool {
+                start,
+                value: false,
+            });
+            Some(at + 5)
+        }
+        b'n' if text[at..].starts_with(b"null") => {
+            tree.nodes.push(Node::Null { start });
+            Some(at + 4)
+        }
+        _ => None,
     }
 }
 
@@ -195,8 +206,8 @@ fn short_key(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> 
 
 /// The same for any key.
 #[inline(never)]
-fn long_key(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
-    let end = long_string(text, start, parsed)?;
+fn long_key(text: &[u8], start: usize, tree: &mut Tree<'_>) -> Option<usize> {
+    let end = long_string(text, start, tree)?;
     let (colon, byte) = token(text, end);
     (byte == b':').then_some(colon + 1)
 }
@@ -219,8 +230,10 @@ fn short_string(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usiz
 
 /// The same for any string.
 #[inline(never)]
-fn long_string(text: &[u8], start: usize, parsed: &mut Parsed) -> Option<usize> {
-    let Parsed { nodes, unescaped } = parsed;
+fn long_string(text: &[u8], start: usize, tree: &mut Tree<'_>) -> Option<usize> {
+    let Tree {
+        nodes, unescaped, ..
+    } = tree;
     let content = start + 1;
     let end = scan::plain_end(text, content);
     if byte_at(text, end) == b'"' {

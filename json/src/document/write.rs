@@ -1,14 +1,13 @@
 //! From nodes back to compact text.
 
-use super::node::Node;
-use super::{Document, Element};
+use super::tree::{Node, Tree};
 use crate::append;
 
-/// Appends the element as compact JSON.
+/// Appends the value of the node at `index` as compact JSON.
 ///
 /// Numbers, and strings that had no escapes, are copied from the source as they stand.
-pub(super) fn write(element: Element<'_>, out: &mut Vec<u8>) {
-    value(element.document, element.index, out);
+pub(super) fn write(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) {
+    value(tree, index, out);
     // The comma after it.
     out.pop();
 }
@@ -17,13 +16,13 @@ pub(super) fn write(element: Element<'_>, out: &mut Vec<u8>) {
 ///
 /// What it calls is to be inlined, which makes writing a fourth faster, but not in debug builds: a
 /// function of these needs so much stack with all of them in it that there would not be enough.
-fn value(document: &Document<'_>, index: usize, out: &mut Vec<u8>) {
-    match document.nodes[index] {
+fn value(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) {
+    match tree.nodes[index] {
         Node::Array { end, .. } => {
             out.push(b'[');
             let mut next = index + 1;
             while next < end as usize {
-                next = item(document, next, out);
+                next = item(tree, next, out);
             }
             close(index + 1 == end as usize, b']', out);
         }
@@ -31,25 +30,25 @@ fn value(document: &Document<'_>, index: usize, out: &mut Vec<u8>) {
             out.push(b'{');
             let mut next = index + 1;
             while next < end as usize {
-                scalar(document, document.nodes[next], b':', out);
-                next = item(document, next + 1, out);
+                scalar(tree, tree.nodes[next], b':', out);
+                next = item(tree, next + 1, out);
             }
             close(index + 1 == end as usize, b'}', out);
         }
-        node => scalar(document, node, b',', out),
+        node => scalar(tree, node, b',', out),
     }
 }
 
 /// Appends a value and a comma, and says where the next is.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn item(document: &Document<'_>, index: usize, out: &mut Vec<u8>) -> usize {
-    match document.nodes[index] {
+fn item(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) -> usize {
+    match tree.nodes[index] {
         Node::Array { end, .. } | Node::Object { end, .. } => {
-            value(document, index, out);
+            value(tree, index, out);
             end as usize
         }
         node => {
-            scalar(document, node, b',', out);
+            scalar(tree, node, b',', out);
             index + 1
         }
     }
@@ -65,8 +64,8 @@ fn close(empty: bool, bracket: u8, out: &mut Vec<u8>) {
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
-    let source = document.source;
+fn scalar(tree: &Tree<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
+    let source = tree.source;
     match node {
         Node::Null { .. } => out.extend_from_slice(b"null"),
         Node::Bool { value, .. } => out.extend_from_slice(if value { b"true" } else { b"false" }),
@@ -76,7 +75,7 @@ fn scalar(document: &Document<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
         Node::Number { start, length } => copy(source, start as usize, length as usize, out),
         Node::Plain { start, length } => copy(source, start as usize, length as usize + 2, out),
         Node::Unescaped { at, length, .. } => {
-            let string = &document.unescaped[at as usize..][..length as usize];
+            let string = &tree.unescaped[at as usize..][..length as usize];
             append::string(string, out);
         }
         Node::Array { .. } | Node::Object { .. } => {}

@@ -110,7 +110,7 @@ pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>,
 /// None, as what is JSON has been checked; but what reads JSON may always say no.
 pub fn body<'a>(envelope: &Envelope<'a>) -> Result<Body<'a>, String> {
     let json = |error: json::Error| format!("its body can't be read: {error}");
-    let mut reader = Reader::of_str(envelope.body.as_str());
+    let mut reader = Reader::new(envelope.body.as_str().as_bytes());
     let (mut kind, mut term) = (Cow::Borrowed(""), None);
     reader.begin_object().map_err(json)?;
     while let Some(key) = reader.next_key().map_err(json)? {
@@ -279,7 +279,7 @@ impl<'a> AnswerBody<'a> {
         let json = |error: json::Error| format!("its body can't be read: {error}");
         let mut body = AnswerBody::default();
         let mut kind = None;
-        let mut reader = Reader::of_str(envelope.body.as_str());
+        let mut reader = Reader::new(envelope.body.as_str().as_bytes());
         reader.begin_object().map_err(json)?;
         while let Some(key) = reader.next_key().map_err(json)? {
             if body.keys.contains(&key) {

@@ -4,6 +4,16 @@
 /// nodes.
 pub(crate) const MAX_LENGTH: usize = u32::MAX as usize;
 
+/// A document: its values in the order of the text, the root first.
+#[derive(Clone)]
+pub(super) struct Tree<'a> {
+    /// UTF-8, and one JSON value.
+    pub(super) source: &'a [u8],
+    pub(super) nodes: Vec<Node>,
+    /// The content of the strings with escapes, unescaped, one after the other.
+    pub(super) unescaped: Vec<u8>,
+}
+
 /// One value or key of a document. A container is followed by the nodes of its items; those of an
 /// object are keys and values in turn.
 ///
