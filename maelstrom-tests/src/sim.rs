@@ -6,7 +6,7 @@
 //! and nothing wrong may happen; then they cease for a quorum at least, and it must elect, agree
 //! and serve in time. In the end the clients' history must be linearizable.
 //!
-//! Read [`options`] (what a world is), `machine`, `node` (a replica on a disk that breaks),
+//! Read [`options`] (what a world is), `machine`, `storage` (on a disk that breaks),
 //! `network`, then `world`, which runs it all, with `storing`, `traffic`, `faults` and `ending`
 //! beside it. [`fleet`] runs many seeds, [`shrink`] looks for a smaller world that fails
 //! too, [`sightings`] counts what a fleet has met, `trace` remembers what happened and tells it.
@@ -22,7 +22,7 @@ mod ending;
 mod faults;
 mod machine;
 mod network;
-mod node;
+mod storage;
 mod storing;
 mod trace;
 mod traffic;

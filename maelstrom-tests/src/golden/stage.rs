@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
+use std::sync::Arc;
 
 use raft_core::{
     Config, Doubt, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message,
-    NodeId, Payload, Refusal, Reply, RequestId, Response, RoleName, Status, Term, Ticket,
+    NodeId, Payload, Refusal, Reply, RequestId, Response, RoleName, Status, Task, Term, Ticket,
 };
 
 use super::command::{Command, Nodes, Pick, Which};
 use crate::replica::describe::{self, Question};
-use crate::replica::disk::Disk;
-use crate::replica::host::{Host, Released, Worked};
+use crate::replica::disk::{File, MemoryDisk};
 use crate::replica::machine::{self, Change, Key, Registers};
+use crate::replica::node::{self, Disk as _, Released, Setting, Work, Worked};
 use crate::rules::{Broken, CommandId, Rules};
 
 /// How many messages arrive before a script that does not settle is given up.
@@ -40,7 +41,7 @@ pub(super) struct Stage {
 
 #[derive(Debug)]
 struct Node {
-    host: Host,
+    host: node::Node<Registers, MemoryDisk>,
     /// The disk takes its time.
     stalled: bool,
     /// The work on snapshots waits.
@@ -104,7 +105,7 @@ impl Stage {
             Command::Cluster { size, config } => {
                 self.config = Some(config.clone());
                 for id in (1..=*size).map(NodeId) {
-                    self.create(id, *size, Disk::default())?;
+                    self.create(id, *size, MemoryDisk::default())?;
                 }
                 Ok(())
             }
@@ -119,7 +120,7 @@ impl Stage {
                     payload: Payload::Blank,
                 };
                 let log = (1..).zip(log).map(entry).collect();
-                self.create(*id, size, Disk::holding(*ballot, log))
+                self.create(*id, size, MemoryDisk::holding(*ballot, log))
             }
             Command::Tick { nodes, times } => {
                 for time in 1..=*times {
@@ -219,7 +220,7 @@ impl Stage {
             }
             Command::Forget(id) => {
                 self.crash(*id)?;
-                self.node(*id)?.host.disk = Disk::default();
+                self.node(*id)?.host.disk = MemoryDisk::default();
                 self.start(*id)
             }
             Command::Gather(id) => {
@@ -278,12 +279,13 @@ impl Stage {
     }
 
     /// Makes a node with this disk, and starts it.
-    fn create(&mut self, id: NodeId, size: u64, disk: Disk) -> Result<(), String> {
+    fn create(&mut self, id: NodeId, size: u64, disk: MemoryDisk) -> Result<(), String> {
         let config = self.config.clone().ok_or("there is no cluster")?;
         let membership = Membership::of((1..=size).map(NodeId));
-        let mut host = Host::new(id, membership, config, disk);
+        let setting = Arc::new(Setting { membership, config });
+        let mut host = node::Node::new(id, setting, disk);
         self.lives += 1;
-        host.start(Incarnation(self.lives), self.lives);
+        start(&mut host, self.lives)?;
         let noted = noted(&host);
         let node = Node {
             log: host.disk.ledger().entries().to_vec(),
@@ -299,7 +301,7 @@ impl Stage {
 
     fn crash(&mut self, id: NodeId) -> Result<(), String> {
         let node = self.node(id)?;
-        node.host.crash(0);
+        node.host.crash();
         node.gathering = false;
         if self.nodes.len() == 1 {
             self.rules
@@ -312,10 +314,10 @@ impl Stage {
         self.lives += 1;
         let life = self.lives;
         let node = self.node(id)?;
-        if node.host.life().is_some() {
+        if node.host.process().is_some() {
             return Err(format!("n{id} runs already"));
         }
-        node.host.start(Incarnation(life), life);
+        start(&mut node.host, life)?;
         node.noted = noted(&node.host);
         node.log = node.host.disk.ledger().entries().to_vec();
         self.collect(id)
@@ -359,7 +361,7 @@ impl Stage {
 
     fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), String> {
         let node = self.node(id)?;
-        node.host.step(input).map_err(|broken| broken.0)?;
+        node.host.step(input).map_err(words)?;
         if node.gathering {
             self.note(id)
         } else {
@@ -370,7 +372,7 @@ impl Stage {
     /// Takes a node's output and, unless its disk is stalled, stores it.
     fn collect(&mut self, id: NodeId) -> Result<(), String> {
         let node = self.node(id)?;
-        let released = node.host.release().map_err(|broken| broken.0)?;
+        let released = node.host.release().map_err(words)?;
         let (stalled, busy) = (node.stalled, node.busy);
         self.note(id)?;
         let Released {
@@ -388,7 +390,13 @@ impl Stage {
         if !stalled {
             self.sync(id)?;
         }
-        while !busy && self.node(id)?.host.is_working() {
+        while !busy
+            && self
+                .node(id)?
+                .host
+                .process()
+                .is_some_and(|process| process.work().is_some())
+        {
             self.work(id)?;
         }
         Ok(())
@@ -397,11 +405,13 @@ impl Stage {
     /// Checks and notes a snapshot in the making.
     fn begin_work(&mut self, id: NodeId) -> Result<(), String> {
         let host = &self.nodes[&id].host;
-        let begun = host.begins_work(&self.rules);
-        begun.map_err(|Broken(rule)| rule)?;
-        if let Some(work) = host.life().and_then(|life| life.work()) {
-            let verb = if work.is_install { "installs" } else { "makes" };
-            let snapshot = describe::snapshot(&work.id);
+        host.check_work(&self.rules).map_err(words)?;
+        if let Some(Work::Begun(task)) = host.process().and_then(|process| process.work()) {
+            let (verb, snapshot) = match task {
+                Task::Store(capture) => ("makes", File::encode(capture.last, &capture.machine).id),
+                Task::Install(received) => ("installs", received.id),
+            };
+            let snapshot = describe::snapshot(&snapshot);
             self.notes
                 .line(&format!("n{id} {verb} snapshot {snapshot}"));
         }
@@ -410,10 +420,10 @@ impl Stage {
 
     /// Does the next step of the work on a snapshot.
     fn work(&mut self, id: NodeId) -> Result<(), String> {
-        match self.node(id)?.host.work() {
+        match self.node(id)?.host.work().map_err(words)? {
             Some(Worked::Named(_)) => {
                 self.notes.line(&format!("n{id} names its file"));
-                Ok(())
+                self.nodes[&id].host.check_work(&self.rules).map_err(words)
             }
             Some(Worked::Done(_, input)) => {
                 let broken = matches!(input, Input::SnapshotBroken(_));
@@ -434,7 +444,7 @@ impl Stage {
             let node = self.node(id)?;
             let records = node.host.unsynced_records().iter().map(describe::record);
             let records: Vec<String> = records.collect();
-            let Some((messages, synced)) = node.host.sync() else {
+            let Some((messages, synced)) = node.host.sync().map_err(words)? else {
                 return Ok(());
             };
             if !records.is_empty() {
@@ -451,9 +461,7 @@ impl Stage {
     fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), String> {
         for envelope in messages {
             let disk = self.nodes[&envelope.from].host.disk.ledger();
-            self.rules
-                .sends(&envelope, disk)
-                .map_err(|Broken(rule)| rule)?;
+            self.rules.sends(&envelope, disk).map_err(words)?;
             let line = self.message(&envelope);
             self.notes.line(&line);
             self.flight.push_back(envelope);
@@ -477,7 +485,7 @@ impl Stage {
         let to = envelope.to;
         let line = self.message(&envelope);
         let node = self.node(to)?;
-        let is_dead = node.host.life().is_none();
+        let is_dead = node.host.process().is_none();
         if is_dead || self.cut.contains(&(envelope.from, to)) {
             self.notes.tell(&format!("lost: {line}"));
             return Ok(());
@@ -533,29 +541,21 @@ impl Stage {
         }
         self.rules
             .answered(CommandId(reply.ticket.0), &reply.response)
-            .map_err(|Broken(rule)| rule)
+            .map_err(words)
     }
 
     // ---- Notes.
 
     /// Notes in what a node differs from when it was noted last, and checks the rules.
     fn note(&mut self, id: NodeId) -> Result<(), String> {
-        let Some(life) = self.nodes[&id].host.life() else {
+        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
+        let observed = self.nodes[&id].host.observe(&mut self.rules, disks);
+        observed.map_err(words)?;
+        let node = self.nodes.get_mut(&id).expect("it exists");
+        let Some(life) = node.host.process() else {
             return Ok(());
         };
-        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
-        self.rules
-            .observe(
-                id,
-                life.incarnation,
-                &life.replica,
-                &life.replica.status(),
-                disks,
-            )
-            .map_err(|Broken(rule)| rule)?;
-        let node = self.nodes.get_mut(&id).expect("it was found above");
-        let life = node.host.life().expect("it was found above");
-        let now = life.replica.status();
+        let now = life.status.clone();
         let log: Vec<_> = life.replica.log().cloned().collect();
         let before = std::mem::replace(&mut node.noted, now.clone());
         let old_log = std::mem::replace(&mut node.log, log.clone());
@@ -596,7 +596,7 @@ impl Stage {
     fn status(&self, id: NodeId) -> String {
         let node = &self.nodes[&id];
         let status = &node.noted;
-        if node.host.life().is_none() {
+        if node.host.process().is_none() {
             return format!(
                 "n{id} is dead, its disk ends at {}",
                 node.host.disk.ledger().last()
@@ -640,9 +640,18 @@ impl Stage {
 }
 
 /// A node's state; it runs.
-fn noted(host: &Host) -> Status {
-    let life = host.life().expect("the process was just started");
-    life.replica.status()
+fn noted(host: &node::Node<Registers, MemoryDisk>) -> Status {
+    let process = host.process().expect("the process was just started");
+    process.status.clone()
+}
+
+/// Starts a node with this incarnation.
+fn start(host: &mut node::Node<Registers, MemoryDisk>, life: u64) -> Result<(), String> {
+    host.start(Incarnation(life), life).map_err(words)
+}
+
+fn words(broken: impl Into<Broken>) -> String {
+    broken.into().0
 }
 
 /// Why a message was dropped between two states.

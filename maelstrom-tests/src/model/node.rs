@@ -2,13 +2,12 @@
 //! nothing but the node and what happens, so it is worked out once and remembered.
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use raft_core::invariant::Violation;
 use raft_core::{
-    Config, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership, Names, NodeId,
-    Output, Received, Released, Rename, Replica, Reply, Restored, RoleName, SnapshotId, Status,
-    Task, Term, Ticket, Volatile,
+    Config, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership, NodeId, Replica,
+    Reply, RoleName, Term, Ticket,
 };
 
 use super::clients::KEY;
@@ -16,8 +15,9 @@ use super::mix::Mix;
 use super::names::Named;
 use super::options::Bounds;
 use super::table::{Ref, Table};
-use crate::replica::disk::{Disk, File};
+use crate::replica::disk::MemoryDisk;
 use crate::replica::machine::{Change, Command, Registers};
+use crate::replica::node::{self, Disk as _, Process, Setting, Worked};
 use crate::rules::{Broken, CommandId, Rules};
 
 /// A heartbeat, the shortest and the longest election timeout, in ticks. How long they are means
@@ -42,31 +42,10 @@ pub(super) fn whose(life: Incarnation) -> NodeId {
 /// More than there are nodes.
 const NODES: u64 = 8;
 
-/// A node: what it has stored, and its process, which always runs. One that is down does nothing;
-/// but neither does one that has just started, until something happens to it. So a process that
-/// dies starts again at once.
-#[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) id: NodeId,
-    pub(super) disk: Disk,
-    pub(super) incarnation: Incarnation,
-    pub(super) replica: Replica<Registers>,
-    /// What the replica is doing: kept in the tables, since it is asked for often.
-    pub(super) role: RoleName,
-    pub(super) work: Option<Work>,
-}
-
-/// A snapshot in the making: its file gets its name, and then the node hears of it.
-#[derive(Clone, Debug)]
-pub(super) struct Work {
-    pub(super) id: SnapshotId,
-    /// What it contains; none, if its bytes make no sense.
-    pub(super) state: Option<Registers>,
-    /// Whether it is a leader's.
-    pub(super) is_install: bool,
-    file: File,
-    named: bool,
-}
+/// A node of a small world. Its process always runs: a process that is down does nothing, but
+/// neither does one that has just started, until its first input. So a process that dies starts
+/// again at once.
+pub(super) type Node = node::Node<Registers, MemoryDisk>;
 
 /// Something that happens to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,8 +96,8 @@ pub(super) struct Effect {
 pub(super) enum Sight {
     /// It is like this now.
     Is(Ref<Named<Node>>),
-    /// It is like this, and begins to make a snapshot.
-    Captures(Ref<Named<Node>>),
+    /// It is like this, and begins to store a snapshot, or has stored one.
+    Stores(Ref<Named<Node>>),
     /// It is like this, and its process dies.
     Dies(Ref<Named<Node>>),
     /// A client is told something.
@@ -141,7 +120,7 @@ pub(super) type Rule = fn(&Replica<Registers>) -> Result<(), Broken>;
 pub(super) struct Nodes {
     pub(super) bounds: Bounds,
     pub(super) rule: Rule,
-    config: Config,
+    setting: Arc<Setting>,
     pub(super) states: Table<Named<Node>>,
     pub(super) messages: Table<Named<Envelope<Registers>>>,
     /// Nothing, if an event cannot happen, or comes to the same as another one.
@@ -161,14 +140,16 @@ impl Nodes {
             limits.trailing_entries = 0;
         }
         Self {
-            bounds,
             rule,
-            config: Config {
-                heartbeat,
-                shortest_election,
-                longest_election,
-                limits,
-            },
+            setting: Arc::new(Setting {
+                membership: Membership::of((1..=u64::from(bounds.nodes)).map(NodeId)),
+                config: Config {
+                    heartbeat,
+                    shortest_election,
+                    longest_election,
+                    limits,
+                },
+            }),
             states: Table::default(),
             messages: Table::default(),
             effects: Table::default(),
@@ -176,16 +157,15 @@ impl Nodes {
                 Clocks::Folded => None,
                 Clocks::True => Some(AtomicU64::new(0)),
             },
+            bounds,
         }
     }
 
     /// A node starts for the first time.
     pub(super) fn first(&self, id: NodeId) -> Effect {
-        let disk = Disk::default();
-        let node = self.restore(id, disk, life(id.0, id));
-        let dies = None;
-        let mut run = Run::new(self, node, dies);
-        let ended = run.starts();
+        let node = Node::new(id, self.setting.clone(), MemoryDisk::default());
+        let mut run = Run::new(self, node, None);
+        let ended = run.starts(life(id.0, id));
         run.into_effect(ended)
     }
 
@@ -200,8 +180,8 @@ impl Nodes {
             run.seen = Some(Look::at(&run.node));
             run.before = Some(Mix::of(&run.node));
             let ended = match run.happen(event.what) {
-                Err(Stop::Idle) => return None,
-                Err(Stop::Broken(broken)) => Err(broken),
+                Err(Skip::Idle) => return None,
+                Err(Skip::Broken(broken)) => Err(broken),
                 // There was nothing to store.
                 Ok(()) if event.dies.is_some() && !run.died => return None,
                 Ok(()) => Ok(()),
@@ -211,60 +191,25 @@ impl Nodes {
         (effect, self.effects[effect].as_ref())
     }
 
-    /// A process starts from what is stored.
-    fn restore(&self, id: NodeId, mut disk: Disk, incarnation: Incarnation) -> Node {
-        disk.recover();
-        let file = disk.snapshot();
-        let machine = file.map(|file| file.decode().expect("it was checked when it was stored"));
-        let replica = Replica::restore(Restored {
-            id,
-            membership: self.membership(),
-            config: self.config.clone(),
-            ballot: disk.ledger().ballot(),
-            snapshot: file.map(|file| file.id),
-            machine: machine.unwrap_or_default(),
-            entries: disk.ledger().entries().to_vec(),
-            incarnation,
-            seed: incarnation.0 / NODES,
-        });
-        Node {
-            id,
-            disk,
-            incarnation,
-            role: replica.status().role,
-            replica,
-            work: None,
-        }
-    }
-
-    fn membership(&self) -> Membership {
-        Membership::of((1..=u64::from(self.bounds.nodes)).map(NodeId))
-    }
-
     fn keep(&self, node: &Node) -> Ref<Named<Node>> {
         let fingerprint = match &self.kept {
             Some(kept) => Mix::of(&(node, kept.fetch_add(1, Ordering::Relaxed))),
             None => Mix::of(node),
         };
         let states = &self.states;
-        states.keep(fingerprint, || {
-            let mut node = node.clone();
-            node.role = node.replica.status().role;
-            let look = node.look();
-            Named::new(node, look)
-        })
+        states.keep(fingerprint, || Named::new(node.clone(), look(node)))
     }
 }
 
 /// Why an event is no step.
-enum Stop {
+enum Skip {
     /// It cannot happen, or comes to the same as another one.
     Idle,
     /// It breaks a rule.
     Broken(Broken),
 }
 
-impl From<Broken> for Stop {
+impl From<Broken> for Skip {
     fn from(broken: Broken) -> Self {
         Self::Broken(broken)
     }
@@ -278,21 +223,25 @@ impl Effect {
     }
 }
 
-impl Node {
-    /// What it looks like to somebody who knows no names.
-    fn look(&self) -> u64 {
-        let status = self.replica.status();
-        let ballot = status.ballot;
-        let vote = ballot.vote().map(|vote| vote == self.id);
-        let leader = status.leader.map(|leader| leader == self.id);
-        let mut matched: Vec<Index> = status.matched.into_values().collect();
-        matched.sort_unstable();
-        let mut mix = Mix::default();
-        (ballot.term(), vote, leader, status.role).hash(&mut mix);
-        (status.last, status.base, status.commit, matched).hash(&mut mix);
-        (status.requests_open, status.proposals, self.work.is_some()).hash(&mut mix);
-        mix.finish()
-    }
+/// The process of a node.
+pub(super) fn process(node: &Node) -> &Process<Registers> {
+    node.process().expect("a node of a small world always runs")
+}
+
+/// What a node looks like without any names.
+fn look(node: &Node) -> u64 {
+    let Process { status, .. } = process(node);
+    let ballot = status.ballot;
+    let vote = ballot.vote().map(|vote| vote == node.id);
+    let leader = status.leader.map(|leader| leader == node.id);
+    let mut matched: Vec<Index> = status.matched.values().copied().collect();
+    matched.sort_unstable();
+    let works = process(node).work().is_some();
+    let mut mix = Mix::default();
+    (ballot.term(), vote, leader, status.role).hash(&mut mix);
+    (status.last, status.base, status.commit, matched).hash(&mut mix);
+    (status.requests_open, status.proposals, works).hash(&mut mix);
+    mix.finish()
 }
 
 /// An event while it happens.
@@ -323,9 +272,13 @@ struct Look {
 
 impl Look {
     fn at(node: &Node) -> Self {
-        let status = node.replica.status();
+        let Process {
+            incarnation,
+            status,
+            ..
+        } = process(node);
         Self {
-            incarnation: node.incarnation,
+            incarnation: *incarnation,
             term: status.ballot.term(),
             role: status.role,
             last: status.last,
@@ -361,7 +314,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn happen(&mut self, what: What) -> Result<(), Stop> {
+    fn happen(&mut self, what: What) -> Result<(), Skip> {
         match what {
             What::Receive(message) => {
                 let envelope = self.nodes.messages[message].thing.clone();
@@ -373,15 +326,15 @@ impl<'a> Run<'a> {
                     self.tick()?;
                 }
                 if !self.died && self.expiries() != expiries {
-                    return Err(Stop::Idle);
+                    return Err(Skip::Idle);
                 }
                 return Ok(());
             }
             What::Expire => {
-                let status = self.node.replica.status();
+                let status = &process(&self.node).status;
                 let may_ask = status.ballot.term().0 < self.nodes.bounds.terms.into();
                 if status.role != RoleName::Leader && !may_ask {
-                    return Err(Stop::Idle);
+                    return Err(Skip::Idle);
                 }
                 let expiries = self.expiries();
                 while !self.died && self.expiries() == expiries {
@@ -402,22 +355,23 @@ impl<'a> Run<'a> {
                 let query = KEY;
                 self.step(Input::Read { ticket, query })?;
             }
-            What::Work => {
-                let input = self.work().ok_or(Stop::Idle)?;
-                match input {
-                    Some(input) => self.step(input)?,
-                    None => return Ok(()),
+            What::Work => match self.node.work().map_err(Broken::from)? {
+                None => return Err(Skip::Idle),
+                Some(Worked::Named(_)) => {
+                    self.sights.push(Sight::Stores(self.nodes.keep(&self.node)));
+                    return Ok(());
                 }
-            }
+                Some(Worked::Done(_, input)) => self.step(input)?,
+            },
             What::Crash(next) => return Ok(self.crash(next)?),
         }
         Ok(self.settle()?)
     }
 
     /// A tick of the clock, and all that comes of it.
-    fn tick(&mut self) -> Result<(), Stop> {
+    fn tick(&mut self) -> Result<(), Skip> {
         if self.sent.len() > TICKS_MAX {
-            return Err(Stop::Idle);
+            return Err(Skip::Idle);
         }
         self.sent.push(Vec::new());
         self.step(Input::Tick)?;
@@ -426,67 +380,44 @@ impl<'a> Run<'a> {
 
     /// How often the node's patience has ended in this life.
     fn expiries(&self) -> u64 {
-        let counters = self.node.replica.status().counters;
+        let counters = &process(&self.node).status.counters;
         counters.pre_elections + counters.quorum_lost
     }
 
     /// Takes the node's outputs and does what they ask for, until there are none.
     fn settle(&mut self) -> Result<(), Broken> {
         loop {
-            let before = self.node.replica.status();
-            let mut output = self.node.replica.output();
-            self.check_since(&before)?;
-            if output.is_empty() {
+            let released = self.node.release()?;
+            (self.nodes.rule)(&process(&self.node).replica)?;
+            if self.node.unsynced() == 0 {
                 return Ok(());
             }
             self.look();
-            self.release(&mut output)?;
-            let stores = !output.records().is_empty();
+            let replies = released.replies.into_iter();
+            self.sights.extend(replies.map(Sight::Tells));
+            self.send(released.messages)?;
+            if released.begins_work {
+                self.sights.push(Sight::Stores(self.nodes.keep(&self.node)));
+            }
+            let stores = !self.node.unsynced_records().is_empty();
             if stores && let Some(next) = self.dies {
                 return self.crash(next);
             }
-            let (messages, synced) = match output.persist(&mut self.node.disk) {
-                Ok(durable) => durable.finish(),
-                Err(never) => match never {},
-            };
+            let (messages, synced) = self.node.sync()?.expect("an output waits");
             self.send(messages)?;
             if !stores {
-                // As in the node's own host: it could only repeat what the replica knows.
+                // As in the product's host: the receipt would tell the replica nothing new.
                 return Ok(());
             }
             self.step(Input::Synced(synced))?;
         }
     }
 
-    /// What may leave before anything is stored.
-    fn release(&mut self, output: &mut Output<Registers, Volatile>) -> Result<(), Broken> {
-        let Released {
-            messages,
-            replies,
-            task,
-        } = output.release(&mut self.node.disk);
-        self.sights.extend(replies.into_iter().map(Sight::Tells));
-        self.send(messages)?;
-        if let Some(task) = task {
-            self.node.work = Some(Work::begin(task));
-            self.sights
-                .push(Sight::Captures(self.nodes.keep(&self.node)));
-        }
-        Ok(())
-    }
-
     fn step(&mut self, input: Input<Registers>) -> Result<(), Broken> {
-        let before = self.node.replica.status();
-        self.node.replica.step(input);
-        self.check_since(&before)?;
+        self.node.step(input)?;
+        (self.nodes.rule)(&process(&self.node).replica)?;
         self.look();
         Ok(())
-    }
-
-    fn check_since(&self, before: &Status) -> Result<(), Broken> {
-        let checked = self.node.replica.check_since(before);
-        checked.map_err(|Violation(rule)| Broken(rule))?;
-        (self.nodes.rule)(&self.node.replica)
     }
 
     /// The rules of the cluster have a look, if there may be anything new for them.
@@ -494,7 +425,7 @@ impl<'a> Run<'a> {
         let look = Look::at(&self.node);
         if self.seen.as_ref() != Some(&look) {
             let before = self.seen.replace(look);
-            let commit = self.node.replica.status().commit;
+            let commit = process(&self.node).status.commit;
             self.commits |= before.is_none_or(|before| before.commit != commit);
             self.sights.push(Sight::Is(self.nodes.keep(&self.node)));
         }
@@ -517,108 +448,17 @@ impl<'a> Run<'a> {
         self.died = true;
         self.dies = None;
         self.sights.push(Sight::Dies(self.nodes.keep(&self.node)));
-        let disk = if self.nodes.bounds.forgetful {
-            Disk::default()
-        } else {
-            self.node.disk.clone()
-        };
-        self.node = self.nodes.restore(self.node.id, disk, next);
-        self.starts()
+        self.node.crash();
+        if self.nodes.bounds.forgetful {
+            self.node.disk = MemoryDisk::default();
+        }
+        self.starts(next)
     }
 
-    /// The process has just started.
-    fn starts(&mut self) -> Result<(), Broken> {
-        (self.nodes.rule)(&self.node.replica)?;
+    /// A process starts.
+    fn starts(&mut self, incarnation: Incarnation) -> Result<(), Broken> {
+        self.node.start(incarnation, incarnation.0 / NODES)?;
+        (self.nodes.rule)(&process(&self.node).replica)?;
         self.settle()
-    }
-
-    /// Does the next step of the work on a snapshot, if there is any. Returns what the node hears
-    /// of it, if that was the last one.
-    fn work(&mut self) -> Option<Option<Input<Registers>>> {
-        let Work {
-            id,
-            state,
-            is_install,
-            file,
-            named,
-        } = self.node.work.take()?;
-        if state.is_some() && !named {
-            self.node.disk.put(file.clone());
-            self.node.work = Some(Work {
-                id,
-                state,
-                is_install,
-                file,
-                named: true,
-            });
-            return Some(None);
-        }
-        Some(Some(match state {
-            Some(machine) if is_install => Input::SnapshotInstalled {
-                snapshot: id,
-                membership: self.nodes.membership(),
-                machine,
-            },
-            Some(_) => Input::SnapshotStored(id),
-            None => Input::SnapshotBroken(id),
-        }))
-    }
-}
-
-impl Work {
-    fn begin(task: Task<Registers>) -> Self {
-        let named = false;
-        match task {
-            Task::Store(capture) => {
-                let file = File::encode(capture.last, &capture.machine);
-                Self {
-                    id: file.id,
-                    state: Some(capture.machine),
-                    is_install: false,
-                    file,
-                    named,
-                }
-            }
-            Task::Install(Received { id, bytes }) => {
-                let file = File::new(id.last, bytes);
-                Self {
-                    id,
-                    state: file.decode().filter(|_| file.id == id),
-                    is_install: true,
-                    file,
-                    named,
-                }
-            }
-        }
-    }
-}
-
-impl Hash for Work {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // The file is what its name and its state say.
-        let Self {
-            id,
-            state: contents,
-            is_install,
-            file: _,
-            named,
-        } = self;
-        (id, contents, is_install, named).hash(state);
-    }
-}
-
-impl Hash for Node {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // The replica knows its name and its life.
-        (&self.disk, &self.replica, &self.work).hash(state);
-    }
-}
-
-impl Rename for Node {
-    fn rename(&mut self, names: &mut dyn Names) {
-        self.id.rename(names);
-        self.incarnation.rename(names);
-        self.disk.rename(names);
-        self.replica.rename(names);
     }
 }

@@ -9,10 +9,11 @@ use raft_core::{Envelope, Incarnation, Message, NodeId, RoleName, Term, Ticket};
 use super::clients::{Clients, Request};
 use super::mix::Mix;
 use super::names::Named;
-use super::node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life};
+use super::node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life, process};
 use super::options::Bounds;
 use super::table::{Ref, Table};
 use crate::replica::machine::Registers;
+use crate::replica::node::Disk as _;
 use crate::rules::{Broken, CommandId, Rules};
 
 /// All that there is, by the numbers of its parts in [`Tables`].
@@ -345,24 +346,9 @@ impl World {
                     let node = if other == at { *node } else { *known };
                     tables.node(node).disk.ledger()
                 });
-                let node = tables.node(*node);
-                rules.observe(
-                    node.id,
-                    node.incarnation,
-                    &node.replica,
-                    &node.replica.status(),
-                    disks,
-                )
+                tables.node(*node).observe(rules, disks)
             }
-            Sight::Captures(node) => {
-                let Node { id, disk, work, .. } = tables.node(*node);
-                let work = work.as_ref().expect("it has begun");
-                match &work.state {
-                    Some(state) if work.is_install => rules.snapshot(*id, work.id.last, state),
-                    Some(state) => rules.captures(*id, work.id.last, state, disk.ledger()),
-                    None => Ok(()),
-                }
-            }
+            Sight::Stores(node) => tables.node(*node).check_work(rules),
             Sight::Dies(node) => {
                 if self.nodes.len() == 1 {
                     let node = tables.node(*node);
@@ -420,7 +406,8 @@ impl World {
         let last = Term(tables.bounds().terms.into());
         let is_in_last = |node: &Ref<_>| tables.node(*node).disk.ledger().ballot().term() == last;
         let nobody_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
-        let is_asking = |node: &Ref<_>| tables.node(*node).role == RoleName::PreCandidate;
+        let is_asking =
+            |node: &Ref<_>| process(tables.node(*node)).status.role == RoleName::PreCandidate;
         let asks = |message: &Ref<_>| {
             let message = &tables.message(*message).message;
             matches!(message, Message::PreVote { .. } | Message::Vote { .. })
@@ -458,7 +445,9 @@ impl World {
                 is_old() && term(envelope.to) == last && term(envelope.from) == last
             }
             Tone::Notice => is_old(),
-            Tone::Acknowledgement if tables.node(at).role == RoleName::Leader => is_old(),
+            Tone::Acknowledgement if process(tables.node(at)).status.role == RoleName::Leader => {
+                is_old()
+            }
             Tone::Acknowledgement | Tone::Answer => is_old() || self.is_late(message, at, tables),
         }
     }

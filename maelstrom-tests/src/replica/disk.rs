@@ -1,4 +1,4 @@
-//! A disk in memory: what it holds is exactly what was synced.
+//! A disk in memory that holds exactly what was synced.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -6,32 +6,32 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use raft_core::{
-    Ballot, Chunks, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId, Term,
-    Wal,
+    Ballot, Capture, Chunks, Entry, EntryId, Fingerprint, Index, Names, Received, Record, Rename,
+    SnapshotId, Term, Wal,
 };
 
 use super::machine::{Command, Key, Registers};
+use super::node::{Disk, Stop, Stored};
 use crate::rules::Ledger;
 
-/// What one node has stored. It outlives the node's process.
+/// The disk of one node: a log and snapshots.
 #[derive(Clone, Debug, Default, Hash)]
-pub struct Disk {
+pub struct MemoryDisk {
     ledger: Ledger<Command>,
-    /// Whole files under their final names, oldest first. The log may still begin behind an older
-    /// one than the newest; then both are there.
+    /// Complete snapshots, oldest first. Two while the log's base is still the older one.
     snapshots: Vec<File>,
 }
 
 /// A snapshot's file.
 #[derive(Clone, Debug, Hash)]
 pub struct File {
-    /// Its name.
+    /// Names it.
     pub id: SnapshotId,
     bytes: Arc<[u8]>,
 }
 
 impl File {
-    /// The file of this state.
+    /// Encodes a state.
     pub fn encode(last: EntryId, state: &Registers) -> Self {
         let values = state
             .values()
@@ -41,8 +41,8 @@ impl File {
         Self::new(last, text.into_bytes())
     }
 
-    /// The file of these bytes.
-    pub fn new(last: EntryId, bytes: Vec<u8>) -> Self {
+    /// A file with these bytes.
+    fn new(last: EntryId, bytes: Vec<u8>) -> Self {
         let mut crc = Fingerprint::default();
         bytes.hash(&mut crc);
         let id = SnapshotId {
@@ -54,8 +54,8 @@ impl File {
         Self { id, bytes }
     }
 
-    /// The state in it, if it is the file of one.
-    pub fn decode(&self) -> Option<Registers> {
+    /// Decodes the state, unless the bytes are damaged.
+    fn decode(&self) -> Option<Registers> {
         let text = str::from_utf8(&self.bytes).ok()?;
         let mut words = text.split_whitespace();
         let mut number = || words.next()?.parse().ok();
@@ -69,8 +69,8 @@ impl File {
     }
 }
 
-impl Disk {
-    /// A disk that holds this already.
+impl MemoryDisk {
+    /// A disk with this content.
     pub fn holding(ballot: Ballot, entries: Vec<Entry<Command>>) -> Self {
         Self {
             ledger: Ledger::holding(ballot, EntryId::default(), entries),
@@ -78,41 +78,35 @@ impl Disk {
         }
     }
 
-    /// Its term and vote, and its log.
-    pub fn ledger(&self) -> &Ledger<Command> {
-        &self.ledger
-    }
-
     /// The newest snapshot.
-    pub fn snapshot(&self) -> Option<&File> {
+    fn snapshot(&self) -> Option<&File> {
         self.snapshots.last()
     }
 
-    /// A snapshot's file gets its final name.
+    /// Gives a snapshot's file its final name.
     ///
     /// # Panics
-    /// If it is not newer than what is here, or could not be restored from: its last entry is of a
-    /// term that the node has not stored.
-    pub fn put(&mut self, file: File) {
+    /// If the snapshot is not newer than the stored one, or if its last entry has a term that is not
+    /// stored yet, so that no process could start from it.
+    fn put(&mut self, file: File) {
         let newest = self
             .snapshot()
             .map_or(self.ledger.base(), |newest| newest.id.last);
         assert!(
             file.id.last.index > newest.index,
-            "the snapshot {:?} takes the place of one through {newest}",
+            "the snapshot {:?} would replace a newer one through {newest}",
             file.id
         );
         assert!(
             file.id.last.term <= self.ledger.ballot().term(),
-            "the snapshot {:?} is of a term to come",
+            "the snapshot {:?} has a term that is not stored yet",
             file.id
         );
         self.snapshots.push(file);
     }
 
-    /// Makes sense of what a process left behind: if it died between the file's name and the base
-    /// record, the log is brought in line with the newest snapshot now.
-    pub fn recover(&mut self) {
+    /// Adds the base record of the newest snapshot, if a process died between storing the two.
+    fn recover(&mut self) {
         if let Some(newest) = self.snapshot().map(|file| file.id.last)
             && newest != self.ledger.base()
         {
@@ -123,7 +117,7 @@ impl Disk {
     /// Stores one record.
     ///
     /// # Panics
-    /// If it names a base that no snapshot covers, or makes no sense to the [`Ledger`].
+    /// If it is a base without a snapshot, or if the [`Ledger`] rejects it.
     fn store(&mut self, record: &Record<Command>) {
         if let Record::Base(base) = record {
             let known = self.snapshots.iter().any(|file| file.id.last == *base);
@@ -134,7 +128,41 @@ impl Disk {
     }
 }
 
-impl Chunks for Disk {
+impl Disk<Registers> for MemoryDisk {
+    fn open(&mut self) -> Result<Stored<Registers>, Stop<Infallible>> {
+        self.recover();
+        let file = self.snapshot();
+        let machine = file.map(|file| file.decode().expect("only valid files are stored"));
+        Ok(Stored {
+            ballot: self.ledger.ballot(),
+            snapshot: file.map(|file| file.id),
+            machine: machine.unwrap_or_default(),
+            entries: self.ledger.entries().to_vec(),
+        })
+    }
+
+    fn ledger(&self) -> &Ledger<Command> {
+        &self.ledger
+    }
+
+    fn store_snapshot(&mut self, capture: Capture<Registers>) -> Result<SnapshotId, Infallible> {
+        let file = File::encode(capture.last, &capture.machine);
+        let id = file.id;
+        self.put(file);
+        Ok(id)
+    }
+
+    fn install_snapshot(&mut self, received: Received) -> Result<Option<Registers>, Infallible> {
+        let file = File::new(received.id.last, received.bytes);
+        let state = file.decode().filter(|_| file.id == received.id);
+        if state.is_some() {
+            self.put(file);
+        }
+        Ok(state)
+    }
+}
+
+impl Chunks for MemoryDisk {
     fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
         let file = self.snapshots.iter().find(|file| file.id == id)?;
         let start = usize::try_from(offset).ok()?;
@@ -142,13 +170,13 @@ impl Chunks for Disk {
     }
 }
 
-impl Rename for Disk {
+impl Rename for MemoryDisk {
     fn rename(&mut self, names: &mut dyn Names) {
         self.ledger.rename(names);
     }
 }
 
-impl Wal<Command> for Disk {
+impl Wal<Command> for MemoryDisk {
     type Error = Infallible;
 
     fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Infallible> {
@@ -187,15 +215,15 @@ mod tests {
     }
 
     /// A disk of term 2 with three entries.
-    fn disk() -> Disk {
-        let mut disk = Disk::default();
+    fn disk() -> MemoryDisk {
+        let mut disk = MemoryDisk::default();
         disk.store(&Record::Ballot(Ballot::new(Term(2), None)));
         disk.store(&run(&[(1, 1), (2, 1), (3, 1)]));
         disk
     }
 
     #[test]
-    fn a_file_without_its_base_record_is_recovered_from() {
+    fn open_recovers_a_missing_base_record() {
         let mut disk = disk();
         disk.put(file(2, 1));
         disk.store(&Record::Base(id(2, 1)));
@@ -211,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_back_its_state() {
+    fn file_round_trips_its_state() {
         let mut state = Registers::default();
         for (key, value) in [('x', 3), ('y', 200)] {
             let (id, key) = (CommandId(0), Key(key));
@@ -225,22 +253,22 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "takes the place of one through 2@1")]
-    fn an_older_snapshot_is_refused() {
+    #[should_panic(expected = "would replace a newer one through 2@1")]
+    fn older_snapshot_is_rejected() {
         let mut disk = disk();
         disk.put(file(2, 1));
         disk.put(file(1, 1));
     }
 
     #[test]
-    #[should_panic(expected = "of a term to come")]
-    fn a_snapshot_of_a_term_that_is_not_stored_is_refused() {
+    #[should_panic(expected = "a term that is not stored yet")]
+    fn snapshot_of_an_unstored_term_is_rejected() {
         disk().put(file(4, 3));
     }
 
     #[test]
     #[should_panic(expected = "no snapshot through 2@1")]
-    fn a_base_without_a_snapshot_is_refused() {
+    fn base_without_a_snapshot_is_rejected() {
         disk().store(&Record::Base(id(2, 1)));
     }
 }

@@ -5,11 +5,11 @@ use std::mem;
 
 use raft_core::{NodeId, RoleName, Term};
 
-use super::node::demand;
 use super::trace::Event;
 use super::world::{End, Happening, Member, World};
 use crate::linearizability::{self, Limits, Verdict};
 use crate::replica::faulty_disk::Moment;
+use crate::replica::node::demand;
 use crate::rules::Broken;
 
 /// How much work the check of one key's history may take.
@@ -29,7 +29,7 @@ impl World {
             self.make_room(id);
             let member = self.member(id);
             member.call_may_fail = false;
-            let disk = &member.node.disk;
+            let disk = &member.node.disk.disk;
             disk.crash_at(u64::MAX, Moment::Before);
             disk.fail_at(u64::MAX, std::io::ErrorKind::Other);
             if member.has_flipped {
@@ -44,7 +44,7 @@ impl World {
             let Some(life) = self.life(id) else {
                 continue;
             };
-            let (incarnation, works) = (life.incarnation, life.works());
+            let (incarnation, works) = (life.incarnation, life.work().is_some());
             if works {
                 self.schedule_work(id, incarnation);
             }
@@ -133,7 +133,7 @@ impl World {
             .members
             .iter()
             .filter(|(id, _)| !self.network.exiled.contains(id));
-        let lives = live.filter_map(|(id, member)| Some((id, member.node.life()?)));
+        let lives = live.filter_map(|(id, member)| Some((id, member.node.process()?)));
         let leading = lives.filter_map(|(id, life)| {
             let status = &life.status;
             (status.role == RoleName::Leader).then(|| (*id, status.ballot.term()))
@@ -161,7 +161,7 @@ impl World {
 
     pub(super) fn finish(&mut self) -> Result<(), Broken> {
         for (id, member) in &self.members {
-            let Some(life) = member.node.life() else {
+            let Some(life) = member.node.process() else {
                 continue;
             };
             let log: Vec<_> = life.replica.log().cloned().collect();

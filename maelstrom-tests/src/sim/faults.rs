@@ -38,7 +38,7 @@ impl World {
                     .choose(&[Moment::Before, Moment::After])
                     .expect("a moment");
                 self.note(Some(victim), "will die in a call of its disk");
-                self.member(victim).node.disk.crash_at(call, moment);
+                self.member(victim).node.disk.disk.crash_at(call, moment);
             }
             Fault::Pause => {
                 self.sightings.pauses += 1;
@@ -82,7 +82,7 @@ impl World {
                 self.note(Some(victim), "its disk has little room");
                 let room = self.rng.below(ROOM_MAX);
                 let member = self.member(victim);
-                let disk = &member.node.disk;
+                let disk = &member.node.disk.disk;
                 disk.set_capacity(disk.used() + room);
                 member.disk_is_full = true;
                 self.schedule(length, Happening::MakeRoom(victim));
@@ -92,7 +92,7 @@ impl World {
                 let call = self.draw_call(victim);
                 let member = self.member(victim);
                 member.call_may_fail = true;
-                member.node.disk.fail_at(call, io::ErrorKind::Other);
+                member.node.disk.disk.fail_at(call, io::ErrorKind::Other);
             }
             Fault::HangingSync => {
                 self.note(Some(victim), "its disk hangs");
@@ -115,7 +115,7 @@ impl World {
                 let ticks = self.rng.range(1..=2 * self.options.longest_election);
                 let member = &self.members[&victim];
                 let blocks = self.options.sync_blocks > 0;
-                if member.node.life().is_some() && !member.stands_still(blocks) {
+                if member.node.process().is_some() && !member.stands_still(blocks) {
                     self.sightings.clock_jumps += 1;
                     return self.ticks(victim, ticks);
                 }
@@ -154,7 +154,7 @@ impl World {
         if is_one_more && flipped(self) >= (self.members.len() - 1) / 2 {
             return;
         }
-        let disk = member.node.disk.clone();
+        let disk = member.node.disk.disk.clone();
         let names = disk.files();
         let Some((name, length)) = self.rng.choose(&names).filter(|(_, length)| *length > 0) else {
             return;

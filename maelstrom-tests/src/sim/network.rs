@@ -10,8 +10,8 @@ use raft_core::{Envelope, NodeId};
 use rand::Rng;
 
 use super::machine::Store;
-use super::node::demand;
 use super::options::Options;
+use crate::replica::node::demand;
 use crate::rules::Broken;
 
 /// How long a message travels when there are no faults.

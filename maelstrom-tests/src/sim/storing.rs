@@ -4,9 +4,9 @@ use std::mem;
 
 use raft_core::{EntryId, Incarnation, Input, NodeId};
 
-use super::node::{Stored, Worked, demand};
 use super::trace::Event;
 use super::world::{Happening, World};
+use crate::replica::node::{Worked, demand};
 use crate::rules::Broken;
 
 /// How long a sync takes at most when there are no faults.
@@ -37,7 +37,7 @@ impl World {
         }
         let member = self.member(id);
         member.syncing = false;
-        let log_bytes = member.node.life().expect("it runs").log_bytes();
+        let log_bytes = member.node.disk.log_bytes();
         let changed = mem::replace(&mut member.log_bytes, log_bytes) != log_bytes;
         self.sightings.segments_changed += u64::from(changed);
         self.flush_waiting(id);
@@ -48,9 +48,12 @@ impl World {
     /// One output of a node is stored.
     fn store(&mut self, id: NodeId) -> Result<(), Broken> {
         let life = self.life(id).expect("it runs");
-        let (incarnation, records) = (life.incarnation, life.unsynced_records().to_vec());
+        let (incarnation, records) = (
+            life.incarnation,
+            self.members[&id].node.unsynced_records().to_vec(),
+        );
         self.trace.note(self.now, Event::Synced(id, records));
-        let Stored { messages, receipt } = match self.member(id).node.sync() {
+        let (messages, receipt) = match self.member(id).node.sync() {
             Ok(stored) => stored.expect("an output waits"),
             Err(stop) => return self.stopped(id, stop),
         };
@@ -78,17 +81,15 @@ impl World {
             None => return Ok(()),
             Some(Worked::Named(snapshot)) => {
                 self.trace.note(self.now, Event::Named(id, snapshot));
+                self.members[&id].node.check_work(&self.rules)?;
                 self.schedule_work(id, life);
                 return Ok(());
             }
-            Some(Worked::Ended(snapshot, input)) => (snapshot, input),
+            Some(Worked::Done(snapshot, input)) => (snapshot, input),
         };
         self.trace.note(self.now, Event::Worked(id, snapshot));
-        match &*input {
-            Input::SnapshotInstalled { machine, .. } => {
-                self.rules.snapshot(id, snapshot.last, machine)?;
-                self.sight_install(id, snapshot.last);
-            }
+        match &input {
+            Input::SnapshotInstalled { .. } => self.sight_install(id, snapshot.last),
             Input::SnapshotBroken(_) => {
                 let excused = self.members.values().any(|member| member.has_flipped);
                 demand(excused, || {
@@ -102,17 +103,15 @@ impl World {
             | Input::Read { .. }
             | Input::Synced(_) => {}
         }
-        self.step(id, *input)
+        self.step(id, input)
     }
 
     /// Work on a snapshot begins.
     pub(super) fn begin_work(&mut self, id: NodeId) -> Result<(), Broken> {
         let node = &self.members[&id].node;
-        let life = node.life().expect("it has just done something");
-        let (incarnation, is_install) = (life.incarnation, life.is_installing());
-        if let Some((last, state)) = life.captures() {
-            self.rules.captures(id, last, state, node.ledger())?;
-        }
+        let life = node.process().expect("it has just done something");
+        let (incarnation, is_install) = (life.incarnation, !life.is_capturing());
+        node.check_work(&self.rules)?;
         self.schedule_work(id, incarnation);
         if is_install {
             // If the leader dies meanwhile, the next one may bring by entries what the snapshot is
@@ -154,7 +153,7 @@ impl World {
 
     pub(super) fn schedule_sync(&mut self, id: NodeId) {
         let member = self.member(id);
-        if let Some(life) = member.node.life()
+        if let Some(life) = member.node.process()
             && !member.syncing
             && member.node.unsynced() > 0
         {

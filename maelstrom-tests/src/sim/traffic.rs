@@ -8,11 +8,12 @@ use super::network::{Letter, Network};
 use super::sightings::awaits_own_commit;
 use super::trace::Event;
 use super::world::{Happening, World};
+use crate::replica::node::Disk as _;
 use crate::rules::Broken;
 
 impl World {
     pub(super) fn send(&mut self, envelope: Envelope<Store>) -> Result<(), Broken> {
-        let ledger = self.members[&envelope.from].node.ledger();
+        let ledger = self.members[&envelope.from].node.disk.ledger();
         self.rules.sends(&envelope, ledger)?;
         if let Message::ForwardReply { reply, .. } = &envelope.message
             && *reply == Forwarded::Refused
@@ -136,7 +137,7 @@ impl World {
         }
         self.trace.note(self.now, request.event(id));
         if request.command.is_none()
-            && let Some(life) = self.members[&id].node.life()
+            && let Some(life) = self.members[&id].node.process()
         {
             let is_early = awaits_own_commit(&life.status);
             self.sightings.reads_before_own_commit += u64::from(is_early);

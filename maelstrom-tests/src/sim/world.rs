@@ -14,11 +14,12 @@ use rand::Rng;
 use super::clients::{Clients, Request};
 use super::machine::Store;
 use super::network::{Letter, Network};
-use super::node::{Life, Node, Released, Setting, Stop, demand};
 use super::options::{Fault, Options, TICK};
 use super::sightings::{Sightings, awaits_own_commit};
+use super::storage::FaultyStorage;
 use super::trace::{Event, Tape, Words};
 use crate::replica::faulty_disk::Tear;
+use crate::replica::node::{Disk as _, Node, Process, Released, Setting, Stop, demand};
 use crate::rules::{Broken, Rules};
 
 /// How many longest election timeouts a cluster without faults may take to have a leader whom all
@@ -60,7 +61,7 @@ pub(super) struct World {
 
 /// A node and what the world has done to it.
 pub(super) struct Member {
-    pub(super) node: Node,
+    pub(super) node: Node<Store, FaultyStorage>,
     /// How long its clock takes for a tick.
     tick: u64,
     /// While the process stands still: until when.
@@ -165,14 +166,15 @@ impl World {
         let setting = Arc::new(Setting {
             membership: membership.clone(),
             config: options.config().map_err(Broken)?,
-            storage: storage::Options {
-                segment_bytes: options.segment_bytes,
-            },
         });
+        let storage = storage::Options {
+            segment_bytes: options.segment_bytes,
+        };
         let member = |id| {
             let drift = options.drift_permille;
+            let disk = FaultyStorage::new(id, membership.clone(), storage, rng.next_u64());
             let member = Member {
-                node: Node::new(id, setting.clone(), rng.next_u64()),
+                node: Node::new(id, setting.clone(), disk),
                 tick: TICK * rng.range(1000 - drift..=1000 + drift) / 1000,
                 paused_until: None,
                 waiting: Vec::new(),
@@ -369,8 +371,8 @@ impl World {
         self.members.get_mut(&id).expect("a node")
     }
 
-    pub(super) fn life(&self, id: NodeId) -> Option<&Life> {
-        self.members[&id].node.life()
+    pub(super) fn life(&self, id: NodeId) -> Option<&Process<Store>> {
+        self.members[&id].node.process()
     }
 
     pub(super) fn lives_still(&self, id: NodeId, life: Incarnation) -> bool {
@@ -383,23 +385,23 @@ impl World {
         let seed = self.rng.next_u64();
         let is_alone = self.members.len() == 1;
         let member = self.member(id);
-        if member.node.life().is_some() || member.is_gone {
+        if member.node.process().is_some() || member.is_gone {
             return Ok(());
         }
-        let found = match member.node.start(life, seed) {
-            Ok(found) => found,
-            Err(stop) => return self.stopped(id, stop),
-        };
+        if let Err(stop) = member.node.start(life, seed) {
+            return self.stopped(id, stop);
+        }
+        let found = member.node.disk.found;
         if member.has_flipped {
             self.sightings.bit_flips_harmless += 1;
         }
         self.sightings.torn_tails += u64::from(found.torn > 0);
-        self.sightings.unheard_found += u64::from(found.unheard);
+        self.sightings.unheard_found += u64::from(found.unacknowledged);
         self.sightings.bases_missing += u64::from(found.rebased);
         self.sightings.starts_from_snapshots += u64::from(found.snapshot.is_some());
         if is_alone {
             self.rules
-                .lone_voter_died(id, self.members[&id].node.ledger());
+                .lone_voter_died(id, self.members[&id].node.disk.ledger());
         }
         self.trace.note(self.now, Event::Started(id, life));
         if let Some(snapshot) = found.snapshot {
@@ -413,7 +415,7 @@ impl World {
     }
 
     /// A node could not do something.
-    pub(super) fn stopped(&mut self, id: NodeId, stop: Stop) -> Result<(), Broken> {
+    pub(super) fn stopped(&mut self, id: NodeId, stop: Stop<storage::Error>) -> Result<(), Broken> {
         let error = match stop {
             Stop::Broken(broken) => return Err(broken),
             Stop::Storage(error) => error,
@@ -421,7 +423,7 @@ impl World {
         let words = Words(error.to_string());
         self.trace.note(self.now, Event::Stopped(id, words));
         let member = self.member(id);
-        if member.node.disk.is_dead() {
+        if member.node.disk.disk.is_dead() {
             self.sightings.crashes_in_calls += 1;
             let end = self.draw_end();
             let after = self.fault_length();
@@ -432,7 +434,7 @@ impl World {
         } else if error.kind() == ErrorKind::Disk && mem::take(&mut member.call_may_fail) {
             self.sightings.stops_for_failed_calls += 1;
         } else if member.has_flipped
-            && member.node.life().is_none()
+            && member.node.process().is_none()
             && matches!(
                 error.kind(),
                 ErrorKind::Damaged
@@ -485,21 +487,23 @@ impl World {
                 (tear(), tear())
             }
         };
-        if let Some(life) = self.members[&id].node.life() {
+        if let Some(life) = self.members[&id].node.process() {
             let status = &life.status;
             self.sightings.crashes += 1;
             self.sightings.add_life(status);
             self.sightings.gatherings_interrupted += u64::from(status.gathered.is_some());
             self.sightings.captures_interrupted += u64::from(life.is_capturing());
-            self.sightings.installs_interrupted += u64::from(life.is_installing());
+            self.sightings.installs_interrupted +=
+                u64::from(life.work().is_some() && !life.is_capturing());
         }
         let forgets = self.options.amnesia > 0 && end == End::Machine;
         let seed = self.rng.next_u64();
         let member = self.member(id);
-        let was_running = member.node.life().is_some();
-        let lost = member.node.die(content, names);
+        let was_running = member.node.process().is_some();
+        let lost = member.node.crash();
+        member.node.disk.restart(content, names);
         if forgets {
-            member.node.forget(seed);
+            member.node.disk.forget(seed);
         }
         member.paused_until = None;
         member.waiting.clear();
@@ -533,9 +537,7 @@ impl World {
     pub(super) fn ticks(&mut self, id: NodeId, ticks: u64) -> Result<(), Broken> {
         for _ in 0..ticks {
             self.trace.note(self.now, Event::Ticked(id));
-            if let Err(stop) = self.member(id).node.step(Input::Tick) {
-                return self.stopped(id, stop);
-            }
+            self.member(id).node.step(Input::Tick)?;
             self.observe(id)?;
         }
         self.collect(id)
@@ -543,9 +545,7 @@ impl World {
 
     /// Something happens to a node, and then its output is taken, or more happens to it before.
     pub(super) fn step(&mut self, id: NodeId, input: Input<Store>) -> Result<(), Broken> {
-        if let Err(stop) = self.member(id).node.step(input) {
-            return self.stopped(id, stop);
-        }
+        self.member(id).node.step(input)?;
         if self.rng.chance(self.options.gathered_permille, 1000) {
             self.member(id).gathering = true;
             self.observe(id)
@@ -591,12 +591,14 @@ impl World {
     }
 
     pub(super) fn observe(&mut self, id: NodeId) -> Result<(), Broken> {
-        let Some(life) = self.members[&id].node.life() else {
+        let Some(life) = self.members[&id].node.process() else {
             return Ok(());
         };
-        let ledgers = self.members.values().map(|member| member.node.ledger());
-        self.rules
-            .observe(id, life.incarnation, &life.replica, &life.status, ledgers)?;
+        let ledgers = self
+            .members
+            .values()
+            .map(|member| member.node.disk.ledger());
+        self.members[&id].node.observe(&mut self.rules, ledgers)?;
         let status = &life.status;
         let nonsense = status.counters.dropped.malformed + status.counters.dropped.stranger;
         demand(nonsense == 0, || {
@@ -625,7 +627,10 @@ impl World {
             entry.index > status.commit.index && entry.term < status.ballot.term()
         };
         let mut open = life.replica.log().map(|entry| entry.id).filter(is_open);
-        let ledgers = self.members.values().map(|member| member.node.ledger());
+        let ledgers = self
+            .members
+            .values()
+            .map(|member| member.node.disk.ledger());
         let on_quorum = |entry: &EntryId| {
             let stored = ledgers.clone().filter(|ledger| ledger.holds(*entry));
             stored.count() > self.members.len() / 2
@@ -669,13 +674,13 @@ impl World {
 
     /// Of the next calls of a disk, one that was planned to fails, or ends the process.
     pub(super) fn draw_call(&mut self, id: NodeId) -> u64 {
-        self.members[&id].node.disk.calls() + self.rng.range(1..=CALLS_AHEAD_MAX)
+        self.members[&id].node.disk.disk.calls() + self.rng.range(1..=CALLS_AHEAD_MAX)
     }
 
     pub(super) fn make_room(&mut self, id: NodeId) {
         let member = self.member(id);
         member.disk_is_full = false;
-        member.node.disk.set_capacity(u64::MAX);
+        member.node.disk.disk.set_capacity(u64::MAX);
     }
 
     pub(super) fn pause(&mut self, id: NodeId, length: u64) {

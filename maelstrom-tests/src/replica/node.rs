@@ -1,0 +1,417 @@
+//! One node: its disk, and the process that runs on it while the node is up.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use raft_core::invariant::Violation;
+use raft_core::{
+    Ballot, Capture, Chunks, Config, Entry, Envelope, Incarnation, Input, Membership, Names,
+    NodeId, Output, Received, Record, Rename, Replica, Reply, Restored, SnapshotId, Status, Synced,
+    Task, Volatile, Wal,
+};
+
+use crate::rules::{Broken, Ledger, Rules, Subject};
+
+/// A node's storage. It outlives the node's process.
+pub trait Disk<S: Subject>: Wal<S::Command> + Chunks {
+    /// Reads what is stored, for a process that starts.
+    ///
+    /// # Errors
+    /// If the storage cannot be opened, or if its contents break a rule.
+    fn open(&mut self) -> Result<Stored<S>, Stop<Self::Error>>;
+
+    /// What the disk has acknowledged.
+    fn ledger(&self) -> &Ledger<S::Command>;
+
+    /// Stores a snapshot of the node's own state.
+    ///
+    /// # Errors
+    /// The storage's own. The process must stop.
+    fn store_snapshot(&mut self, capture: Capture<S>) -> Result<SnapshotId, Self::Error>;
+
+    /// Stores a leader's snapshot and returns the state in it, or nothing if the bytes are damaged.
+    ///
+    /// # Errors
+    /// The storage's own. The process must stop.
+    fn install_snapshot(&mut self, received: Received) -> Result<Option<S>, Self::Error>;
+
+    /// Reports that [`Chunks::read`] failed since the last call.
+    ///
+    /// # Errors
+    /// The storage's own. The process must stop.
+    fn check_reads(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+/// What a disk holds when a process starts.
+#[derive(Debug)]
+pub struct Stored<S: Subject> {
+    /// The stored term and vote.
+    pub ballot: Ballot,
+    /// The newest snapshot.
+    pub snapshot: Option<SnapshotId>,
+    /// The state in that snapshot, or a new one.
+    pub machine: S,
+    /// The entries after the snapshot.
+    pub entries: Vec<Entry<S::Command>>,
+}
+
+/// Why a process cannot go on.
+#[derive(Debug)]
+pub enum Stop<E> {
+    /// It broke a rule.
+    Broken(Broken),
+    /// Its storage failed.
+    Storage(E),
+}
+
+impl<E> From<Broken> for Stop<E> {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<Stop<Infallible>> for Broken {
+    fn from(stop: Stop<Infallible>) -> Self {
+        match stop {
+            Stop::Broken(broken) => broken,
+            Stop::Storage(never) => match never {},
+        }
+    }
+}
+
+/// Fails with a broken rule unless `holds`.
+///
+/// # Errors
+/// The rule, if it does not hold.
+pub fn demand(holds: bool, rule: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken(rule())) }
+}
+
+/// What all nodes of a cluster have in common.
+#[derive(Debug)]
+pub struct Setting {
+    /// The members of the cluster.
+    pub membership: Membership,
+    /// Their times and limits.
+    pub config: Config,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node<S: Subject, D> {
+    /// Its id.
+    pub id: NodeId,
+    /// What it has stored.
+    pub disk: D,
+    setting: Arc<Setting>,
+    process: Option<Process<S>>,
+}
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process<S: Subject> {
+    /// Tells this process from earlier ones of the same node.
+    pub incarnation: Incarnation,
+    /// The product's replica.
+    pub replica: Replica<S>,
+    /// The replica's present status, kept because computing it costs more than most steps.
+    pub status: Status,
+    /// Outputs that were taken and are not stored yet, oldest first.
+    unsynced: VecDeque<Output<S, Volatile>>,
+    work: Option<Work<S>>,
+}
+
+/// Work on a snapshot. The disk stores it, then the replica is notified. The process may die in
+/// between.
+#[derive(Clone, Debug, Hash)]
+pub enum Work<S> {
+    /// Nothing is stored yet.
+    Begun(Task<S>),
+    /// The node's own snapshot is stored.
+    Stored(SnapshotId),
+    /// A leader's snapshot with this state is stored.
+    Installed(SnapshotId, S),
+}
+
+/// The result of one step of [`Work`].
+#[derive(Debug)]
+pub enum Worked<S: Subject> {
+    /// The snapshot is stored.
+    Named(SnapshotId),
+    /// The work is done. The input notifies the replica.
+    Done(SnapshotId, Input<S>),
+}
+
+/// What leaves a process before anything is stored.
+#[derive(Debug, Default)]
+pub struct Released<S: Subject> {
+    /// Messages that promise nothing.
+    pub messages: Vec<Envelope<S>>,
+    /// Answers to clients.
+    pub replies: Vec<Reply<S>>,
+    /// Whether work on a snapshot begins: see [`Node::work`].
+    pub begins_work: bool,
+}
+
+impl<S: Subject, D: Disk<S>> Node<S, D> {
+    /// A node that was never started.
+    pub fn new(id: NodeId, setting: Arc<Setting>, disk: D) -> Self {
+        Self {
+            id,
+            disk,
+            setting,
+            process: None,
+        }
+    }
+
+    /// Its process, while it is up.
+    pub fn process(&self) -> Option<&Process<S>> {
+        self.process.as_ref()
+    }
+
+    /// Starts a process from what is stored.
+    ///
+    /// # Errors
+    /// If the disk cannot be opened, or if its contents break a rule.
+    pub fn start(&mut self, incarnation: Incarnation, seed: u64) -> Result<(), Stop<D::Error>> {
+        let Stored {
+            ballot,
+            snapshot,
+            machine,
+            entries,
+        } = self.disk.open()?;
+        let replica = Replica::restore(Restored {
+            id: self.id,
+            membership: self.setting.membership.clone(),
+            config: self.setting.config.clone(),
+            ballot,
+            snapshot,
+            machine,
+            entries,
+            incarnation,
+            seed,
+        });
+        self.process = Some(Process {
+            incarnation,
+            status: replica.status(),
+            replica,
+            unsynced: VecDeque::new(),
+            work: None,
+        });
+        Ok(())
+    }
+
+    /// Ends the process, and returns how many outputs it had not stored.
+    pub fn crash(&mut self) -> usize {
+        let process = self.process.take();
+        process.map_or(0, |process| process.unsynced.len())
+    }
+
+    /// Gives the process an input. Does nothing if the node is down.
+    ///
+    /// # Errors
+    /// If that breaks one of the replica's invariants.
+    pub fn step(&mut self, input: Input<S>) -> Result<(), Broken> {
+        match &mut self.process {
+            Some(process) => process.checked(|replica| replica.step(input)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the output of all steps since the last call. Returns what may leave at once; the rest
+    /// waits for [`Node::sync`].
+    ///
+    /// # Errors
+    /// If the output breaks an invariant, or if the disk fails.
+    pub fn release(&mut self) -> Result<Released<S>, Stop<D::Error>> {
+        let mut released = Released::default();
+        let Some(process) = &mut self.process else {
+            return Ok(released);
+        };
+        let mut output = process.checked(Replica::output)?;
+        if output.is_empty() {
+            return Ok(released);
+        }
+        let early = output.release(&mut self.disk);
+        self.disk.check_reads().map_err(Stop::Storage)?;
+        process.unsynced.push_back(output);
+        released.messages = early.messages;
+        released.replies = early.replies;
+        if let Some(task) = early.task {
+            demand(process.work.is_none(), || {
+                format!("node {} must have one snapshot task at a time", self.id)
+            })?;
+            process.work = Some(Work::Begun(task));
+            released.begins_work = true;
+        }
+        Ok(released)
+    }
+
+    /// The number of outputs that are not stored yet.
+    pub fn unsynced(&self) -> usize {
+        self.process().map_or(0, |process| process.unsynced.len())
+    }
+
+    /// The records that [`Node::sync`] would store.
+    pub fn unsynced_records(&self) -> &[Record<S::Command>] {
+        let oldest = self.process().and_then(|process| process.unsynced.front());
+        oldest.map_or(&[], |output| output.records())
+    }
+
+    /// Stores the oldest output. Returns the messages that waited for it, and the receipt that the
+    /// replica needs.
+    ///
+    /// # Errors
+    /// The disk's own. The process must stop.
+    pub fn sync(&mut self) -> Result<Option<(Vec<Envelope<S>>, Synced)>, Stop<D::Error>> {
+        let unsynced = self.process.as_mut().map(|process| &mut process.unsynced);
+        let Some(output) = unsynced.and_then(VecDeque::pop_front) else {
+            return Ok(None);
+        };
+        let durable = output.persist(&mut self.disk).map_err(Stop::Storage)?;
+        Ok(Some(durable.finish()))
+    }
+
+    /// Does the next step of the work on a snapshot, if there is any.
+    ///
+    /// # Errors
+    /// The disk's own. The process must stop.
+    pub fn work(&mut self) -> Result<Option<Worked<S>>, Stop<D::Error>> {
+        let Some(process) = &mut self.process else {
+            return Ok(None);
+        };
+        let disk = &mut self.disk;
+        let (id, work) = match process.work.take() {
+            None => return Ok(None),
+            Some(Work::Begun(Task::Store(capture))) => {
+                let id = disk.store_snapshot(capture).map_err(Stop::Storage)?;
+                (id, Work::Stored(id))
+            }
+            Some(Work::Begun(Task::Install(received))) => {
+                let id = received.id;
+                match disk.install_snapshot(received).map_err(Stop::Storage)? {
+                    Some(machine) => (id, Work::Installed(id, machine)),
+                    None => return Ok(Some(Worked::Done(id, Input::SnapshotBroken(id)))),
+                }
+            }
+            Some(Work::Stored(id)) => {
+                return Ok(Some(Worked::Done(id, Input::SnapshotStored(id))));
+            }
+            Some(Work::Installed(snapshot, machine)) => {
+                let input = Input::SnapshotInstalled {
+                    snapshot,
+                    membership: self.setting.membership.clone(),
+                    machine,
+                };
+                return Ok(Some(Worked::Done(snapshot, input)));
+            }
+        };
+        process.work = Some(work);
+        Ok(Some(Worked::Named(id)))
+    }
+
+    /// Checks the snapshot that is being stored.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn check_work(&self, rules: &Rules<S>) -> Result<(), Broken> {
+        match self.process().and_then(Process::work) {
+            Some(Work::Begun(Task::Store(Capture { last, machine, .. }))) => {
+                rules.captures(self.id, *last, machine, self.disk.ledger())
+            }
+            Some(Work::Installed(id, machine)) => rules.snapshot(self.id, id.last, machine),
+            Some(Work::Begun(Task::Install(_)) | Work::Stored(_)) | None => Ok(()),
+        }
+    }
+
+    /// Shows the node to the rules of the cluster, whose disks are `disks`.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn observe<'a>(
+        &self,
+        rules: &mut Rules<S>,
+        disks: impl Iterator<Item = &'a Ledger<S::Command>> + Clone,
+    ) -> Result<(), Broken>
+    where
+        S: 'a,
+    {
+        let Some(process) = self.process() else {
+            return Ok(());
+        };
+        let Process {
+            incarnation,
+            replica,
+            status,
+            ..
+        } = process;
+        rules.observe(self.id, *incarnation, replica, status, disks)
+    }
+}
+
+impl<S: Subject> Process<S> {
+    /// The work on a snapshot, if there is any.
+    pub fn work(&self) -> Option<&Work<S>> {
+        self.work.as_ref()
+    }
+
+    /// Whether a snapshot of the node's own state is being stored.
+    pub fn is_capturing(&self) -> bool {
+        matches!(
+            self.work,
+            Some(Work::Begun(Task::Store(_)) | Work::Stored(_))
+        )
+    }
+
+    /// Checks the replica's invariants over an act.
+    fn checked<T>(&mut self, act: impl FnOnce(&mut Replica<S>) -> T) -> Result<T, Broken> {
+        let returned = act(&mut self.replica);
+        let checked = self.replica.check_since(&self.status);
+        checked.map_err(|Violation(rule)| Broken(format!("invariant: {rule}")))?;
+        self.status = self.replica.status();
+        Ok(returned)
+    }
+}
+
+/// Copies the process without the outputs that are not stored yet: an [`Output`] is stored once.
+impl<S: Subject + Clone> Clone for Process<S> {
+    fn clone(&self) -> Self {
+        Self {
+            incarnation: self.incarnation,
+            replica: self.replica.clone(),
+            status: self.status.clone(),
+            unsynced: VecDeque::new(),
+            work: self.work.clone(),
+        }
+    }
+}
+
+/// Two nodes hash alike if they behave alike, clocks aside.
+impl<S: Subject, D: Hash> Hash for Node<S, D>
+where
+    Replica<S>: Hash,
+{
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The replica knows its id and its incarnation.
+        let process = self.process.as_ref();
+        (&self.disk, process.map(|p| (&p.replica, &p.work))).hash(state);
+    }
+}
+
+impl<S: Subject, D: Rename> Rename for Node<S, D>
+where
+    Replica<S>: Rename,
+{
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.id.rename(names);
+        self.disk.rename(names);
+        if let Some(process) = &mut self.process {
+            process.incarnation.rename(names);
+            process.replica.rename(names);
+        }
+    }
+}

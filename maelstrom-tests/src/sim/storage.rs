@@ -1,0 +1,253 @@
+//! The product's storage on a disk that fails.
+//!
+//! A [`Ledger`] keeps what the disk has acknowledged, and each start is checked against it: storage
+//! must bring back all of it, and beyond it at most the one batch and the one snapshot that were
+//! being written when the process ended.
+
+use std::mem;
+use std::sync::Arc;
+
+use raft::host::Image;
+use raft::storage::{self, Error, Identity, Log, Opened, Snapshots, Whole};
+use raft_core::{Capture, Chunks, EntryId, Membership, NodeId, Received, Record, SnapshotId, Wal};
+
+use super::machine::{Command, Store};
+use crate::replica::faulty_disk::{FaultyDisk, Tear};
+use crate::replica::node::{Disk, Stop, Stored, demand};
+use crate::rules::{Broken, Ledger};
+
+/// The storage of one node.
+#[derive(Debug)]
+pub(super) struct FaultyStorage {
+    pub(super) disk: FaultyDisk,
+    /// What the last start found.
+    pub(super) found: Found,
+    id: NodeId,
+    membership: Membership,
+    options: storage::Options,
+    /// What the disk has acknowledged.
+    ledger: Ledger<Command>,
+    /// The batch that is being stored. If the process ends, it may or may not be found.
+    pending: Vec<Record<Command>>,
+    /// The newest snapshot that the disk has acknowledged.
+    snapshot: Option<SnapshotId>,
+    /// The last entry of the snapshot that is being stored. It may or may not be found.
+    pending_snapshot: Option<EntryId>,
+    /// The open files, while a process runs.
+    open: Option<(Log, Snapshots)>,
+    /// Why a snapshot could not be read.
+    read_error: Option<Error>,
+}
+
+/// What a start found on the disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// The length of a torn batch that was cut.
+    pub(super) torn: u64,
+    /// Whether there was a batch or a snapshot that was never acknowledged.
+    pub(super) unacknowledged: bool,
+    /// The snapshot that the node started from.
+    pub(super) snapshot: Option<SnapshotId>,
+    /// Whether that snapshot had no base record in the log.
+    pub(super) rebased: bool,
+}
+
+impl FaultyStorage {
+    /// An empty disk.
+    pub(super) fn new(
+        id: NodeId,
+        membership: Membership,
+        options: storage::Options,
+        seed: u64,
+    ) -> Self {
+        Self {
+            disk: FaultyDisk::new(seed),
+            found: Found::default(),
+            id,
+            membership,
+            options,
+            ledger: Ledger::default(),
+            pending: Vec::new(),
+            snapshot: None,
+            pending_snapshot: None,
+            open: None,
+            read_error: None,
+        }
+    }
+
+    /// Ends the process. `content` and `names` say which unsynced changes remain.
+    pub(super) fn restart(&mut self, content: Tear, names: Tear) {
+        self.open = None;
+        self.disk.restart(content, names);
+    }
+
+    /// Loses everything that was ever stored.
+    pub(super) fn forget(&mut self, seed: u64) {
+        *self = Self::new(self.id, self.membership.clone(), self.options, seed);
+    }
+
+    /// The size of the log on disk; 0 if no process runs.
+    pub(super) fn log_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, |(log, _)| log.bytes())
+    }
+
+    fn files(&mut self) -> (&mut Log, &mut Snapshots) {
+        let (log, snapshots) = self.open.as_mut().expect("a process runs");
+        (log, snapshots)
+    }
+
+    /// Compares what was found with what the disk had acknowledged.
+    fn compare(
+        &mut self,
+        found: Ledger<Command>,
+        snapshot: Option<SnapshotId>,
+        torn: u64,
+    ) -> Result<(), Broken> {
+        let id = self.id;
+        let pending_snapshot = self.pending_snapshot.take();
+        let is_new = snapshot != self.snapshot;
+        let is_pending = snapshot.is_some_and(|found| Some(found.last) == pending_snapshot);
+        demand(!is_new || is_pending, || {
+            format!(
+                "a start must find the newest stored snapshot: node {id} finds {snapshot:?}, stored \
+                 {:?} and maybe {pending_snapshot:?}",
+                self.snapshot
+            )
+        })?;
+        // A log begins after a stored base, or after the snapshot whose base record is missing.
+        let based = |mut ledger: Ledger<Command>| {
+            let rebased = found.base().index > ledger.base().index
+                && snapshot.is_some_and(|snapshot| snapshot.last == found.base());
+            if rebased {
+                ledger.store(&Record::Base(found.base()));
+            }
+            (ledger, rebased)
+        };
+        let mut all = self.ledger.clone();
+        for record in mem::take(&mut self.pending) {
+            all.store(&record);
+        }
+        let (acknowledged, acknowledged_rebased) = based(self.ledger.clone());
+        let (all, all_rebased) = based(all);
+        let (found_pending, rebased) = if found == acknowledged {
+            (false, acknowledged_rebased)
+        } else {
+            demand(found == all, || {
+                format!(
+                    "a start must find what was stored: node {id} stored {acknowledged:?} and maybe \
+                     {all:?}, and finds {found:?}"
+                )
+            })?;
+            (true, all_rebased)
+        };
+        self.ledger = found;
+        self.snapshot = snapshot;
+        self.found = Found {
+            torn,
+            unacknowledged: found_pending || is_new,
+            snapshot,
+            rebased,
+        };
+        Ok(())
+    }
+}
+
+impl Disk<Store> for FaultyStorage {
+    fn open(&mut self) -> Result<Stored<Store>, Stop<Error>> {
+        let name = |node: NodeId| format!("n{node}");
+        let identity = Identity::new(&name(self.id), self.membership.voters().map(name));
+        let disk = Arc::new(self.disk.clone());
+        let opened = storage::open::<Command>(disk, &identity, self.options);
+        let Opened {
+            log,
+            snapshots,
+            recovered,
+        } = opened.map_err(Stop::Storage)?;
+        let id = recovered.snapshot.as_ref().map(|snapshot| snapshot.id);
+        let base = recovered.base();
+        let entries = recovered.entries;
+        let found = Ledger::holding(recovered.ballot, base, entries.clone());
+        self.compare(found, id, recovered.torn)?;
+        let machine = match recovered.snapshot {
+            None => Store::default(),
+            Some(snapshot) => {
+                demand(snapshot.membership == self.membership, || {
+                    format!("a snapshot must be of its node's cluster: node {}", self.id)
+                })?;
+                Store::read(&snapshot.machine).map_err(|error| {
+                    let id = self.id;
+                    Broken(format!("a stored snapshot must decode: node {id}: {error}"))
+                })?
+            }
+        };
+        self.open = Some((log, snapshots));
+        Ok(Stored {
+            ballot: recovered.ballot,
+            snapshot: id,
+            machine,
+            entries,
+        })
+    }
+
+    fn ledger(&self) -> &Ledger<Command> {
+        &self.ledger
+    }
+
+    fn store_snapshot(&mut self, capture: Capture<Store>) -> Result<SnapshotId, Error> {
+        let Capture {
+            last,
+            membership,
+            machine,
+        } = capture;
+        self.pending_snapshot = Some(last);
+        let write = |out: &mut dyn std::io::Write| machine.write(out);
+        let id = self.files().1.store(last, &membership, write)?;
+        self.pending_snapshot = None;
+        self.snapshot = Some(id);
+        Ok(id)
+    }
+
+    fn install_snapshot(&mut self, received: Received) -> Result<Option<Store>, Error> {
+        let Received { id, bytes } = received;
+        let Ok(whole) = Whole::received(id, &bytes) else {
+            return Ok(None);
+        };
+        let Ok(machine) = Store::read(whole.machine) else {
+            return Ok(None);
+        };
+        self.pending_snapshot = Some(id.last);
+        self.files().1.install(&whole)?;
+        self.pending_snapshot = None;
+        self.snapshot = Some(id);
+        Ok(Some(machine))
+    }
+
+    fn check_reads(&mut self) -> Result<(), Error> {
+        self.read_error.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Wal<Command> for FaultyStorage {
+    type Error = Error;
+
+    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Error> {
+        self.pending = records.to_vec();
+        self.files().0.append_and_sync(records)?;
+        for record in mem::take(&mut self.pending) {
+            self.ledger.store(&record);
+        }
+        Ok(())
+    }
+}
+
+impl Chunks for FaultyStorage {
+    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
+        match self.files().1.read(id, offset, length) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.read_error = Some(error);
+                None
+            }
+        }
+    }
+}
