@@ -1,0 +1,274 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use json::value;
+use raft_core::Payload;
+
+use super::*;
+use crate::kv::{Command, Kv, Outcome};
+
+fn encoded(envelope: Envelope<Kv>) -> String {
+    let (_, _, body) = body(envelope);
+    String::from_utf8(json::encode(&body)).unwrap()
+}
+
+fn decoded(text: &str) -> Result<Envelope<Kv>, Unreadable> {
+    let body = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH).unwrap();
+    decode(NodeId(0), NodeId(1), body)
+}
+
+fn request(incarnation: u64, counter: u64) -> RequestId {
+    RequestId {
+        incarnation: Incarnation(incarnation),
+        counter,
+    }
+}
+
+fn entry(term: u64, index: u64) -> EntryId {
+    EntryId {
+        term: Term(term),
+        index: Index(index),
+    }
+}
+
+const SNAPSHOT: SnapshotId = SnapshotId {
+    last: EntryId {
+        term: Term(2),
+        index: Index(17),
+    },
+    length: 500,
+    crc: 99,
+};
+
+/// A message of each kind in term 3, with its body as the first version of this format wrote it.
+fn recorded() -> Vec<(Message<Kv>, &'static str)> {
+    let (key, to) = (value!(1), Arc::new(value!({"a": [null]})));
+    let write = Command::Write {
+        key: key.clone(),
+        value: to.clone(),
+    };
+    let cas = Command::Cas {
+        key,
+        from: value!("x"),
+        to,
+        create_if_not_exists: true,
+    };
+    let found = Outcome::Mismatch {
+        found: Arc::new(value!(2.5)),
+    };
+    let entries = vec![
+        Entry {
+            id: entry(3, 18),
+            payload: Payload::Blank,
+        },
+        Entry {
+            id: entry(3, 19),
+            payload: Payload::Command(Arc::new(write.clone())),
+        },
+        Entry {
+            id: entry(3, 20),
+            payload: Payload::Command(Arc::new(cas)),
+        },
+    ];
+    vec![
+        (
+            Message::PreVote {
+                round: request(4711, 9),
+                last: entry(2, 17),
+            },
+            r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
+        ),
+        (
+            Message::PreVoteReply {
+                round: request(4711, 9),
+                granted: false,
+            },
+            r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":false}"#,
+        ),
+        (
+            Message::Vote { last: entry(2, 17) },
+            r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
+        ),
+        (
+            Message::VoteReply { granted: true },
+            r#"{"type":"vote_reply","v":1,"term":3,"granted":true}"#,
+        ),
+        (
+            Message::Append {
+                session: request(4711, 9),
+                prev: entry(2, 17),
+                entries,
+                commit: Index(16),
+            },
+            r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":{"a":[null]}}],[3,{"type":"cas","key":1,"from":"x","to":{"a":[null]},"create_if_not_exists":true}]],"commit":16}"#,
+        ),
+        (
+            Message::Appended {
+                session: request(4711, 9),
+                life: Incarnation(u64::MAX),
+                matched: Index(20),
+            },
+            r#"{"type":"appended","v":1,"term":3,"session":[4711,9],"life":18446744073709551615,"matched":20}"#,
+        ),
+        (
+            Message::AppendRejected {
+                session: request(4711, 9),
+                life: Incarnation(5),
+                prev: entry(2, 17),
+                hint: entry(1, 12),
+            },
+            r#"{"type":"append_rejected","v":1,"term":3,"session":[4711,9],"life":5,"prev":[2,17],"hint":[1,12]}"#,
+        ),
+        (
+            Message::SnapshotChunk {
+                session: request(4711, 9),
+                snapshot: SNAPSHOT,
+                offset: 30,
+                data: Arc::from(*b"foo"),
+            },
+            r#"{"type":"snapshot_chunk","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":30,"data":"Zm9v"}"#,
+        ),
+        (
+            Message::ChunkReceived {
+                session: request(4711, 9),
+                snapshot: SNAPSHOT,
+                asked: 33,
+                offset: 30,
+            },
+            r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":33,"offset":30}"#,
+        ),
+        (
+            Message::Round {
+                id: request(4711, 9),
+                commit: entry(2, 17),
+            },
+            r#"{"type":"round","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
+        ),
+        (
+            Message::RoundReply {
+                id: request(4711, 9),
+            },
+            r#"{"type":"round_reply","v":1,"term":3,"id":[4711,9]}"#,
+        ),
+        (
+            Message::ReadIndex {
+                id: request(4711, 9),
+            },
+            r#"{"type":"read_index","v":1,"term":3,"id":[4711,9]}"#,
+        ),
+        (
+            Message::ReadIndexReply {
+                id: request(4711, 9),
+                commit: entry(2, 17),
+            },
+            r#"{"type":"read_index_reply","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
+        ),
+        (
+            Message::Forward {
+                id: request(4711, 9),
+                command: write,
+            },
+            r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":{"a":[null]}}}"#,
+        ),
+        (
+            Message::ForwardReply {
+                id: request(4711, 9),
+                reply: Forwarded::Applied(found),
+            },
+            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"mismatch","found":2.5}}}"#,
+        ),
+        (
+            Message::ForwardReply {
+                id: request(4711, 9),
+                reply: Forwarded::Refused,
+            },
+            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
+        ),
+        (Message::Outdated, r#"{"type":"outdated","v":1,"term":3}"#),
+    ]
+}
+
+#[test]
+fn recorded_lines_are_read_and_written_unchanged() {
+    let mut kinds = BTreeSet::new();
+    for (message, text) in recorded() {
+        kinds.insert(message.kind());
+        assert!(size(&message) + 64 > text.len(), "{text}");
+        let envelope = Envelope {
+            from: NodeId(0),
+            to: NodeId(1),
+            term: Term(3),
+            message,
+        };
+        assert_eq!(encoded(envelope.clone()), text);
+        assert_eq!(decoded(text), Ok(envelope));
+    }
+    assert_eq!(kinds, BTreeSet::from(KINDS));
+}
+
+#[test]
+fn unknown_fields_are_ignored() {
+    let text = r#"{"new":{"deep":[1]},"type":"vote_reply","term":3,"granted":true,"v":1}"#;
+    let message = decoded(text).unwrap().message;
+    assert_eq!(message, Message::VoteReply { granted: true });
+}
+
+#[test]
+fn unknown_messages_are_not_called_malformed() {
+    let unknown_version = r#"{"type":"outdated","v":2,"term":3}"#;
+    assert_eq!(decoded(unknown_version), Err(Unreadable::Version(2)));
+    let new_kind_of_a_new_version = r#"{"type":"gossip","v":2}"#;
+    assert_eq!(
+        decoded(new_kind_of_a_new_version),
+        Err(Unreadable::Version(2))
+    );
+    let unknown_kind = r#"{"type":"gossip","v":1,"term":3}"#;
+    assert_eq!(decoded(unknown_kind), Err(Unreadable::Kind));
+}
+
+#[test]
+fn malformed_messages_are_rejected() {
+    for malformed in [
+        r#"{"type":"outdated","v":1}"#,
+        r#"{"type":"outdated","v":1,"term":-1}"#,
+        r#"{"type":"outdated","v":1,"term":1,"term":1}"#,
+        r#"{"type":"vote","v":1,"term":1,"last":[1]}"#,
+        r#"{"type":"vote","v":1,"term":1,"last":[1,2,3]}"#,
+        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[]],"commit":0}"#,
+        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,2]],"commit":0}"#,
+        r#"{"type":"forward_reply","v":1,"term":1,"id":[1,1],"reply":{"type":"denied"}}"#,
+        r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,4294967296,4294967296],"offset":0,"data":""}"#,
+        r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,9,9],"offset":0,"data":"Zg"}"#,
+    ] {
+        let result = decoded(malformed);
+        assert!(
+            matches!(result, Err(Unreadable::Malformed(_))),
+            "{malformed}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn other_bodies_are_foreign() {
+    for foreign in [
+        "[]",
+        r#"{"type":"outdated","term":1}"#,
+        r#"{"type":"read","msg_id":1,"key":1}"#,
+    ] {
+        assert_eq!(decoded(foreign), Err(Unreadable::Foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn depth_is_limited() {
+    let message = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"type":"outdated","v":1,"term":1,"x":{open}{close}}}"#)
+    };
+    assert!(decoded(&message(MAX_DEPTH - 2)).is_ok());
+    let too_deep = decoded(&message(MAX_DEPTH - 1));
+    assert!(
+        matches!(too_deep, Err(Unreadable::Malformed(_))),
+        "{too_deep:?}"
+    );
+}
