@@ -12,8 +12,8 @@ use std::hash::{Hash, Hasher};
 use std::{fmt, mem};
 
 use raft_core::{
-    Entry, EntryId, Envelope, Incarnation, Index, Message, Names, NodeId, Payload, Rename, Replica,
-    Response, RoleName, StateMachine, Status, Term,
+    Appended, Entry, EntryId, Envelope, Incarnation, Index, Message, Names, NodeId, Payload,
+    Rename, Replica, Response, RoleName, StateMachine, Status, Term, VoteReply, Wait,
 };
 
 pub use self::ledger::Ledger;
@@ -396,21 +396,14 @@ impl<S: Subject> Rules<S> {
         let overtaken = ballot.term() > term;
         let voted_for = |node| overtaken || ballot.term() == term && ballot.vote() == Some(node);
         let stored = match &envelope.message {
-            Message::Vote { .. } => voted_for(from),
-            Message::VoteReply { granted } => !granted || voted_for(to),
-            Message::Append { .. } | Message::SnapshotChunk { .. } => voted_for(from),
-            Message::Appended { matched, .. } => overtaken || disk.last().index >= *matched,
-            Message::PreVote { .. }
-            | Message::PreVoteReply { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::Round { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::ReadIndexReply { .. }
-            | Message::Forward { .. }
-            | Message::ForwardReply { .. }
-            | Message::Outdated => true,
+            Message::Vote(_) => voted_for(from),
+            Message::VoteReply(VoteReply { granted }) => !granted || voted_for(to),
+            Message::Append(_) | Message::SnapshotChunk(_) => voted_for(from),
+            Message::Appended(Appended { matched, .. }) => {
+                overtaken || disk.last().index >= *matched
+            }
+            // All else promises nothing.
+            other => other.waits_for() == Wait::Nothing,
         };
         demand!(
             stored,

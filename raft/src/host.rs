@@ -451,7 +451,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(0),
             term: Term(1),
-            message: Message::Vote { last },
+            message: Message::Vote(raft_core::Vote { last }),
         };
         inbox.deliver(vote, 1);
         inbox.close();
@@ -492,7 +492,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(0),
             term: Term(0),
-            message: Message::PreVote { round, last },
+            message: Message::PreVote(raft_core::PreVote { round, last }),
         };
         inbox.deliver(pre_vote, 1);
         inbox.close();

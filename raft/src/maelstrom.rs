@@ -326,7 +326,7 @@ fn telemetry() -> Telemetry {
         .into_iter()
         .chain(Code::ALL.map(Code::as_str))
         .collect();
-    let messages = [&wire::KINDS[..], &requests, &Reply::ALL].concat();
+    let messages = [wire::KINDS, &requests, &Reply::ALL].concat();
     Telemetry::new(Labels {
         messages: &messages,
         requests: &requests,

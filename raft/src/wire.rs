@@ -1,7 +1,7 @@
-//! What nodes say to each other, as JSON.
+//! The messages between nodes, as JSON.
 //!
-//! A message is the body of one Maelstrom message. The sender and the receiver stand around it, by
-//! name; the body has the message's kind as its `type`, the version of this format as `v`, the
+//! A message is the body of one Maelstrom message, whose `src` and `dest` name its sender and its
+//! receiver. The body has the message's kind as its `type`, the version of this format as `v`, the
 //! sender's term, and the fields of the kind (see [`raft_core::Message`]):
 //!
 //! ```json
@@ -9,75 +9,54 @@
 //!     "entries":[[3],[3,{"type":"write","key":1,"value":2}]],"commit":17}}
 //! ```
 //!
-//! Composite names are short arrays: an entry's name is `[term, index]`, a question's is
-//! `[incarnation, counter]`. An entry is `[term]` if it is blank and `[term, command]` if not; its
-//! index is one more than that of the entry before it, and the first one follows `prev`. A
-//! snapshot's name is `[term, index, length, checksum]`, the first two its last entry's, and its
-//! bytes are a string of base64.
+//! Composite ids are short arrays: an entry's id is `[term, index]`, a request's or a stream's id
+//! is `[incarnation, counter]`. An entry is `[term]` if it is blank and `[term, command]` if not;
+//! its index is one more than that of the entry before it, and the first one follows `prev`. A
+//! snapshot's id is `[term, index, length, checksum]`, the first two those of its last entry, and
+//! its bytes are a string of base64.
 //!
-//! Whoever receives a message ignores fields that it does not know, and drops messages of a kind or
-//! a version that it does not know. So a field may be added that may be ignored; any other change
-//! takes a new version.
+//! A receiver ignores unknown fields, and drops messages of an unknown kind or version. So a field
+//! may be added that older nodes may ignore; any other change needs a new version.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use json::{Decode, Encode, Error, Raw, Reader, Writer};
 use raft_core::{
-    Entry, EntryId, Envelope, Forwarded, Incarnation, Index, Message, NodeId, Payload, RequestId,
-    SnapshotId, StateMachine, Term,
+    Append, Entry, EntryId, Envelope, Forwarded, Incarnation, Index, Message, NodeId, Payload,
+    RequestId, SnapshotId, StateMachine, Term,
 };
 
 /// The version of this format.
 pub const VERSION: u64 = 1;
 
-/// How deep the JSON of a line between nodes may nest. More than what clients may send, so that no
-/// client's request ever makes a message that a peer refuses.
+/// How deep the JSON of a line between nodes may nest. More than clients may send, so that no
+/// client's request makes a message that a peer rejects.
 pub const MAX_DEPTH: usize = 512;
 
-/// How many bytes of a snapshot one message may carry, so that it is far from the longest line.
+/// How many bytes of a snapshot one message may carry: well below the longest line.
 pub const MAX_CHUNK: usize = 16 << 20;
 
-/// How long a line between nodes may be, in bytes. An Append of many large commands has room.
+/// How long a line between nodes may be, in bytes: room for an Append of many large commands.
 pub const MAX_LINE: usize = 64 << 20;
 
-/// All values of `type`.
-pub const KINDS: [&str; 16] = [
-    "pre_vote",
-    "pre_vote_reply",
-    "vote",
-    "vote_reply",
-    "append",
-    "appended",
-    "append_rejected",
-    "snapshot_chunk",
-    "chunk_received",
-    "round",
-    "round_reply",
-    "read_index",
-    "read_index_reply",
-    "forward",
-    "forward_reply",
-    "outdated",
-];
-
-/// Why a body is not a message that this node understands.
+/// Why a body cannot be read as a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It is of another version.
+    /// Another version.
     Version(u64),
-    /// It is of this version, but its `type` is none of [`KINDS`].
+    /// This version, but its `type` is none of [`KINDS`].
     Kind,
-    /// It is not what a message of its kind is.
+    /// A known kind with wrong fields.
     Malformed(Error),
-    /// It has no `type` or no `v`: whatever it is, it is not a message between nodes.
+    /// No `type` or no `v`: not a message between nodes.
     Foreign,
 }
 
 /// Reads the body of a message between two nodes.
 ///
 /// # Errors
-/// Says why the message must be dropped.
+/// If the message must be dropped.
 pub fn decode<'a, S>(from: NodeId, to: NodeId, body: Raw<'a>) -> Result<Envelope<S>, Unreadable>
 where
     S: StateMachine<Command: Decode<'a> + Encode, Outcome: Decode<'a> + Encode>,
@@ -85,7 +64,15 @@ where
     // The body is one level inside of its line.
     let decoded = json::decode_with_depth(body.as_str().as_bytes(), MAX_DEPTH - 1);
     match decoded {
-        Ok(body) => Ok(envelope(from, to, body)),
+        Ok(body) => {
+            let (term, message) = Body::message(body);
+            Ok(Envelope {
+                from,
+                to,
+                term,
+                message,
+            })
+        }
         Err(error) => Err(reason(body, error)),
     }
 }
@@ -102,13 +89,13 @@ where
         term,
         message,
     } = envelope;
-    (from, to, Body::<S::Command, S::Outcome>::of(term, message))
+    (from, to, Body::of(term, message))
 }
 
 /// Roughly how many bytes a message takes as JSON.
 #[must_use]
 pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
-    /// What the fields of fixed size take.
+    /// The fields of fixed size.
     const FRAME: usize = 192;
     let entry = |entry: &Entry<S::Command>| match &entry.payload {
         Payload::Blank => 8,
@@ -116,61 +103,121 @@ pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
     };
     FRAME
         + match message {
-            Message::Append { entries, .. } => entries.iter().map(entry).sum(),
+            Message::Append(append) => append.entries.iter().map(entry).sum(),
             // Base64 makes four characters of three bytes.
-            Message::SnapshotChunk { data, .. } => data.len().div_ceil(3) * 4,
-            Message::Forward { command, .. } => S::size(command),
-            Message::ForwardReply { reply, .. } => match reply {
+            Message::SnapshotChunk(chunk) => chunk.data.len().div_ceil(3) * 4,
+            Message::Forward(forward) => S::size(&forward.command),
+            Message::ForwardReply(reply) => match &reply.reply {
                 Forwarded::Applied(outcome) => json::encode(outcome).len(),
                 Forwarded::Refused => 0,
             },
-            Message::PreVote { .. }
-            | Message::PreVoteReply { .. }
-            | Message::Vote { .. }
-            | Message::VoteReply { .. }
-            | Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::Round { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::ReadIndexReply { .. }
-            | Message::Outdated => 0,
+            Message::PreVote(_)
+            | Message::PreVoteReply(_)
+            | Message::Vote(_)
+            | Message::VoteReply(_)
+            | Message::Appended(_)
+            | Message::AppendRejected(_)
+            | Message::ChunkReceived(_)
+            | Message::Round(_)
+            | Message::RoundReply(_)
+            | Message::ReadIndex(_)
+            | Message::ReadIndexReply(_)
+            | Message::Outdated(_) => 0,
         }
 }
 
-json::record! {
-    /// Every body, as it stands in JSON. `C` is a command and `O` what one came to.
-    enum Body<C, O> tagged "type" {
-        PreVote as "pre_vote" { v: Version, term: u64, round: Pair, last: Pair },
-        PreVoteReply as "pre_vote_reply" { v: Version, term: u64, round: Pair, granted: bool },
-        Vote as "vote" { v: Version, term: u64, last: Pair },
-        VoteReply as "vote_reply" { v: Version, term: u64, granted: bool },
-        Append as "append" {
-            v: Version, term: u64, session: Pair, prev: Pair, entries: Vec<Item<C>>, commit: u64,
-        },
-        Appended as "appended" { v: Version, term: u64, session: Pair, life: u64, matched: u64 },
-        AppendRejected as "append_rejected" {
-            v: Version, term: u64, session: Pair, life: u64, prev: Pair, hint: Pair,
-        },
-        SnapshotChunk as "snapshot_chunk" {
-            v: Version, term: u64, session: Pair, snapshot: Name, offset: u64, data: Base64,
-        },
-        ChunkReceived as "chunk_received" {
-            v: Version, term: u64, session: Pair, snapshot: Name, asked: u64, offset: u64,
-        },
-        Round as "round" { v: Version, term: u64, id: Pair, commit: Pair },
-        RoundReply as "round_reply" { v: Version, term: u64, id: Pair },
-        ReadIndex as "read_index" { v: Version, term: u64, id: Pair },
-        ReadIndexReply as "read_index_reply" { v: Version, term: u64, id: Pair, commit: Pair },
-        Forward as "forward" { v: Version, term: u64, id: Pair, command: C },
-        ForwardReply as "forward_reply" { v: Version, term: u64, id: Pair, reply: Fate<O> },
-        Outdated as "outdated" { v: Version, term: u64 },
-    }
+/// From one table of all messages: [`KINDS`], the body of each kind as it stands in JSON, and how
+/// bodies and messages become each other. A field has the name that it has in its message, or one
+/// of its own in JSON (`as`), and the type that it has in JSON.
+macro_rules! messages {
+    ($($message:ident as $kind:literal {
+        $($field:ident: $json:ty $(as $name:literal)?),* $(,)?
+    },)*) => {
+        /// All values of `type`.
+        pub const KINDS: &[&str] = &[$($kind),*];
+
+        json::record! {
+            /// The body of a message. `C` is a command and `O` its outcome.
+            enum Body<C, O> tagged "type" {
+                $($message as $kind { v: Version, term: u64, $($field: $json $(as $name)?),* },)*
+            }
+        }
+
+        impl<C, O> Body<C, O> {
+            fn of<S: StateMachine<Command = C, Outcome = O>>(
+                Term(term): Term,
+                message: Message<S>,
+            ) -> Self {
+                match message {$(
+                    Message::$message(raft_core::$message { $($field),* }) => Self::$message {
+                        v: Version,
+                        term,
+                        $($field: $field.into(),)*
+                    },
+                )*}
+            }
+
+            fn message<S: StateMachine<Command = C, Outcome = O>>(self) -> (Term, Message<S>) {
+                let (term, mut message) = match self {$(
+                    Self::$message { v: Version, term, $($field),* } => (
+                        Term(term),
+                        Message::$message(raft_core::$message { $($field: $field.into()),* }),
+                    ),
+                )*};
+                if let Message::Append(append) = &mut message {
+                    number(append);
+                }
+                (term, message)
+            }
+        }
+    };
+}
+
+messages! {
+    PreVote as "pre_vote" { round: Pair, last: Pair },
+    PreVoteReply as "pre_vote_reply" { round: Pair, granted: bool },
+    Vote as "vote" { last: Pair },
+    VoteReply as "vote_reply" { granted: bool },
+    Append as "append" {
+        stream: Pair as "session",
+        prev: Pair,
+        entries: Entries<C>,
+        commit: Number,
+    },
+    Appended as "appended" {
+        stream: Pair as "session",
+        incarnation: Number as "life",
+        matched: Number,
+    },
+    AppendRejected as "append_rejected" {
+        stream: Pair as "session",
+        incarnation: Number as "life",
+        prev: Pair,
+        hint: Pair,
+    },
+    SnapshotChunk as "snapshot_chunk" {
+        stream: Pair as "session",
+        snapshot: Name,
+        offset: u64,
+        data: Base64,
+    },
+    ChunkReceived as "chunk_received" {
+        stream: Pair as "session",
+        snapshot: Name,
+        asked: u64,
+        offset: u64,
+    },
+    Round as "round" { id: Pair, commit: Pair },
+    RoundReply as "round_reply" { id: Pair },
+    ReadIndex as "read_index" { id: Pair },
+    ReadIndexReply as "read_index_reply" { id: Pair, commit: Pair },
+    Forward as "forward" { id: Pair, command: C },
+    ForwardReply as "forward_reply" { id: Pair, reply: Fate<O> },
+    Outdated as "outdated" {},
 }
 
 json::record! {
-    /// What became of a forward. That it was refused is said, never left to what is not there.
+    /// The fate of a forwarded command.
     enum Fate<O> tagged "type" {
         Applied as "applied" { outcome: O },
         Refused as "refused",
@@ -178,33 +225,33 @@ json::record! {
 }
 
 json::record! {
-    /// What tells a message that is not understood from one that makes no sense.
+    /// Distinguishes a message that this node does not know from a malformed one.
     struct Header { kind: String as "type", v: u64 }
 }
 
-/// A name of two parts, as an array.
-#[derive(Clone, Copy)]
+/// The current version; no other can be read.
+struct Version;
+
+/// An index or an incarnation.
+struct Number(u64);
+
+/// An entry's id or a request's id, as an array.
 struct Pair(u64, u64);
 
-/// A snapshot's name: its last entry's term and index, its length and its checksum.
-#[derive(Clone, Copy)]
+/// A snapshot's id: its last entry's term and index, its length and its checksum.
 struct Name(SnapshotId);
 
 /// Bytes, as a string of base64.
 struct Base64(Arc<[u8]>);
 
-/// The current version; no other can be read.
-struct Version;
+/// Entries, one after the other.
+struct Entries<C>(Vec<Item<C>>);
 
 /// An entry without its index.
-struct Item<C> {
-    term: u64,
-    /// A blank entry has none.
-    command: Option<Arc<C>>,
-}
+struct Item<C>(Entry<C>);
 
 fn reason(body: Raw<'_>, error: Error) -> Unreadable {
-    // It may be too deep for a message, and is a message nevertheless.
+    // Also of a body that is nested too deep for a message.
     match json::decode_with_depth::<Header>(body.as_str().as_bytes(), json::MAX_DEPTH) {
         Ok(Header { v, .. }) if v != VERSION => Unreadable::Version(v),
         Ok(Header { kind, .. }) if !KINDS.contains(&kind.as_str()) => Unreadable::Kind,
@@ -213,331 +260,12 @@ fn reason(body: Raw<'_>, error: Error) -> Unreadable {
     }
 }
 
-impl<C, O> Body<C, O> {
-    fn of<S: StateMachine<Command = C, Outcome = O>>(term: Term, message: Message<S>) -> Self {
-        let (v, Term(term)) = (Version, term);
-        match message {
-            Message::PreVote { round, last } => Self::PreVote {
-                v,
-                term,
-                round: round.into(),
-                last: last.into(),
-            },
-            Message::PreVoteReply { round, granted } => Self::PreVoteReply {
-                v,
-                term,
-                round: round.into(),
-                granted,
-            },
-            Message::Vote { last } => Self::Vote {
-                v,
-                term,
-                last: last.into(),
-            },
-            Message::VoteReply { granted } => Self::VoteReply { v, term, granted },
-            Message::Append {
-                session,
-                prev,
-                entries,
-                commit,
-            } => Self::Append {
-                v,
-                term,
-                session: session.into(),
-                prev: prev.into(),
-                entries: entries.into_iter().map(Item::of).collect(),
-                commit: commit.0,
-            },
-            Message::Appended {
-                session,
-                life,
-                matched,
-            } => Self::Appended {
-                v,
-                term,
-                session: session.into(),
-                life: life.0,
-                matched: matched.0,
-            },
-            Message::AppendRejected {
-                session,
-                life,
-                prev,
-                hint,
-            } => Self::AppendRejected {
-                v,
-                term,
-                session: session.into(),
-                life: life.0,
-                prev: prev.into(),
-                hint: hint.into(),
-            },
-            Message::SnapshotChunk {
-                session,
-                snapshot,
-                offset,
-                data,
-            } => Self::SnapshotChunk {
-                v,
-                term,
-                session: session.into(),
-                snapshot: Name(snapshot),
-                offset,
-                data: Base64(data),
-            },
-            Message::ChunkReceived {
-                session,
-                snapshot,
-                asked,
-                offset,
-            } => Self::ChunkReceived {
-                v,
-                term,
-                session: session.into(),
-                snapshot: Name(snapshot),
-                asked,
-                offset,
-            },
-            Message::Round { id, commit } => Self::Round {
-                v,
-                term,
-                id: id.into(),
-                commit: commit.into(),
-            },
-            Message::RoundReply { id } => Self::RoundReply {
-                v,
-                term,
-                id: id.into(),
-            },
-            Message::ReadIndex { id } => Self::ReadIndex {
-                v,
-                term,
-                id: id.into(),
-            },
-            Message::ReadIndexReply { id, commit } => Self::ReadIndexReply {
-                v,
-                term,
-                id: id.into(),
-                commit: commit.into(),
-            },
-            Message::Forward { id, command } => Self::Forward {
-                v,
-                term,
-                id: id.into(),
-                command,
-            },
-            Message::ForwardReply { id, reply } => Self::ForwardReply {
-                v,
-                term,
-                id: id.into(),
-                reply: match reply {
-                    Forwarded::Applied(outcome) => Fate::Applied { outcome },
-                    Forwarded::Refused => Fate::Refused,
-                },
-            },
-            Message::Outdated => Self::Outdated { v, term },
-        }
-    }
-}
-
-fn envelope<S: StateMachine>(
-    from: NodeId,
-    to: NodeId,
-    body: Body<S::Command, S::Outcome>,
-) -> Envelope<S> {
-    let (term, message) = match body {
-        Body::PreVote {
-            v: Version,
-            term,
-            round,
-            last,
-        } => {
-            let (round, last) = (round.into(), last.into());
-            (term, Message::PreVote { round, last })
-        }
-        Body::PreVoteReply {
-            v: Version,
-            term,
-            round,
-            granted,
-        } => {
-            let round = round.into();
-            (term, Message::PreVoteReply { round, granted })
-        }
-        Body::Vote {
-            v: Version,
-            term,
-            last,
-        } => (term, Message::Vote { last: last.into() }),
-        Body::VoteReply {
-            v: Version,
-            term,
-            granted,
-        } => (term, Message::VoteReply { granted }),
-        Body::Append {
-            v: Version,
-            term,
-            session,
-            prev,
-            entries,
-            commit,
-        } => {
-            let prev = EntryId::from(prev);
-            let message = Message::Append {
-                session: session.into(),
-                prev,
-                entries: entries_after(prev, entries),
-                commit: Index(commit),
-            };
-            (term, message)
-        }
-        Body::Appended {
-            v: Version,
-            term,
-            session,
-            life,
-            matched,
-        } => {
-            let message = Message::Appended {
-                session: session.into(),
-                life: Incarnation(life),
-                matched: Index(matched),
-            };
-            (term, message)
-        }
-        Body::AppendRejected {
-            v: Version,
-            term,
-            session,
-            life,
-            prev,
-            hint,
-        } => {
-            let message = Message::AppendRejected {
-                session: session.into(),
-                life: Incarnation(life),
-                prev: prev.into(),
-                hint: hint.into(),
-            };
-            (term, message)
-        }
-        Body::SnapshotChunk {
-            v: Version,
-            term,
-            session,
-            snapshot: Name(snapshot),
-            offset,
-            data: Base64(data),
-        } => {
-            let session = session.into();
-            let message = Message::SnapshotChunk {
-                session,
-                snapshot,
-                offset,
-                data,
-            };
-            (term, message)
-        }
-        Body::ChunkReceived {
-            v: Version,
-            term,
-            session,
-            snapshot: Name(snapshot),
-            asked,
-            offset,
-        } => {
-            let session = session.into();
-            let message = Message::ChunkReceived {
-                session,
-                snapshot,
-                asked,
-                offset,
-            };
-            (term, message)
-        }
-        Body::Round {
-            v: Version,
-            term,
-            id,
-            commit,
-        } => {
-            let (id, commit) = (id.into(), commit.into());
-            (term, Message::Round { id, commit })
-        }
-        Body::RoundReply {
-            v: Version,
-            term,
-            id,
-        } => (term, Message::RoundReply { id: id.into() }),
-        Body::ReadIndex {
-            v: Version,
-            term,
-            id,
-        } => (term, Message::ReadIndex { id: id.into() }),
-        Body::ReadIndexReply {
-            v: Version,
-            term,
-            id,
-            commit,
-        } => {
-            let (id, commit) = (id.into(), commit.into());
-            (term, Message::ReadIndexReply { id, commit })
-        }
-        Body::Forward {
-            v: Version,
-            term,
-            id,
-            command,
-        } => {
-            let id = id.into();
-            (term, Message::Forward { id, command })
-        }
-        Body::ForwardReply {
-            v: Version,
-            term,
-            id,
-            reply,
-        } => {
-            let reply = match reply {
-                Fate::Applied { outcome } => Forwarded::Applied(outcome),
-                Fate::Refused => Forwarded::Refused,
-            };
-            let id = id.into();
-            (term, Message::ForwardReply { id, reply })
-        }
-        Body::Outdated { v: Version, term } => (term, Message::Outdated),
-    };
-    Envelope {
-        from,
-        to,
-        term: Term(term),
-        message,
-    }
-}
-
-/// Numbers entries from the one after `prev` on.
-fn entries_after<C>(prev: EntryId, items: Vec<Item<C>>) -> Vec<Entry<C>> {
-    let named = |(offset, item): (usize, Item<C>)| {
-        let id = EntryId {
-            term: Term(item.term),
-            // The core refuses indexes long before they get here, so this one is refused too.
-            index: Index(prev.index.0.saturating_add(1 + offset as u64)),
-        };
-        let payload = item.command.map_or(Payload::Blank, Payload::Command);
-        Entry { id, payload }
-    };
-    items.into_iter().enumerate().map(named).collect()
-}
-
-impl<C> Item<C> {
-    fn of(entry: Entry<C>) -> Self {
-        Self {
-            term: entry.id.term.0,
-            command: match entry.payload {
-                Payload::Blank => None,
-                Payload::Command(command) => Some(command),
-            },
-        }
+/// Numbers an Append's entries, from the one after `prev` on.
+fn number<S: StateMachine>(append: &mut Append<S>) {
+    let prev = append.prev.index.0;
+    for (offset, entry) in (1..).zip(&mut append.entries) {
+        // The core rejects indexes far below the largest number, so this one too.
+        entry.id.index = Index(prev.saturating_add(offset));
     }
 }
 
@@ -545,25 +273,29 @@ impl<'a, C: Decode<'a>> Decode<'a> for Item<C> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
         reader.begin_array()?;
         if !reader.next_element()? {
-            return Err(reader.custom_error("an entry has a term"));
+            return Err(reader.custom_error("an entry needs a term"));
         }
-        let term = u64::decode(reader)?;
-        let mut command = None;
+        let id = EntryId {
+            term: Term(u64::decode(reader)?),
+            index: Index(0),
+        };
+        let mut payload = Payload::Blank;
         if reader.next_element()? {
-            command = Some(Arc::decode(reader)?);
+            payload = Payload::Command(Arc::decode(reader)?);
             if reader.next_element()? {
                 return Err(reader.custom_error("an entry has a term and at most one command"));
             }
         }
-        Ok(Self { term, command })
+        Ok(Self(Entry { id, payload }))
     }
 }
 
 impl<C: Encode> Encode for Item<C> {
     fn encode(&self, writer: &mut Writer<'_>) {
-        match &self.command {
-            None => (self.term,).encode(writer),
-            Some(command) => (self.term, command).encode(writer),
+        let Entry { id, payload } = &self.0;
+        match payload {
+            Payload::Blank => (id.term.0,).encode(writer),
+            Payload::Command(command) => (id.term.0, command).encode(writer),
         }
     }
 }
@@ -580,6 +312,30 @@ impl Decode<'_> for Version {
 impl Encode for Version {
     fn encode(&self, writer: &mut Writer<'_>) {
         VERSION.encode(writer);
+    }
+}
+
+impl<'a, C: Decode<'a>> Decode<'a> for Entries<C> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        Vec::decode(reader).map(Self)
+    }
+}
+
+impl<C: Encode> Encode for Entries<C> {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.0.encode(writer);
+    }
+}
+
+impl Decode<'_> for Number {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        u64::decode(reader).map(Self)
+    }
+}
+
+impl Encode for Number {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.0.encode(writer);
     }
 }
 
@@ -626,34 +382,40 @@ impl Encode for Base64 {
     }
 }
 
-impl From<EntryId> for Pair {
-    fn from(id: EntryId) -> Self {
-        Self(id.term.0, id.index.0)
-    }
-}
-
-impl From<Pair> for EntryId {
-    fn from(Pair(term, index): Pair) -> Self {
-        Self {
-            term: Term(term),
-            index: Index(index),
+/// How the fields of messages become JSON and back.
+macro_rules! convert {
+    ($($from:ty => $to:ty $([$param:ident])?: |$value:pat_param| $result:expr;)*) => {$(
+        impl $(<$param>)? From<$from> for $to {
+            fn from($value: $from) -> Self {
+                $result
+            }
         }
-    }
+    )*};
 }
 
-impl From<RequestId> for Pair {
-    fn from(id: RequestId) -> Self {
-        Self(id.incarnation.0, id.counter)
-    }
-}
-
-impl From<Pair> for RequestId {
-    fn from(Pair(incarnation, counter): Pair) -> Self {
-        Self {
-            incarnation: Incarnation(incarnation),
-            counter,
-        }
-    }
+convert! {
+    Index => Number: |Index(index)| Self(index);
+    Number => Index: |Number(index)| Self(index);
+    Incarnation => Number: |Incarnation(number)| Self(number);
+    Number => Incarnation: |Number(number)| Self(number);
+    EntryId => Pair: |id| Self(id.term.0, id.index.0);
+    Pair => EntryId: |Pair(term, index)| Self { term: Term(term), index: Index(index) };
+    RequestId => Pair: |id| Self(id.incarnation.0, id.counter);
+    Pair => RequestId: |Pair(number, counter)| Self { incarnation: Incarnation(number), counter };
+    SnapshotId => Name: |id| Self(id);
+    Name => SnapshotId: |Name(id)| id;
+    Arc<[u8]> => Base64: |bytes| Self(bytes);
+    Base64 => Arc<[u8]>: |Base64(bytes)| bytes;
+    Vec<Entry<C>> => Entries<C> [C]: |entries| Self(entries.into_iter().map(Item).collect());
+    Entries<C> => Vec<Entry<C>> [C]: |Entries(items)| items.into_iter().map(|item| item.0).collect();
+    Forwarded<O> => Fate<O> [O]: |fate| match fate {
+        Forwarded::Applied(outcome) => Self::Applied { outcome },
+        Forwarded::Refused => Self::Refused,
+    };
+    Fate<O> => Forwarded<O> [O]: |fate| match fate {
+        Fate::Applied { outcome } => Self::Applied(outcome),
+        Fate::Refused => Self::Refused,
+    };
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use json::{Raw, Value};
 use raft::kv::{Command, Kv, Outcome};
 use raft::wire::{self, KINDS, Unreadable};
 use raft_core::{
-    Entry, EntryId, Envelope, Forwarded, Incarnation, Index, Message, NodeId, Payload, RequestId,
-    SnapshotId, Term,
+    Append, AppendRejected, Appended, ChunkReceived, Entry, EntryId, Envelope, Forward,
+    ForwardReply, Forwarded, Incarnation, Index, Message, NodeId, Outdated, Payload, PreVote,
+    PreVoteReply, ReadIndex, ReadIndexReply, RequestId, Round, RoundReply, SnapshotChunk,
+    SnapshotId, Term, Vote, VoteReply,
 };
 use rand::Rng;
 
@@ -233,77 +235,77 @@ fn entries(rng: &mut Rng, prev: EntryId) -> Vec<Entry<Command>> {
 fn envelope(rng: &mut Rng) -> Envelope<Kv> {
     let id = request_id(rng);
     let message = match rng.below(KINDS.len() as u64) {
-        0 => Message::PreVote {
+        0 => Message::PreVote(PreVote {
             round: id,
             last: entry_id(rng),
-        },
-        1 => Message::PreVoteReply {
+        }),
+        1 => Message::PreVoteReply(PreVoteReply {
             round: id,
             granted: rng.chance(1, 2),
-        },
-        2 => Message::Vote {
+        }),
+        2 => Message::Vote(Vote {
             last: entry_id(rng),
-        },
-        3 => Message::VoteReply {
+        }),
+        3 => Message::VoteReply(VoteReply {
             granted: rng.chance(1, 2),
-        },
+        }),
         4 => {
             let prev = EntryId {
                 term: Term(number(rng)),
                 index: Index(number(rng) / 2),
             };
-            Message::Append {
-                session: id,
+            Message::Append(Append {
+                stream: id,
                 prev,
                 entries: entries(rng, prev),
                 commit: Index(number(rng)),
-            }
+            })
         }
-        5 => Message::Appended {
-            session: id,
-            life: Incarnation(number(rng)),
+        5 => Message::Appended(Appended {
+            stream: id,
+            incarnation: Incarnation(number(rng)),
             matched: Index(number(rng)),
-        },
-        6 => Message::AppendRejected {
-            session: id,
-            life: Incarnation(number(rng)),
+        }),
+        6 => Message::AppendRejected(AppendRejected {
+            stream: id,
+            incarnation: Incarnation(number(rng)),
             prev: entry_id(rng),
             hint: entry_id(rng),
-        },
-        7 => Message::SnapshotChunk {
-            session: id,
+        }),
+        7 => Message::SnapshotChunk(SnapshotChunk {
+            stream: id,
             snapshot: snapshot_id(rng),
             offset: number(rng),
             data: (0..rng.below(40)).map(|_| rng.next_u64() as u8).collect(),
-        },
-        8 => Message::ChunkReceived {
-            session: id,
+        }),
+        8 => Message::ChunkReceived(ChunkReceived {
+            stream: id,
             snapshot: snapshot_id(rng),
             asked: number(rng),
             offset: number(rng),
-        },
-        9 => Message::Round {
+        }),
+        9 => Message::Round(Round {
             id,
             commit: entry_id(rng),
-        },
-        10 => Message::RoundReply { id },
-        11 => Message::ReadIndex { id },
-        12 => Message::ReadIndexReply {
+        }),
+        10 => Message::RoundReply(RoundReply { id }),
+        11 => Message::ReadIndex(ReadIndex { id }),
+        12 => Message::ReadIndexReply(ReadIndexReply {
             id,
             commit: entry_id(rng),
-        },
-        13 => Message::Forward {
+        }),
+        13 => Message::Forward(Forward {
             id,
             command: command(rng),
-        },
-        14 => Message::ForwardReply {
+        }),
+        14 => Message::ForwardReply(ForwardReply {
             id,
             reply: match rng.chance(1, 3) {
                 true => Forwarded::Refused,
                 false => Forwarded::Applied(outcome(rng)),
             },
-        },
-        _ => Message::Outdated,
+        }),
+        _ => Message::Outdated(Outdated),
     };
     Envelope {
         from: FROM,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use raft_core::{
     Config, Doubt, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message,
-    NodeId, Payload, Refusal, Reply, RequestId, Response, RoleName, Status, Task, Term, Ticket,
+    NodeId, Payload, Refusal, Reply, RequestId, Response, RoleName, SnapshotChunk, Status, Task,
+    Term, Ticket,
 };
 
 use super::command::{Command, Nodes, Pick, Which};
@@ -677,7 +678,7 @@ fn drops(before: &Status, now: &Status) -> Vec<&'static str> {
 
 /// A chunk of a snapshot whose first byte is another one.
 fn spoiled(mut envelope: Envelope<Registers>) -> Result<Envelope<Registers>, String> {
-    if let Message::SnapshotChunk { data, .. } = &mut envelope.message
+    if let Message::SnapshotChunk(SnapshotChunk { data, .. }) = &mut envelope.message
         && let [first, rest @ ..] = &**data
     {
         *data = [&[!first], rest].concat().into();

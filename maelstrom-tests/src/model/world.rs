@@ -4,7 +4,7 @@
 use std::mem;
 use std::ops::ControlFlow;
 
-use raft_core::{Envelope, Incarnation, Message, NodeId, RoleName, Term, Ticket};
+use raft_core::{Class, Envelope, Incarnation, Message, NodeId, RoleName, Term, Ticket};
 
 use super::clients::{Clients, Request};
 use super::mix::Mix;
@@ -408,10 +408,7 @@ impl World {
         let nobody_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
         let is_asking =
             |node: &Ref<_>| process(tables.node(*node)).status.role == RoleName::PreCandidate;
-        let asks = |message: &Ref<_>| {
-            let message = &tables.message(*message).message;
-            matches!(message, Message::PreVote { .. } | Message::Vote { .. })
-        };
+        let asks = |message: &Ref<_>| tables.message(*message).message.class() == Class::Candidacy;
         nobody_may && !self.nodes.iter().any(is_asking) && !self.flight.iter().any(asks)
     }
 
@@ -533,23 +530,16 @@ enum Tone {
 
 fn tone(message: &Message<Registers>) -> Tone {
     match message {
-        Message::PreVote { .. }
-        | Message::Vote { .. }
-        | Message::Append { .. }
-        | Message::SnapshotChunk { .. }
-        | Message::Round { .. } => Tone::Request,
+        Message::Appended(_) => Tone::Acknowledgement,
         // Whether a rejection is heeded depends on the time.
-        Message::AppendRejected { .. }
-        | Message::ChunkReceived { .. }
-        | Message::ReadIndex { .. }
-        | Message::Forward { .. }
-        | Message::Outdated => Tone::Notice,
-        Message::PreVoteReply { .. }
-        | Message::VoteReply { .. }
-        | Message::RoundReply { .. }
-        | Message::ReadIndexReply { .. }
-        | Message::ForwardReply { .. } => Tone::Answer,
-        Message::Appended { .. } => Tone::Acknowledgement,
+        Message::AppendRejected(_) | Message::ChunkReceived(_) | Message::Outdated(_) => {
+            Tone::Notice
+        }
+        other => match other.class() {
+            Class::Candidacy | Class::FromLeader => Tone::Request,
+            Class::Request => Tone::Notice,
+            Class::Reply => Tone::Answer,
+        },
     }
 }
 

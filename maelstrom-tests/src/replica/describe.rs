@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use raft_core::{
-    Entry, Forwarded, Message, NodeId, Payload, Record, RequestId, SnapshotId, StateMachine,
+    Append, AppendRejected, Appended, ChunkReceived, Entry, Forward, ForwardReply, Forwarded,
+    Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Record,
+    RequestId, Round, RoundReply, SnapshotChunk, SnapshotId, StateMachine, Vote, VoteReply,
 };
 
 /// A kind of question, by which its names are counted.
@@ -30,74 +32,76 @@ where
 {
     let kind = message.kind();
     match message {
-        Message::PreVote { round, last } => {
+        Message::PreVote(PreVote { round, last }) => {
             format!("{kind} {}, last {last}", name(Question::PreVote, *round))
         }
-        Message::PreVoteReply { round, granted } => {
+        Message::PreVoteReply(PreVoteReply { round, granted }) => {
             let name = name(Question::PreVote, *round);
             format!("{kind} {name} {}", verdict(*granted))
         }
-        Message::Vote { last } => format!("{kind}, last {last}"),
-        Message::VoteReply { granted } => format!("{kind} {}", verdict(*granted)),
-        Message::Append {
-            session: _,
+        Message::Vote(Vote { last }) => format!("{kind}, last {last}"),
+        Message::VoteReply(VoteReply { granted }) => format!("{kind} {}", verdict(*granted)),
+        Message::Append(Append {
+            stream: _,
             prev,
             entries,
             commit,
-        } => {
+        }) => {
             let colon = if entries.is_empty() { "" } else { ": " };
             let entries = self::entries(entries);
             format!("{kind} after {prev}, commit {commit}{colon}{entries}")
         }
-        Message::Appended {
-            session: _,
-            life: _,
+        Message::Appended(Appended {
+            stream: _,
+            incarnation: _,
             matched,
-        } => format!("{kind} through {matched}"),
-        Message::AppendRejected {
-            session: _,
-            life: _,
+        }) => format!("{kind} through {matched}"),
+        Message::AppendRejected(AppendRejected {
+            stream: _,
+            incarnation: _,
             prev,
             hint,
-        } => format!("{kind} after {prev}, hint {hint}"),
-        Message::SnapshotChunk {
-            session: _,
+        }) => format!("{kind} after {prev}, hint {hint}"),
+        Message::SnapshotChunk(SnapshotChunk {
+            stream: _,
             snapshot,
             offset,
             data,
-        } => {
+        }) => {
             let end = offset + data.len() as u64;
             format!("{kind} of {}, {offset}..{end}", self::snapshot(snapshot))
         }
-        Message::ChunkReceived {
-            session: _,
+        Message::ChunkReceived(ChunkReceived {
+            stream: _,
             snapshot,
             asked,
             offset,
-        } => {
+        }) => {
             let snapshot = self::snapshot(snapshot);
             format!("{kind} of {snapshot}, asked {asked}, wants {offset}")
         }
-        Message::Round { id, commit } => {
+        Message::Round(Round { id, commit }) => {
             format!("{kind} {}, commit {commit}", name(Question::Round, *id))
         }
-        Message::RoundReply { id } => format!("{kind} {}", name(Question::Round, *id)),
-        Message::ReadIndex { id } => format!("{kind} {}", name(Question::ReadIndex, *id)),
-        Message::ReadIndexReply { id, commit } => {
+        Message::RoundReply(RoundReply { id }) => format!("{kind} {}", name(Question::Round, *id)),
+        Message::ReadIndex(ReadIndex { id }) => {
+            format!("{kind} {}", name(Question::ReadIndex, *id))
+        }
+        Message::ReadIndexReply(ReadIndexReply { id, commit }) => {
             let name = name(Question::ReadIndex, *id);
             format!("{kind} {name}, commit {commit}")
         }
-        Message::Forward { id, command } => {
+        Message::Forward(Forward { id, command }) => {
             format!("{kind} {} {command}", name(Question::Forward, *id))
         }
-        Message::ForwardReply { id, reply } => {
+        Message::ForwardReply(ForwardReply { id, reply }) => {
             let name = name(Question::Forward, *id);
             match reply {
                 Forwarded::Applied(outcome) => format!("{kind} {name} {outcome}"),
                 Forwarded::Refused => format!("{kind} {name} refused"),
             }
         }
-        Message::Outdated => kind.into(),
+        Message::Outdated(Outdated) => kind.into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use raft_core::{Ballot, Refusal, RequestId};
+use raft_core::{Append, Appended, Ballot, Refusal, RequestId, Vote, VoteReply};
 
 use super::*;
 use crate::replica::machine::{Change, Command, Key, Outcome, Registers};
@@ -332,7 +332,7 @@ fn an_answer_that_is_not_what_happened() {
 #[test]
 fn a_promise_that_is_not_on_disk() {
     let rules = Rules::<Registers>::default();
-    let session = RequestId {
+    let stream = RequestId {
         incarnation: LIFE,
         counter: 1,
     };
@@ -346,18 +346,22 @@ fn a_promise_that_is_not_on_disk() {
         rules.sends(&envelope, disk)
     };
     let disk = |term, vote| Ledger::holding(Ballot::new(Term(term), vote), START, log(&[1, 1]));
-    let vote = || Message::Vote { last: id(2, 1) };
-    let grant = |granted| Message::VoteReply { granted };
-    let append = || Message::Append {
-        session,
-        prev: id(2, 1),
-        entries: Vec::new(),
-        commit: Index(0),
+    let vote = || Message::Vote(Vote { last: id(2, 1) });
+    let grant = |granted| Message::VoteReply(VoteReply { granted });
+    let append = || {
+        Message::Append(Append {
+            stream,
+            prev: id(2, 1),
+            entries: Vec::new(),
+            commit: Index(0),
+        })
     };
-    let appended = |matched| Message::Appended {
-        session,
-        life: LIFE,
-        matched: Index(matched),
+    let appended = |matched| {
+        Message::Appended(Appended {
+            stream,
+            incarnation: LIFE,
+            matched: Index(matched),
+        })
     };
 
     for message in [vote(), append()] {

@@ -1,6 +1,8 @@
 //! What travels: messages between nodes, and what clients ask.
 
-use raft_core::{Envelope, Forwarded, Input, Message, NodeId};
+use raft_core::{
+    Envelope, ForwardReply, Forwarded, Input, Message, NodeId, PreVoteReply, VoteReply,
+};
 
 use super::clients::Request;
 use super::machine::Store;
@@ -15,7 +17,7 @@ impl World {
     pub(super) fn send(&mut self, envelope: Envelope<Store>) -> Result<(), Broken> {
         let ledger = self.members[&envelope.from].node.disk.ledger();
         self.rules.sends(&envelope, ledger)?;
-        if let Message::ForwardReply { reply, .. } = &envelope.message
+        if let Message::ForwardReply(ForwardReply { reply, .. }) = &envelope.message
             && *reply == Forwarded::Refused
         {
             self.sightings.forwards_refused += 1;
@@ -55,28 +57,17 @@ impl World {
         let is_early = awaits_own_commit(&life.status);
         let envelope = letter.read()?;
         match &envelope.message {
-            Message::ReadIndex { .. } => {
+            Message::ReadIndex(_) => {
                 self.sightings.reads_before_own_commit += u64::from(is_early);
             }
-            Message::SnapshotChunk { .. } => self.endanger(to, self.options.latency_mean),
-            Message::PreVoteReply { granted, .. } => {
+            Message::SnapshotChunk(_) => self.endanger(to, self.options.latency_mean),
+            Message::PreVoteReply(PreVoteReply { granted, .. }) => {
                 self.sightings.pre_votes_refused += u64::from(!granted);
             }
-            Message::VoteReply { granted } => {
+            Message::VoteReply(VoteReply { granted }) => {
                 self.sightings.votes_refused += u64::from(!granted);
             }
-            Message::PreVote { .. }
-            | Message::Vote { .. }
-            | Message::Append { .. }
-            | Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::Round { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndexReply { .. }
-            | Message::Forward { .. }
-            | Message::ForwardReply { .. }
-            | Message::Outdated => {}
+            _ => {}
         }
         let event = Event::Delivered(letter.envelope.clone());
         self.trace.note(self.now, event);

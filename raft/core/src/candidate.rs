@@ -4,7 +4,7 @@ use crate::clock::Countdown;
 use crate::id::NodeId;
 use crate::leader::Leader;
 use crate::machine::StateMachine;
-use crate::message::Message;
+use crate::message::{Class, Message, Vote, VoteReply};
 use crate::node::{Node, Role, Shared};
 use crate::pre_candidate::PreCandidate;
 use crate::quorum::{Elected, Tally, Votes};
@@ -41,7 +41,7 @@ impl<S: StateMachine> Node<Candidate, S> {
     /// Asks everybody; a lone voter needs nobody's answer.
     pub(crate) fn ask(mut self) -> Raft<S> {
         let last = self.shared.log().last();
-        self.shared.broadcast(&Message::Vote { last });
+        self.shared.broadcast(&Message::Vote(Vote { last }));
         self.tally()
     }
 
@@ -57,29 +57,15 @@ impl<S: StateMachine> Node<Candidate, S> {
 
     pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
         match message {
-            Message::VoteReply { granted } => {
+            Message::VoteReply(VoteReply { granted }) => {
                 self.role.votes.record(from, granted);
                 return self.tally();
             }
-            // Somebody else won this term.
-            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
+            // Another candidate has won this term.
+            message if message.class() == Class::FromLeader => {
                 return self.follow().receive(from, message);
             }
-            Message::Vote { last } => {
-                self.shared.vote(from, last);
-            }
-            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
-            Message::PreVoteReply { .. } => self.shared.counters.dropped.stale_reply += 1,
-            Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),
-            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
-            Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
-            Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
-            Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
-            // Its term was all that it had to say.
-            Message::Outdated => {}
+            other => self.shared.receive(from, other),
         }
         Raft::Candidate(self)
     }

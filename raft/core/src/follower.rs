@@ -1,19 +1,19 @@
 //! Followers: take entries, vote, and wait for a leader to fall silent (§5.2, §5.3).
 
 use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
 
 use crate::clock::Countdown;
-use crate::entry::Entry;
 use crate::id::{EntryId, Index, NodeId, RequestId};
 use crate::log::entry_size;
 use crate::machine::StateMachine;
-use crate::message::Message;
+use crate::message::{
+    Append, AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, Round,
+    RoundReply, SnapshotChunk,
+};
 use crate::node::{Node, Role, Shared};
 use crate::pre_candidate::PreCandidate;
 use crate::raft::Raft;
 use crate::rename::renames;
-use crate::snapshot::SnapshotId;
 
 /// What only a follower has.
 #[derive(Clone, Debug, Hash)]
@@ -24,15 +24,6 @@ pub(crate) struct Follower<S: StateMachine> {
     /// Appends that overtook others, by the place before their entries, until the gap is filled.
     /// Networks reorder; throwing these away would make the leader send each of them again.
     early: BTreeMap<Index, Append<S>>,
-}
-
-/// The fields of [`Message::Append`].
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Append<S: StateMachine> {
-    pub(crate) session: RequestId,
-    pub(crate) prev: EntryId,
-    pub(crate) entries: Vec<Entry<S::Command>>,
-    pub(crate) commit: Index,
 }
 
 impl<S: StateMachine> Follower<S> {
@@ -71,55 +62,26 @@ impl<S: StateMachine> Node<Follower<S>, S> {
 
     pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
         match message {
-            Message::Append {
-                session,
-                prev,
-                entries,
-                commit,
-            } => {
+            Message::Append(append) => {
                 self.hear(from);
-                self.append(
-                    from,
-                    Append {
-                        session,
-                        prev,
-                        entries,
-                        commit,
-                    },
-                );
+                self.append(from, append);
             }
-            Message::SnapshotChunk {
-                session,
-                snapshot,
-                offset,
-                data,
-            } => {
+            Message::SnapshotChunk(chunk) => {
                 self.hear(from);
-                self.chunk(from, session, snapshot, offset, &data);
+                self.chunk(from, &chunk);
             }
-            Message::Round { id, commit } => {
+            Message::Round(Round { id, commit }) => {
                 self.hear(from);
-                self.shared.send(from, Message::RoundReply { id });
+                self.shared
+                    .send(from, Message::RoundReply(RoundReply { id }));
                 self.shared.learn_commit(commit);
             }
-            Message::Vote { last } => {
-                if self.shared.vote(from, last) {
+            Message::Vote(vote) => {
+                if self.shared.vote(from, vote) {
                     self.role.countdown = self.shared.election_countdown();
                 }
             }
-            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
-            Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),
-            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
-            Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
-            Message::PreVoteReply { .. }
-            | Message::VoteReply { .. }
-            | Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
-            Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
-            // Its term was all that it had to say.
-            Message::Outdated => {}
+            other => self.shared.receive(from, other),
         }
         Raft::Follower(self)
     }
@@ -135,16 +97,16 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             let id = shared.question();
             shared.proxy.forward(id, write.ticket, write.since);
             let command = write.command;
-            shared.send(leader, Message::Forward { id, command });
+            shared.send(leader, Message::Forward(Forward { id, command }));
         }
         if !requests.reads.is_empty() {
             let id = shared.question();
             shared.proxy.ask(id, requests.reads, shared.now);
-            shared.send(leader, Message::ReadIndex { id });
+            shared.send(leader, Message::ReadIndex(ReadIndex { id }));
         }
         let retry = shared.config.read_retry();
         for id in shared.proxy.overdue(shared.now, retry) {
-            shared.send(leader, Message::ReadIndex { id });
+            shared.send(leader, Message::ReadIndex(ReadIndex { id }));
         }
     }
 
@@ -162,11 +124,11 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     fn append(&mut self, from: NodeId, append: Append<S>) {
         let base = self.shared.log().base();
         let append = if append.prev.index < base.index {
-            let session = append.session;
+            let stream = append.stream;
             match append.above(base) {
                 Above::Entries(append) => append,
                 // All through the base is committed, hence in the log of this term's leader.
-                Above::Nothing => return self.acknowledge(from, session, base.index),
+                Above::Nothing => return self.acknowledge(from, stream, base.index),
                 Above::Contradiction => {
                     self.shared.counters.dropped.malformed += 1;
                     return;
@@ -179,7 +141,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             self.reject(from, append);
             return;
         }
-        let session = append.session;
+        let stream = append.stream;
         let Some(mut matched) = self.fit(append) else {
             return;
         };
@@ -190,44 +152,41 @@ impl<S: StateMachine> Node<Follower<S>, S> {
                 None => return,
             }
         }
-        self.acknowledge(from, session, matched);
+        self.acknowledge(from, stream, matched);
     }
 
     /// Says that this log matches the leader's through an index, once it is stored.
-    fn acknowledge(&mut self, from: NodeId, session: RequestId, matched: Index) {
-        let life = self.shared.life();
-        let message = Message::Appended {
-            session,
-            life,
+    fn acknowledge(&mut self, from: NodeId, stream: RequestId, matched: Index) {
+        let message = Message::Appended(Appended {
+            stream,
+            incarnation: self.shared.incarnation(),
             matched,
-        };
+        });
         self.shared.send(from, message);
     }
 
     /// InstallSnapshot, receiver's side (Figure 13): gathers the parts. The whole is installed with
     /// the next output.
-    fn chunk(
-        &mut self,
-        from: NodeId,
-        session: RequestId,
-        snapshot: SnapshotId,
-        offset: u64,
-        data: &[u8],
-    ) {
+    fn chunk(&mut self, from: NodeId, chunk: &SnapshotChunk) {
+        let SnapshotChunk {
+            stream,
+            snapshot,
+            offset,
+            ref data,
+        } = *chunk;
         let last = snapshot.last.index;
         if last <= self.shared.commit() {
             // What is committed here is what the snapshot contains, or newer.
-            self.acknowledge(from, session, last);
+            self.acknowledge(from, stream, last);
             return;
         }
         let asked = offset + data.len() as u64;
-        let offset = self.shared.gather(session, snapshot, offset, data);
-        let message = Message::ChunkReceived {
-            session,
+        let message = Message::ChunkReceived(ChunkReceived {
+            stream,
             snapshot,
             asked,
-            offset,
-        };
+            offset: self.shared.gather(chunk),
+        });
         self.shared.send(from, message);
     }
 
@@ -235,7 +194,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     /// that is known to match the leader's log.
     fn fit(&mut self, append: Append<S>) -> Option<Index> {
         let Append {
-            session: _,
+            stream: _,
             prev,
             entries,
             commit,
@@ -271,23 +230,20 @@ impl<S: StateMachine> Node<Follower<S>, S> {
 
     /// Says what is missing, and keeps an Append that only came too early.
     fn reject(&mut self, from: NodeId, append: Append<S>) {
-        let Append { session, prev, .. } = append;
+        let Append { stream, prev, .. } = append;
         // Behind the base no correct leader has a lower term than there.
         let hint = self.shared.log().hint(prev);
         let hint = hint.unwrap_or(self.shared.log().base());
-        let life = self.shared.life();
         if prev.index > self.shared.log().last().index && !append.entries.is_empty() {
             self.keep(append);
         }
-        self.shared.send(
-            from,
-            Message::AppendRejected {
-                session,
-                life,
-                prev,
-                hint,
-            },
-        );
+        let message = Message::AppendRejected(AppendRejected {
+            stream,
+            incarnation: self.shared.incarnation(),
+            prev,
+            hint,
+        });
+        self.shared.send(from, message);
     }
 
     /// Keeps an Append that came too early, if there is room.
@@ -330,13 +286,13 @@ impl<S: StateMachine> Append<S> {
             return Above::Contradiction;
         }
         let Self {
-            session,
+            stream,
             mut entries,
             commit,
             ..
         } = self;
         Above::Entries(Self {
-            session,
+            stream,
             prev: base,
             entries: entries.split_off(covered),
             commit,
@@ -350,4 +306,4 @@ impl<S: StateMachine> Append<S> {
 }
 
 renames!(<S: StateMachine> Follower<S> { leader, early });
-renames!(<S: StateMachine> Append<S> { session });
+renames!(<S: StateMachine> Append<S> { stream });

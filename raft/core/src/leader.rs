@@ -13,10 +13,13 @@ use self::reads::{Reader, Reads, TermCommitted};
 use self::transfer::Transfer;
 use crate::clock::{Moment, Patience};
 use crate::entry::Payload;
-use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId};
+use crate::id::{Index, NodeId};
 use crate::log::entry_size;
 use crate::machine::StateMachine;
-use crate::message::Message;
+use crate::message::{
+    Append, AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply,
+    Round, RoundReply, SnapshotChunk,
+};
 use crate::node::{Node, Role, Shared};
 use crate::output::{Refusal, Response, Wanted};
 use crate::proxy::Origin;
@@ -116,32 +119,18 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
         match message {
-            Message::Appended {
-                session,
-                life,
-                matched,
-            } => self.appended(from, session, life, matched),
-            Message::AppendRejected {
-                session,
-                life,
-                prev,
-                hint,
-            } => self.append_rejected(from, session, life, prev, hint),
-            Message::ChunkReceived {
-                session,
-                snapshot,
-                asked,
-                offset,
-            } => self.chunk_received(from, session, snapshot, asked, offset),
-            Message::RoundReply { .. } if self.role.forgetful.contains(&from) => self.hear(from),
-            Message::RoundReply { id } => {
+            Message::Appended(appended) => self.appended(from, appended),
+            Message::AppendRejected(rejected) => self.append_rejected(from, rejected),
+            Message::ChunkReceived(received) => self.chunk_received(from, received),
+            Message::RoundReply(_) if self.role.forgetful.contains(&from) => self.hear(from),
+            Message::RoundReply(RoundReply { id }) => {
                 // One that comes after a quorum's replies finds its round ended: nothing is amiss.
                 if self.role.reads.confirm(from, id) {
                     self.hear(from);
                     self.serve_reads();
                 }
             }
-            Message::ReadIndex { id } => {
+            Message::ReadIndex(ReadIndex { id }) => {
                 if self.role.reads.len() < self.shared.config.limits.reads {
                     self.role.reads.add(Reader::Remote(from, id));
                 } else {
@@ -149,22 +138,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                     self.shared.counters.dropped.overflow += 1;
                 }
             }
-            Message::Forward { id, command } => self.forward(from, id, command),
-            // Election Safety (Figure 3) is broken; to go on could only make it worse.
-            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
-                panic!("node {from} leads in term {} too", self.shared.term())
-            }
-            Message::Vote { last } => {
-                self.shared.vote(from, last);
-            }
-            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
-            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
-            Message::PreVoteReply { .. } | Message::VoteReply { .. } => {
-                self.shared.counters.dropped.stale_reply += 1;
-            }
-            Message::ReadIndexReply { .. } => self.shared.counters.dropped.unexpected += 1,
-            // Its term was all that it had to say.
-            Message::Outdated => {}
+            Message::ReadIndexReply(_) => self.shared.counters.dropped.unexpected += 1,
+            Message::Forward(forward) => self.forward(from, forward),
+            other => self.shared.receive(from, other),
         }
         Raft::Leader(self)
     }
@@ -211,7 +187,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     /// Another node sends a client's command. A copy of one that was acted upon must not become a
     /// second entry.
-    fn forward(&mut self, from: NodeId, id: RequestId, command: S::Command) {
+    fn forward(&mut self, from: NodeId, Forward { id, command }: Forward<S>) {
         if !self.has_room() {
             self.shared.refuse_forward(from, id);
         } else if self.shared.is_new_forward(from, id) {
@@ -257,35 +233,39 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         }
     }
 
-    fn appended(&mut self, from: NodeId, session: RequestId, life: Incarnation, matched: Index) {
+    fn appended(&mut self, from: NodeId, appended: Appended) {
+        let Appended {
+            stream,
+            incarnation,
+            matched,
+        } = appended;
         let Self { shared, role } = self;
         let last = shared.log().last().index;
         match role.peers.get_mut(&from) {
-            Some(peer) if peer.session == session && matched <= last => {
+            Some(peer) if peer.stream == stream && matched <= last => {
                 peer.heard = shared.now;
-                peer.acknowledged(life, matched, shared.log().base().index);
+                peer.acknowledged(incarnation, matched, shared.log().base().index);
                 self.advance_commit();
             }
             Some(_) | None => shared.counters.dropped.stale_reply += 1,
         }
     }
 
-    fn append_rejected(
-        &mut self,
-        from: NodeId,
-        session: RequestId,
-        life: Incarnation,
-        prev: EntryId,
-        hint: EntryId,
-    ) {
+    fn append_rejected(&mut self, from: NodeId, rejected: AppendRejected) {
+        let AppendRejected {
+            stream,
+            incarnation,
+            prev,
+            hint,
+        } = rejected;
         let Self { shared, role } = self;
-        let Some(peer) = role.peers.get_mut(&from).filter(|p| p.session == session) else {
+        let Some(peer) = role.peers.get_mut(&from).filter(|p| p.stream == stream) else {
             shared.counters.dropped.stale_reply += 1;
             return;
         };
         peer.heard = shared.now;
         shared.counters.appends_rejected += 1;
-        match peer.denied(life, prev, hint) {
+        match peer.denied(incarnation, prev, hint) {
             Denial::None => {}
             Denial::Doubt => {
                 peer.ask_again(shared.question());
@@ -358,16 +338,15 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     }
 
     /// A follower says how much of a snapshot it has.
-    fn chunk_received(
-        &mut self,
-        from: NodeId,
-        session: RequestId,
-        snapshot: SnapshotId,
-        asked: u64,
-        offset: u64,
-    ) {
+    fn chunk_received(&mut self, from: NodeId, received: ChunkReceived) {
+        let ChunkReceived {
+            stream,
+            snapshot,
+            asked,
+            offset,
+        } = received;
         let Self { shared, role } = self;
-        let peer = role.peers.get_mut(&from).filter(|p| p.session == session);
+        let peer = role.peers.get_mut(&from).filter(|p| p.stream == stream);
         if let Some(peer) = peer {
             peer.heard = shared.now;
             if let Progress::Snapshot(transfer) = &mut peer.progress
@@ -450,7 +429,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         for (&to, peer) in &mut role.peers {
             if !confirmed.contains(&to) {
                 peer.sent = shared.now;
-                shared.send(to, Message::Round { id, commit });
+                shared.send(to, Message::Round(Round { id, commit }));
             }
         }
         role.reads.announced = shared.now;
@@ -472,7 +451,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 Reader::Remote(node, id) => {
                     // What a snapshot covers is committed as well.
                     let commit = shared.log().id_at(index).unwrap_or(shared.log().base());
-                    shared.send(node, Message::ReadIndexReply { id, commit });
+                    let reply = ReadIndexReply { id, commit };
+                    shared.send(node, Message::ReadIndexReply(reply));
                 }
             }
         }
@@ -498,15 +478,15 @@ impl Peer {
                 send_entries(shared, to, self, next, next.previous());
             }
             Progress::Snapshot(transfer) => {
-                let message = Message::SnapshotChunk {
-                    session: self.session,
+                let chunk = SnapshotChunk {
+                    stream: self.stream,
                     snapshot: transfer.id,
                     offset: transfer.offset(),
                     data: Arc::default(),
                 };
                 self.sent = shared.now;
                 self.appended = shared.now;
-                shared.send(to, message);
+                shared.send(to, Message::SnapshotChunk(chunk));
             }
         }
     }
@@ -544,7 +524,7 @@ impl Peer {
             from: shared.id,
             to,
             term: shared.term(),
-            session: self.session,
+            stream: self.stream,
             snapshot: transfer.id,
             offset: transfer.offset(),
             length,
@@ -589,13 +569,13 @@ fn send_entries<S: StateMachine>(
     let bytes = entries.iter().map(entry_size::<S>).sum();
     peer.sent = shared.now;
     peer.appended = shared.now;
-    let message = Message::Append {
-        session: peer.session,
+    let append = Append {
+        stream: peer.stream,
         prev,
         entries,
         commit: shared.commit(),
     };
-    shared.send(to, message);
+    shared.send(to, Message::Append(append));
     (through, bytes)
 }
 

@@ -165,7 +165,11 @@ pub use crate::input::{Input, Ticket};
 pub use crate::leader::reads::TermCommitted;
 pub use crate::machine::StateMachine;
 pub use crate::membership::Membership;
-pub use crate::message::{Envelope, Forwarded, Message, Wait};
+pub use crate::message::{
+    Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Forward, ForwardReply,
+    Forwarded, Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round,
+    RoundReply, SnapshotChunk, Vote, VoteReply, Wait,
+};
 pub use crate::node::Restored;
 pub use crate::output::{
     Doubt, Durable, Output, Refusal, Released, Reply, Response, Synced, Volatile,

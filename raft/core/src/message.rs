@@ -1,4 +1,4 @@
-//! What nodes say to each other. Each message holds exactly the fields that it needs.
+//! The messages between nodes: one struct each, with exactly the fields that it needs.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -9,154 +9,231 @@ use crate::machine::StateMachine;
 use crate::rename::{Names, Rename};
 use crate::snapshot::SnapshotId;
 
-/// A message on its way, with the sender's own current term.
+/// A message with its sender, its receiver, and the sender's current term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Envelope<S: StateMachine> {
-    /// Who sent it.
+    /// The sender.
     pub from: NodeId,
-    /// Whom it is for.
+    /// The receiver.
     pub to: NodeId,
-    /// The sender's current term when it spoke. A pre-vote asks for the term after it without
-    /// saying so, and thus needs no exception from the term rule.
+    /// The sender's current term when it made the message. A pre-vote asks for the term after this
+    /// one without naming it, and so needs no exception from the term rule.
     pub term: Term,
-    /// What it says.
+    /// The message itself.
     pub message: Message<S>,
 }
 
-/// What a message says.
+/// A message of any kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Message<S: StateMachine> {
-    /// "Would you vote for me in the next term?" (thesis §9.6)
-    PreVote {
-        /// Names this round of asking; only its own replies count.
-        round: RequestId,
-        /// The sender's last entry.
-        last: EntryId,
-    },
-    /// The answer to a [`Message::PreVote`]. Binds nobody.
-    PreVoteReply {
-        /// The round that is answered.
-        round: RequestId,
-        /// Whether the vote would be granted.
-        granted: bool,
-    },
+    /// Asks whether a vote in the next term would be granted (thesis §9.6).
+    PreVote(PreVote),
+    /// The reply to a [`PreVote`].
+    PreVoteReply(PreVoteReply),
     /// RequestVote (§5.2).
-    Vote {
-        /// The candidate's last entry.
-        last: EntryId,
-    },
-    /// The answer to a [`Message::Vote`].
-    VoteReply {
-        /// Whether the vote is granted.
-        granted: bool,
-    },
-    /// AppendEntries (§5.3); empty as a heartbeat.
-    Append {
-        /// The leader's replication session with this follower.
-        session: RequestId,
-        /// The entry that comes right before `entries`.
-        prev: EntryId,
-        /// The entries, in order and without a gap.
-        entries: Vec<Entry<S::Command>>,
-        /// How far the leader has committed.
-        commit: Index,
-    },
-    /// "My log matches yours through this index, and all of it is synced."
-    Appended {
-        /// The session of the Append that is acknowledged.
-        session: RequestId,
-        /// The follower's life. What one life acknowledged, the next one must still have.
-        life: Incarnation,
-        /// The last entry that surely matches: the Append's last, never "all that I have".
-        matched: Index,
-    },
-    /// "I do not hold the entry that comes before those."
-    AppendRejected {
-        /// The session of the Append that is refused.
-        session: RequestId,
-        /// The follower's life.
-        life: Incarnation,
-        /// The entry that was missing.
-        prev: EntryId,
-        /// The follower's last entry that stands at or before `prev` and whose term is not above
-        /// `prev`'s: all between the two differs for sure, so a whole term is skipped at a time.
-        hint: EntryId,
-    },
-    /// InstallSnapshot (§7): a part of the leader's snapshot. Without any data, it asks how much of
-    /// it the follower has, and shows that the leader lives.
-    SnapshotChunk {
-        /// The leader's replication session with this follower.
-        session: RequestId,
-        /// Which snapshot.
-        snapshot: SnapshotId,
-        /// Where the data begins.
-        offset: u64,
-        /// The bytes.
-        data: Arc<[u8]>,
-    },
-    /// The answer to a [`Message::SnapshotChunk`], if its snapshot is not behind the follower: then
-    /// the answer is [`Message::Appended`].
-    ChunkReceived {
-        /// The session of the chunk.
-        session: RequestId,
-        /// Which snapshot.
-        snapshot: SnapshotId,
-        /// Where the chunk ended: tells the answers apart.
-        asked: u64,
-        /// The follower has all bytes before this one, and wants this one next.
-        offset: u64,
-    },
-    /// "Am I still your leader?": a round of ReadIndex (thesis §6.4). Also tells how far the leader
-    /// has committed.
-    Round {
-        /// Names the round.
-        id: RequestId,
-        /// The last entry that the leader has committed.
-        commit: EntryId,
-    },
-    /// The answer to a [`Message::Round`]: "you were when I heard you".
-    RoundReply {
-        /// The round that is confirmed. Confirms the rounds before it too.
-        id: RequestId,
-    },
-    /// A follower asks for an index at which its reads are linearizable (thesis §6.4).
-    ReadIndex {
-        /// Names the question.
-        id: RequestId,
-    },
-    /// The answer to a [`Message::ReadIndex`].
-    ReadIndexReply {
-        /// The question that is answered.
-        id: RequestId,
-        /// The read may be served once this entry is applied.
-        commit: EntryId,
-    },
-    /// A command that was taken at another node, for the leader to decide. Sent once.
-    Forward {
-        /// Names it; acted upon at most once.
-        id: RequestId,
-        /// The command.
-        command: S::Command,
-    },
-    /// What became of a [`Message::Forward`].
-    ForwardReply {
-        /// The forward that is answered.
-        id: RequestId,
-        /// Its fate.
-        reply: Forwarded<S::Outcome>,
-    },
-    /// The answer to an Append, a snapshot's chunk or a Round of a lower term. Its envelope's term
-    /// is all that it says: the leader behind us steps down, and we get a hearing.
-    Outdated,
+    Vote(Vote),
+    /// The reply to a [`Vote`].
+    VoteReply(VoteReply),
+    /// AppendEntries (§5.3).
+    Append(Append<S>),
+    /// The reply to an [`Append`] that fits.
+    Appended(Appended),
+    /// The reply to an [`Append`] that does not fit.
+    AppendRejected(AppendRejected),
+    /// InstallSnapshot (§7).
+    SnapshotChunk(SnapshotChunk),
+    /// The reply to a [`SnapshotChunk`].
+    ChunkReceived(ChunkReceived),
+    /// A leader's question whether it still leads (thesis §6.4).
+    Round(Round),
+    /// The reply to a [`Round`].
+    RoundReply(RoundReply),
+    /// A follower's question for a read index (thesis §6.4).
+    ReadIndex(ReadIndex),
+    /// The reply to a [`ReadIndex`].
+    ReadIndexReply(ReadIndexReply),
+    /// A client's command, on its way to the leader.
+    Forward(Forward<S>),
+    /// The reply to a [`Forward`].
+    ForwardReply(ForwardReply<S>),
+    /// The reply to a leader of a lower term.
+    Outdated(Outdated),
 }
+
+/// Asks whether the receiver would vote for the sender in the next term (thesis §9.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PreVote {
+    /// Names this round of asking; only replies to the present round count.
+    pub round: RequestId,
+    /// The sender's last entry.
+    pub last: EntryId,
+}
+
+/// The reply to a [`PreVote`]. It is no promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PreVoteReply {
+    /// The round that is answered.
+    pub round: RequestId,
+    /// Whether the vote would be granted.
+    pub granted: bool,
+}
+
+/// RequestVote (§5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Vote {
+    /// The candidate's last entry.
+    pub last: EntryId,
+}
+
+/// The reply to a [`Vote`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct VoteReply {
+    /// Whether the vote is granted.
+    pub granted: bool,
+}
+
+/// AppendEntries (§5.3); without entries, a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Append<S: StateMachine> {
+    /// The leader's replication stream to this follower.
+    pub stream: RequestId,
+    /// The entry right before `entries`.
+    pub prev: EntryId,
+    /// The entries, in order and without a gap.
+    pub entries: Vec<Entry<S::Command>>,
+    /// The leader's commit index.
+    pub commit: Index,
+}
+
+/// The reply to an [`Append`] that fits: the follower's log matches the leader's through an index,
+/// and is synced through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Appended {
+    /// The stream of the Append.
+    pub stream: RequestId,
+    /// The follower's incarnation. What one acknowledged, the next must still have.
+    pub incarnation: Incarnation,
+    /// The last entry known to match: the last one of the Append, not of the follower's log.
+    pub matched: Index,
+}
+
+/// The reply to an [`Append`] whose `prev` the follower does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AppendRejected {
+    /// The stream of the Append.
+    pub stream: RequestId,
+    /// The follower's incarnation.
+    pub incarnation: Incarnation,
+    /// The missing entry.
+    pub prev: EntryId,
+    /// The follower's last entry at or before `prev` whose term is not above `prev`'s. All entries
+    /// between the two differ, so that the leader skips a whole term at a time.
+    pub hint: EntryId,
+}
+
+/// InstallSnapshot (§7): a part of the leader's snapshot. Without data, it asks how much of the
+/// snapshot the follower has, and serves as a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SnapshotChunk {
+    /// The leader's replication stream to this follower.
+    pub stream: RequestId,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Where the data begins in it.
+    pub offset: u64,
+    /// The bytes.
+    pub data: Arc<[u8]>,
+}
+
+/// The reply to a [`SnapshotChunk`]. A follower that has committed all that the snapshot contains
+/// replies with [`Appended`] instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkReceived {
+    /// The stream of the chunk.
+    pub stream: RequestId,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Where the chunk ended; tells the replies apart.
+    pub asked: u64,
+    /// The follower has all bytes before this one, and expects this one next.
+    pub offset: u64,
+}
+
+/// Asks whether the receiver still follows the sender: one round of ReadIndex (thesis §6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Round {
+    /// Names the round.
+    pub id: RequestId,
+    /// The last entry that the leader has committed.
+    pub commit: EntryId,
+}
+
+/// The reply to a [`Round`]: the sender followed this leader when the round arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RoundReply {
+    /// The round that is confirmed. Confirms the rounds before it too.
+    pub id: RequestId,
+}
+
+/// Asks the leader for an index at which reads are linearizable (thesis §6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadIndex {
+    /// Names the request.
+    pub id: RequestId,
+}
+
+/// The reply to a [`ReadIndex`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadIndexReply {
+    /// The request that is answered.
+    pub id: RequestId,
+    /// The read may be served once this entry is applied.
+    pub commit: EntryId,
+}
+
+/// A command that a client gave to another node, for the leader to append. Sent once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Forward<S: StateMachine> {
+    /// Names the request, which is acted upon at most once.
+    pub id: RequestId,
+    /// The command.
+    pub command: S::Command,
+}
+
+/// The reply to a [`Forward`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ForwardReply<S: StateMachine> {
+    /// The request that is answered.
+    pub id: RequestId,
+    /// The command's fate.
+    pub reply: Forwarded<S::Outcome>,
+}
+
+/// The reply to an Append, a snapshot chunk or a read round of a lower term. Its envelope carries
+/// our higher term: the stale leader steps down, and this node can take part in an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Outdated;
 
 /// The fate of a forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Forwarded<O> {
     /// Committed and applied.
     Applied(O),
-    /// Surely never entered any log, and never will.
+    /// No log holds the command, and none ever will.
     Refused,
+}
+
+/// What a kind of message is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Asks for a vote or a pre-vote. A node that hears a leader refuses it.
+    Candidacy,
+    /// Only the leader of the envelope's term sends it.
+    FromLeader,
+    /// Answers a message of the receiver's own.
+    Reply,
+    /// Asks the leader for something.
+    Request,
 }
 
 /// What must be on disk before a message may leave.
@@ -170,63 +247,54 @@ pub enum Wait {
     Everything,
 }
 
-/// What a message that asks for votes asks.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Candidacy {
-    PreVote(RequestId),
-    Vote,
-}
-
 impl<S: StateMachine> Message<S> {
-    /// What the message asks as a candidate's, if it is one.
-    pub(crate) fn candidacy(&self) -> Option<Candidacy> {
+    /// What the message is to its receiver. Decides what becomes of it where no role has a use for
+    /// it, and where its term is lower than the receiver's.
+    #[must_use]
+    pub fn class(&self) -> Class {
         match self {
-            Self::PreVote { round, .. } => Some(Candidacy::PreVote(*round)),
-            Self::Vote { .. } => Some(Candidacy::Vote),
-            Self::PreVoteReply { .. }
-            | Self::VoteReply { .. }
-            | Self::Append { .. }
-            | Self::Appended { .. }
-            | Self::AppendRejected { .. }
-            | Self::SnapshotChunk { .. }
-            | Self::ChunkReceived { .. }
-            | Self::Round { .. }
-            | Self::RoundReply { .. }
-            | Self::ReadIndex { .. }
-            | Self::ReadIndexReply { .. }
-            | Self::Forward { .. }
-            | Self::ForwardReply { .. }
-            | Self::Outdated => None,
+            Self::PreVote(_) | Self::Vote(_) => Class::Candidacy,
+            Self::Append(_) | Self::SnapshotChunk(_) | Self::Round(_) => Class::FromLeader,
+            Self::PreVoteReply(_)
+            | Self::VoteReply(_)
+            | Self::Appended(_)
+            | Self::AppendRejected(_)
+            | Self::ChunkReceived(_)
+            | Self::RoundReply(_)
+            | Self::ReadIndexReply(_)
+            | Self::ForwardReply(_)
+            | Self::Outdated(_) => Class::Reply,
+            Self::ReadIndex(_) | Self::Forward(_) => Class::Request,
         }
     }
 
-    /// What must be on its sender's disk before the message may leave.
+    /// What must be on the sender's disk before the message may leave.
     ///
-    /// All that was decided before it, where it promises something that a crash must not take
-    /// back: a vote, or that entries are stored. A leader's Appends leave before its own sync
+    /// Everything decided before it, where the message promises something that a crash must not
+    /// take back: a vote, or that entries are stored. A leader's Appends leave before its own sync
     /// (thesis §10.2.1), since its own copy counts only once synced; but the ballot of their term
-    /// must be there, or the leader could wake up in an older term and vote again. All else
+    /// must be on disk, or the leader could restart in an older term and vote again. All else
     /// promises nothing (refusals, pre-votes, rounds, how much of a snapshot is in memory), or
-    /// only what a quorum's disks hold already (answers of committed entries).
+    /// only what is on the disks of a quorum already (replies about committed entries).
     #[must_use]
     pub fn waits_for(&self) -> Wait {
         match self {
-            Self::Vote { .. } | Self::VoteReply { granted: true } | Self::Appended { .. } => {
+            Self::Vote(_) | Self::VoteReply(VoteReply { granted: true }) | Self::Appended(_) => {
                 Wait::Everything
             }
-            Self::Append { .. } | Self::SnapshotChunk { .. } => Wait::Ballot,
-            Self::PreVote { .. }
-            | Self::PreVoteReply { .. }
-            | Self::VoteReply { granted: false }
-            | Self::AppendRejected { .. }
-            | Self::ChunkReceived { .. }
-            | Self::Round { .. }
-            | Self::RoundReply { .. }
-            | Self::ReadIndex { .. }
-            | Self::ReadIndexReply { .. }
-            | Self::Forward { .. }
-            | Self::ForwardReply { .. }
-            | Self::Outdated => Wait::Nothing,
+            Self::Append(_) | Self::SnapshotChunk(_) => Wait::Ballot,
+            Self::PreVote(_)
+            | Self::PreVoteReply(_)
+            | Self::VoteReply(VoteReply { granted: false })
+            | Self::AppendRejected(_)
+            | Self::ChunkReceived(_)
+            | Self::Round(_)
+            | Self::RoundReply(_)
+            | Self::ReadIndex(_)
+            | Self::ReadIndexReply(_)
+            | Self::Forward(_)
+            | Self::ForwardReply(_)
+            | Self::Outdated(_) => Wait::Nothing,
         }
     }
 
@@ -234,22 +302,22 @@ impl<S: StateMachine> Message<S> {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::PreVote { .. } => "pre_vote",
-            Self::PreVoteReply { .. } => "pre_vote_reply",
-            Self::Vote { .. } => "vote",
-            Self::VoteReply { .. } => "vote_reply",
-            Self::Append { .. } => "append",
-            Self::Appended { .. } => "appended",
-            Self::AppendRejected { .. } => "append_rejected",
-            Self::SnapshotChunk { .. } => "snapshot_chunk",
-            Self::ChunkReceived { .. } => "chunk_received",
-            Self::Round { .. } => "round",
-            Self::RoundReply { .. } => "round_reply",
-            Self::ReadIndex { .. } => "read_index",
-            Self::ReadIndexReply { .. } => "read_index_reply",
-            Self::Forward { .. } => "forward",
-            Self::ForwardReply { .. } => "forward_reply",
-            Self::Outdated => "outdated",
+            Self::PreVote(_) => "pre_vote",
+            Self::PreVoteReply(_) => "pre_vote_reply",
+            Self::Vote(_) => "vote",
+            Self::VoteReply(_) => "vote_reply",
+            Self::Append(_) => "append",
+            Self::Appended(_) => "appended",
+            Self::AppendRejected(_) => "append_rejected",
+            Self::SnapshotChunk(_) => "snapshot_chunk",
+            Self::ChunkReceived(_) => "chunk_received",
+            Self::Round(_) => "round",
+            Self::RoundReply(_) => "round_reply",
+            Self::ReadIndex(_) => "read_index",
+            Self::ReadIndexReply(_) => "read_index_reply",
+            Self::Forward(_) => "forward",
+            Self::ForwardReply(_) => "forward_reply",
+            Self::Outdated(_) => "outdated",
         }
     }
 }
@@ -259,50 +327,52 @@ impl<S: StateMachine> Rename for Envelope<S> {
         self.from.rename(names);
         self.to.rename(names);
         match &mut self.message {
-            Message::PreVote { round: id, last: _ }
-            | Message::PreVoteReply {
+            Message::PreVote(PreVote { round: id, last: _ })
+            | Message::PreVoteReply(PreVoteReply {
                 round: id,
                 granted: _,
-            }
-            | Message::Append {
-                session: id,
+            })
+            | Message::Append(Append {
+                stream: id,
                 prev: _,
                 entries: _,
                 commit: _,
-            }
-            | Message::SnapshotChunk {
-                session: id,
+            })
+            | Message::SnapshotChunk(SnapshotChunk {
+                stream: id,
                 snapshot: _,
                 offset: _,
                 data: _,
-            }
-            | Message::ChunkReceived {
-                session: id,
+            })
+            | Message::ChunkReceived(ChunkReceived {
+                stream: id,
                 snapshot: _,
                 asked: _,
                 offset: _,
-            }
-            | Message::Round { id, commit: _ }
-            | Message::RoundReply { id }
-            | Message::ReadIndex { id }
-            | Message::ReadIndexReply { id, commit: _ }
-            | Message::Forward { id, command: _ }
-            | Message::ForwardReply { id, reply: _ } => id.rename(names),
-            Message::Appended {
-                session,
-                life,
+            })
+            | Message::Round(Round { id, commit: _ })
+            | Message::RoundReply(RoundReply { id })
+            | Message::ReadIndex(ReadIndex { id })
+            | Message::ReadIndexReply(ReadIndexReply { id, commit: _ })
+            | Message::Forward(Forward { id, command: _ })
+            | Message::ForwardReply(ForwardReply { id, reply: _ }) => id.rename(names),
+            Message::Appended(Appended {
+                stream,
+                incarnation,
                 matched: _,
-            }
-            | Message::AppendRejected {
-                session,
-                life,
+            })
+            | Message::AppendRejected(AppendRejected {
+                stream,
+                incarnation,
                 prev: _,
                 hint: _,
-            } => {
-                session.rename(names);
-                life.rename(names);
+            }) => {
+                stream.rename(names);
+                incarnation.rename(names);
             }
-            Message::Vote { last: _ } | Message::VoteReply { granted: _ } | Message::Outdated => {}
+            Message::Vote(Vote { last: _ })
+            | Message::VoteReply(VoteReply { granted: _ })
+            | Message::Outdated(Outdated) => {}
         }
     }
 }

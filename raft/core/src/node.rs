@@ -17,7 +17,10 @@ use crate::input::Ticket;
 use crate::log::Log;
 use crate::machine::StateMachine;
 use crate::membership::Membership;
-use crate::message::{Candidacy, Envelope, Forwarded, Message};
+use crate::message::{
+    Envelope, Forward, ForwardReply, Forwarded, Message, PreVote, PreVoteReply, ReadIndexReply,
+    Vote, VoteReply,
+};
 use crate::output::{Refusal, Reply, Response, Wanted};
 use crate::persistence::Persistence;
 use crate::proxy::{Origin, Proxy, Sighting};
@@ -199,8 +202,8 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// This node's present life.
-    pub(crate) fn life(&self) -> Incarnation {
+    /// This node's present incarnation.
+    pub(crate) fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
 
@@ -283,30 +286,62 @@ impl<S: StateMachine> Shared<S> {
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
     }
 
-    /// Refuses to listen to a candidate, and adopts nothing from it.
-    pub(crate) fn refuse_candidate(&mut self, from: NodeId, asked: Candidacy) {
+    /// Refuses a candidate's message, and adopts nothing from it.
+    pub(crate) fn refuse_candidate(&mut self, from: NodeId, message: &Message<S>) {
         let granted = false;
-        let refusal = match asked {
-            Candidacy::PreVote(round) => Message::PreVoteReply { round, granted },
-            Candidacy::Vote => Message::VoteReply { granted },
+        let refusal = if let Message::PreVote(PreVote { round, .. }) = *message {
+            Message::PreVoteReply(PreVoteReply { round, granted })
+        } else {
+            Message::VoteReply(VoteReply { granted })
         };
         self.send(from, refusal);
     }
 
     /// Answers a pre-vote of the current term. Changes nothing here (thesis §9.6).
-    pub(crate) fn pre_vote(&mut self, from: NodeId, round: RequestId, last: EntryId) {
+    fn pre_vote(&mut self, from: NodeId, PreVote { round, last }: PreVote) {
         let granted = last >= self.log.last();
-        self.send(from, Message::PreVoteReply { round, granted });
+        self.send(from, Message::PreVoteReply(PreVoteReply { round, granted }));
     }
 
     /// Answers a vote of the current term (§5.2, §5.4.1). Returns whether it was granted.
-    pub(crate) fn vote(&mut self, from: NodeId, last: EntryId) -> bool {
+    pub(crate) fn vote(&mut self, from: NodeId, Vote { last }: Vote) -> bool {
         let granted = self.ballot.may_vote_for(from) && last >= self.log.last();
         if granted && self.ballot.vote().is_none() {
             self.vote_for(from);
         }
-        self.send(from, Message::VoteReply { granted });
+        self.send(from, Message::VoteReply(VoteReply { granted }));
         granted
+    }
+
+    /// Handles a message of the current term as every role does unless it has a use of its own for
+    /// that kind.
+    ///
+    /// # Panics
+    /// At a message that only a leader sends: each role but the leader follows its sender. If this
+    /// node leads itself, Election Safety (Figure 3) is broken, and going on could only make it
+    /// worse.
+    pub(crate) fn receive(&mut self, from: NodeId, message: Message<S>) {
+        match message {
+            Message::PreVote(pre_vote) => self.pre_vote(from, pre_vote),
+            Message::Vote(vote) => {
+                self.vote(from, vote);
+            }
+            Message::Append(_) | Message::SnapshotChunk(_) | Message::Round(_) => {
+                panic!("node {from} leads in term {} too", self.term())
+            }
+            Message::PreVoteReply(_)
+            | Message::VoteReply(_)
+            | Message::Appended(_)
+            | Message::AppendRejected(_)
+            | Message::ChunkReceived(_)
+            | Message::RoundReply(_) => self.counters.dropped.stale_reply += 1,
+            Message::ReadIndex(_) => self.counters.dropped.unexpected += 1,
+            Message::ReadIndexReply(reply) => self.read_index_decided(reply),
+            Message::Forward(Forward { id, command: _ }) => self.refuse_forward(from, id),
+            Message::ForwardReply(reply) => self.forward_decided(reply),
+            // The term rule has acted upon its term, which is all that it carries.
+            Message::Outdated(_) => {}
+        }
     }
 
     // ---- The log.
@@ -407,7 +442,7 @@ impl<S: StateMachine> Shared<S> {
                 }
                 (Some(Origin::Remote(node, id)), Some(outcome)) => {
                     let reply = Forwarded::Applied(outcome);
-                    self.send(node, Message::ForwardReply { id, reply });
+                    self.send(node, Message::ForwardReply(ForwardReply { id, reply }));
                 }
                 // Nobody waits for it here, or it is nobody's: a leader's blank.
                 (None, _) | (_, None) => {}
@@ -454,7 +489,7 @@ impl<S: StateMachine> Shared<S> {
         }
         if self.term() > self.born {
             let reply = Forwarded::Refused;
-            self.send(from, Message::ForwardReply { id, reply });
+            self.send(from, Message::ForwardReply(ForwardReply { id, reply }));
         } else {
             self.counters.dropped.repeated_forward += 1;
         }
@@ -471,19 +506,19 @@ impl<S: StateMachine> Shared<S> {
     }
 
     /// Another node decided what was forwarded to it.
-    pub(crate) fn forward_decided(&mut self, id: RequestId, reply: Forwarded<S::Outcome>) {
-        let response = match reply {
+    fn forward_decided(&mut self, reply: ForwardReply<S>) {
+        let response = match reply.reply {
             Forwarded::Applied(outcome) => Response::Applied(outcome),
             Forwarded::Refused => Response::Refused(Refusal::NotLeader),
         };
-        match self.proxy.forward_decided(id, response) {
+        match self.proxy.forward_decided(reply.id, response) {
             Some(reply) => self.replies.push(reply),
             None => self.counters.dropped.stale_reply += 1,
         }
     }
 
     /// A leader named the index for reads that it was asked for.
-    pub(crate) fn read_index_decided(&mut self, id: RequestId, commit: EntryId) {
+    fn read_index_decided(&mut self, ReadIndexReply { id, commit }: ReadIndexReply) {
         if !self.proxy.confirm(id, commit.index) {
             self.counters.dropped.stale_reply += 1;
         }

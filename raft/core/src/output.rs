@@ -8,7 +8,7 @@ use core::mem;
 use crate::id::{Incarnation, NodeId, RequestId, Term};
 use crate::input::Ticket;
 use crate::machine::StateMachine;
-use crate::message::{Envelope, Message};
+use crate::message::{Envelope, Message, SnapshotChunk};
 use crate::rename::renames;
 use crate::snapshot::{Chunks, SnapshotId, Task};
 use crate::wal::{Record, Wal};
@@ -114,7 +114,7 @@ pub(crate) struct Wanted {
     pub(crate) from: NodeId,
     pub(crate) to: NodeId,
     pub(crate) term: Term,
-    pub(crate) session: RequestId,
+    pub(crate) stream: RequestId,
     pub(crate) snapshot: SnapshotId,
     pub(crate) offset: u64,
     pub(crate) length: usize,
@@ -127,18 +127,18 @@ impl Wanted {
             from,
             to,
             term,
-            session,
+            stream,
             snapshot,
             offset,
             length,
         } = self;
         let data: Arc<[u8]> = chunks.read(snapshot, offset, length)?.into();
-        let message = Message::SnapshotChunk {
-            session,
+        let message = Message::SnapshotChunk(SnapshotChunk {
+            stream,
             snapshot,
             offset,
             data,
-        };
+        });
         Some(Envelope {
             from,
             to,
@@ -148,7 +148,7 @@ impl Wanted {
     }
 }
 
-renames!(Wanted { from, to, session });
+renames!(Wanted { from, to, stream });
 
 /// Says that everything through one output is on disk. Outputs are numbered, since term
 /// and index do not name a moment: entries can be truncated and appended again meanwhile.

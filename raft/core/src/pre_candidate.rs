@@ -5,7 +5,7 @@ use crate::candidate::Candidate;
 use crate::clock::Countdown;
 use crate::id::{NodeId, RequestId};
 use crate::machine::StateMachine;
-use crate::message::Message;
+use crate::message::{Class, Message, PreVote, PreVoteReply};
 use crate::node::{Node, Role, Shared};
 use crate::quorum::{Elected, Tally, Votes};
 use crate::raft::Raft;
@@ -42,7 +42,8 @@ impl<S: StateMachine> Node<PreCandidate, S> {
     pub(crate) fn ask(mut self) -> Raft<S> {
         let last = self.shared.log().last();
         let round = self.role.round;
-        self.shared.broadcast(&Message::PreVote { round, last });
+        self.shared
+            .broadcast(&Message::PreVote(PreVote { round, last }));
         self.tally()
     }
 
@@ -58,34 +59,22 @@ impl<S: StateMachine> Node<PreCandidate, S> {
 
     pub(crate) fn receive(mut self, from: NodeId, message: Message<S>) -> Raft<S> {
         match message {
-            Message::PreVoteReply { round, granted } if round == self.role.round => {
+            Message::PreVoteReply(PreVoteReply { round, granted }) if round == self.role.round => {
                 self.role.votes.record(from, granted);
                 return self.tally();
             }
-            Message::PreVoteReply { .. } => self.shared.counters.dropped.stale_reply += 1,
-            // Somebody leads in this term.
-            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
+            // Another node leads in this term.
+            message if message.class() == Class::FromLeader => {
                 return self.follow().receive(from, message);
             }
-            // Whom it votes for it no longer competes with (Figure 2: granting a vote resets the
-            // timer).
-            Message::Vote { last } => {
-                if self.shared.vote(from, last) {
+            // A node that votes for another no longer competes with it (Figure 2: granting a vote
+            // resets the timer).
+            Message::Vote(vote) => {
+                if self.shared.vote(from, vote) {
                     return Raft::Follower(self.follow());
                 }
             }
-            Message::PreVote { round, last } => self.shared.pre_vote(from, round, last),
-            Message::Forward { id, command: _ } => self.shared.refuse_forward(from, id),
-            Message::ForwardReply { id, reply } => self.shared.forward_decided(id, reply),
-            Message::ReadIndexReply { id, commit } => self.shared.read_index_decided(id, commit),
-            Message::VoteReply { .. }
-            | Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::RoundReply { .. } => self.shared.counters.dropped.stale_reply += 1,
-            Message::ReadIndex { .. } => self.shared.counters.dropped.unexpected += 1,
-            // Its term was all that it had to say.
-            Message::Outdated => {}
+            other => self.shared.receive(from, other),
         }
         Raft::PreCandidate(self)
     }

@@ -6,7 +6,10 @@ use crate::id::{EntryId, NodeId, Term};
 use crate::leader::Leader;
 use crate::log::follow;
 use crate::machine::StateMachine;
-use crate::message::{Candidacy, Envelope, Message};
+use crate::message::{
+    Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Message, Outdated, PreVote,
+    ReadIndexReply, Round, SnapshotChunk, Vote,
+};
 use crate::node::{Node, Shared};
 use crate::output::Synced;
 use crate::pre_candidate::PreCandidate;
@@ -78,12 +81,10 @@ impl<S: StateMachine> Raft<S> {
         let Envelope { term, message, .. } = envelope;
         // Stickiness: whoever hears a leader, or leads a quorum, listens to no candidate, and
         // adopts nothing from it, whatever its term.
-        if let Some(asked) = message.candidacy()
-            && self.is_sticky()
-        {
+        if message.class() == Class::Candidacy && self.is_sticky() {
             let shared = self.shared_mut();
             shared.counters.sticky_refusals += 1;
-            shared.refuse_candidate(from, asked);
+            shared.refuse_candidate(from, &message);
             return self;
         }
         // A higher term makes everybody a follower of it (§5.1).
@@ -154,25 +155,10 @@ impl<S: StateMachine> Shared<S> {
     /// Answers a message of a lower term. A leader behind us is told our term, so that it steps
     /// down and we get a hearing; a candidate likewise. All else of a lower term is dropped.
     fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
-        match message {
-            Message::Append { .. } | Message::SnapshotChunk { .. } | Message::Round { .. } => {
-                self.send(from, Message::Outdated);
-            }
-            Message::PreVote { round, .. } => {
-                self.refuse_candidate(from, Candidacy::PreVote(*round));
-            }
-            Message::Vote { .. } => self.refuse_candidate(from, Candidacy::Vote),
-            Message::PreVoteReply { .. }
-            | Message::VoteReply { .. }
-            | Message::Appended { .. }
-            | Message::AppendRejected { .. }
-            | Message::ChunkReceived { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::ReadIndexReply { .. }
-            | Message::Forward { .. }
-            | Message::ForwardReply { .. }
-            | Message::Outdated => self.counters.dropped.stale_term += 1,
+        match message.class() {
+            Class::FromLeader => self.send(from, Message::Outdated(Outdated)),
+            Class::Candidacy => self.refuse_candidate(from, message),
+            Class::Reply | Class::Request => self.counters.dropped.stale_term += 1,
         }
     }
 }
@@ -189,52 +175,51 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
     };
     term.0 < UNREACHABLE
         && match &envelope.message {
-            Message::PreVote { last, .. } => known(*last),
-            Message::Vote { last } => term > Term(0) && known(*last),
-            Message::Append {
+            Message::PreVote(PreVote { last, .. }) => known(*last),
+            Message::Vote(Vote { last }) => term > Term(0) && known(*last),
+            Message::Append(Append {
                 prev,
                 entries,
                 commit,
                 ..
-            } => {
+            }) => {
                 let mut ends = entries.first().into_iter().chain(entries.last());
                 known(*prev)
                     && ends.all(|entry| entry.id.index.0 > 0 && known(entry.id))
                     && follow(*prev, entries)
                     && commit.0 < UNREACHABLE
             }
-            Message::AppendRejected { prev, hint, .. } => {
+            Message::AppendRejected(AppendRejected { prev, hint, .. }) => {
                 known(*prev) && known(*hint) && hint.index <= prev.index
             }
-            Message::SnapshotChunk {
+            Message::SnapshotChunk(SnapshotChunk {
                 snapshot,
                 offset,
                 data,
                 ..
-            } => {
+            }) => {
                 let left = snapshot.length.checked_sub(*offset);
                 snapshot.last.index.0 > 0
                     && known(snapshot.last)
                     && snapshot.length > 0
                     && left.is_some_and(|left| data.len() as u64 <= left)
             }
-            Message::ChunkReceived {
+            Message::ChunkReceived(ChunkReceived {
                 snapshot,
                 asked,
                 offset,
                 ..
-            } => *asked <= snapshot.length && *offset <= snapshot.length,
-            Message::Round { commit, .. } | Message::ReadIndexReply { commit, .. } => {
-                known(*commit)
-            }
-            Message::Appended { matched, .. } => matched.0 < UNREACHABLE,
-            Message::PreVoteReply { .. }
-            | Message::VoteReply { .. }
-            | Message::RoundReply { .. }
-            | Message::ReadIndex { .. }
-            | Message::Forward { .. }
-            | Message::ForwardReply { .. }
-            | Message::Outdated => true,
+            }) => *asked <= snapshot.length && *offset <= snapshot.length,
+            Message::Round(Round { commit, .. })
+            | Message::ReadIndexReply(ReadIndexReply { commit, .. }) => known(*commit),
+            Message::Appended(Appended { matched, .. }) => matched.0 < UNREACHABLE,
+            Message::PreVoteReply(_)
+            | Message::VoteReply(_)
+            | Message::RoundReply(_)
+            | Message::ReadIndex(_)
+            | Message::Forward(_)
+            | Message::ForwardReply(_)
+            | Message::Outdated(_) => true,
         }
 }
 

@@ -22,6 +22,7 @@ use core::mem;
 use crate::id::{EntryId, RequestId};
 use crate::machine::StateMachine;
 use crate::membership::Membership;
+use crate::message::SnapshotChunk;
 use crate::node::Shared;
 use crate::rename::{Names, Rename, renames};
 
@@ -103,8 +104,8 @@ enum Work<S> {
 /// A leader's snapshot, as far as it has come.
 #[derive(Clone, Debug, Hash)]
 struct Gathering {
-    /// The leader's replication session. Within one, snapshots only become newer.
-    session: RequestId,
+    /// The leader's replication stream. Within one, snapshots only become newer.
+    stream: RequestId,
     id: SnapshotId,
     bytes: Vec<u8>,
 }
@@ -152,26 +153,32 @@ impl<S> Snapshots<S> {
     ///
     /// Another name begins at 0, unless it is older than what the same leader sends now: then it
     /// is merely late.
-    fn gather(&mut self, session: RequestId, id: SnapshotId, offset: u64, data: &[u8]) -> u64 {
+    fn gather(&mut self, chunk: &SnapshotChunk) -> u64 {
+        let SnapshotChunk {
+            stream,
+            snapshot: id,
+            offset,
+            ref data,
+        } = *chunk;
         match self.work {
             Work::Installing(installing) if installing == id => return id.length,
             // One at a time: the next one may begin once this one is stored.
             Work::Installing(_) => return 0,
             Work::None | Work::Taken(_) | Work::Storing(_) => {}
         }
-        let is_late = |g: &Gathering| g.session == session && g.id.last > id.last;
+        let is_late = |g: &Gathering| g.stream == stream && g.id.last > id.last;
         if self.gathering.as_ref().is_some_and(is_late) {
             return 0;
         }
         let gathering = match &mut self.gathering {
             Some(gathering) if gathering.id == id => gathering,
             other => other.insert(Gathering {
-                session,
+                stream,
                 id,
                 bytes: Vec::new(),
             }),
         };
-        gathering.session = session;
+        gathering.stream = stream;
         let here = gathering.bytes.len() as u64;
         let new = here.checked_sub(offset).map(|known| known as usize);
         if let Some(new) = new.and_then(|known| data.get(known..)) {
@@ -183,18 +190,12 @@ impl<S> Snapshots<S> {
 
 impl<S: StateMachine> Shared<S> {
     /// A leader sends a part of its snapshot. Returns which byte of it is wanted next.
-    pub(crate) fn gather(
-        &mut self,
-        session: RequestId,
-        id: SnapshotId,
-        offset: u64,
-        data: &[u8],
-    ) -> u64 {
-        if id.length > self.config.limits.snapshot_bytes_max {
+    pub(crate) fn gather(&mut self, chunk: &SnapshotChunk) -> u64 {
+        if chunk.snapshot.length > self.config.limits.snapshot_bytes_max {
             self.counters.dropped.overflow += 1;
             return 0;
         }
-        self.snapshots.gather(session, id, offset, data)
+        self.snapshots.gather(chunk)
     }
 
     /// Whether enough was applied since the last snapshot, and none is in the making.
@@ -305,7 +306,7 @@ impl<S: StateMachine> Shared<S> {
 }
 
 renames!(<S> Snapshots<S> { work, gathering });
-renames!(Gathering { session });
+renames!(Gathering { stream });
 
 impl<S> Rename for Work<S> {
     fn rename(&mut self, names: &mut dyn Names) {
@@ -327,12 +328,24 @@ mod tests {
         SnapshotId { last, length, crc }
     }
 
-    fn session(counter: u64) -> RequestId {
-        let incarnation = Incarnation(1);
-        RequestId {
-            incarnation,
-            counter,
-        }
+    /// What is wanted next after a chunk of the leader's stream of this number.
+    fn gather(
+        snapshots: &mut Snapshots<()>,
+        stream: u64,
+        snapshot: SnapshotId,
+        offset: u64,
+        data: &[u8],
+    ) -> u64 {
+        let stream = RequestId {
+            incarnation: Incarnation(1),
+            counter: stream,
+        };
+        snapshots.gather(&SnapshotChunk {
+            stream,
+            snapshot,
+            offset,
+            data: data.into(),
+        })
     }
 
     const FIRST: &[u8] = b"abcde";
@@ -353,7 +366,7 @@ mod tests {
                 let (from, to) = [(0, 2), (2, 4), (4, 5), (1, 4), (0, 0), (3, 5)]
                     [choices / 6usize.pow(step) % 6];
                 let before = snapshots.gathered().map_or(0, |(bytes, _)| bytes);
-                let wanted = snapshots.gather(session(1), whole, from as u64, &FIRST[from..to]);
+                let wanted = gather(&mut snapshots, 1, whole, from as u64, &FIRST[from..to]);
                 assert_eq!(here(&snapshots), &FIRST[..wanted as usize]);
                 let fits = from as u64 <= before;
                 assert_eq!(wanted, if fits { before.max(to as u64) } else { before });
@@ -364,28 +377,28 @@ mod tests {
     #[test]
     fn another_name_begins_at_0() {
         let mut snapshots = Snapshots::<()>::new(None);
-        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 3);
+        assert_eq!(gather(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
         // Of another leader: it may be older, and the checksum alone may tell.
-        assert_eq!(snapshots.gather(session(2), id(7, 5, 2), 3, b"de"), 0);
-        assert_eq!(snapshots.gather(session(2), id(7, 5, 2), 0, b"AB"), 2);
+        assert_eq!(gather(&mut snapshots, 2, id(7, 5, 2), 3, b"de"), 0);
+        assert_eq!(gather(&mut snapshots, 2, id(7, 5, 2), 0, b"AB"), 2);
         assert_eq!(here(&snapshots), b"AB");
-        assert_eq!(snapshots.gather(session(3), id(6, 5, 1), 0, b"x"), 1);
+        assert_eq!(gather(&mut snapshots, 3, id(6, 5, 1), 0, b"x"), 1);
     }
 
     #[test]
     fn the_same_name_goes_on_with_another_leader() {
         let mut snapshots = Snapshots::<()>::new(None);
-        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 3);
-        assert_eq!(snapshots.gather(session(2), id(7, 5, 1), 3, b"de"), 5);
+        assert_eq!(gather(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
+        assert_eq!(gather(&mut snapshots, 2, id(7, 5, 1), 3, b"de"), 5);
         assert_eq!(here(&snapshots), FIRST);
     }
 
     #[test]
     fn a_late_chunk_of_an_older_one_takes_nothing_away() {
         let mut snapshots = Snapshots::<()>::new(None);
-        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 3);
-        assert_eq!(snapshots.gather(session(1), id(9, 5, 1), 0, b"ab"), 2);
-        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 0, b"abc"), 0);
+        assert_eq!(gather(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
+        assert_eq!(gather(&mut snapshots, 1, id(9, 5, 1), 0, b"ab"), 2);
+        assert_eq!(gather(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 0);
         assert_eq!(snapshots.gathered(), Some((2, id(9, 5, 1))));
     }
 
@@ -393,8 +406,8 @@ mod tests {
     fn while_one_is_installed_no_other_is_gathered() {
         let mut snapshots = Snapshots::<()>::new(None);
         snapshots.work = Work::Installing(id(7, 5, 1));
-        assert_eq!(snapshots.gather(session(1), id(7, 5, 1), 3, b"de"), 5);
-        assert_eq!(snapshots.gather(session(1), id(9, 5, 1), 0, b"ab"), 0);
+        assert_eq!(gather(&mut snapshots, 1, id(7, 5, 1), 3, b"de"), 5);
+        assert_eq!(gather(&mut snapshots, 1, id(9, 5, 1), 0, b"ab"), 0);
         assert_eq!(snapshots.gathered(), None);
     }
 }

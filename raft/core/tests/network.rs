@@ -8,9 +8,9 @@ use std::convert::Infallible;
 
 use count::Count;
 use raft_core::{
-    Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
-    Membership, Message, NodeId, Record, Refusal, Replica, RequestId, Response, Restored, RoleName,
-    SnapshotId, Term, Ticket, Wal,
+    Append, Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
+    Membership, Message, NodeId, PreVote, PreVoteReply, Record, Refusal, Replica, RequestId,
+    Response, Restored, RoleName, SnapshotId, Term, Ticket, Vote, Wal,
 };
 
 /// Each command takes a kilobyte on the wire, to fill batches.
@@ -173,15 +173,15 @@ fn from(from: u64, to: u64, term: u64, message: Message<Machine>) -> Input<Machi
 }
 
 fn heartbeat(prev: EntryId) -> Message<Machine> {
-    Message::Append {
-        session: RequestId {
+    Message::Append(Append {
+        stream: RequestId {
             incarnation: Incarnation(99),
             counter: 1,
         },
         prev,
         entries: Vec::new(),
         commit: Index(0),
-    }
+    })
 }
 
 #[test]
@@ -246,9 +246,10 @@ fn a_lost_append_is_sent_again_once() {
         }
         let [
             Envelope {
-                message: Message::Append {
-                    entries: mended, ..
-                },
+                message:
+                    Message::Append(Append {
+                        entries: mended, ..
+                    }),
                 ..
             },
         ] = &again[..]
@@ -288,7 +289,7 @@ fn a_dead_peer_costs_an_empty_append_per_heartbeat() {
         let waiting = cluster.network.values().flatten();
         for envelope in waiting.filter(|envelope| envelope.to == NodeId(3)) {
             sent += 1;
-            if let Message::Append { entries, .. } = &envelope.message {
+            if let Message::Append(Append { entries, .. }) = &envelope.message {
                 entries_sent += entries.len();
             }
         }
@@ -308,7 +309,7 @@ fn a_request_is_answered_by_its_deadline_however_long_it_waited_for_a_leader() {
     let term = node.status().ballot.term().0 + 1;
     node.step(from(2, 1, term, heartbeat(EntryId::default())));
     let (messages, answers) = outputs(&mut node);
-    let forwards = |e: &Envelope<Machine>| matches!(e.message, Message::Forward { .. });
+    let forwards = |e: &Envelope<Machine>| matches!(e.message, Message::Forward(_));
     assert!(messages.iter().any(forwards) && answers.is_empty());
     for _ in 0..5 {
         node.step(Input::Tick);
@@ -338,15 +339,20 @@ fn a_pre_candidate_that_votes_for_another_gives_up() {
         node.step(Input::Tick);
     }
     let (messages, _) = outputs(&mut node);
-    let Message::PreVote { round, .. } = messages[0].message else {
+    let Message::PreVote(PreVote { round, .. }) = messages[0].message else {
         panic!("{messages:?}");
     };
     let last = EntryId::default();
-    node.step(from(2, 1, 5, Message::Vote { last }));
+    node.step(from(2, 1, 5, Message::Vote(Vote { last })));
     assert_eq!(node.status().ballot.vote(), Some(NodeId(2)));
     assert_eq!(node.status().role, RoleName::Follower);
     let granted = true;
-    node.step(from(3, 1, 5, Message::PreVoteReply { round, granted }));
+    node.step(from(
+        3,
+        1,
+        5,
+        Message::PreVoteReply(PreVoteReply { round, granted }),
+    ));
     assert_eq!(node.status().role, RoleName::Follower);
     assert_eq!(node.status().ballot.term(), Term(5));
 }
@@ -368,18 +374,15 @@ fn truncated_proposals_expire_by_their_own_age() {
         },
         payload: raft_core::Payload::Blank,
     };
-    let Message::Append {
-        session, commit, ..
-    } = heartbeat(status.commit)
-    else {
+    let Message::Append(Append { stream, commit, .. }) = heartbeat(status.commit) else {
         unreachable!("a heartbeat is an Append");
     };
-    let append = Message::Append {
-        session,
+    let append = Message::Append(Append {
+        stream,
         prev: status.commit,
         entries: vec![blank],
         commit,
-    };
+    });
     cluster
         .node(leader)
         .step(from(follower, leader, term, append));

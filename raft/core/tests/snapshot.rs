@@ -9,7 +9,8 @@ use std::convert::Infallible;
 use count::Count;
 use raft_core::{
     Ballot, Capture, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership,
-    Message, NodeId, Received, Record, Replica, Restored, SnapshotId, Status, Task, Ticket, Wal,
+    Message, NodeId, Received, Record, Replica, Restored, SnapshotChunk, SnapshotId, Status, Task,
+    Ticket, Wal,
 };
 
 /// Each command takes 100 bytes or so. The snapshot is large nevertheless.
@@ -153,7 +154,7 @@ impl Cluster {
 
     fn send(&mut self, envelope: Envelope<Machine>) {
         self.sent += 1;
-        if let Message::SnapshotChunk { data, .. } = &envelope.message
+        if let Message::SnapshotChunk(SnapshotChunk { data, .. }) = &envelope.message
             && !data.is_empty()
         {
             self.chunks += 1;

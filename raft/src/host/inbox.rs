@@ -283,7 +283,7 @@ mod tests {
             from: NodeId(from),
             to: NodeId(0),
             term: Term(1),
-            message: Message::Outdated,
+            message: Message::Outdated(raft_core::Outdated),
         }
     }
 

@@ -2,7 +2,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use json::value;
-use raft_core::Payload;
+use raft_core::{
+    AppendRejected, Appended, ChunkReceived, Forward, ForwardReply, Outdated, PreVote,
+    PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply, SnapshotChunk, Vote, VoteReply,
+};
 
 use super::*;
 use crate::kv::{Command, Kv, Outcome};
@@ -72,119 +75,122 @@ fn recorded() -> Vec<(Message<Kv>, &'static str)> {
     ];
     vec![
         (
-            Message::PreVote {
+            Message::PreVote(PreVote {
                 round: request(4711, 9),
                 last: entry(2, 17),
-            },
+            }),
             r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
         ),
         (
-            Message::PreVoteReply {
+            Message::PreVoteReply(PreVoteReply {
                 round: request(4711, 9),
                 granted: false,
-            },
+            }),
             r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":false}"#,
         ),
         (
-            Message::Vote { last: entry(2, 17) },
+            Message::Vote(Vote { last: entry(2, 17) }),
             r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
         ),
         (
-            Message::VoteReply { granted: true },
+            Message::VoteReply(VoteReply { granted: true }),
             r#"{"type":"vote_reply","v":1,"term":3,"granted":true}"#,
         ),
         (
-            Message::Append {
-                session: request(4711, 9),
+            Message::Append(Append {
+                stream: request(4711, 9),
                 prev: entry(2, 17),
                 entries,
                 commit: Index(16),
-            },
+            }),
             r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":{"a":[null]}}],[3,{"type":"cas","key":1,"from":"x","to":{"a":[null]},"create_if_not_exists":true}]],"commit":16}"#,
         ),
         (
-            Message::Appended {
-                session: request(4711, 9),
-                life: Incarnation(u64::MAX),
+            Message::Appended(Appended {
+                stream: request(4711, 9),
+                incarnation: Incarnation(u64::MAX),
                 matched: Index(20),
-            },
+            }),
             r#"{"type":"appended","v":1,"term":3,"session":[4711,9],"life":18446744073709551615,"matched":20}"#,
         ),
         (
-            Message::AppendRejected {
-                session: request(4711, 9),
-                life: Incarnation(5),
+            Message::AppendRejected(AppendRejected {
+                stream: request(4711, 9),
+                incarnation: Incarnation(5),
                 prev: entry(2, 17),
                 hint: entry(1, 12),
-            },
+            }),
             r#"{"type":"append_rejected","v":1,"term":3,"session":[4711,9],"life":5,"prev":[2,17],"hint":[1,12]}"#,
         ),
         (
-            Message::SnapshotChunk {
-                session: request(4711, 9),
+            Message::SnapshotChunk(SnapshotChunk {
+                stream: request(4711, 9),
                 snapshot: SNAPSHOT,
                 offset: 30,
                 data: Arc::from(*b"foo"),
-            },
+            }),
             r#"{"type":"snapshot_chunk","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":30,"data":"Zm9v"}"#,
         ),
         (
-            Message::ChunkReceived {
-                session: request(4711, 9),
+            Message::ChunkReceived(ChunkReceived {
+                stream: request(4711, 9),
                 snapshot: SNAPSHOT,
                 asked: 33,
                 offset: 30,
-            },
+            }),
             r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":33,"offset":30}"#,
         ),
         (
-            Message::Round {
+            Message::Round(Round {
                 id: request(4711, 9),
                 commit: entry(2, 17),
-            },
+            }),
             r#"{"type":"round","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
         ),
         (
-            Message::RoundReply {
+            Message::RoundReply(RoundReply {
                 id: request(4711, 9),
-            },
+            }),
             r#"{"type":"round_reply","v":1,"term":3,"id":[4711,9]}"#,
         ),
         (
-            Message::ReadIndex {
+            Message::ReadIndex(ReadIndex {
                 id: request(4711, 9),
-            },
+            }),
             r#"{"type":"read_index","v":1,"term":3,"id":[4711,9]}"#,
         ),
         (
-            Message::ReadIndexReply {
+            Message::ReadIndexReply(ReadIndexReply {
                 id: request(4711, 9),
                 commit: entry(2, 17),
-            },
+            }),
             r#"{"type":"read_index_reply","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
         ),
         (
-            Message::Forward {
+            Message::Forward(Forward {
                 id: request(4711, 9),
                 command: write,
-            },
+            }),
             r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":{"a":[null]}}}"#,
         ),
         (
-            Message::ForwardReply {
+            Message::ForwardReply(ForwardReply {
                 id: request(4711, 9),
                 reply: Forwarded::Applied(found),
-            },
+            }),
             r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"mismatch","found":2.5}}}"#,
         ),
         (
-            Message::ForwardReply {
+            Message::ForwardReply(ForwardReply {
                 id: request(4711, 9),
                 reply: Forwarded::Refused,
-            },
+            }),
             r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
         ),
-        (Message::Outdated, r#"{"type":"outdated","v":1,"term":3}"#),
+        (
+            Message::Outdated(Outdated),
+            r#"{"type":"outdated","v":1,"term":3}"#,
+        ),
     ]
 }
 
@@ -203,14 +209,14 @@ fn recorded_lines_are_read_and_written_unchanged() {
         assert_eq!(encoded(envelope.clone()), text);
         assert_eq!(decoded(text), Ok(envelope));
     }
-    assert_eq!(kinds, BTreeSet::from(KINDS));
+    assert_eq!(kinds, KINDS.iter().copied().collect());
 }
 
 #[test]
 fn unknown_fields_are_ignored() {
     let text = r#"{"new":{"deep":[1]},"type":"vote_reply","term":3,"granted":true,"v":1}"#;
     let message = decoded(text).unwrap().message;
-    assert_eq!(message, Message::VoteReply { granted: true });
+    assert_eq!(message, Message::VoteReply(VoteReply { granted: true }));
 }
 
 #[test]

@@ -13,12 +13,12 @@ use crate::rename::renames;
 pub(crate) struct Peer {
     /// Names this stretch of replication: replies to a former leadership or membership bear
     /// another name.
-    pub(crate) session: RequestId,
+    pub(crate) stream: RequestId,
     /// `matchIndex`: the follower has synced all through here. Never falls.
     pub(crate) matched: Index,
     /// The follower's life that acknowledged this.
-    life: Option<Incarnation>,
-    /// Another life denied what this one acknowledged; the session was begun to ask again.
+    incarnation: Option<Incarnation>,
+    /// Another life denied what this one acknowledged; the stream was begun to ask again.
     doubted: bool,
     pub(crate) progress: Progress,
     /// When the follower last showed that it hears this leader.
@@ -66,11 +66,11 @@ pub(crate) struct Repair {
 }
 
 impl Peer {
-    pub(crate) fn new(session: RequestId, last: Index, now: Moment) -> Self {
+    pub(crate) fn new(stream: RequestId, last: Index, now: Moment) -> Self {
         Self {
-            session,
+            stream,
             matched: Index(0),
-            life: None,
+            incarnation: None,
             doubted: false,
             progress: Progress::Probe {
                 next: last,
@@ -121,10 +121,10 @@ impl Peer {
     /// The follower holds, synced, all through `matched`. Late, repeated and reordered
     /// acknowledgements are harmless: what matched once in a term still does. `base` is where the
     /// leader's log begins.
-    pub(crate) fn acknowledged(&mut self, life: Incarnation, matched: Index, base: Index) {
+    pub(crate) fn acknowledged(&mut self, incarnation: Incarnation, matched: Index, base: Index) {
         if matched >= self.matched {
             self.matched = matched;
-            self.life = Some(life);
+            self.incarnation = Some(incarnation);
             self.doubted = false;
         }
         match &mut self.progress {
@@ -207,11 +207,16 @@ impl Peer {
     ///
     /// Rejections can be late, so this alone proves nothing, and if they come from the life that
     /// acknowledged it, that is what they are: a process does not forget. From another life they
-    /// give reason to ask again, in a new session. All that is answered in it was said after the
+    /// give reason to ask again, in a new stream. All that is answered in it was said after the
     /// acknowledgement came, and a denial in it is proof.
-    pub(crate) fn denied(&mut self, life: Incarnation, prev: EntryId, hint: EntryId) -> Denial {
+    pub(crate) fn denied(
+        &mut self,
+        incarnation: Incarnation,
+        prev: EntryId,
+        hint: EntryId,
+    ) -> Denial {
         let denies = prev.index <= self.matched || hint.index < self.matched;
-        if !denies || self.life.is_none_or(|known| known == life) {
+        if !denies || self.incarnation.is_none_or(|known| known == incarnation) {
             Denial::None
         } else if self.doubted {
             Denial::Proven
@@ -220,9 +225,9 @@ impl Peer {
         }
     }
 
-    /// Asks again, in a new session, for what the follower had acknowledged.
-    pub(crate) fn ask_again(&mut self, session: RequestId) {
-        self.session = session;
+    /// Asks again, in a new stream, for what the follower had acknowledged.
+    pub(crate) fn ask_again(&mut self, stream: RequestId) {
+        self.stream = stream;
         self.doubted = true;
         self.progress = Progress::Probe {
             next: self.matched.next(),
@@ -253,7 +258,10 @@ pub(crate) enum Rejection {
     Diverged,
 }
 
-renames!(Peer { session, life });
+renames!(Peer {
+    stream,
+    incarnation
+});
 
 #[cfg(test)]
 mod tests {
@@ -264,7 +272,7 @@ mod tests {
     const FORMER: Incarnation = Incarnation(1);
     const PRESENT: Incarnation = Incarnation(2);
 
-    fn session(counter: u64) -> RequestId {
+    fn stream(counter: u64) -> RequestId {
         let incarnation = Incarnation(9);
         RequestId {
             incarnation,
@@ -279,7 +287,7 @@ mod tests {
 
     /// A follower whose former life has acknowledged five entries.
     fn peer() -> Peer {
-        let mut peer = Peer::new(session(1), Index(8), Moment::default());
+        let mut peer = Peer::new(stream(1), Index(8), Moment::default());
         peer.acknowledged(FORMER, Index(5), Index(0));
         peer
     }
@@ -292,7 +300,7 @@ mod tests {
     #[test]
     fn who_lacks_more_than_it_acknowledged_denies_nothing() {
         assert_eq!(peer().denied(PRESENT, id(7), id(5)), Denial::None);
-        let mut new = Peer::new(session(1), Index(8), Moment::default());
+        let mut new = Peer::new(stream(1), Index(8), Moment::default());
         assert_eq!(new.denied(PRESENT, id(7), id(0)), Denial::None);
     }
 
@@ -301,8 +309,8 @@ mod tests {
         for (prev, hint) in [(id(5), id(0)), (id(7), id(4)), (id(3), id(2))] {
             let mut peer = peer();
             assert_eq!(peer.denied(PRESENT, prev, hint), Denial::Doubt);
-            peer.ask_again(session(2));
-            assert_eq!(peer.session, session(2));
+            peer.ask_again(stream(2));
+            assert_eq!(peer.stream, stream(2));
             assert_eq!(peer.denied(PRESENT, prev, hint), Denial::Proven);
         }
     }
@@ -311,7 +319,7 @@ mod tests {
     fn an_acknowledgement_ends_the_doubt() {
         let mut peer = peer();
         assert_eq!(peer.denied(PRESENT, id(5), id(0)), Denial::Doubt);
-        peer.ask_again(session(2));
+        peer.ask_again(stream(2));
         peer.acknowledged(PRESENT, Index(5), Index(0));
         assert_eq!(peer.denied(PRESENT, id(5), id(0)), Denial::None);
         assert_eq!(peer.denied(FORMER, id(5), id(0)), Denial::Doubt);

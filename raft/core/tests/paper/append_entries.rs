@@ -1,6 +1,9 @@
 //! Figure 2, "AppendEntries RPC".
 
-use raft_core::{EntryId, Input, Message, NodeId, Record, RoleName, Term};
+use raft_core::{
+    AppendRejected, Appended, EntryId, Forward, Input, Message, NodeId, Outdated, Record, RoleName,
+    Term,
+};
 
 use crate::table::{
     ELECTION, HEARTBEAT, Letter, Node, append, ask_for_election, content, converse, entries, id,
@@ -10,8 +13,8 @@ use crate::table::{
 /// Whether an Append was acknowledged, and through which entry.
 fn acknowledged(said: Vec<Letter>) -> Option<u64> {
     match only(said).message {
-        Message::Appended { matched, .. } => Some(matched.0),
-        Message::AppendRejected { .. } | Message::Outdated => None,
+        Message::Appended(Appended { matched, .. }) => Some(matched.0),
+        Message::AppendRejected(_) | Message::Outdated(Outdated) => None,
         other => panic!("no answer to an Append: {other:?}"),
     }
 }
@@ -46,7 +49,8 @@ fn a_follower_brings_its_clients_requests_to_the_leader() {
     assert!(node.write(5).is_empty());
     let said = node.hears(3, 1, append(id(1, 1), &[], 0));
     assert_eq!(node.status().leader, Some(NodeId(3)));
-    let forward = |letter: &&Letter| matches!(letter.message, Message::Forward { command: 5, .. });
+    let forward =
+        |letter: &&Letter| matches!(letter.message, Message::Forward(Forward { command: 5, .. }));
     let forwards: Vec<_> = said.iter().filter(forward).collect();
     assert_eq!(forwards.len(), 1);
     assert_eq!(forwards[0].to, NodeId(3));
@@ -90,7 +94,7 @@ fn receiver_1_an_append_of_a_former_term_is_refused() {
     let mut node = Node::stored(3, 3, None, &[1]);
     node.ticks(ELECTION - 1);
     let refusal = only(node.hears(2, 2, append(id(1, 1), &[2], 1)));
-    assert_eq!(refusal.message, Message::Outdated);
+    assert_eq!(refusal.message, Message::Outdated(Outdated));
     assert_eq!(refusal.term, Term(3));
     assert_eq!((node.terms(), node.commit()), (vec![1], 0));
     assert_eq!(node.status().leader, None);
@@ -113,11 +117,11 @@ fn receiver_2_an_append_is_refused_if_the_entry_before_it_is_not_there() {
         let mut node = Node::stored(3, 2, None, log);
         let refusal = only(node.hears(2, 2, append(prev, &[2], 4)));
         match refusal.message {
-            Message::AppendRejected {
+            Message::AppendRejected(AppendRejected {
                 prev: refused,
                 hint,
                 ..
-            } => {
+            }) => {
                 assert_eq!((refused, hint), (prev, last_possible));
             }
             other => panic!("{prev} is not in {log:?}, but: {other:?}"),

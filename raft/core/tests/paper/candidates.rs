@@ -1,6 +1,6 @@
 //! Figure 2, "Rules for Servers", "Candidates".
 
-use raft_core::{Message, NodeId, RoleName, Term};
+use raft_core::{Message, NodeId, PreVote, PreVoteReply, RoleName, Term, VoteReply};
 
 use crate::table::{ELECTION, Node, append, ask_for_election, granted, id, vote};
 
@@ -9,7 +9,7 @@ const GRANTED: bool = true;
 /// A vote for the node, or against it.
 fn ballot(node: &mut Node, from: u64, granted: bool) {
     let term = node.term();
-    node.hears(from, term, Message::VoteReply { granted });
+    node.hears(from, term, Message::VoteReply(VoteReply { granted }));
 }
 
 /// Whoever becomes a candidate enters the next term.
@@ -42,11 +42,11 @@ fn a_candidate_resets_its_timer() {
     let mut node = Node::stored(3, 4, None, &[1]);
     let questions = node.ticks(ELECTION);
     node.ticks(ELECTION - 1);
-    let Message::PreVote { round, .. } = questions[0].message else {
+    let Message::PreVote(PreVote { round, .. }) = questions[0].message else {
         panic!("{questions:?}");
     };
     let granted = true;
-    node.hears(2, 4, Message::PreVoteReply { round, granted });
+    node.hears(2, 4, Message::PreVoteReply(PreVoteReply { round, granted }));
     node.ticks(ELECTION - 1);
     assert_eq!(node.role(), RoleName::Candidate);
     node.ticks(1);
@@ -128,8 +128,8 @@ fn votes_of_a_former_term_do_not_count() {
     node.ticks(ELECTION);
     node.campaign();
     assert_eq!(node.term(), 6);
-    node.hears(2, 5, Message::VoteReply { granted: true });
-    node.hears(3, 5, Message::VoteReply { granted: true });
+    node.hears(2, 5, Message::VoteReply(VoteReply { granted: true }));
+    node.hears(3, 5, Message::VoteReply(VoteReply { granted: true }));
     assert_eq!(node.role(), RoleName::Candidate);
 }
 

@@ -1,6 +1,6 @@
 //! Figure 2, "Rules for Servers", "Followers".
 
-use raft_core::{EntryId, Message, NodeId, RoleName};
+use raft_core::{EntryId, Message, NodeId, PreVote, PreVoteReply, RoleName, Round};
 
 use crate::table::{ELECTION, Node, QUESTION, append, ask_for_election, granted, id, only, vote};
 
@@ -10,20 +10,20 @@ fn a_follower_answers_candidates_and_leaders() {
     let mut node = Node::stored(3, 2, None, &[1]);
     for (message, kind) in [
         (
-            Message::PreVote {
+            Message::PreVote(PreVote {
                 round: QUESTION,
                 last: id(1, 1),
-            },
+            }),
             "pre_vote_reply",
         ),
         (vote(id(1, 1)), "vote_reply"),
         (append(id(1, 1), &[2], 0), "appended"),
         (append(id(3, 2), &[], 0), "append_rejected"),
         (
-            Message::Round {
+            Message::Round(Round {
                 id: QUESTION,
                 commit: id(1, 1),
-            },
+            }),
             "round_reply",
         ),
     ] {
@@ -54,11 +54,11 @@ fn a_follower_that_hears_nobody_for_an_election_timeout_becomes_a_candidate() {
     let questions = node.ticks(1);
     assert!(ask_for_election(&questions));
     assert_eq!((node.role(), node.term()), (RoleName::PreCandidate, 2));
-    let Message::PreVote { round, .. } = questions[0].message else {
+    let Message::PreVote(PreVote { round, .. }) = questions[0].message else {
         panic!("{questions:?}");
     };
     let granted = true;
-    node.hears(3, 2, Message::PreVoteReply { round, granted });
+    node.hears(3, 2, Message::PreVoteReply(PreVoteReply { round, granted }));
     assert_eq!((node.role(), node.term()), (RoleName::Candidate, 3));
 }
 
@@ -91,7 +91,7 @@ fn granting_a_vote_holds_off_the_election_and_nothing_less_does() {
         (vote(last), 2, true),
         (vote(EntryId::default()), 2, false),
         (vote(last), 1, false),
-        (Message::PreVote { round, last }, 2, false),
+        (Message::PreVote(PreVote { round, last }), 2, false),
         (append(last, &[], 0), 1, false),
     ] {
         let mut node = Node::stored(3, 2, None, &[1]);

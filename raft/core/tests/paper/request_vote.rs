@@ -1,6 +1,6 @@
 //! Figure 2, "RequestVote RPC".
 
-use raft_core::{EntryId, Message, NodeId, Term};
+use raft_core::{EntryId, Message, NodeId, PreVote, PreVoteReply, Term, VoteReply};
 
 use crate::table::{ELECTION, HEARTBEAT, Node, QUESTION, append, granted, id, only, vote};
 
@@ -20,10 +20,16 @@ fn a_candidate_names_its_term_itself_and_its_last_entry() {
 fn a_voter_says_its_term_and_whether_it_grants_the_vote() {
     let mut node = Node::stored(3, 1, None, &[1]);
     let reply = only(node.hears(2, 2, vote(id(1, 1))));
-    assert_eq!(reply.message, Message::VoteReply { granted: true });
+    assert_eq!(
+        reply.message,
+        Message::VoteReply(VoteReply { granted: true })
+    );
     assert_eq!((reply.to, reply.term), (NodeId(2), Term(2)));
     let reply = only(node.hears(3, 2, vote(id(1, 1))));
-    assert_eq!(reply.message, Message::VoteReply { granted: false });
+    assert_eq!(
+        reply.message,
+        Message::VoteReply(VoteReply { granted: false })
+    );
     assert_eq!((reply.to, reply.term), (NodeId(3), Term(2)));
 }
 
@@ -32,7 +38,10 @@ fn a_voter_says_its_term_and_whether_it_grants_the_vote() {
 fn receiver_1_a_candidate_of_a_former_term_is_refused() {
     let mut node = Node::stored(3, 3, None, &[1]);
     let refusal = only(node.hears(2, 2, vote(id(9, 2))));
-    assert_eq!(refusal.message, Message::VoteReply { granted: false });
+    assert_eq!(
+        refusal.message,
+        Message::VoteReply(VoteReply { granted: false })
+    );
     assert_eq!(refusal.term, Term(3));
     assert_eq!((node.term(), node.vote()), (3, None));
 }
@@ -103,7 +112,10 @@ fn who_hears_a_leader_refuses_and_adopts_nothing() {
     node.hears(2, 1, append(id(1, 1), &[], 0));
     node.ticks(ELECTION - 1);
     let refusal = only(node.hears(3, 7, vote(id(9, 6))));
-    assert_eq!(refusal.message, Message::VoteReply { granted: false });
+    assert_eq!(
+        refusal.message,
+        Message::VoteReply(VoteReply { granted: false })
+    );
     assert_eq!((refusal.term, node.term()), (Term(1), 1));
     node.ticks(1);
     assert!(granted(node.hears(3, 7, vote(id(9, 6)))));
@@ -123,9 +135,12 @@ fn a_pre_vote_is_answered_as_a_vote_would_be_and_changes_nothing() {
     for (last, enough) in [(id(2, 2), true), (id(1, 2), false), (id(9, 1), false)] {
         let mut node = Node::stored(3, 3, Some(3), &[1, 2]);
         let round = QUESTION;
-        let reply = only(node.hears(2, 3, Message::PreVote { round, last }));
+        let reply = only(node.hears(2, 3, Message::PreVote(PreVote { round, last })));
         let granted = enough;
-        assert_eq!(reply.message, Message::PreVoteReply { round, granted });
+        assert_eq!(
+            reply.message,
+            Message::PreVoteReply(PreVoteReply { round, granted })
+        );
         assert_eq!((node.term(), node.vote()), (3, Some(3)));
     }
 }

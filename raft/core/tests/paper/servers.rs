@@ -1,6 +1,9 @@
 //! Figure 2, "Rules for Servers", "All Servers".
 
-use raft_core::{Incarnation, Index, Message, NodeId, RoleName, Term};
+use raft_core::{
+    Append, AppendRejected, Appended, Incarnation, Index, Message, NodeId, Outdated, PreVote,
+    PreVoteReply, RoleName, Round, RoundReply, Term, VoteReply,
+};
 
 use crate::table::{Disk, ELECTION, Node, QUESTION, append, appended, entries, id, only, to, vote};
 
@@ -51,44 +54,44 @@ fn one_of_each_role() -> Vec<Node> {
 /// quorum: see `who_hears_a_leader_refuses_and_adopts_nothing`.
 #[test]
 fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
-    let session = QUESTION;
-    let life = Incarnation(2);
+    let stream = QUESTION;
+    let incarnation = Incarnation(2);
     let (matched, hint, prev) = (Index(1), id(1, 1), id(2, 3));
     let messages = [
         append(id(1, 1), &[], 0),
-        Message::Appended {
-            session,
-            life,
+        Message::Appended(Appended {
+            stream,
+            incarnation,
             matched,
-        },
-        Message::AppendRejected {
-            session,
-            life,
+        }),
+        Message::AppendRejected(AppendRejected {
+            stream,
+            incarnation,
             prev,
             hint,
-        },
+        }),
         vote(id(1, 1)),
-        Message::VoteReply { granted: false },
-        Message::PreVote {
-            round: session,
+        Message::VoteReply(VoteReply { granted: false }),
+        Message::PreVote(PreVote {
+            round: stream,
             last: id(1, 1),
-        },
-        Message::PreVoteReply {
-            round: session,
+        }),
+        Message::PreVoteReply(PreVoteReply {
+            round: stream,
             granted: true,
-        },
-        Message::Round {
-            id: session,
+        }),
+        Message::Round(Round {
+            id: stream,
             commit: id(1, 1),
-        },
-        Message::RoundReply { id: session },
-        Message::Outdated,
+        }),
+        Message::RoundReply(RoundReply { id: stream }),
+        Message::Outdated(Outdated),
     ];
     for message in messages {
         for mut node in one_of_each_role() {
             let (role, case) = (node.role(), format!("{} {message:?}", node.role()));
             node.hears(2, 8, message.clone());
-            let asks = matches!(message, Message::Vote { .. } | Message::PreVote { .. });
+            let asks = matches!(message, Message::Vote(_) | Message::PreVote(_));
             if asks && role == RoleName::Leader {
                 assert_eq!((node.role(), node.term()), (role, 3), "{case}");
                 continue;
@@ -99,7 +102,7 @@ fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
                 "{case}"
             );
             assert_eq!(node.disk.ballot.term(), Term(8), "{case}");
-            let voted = matches!(message, Message::Vote { .. });
+            let voted = matches!(message, Message::Vote(_));
             assert_eq!(node.vote(), voted.then_some(2), "{case}");
         }
     }
@@ -112,7 +115,7 @@ fn a_lower_term_is_not_adopted() {
         let before = node.status();
         node.hears(2, 2, append(id(1, 1), &[], 1));
         node.hears(2, 2, vote(id(9, 2)));
-        node.hears(2, 2, Message::VoteReply { granted: true });
+        node.hears(2, 2, Message::VoteReply(VoteReply { granted: true }));
         let after = node.status();
         assert_eq!((before.role, before.ballot), (after.role, after.ballot));
         assert_eq!((before.last, before.commit), (after.last, after.commit));
@@ -126,7 +129,7 @@ fn what_no_member_could_say_is_dropped() {
     let mut node = Node::stored(3, 3, None, &[1]);
     let Disk { ballot, .. } = node.disk;
     let mut gap = append(id(1, 1), &[3, 3], 0);
-    if let Message::Append { entries: sent, .. } = &mut gap {
+    if let Message::Append(Append { entries: sent, .. }) = &mut gap {
         *sent = [entries(2, &[3]), entries(4, &[3])].concat();
     }
     for (from, term, message) in [

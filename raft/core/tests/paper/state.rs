@@ -1,6 +1,9 @@
 //! Figure 2, "State".
 
-use raft_core::{Envelope, Message, NodeId, Payload, Record, Response, RoleName, Term};
+use raft_core::{
+    Envelope, Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, Record, Response,
+    RoleName, Term, VoteReply,
+};
 
 use crate::table::{
     ELECTION, Node, append, appended, content, entries, granted, id, letter, only, to, vote,
@@ -25,7 +28,7 @@ fn persistent_state_is_stored_before_an_rpc_is_answered() {
     assert_eq!(node.disk.entries, entries(1, &[1]));
     let Ok(durable) = output.persist(&mut node.disk);
     let (late, _) = durable.finish();
-    assert!(matches!(only(late).message, Message::Appended { .. }));
+    assert!(matches!(only(late).message, Message::Appended(_)));
     assert_eq!(node.disk.entries, entries(1, &[1, 2]));
 
     let mut node = Node::stored(3, 1, None, &[1]);
@@ -40,11 +43,16 @@ fn persistent_state_is_stored_before_an_rpc_is_answered() {
 fn persistent_state_is_stored_before_votes_are_asked_for() {
     let mut node = Node::stored(3, 1, None, &[1]);
     let questions = node.ticks(ELECTION);
-    let Message::PreVote { round, .. } = questions[0].message else {
+    let Message::PreVote(PreVote { round, .. }) = questions[0].message else {
         panic!("{questions:?}");
     };
     let granted = true;
-    let encouraged = letter(2, 1, 1, Message::PreVoteReply { round, granted });
+    let encouraged = letter(
+        2,
+        1,
+        1,
+        Message::PreVoteReply(PreVoteReply { round, granted }),
+    );
     let (early, output) = node.before_storing(encouraged);
     assert_eq!((early, node.role()), (vec![], RoleName::Candidate));
     let Ok(durable) = output.persist(&mut node.disk);
@@ -52,7 +60,8 @@ fn persistent_state_is_stored_before_votes_are_asked_for() {
     assert_eq!(durable.finish().0.len(), 2);
 
     // The vote comes although nobody told the node that its ballot is stored: its Appends wait.
-    let (early, output) = node.before_storing(letter(2, 1, 2, Message::VoteReply { granted }));
+    let (early, output) =
+        node.before_storing(letter(2, 1, 2, Message::VoteReply(VoteReply { granted })));
     assert_eq!((early, node.role()), (vec![], RoleName::Leader));
     assert_eq!(node.disk.entries, entries(1, &[1]));
     let Ok(durable) = output.persist(&mut node.disk);
@@ -81,7 +90,7 @@ fn the_current_term_begins_at_0_and_never_falls() {
     let mut node = Node::new(1, 3);
     assert_eq!(node.term(), 0);
     for (heard, current) in [(3, 3), (2, 3), (3, 3), (7, 7), (1, 7)] {
-        node.hears(2, heard, Message::VoteReply { granted: false });
+        node.hears(2, heard, Message::VoteReply(VoteReply { granted: false }));
         assert_eq!(node.term(), current);
         assert_eq!(node.disk.ballot.term(), Term(current));
     }
@@ -97,7 +106,7 @@ fn voted_for_names_who_got_the_vote_of_the_current_term() {
     node.hears(3, 1, vote(id(0, 0)));
     assert_eq!((node.term(), node.vote()), (1, Some(2)));
     // An answer tells of a new term, in which nobody has the vote.
-    node.hears(2, 2, Message::VoteReply { granted: false });
+    node.hears(2, 2, Message::VoteReply(VoteReply { granted: false }));
     assert_eq!((node.term(), node.vote()), (2, None));
     node.hears(3, 2, vote(id(0, 0)));
     assert_eq!((node.term(), node.vote()), (2, Some(3)));
@@ -187,14 +196,14 @@ fn a_leaders_state_begins_anew_after_an_election() {
     let former = only(to(2, &node.lead()));
     node.hears(2, 2, appended(&former, 2));
     assert_eq!(node.status().matched[&NodeId(2)].0, 2);
-    node.hears(3, 3, Message::Outdated);
+    node.hears(3, 3, Message::Outdated(Outdated));
     let first = only(to(2, &node.lead()));
     assert_eq!((node.term(), node.status().matched[&NodeId(2)].0), (4, 0));
     assert_eq!(content(&first), (id(2, 2), vec![4], 2));
     node.hears(2, 4, appended(&former, 2));
     assert_eq!(node.status().matched[&NodeId(2)].0, 0);
     // Followers have no such state at all.
-    node.hears(3, 5, Message::Outdated);
+    node.hears(3, 5, Message::Outdated(Outdated));
     assert!(node.status().matched.is_empty());
 }
 

@@ -5,9 +5,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use raft_core::{
-    Ballot, Chunks, Config, Entry, EntryId, Envelope, Incarnation, Index, Input, Limits,
-    Membership, Message, NodeId, Output, Payload, Record, Released, Replica, RequestId, Response,
-    Restored, RoleName, SnapshotId, StateMachine, Status, Term, Ticket, Volatile, Wal,
+    Append, AppendRejected, Appended, Ballot, Chunks, Config, Entry, EntryId, Envelope,
+    Incarnation, Index, Input, Limits, Membership, Message, NodeId, Output, Payload, PreVote,
+    PreVoteReply, Record, Released, Replica, RequestId, Response, Restored, RoleName, SnapshotId,
+    StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
 };
 
 /// An election timeout, in ticks. It does not vary here, so that no test has chance in it.
@@ -204,12 +205,12 @@ impl Node {
             to, term, message, ..
         } in questions
         {
-            let Message::PreVote { round, .. } = message else {
+            let Message::PreVote(PreVote { round, .. }) = message else {
                 panic!("it asks first: {message:?}");
             };
             if said.is_empty() {
                 let granted = true;
-                let reply = Message::PreVoteReply { round, granted };
+                let reply = Message::PreVoteReply(PreVoteReply { round, granted });
                 said = self.hears(to.0, term.0, reply);
             }
         }
@@ -221,7 +222,11 @@ impl Node {
     pub(crate) fn lead(&mut self) -> Vec<Letter> {
         for vote in self.campaign() {
             let granted = true;
-            let said = self.hears(vote.to.0, vote.term.0, Message::VoteReply { granted });
+            let said = self.hears(
+                vote.to.0,
+                vote.term.0,
+                Message::VoteReply(VoteReply { granted }),
+            );
             if self.role() == RoleName::Leader {
                 return said;
             }
@@ -325,42 +330,42 @@ pub(crate) const QUESTION: RequestId = RequestId {
 
 /// AppendEntries: entries of these terms after `prev`.
 pub(crate) fn append(prev: EntryId, terms: &[u64], commit: u64) -> Message<Journal> {
-    Message::Append {
-        session: QUESTION,
+    Message::Append(Append {
+        stream: QUESTION,
         prev,
         entries: entries(prev.index.0 + 1, terms),
         commit: Index(commit),
-    }
+    })
 }
 
 /// RequestVote of a candidate whose last entry is this.
 pub(crate) fn vote(last: EntryId) -> Message<Journal> {
-    Message::Vote { last }
+    Message::Vote(Vote { last })
 }
 
 /// A follower's acknowledgement of this Append: it stores all through `matched`.
 pub(crate) fn appended(append: &Letter, matched: u64) -> Message<Journal> {
-    let Message::Append { session, .. } = append.message else {
+    let Message::Append(Append { stream, .. }) = append.message else {
         panic!("no Append: {append:?}");
     };
-    Message::Appended {
-        session,
-        life: Incarnation(append.to.0),
+    Message::Appended(Appended {
+        stream,
+        incarnation: Incarnation(append.to.0),
         matched: Index(matched),
-    }
+    })
 }
 
 /// A follower's refusal of this Append: what it follows is not there.
 pub(crate) fn rejected(append: &Letter, hint: EntryId) -> Message<Journal> {
-    let Message::Append { session, prev, .. } = append.message else {
+    let Message::Append(Append { stream, prev, .. }) = append.message else {
         panic!("no Append: {append:?}");
     };
-    Message::AppendRejected {
-        session,
-        life: Incarnation(append.to.0),
+    Message::AppendRejected(AppendRejected {
+        stream,
+        incarnation: Incarnation(append.to.0),
         prev,
         hint,
-    }
+    })
 }
 
 /// What was said reaches those who are here, their answers come back, and so on, until all are
@@ -392,12 +397,12 @@ pub(crate) fn to(node: u64, said: &[Letter]) -> Vec<Letter> {
 /// committed.
 pub(crate) fn content(append: &Letter) -> (EntryId, Vec<u64>, u64) {
     match &append.message {
-        Message::Append {
+        Message::Append(Append {
             prev,
             entries,
             commit,
             ..
-        } => {
+        }) => {
             let terms = entries.iter().map(|entry| entry.id.term.0);
             (*prev, terms.collect(), commit.0)
         }
@@ -408,13 +413,13 @@ pub(crate) fn content(append: &Letter) -> (EntryId, Vec<u64>, u64) {
 /// Whether the vote was granted; to whom and in which term stands on the envelope.
 pub(crate) fn granted(said: Vec<Letter>) -> bool {
     match only(said).message {
-        Message::VoteReply { granted } => granted,
+        Message::VoteReply(VoteReply { granted }) => granted,
         other => panic!("no answer to a request for a vote: {other:?}"),
     }
 }
 
 /// Whether these are questions about an election, asked before there is one.
 pub(crate) fn ask_for_election(said: &[Letter]) -> bool {
-    let asks = |letter: &Letter| matches!(letter.message, Message::PreVote { .. });
+    let asks = |letter: &Letter| matches!(letter.message, Message::PreVote(_));
     !said.is_empty() && said.iter().all(asks)
 }
