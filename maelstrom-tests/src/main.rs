@@ -153,8 +153,8 @@ fn check(arguments: impl Iterator<Item = OsString>) -> Result<Status, Box<dyn Er
 /// node and ignored.
 fn builtin_node(name: &OsString) -> ExitCode {
     match name.to_str().and_then(Builtin::from_name) {
-        Some(builtin) => builtin_node::main(builtin),
-        None => {
+        Some(builtin @ (Builtin::Null | Builtin::Stale)) => builtin_node::main(builtin),
+        Some(Builtin::Raft) | None => {
             eprintln!(
                 "maelstrom-tests: {} takes null or stale, not {name:?}",
                 builtin::SUBCOMMAND

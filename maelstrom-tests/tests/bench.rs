@@ -3,14 +3,18 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use maelstrom_tests::bench::processes::builtin::Misbehaviour;
 use maelstrom_tests::bench::report::results::Results;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_maelstrom-tests");
+
+/// Clients wait for ten times the latency, here for half a minute, so that no load on this machine
+/// makes a request time out. A node that is alone has no other latency.
+const PATIENT: &str = "--latency=3000";
 
 /// A folder of a test's own, removed at its end.
 struct Folder(PathBuf);
@@ -83,7 +87,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn a_right_node_is_valid_and_leaves_its_results() {
+fn a_correct_node_is_valid_and_leaves_results() {
     let folder = Folder::new();
     let output = folder.test(&[
         "-w=lin-kv",
@@ -93,6 +97,7 @@ fn a_right_node_is_valid_and_leaves_its_results() {
         "--rate=0",
         "--time-limit=1",
         "--seed=7",
+        PATIENT,
     ]);
     assert_eq!(status(&output), 0, "{}", show(&output));
     let told = stdout(&output);
@@ -125,15 +130,17 @@ fn a_right_node_is_valid_and_leaves_its_results() {
 }
 
 #[test]
-fn our_own_node_is_valid_and_its_elections_are_seen() {
+fn raft_is_valid_and_its_elections_are_counted() {
     let folder = Folder::new();
     let output = folder.test(&[
         "--node-count=3",
         "--latency=5",
         "--latency-dist=uniform",
         "--nemesis=partition,pause",
-        "--nemesis-interval=1",
+        "--nemesis-interval=2",
         "--time-limit=5",
+        // The first fault comes after 2.8 s.
+        "--seed=16",
     ]);
     assert_eq!(status(&output), 0, "{}", show(&output));
     let results = folder.results();
@@ -153,14 +160,16 @@ fn our_own_node_is_valid_and_its_elections_are_seen() {
 }
 
 #[test]
-fn a_node_that_reads_from_its_own_memory_is_found_out() {
+fn stale_reads_are_invalid() {
     let folder = Folder::new();
     let output = folder.test(&[
         "--builtin=stale",
         "--node-count=3",
-        "--rate=0",
-        "--latency=50",
-        "--time-limit=1",
+        // One key, whose value changes many times in the 300 ms that n1 and n2 lag.
+        "--latency=300",
+        "--ops-per-key=100000",
+        "--time-limit=3",
+        "--seed=1",
     ]);
     assert_eq!(status(&output), 1, "{}", show(&output));
     assert!(
@@ -208,31 +217,36 @@ fn a_run_without_a_request_is_unknown() {
 }
 
 #[test]
-fn misbehaviour_breaks_the_run_and_is_named() {
-    for how in Misbehaviour::ALL {
-        let told = match how {
-            Misbehaviour::Garbage => "it is not a JSON object",
-            Misbehaviour::BlankLine => "it is blank",
-            Misbehaviour::NotAnObject => "it is not a JSON object",
-            Misbehaviour::ExtraKey => "the top-level key \"time\"",
-            Misbehaviour::ExtraBodyKey => "may not have the key \"leader\"",
-            Misbehaviour::UnknownClient => "its dest is unknown",
-            Misbehaviour::UnknownNode => "its dest \"n99\" is unknown",
-            Misbehaviour::InitClient => "its dest \"c0\" is unknown",
-            Misbehaviour::WrongSource => "its src is \"n98\", but n0 printed it",
-            Misbehaviour::Twice => "it answers a request that has been answered before",
-            Misbehaviour::NeverAsked => "it answers a request that was never made",
-            Misbehaviour::WrongType => "no answer to a client",
-            Misbehaviour::RefusesInit => "it refuses init: not today",
-            Misbehaviour::Ends => "n0 ended before the run did: exit status: 0",
-            Misbehaviour::Dies => "a last word",
-            Misbehaviour::HalfLine => "its last line is not whole: {\"src\":\"n0\",",
-        };
+fn a_node_that_breaks_the_protocol_is_reported() {
+    const INIT_OK: &str = r#"{"src":"n0","dest":"c0","body":{"type":"init_ok","in_reply_to":1}}"#;
+    const REFUSAL: &str =
+        r#"{"src":"n0","dest":"c0","body":{"type":"error","code":11,"text":"not today"}}"#;
+    const STRAY: &str = r#"{"src":"n0","dest":"c9999","body":{"type":"write_ok","in_reply_to":1}}"#;
+    const UNASKED: &str =
+        r#"{"src":"n0","dest":"c1","body":{"type":"write_ok","in_reply_to":9999}}"#;
+    let answer = |line: &str| format!("echo '{line}'; cat >/dev/null");
+    for (init, request, told) in [
+        (REFUSAL, String::new(), "it refuses init: not today"),
+        (
+            INIT_OK,
+            answer("Listening on port 8080"),
+            "it is not a JSON object",
+        ),
+        (INIT_OK, answer(INIT_OK), "its dest \"c0\" is unknown"),
+        (INIT_OK, answer(STRAY), "its dest is unknown"),
+        (INIT_OK, answer(UNASKED), "a request that was never made"),
+        (
+            INIT_OK,
+            "echo sorry >&2; printf '{\"src\":'; exit 3".into(),
+            "not whole: {\"src\":\nn0: the end of its standard error:\n  sorry",
+        ),
+    ] {
         let folder = Folder::new();
-        let builtin = format!("--builtin=misbehave:{}", how.name());
-        let output = folder.test(&[&builtin, "--node-count=1", "--rate=0", "--time-limit=60"]);
-        assert_eq!(status(&output), 255, "{how:?}: {}", show(&output));
-        assert!(stderr(&output).contains(told), "{how:?}: {}", show(&output));
+        let script = format!("#!/bin/sh\nread -r line\necho '{init}'\nread -r line\n{request}\n");
+        let bin = format!("--bin={}", text(&folder.executable("node", &script)));
+        let output = folder.test(&[&bin, "--node-count=1", "--rate=0", "--time-limit=60"]);
+        assert_eq!(status(&output), 255, "{}", show(&output));
+        assert!(stderr(&output).contains(told), "{told}: {}", show(&output));
         let results = folder.results();
         assert_eq!(results.verdict, "broken");
         assert!(results.reason.is_some_and(|reason| reason.contains(told)));
@@ -240,7 +254,7 @@ fn misbehaviour_breaks_the_run_and_is_named() {
 }
 
 #[test]
-fn programs_that_are_no_nodes_are_told_apart() {
+fn a_program_that_is_no_node_is_reported() {
     let folder = Folder::new();
     let plain = folder.path("plain");
     fs::write(&plain, "no program").expect("a file");
@@ -266,7 +280,7 @@ fn programs_that_are_no_nodes_are_told_apart() {
 }
 
 #[test]
-fn mistyped_command_lines_are_refused() {
+fn a_mistyped_command_line_is_rejected() {
     for (arguments, told) in [
         (
             &["test", "--node-cuont", "3"][..],
@@ -305,7 +319,7 @@ fn every_subcommand_explains_itself() {
 }
 
 #[test]
-fn a_node_in_another_language_works() {
+fn a_python_node_works() {
     let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes/store.py");
     if Command::new("python3").arg("--version").output().is_err() {
         eprintln!("SKIPPED: there is no python3 to run {}", node.display());
@@ -313,7 +327,13 @@ fn a_node_in_another_language_works() {
     }
     let folder = Folder::new();
     let bin = format!("--bin={}", text(&node));
-    let output = folder.test(&[&bin, "--node-count=1", "--concurrency=4n", "--time-limit=1"]);
+    let output = folder.test(&[
+        &bin,
+        "--node-count=1",
+        "--concurrency=4n",
+        "--time-limit=1",
+        PATIENT,
+    ]);
     assert_eq!(status(&output), 0, "{}", show(&output));
 }
 
@@ -326,7 +346,8 @@ fn arguments_and_logs_are_passed_on() {
     let output = folder.test(&[
         &bin,
         "--node-count=1",
-        "--time-limit=0.5",
+        "--time-limit=1",
+        PATIENT,
         "--log-stderr",
         "--log-net-send",
         "--log-net-recv",
@@ -352,132 +373,122 @@ fn arguments_and_logs_are_passed_on() {
 fn faults_are_made_and_reported() {
     let folder = Folder::new();
     let output = folder.test(&[
-        "--builtin=stale",
         "--node-count=3",
-        "--time-limit=2",
+        "--time-limit=3",
         "--nemesis=partition,pause",
-        "--nemesis-interval=0.2",
-        "--loss=0.1",
-        "--duplicate=0.1",
-        "--rate=0",
+        "--nemesis-interval=0.5",
+        "--loss=0.3",
+        "--duplicate=0.3",
+        "--seed=0",
     ]);
-    assert!(matches!(status(&output), 0 | 1), "{}", show(&output));
+    // With so many faults, perhaps no request is answered ok, which is unknown.
+    assert!(matches!(status(&output), 0 | 2), "{}", show(&output));
     let results = folder.results();
     for kind in ["partition", "pause"] {
-        assert!(
-            results.faults.iter().any(|fault| fault.kind == kind),
-            "{results:?}"
-        );
+        let mut faults = results.faults.iter();
+        assert!(faults.any(|fault| fault.kind == kind), "{results:?}");
     }
     let messages = &results.messages;
-    assert!(
-        messages.lost > 0 && messages.doubled > 0 && messages.cut > 0,
-        "{messages:?}"
-    );
+    assert!(messages.lost > 0, "{messages:?}");
+    assert!(messages.doubled > 0, "{messages:?}");
+    assert!(messages.cut > 0, "{messages:?}");
     let log = stdout(&output);
-    assert!(
-        log.contains("partition") && log.contains("pause n"),
-        "{log}"
-    );
+    assert!(log.contains("partition"), "{log}");
+    assert!(log.contains("pause n"), "{log}");
 }
 
-/// The nodes hold a named pipe open, so its end says that all are gone: also those that are paused,
-/// whom nothing but a signal can end.
+/// The nodes hold a named pipe open. It ends when all of them are gone, the paused ones included,
+/// which only a signal can end.
 #[test]
-fn nodes_do_not_outlive_a_bench_that_is_killed() {
-    for signal in ["KILL", "INT"] {
-        let folder = Folder::new();
-        let pipe = folder.path("pipe");
-        assert!(output(Command::new("mkfifo").arg(&pipe)).status.success());
-        let script = format!(
-            "#!/bin/sh\nexec 3>'{}'\nexec '{BENCH}' builtin-node null\n",
-            text(&pipe)
-        );
-        let bin = folder.executable("node", &script);
-        let mut bench = Command::new(BENCH)
-            .args([
-                "test",
-                "--node-count=3",
-                "--time-limit=600",
-                "--nemesis=pause",
-            ])
-            .args(["--nemesis-interval=0.5", "--bin", text(&bin), "--store"])
-            .arg(folder.path("store"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the bench runs");
-        let mut nodes = File::open(&pipe).expect("the nodes open it too");
-        wait_for_pause(&mut bench);
-        let kill = format!("kill -{signal} {}", bench.id());
-        assert!(
-            output(Command::new("sh").args(["-c", &kill]))
-                .status
-                .success()
-        );
-        let ended = bench.wait().expect("it ends");
-        assert_eq!(ended.code(), None, "a signal ended it");
-        let mut rest = Vec::new();
-        nodes.read_to_end(&mut rest).expect("the nodes end");
-    }
+fn nodes_end_when_the_bench_is_killed() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    let made = output(Command::new("mkfifo").arg(&pipe));
+    assert!(made.status.success());
+    let script = format!(
+        "#!/bin/sh\nexec 3>'{}'\nexec '{BENCH}' builtin-node null\n",
+        text(&pipe)
+    );
+    let bin = folder.executable("node", &script);
+    let mut bench = Command::new(BENCH)
+        .args(["test", "--node-count=3", "--time-limit=60"])
+        .args(["--nemesis=pause", "--nemesis-interval=0.5"])
+        .args(["--bin", text(&bin), "--store"])
+        .arg(folder.path("store"))
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the bench runs");
+    let mut nodes = File::open(&pipe).expect("the nodes open it too");
+    wait_for_pause(&mut bench);
+    // As a terminal does, the signal goes to the bench's whole group. No parent can make the bench
+    // ignore this one.
+    let kill = format!("kill -s KILL -- -{}", bench.id());
+    let killed = output(Command::new("sh").args(["-c", &kill]));
+    assert!(killed.status.success());
+    let ended = bench.wait().expect("it ends");
+    assert_eq!(ended.code(), None, "a signal ended it");
+    let mut rest = Vec::new();
+    nodes.read_to_end(&mut rest).expect("the nodes end");
 }
 
-/// Reads the bench's progress until it says that a node is paused.
+/// Reads the bench's progress until a node is paused.
 fn wait_for_pause(bench: &mut Child) {
     let progress = bench.stdout.take().expect("it is piped");
     let mut lines = BufReader::new(progress).lines();
     let paused = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("pause n")));
     assert!(paused.is_some(), "the bench ended early");
-    // What it prints from now on must not end it.
+    // The bench must not end because its output is closed.
     std::thread::spawn(move || lines.for_each(drop));
 }
 
-/// The node forgets all when it is killed, so the bench must say no; that it did not end the run
-/// shows that a kill is no end of its own, and that the new process was given its `init`. There are
-/// many clients, and so many keys, since a key that is written before anybody asks for it again
-/// hides what was forgotten.
+/// The node's first process is correct, and the second, which finds the file of the first, answers
+/// reads with a value that nobody wrote. The verdict shows that a kill does not end the run, that
+/// the new process gets its `init`, and that its answers are checked.
 #[test]
-fn a_node_that_forgets_when_it_is_killed_is_found_out() {
+fn a_restarted_node_finds_its_folder_and_is_checked() {
     let folder = Folder::new();
-    let script =
-        format!("#!/bin/sh\necho \"data $STDRAFT_DATA_DIR\" >&2\n'{BENCH}' builtin-node null\n");
+    let liar = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes/liar.sh");
+    let script = format!(
+        "#!/bin/sh\n\
+         echo \"data $STDRAFT_DATA_DIR\" >&2\n\
+         [ -e \"$STDRAFT_DATA_DIR/file\" ] && exec '{}'\n\
+         mkdir -p \"$STDRAFT_DATA_DIR\"\n\
+         echo >\"$STDRAFT_DATA_DIR/file\"\n\
+         # A child of this shell, which the kill must reach as well.\n\
+         '{BENCH}' builtin-node null\n",
+        text(&liar)
+    );
     let bin = folder.executable("node", &script);
     let output = folder.test(&[
         &format!("--bin={}", text(&bin)),
         "--node-count=1",
-        "--concurrency=20",
-        "--rate=200",
-        "--time-limit=3",
         "--nemesis=kill",
-        "--nemesis-interval=0.3",
-        "--ops-per-key=100000",
+        "--nemesis-interval=2",
+        // It is killed after 1.3 s, back after 2.7 s, and killed again after 5.7 s.
+        "--seed=15",
+        "--time-limit=5.5",
         &format!("--data-dir={}", text(&folder.path("data"))),
     ]);
     assert_eq!(status(&output), 1, "{}", show(&output));
     let results = folder.results();
-    assert!(
-        results
-            .faults
-            .iter()
-            .all(|fault| fault.kind == "kill" && fault.what == "kill n0")
-    );
-    assert!(results.faults.iter().any(|fault| fault.ended_ms.is_some()));
+    let mut faults = results.faults.iter();
+    assert!(faults.all(|fault| fault.kind == "kill" && fault.what == "kill n0"));
+    assert!(results.faults[0].ended_ms.is_some(), "{results:?}");
     assert!(results.messages.dead > 0, "{:?}", results.messages);
 
     let run = fs::read_dir(folder.path("data")).expect("a folder").next();
     let run = run.expect("one for the run").expect("it is here").path();
     let run = fs::canonicalize(run).expect("it is here");
     let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
-    let lives: Vec<&str> = log.lines().collect();
-    assert!(lives.len() > 1, "{log}");
-    assert!(
-        lives
-            .iter()
-            .all(|line| *line == format!("data {}", text(&run)))
-    );
-    let told = format!("the nodes' data are in {}", text(&run));
-    assert!(stdout(&output).contains(&told), "{}", show(&output));
+    let data = format!("data {}", text(&run));
+    assert!(log.lines().count() > 1, "{log}");
+    assert!(log.lines().all(|line| line == data), "{log}");
+    let told = stdout(&output);
+    assert!(told.contains("the nodes' data are in"), "{told}");
+    assert!(told.contains(text(&run)), "{told}");
 }
 
 #[test]
@@ -492,7 +503,8 @@ fn without_kills_nodes_get_no_data_folder() {
     command.args([
         "test",
         "--node-count=1",
-        "--time-limit=0.2",
+        "--time-limit=1",
+        PATIENT,
         "--bin",
         text(&bin),
         "--store",
@@ -504,7 +516,7 @@ fn without_kills_nodes_get_no_data_folder() {
 }
 
 #[test]
-fn a_soak_misses_what_a_node_forgets() {
+fn soak_misses_lost_writes() {
     let folder = Folder::new();
     let script = format!("#!/bin/sh\nexec '{BENCH}' builtin-node null\n");
     let bin = folder.executable("node", &script);
@@ -527,23 +539,25 @@ fn a_soak_misses_what_a_node_forgets() {
 }
 
 #[test]
-fn our_own_node_outlives_kills_and_leaves_nothing_behind() {
+fn raft_survives_kills_and_no_data_stays() {
     let folder = Folder::new();
     fs::create_dir(folder.path("tmp")).expect("a folder");
     let mut command = Command::new(BENCH);
     command.env("TMPDIR", folder.path("tmp"));
-    command.args(["test", "--node-count=3", "--latency=5", "--time-limit=6"]);
-    command.args(["--nemesis=all", "--nemesis-interval=1", "--store"]);
-    let output = output(command.arg(folder.path("store")));
+    command.args(["test", "--node-count=3", "--latency=5", "--time-limit=7"]);
+    // All nodes are killed after 2.4 s and back after 5.2 s.
+    command.args(["--nemesis=kill", "--nemesis-interval=2", "--seed=3"]);
+    command.arg("--store").arg(folder.path("store"));
+    let output = output(&mut command);
     assert_eq!(status(&output), 0, "{}", show(&output));
-    let faults = folder.results().faults;
-    assert!(faults.iter().any(|fault| fault.kind == "kill"));
+    let results = folder.results();
+    assert_eq!(results.faults[0].what, "kill n0 n1 n2", "{results:?}");
     let left = fs::read_dir(folder.path("tmp")).expect("a folder");
     assert_eq!(left.count(), 0, "{}", show(&output));
 }
 
 #[test]
-fn our_own_node_stays_within_bounds_and_comes_back() {
+fn raft_has_every_key_after_a_soak() {
     let folder = Folder::new();
     let data = format!("--data-dir={}", text(&folder.path("data")));
     let mut command = Command::new(BENCH);
@@ -551,12 +565,11 @@ fn our_own_node_stays_within_bounds_and_comes_back() {
     let output = output(command.args(["--", "--snapshot-entries=500"]));
     assert_eq!(status(&output), 0, "{}", show(&output));
     let told = stdout(&output);
-    assert!(told.contains("; 0 writes failed"), "{told}");
     assert!(told.contains("all 50 keys are as they were"), "{told}");
 }
 
 #[test]
-fn our_own_node_catches_up_by_a_snapshot_in_chunks() {
+fn a_killed_node_catches_up_by_snapshot() {
     let folder = Folder::new();
     let data = format!("--data-dir={}", text(&folder.path("data")));
     let mut command = Command::new(BENCH);
