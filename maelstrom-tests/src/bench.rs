@@ -9,7 +9,6 @@
 
 pub mod clients;
 pub mod error;
-pub mod flags;
 pub mod matrix;
 pub mod measure;
 pub mod nemesis;

@@ -12,6 +12,7 @@
 
 pub mod cell;
 mod entropy;
+pub mod flags;
 pub mod host;
 pub mod kv;
 pub mod maelstrom;

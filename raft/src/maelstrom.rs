@@ -17,7 +17,7 @@
 //!
 //! Nodes are initialised one by one, and a message to one that is not there yet makes Maelstrom
 //! deaf to its sender. So what comes before `init` waits, and nothing is said to peers for a while
-//! after it; see `--settle` in [`args::HELP`].
+//! after it; see `--settle` in [`args::NODE`].
 
 pub mod args;
 mod body;
@@ -44,7 +44,8 @@ use std::{env, fmt, panic};
 use metrics::http;
 use raft_core::{Config, Incarnation, Replica, Restored};
 
-use self::args::{Command, Metrics, Options};
+pub use self::args::NODE;
+use self::args::{Metrics, Options};
 use self::body::{Code, Kind, Reply};
 pub use self::body::{MAX_DEPTH, MAX_LINE};
 use self::ends::Ends;
@@ -54,6 +55,7 @@ use self::lines::Lines;
 use self::store::{Refusal, Store};
 use self::voice::{OK, Reason, Said, Voice};
 use crate::cell::cell;
+use crate::flags::{Parsed, UsageError};
 use crate::host::{Archive, Failure, Host, Inbox, Outbox, TICK};
 use crate::telemetry::log::Log;
 use crate::telemetry::{Labels, Telemetry};
@@ -70,14 +72,9 @@ pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     abort_on_panic();
     let options = match args::parse(args) {
-        Ok(Command::Run(options)) => *options,
-        Ok(Command::Help) => return print(args::HELP),
-        Ok(Command::Version) => return print(concat!("raft ", env!("CARGO_PKG_VERSION"), "\n")),
-        Err(misuse) => {
-            // If stderr is gone too, the status says it all.
-            let _ = writeln!(io::stderr(), "raft: {misuse}\nSee raft --help.");
-            return ExitCode::from(2);
-        }
+        Ok(Parsed::Run(options)) => options,
+        Ok(Parsed::Print(text)) => return print(&text),
+        Err(error) => return usage_error(&error),
     };
     let log = Log::new(options.log);
     match run(options, log) {
@@ -87,6 +84,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reports a mistake in the command line.
+pub fn usage_error(error: &UsageError) -> ExitCode {
+    // If stderr is closed too, the status still tells.
+    let _ = writeln!(io::stderr(), "raft: {error}\nSee raft --help.");
+    ExitCode::from(2)
 }
 
 /// Why a node had to stop.

@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::{io, thread};
 
+use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 use rand::Rng;
 
 use super::error::BenchError;
-use super::flags::{Command, Flag, Given, Parsed, UsageError};
 use super::nemesis::Kind;
 use super::network::Distribution;
-use super::options::{counted, quoted, random_seed};
+use super::options::{quoted, random_seed};
 use super::output::say;
 use super::processes::program::NodeChoice;
 use super::report::results::{self, Fault, Results};
@@ -31,73 +31,27 @@ pub const RUNS_MAX: usize = 100_000;
 pub const JOBS_MAX: usize = 64;
 
 /// The flags of `matrix`.
-pub const MATRIX: Command = Command {
-    name: "maelstrom-tests matrix",
-    rest: "[-- NODE-ARGUMENTS]",
-    about: "Makes many runs of `test`, each with options drawn from the seed: 1, 3, 5 or 7 nodes, latencies of 0, 10\n\
+pub const MATRIX: Command = Command::new(
+    "maelstrom-tests matrix",
+    "Makes many runs of `test`, each with options drawn from the seed: 1, 3, 5 or 7 nodes, latencies of 0, 10\n\
             or 100 ms in all distributions, 10 to 1000 requests a second, with and without partitions, pauses,\n\
             kills, loss and duplication. One run in three is without faults. With --bin, or a built-in node that\n\
             keeps its state in memory, there are no kills unless --nemesis asks for them. Prints a line for each run, the command that\n\
             repeats each that is not valid, and a summary.\n\
             \n\
             Exit status: 0 all valid, 1 one is invalid, 2 one is unknown, 255 the bench or a node broke.",
-    flags: &[
-        Flag {
-            name: "runs",
-            short: None,
-            value: "N",
-            help: "How many runs (default: 20).",
-        },
-        Flag {
-            name: "jobs",
-            short: None,
-            value: "N",
-            help: "How many runs go on at once (default: 1). Runs that share a core disturb each other's times.",
-        },
-        Flag {
-            name: "seed",
-            short: None,
-            value: "N",
-            help: "Decides the options and the seeds of all runs (default: random; it is printed).",
-        },
-        Flag {
-            name: "time-limit",
-            short: None,
-            value: "SECONDS",
-            help: "How long each run makes requests (default: 20).",
-        },
-        Flag {
-            name: "latency",
-            short: None,
-            value: "MS",
-            help: "All runs have this mean latency, instead of one that is drawn.",
-        },
-        Flag {
-            name: "nemesis",
-            short: None,
-            value: "KINDS",
-            help: "All runs have these faults, as for `test`, instead of some that are drawn.",
-        },
-        Flag {
-            name: "bin",
-            short: None,
-            value: "PATH",
-            help: "The node's executable, as for `test`.",
-        },
-        Flag {
-            name: "builtin",
-            short: None,
-            value: "NAME",
-            help: "A node that is part of the bench, as for `test`.",
-        },
-        Flag {
-            name: "store",
-            short: None,
-            value: "FOLDER",
-            help: "Where results are put, as FOLDER/run-NUMBER/ (default: store/matrix-SEED).",
-        },
+    &[
+        Flag::new("runs", "N", "How many runs.").default("20"),
+        Flag::new("jobs", "N", "How many runs go on at once. Runs that share a core disturb each other's times.").default("1"),
+        Flag::new("seed", "N", "Decides the options and the seeds of all runs (default: random; it is printed)."),
+        Flag::new("time-limit", "SECONDS", "How long each run makes requests (default: 20)."),
+        Flag::new("latency", "MS", "All runs have this mean latency, instead of one that is drawn."),
+        Flag::new("nemesis", "KINDS", "All runs have these faults, as for `test`, instead of some that are drawn."),
+        Flag::new("bin", "PATH", "The node's executable, as for `test`."),
+        Flag::new("builtin", "NAME", "A node that is part of the bench, as for `test`."),
+        Flag::new("store", "FOLDER", "Where results are put, as FOLDER/run-NUMBER/ (default: store/matrix-SEED)."),
     ],
-};
+).arguments("[-- NODE-ARGUMENTS]");
 
 /// If nothing has been ok for longer than that, a fault meets a cluster that is not yet over the
 /// one before.
@@ -132,19 +86,14 @@ impl Options {
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Options>, UsageError> {
-        match MATRIX.parse(arguments)? {
-            Parsed::Help(page) => Ok(Parsed::Help(page)),
-            Parsed::Run(given) => Options::from_given(given).map(Parsed::Run),
-        }
+        MATRIX.parse(arguments)?.try_map(Options::from_given)
     }
 
     fn from_given(given: Given) -> Result<Options, UsageError> {
-        let runs = counted(&given, "runs", 20, RUNS_MAX)?;
-        let jobs = counted(&given, "jobs", 1, JOBS_MAX)?;
-        let seed = match given.text("seed") {
-            Some(_) => given.value("seed", 0, "a whole number below 2^64")?,
-            None => random_seed(),
-        };
+        let runs = given.number("runs", 1..=RUNS_MAX)?;
+        let jobs = given.number("jobs", 1..=JOBS_MAX)?;
+        let seed = given.optional_number("seed", 0..=u64::MAX)?;
+        let seed = seed.unwrap_or_else(random_seed);
         let mut shared = Vec::new();
         for name in ["bin", "builtin", "time-limit"] {
             if let Some(value) = given.text(name) {
@@ -165,7 +114,7 @@ impl Options {
                 NodeChoice::Builtin(builtin) => builtin.is_durable(),
                 NodeChoice::Bin(_) => false,
             },
-            Parsed::Help(_) => unreachable!("no value is a flag"),
+            Parsed::Print(_) => unreachable!("no value is a flag"),
         };
         Ok(Options {
             runs,
@@ -546,7 +495,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> Options {
         match Options::parse(arguments.iter().map(OsString::from)) {
             Ok(Parsed::Run(options)) => options,
-            Ok(Parsed::Help(page)) => panic!("{page}"),
+            Ok(Parsed::Print(page)) => panic!("{page}"),
             Err(error) => panic!("{error}"),
         }
     }

@@ -7,7 +7,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
+use raft::flags::{Command, Flag, Given, Parsed, UsageError};
+
 use super::nemesis::Kind;
 use super::network::{Conditions, Distribution, Latency, Millionths};
 use super::processes::builtin::Builtin;
@@ -66,13 +67,6 @@ pub const TIME_LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The highest mean latency and the longest interval between faults.
 const DELAY_MAX: Duration = Duration::from_secs(3600);
 
-const NODE_COUNT: usize = 5;
-const CONCURRENCY: &str = "2n";
-const RATE: f64 = 100.0;
-const TIME_LIMIT: &str = "20";
-const LATENCY: &str = "0";
-const NEMESIS_INTERVAL: &str = "10";
-const OPERATIONS_PER_KEY: u64 = 128;
 const STORE: &str = "store";
 
 /// What the bench does when it is started without arguments.
@@ -84,10 +78,9 @@ pub const DEFAULT_RUN: &[&str] = &[
 ];
 
 /// The flags of `test`.
-pub const TEST: Command = Command {
-    name: "maelstrom-tests test",
-    rest: "[-- NODE-ARGUMENTS]",
-    about: "Runs a cluster of nodes under load and faults, and says whether what the clients saw is linearizable.\n\
+pub const TEST: Command = Command::new(
+    "maelstrom-tests test",
+    "Runs a cluster of nodes under load and faults, and says whether what the clients saw is linearizable.\n\
             \n\
             Each node is a process that reads Maelstrom messages on its standard input and writes them to its\n\
             standard output; all run in the system's temporary folder. A node that prints anything else, or ends\n\
@@ -100,154 +93,39 @@ pub const TEST: Command = Command {
             the node is lost, so is what comes to it while it is dead; its clients' requests time out.\n\
             \n\
             Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke.",
-    flags: &[
-        Flag {
-            name: "workload",
-            short: Some('w'),
-            value: "lin-kv",
-            help: "What to test. There is one workload: a linearizable key-value store.",
-        },
-        Flag {
-            name: "bin",
-            short: None,
-            value: "PATH",
-            help: "The node's executable. Without it, --builtin decides.",
-        },
-        Flag {
-            name: "builtin",
-            short: None,
-            value: "raft|null|stale",
-            help: "A node that is part of the bench (default: raft).\n\
+    &[
+        Flag::new("workload", "lin-kv", "What to test. There is one workload: a linearizable key-value store.").short('w'),
+        Flag::new("bin", "PATH", "The node's executable. Without it, --builtin decides."),
+        Flag::new("builtin", "raft|null|stale", "A node that is part of the bench; raft if there is no --bin either.\n\
                    raft:  the node that all this is about.\n\
                    null:  answers at once from its own memory: right when alone, and then a measure of how much\n\
                    the bench can drive (--node-count 1 --rate 0).\n\
-                   stale: writes at one place, but reads from its own memory: wrong, and must be found so.",
-        },
-        Flag {
-            name: "node-count",
-            short: None,
-            value: "N",
-            help: "How many nodes (default: 5).",
-        },
-        Flag {
-            name: "concurrency",
-            short: None,
-            value: "N|Nn",
-            help: "How many clients; 4n means four for each node (default: 2n).",
-        },
-        Flag {
-            name: "rate",
-            short: None,
-            value: "R",
-            help: "Requests a second, on average over all clients (default: 100). 0: as fast as they are answered.",
-        },
-        Flag {
-            name: "time-limit",
-            short: None,
-            value: "SECONDS",
-            help: "How long requests are made (default: 20).",
-        },
-        Flag {
-            name: "latency",
-            short: None,
-            value: "MS",
-            help: "The mean latency between nodes (default: 0). Clients have none.",
-        },
-        Flag {
-            name: "latency-dist",
-            short: None,
-            value: "constant|uniform|exponential",
-            help: "How latencies vary (default: constant). Uniform: from 0 to twice the mean.",
-        },
-        Flag {
-            name: "clients-wait",
-            short: None,
-            value: "",
-            help: "A client's request waits behind the message that its node's queue waits for, as in Maelstrom.\n\
-                   Without it clients have no latency at all.",
-        },
-        Flag {
-            name: "loss",
-            short: None,
-            value: "P",
-            help: "The probability that a message between nodes is lost (default: 0). Maelstrom loses none.",
-        },
-        Flag {
-            name: "duplicate",
-            short: None,
-            value: "P",
-            help: "The probability that a message between nodes arrives twice (default: 0).",
-        },
-        Flag {
-            name: "nemesis",
-            short: None,
-            value: "partition,pause,kill",
-            help: "The faults, separated by commas, or all (default: none).",
-        },
-        Flag {
-            name: "nemesis-interval",
-            short: None,
-            value: "SECONDS",
-            help: "About how long a fault lasts, and how long it is until the next (default: 10).",
-        },
-        Flag {
-            name: "availability",
-            short: None,
-            value: "total|FRACTION",
-            help: "The least share of requests that must be answered ok, or the run is invalid.\n\
-                   A cas that fails because of another value counts against it, so about 0.5 is normal.",
-        },
-        Flag {
-            name: "key-count",
-            short: None,
-            value: "N",
-            help: "How many keys are worked on at once (default: one for each 2n clients).",
-        },
-        Flag {
-            name: "ops-per-key",
-            short: None,
-            value: "N",
-            help: "About how many operations each key sees (default: 128).",
-        },
-        Flag {
-            name: "seed",
-            short: None,
-            value: "N",
-            help: "Decides workload, faults and latencies (default: random; it is printed).",
-        },
-        Flag {
-            name: "log-stderr",
-            short: None,
-            value: "",
-            help: "Copies what the nodes write to standard error to the bench's own.",
-        },
-        Flag {
-            name: "log-net-send",
-            short: None,
-            value: "",
-            help: "Prints each message when it is sent.",
-        },
-        Flag {
-            name: "log-net-recv",
-            short: None,
-            value: "",
-            help: "Prints each message when it is received.",
-        },
-        Flag {
-            name: "store",
-            short: None,
-            value: "FOLDER",
-            help: "Where results are put, as FOLDER/lin-kv/TIME (default: store).",
-        },
-        Flag {
-            name: "data-dir",
-            short: None,
-            value: "FOLDER",
-            help: "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills has them in the\n\
-                   system's temporary folder, and removes them if it is valid; and a run without kills has none.",
-        },
+                   stale: writes at one place, but reads from its own memory: wrong, and must be found so."),
+        Flag::new("node-count", "N", "How many nodes.").default("5"),
+        Flag::new("concurrency", "N|Nn", "How many clients; 4n means four for each node.").default("2n"),
+        Flag::new("rate", "R", "Requests a second, on average over all clients. 0: as fast as they are answered.").default("100"),
+        Flag::new("time-limit", "SECONDS", "How long requests are made.").default("20"),
+        Flag::new("latency", "MS", "The mean latency between nodes. Clients have none.").default("0"),
+        Flag::new("latency-dist", "constant|uniform|exponential", "How latencies vary. Uniform: from 0 to twice the mean.").default("constant"),
+        Flag::switch("clients-wait", "A client's request waits behind the message that its node's queue waits for, as in Maelstrom.\n\
+                   Without it clients have no latency at all."),
+        Flag::new("loss", "P", "The probability that a message between nodes is lost. Maelstrom loses none.").default("0"),
+        Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice.").default("0"),
+        Flag::new("nemesis", "partition,pause,kill", "The faults, separated by commas, or all.").default("none"),
+        Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next.").default("10"),
+        Flag::new("availability", "total|FRACTION", "The least share of requests that must be answered ok, or the run is invalid.\n\
+                   A cas that fails because of another value counts against it, so about 0.5 is normal."),
+        Flag::new("key-count", "N", "How many keys are worked on at once (default: one for each 2n clients)."),
+        Flag::new("ops-per-key", "N", "About how many operations each key sees.").default("128"),
+        Flag::new("seed", "N", "Decides workload, faults and latencies (default: random; it is printed)."),
+        Flag::switch("log-stderr", "Copies what the nodes write to standard error to the bench's own."),
+        Flag::switch("log-net-send", "Prints each message when it is sent."),
+        Flag::switch("log-net-recv", "Prints each message when it is received."),
+        Flag::new("store", "FOLDER", "Where results are put, as FOLDER/lin-kv/TIME.").default("store"),
+        Flag::new("data-dir", "FOLDER", "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills has them in the\n\
+                   system's temporary folder, and removes them if it is valid; and a run without kills has none."),
     ],
-};
+).arguments("[-- NODE-ARGUMENTS]");
 
 impl Options {
     /// Reads the arguments of `test`.
@@ -257,24 +135,20 @@ impl Options {
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Options>, UsageError> {
-        match TEST.parse(arguments)? {
-            Parsed::Help(page) => Ok(Parsed::Help(page)),
-            Parsed::Run(given) => Options::from_given(&given).map(Parsed::Run),
-        }
+        TEST.parse(arguments)?
+            .try_map(|given| Options::from_given(&given))
     }
 
     fn from_given(given: &Given) -> Result<Options, UsageError> {
         if let Some(workload) = given.text("workload")
             && workload != "lin-kv"
         {
-            return Err(unreadable("workload", workload, "lin-kv"));
+            return Err(UsageError::value("workload", "lin-kv", workload));
         }
-        let node_count = counted(given, "node-count", NODE_COUNT, NODES_MAX)?;
+        let node_count = given.number("node-count", 1..=NODES_MAX)?;
         let concurrency = concurrency(given, node_count)?;
-        let key_count = match given.text("key-count") {
-            Some(_) => counted(given, "key-count", 1, concurrency)?,
-            None => (concurrency / (2 * node_count)).max(1),
-        };
+        let key_count = given.optional_number("key-count", 1..=concurrency)?;
+        let key_count = key_count.unwrap_or((concurrency / (2 * node_count)).max(1));
         let (node, nemesis) = (node(given)?, nemesis(given)?);
         if let NodeChoice::Builtin(builtin) = &node
             && nemesis.contains(&Kind::Kill)
@@ -291,32 +165,28 @@ impl Options {
             node_count,
             concurrency,
             rate: rate(given)?,
-            time_limit: delay(given, "time-limit", TIME_LIMIT, 1.0, TIME_LIMIT_MAX)?,
+            time_limit: delay(given, "time-limit", 1.0, TIME_LIMIT_MAX)?,
             conditions: Conditions {
                 latency: Latency {
-                    mean: delay(given, "latency", LATENCY, 1e-3, DELAY_MAX)?,
+                    mean: delay(given, "latency", 1e-3, DELAY_MAX)?,
                     distribution: distribution(given)?,
                 },
                 loss: chance(given, "loss")?,
                 duplicate: chance(given, "duplicate")?,
-                clients_wait: given.switch("clients-wait"),
+                clients_wait: given.is_set("clients-wait"),
             },
             nemesis,
-            nemesis_interval: delay(given, "nemesis-interval", NEMESIS_INTERVAL, 1.0, DELAY_MAX)?,
+            nemesis_interval: delay(given, "nemesis-interval", 1.0, DELAY_MAX)?,
             availability: availability(given)?,
-            log_stderr: given.switch("log-stderr"),
-            log_net_send: given.switch("log-net-send"),
-            log_net_recv: given.switch("log-net-recv"),
-            seed: match given.text("seed") {
-                Some(_) => given.value("seed", 0, "a whole number below 2^64")?,
-                None => random_seed(),
-            },
+            log_stderr: given.is_set("log-stderr"),
+            log_net_send: given.is_set("log-net-send"),
+            log_net_recv: given.is_set("log-net-recv"),
+            seed: given
+                .optional_number("seed", 0..=u64::MAX)?
+                .unwrap_or_else(random_seed),
             key_count,
-            operations_per_key: match given.value("ops-per-key", OPERATIONS_PER_KEY, "a number")? {
-                0 => return Err(unreadable("ops-per-key", "0", "a number from 1 on")),
-                number => number,
-            },
-            store: PathBuf::from(given.text("store").unwrap_or(STORE)),
+            operations_per_key: given.number("ops-per-key", 1..=u64::MAX)?,
+            store: PathBuf::from(given.text("store").expect("a default")),
             data_dir: given.text("data-dir").map(PathBuf::from),
         })
     }
@@ -406,30 +276,14 @@ fn node(given: &Given) -> Result<NodeChoice, UsageError> {
         (Some(path), None) => Ok(NodeChoice::Bin(PathBuf::from(path))),
         (None, Some(name)) => match Builtin::from_name(name) {
             Some(builtin) => Ok(NodeChoice::Builtin(builtin)),
-            None => Err(unreadable("builtin", name, "raft, null or stale")),
+            None => Err(UsageError::value("builtin", "raft, null or stale", name)),
         },
         (None, None) => Ok(NodeChoice::Builtin(Builtin::Raft)),
     }
 }
 
-/// A flag's value from 1 to `most`.
-pub(super) fn counted(
-    given: &Given,
-    name: &str,
-    default: usize,
-    most: usize,
-) -> Result<usize, UsageError> {
-    let what = format!("a whole number from 1 to {most}");
-    let number = given.value(name, default, &what)?;
-    if (1..=most).contains(&number) {
-        Ok(number)
-    } else {
-        Err(unreadable(name, &number.to_string(), &what))
-    }
-}
-
 fn concurrency(given: &Given, node_count: usize) -> Result<usize, UsageError> {
-    let text = given.text("concurrency").unwrap_or(CONCURRENCY);
+    let text = given.text("concurrency").expect("a default");
     let what =
         format!("a number of clients such as 10, or 2n for two for each node, up to {CLIENTS_MAX}");
     let (digits, factor) = match text.strip_suffix('n') {
@@ -440,27 +294,17 @@ fn concurrency(given: &Given, node_count: usize) -> Result<usize, UsageError> {
     let clients = clients.and_then(|number| number.checked_mul(factor));
     clients
         .filter(|clients| (1..=CLIENTS_MAX).contains(clients))
-        .ok_or_else(|| unreadable("concurrency", text, &what))
+        .ok_or_else(|| UsageError::value("concurrency", &what, text))
 }
 
 fn rate(given: &Given) -> Result<Option<f64>, UsageError> {
-    let what = "a number of requests a second, or 0 for as fast as possible";
-    let rate: f64 = given.value("rate", RATE, what)?;
-    if !(0.0..=1e9).contains(&rate) {
-        return Err(unreadable("rate", &rate.to_string(), what));
-    }
+    let rate = given.number("rate", 0.0..=1e9)?;
     // Less than one request in eleven days is none.
     Ok((rate > 1e-6).then_some(rate))
 }
 
-fn delay(
-    given: &Given,
-    name: &str,
-    default: &str,
-    unit_s: f64,
-    most: Duration,
-) -> Result<Duration, UsageError> {
-    let text = given.text(name).unwrap_or(default);
+fn delay(given: &Given, name: &str, unit_s: f64, most: Duration) -> Result<Duration, UsageError> {
+    let text = given.text(name).expect("a default");
     let unit = if unit_s == 1.0 {
         "seconds"
     } else {
@@ -474,25 +318,19 @@ fn delay(
     let delay = number.and_then(|number| Duration::try_from_secs_f64(number * unit_s).ok());
     delay
         .filter(|delay| *delay <= most)
-        .ok_or_else(|| unreadable(name, text, &what))
+        .ok_or_else(|| UsageError::value(name, &what, text))
 }
 
 fn distribution(given: &Given) -> Result<Distribution, UsageError> {
-    let Some(text) = given.text("latency-dist") else {
-        return Ok(Distribution::Constant);
-    };
+    let text = given.text("latency-dist").expect("a default");
     let named = Distribution::ALL
         .into_iter()
         .find(|known| known.name() == text);
-    named.ok_or_else(|| unreadable("latency-dist", text, "constant, uniform or exponential"))
+    named.ok_or_else(|| UsageError::value("latency-dist", "constant, uniform or exponential", text))
 }
 
 fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
-    let what = "a probability from 0 to 1";
-    let chance: f64 = given.value(name, 0.0, what)?;
-    if !(0.0..=1.0).contains(&chance) {
-        return Err(unreadable(name, &chance.to_string(), what));
-    }
+    let chance = given.number(name, 0.0..=1.0)?;
     Ok(Millionths(
         (chance * f64::from(Millionths::ONE)).round() as u32
     ))
@@ -500,7 +338,7 @@ fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
 
 fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
     let mut kinds = BTreeSet::new();
-    let names = given.text("nemesis").unwrap_or("none").split(',');
+    let names = given.text("nemesis").expect("a default").split(',');
     for name in names.map(str::trim) {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         match (kind, name) {
@@ -509,7 +347,7 @@ fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
             (None, "" | "none") => {}
             (None, _) => {
                 let what = "partition, pause, kill, all or none";
-                return Err(unreadable("nemesis", name, what));
+                return Err(UsageError::value("nemesis", what, name));
             }
         }
     }
@@ -523,7 +361,7 @@ fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
         Some("total") => Ok(Some(1.0)),
         Some(text) => match text.parse::<f64>() {
             Ok(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
-            Ok(_) | Err(_) => Err(unreadable("availability", text, what)),
+            Ok(_) | Err(_) => Err(UsageError::value("availability", what, text)),
         },
     }
 }
@@ -555,7 +393,7 @@ mod tests {
     fn options(arguments: &[&str]) -> Result<Options, String> {
         match Options::parse(arguments.iter().map(OsString::from)) {
             Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Help(page)) => Err(page),
+            Ok(Parsed::Print(page)) => Err(page),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -678,43 +516,49 @@ mod tests {
     #[test]
     fn unusable_values_are_named() {
         for (argument, part) in [
-            ("--workload=txn", "--workload takes lin-kv, not \"txn\""),
+            ("--workload=txn", "--workload: expected lin-kv, got 'txn'"),
             (
                 "--node-count=0",
-                "--node-count takes a whole number from 1 to 64",
+                "--node-count: expected a whole number from 1 to 64",
             ),
             ("--node-count=65", "--node-count"),
-            ("--concurrency=n", "--concurrency takes a number of clients"),
+            (
+                "--concurrency=n",
+                "--concurrency: expected a number of clients",
+            ),
             ("--concurrency=0n", "--concurrency"),
             ("--concurrency=99999999999999999n", "--concurrency"),
             ("--rate=-1", "--rate"),
             ("--rate=NaN", "--rate"),
             (
                 "--time-limit=soon",
-                "--time-limit takes a number of seconds",
+                "--time-limit: expected a number of seconds",
             ),
             ("--time-limit=1e300", "--time-limit"),
-            ("--latency=-5", "--latency takes a number of milliseconds"),
+            (
+                "--latency=-5",
+                "--latency: expected a number of milliseconds",
+            ),
             (
                 "--latency-dist=normal",
-                "--latency-dist takes constant, uniform or exponential",
+                "--latency-dist: expected constant, uniform or exponential",
             ),
-            ("--loss=1.5", "--loss takes a probability"),
+            ("--loss=1.5", "--loss: expected a number from 0 to 1"),
             (
                 "--nemesis=partition,kil",
-                "--nemesis takes partition, pause, kill, all or none, not \"kil\"",
+                "--nemesis: expected partition, pause, kill, all or none, got 'kil'",
             ),
             (
                 "--availability=2",
-                "--availability takes total or a fraction",
+                "--availability: expected total or a fraction",
             ),
             (
                 "--key-count=11",
-                "--key-count takes a whole number from 1 to 10",
+                "--key-count: expected a whole number from 1 to 10",
             ),
             ("--ops-per-key=0", "--ops-per-key"),
             ("--seed=-1", "--seed"),
-            ("--builtin=zero", "--builtin takes raft, null or stale"),
+            ("--builtin=zero", "--builtin: expected raft, null or stale"),
             ("--node-cuont=3", "did you mean --node-count?"),
         ] {
             let error = options(&[argument]).expect_err(argument);

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use raft::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+
 use super::{PATIENCE, Plan, TARGETS, Target};
-use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
 use crate::bench::options::random_seed;
 
 /// How long each target is fuzzed if nobody says how long or how many.
@@ -25,47 +26,21 @@ pub struct Options {
 }
 
 /// The flags of `fuzz`.
-pub const FUZZ: Command = Command {
-    name: "maelstrom-tests fuzz [TARGET...]",
-    rest: "",
-    about: "Feeds inputs drawn from seeds to all that reads what others wrote, and holds it to its laws: it never\n\
+pub const FUZZ: Command = Command::new(
+    "maelstrom-tests fuzz",
+    "Feeds inputs drawn from seeds to all that reads what others wrote, and holds it to its laws: it never\n\
             panics, it gives back what it takes, readers of one format agree. Without targets, to everything.\n\
             \n\
             Exit status: 0 all laws held, 1 one is broken: the shrunk input and the way to replay it are printed.",
-    flags: &[
-        Flag {
-            name: "seed",
-            short: None,
-            value: "N",
-            help: "The seed of the first input of each target; each input has the next number\n\
-                   (default: drawn, and printed).",
-        },
-        Flag {
-            name: "seconds",
-            short: None,
-            value: "S",
-            help: "How long each target is fuzzed (default: 10, or without end if there is --inputs).",
-        },
-        Flag {
-            name: "inputs",
-            short: None,
-            value: "N",
-            help: "How many inputs each target gets (default: as many as there is time for).",
-        },
-        Flag {
-            name: "jobs",
-            short: Some('j'),
-            value: "N",
-            help: "How many threads try (default: as many as there are cores).",
-        },
-        Flag {
-            name: "list",
-            short: None,
-            value: "",
-            help: "Prints the targets.",
-        },
+    &[
+        Flag::new("seed", "N", "The seed of the first input of each target; each input has the next number\n\
+                   (default: drawn, and printed)."),
+        Flag::new("seconds", "S", "How long each target is fuzzed (default: 10, or without end if there is --inputs)."),
+        Flag::new("inputs", "N", "How many inputs each target gets (default: as many as there is time for)."),
+        Flag::new("jobs", "N", "How many threads try (default: as many as there are cores).").short('j'),
+        Flag::switch("list", "Prints the targets."),
     ],
-};
+).arguments("[TARGET...]");
 
 impl Options {
     /// Reads the arguments of `fuzz`: flags, and names of targets between them.
@@ -75,42 +50,24 @@ impl Options {
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Options>, UsageError> {
-        let (mut flags, mut names) = (Vec::new(), Vec::new());
-        let mut arguments = arguments.into_iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                Some(name) if !name.starts_with('-') => names.push(name.to_owned()),
-                Some(flag) => {
-                    let takes_value = takes_value(flag);
-                    flags.push(argument);
-                    flags.extend(takes_value.then(|| arguments.next()).flatten());
-                }
-                None => flags.push(argument),
-            }
-        }
-        match FUZZ.parse(flags)? {
-            Parsed::Help(page) => Ok(Parsed::Help(page)),
-            Parsed::Run(given) => Options::from_given(&given, &names).map(Parsed::Run),
-        }
+        FUZZ.parse(arguments)?
+            .try_map(|given| Options::from_given(&given))
     }
 
-    fn from_given(given: &Given, names: &[String]) -> Result<Options, UsageError> {
-        let targets: Result<Vec<_>, _> = names.iter().map(|name| target(name)).collect();
+    fn from_given(given: &Given) -> Result<Options, UsageError> {
+        let targets: Result<Vec<_>, _> = given
+            .arguments
+            .iter()
+            .map(|name| target(&name.to_string_lossy()))
+            .collect();
         let targets = targets?;
-        let number = |name| match given.text(name) {
-            Some(_) => given.value(name, 0, "a whole number").map(Some),
-            None => Ok(None),
-        };
+        let number = |name| given.optional_number(name, 0..=u64::MAX);
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let jobs = given.value("jobs", cores.min(JOBS_MAX), "a whole number")?;
-        if !(1..=JOBS_MAX).contains(&jobs) {
-            let told = format!("--jobs is from 1 to {JOBS_MAX}, not {jobs}");
-            return Err(UsageError::new(told));
-        }
+        let jobs = given.optional_number("jobs", 1..=JOBS_MAX)?;
         let inputs = number("inputs")?;
         let seconds = number("seconds")?.map(Duration::from_secs);
         Ok(Options {
-            list: given.switch("list"),
+            list: given.is_set("list"),
             targets: match targets.is_empty() {
                 true => TARGETS.to_vec(),
                 false => targets,
@@ -119,20 +76,11 @@ impl Options {
                 first_seed: number("seed")?.unwrap_or_else(random_seed),
                 inputs,
                 time: seconds.or(inputs.is_none().then_some(DEFAULT_TIME)),
-                jobs,
+                jobs: jobs.unwrap_or(cores.min(JOBS_MAX)),
                 patience: PATIENCE,
             },
         })
     }
-}
-
-/// Whether the argument behind this flag is its value.
-fn takes_value(argument: &str) -> bool {
-    let bare = argument.trim_start_matches('-');
-    FUZZ.flags.iter().any(|flag| {
-        let is_it = flag.name == bare || flag.short.is_some_and(|short| bare == short.to_string());
-        is_it && !flag.value.is_empty()
-    })
 }
 
 fn target(name: &str) -> Result<&'static dyn Target, UsageError> {
@@ -153,7 +101,7 @@ mod tests {
     fn parse(line: &str) -> Result<Options, String> {
         match Options::parse(line.split_whitespace().map(OsString::from)) {
             Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Help(page)) => Err(page),
+            Ok(Parsed::Print(page)) => Err(page),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -181,8 +129,14 @@ mod tests {
         for (line, told) in [
             ("jason", "unknown target \"jason\"; did you mean json?"),
             ("--sed 7", "unknown flag --sed; did you mean --seed?"),
-            ("--jobs 0", "--jobs is from 1 to 64, not 0"),
-            ("--seed x", "--seed takes a whole number, not \"x\""),
+            (
+                "--jobs 0",
+                "--jobs: expected a whole number from 1 to 64, got '0'",
+            ),
+            (
+                "--seed x",
+                "--seed: expected a whole number from 0 to 18446744073709551615, got 'x'",
+            ),
         ] {
             assert_eq!(parse(line).err().as_deref(), Some(told), "{line}");
         }

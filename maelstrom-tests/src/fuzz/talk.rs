@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 
 use json::Value;
+use raft::flags::Parsed;
 use rand::Rng;
 
 use super::mutate::{EDGES, noise, spoil, string, value};
 use super::{Seen, Target, demand};
-use crate::bench::flags::Parsed;
 use crate::bench::network::Node;
 use crate::bench::options::{Options, TEST};
 use crate::bench::protocol::{self, Dest};
@@ -293,7 +293,7 @@ impl Target for Flags {
         let arguments = || text.split('\n').filter(|word| !word.is_empty());
         let parsed = Options::parse(arguments().map(OsString::from));
         match parsed {
-            Ok(Parsed::Help(_)) => seen.note("help"),
+            Ok(Parsed::Print(_)) => seen.note("help"),
             Ok(Parsed::Run(options)) => {
                 seen.note("accepted");
                 let again = attached(arguments());
@@ -304,7 +304,7 @@ impl Target for Flags {
                         again.seed = options.seed;
                         format!("{again:?}") == format!("{options:?}")
                     }
-                    Ok(Parsed::Help(_)) | Err(_) => false,
+                    Ok(Parsed::Print(_)) | Err(_) => false,
                 };
                 demand(same, || {
                     format!("with its values attached it is not {options:?}")

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use raft::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+
 use super::fleet::Fleet;
 use super::options::{HOUR, Options as World};
 use super::shrink::shrink;
 use super::{Case, fleet, run};
-use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
 use crate::bench::options::random_seed;
 use crate::check::Status;
 
@@ -31,10 +32,9 @@ pub struct Options {
 }
 
 /// The flags of `sim`.
-pub const SIM: Command = Command {
-    name: "maelstrom-tests sim",
-    rest: "",
-    about: "Simulates whole clusters: the product's nodes on the product's storage, in one thread and in virtual time, with\n\
+pub const SIM: Command = Command::new(
+    "maelstrom-tests sim",
+    "Simulates whole clusters: the product's nodes on the product's storage, in one thread and in virtual time, with\n\
             every kind of fault. All of it is drawn from a seed, and one seed is one run, on any machine. After each step\n\
             the rules of Raft are checked; then the faults cease, and progress is demanded. The first failure ends it, and\n\
             is told with the command that replays it.\n\
@@ -42,46 +42,39 @@ pub const SIM: Command = Command {
             Without flags: as many fresh seeds as a minute takes.\n\
             \n\
             Exit status: 0 no rule is broken, 1 one is, 2 so many seeds, and something rare never happened.",
-    flags: &[
-        Flag {
-            name: "seed",
-            short: None,
-            value: "N",
-            help: "Runs one seed, and prints what it met and the hash of all that happened.",
-        },
-        Flag {
-            name: "seeds",
-            short: None,
-            value: "A..B",
-            help: "Runs these seeds, B not among them. Or a number: so many fresh ones.",
-        },
-        Flag {
-            name: "minutes",
-            short: None,
-            value: "M",
-            help: "Ends after that long (default: 1, if no seeds are named). Fractions are fine.",
-        },
-        Flag {
-            name: "jobs",
-            short: None,
-            value: "N",
-            help: "How many threads run (default: as many as there are cores).",
-        },
-        Flag {
-            name: "shrink",
-            short: None,
-            value: "",
-            help: "Looks for a smaller world that fails as well: fewer nodes, fewer faults, a shorter run.",
-        },
-        Flag {
-            name: "set",
-            short: None,
-            value: "NAME=N",
-            help: "Gives an option of the world this value whatever the seed draws; may be given often.\n\
+    &[
+        Flag::new(
+            "seed",
+            "N",
+            "Runs one seed, and prints what it met and the hash of all that happened.",
+        ),
+        Flag::new(
+            "seeds",
+            "A..B",
+            "Runs these seeds, B not among them. Or a number: so many fresh ones.",
+        ),
+        Flag::new(
+            "minutes",
+            "M",
+            "Ends after that long (default: 1, if no seeds are named). Fractions are fine.",
+        ),
+        Flag::new(
+            "jobs",
+            "N",
+            "How many threads run (default: as many as there are cores).",
+        ),
+        Flag::switch(
+            "shrink",
+            "Looks for a smaller world that fails as well: fewer nodes, fewer faults, a shorter run.",
+        ),
+        Flag::new(
+            "set",
+            "NAME=N",
+            "Gives an option of the world this value whatever the seed draws; may be given often.\n\
                    --set help lists the options.",
-        },
+        ),
     ],
-};
+);
 
 impl Options {
     /// Reads the arguments of `sim`.
@@ -92,9 +85,9 @@ impl Options {
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Self>, UsageError> {
         match SIM.parse(arguments)? {
-            Parsed::Help(page) => Ok(Parsed::Help(page)),
+            Parsed::Print(page) => Ok(Parsed::Print(page)),
             Parsed::Run(given) if given.texts("set").any(|text| text == "help") => {
-                Ok(Parsed::Help(list_options()))
+                Ok(Parsed::Print(list_options()))
             }
             Parsed::Run(given) => Self::from_given(&given).map(Parsed::Run),
         }
@@ -103,19 +96,14 @@ impl Options {
     fn from_given(given: &Given) -> Result<Self, UsageError> {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let changes: Result<Vec<_>, _> = given.texts("set").map(change).collect();
-        let minutes: Option<f64> = match given.text("minutes") {
-            Some(_) => Some(given.value("minutes", 0.0, "a number of minutes")?),
-            None => None,
-        };
-        if minutes.is_some_and(|minutes| !(0.0..=1e6).contains(&minutes)) {
-            return Err(UsageError::new("--minutes is from 0 to 1000000"));
-        }
+        let minutes = given.optional_number("minutes", 0.0..=1e6)?;
         let time_max = minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0));
-        let (first, count, time_max) = match (given.text("seed"), given.text("seeds")) {
+        let seed = given.optional_number("seed", 0..=u64::MAX)?;
+        let (first, count, time_max) = match (seed, given.text("seeds")) {
             (Some(_), Some(_)) => {
                 return Err(UsageError::new("--seed and --seeds exclude each other"));
             }
-            (Some(_), None) => (given.value("seed", 0, "a whole number")?, None, time_max),
+            (Some(seed), None) => (seed, None, time_max),
             (None, Some(text)) => {
                 let (first, count) = seeds(text)?;
                 (first, Some(count), time_max)
@@ -129,8 +117,8 @@ impl Options {
             first,
             count,
             time_max,
-            jobs: given.value("jobs", cores, "a whole number")?.clamp(1, 256),
-            shrink: given.switch("shrink"),
+            jobs: given.optional_number("jobs", 1..=256)?.unwrap_or(cores),
+            shrink: given.is_set("shrink"),
             changes: changes?,
         };
         // With options that were set, some seeds may draw the rest so that it does not fit.
@@ -328,7 +316,7 @@ mod tests {
             panic!("no help was asked for");
         };
         assert_eq!((options.first, options.count), (7, None));
-        let Parsed::Help(page) = parse(&["--set", "help"]).unwrap() else {
+        let Parsed::Print(page) = parse(&["--set", "help"]).unwrap() else {
             panic!("help was asked for");
         };
         assert!(page.contains("  nodes=3\n"), "{page}");

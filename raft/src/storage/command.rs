@@ -10,42 +10,42 @@ use json::Decode;
 
 use super::check::{Verdict, check};
 use super::disk::Real;
+use crate::flags::{Command, Flag, Parsed};
 
-const HELP: &str = "\
-usage: raft log [--verify] DIR
-
-Prints the log and the snapshots of a node's folder: that of one node, which lies in the
---data-dir under the node's name. Not a byte of it is changed. The node must not be running.
-
-  --verify    check all, but print one line a file only
+/// The command line of `raft log`.
+const LOG: Command = Command::new(
+    "raft log",
+    "\
+Prints the log and the snapshots of a node's folder: that of one node, inside --data-dir and
+with the node's name. It changes nothing. The node must not be running.
 
 Exit status: 0 all is sound; 1 a node would refuse the folder, or it cannot be read; 2 for a
 wrong command line; 3 a crash tore the last frame of the log: the next start of the node cuts
-it, and nothing in it was acknowledged.
-";
+it, and nothing in it was acknowledged.",
+    &[Flag::switch(
+        "verify",
+        "Checks everything, but prints only one line per file.",
+    )],
+)
+.arguments("DIR");
 
-/// Runs `raft log` with the arguments behind these words; the value is for the process to end with.
+/// Runs `raft log` with the arguments after these words. Returns the exit status of the process.
 /// `C` are the commands of the state machine.
-pub fn main<C: for<'a> Decode<'a>>(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut verify = false;
-    let mut folder = None;
-    for arg in args {
-        if arg == "--help" || arg == "-h" {
-            print(HELP);
-            return ExitCode::SUCCESS;
-        } else if arg == "--verify" {
-            verify = true;
-        } else if arg.as_encoded_bytes().starts_with(b"-") || folder.is_some() {
-            eprintln!("raft log: what is {}?\n\n{HELP}", arg.display());
-            return ExitCode::from(2);
-        } else {
-            folder = Some(PathBuf::from(arg));
+pub fn main<C: for<'a> Decode<'a>>(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = LOG.parse(arguments).and_then(|parsed| {
+        parsed.try_map(|given| {
+            let folder = PathBuf::from(given.argument("folder")?);
+            Ok((folder, given.is_set("verify")))
+        })
+    });
+    match parsed {
+        Ok(Parsed::Run((folder, verify))) => show::<C>(&folder, verify),
+        Ok(Parsed::Print(text)) => {
+            print(&text);
+            ExitCode::SUCCESS
         }
-    }
-    match folder {
-        Some(folder) => show::<C>(&folder, verify),
-        None => {
-            eprintln!("raft log: which folder?\n\n{HELP}");
+        Err(error) => {
+            eprintln!("raft log: {error}\nSee raft log --help.");
             ExitCode::from(2)
         }
     }

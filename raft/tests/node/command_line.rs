@@ -37,10 +37,7 @@ fn an_unknown_flag_is_named() {
             &["--hearbeat", "50"][..],
             "unknown flag --hearbeat; did you mean --heartbeat?",
         ),
-        (
-            &["--settle", "soon"],
-            "--settle \"soon\": expected a whole number",
-        ),
+        (&["--settle", "soon"], "--settle: expected a whole number"),
         (&["--election-timeout", "100..50"], "do not go together"),
     ] {
         let output = output(args);

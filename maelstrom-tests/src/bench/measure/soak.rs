@@ -5,15 +5,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 use rand::Rng;
 
 use super::cluster::Cluster;
 use super::load::Load;
 use super::resources;
 use crate::bench::error::BenchError;
-use crate::bench::flags::{Command, Flag, Given, Parsed, UsageError, unreadable};
 use crate::bench::network::{Millionths, Node};
-use crate::bench::options::{counted, random_seed};
+use crate::bench::options::random_seed;
 use crate::bench::output::say;
 use crate::bench::processes::builtin::Builtin;
 use crate::bench::processes::data::Data;
@@ -40,106 +40,66 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long catching up may take.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(600);
 
-const WRITES_MAX: usize = 1_000_000_000;
-const KEYS_MAX: usize = 10_000_000;
+const WRITES_MAX: u64 = 1_000_000_000;
+const KEYS_MAX: u64 = 10_000_000;
 const VALUE_BYTES_MAX: usize = 100_000;
 
-const KEYS: Flag = Flag {
-    name: "keys",
-    short: None,
-    value: "N",
-    help: "How many keys there are (default: 100000).",
-};
-const VALUE_BYTES: Flag = Flag {
-    name: "value-bytes",
-    short: None,
-    value: "N",
-    help: "How long each value is (default: 16).",
-};
-const SEED: Flag = Flag {
-    name: "seed",
-    short: None,
-    value: "N",
-    help: "Decides the keys and the losses (default: random; it is printed).",
-};
-const BIN: Flag = Flag {
-    name: "bin",
-    short: None,
-    value: "PATH",
-    help: "The node's executable (default: the Raft node that is part of the bench).",
-};
-const DATA_DIR: Flag = Flag {
-    name: "data-dir",
-    short: None,
-    value: "FOLDER",
-    help: "Nodes keep their data in FOLDER/TIME, which stays. Without it, in the system's temporary folder,\n\
+const KEYS: Flag = Flag::new("keys", "N", "How many keys there are.").default("100000");
+const VALUE_BYTES: Flag = Flag::new("value-bytes", "N", "How long each value is.").default("16");
+const SEED: Flag = Flag::new(
+    "seed",
+    "N",
+    "Decides the keys and the losses (default: random; it is printed).",
+);
+const BIN: Flag = Flag::new(
+    "bin",
+    "PATH",
+    "The node's executable (default: the Raft node that is part of the bench).",
+);
+const DATA_DIR: Flag = Flag::new(
+    "data-dir",
+    "FOLDER",
+    "Nodes keep their data in FOLDER/TIME, which stays. Without it, in the system's temporary folder,\n\
            from where they are removed if all went well.",
-};
+);
 
 /// The flags of `soak`.
-pub const SOAK: Command = Command {
-    name: "maelstrom-tests soak",
-    rest: "[-- NODE-ARGUMENTS]",
-    about: "Feeds small writes over a bounded set of keys to a node that is alone, and prints what it takes of memory\n\
+pub const SOAK: Command = Command::new(
+    "maelstrom-tests soak",
+    "Feeds small writes over a bounded set of keys to a node that is alone, and prints what it takes of memory\n\
             and disk. Then kills it, starts it again, and prints how long that takes; and reads all keys back.\n\
             \n\
             Exit status: 0 all is there, 1 something is missing, 255 the bench or the node broke.",
-    flags: &[
-        Flag {
-            name: "writes",
-            short: None,
-            value: "N",
-            help: "How many writes (default: 5000000).",
-        },
+    &[
+        Flag::new("writes", "N", "How many writes.").default("5000000"),
         KEYS,
         VALUE_BYTES,
         SEED,
         BIN,
         DATA_DIR,
     ],
-};
+).arguments("[-- NODE-ARGUMENTS]");
 
 /// The flags of `catch-up`.
-pub const CATCH_UP: Command = Command {
-    name: "maelstrom-tests catch-up",
-    rest: "[-- NODE-ARGUMENTS]",
-    about: "Kills one of three nodes, feeds so many writes to the others that they compact what it lacks, and starts it\n\
+pub const CATCH_UP: Command = Command::new(
+    "maelstrom-tests catch-up",
+    "Kills one of three nodes, feeds so many writes to the others that they compact what it lacks, and starts it\n\
             again under load and loss. Prints how long it takes until it answers a read, what was sent meanwhile, and\n\
             the latency of the writes before, during and after that.\n\
             \n\
             Exit status: 0 it caught up, 255 it did not, or the bench or a node broke.",
-    flags: &[
-        Flag {
-            name: "writes",
-            short: None,
-            value: "N",
-            help: "How many writes while the node is away (default: 150000).",
-        },
+    &[
+        Flag::new("writes", "N", "How many writes while the node is away.").default("150000"),
         KEYS,
         VALUE_BYTES,
-        Flag {
-            name: "rate",
-            short: None,
-            value: "N",
-            help: "Writes a second before, during and after the node catches up (default: 500).",
-        },
-        Flag {
-            name: "seconds",
-            short: None,
-            value: "N",
-            help: "How long to measure before and after (default: 20).",
-        },
-        Flag {
-            name: "loss",
-            short: None,
-            value: "P",
-            help: "The probability that a message between nodes is lost (default: 0.2).",
-        },
+        Flag::new("rate", "N", "Writes a second before, during and after the node catches up.").default("500"),
+        Flag::new("seconds", "N", "How long to measure before and after.").default("20"),
+        Flag::new("loss", "P", "The probability that a message between nodes is lost.").default("0.2"),
         SEED,
         BIN,
         DATA_DIR,
     ],
-};
+).arguments("[-- NODE-ARGUMENTS]");
 
 /// What both measurements need.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,37 +125,30 @@ impl Options {
         command: &Command,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Options>, UsageError> {
-        let default = if command.name == SOAK.name {
-            5_000_000
-        } else {
-            150_000
-        };
-        match command.parse(arguments)? {
-            Parsed::Help(page) => Ok(Parsed::Help(page)),
-            Parsed::Run(given) => Options::from_given(given, default).map(Parsed::Run),
-        }
+        command
+            .parse(arguments)?
+            .try_map(|given| Options::from_given(given, command.name == CATCH_UP.name))
     }
 
-    fn from_given(given: Given, writes: usize) -> Result<Options, UsageError> {
-        let loss: f64 = given.value("loss", 0.2, "a probability below 1")?;
-        if !(0.0..1.0).contains(&loss) {
-            return Err(unreadable(
-                "loss",
-                &loss.to_string(),
-                "a probability below 1",
-            ));
-        }
+    fn from_given(given: Given, catch_up: bool) -> Result<Options, UsageError> {
+        let (rate, seconds, loss) = match catch_up {
+            true => (
+                given.number("rate", 1.0..=1e9)?,
+                given.number("seconds", 1..=3600)?,
+                given.number("loss", 0.0..=0.99)?,
+            ),
+            false => (0.0, 0, 0.0),
+        };
         Ok(Options {
-            writes: counted(&given, "writes", writes, WRITES_MAX)? as u64,
-            keys: counted(&given, "keys", 100_000, KEYS_MAX)? as u64,
-            value_bytes: counted(&given, "value-bytes", 16, VALUE_BYTES_MAX)?,
-            rate: counted(&given, "rate", 500, WRITES_MAX)? as f64,
-            span: Duration::from_secs(counted(&given, "seconds", 20, 3600)? as u64),
+            writes: given.number("writes", 1..=WRITES_MAX)?,
+            keys: given.number("keys", 1..=KEYS_MAX)?,
+            value_bytes: given.number("value-bytes", 1..=VALUE_BYTES_MAX)?,
+            rate,
+            span: Duration::from_secs(seconds),
             loss: Millionths((loss * f64::from(Millionths::ONE)) as u32),
-            seed: match given.text("seed") {
-                Some(_) => given.value("seed", 0, "a whole number below 2^64")?,
-                None => random_seed(),
-            },
+            seed: given
+                .optional_number("seed", 0..=u64::MAX)?
+                .unwrap_or_else(random_seed),
             node: match given.text("bin") {
                 Some(path) => NodeChoice::Bin(path.into()),
                 None => NodeChoice::Builtin(Builtin::Raft),
@@ -494,7 +447,7 @@ mod tests {
     fn options(command: &Command, arguments: &[&str]) -> Result<Options, String> {
         match Options::parse(command, arguments.iter().map(OsString::from)) {
             Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Help(page)) => Err(page),
+            Ok(Parsed::Print(page)) => Err(page),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -1,0 +1,682 @@
+//! The command-line reader of every program here: a table of flags and subcommands goes in, typed
+//! values and a help page come out.
+//!
+//! Both `--flag value` and `--flag=value` work; a flag given twice keeps its last value, as in
+//! Maelstrom; everything after a lone `--` is left as it is.
+//!
+//! ```
+//! use raft::flags::{Command, Flag, Parsed};
+//!
+//! const TRY: Command = Command::new(
+//!     "try",
+//!     "Tries things.",
+//!     &[
+//!         Flag::new("rate", "N", "Attempts per second.").default("100"),
+//!         Flag::switch("verbose", "Prints every attempt."),
+//!     ],
+//! );
+//! let Ok(Parsed::Run(given)) = TRY.parse(["--rate=5".into()]) else {
+//!     panic!("neither help nor an error");
+//! };
+//! assert_eq!(given.number("rate", 1..=1000), Ok(5_u32));
+//! assert!(!given.is_set("verbose"));
+//! ```
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Display, Write as _};
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+/// One flag of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// The long name without its dashes.
+    pub name: &'static str,
+    /// A one-letter name without its dash, if the flag has one.
+    pub short: Option<char>,
+    /// The placeholder of the value on the help page; empty for a switch, which takes none.
+    pub value: &'static str,
+    /// The value if the flag is not given; empty if there is none that text can express.
+    pub default: &'static str,
+    /// What the flag does. Line breaks are kept on the help page.
+    pub help: &'static str,
+}
+
+impl Flag {
+    /// A flag that takes a value.
+    pub const fn new(name: &'static str, value: &'static str, help: &'static str) -> Self {
+        Self {
+            name,
+            short: None,
+            value,
+            default: "",
+            help,
+        }
+    }
+
+    /// A flag that takes no value.
+    pub const fn switch(name: &'static str, help: &'static str) -> Self {
+        Self::new(name, "", help)
+    }
+
+    /// Gives the flag a one-letter name as well.
+    pub const fn short(mut self, letter: char) -> Self {
+        self.short = Some(letter);
+        self
+    }
+
+    /// Sets the value that the flag has if it is not given. The help page shows it.
+    pub const fn default(mut self, text: &'static str) -> Self {
+        self.default = text;
+        self
+    }
+
+    fn head(&self) -> String {
+        let short = match self.short {
+            Some(letter) => format!("-{letter}, "),
+            None => String::new(),
+        };
+        format!("{short}--{} {}", self.name, self.value)
+    }
+
+    fn text(&self) -> String {
+        match self.default {
+            "" => self.help.to_owned(),
+            default => format!("{} [default: {default}]", self.help),
+        }
+    }
+}
+
+/// A program or one of its subcommands.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// What the user types, e.g. `maelstrom-tests test`.
+    pub name: &'static str,
+    /// What the command does: the first paragraphs of its help page.
+    pub about: &'static str,
+    /// Its flags, in the order of the help page.
+    pub flags: &'static [Flag],
+    /// The rest of the usage line, e.g. `FILE [-- NODE-ARGUMENTS]`. Arguments, and anything after
+    /// `--`, are refused unless it names them.
+    pub arguments: &'static str,
+    /// Names and one-line descriptions of its subcommands.
+    pub subcommands: &'static [(&'static str, &'static str)],
+    /// What `-V` and `--version` print; empty if they are not flags of this command.
+    pub version: &'static str,
+}
+
+/// A command line that was understood.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed<T> {
+    /// The user asked for help or for the version: print this text and exit with status 0.
+    Print(String),
+    /// Run with this.
+    Run(T),
+}
+
+impl<T> Parsed<T> {
+    /// Converts what is to be run, e.g. the given flags to options.
+    ///
+    /// # Errors
+    /// Those of `convert`.
+    pub fn try_map<U>(
+        self,
+        convert: impl FnOnce(T) -> Result<U, UsageError>,
+    ) -> Result<Parsed<U>, UsageError> {
+        match self {
+            Self::Print(text) => Ok(Parsed::Print(text)),
+            Self::Run(given) => convert(given).map(Parsed::Run),
+        }
+    }
+}
+
+/// A mistake in a command line, as a message for the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl UsageError {
+    /// An error with this message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+
+    /// A flag has a value that it cannot use. `expected` completes "expected ...".
+    pub fn value(flag: &str, expected: &str, got: &str) -> Self {
+        let got = got.escape_debug();
+        Self(format!("--{flag}: expected {expected}, got '{got}'"))
+    }
+}
+
+impl Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Flags longer than this have a line to themselves on the help page.
+const HELP_COLUMN_MAX: usize = 36;
+
+const HELP: (&str, &str) = ("-h, --help", "Prints this page.");
+const VERSION: (&str, &str) = ("-V, --version", "Prints the version.");
+
+impl Command {
+    /// A command that takes flags only.
+    pub const fn new(name: &'static str, about: &'static str, flags: &'static [Flag]) -> Self {
+        Self {
+            name,
+            about,
+            flags,
+            arguments: "",
+            subcommands: &[],
+            version: "",
+        }
+    }
+
+    /// Sets the rest of the usage line.
+    pub const fn arguments(mut self, usage: &'static str) -> Self {
+        self.arguments = usage;
+        self
+    }
+
+    /// Sets what `--version` prints.
+    pub const fn version(mut self, text: &'static str) -> Self {
+        self.version = text;
+        self
+    }
+
+    /// Sets the names of the subcommands and a line about each.
+    pub const fn subcommands(mut self, list: &'static [(&'static str, &'static str)]) -> Self {
+        self.subcommands = list;
+        self
+    }
+
+    /// Splits the arguments of a program into the name of a subcommand, if the first of them is
+    /// one, and the rest. `help SUBCOMMAND` becomes `SUBCOMMAND --help`.
+    ///
+    /// # Errors
+    /// The first argument is neither a flag nor a subcommand.
+    pub fn subcommand(
+        &self,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<(Option<&'static str>, Vec<OsString>), UsageError> {
+        let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+        let asks_for_help = arguments.first().is_some_and(|first| first == "help");
+        if asks_for_help {
+            arguments.truncate(2);
+            arguments.remove(0);
+            arguments.push("--help".into());
+        }
+        let Some(first) = arguments.first().filter(|first| !is_flag(first)) else {
+            return Ok((None, arguments));
+        };
+        let first = utf8(first.clone())?;
+        let names = self.subcommands.iter().map(|(name, _)| *name);
+        if let Some(name) = names.clone().find(|name| *name == first) {
+            return Ok((Some(name), arguments.split_off(1)));
+        }
+        let hint = match nearest(&first, names) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("{} --help lists the subcommands", self.name),
+        };
+        let first = first.escape_debug();
+        Err(UsageError(format!("unknown subcommand '{first}'; {hint}")))
+    }
+
+    /// Sorts the arguments that follow the command's name into flags and others.
+    ///
+    /// # Errors
+    /// An unknown flag (the error names the nearest one), a missing value, a value for a switch, an
+    /// argument that the usage line does not name, a flag or value that is not UTF-8.
+    pub fn parse(
+        &self,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Parsed<Given>, UsageError> {
+        let (takes_arguments, takes_rest) = match self.arguments.split_once("[--") {
+            Some((arguments, _)) => (!arguments.is_empty(), true),
+            None => (!self.arguments.is_empty(), false),
+        };
+        let mut given = Given::new(self);
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            if argument == "--" {
+                given.rest = arguments.collect();
+                if !takes_rest && !given.rest.is_empty() {
+                    return Err(UsageError(format!("{} takes nothing after --", self.name)));
+                }
+                break;
+            }
+            if !is_flag(&argument) {
+                if !takes_arguments {
+                    return Err(unexpected(&argument, self.name));
+                }
+                given.arguments.push(argument);
+                continue;
+            }
+            let argument = utf8(argument)?;
+            let (name, attached) = match argument.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (argument.as_str(), None),
+            };
+            if attached.is_none() && matches!(name, "--help" | "-h") {
+                return Ok(Parsed::Print(self.help()));
+            }
+            if !self.version.is_empty() && matches!(name, "--version" | "-V") {
+                return Ok(Parsed::Print(self.version.to_owned()));
+            }
+            let flag = self.find(name)?;
+            let value = match (flag.value.is_empty(), attached) {
+                (true, None) => String::new(),
+                (true, Some(_)) => return Err(UsageError(format!("{name} takes no value"))),
+                (false, Some(value)) => value,
+                (false, None) => match arguments.next() {
+                    Some(value) => utf8(value)?,
+                    None => {
+                        let example = format!("{name} {}", flag.value);
+                        return Err(UsageError(format!("{name} needs a value: {example}")));
+                    }
+                },
+            };
+            given.values.push((flag.name, value));
+        }
+        Ok(Parsed::Run(given))
+    }
+
+    /// The help page.
+    pub fn help(&self) -> String {
+        let mut page = format!("{}\n\nUsage: {} [FLAGS]", self.about, self.name);
+        if !self.arguments.is_empty() {
+            let _ = write!(page, " {}", self.arguments);
+        }
+        page.push('\n');
+        if !self.subcommands.is_empty() {
+            let _ = writeln!(page, "       {} SUBCOMMAND ...\n\nSubcommands:", self.name);
+            let help = ("help SUBCOMMAND", "Prints the help page of a subcommand.");
+            let listed = self.subcommands.iter().copied().chain([help]);
+            let rows = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
+            write_rows(&mut page, rows.collect());
+        }
+        let flags = self.flags.iter().map(|flag| (flag.head(), flag.text()));
+        let version = (!self.version.is_empty()).then_some(VERSION);
+        let common = [HELP].into_iter().chain(version);
+        let common = common.map(|(head, text)| (head.to_owned(), text.to_owned()));
+        page.push_str("\nFlags:\n");
+        write_rows(&mut page, flags.chain(common).collect());
+        page
+    }
+
+    fn find(&self, name: &str) -> Result<&'static Flag, UsageError> {
+        let long = name.strip_prefix("--");
+        let mut letters = name.chars().skip(1);
+        let short = (letters.next(), letters.next());
+        let found = self.flags.iter().find(|flag| match (long, short) {
+            (Some(long), _) => flag.name == long,
+            (None, (letter, None)) => flag.short.is_some() && flag.short == letter,
+            (None, (_, Some(_))) => false,
+        });
+        found.ok_or_else(|| {
+            let bare = name.trim_start_matches('-');
+            let names = self.flags.iter().map(|flag| flag.name);
+            let hint = match nearest(bare, names.chain(["help"])) {
+                Some(near) => format!("did you mean --{near}?"),
+                None if self.flags.is_empty() && !self.subcommands.is_empty() => {
+                    "flags follow a subcommand".to_owned()
+                }
+                None => format!("{} --help lists the flags", self.name),
+            };
+            UsageError(format!("unknown flag {}; {hint}", name.escape_debug()))
+        })
+    }
+}
+
+/// Whether an argument is a flag. A lone dash is none: it stands for standard input.
+fn is_flag(argument: &OsStr) -> bool {
+    argument != "-" && argument.as_encoded_bytes().starts_with(b"-")
+}
+
+fn write_rows(page: &mut String, rows: Vec<(String, String)>) {
+    let widths = rows.iter().map(|(head, _)| head.len());
+    let width = widths.filter(|width| *width <= HELP_COLUMN_MAX).max();
+    let width = width.unwrap_or(0);
+    for (head, text) in rows {
+        let mut lines = text.lines();
+        if head.len() > width {
+            let _ = writeln!(page, "  {head}");
+        } else {
+            let _ = writeln!(page, "  {head:width$}  {}", lines.next().unwrap_or(""));
+        }
+        for line in lines {
+            let _ = writeln!(page, "  {:width$}  {}", "", line.trim_start());
+        }
+    }
+}
+
+/// A type of number that a flag can have.
+pub trait Number: FromStr + PartialOrd + Display {
+    /// How an error names it.
+    const NAME: &'static str;
+}
+
+impl Number for f64 {
+    const NAME: &'static str = "a number";
+}
+impl Number for u8 {
+    const NAME: &'static str = "a whole number";
+}
+impl Number for u32 {
+    const NAME: &'static str = "a whole number";
+}
+impl Number for u64 {
+    const NAME: &'static str = "a whole number";
+}
+impl Number for usize {
+    const NAME: &'static str = "a whole number";
+}
+
+/// The flags and arguments that were given. Asking for a flag that the table lacks is a bug and
+/// panics.
+#[derive(Debug)]
+pub struct Given {
+    command: &'static str,
+    flags: &'static [Flag],
+    values: Vec<(&'static str, String)>,
+    /// The arguments that are not flags.
+    pub arguments: Vec<OsString>,
+    /// Everything after a lone `--`.
+    pub rest: Vec<OsString>,
+}
+
+impl Given {
+    fn new(command: &Command) -> Self {
+        Self {
+            command: command.name,
+            flags: command.flags,
+            values: Vec::new(),
+            arguments: Vec::new(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// The last value given for a flag, otherwise its default, if it has one.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let flag = self.flags.iter().find(|flag| flag.name == name);
+        let default = flag.expect("a flag of the table").default;
+        let default = (!default.is_empty()).then_some(default);
+        self.texts(name).last().or(default)
+    }
+
+    /// All values given for a flag, in order.
+    pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.values.iter().filter(move |(given, _)| *given == name);
+        values.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the flag was given.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.texts(name).next().is_some()
+    }
+
+    /// Converts the value of a flag, if it was given or has a default. `expected` completes the
+    /// error "--flag: expected ...".
+    ///
+    /// # Errors
+    /// `convert` returns `None`.
+    pub fn read<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        convert: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, UsageError> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        match convert(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(UsageError::value(name, expected, text)),
+        }
+    }
+
+    /// The number that a flag has, if it was given or has a default.
+    ///
+    /// # Errors
+    /// The value is no number of this type, or out of range.
+    pub fn optional_number<T: Number>(
+        &self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<Option<T>, UsageError> {
+        let expected = format!("{} from {} to {}", T::NAME, range.start(), range.end());
+        self.read(name, &expected, |text| {
+            text.parse().ok().filter(|number| range.contains(number))
+        })
+    }
+
+    /// The number that a flag with a default has.
+    ///
+    /// # Errors
+    /// As [`Given::optional_number`].
+    pub fn number<T: Number>(&self, name: &str, range: RangeInclusive<T>) -> Result<T, UsageError> {
+        let number = self.optional_number(name, range)?;
+        Ok(number.expect("the table has a default"))
+    }
+
+    /// The only argument. `noun` names it in the error, e.g. `folder`.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn argument(&self, noun: &str) -> Result<&OsStr, UsageError> {
+        match &self.arguments[..] {
+            [argument] => Ok(argument),
+            [] => Err(UsageError(format!("no {noun} given"))),
+            [_, other, ..] => Err(unexpected(other, self.command)),
+        }
+    }
+}
+
+fn unexpected(argument: &OsStr, command: &str) -> UsageError {
+    let argument = argument.to_string_lossy();
+    let argument = argument.escape_debug();
+    UsageError(format!(
+        "unknown argument '{argument}'; see {command} --help"
+    ))
+}
+
+/// The known word that is the fewest edits away from `word`, if it is near enough to be a typing
+/// mistake.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known
+        .map(|candidate| (edits(word, candidate), candidate))
+        .min()?;
+    (near.0 <= 1 + word.chars().count() / 3).then_some(near.1)
+}
+
+/// Levenshtein's distance: the insertions, removals and replacements that turn one word into the
+/// other.
+fn edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+fn utf8(argument: OsString) -> Result<String, UsageError> {
+    argument
+        .into_string()
+        .map_err(|raw| UsageError(format!("an argument is not UTF-8: {raw:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAND: Command = Command::new(
+        "try",
+        "Tries things.",
+        &[
+            Flag::new("workload", "NAME", "What to do.").short('w'),
+            Flag::new("rate", "N", "Attempts per second.").default("100"),
+            Flag::switch("log-stderr", "Prints more.\nMuch more."),
+        ],
+    )
+    .arguments("[FILE] [-- MORE]")
+    .version("try 1.2\n")
+    .subcommands(&[("test", "Tests."), ("check", "Checks.")]);
+
+    fn parse_with(command: &Command, arguments: &[&str]) -> Result<Given, String> {
+        match command.parse(arguments.iter().map(OsString::from)) {
+            Ok(Parsed::Run(given)) => Ok(given),
+            Ok(Parsed::Print(page)) => Err(page),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn parse(arguments: &[&str]) -> Result<Given, String> {
+        parse_with(&COMMAND, arguments)
+    }
+
+    #[test]
+    fn values_follow_or_are_attached() {
+        for arguments in [
+            &["--workload", "a=b"][..],
+            &["--workload=a=b"],
+            &["-w", "a=b"],
+            &["-w=a=b"],
+            &["-w", "old", "--workload=a=b"],
+        ] {
+            let given = parse(arguments).expect("it parses");
+            assert_eq!(given.text("workload"), Some("a=b"), "{arguments:?}");
+            assert!(!given.is_set("log-stderr"));
+        }
+    }
+
+    #[test]
+    fn arguments_and_flags_mix() {
+        let given = parse(&["-", "--log-stderr", "x", "--", "--workload", "-x"]).expect("parses");
+        assert!(given.is_set("log-stderr"));
+        assert_eq!(given.text("workload"), None);
+        assert_eq!(given.arguments, ["-", "x"]);
+        assert_eq!(given.rest, ["--workload", "-x"]);
+        let error = given.argument("file").expect_err("there are two");
+        assert_eq!(error.to_string(), "unknown argument 'x'; see try --help");
+        let given = parse(&["--rate=7"]).expect("it parses");
+        let error = given.argument("file").expect_err("there is none");
+        assert_eq!(error.to_string(), "no file given");
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (arguments, message) in [
+            (
+                &["--worklod", "x"][..],
+                "unknown flag --worklod; did you mean --workload?",
+            ),
+            (
+                &["--zzz=1"],
+                "unknown flag --zzz; try --help lists the flags",
+            ),
+            (&["-q"], "unknown flag -q; try --help lists the flags"),
+            (&["--workload"], "--workload needs a value: --workload NAME"),
+            (&["--log-stderr=yes"], "--log-stderr takes no value"),
+        ] {
+            assert_eq!(parse(arguments).expect_err("a mistake"), message);
+        }
+        let strict = Command::new("strict", "Takes nothing.", &[]);
+        for (arguments, message) in [
+            (&["x"][..], "unknown argument 'x'; see strict --help"),
+            (&["--", "x"], "strict takes nothing after --"),
+        ] {
+            let error = parse_with(&strict, arguments).expect_err("a mistake");
+            assert_eq!(error, message);
+        }
+    }
+
+    #[test]
+    fn numbers_have_defaults_and_ranges() {
+        let given = parse(&[]).expect("it parses");
+        assert_eq!(given.number("rate", 1..=200), Ok(100_u32));
+        assert_eq!(given.optional_number("workload", 1..=9), Ok(None::<u8>));
+        let given = parse(&["--rate=x"]).expect("it parses");
+        let error = given.number("rate", 0.001..=1e6).expect_err("a mistake");
+        assert_eq!(
+            error.to_string(),
+            "--rate: expected a number from 0.001 to 1000000, got 'x'"
+        );
+        let given = parse(&["--rate=0"]).expect("it parses");
+        let error = given.number("rate", 1..=9_u64).expect_err("out of range");
+        assert_eq!(
+            error.to_string(),
+            "--rate: expected a whole number from 1 to 9, got '0'"
+        );
+    }
+
+    #[test]
+    fn subcommands_are_found() {
+        let split = |arguments: &[&str]| {
+            let found = COMMAND.subcommand(arguments.iter().map(OsString::from));
+            let (name, rest) = found.map_err(|error| error.to_string())?;
+            let rest: Vec<String> = rest.into_iter().map(|a| a.into_string().unwrap()).collect();
+            Ok((name, rest.join(" ")))
+        };
+        let some = |name, rest: &str| Ok((Some(name), rest.to_owned()));
+        let none = |rest: &str| Ok((None, rest.to_owned()));
+        assert_eq!(split(&["test", "-w", "x"]), some("test", "-w x"));
+        assert_eq!(split(&["help", "check", "x"]), some("check", "--help"));
+        assert_eq!(split(&["help"]), none("--help"));
+        assert_eq!(split(&["-w", "test"]), none("-w test"));
+        assert_eq!(split(&[]), none(""));
+        for (word, hint) in [
+            ("tset", "did you mean test?"),
+            ("zzz", "try --help lists the subcommands"),
+        ] {
+            let message = format!("unknown subcommand '{word}'; {hint}");
+            assert_eq!(split(&[word]), Err(message.clone()));
+            assert_eq!(split(&["help", word]), Err(message));
+        }
+    }
+
+    #[test]
+    fn help_lists_everything() {
+        let page = parse(&["--help", "--nonsense"]).expect_err("help");
+        let expected = "\
+Tries things.
+
+Usage: try [FLAGS] [FILE] [-- MORE]
+       try SUBCOMMAND ...
+
+Subcommands:
+  test             Tests.
+  check            Checks.
+  help SUBCOMMAND  Prints the help page of a subcommand.
+
+Flags:
+  -w, --workload NAME  What to do.
+  --rate N             Attempts per second. [default: 100]
+  --log-stderr         Prints more.
+                       Much more.
+  -h, --help           Prints this page.
+  -V, --version        Prints the version.
+";
+        assert_eq!(page, expected);
+        assert_eq!(parse(&["-V"]).expect_err("a version"), "try 1.2\n");
+    }
+
+    #[test]
+    fn the_nearest_word_is_found() {
+        assert_eq!(edits("kitten", "sitting"), 3);
+        assert_eq!(edits("", "abc"), 3);
+        assert_eq!(
+            nearest("rat", ["rate", "latency"].into_iter()),
+            Some("rate")
+        );
+        assert_eq!(nearest("colour", ["rate", "latency"].into_iter()), None);
+    }
+}
