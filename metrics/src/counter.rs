@@ -1,37 +1,37 @@
-//! Counters: how often something has happened.
+//! Counters: how often something happened.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::text::{Label, Metric, Number, Page};
+use crate::text::{Label, Metric, Page};
 
-/// A number that only grows, from 0 at the start of the process. Past `u64::MAX` it begins again at
+/// A number that only grows, from 0 at the start of the process. After `u64::MAX` it starts again at
 /// 0, which Prometheus takes for a restart.
 ///
-/// Made by [`Registry::counter`](crate::Registry::counter). Counts are never lost, but they order
-/// nothing: who sees a count doesn't thereby see what else the counting thread did before.
+/// Made by [`Registry::counter`](crate::Registry::counter). No count is lost, but counts order
+/// nothing: a thread that sees a count does not thereby see what the counting thread wrote before.
 #[derive(Debug, Default)]
 pub struct Counter {
     total: AtomicU64,
 }
 
 impl Counter {
-    /// Counts one more.
+    /// Adds 1.
     pub fn increment(&self) {
         self.add(1);
     }
 
-    /// Counts `more` more.
+    /// Adds `more`.
     pub fn add(&self, more: u64) {
         self.total.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Brings the count to `total`, unless it is there or beyond already. For what is counted
-    /// elsewhere and carried over by a [collector](crate::Registry::collector).
+    /// Raises the count to `total`, unless it is that high already. For a count that another part of
+    /// the program keeps and a [collector](crate::Registry::collector) copies.
     pub fn advance_to(&self, total: u64) {
         self.total.fetch_max(total, Ordering::Relaxed);
     }
 
-    /// The count.
+    /// The count now.
     pub fn value(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
@@ -39,7 +39,7 @@ impl Counter {
 
 impl Metric for Counter {
     fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
-        page.sample(name, "", labels, Number::Unsigned(self.value()));
+        page.sample(name, "", labels, self.value());
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts() {
+    fn increment_and_add_raise_the_count() {
         let counter = Counter::default();
         counter.increment();
         counter.add(41);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn never_goes_back() {
+    fn advance_to_never_lowers_the_count() {
         let counter = Counter::default();
         counter.advance_to(7);
         counter.advance_to(5);

@@ -1,4 +1,4 @@
-//! Families: one metric for each combination of label values, all known from the start.
+//! Families: one metric for each combination of label values.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,26 +8,26 @@ use crate::text::{Label, Metric, Page, is_label_name};
 /// The label value that stands for every value outside the closed set.
 pub const OTHER: &str = "other";
 
-/// How many series a family may have, those with [`OTHER`] included.
+/// The most series that a family may have, those with [`OTHER`] included.
 pub const MAX_SERIES: usize = 1024;
 
 /// Metrics of one name, told apart by `N` labels.
 ///
 /// Made by [`Registry::counter_family`](crate::Registry::counter_family) and its like, with the
-/// closed set of each label's values. All series of known values are shown from the start, at zero,
-/// so that a graph doesn't begin with a gap; one with the value [`OTHER`] is shown once it has been
-/// asked for.
+/// closed set of each label's values. The series of known values are shown from the start, at zero,
+/// so that a graph does not begin with a gap; a series with the value [`OTHER`] is shown from its
+/// first use on.
 #[derive(Debug)]
 pub struct Family<M, const N: usize> {
     labels: [ClosedSet; N],
-    /// In the order of the sets, [`OTHER`] last, the last label changing fastest.
+    /// In the order of the sets, [`OTHER`] last; the last label changes fastest.
     series: Vec<Series<M>>,
 }
 
 #[derive(Debug)]
 struct ClosedSet {
     label: &'static str,
-    /// What was given, and [`OTHER`] as the last.
+    /// The given values, and [`OTHER`] as the last.
     values: Vec<String>,
 }
 
@@ -39,14 +39,17 @@ struct Series<M> {
 
 impl<M, const N: usize> Family<M, N> {
     /// # Panics
-    /// If a label's name is invalid or there twice, if a set names a value twice or names
+    /// If a label's name is invalid or given twice, if a set has a value twice or contains
     /// [`OTHER`], or if there would be more than [`MAX_SERIES`] series.
     pub(crate) fn new(labels: [(&'static str, &[&str]); N], make: impl Fn() -> M) -> Self {
         for (index, (label, _)) in labels.iter().enumerate() {
-            assert!(is_label_name(label), "{label:?} can't be a label's name");
+            assert!(
+                is_label_name(label),
+                "label name {label:?} does not match [a-zA-Z_][a-zA-Z0-9_]*, or starts with two underscores"
+            );
             assert!(
                 labels[..index].iter().all(|(other, _)| other != label),
-                "the label {label} is there twice"
+                "label {label} is given twice"
             );
         }
         let labels = labels.map(|(label, values)| ClosedSet::new(label, values));
@@ -73,8 +76,8 @@ impl<M, const N: usize> Family<M, N> {
     /// The metric for these label values, in the order in which the labels were given; a value
     /// outside its closed set counts as [`OTHER`].
     ///
-    /// The look-up goes through the sets one value after the other; where even that is too much,
-    /// keep a clone of the handle.
+    /// The look-up compares with one value of each set after the other; hot paths keep a clone of
+    /// the handle.
     pub fn with(&self, values: [&str; N]) -> &Arc<M> {
         let index = self
             .labels
@@ -88,8 +91,8 @@ impl<M, const N: usize> Family<M, N> {
         &series.metric
     }
 
-    /// The label values of the series at `index`: its digits, where each label is a digit of its
-    /// own base.
+    /// The label values of the series at `index`: the digits of the index, where the base of each
+    /// digit is the size of that label's set.
     fn values_at(&self, mut index: usize) -> [&str; N] {
         let mut values = [""; N];
         for (value, set) in values.iter_mut().zip(&self.labels).rev() {
@@ -109,7 +112,7 @@ impl ClosedSet {
         for value in values.iter().chain([&OTHER]) {
             assert!(
                 !set.values.iter().any(|known| known == value),
-                "the label {label} has the value {value:?} twice"
+                "label {label} has the value {value:?} twice"
             );
             set.values.push((*value).to_owned());
         }
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_has_a_counter_of_its_own() {
+    fn each_combination_has_its_own_counter() {
         let family = family([("a", &["x", "y"]), ("b", &["1", "2", "3"])]);
         let combinations = ["x", "y", OTHER].map(|a| ["1", "2", "3", OTHER].map(|b| [a, b]));
         for (amount, values) in (1..).zip(combinations.as_flattened()) {
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_set_is_other() {
+    fn value_outside_the_set_counts_as_other() {
         let family = family([("a", &["x"])]);
         family.with(["y"]).increment();
         family.with(["X"]).increment();
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn known_values_are_shown_at_zero_and_other_once_used() {
+    fn known_values_show_at_zero_and_other_once_used() {
         let family = family([("a", &["x", "y"]), ("b", &["1"])]);
         assert_eq!(
             text(&family),
@@ -194,32 +197,32 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "can't be a label's name")]
-    fn label_names_are_checked() {
+    #[should_panic(expected = "label name \"a-b\" does not match")]
+    fn invalid_label_name_panics() {
         family([("a-b", &["x"])]);
     }
 
     #[test]
-    #[should_panic(expected = "the label a is there twice")]
-    fn labels_are_distinct() {
+    #[should_panic(expected = "label a is given twice")]
+    fn duplicate_label_panics() {
         family([("a", &["x"]), ("a", &["y"])]);
     }
 
     #[test]
     #[should_panic(expected = "has the value \"x\" twice")]
-    fn values_are_distinct() {
+    fn duplicate_value_panics() {
         family([("a", &["x", "y", "x"])]);
     }
 
     #[test]
     #[should_panic(expected = "has the value \"other\" twice")]
-    fn other_is_ours() {
+    fn other_as_a_given_value_panics() {
         family([("a", &["x", OTHER])]);
     }
 
     #[test]
     #[should_panic(expected = "at most 1024 series")]
-    fn series_are_few() {
+    fn too_many_series_panic() {
         let values: Vec<String> = (0..40).map(|value| value.to_string()).collect();
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         family([("a", &values), ("b", &values)]);

@@ -1,20 +1,20 @@
-//! Gauges: how much of something there is now.
+//! Gauges: numbers that go up and down.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::text::{Label, Metric, Number, Page};
+use crate::text::{Float, Label, Metric, Page};
 
-/// A whole number that goes up and down, 0 at first. Past the ends of `i64` it wraps around.
+/// A whole number that goes up and down, 0 at first. At the ends of `i64` it wraps around.
 ///
-/// Made by [`Registry::gauge`](crate::Registry::gauge). For fractions, and for what is best looked
-/// up when it is asked for, there is [`Registry::gauge_of`](crate::Registry::gauge_of).
+/// Made by [`Registry::gauge`](crate::Registry::gauge). For fractions, and for values that are
+/// easier to look up at each scrape, use [`Registry::gauge_of`](crate::Registry::gauge_of).
 #[derive(Debug, Default)]
 pub struct Gauge {
     value: AtomicI64,
 }
 
 impl Gauge {
-    /// Makes it `value`.
+    /// Sets the value.
     pub fn set(&self, value: i64) {
         self.value.store(value, Ordering::Relaxed);
     }
@@ -32,16 +32,16 @@ impl Gauge {
 
 impl Metric for Gauge {
     fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
-        page.sample(name, "", labels, Number::Signed(self.value()));
+        page.sample(name, "", labels, self.value());
     }
 }
 
-/// A gauge without a value of its own: the function is asked at every scrape.
+/// A gauge that holds no value: it calls its function at every scrape.
 pub(crate) struct GaugeOf<F>(pub(crate) F);
 
 impl<F: Fn() -> f64 + Send + Sync> Metric for GaugeOf<F> {
     fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
-        page.sample(name, "", labels, Number::Float((self.0)()));
+        page.sample(name, "", labels, Float((self.0)()));
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn goes_up_and_down() {
+    fn set_and_add_change_the_value() {
         let gauge = Gauge::default();
         assert_eq!(gauge.value(), 0);
         gauge.set(5);

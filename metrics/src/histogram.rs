@@ -1,25 +1,26 @@
-//! Histograms: how often something was how large.
+//! Histograms: how many observations fell into which range.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::text::{Float, Label, Metric, Number, Page};
+use crate::text::{Float, Label, Metric, Page};
 
-/// How many bounds a histogram may have. Each is a line of every scrape and a series in Prometheus.
+/// The most bounds that a histogram may have. Each is a line of every scrape and a series in
+/// Prometheus.
 pub const MAX_BOUNDS: usize = 64;
 
 /// Counts observations by size, and sums them up.
 ///
 /// Made by [`Registry::histogram`](crate::Registry::histogram) with upper bounds in the metric's
 /// unit (seconds, for times). An observation that equals a bound is within it; one above the last
-/// bound is counted under `+Inf`, which every histogram has. What a scrape shows of the buckets is
-/// consistent in itself; the sum may be ahead of or behind it by what is being observed at that
-/// moment.
+/// bound is counted under `+Inf`, which every histogram has. The buckets of one scrape are
+/// consistent with each other; the sum may include more or fewer of the observations that are being
+/// made at that moment.
 #[derive(Debug)]
 pub struct Histogram {
     bounds: Box<[f64]>,
-    /// One for each bound and one for `+Inf`. An observation is counted in one alone; they are
-    /// added up when shown.
+    /// One for each bound, and one for `+Inf`. Each counts only the observations above the bound
+    /// before it; a scrape adds them up.
     counts: Box<[AtomicU64]>,
     /// The bits of an `f64`: there is no atomic float.
     sum: AtomicU64,
@@ -27,7 +28,7 @@ pub struct Histogram {
 
 impl Histogram {
     /// # Panics
-    /// If the bounds are none, more than [`MAX_BOUNDS`], not finite, or not ascending.
+    /// If there are no bounds or more than [`MAX_BOUNDS`], or they are not finite or not ascending.
     pub(crate) fn new(bounds: &[f64]) -> Self {
         assert!(!bounds.is_empty(), "a histogram needs at least one bound");
         assert!(
@@ -51,8 +52,7 @@ impl Histogram {
 
     /// Counts `value`, which is in the metric's unit.
     ///
-    /// As with Prometheus' own clients, a value that is no number counts under `+Inf` and makes the
-    /// sum no number either, for good.
+    /// As in Prometheus' own clients, NaN counts under `+Inf` and makes the sum NaN for good.
     pub fn observe(&self, value: f64) {
         let bucket = if value.is_nan() {
             self.bounds.len()
@@ -79,7 +79,7 @@ impl Histogram {
         self.observe(duration.as_secs_f64());
     }
 
-    /// How many observations there were.
+    /// The number of observations.
     pub fn count(&self) -> u64 {
         self.counts
             .iter()
@@ -105,10 +105,10 @@ impl Metric for Histogram {
                 name: "le",
                 value: &bound,
             });
-            page.sample(name, "_bucket", &labels, Number::Unsigned(within));
+            page.sample(name, "_bucket", &labels, within);
         }
-        page.sample(name, "_sum", labels, Number::Float(self.sum()));
-        page.sample(name, "_count", labels, Number::Unsigned(within));
+        page.sample(name, "_sum", labels, Float(self.sum()));
+        page.sample(name, "_count", labels, within);
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_belongs_to_its_bucket() {
+    fn value_equal_to_a_bound_is_within_it() {
         let histogram = Histogram::new(&[-1.0, 0.5, 2.0]);
         for value in [
             -3.0,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn infinity_and_nan_are_beyond_every_bound() {
+    fn infinity_and_nan_count_above_every_bound() {
         let histogram = Histogram::new(&[1.0]);
         histogram.observe(f64::INFINITY);
         assert_eq!(histogram.sum(), f64::INFINITY);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_seconds() {
+    fn durations_count_as_seconds() {
         let histogram = Histogram::new(&[0.1, 1.0]);
         histogram.observe_duration(Duration::from_millis(250));
         assert_eq!(counts(&histogram), [0, 1, 0]);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_between_threads() {
+    fn no_observation_is_lost_between_threads() {
         let histogram = Histogram::new(&[1.0, 2.0, 3.0]);
         thread::scope(|scope| {
             for value in [1.0, 2.0, 3.0, 4.0] {
@@ -179,25 +179,25 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "not ascending")]
-    fn bounds_must_ascend() {
+    fn bounds_that_do_not_ascend_panic() {
         Histogram::new(&[1.0, 1.0]);
     }
 
     #[test]
     #[should_panic(expected = "not all finite")]
-    fn bounds_must_be_finite() {
+    fn infinite_bound_panics() {
         Histogram::new(&[1.0, f64::INFINITY]);
     }
 
     #[test]
     #[should_panic(expected = "at least one bound")]
-    fn bounds_must_be_some() {
+    fn missing_bounds_panic() {
         Histogram::new(&[]);
     }
 
     #[test]
     #[should_panic(expected = "at most 64 bounds")]
-    fn bounds_must_be_few() {
+    fn too_many_bounds_panic() {
         let many: Vec<f64> = (0..65).map(f64::from).collect();
         Histogram::new(&many);
     }

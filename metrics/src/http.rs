@@ -1,12 +1,12 @@
-//! A small HTTP/1.1 server that shows a registry's metrics: `GET` and `HEAD` of `/metrics`, and an
-//! index at `/`.
+//! A small HTTP/1.1 server for a registry's metrics: `GET` and `HEAD` of `/metrics`, and an index at
+//! `/`.
 //!
-//! It is a guest in a process that has better things to do, so everything about it is bounded: how
-//! many connections it holds, how long a request may be, how long a client may take to send it and
-//! to take the answer. One thread accepts, each connection has a thread of its own and is closed
-//! after one answer. Nothing that a client does ends the server.
+//! The server must not burden its process, so everything about it is bounded: the number of
+//! connections, the length of a request, and the time that a client may take to send it and to
+//! receive the answer. One thread accepts; each connection has its own thread and is closed after
+//! one answer. No client can end the server.
 //!
-//! What is deliberately absent: TLS, authentication, kept connections, compression, the `Date`
+//! What is deliberately absent: TLS, authentication, persistent connections, compression, the `Date`
 //! field. Bind it to loopback, or put a proxy before it.
 //!
 //! ```
@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -35,18 +35,19 @@ use response::{Body, Response, Status};
 
 use crate::{Counter, Family, Registry};
 
-/// What the server grants its clients.
+/// The limits of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How many connections are held at once; one more is answered 503 and closed. 8 by default.
+    /// The most connections at a time; further ones are answered 503 and closed. 8 by default.
     pub connections: usize,
-    /// How long the request line and the header fields may be together, in bytes; longer ones are
-    /// answered 431. 8,192 by default.
+    /// The most bytes that the request line and the header fields may have together; longer ones
+    /// are answered 431. 8,192 by default.
     pub head_bytes: usize,
-    /// How long after it was accepted a connection may take to send the whole request, however
-    /// steadily it sends; then it is answered 408. 5 s by default.
+    /// The time in which the whole request must arrive after the connection was accepted; then it
+    /// is answered 408, even if the client is still sending. 5 s by default.
     pub request_time: Duration,
-    /// How long it may take to receive the whole answer and close; then it is cut. 5 s by default.
+    /// The time in which the client must take the whole answer and close; then the connection is
+    /// cut. 5 s by default.
     pub answer_time: Duration,
 }
 
@@ -66,15 +67,15 @@ impl Default for Limits {
 /// The server counts its connections in the same registry, as `metrics_http_connections_total`.
 ///
 /// # Errors
-/// If the listener or the thread that accepts can't be set up.
+/// If the listener cannot be set up, or the accepting thread cannot be started.
 ///
 /// # Panics
-/// If the registry is served already, since that name is taken then.
+/// If the registry is served already, because the name of that counter is taken then.
 pub fn serve(listener: TcpListener, registry: Arc<Registry>) -> io::Result<Server> {
     serve_within(listener, registry, Limits::default())
 }
 
-/// As [`serve`], with limits of one's own.
+/// As [`serve`], with other limits.
 ///
 /// # Errors
 /// As [`serve`].
@@ -97,7 +98,7 @@ pub fn serve_within(
     let acceptor = Acceptor {
         listener,
         stopping: stopping.clone(),
-        held: Arc::new(AtomicUsize::new(0)),
+        places: Arc::new(()),
         refused: VecDeque::with_capacity(REFUSED_KEPT),
         service: Arc::new(Service {
             registry,
@@ -115,15 +116,15 @@ pub fn serve_within(
     })
 }
 
-/// Reads a request from a stream and makes the answer to it, as the server does: for streams that
-/// are no sockets.
+/// Reads a request from a stream and returns the answer to it, as the server does: for streams that
+/// are not sockets.
 ///
-/// No more than [`Limits::head_bytes`] and 1,024 bytes are read, nor anything behind an empty line
-/// but what comes in one piece with it. A read that times out is answered 408.
+/// Reads at most [`Limits::head_bytes`] and 1,024 bytes, and after the empty line that ends the head
+/// only what arrives in one piece with it. A read that times out is answered 408.
 ///
 /// # Errors
 /// If the stream has one, other than a time-out; or [`io::ErrorKind::UnexpectedEof`] if it ends
-/// without a word.
+/// before its first byte.
 pub fn respond(
     registry: &Registry,
     limits: &Limits,
@@ -137,7 +138,7 @@ pub fn respond(
                 Ok(request) => answer(registry, &request),
                 Err(status) => Response::error(status),
             };
-            // No answer to HEAD has a body, not even to a HEAD that is wrong in what follows.
+            // No answer to HEAD has a body, not even to a HEAD with an error in its header fields.
             response.to_bytes(if head.starts_with(b"HEAD ") {
                 Body::Announced
             } else {
@@ -162,19 +163,18 @@ fn answer(registry: &Registry, request: &Request<'_>) -> Response {
 pub struct Server {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
-    /// The thread that accepts, until it is being stopped.
+    /// The accepting thread. Taken when the server stops.
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// The address that it listens on, with the port that the system chose if the listener was
-    /// bound to port 0.
+    /// The address of the listener; its port is the system's choice if it was bound to port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops accepting and closes the listener. Answers under way are finished by their own
-    /// threads.
+    /// Stops accepting and closes the listener. Requests that were accepted are still answered, by
+    /// their own threads.
     pub fn shut_down(self) {
         drop(self);
     }
@@ -183,8 +183,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        // Only a connection wakes a thread from accept(). Where none can be made, the thread is
-        // left to end at the next one from elsewhere.
+        // Only a connection wakes the thread from accept(). If none can be made, the thread ends at
+        // the next connection of a client.
         let mut address = self.address;
         match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -199,20 +199,20 @@ impl Drop for Server {
     }
 }
 
-/// How long the stopping of a server may try to wake it.
+/// How long a server that stops tries to wake its accepting thread.
 const WAKE_TIME: Duration = Duration::from_secs(1);
 
-/// How long to pause when accept() fails: mostly for want of a file descriptor, and at once again
-/// if asked at once.
+/// The pause after a failed accept(). It mostly fails because no file descriptor is free, and would
+/// fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many refused connections are kept open for their clients to read the refusal.
+/// How many refused connections stay open so that their clients can read the answer.
 const REFUSED_KEPT: usize = 16;
 
-/// How much is read of what a client sends beyond its request.
+/// How many bytes after a request are read and dropped.
 const SURPLUS_BYTES: u64 = 1 << 20;
 
-// How a connection can end, as counted.
+// The values of the label `result`: how a connection ended.
 const ANSWERED: &str = "answered";
 const REFUSED: &str = "refused";
 const UNANSWERED: &str = "unanswered";
@@ -220,9 +220,9 @@ const UNANSWERED: &str = "unanswered";
 struct Acceptor {
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
-    /// How many connections there are.
-    held: Arc<AtomicUsize>,
-    /// The latest connections that were one too many.
+    /// Each connection's thread holds a clone, so the strong count is one more than the connections.
+    places: Arc<()>,
+    /// The latest connections that were answered 503, the latest first.
     refused: VecDeque<TcpStream>,
     service: Arc<Service>,
 }
@@ -244,27 +244,28 @@ impl Acceptor {
         }
     }
 
-    /// Gives the connection to a thread, or refuses it. An error is a thread that can't be had.
+    /// Starts a thread for the connection, or refuses it. Returns an error if no thread can be
+    /// started.
     fn take(&mut self, stream: TcpStream) -> io::Result<()> {
-        let Some(slot) = Slot::take(&self.held, self.service.limits.connections) else {
+        if Arc::strong_count(&self.places) > self.service.limits.connections {
             self.refuse(stream);
             return Ok(());
-        };
-        let service = self.service.clone();
+        }
+        let (service, place) = (self.service.clone(), self.places.clone());
         thread::Builder::new()
             .name("metrics-http".to_owned())
             .spawn(move || {
                 service.attend(&stream);
-                drop(slot);
+                drop(place);
             })?;
         Ok(())
     }
 
-    /// Says 503 without waiting for the request, or for anything.
+    /// Answers 503 at once, without reading the request.
     ///
-    /// To close a connection whose request is unread is to reset it, and a reset may overtake the
-    /// answer. So the connection is only shut for writing, and closed when others have been
-    /// refused after it.
+    /// Closing a connection with an unread request would reset it, and the reset may arrive before
+    /// the answer. So the connection is only shut down for writing, and closed after
+    /// [`REFUSED_KEPT`] others.
     fn refuse(&mut self, stream: TcpStream) {
         let answer = Response::error(Status::ServiceUnavailable).to_bytes(Body::Sent);
         let sent = stream
@@ -273,30 +274,10 @@ impl Acceptor {
         self.service
             .count(if sent.is_ok() { REFUSED } else { UNANSWERED });
         if stream.shutdown(Shutdown::Write).is_err() {
-            return; // The client is gone already.
+            return; // The client has closed the connection.
         }
         self.refused.truncate(REFUSED_KEPT - 1);
         self.refused.push_front(stream);
-    }
-}
-
-/// A place among the connections that are held, free again when dropped.
-struct Slot(Arc<AtomicUsize>);
-
-impl Slot {
-    /// For the accepting thread alone: nobody else adds between the look and the addition.
-    fn take(held: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        if held.load(Ordering::Acquire) >= limit {
-            return None;
-        }
-        held.fetch_add(1, Ordering::AcqRel);
-        Some(Self(held.clone()))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -312,20 +293,19 @@ impl Service {
         self.connections.with([result]).increment();
     }
 
-    /// Sees to one connection from its first byte to its last.
+    /// Serves one connection from its first byte to its last.
     fn attend(&self, stream: &TcpStream) {
         match self.converse(stream) {
             Ok(deadline) => {
                 self.count(ANSWERED);
                 hang_up(stream, deadline);
             }
-            // The client is gone, or does not take the answer. That is its own affair.
+            // The client has closed the connection, or did not take the answer in time.
             Err(_) => self.count(UNANSWERED),
         }
     }
 
-    /// Takes the request and gives the answer. Returns the deadline until which the client may go
-    /// on to close.
+    /// Reads the request and sends the answer. Returns the deadline by which the client must close.
     fn converse(&self, stream: &TcpStream) -> io::Result<Deadline> {
         let mut asking = Timed {
             stream,
@@ -338,19 +318,19 @@ impl Service {
     }
 }
 
-/// Ends a connection so that the answer arrives: says that nothing more will come, and then reads
-/// what the client still sends, until it closes too. To close with something unread would reset the
-/// connection, and a reset may overtake the answer.
+/// Ends a connection so that the answer arrives: shuts it down for writing, and then reads until the
+/// client closes, too. Closing it with unread bytes would reset the connection, and the reset may
+/// arrive before the answer.
 fn hang_up(stream: &TcpStream, deadline: Deadline) {
     if stream.shutdown(Shutdown::Write).is_ok() {
         let mut surplus = Timed { stream, deadline }.take(SURPLUS_BYTES);
-        // An error is a client that is gone, or one that does not close in time. Either way this is
-        // the end.
+        // On an error the client has closed the connection, or did not do so in time: nothing is left
+        // to do.
         let _ = io::copy(&mut surplus, &mut io::sink());
     }
 }
 
-/// A point in time that no amount of progress moves.
+/// A fixed point in time; progress does not move it.
 #[derive(Clone, Copy)]
 struct Deadline(Instant);
 
@@ -362,7 +342,7 @@ impl Deadline {
     /// The time left.
     ///
     /// # Errors
-    /// If there is none.
+    /// If the deadline has passed.
     fn left(self) -> io::Result<Duration> {
         match self.0.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
@@ -371,7 +351,7 @@ impl Deadline {
     }
 }
 
-/// A stream all of whose reads and writes together have to be done by the deadline.
+/// A stream whose reads and writes fail after the deadline.
 struct Timed<'a> {
     stream: &'a TcpStream,
     deadline: Deadline,

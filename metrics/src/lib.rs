@@ -1,9 +1,8 @@
 //! Counters, gauges and histograms, their Prometheus text form, and a small HTTP endpoint.
 //!
-//! A [`Registry`] knows every metric by its name. What it hands out on registration are shared
-//! handles that any thread may use: counting is one atomic addition, with no lock and nothing to
-//! wait for. Nobody is told of a change; whoever wants to know reads all of it, as text, in
-//! Prometheus' text format 0.0.4, over [`http`].
+//! A [`Registry`] knows every metric by its name. Registration returns shared handles that any
+//! thread may use: counting is one atomic addition, without a lock. Changes are not pushed anywhere;
+//! a reader fetches all metrics as text, in Prometheus' text format 0.0.4, over [`http`].
 //!
 //! ```
 //! let registry = metrics::Registry::new();
@@ -13,17 +12,17 @@
 //!     [("type", &["read", "write"]), ("result", &["ok", "refused"])],
 //! );
 //! requests.with(["read", "ok"]).increment();
-//! requests.with(["gibberish", "refused"]).increment();
+//! requests.with(["unknown", "refused"]).increment();
 //!
 //! let text = registry.render();
 //! assert!(text.contains("kv_requests_total{type=\"read\",result=\"ok\"} 1\n"));
 //! assert!(text.contains("kv_requests_total{type=\"other\",result=\"refused\"} 1\n"));
 //! ```
 //!
-//! Names and label values come from the program, never from whoever talks to it: a label has a
-//! closed set of values, given on registration, and whatever is not in it is counted under
-//! [`OTHER`]. So nobody can fill the memory with series, and a mistake in a name is a mistake in
-//! the program, which is why registration panics rather than returning an error.
+//! Names and label values come from the program, never from its clients: a label has a closed set
+//! of values, given on registration, and every other value is counted under [`OTHER`]. So a client
+//! cannot fill the memory with series. A wrong name is a mistake in the program, so registration
+//! panics instead of returning an error.
 //!
 //! What is deliberately absent: summaries, time stamps, exemplars, the OpenMetrics and protobuf
 //! formats, and removal.
@@ -32,7 +31,6 @@ mod counter;
 mod family;
 mod gauge;
 mod histogram;
-
 pub mod http;
 mod registry;
 mod text;

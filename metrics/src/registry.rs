@@ -8,31 +8,32 @@ use crate::gauge::GaugeOf;
 use crate::text::{Kind, Metric, Page, is_metric_name};
 use crate::{Counter, Family, Gauge, Histogram};
 
-/// How many names a registry takes, a family counting as one.
+/// The most names that a registry takes; a family counts as one.
 pub const MAX_FAMILIES: usize = 1024;
 
 /// The metrics of a process.
 ///
-/// Registration is for the start of a program; it takes a lock, which using the metrics never does.
+/// Registration belongs to the start of a program: it takes a lock, which using the metrics never
+/// does.
 ///
 /// # Panics
 /// Every registration panics if the name is not one that Prometheus' data model allows
 /// (`[a-zA-Z_:][a-zA-Z0-9_:]*`), if it is taken, or if there are [`MAX_FAMILIES`] already. A
-/// histogram takes the names with `_bucket`, `_sum` and `_count` appended, too. The name and the
-/// help are texts of the program, so that is always a mistake in the program.
+/// histogram also takes its name with `_bucket`, `_sum` and `_count` appended. Name and help are
+/// part of the program, so each of these is a mistake in the program.
 #[derive(Default)]
 pub struct Registry {
     names: Mutex<Names>,
     collectors: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
-    /// Held by the one scrape that runs.
+    /// Held during a scrape, so that only one runs at a time.
     scrape: Mutex<()>,
 }
 
 #[derive(Default)]
 struct Names {
-    /// By name, so that every scrape shows them in the same order.
+    /// Ordered by name, as a scrape shows them.
     families: BTreeMap<&'static str, Registered>,
-    /// The names of all samples; a histogram has three beside its own.
+    /// The names of all samples. A histogram has three beside its own.
     taken: BTreeSet<String>,
 }
 
@@ -59,9 +60,9 @@ impl Registry {
         self.register(name, help, Kind::Gauge, Gauge::default())
     }
 
-    /// Registers a gauge whose value `read` tells at every scrape: a queue's length, say.
+    /// Registers a gauge whose value `read` returns at every scrape, such as a queue's length.
     ///
-    /// `read` runs in the thread that scrapes, and must not scrape itself.
+    /// `read` runs in the thread that scrapes, and must not scrape.
     pub fn gauge_of(
         &self,
         name: &'static str,
@@ -75,8 +76,8 @@ impl Registry {
     /// (`_seconds`).
     ///
     /// # Panics
-    /// Also if the bounds are none, more than [`MAX_BOUNDS`](crate::MAX_BOUNDS), not finite, or not
-    /// ascending.
+    /// Also if there are no bounds or more than [`MAX_BOUNDS`](crate::MAX_BOUNDS), or they are not
+    /// finite or not ascending.
     pub fn histogram(
         &self,
         name: &'static str,
@@ -91,8 +92,8 @@ impl Registry {
     ///
     /// # Panics
     /// Also if a label's name is not one that the data model allows (`[a-zA-Z_][a-zA-Z0-9_]*`,
-    /// without two underscores at the start) or there twice, if a set names a value twice or
-    /// names [`OTHER`](crate::OTHER), or if there would be more than
+    /// without two underscores at the start) or is given twice, if a set has a value twice or
+    /// contains [`OTHER`](crate::OTHER), or if there would be more than
     /// [`MAX_SERIES`](crate::MAX_SERIES) series.
     pub fn counter_family<const N: usize>(
         &self,
@@ -124,8 +125,8 @@ impl Registry {
     /// Registers a histogram for each combination of the labels' values, all with the same bounds.
     ///
     /// # Panics
-    /// As [`Registry::counter_family`] and [`Registry::histogram`], and if a label is called `le`,
-    /// which is the name of the label that carries the bounds.
+    /// As [`Registry::counter_family`] and [`Registry::histogram`], and if a label is named `le`,
+    /// which is the label of the bounds.
     pub fn histogram_family<const N: usize>(
         &self,
         name: &'static str,
@@ -135,7 +136,7 @@ impl Registry {
     ) -> Arc<Family<Histogram, N>> {
         assert!(
             labels.iter().all(|(label, _)| *label != "le"),
-            "a histogram's own label is called le"
+            "the label le is reserved for the bounds of a histogram"
         );
         self.register(
             name,
@@ -145,20 +146,19 @@ impl Registry {
         )
     }
 
-    /// Has `collect` called at the beginning of every scrape, to bring metrics up to date that it
-    /// holds handles of: one look at a status can set many.
+    /// Calls `collect` at the beginning of every scrape, to update metrics that it holds handles of:
+    /// one look at a status can set many.
     ///
-    /// It runs in the thread that scrapes, never twice at a time, and must not scrape itself.
+    /// `collect` runs in the thread that scrapes, never twice at a time, and must not scrape.
     pub fn collector(&self, collect: impl Fn() + Send + Sync + 'static) {
         lock(&self.collectors).push(Arc::new(collect));
     }
 
-    /// All metrics as they are now, in Prometheus' text format 0.0.4, ordered by name. Scrapes wait
-    /// for each other.
+    /// All metrics now, in Prometheus' text format 0.0.4, ordered by name. Scrapes wait for each
+    /// other.
     pub fn render(&self) -> String {
         let _one_at_a_time = lock(&self.scrape);
-        // Collectors and metrics run without the locks that registration takes: they are free to
-        // register more.
+        // Collectors and metrics run without the locks of registration, so they may register more.
         let collectors = lock(&self.collectors).clone();
         for collect in collectors {
             collect();
@@ -179,7 +179,10 @@ impl Registry {
         kind: Kind,
         metric: M,
     ) -> Arc<M> {
-        assert!(is_metric_name(name), "{name:?} can't be a metric's name");
+        assert!(
+            is_metric_name(name),
+            "metric name {name:?} does not match [a-zA-Z_:][a-zA-Z0-9_:]*"
+        );
         let suffixes: &[&str] = match kind {
             Kind::Counter | Kind::Gauge => &[""],
             Kind::Histogram => &["", "_bucket", "_sum", "_count"],
@@ -197,7 +200,7 @@ impl Registry {
         for sample in &samples {
             assert!(
                 !names.taken.contains(sample),
-                "the metric name {sample} is taken"
+                "metric name {sample} is taken"
             );
         }
         names.taken.extend(samples);
@@ -214,7 +217,7 @@ impl Registry {
     }
 }
 
-/// Names alone: to show the values would be to scrape.
+/// Shows the names only: showing values would be a scrape.
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set()
@@ -223,7 +226,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Locks, whether or not some thread has panicked meanwhile: what these locks guard is whole after
+/// Locks the mutex even if a thread panicked while holding it: the guarded data is consistent after
 /// every statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -238,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_page() {
+    fn every_kind_of_metric_is_shown() {
         let registry = Registry::new();
         let latency = registry.histogram("z_latency_seconds", "How long.", &[0.25, 1.0]);
         let requests = registry.counter_family(
@@ -299,12 +302,12 @@ z_latency_seconds_count 3
     }
 
     #[test]
-    fn an_empty_registry_is_an_empty_page() {
+    fn empty_registry_is_an_empty_page() {
         assert_eq!(Registry::new().render(), "");
     }
 
     #[test]
-    fn collectors_run_once_before_each_scrape() {
+    fn each_scrape_runs_collectors_once() {
         let registry = Registry::new();
         let source = Arc::new(AtomicU64::new(0));
         let term = registry.gauge("term", "t");
@@ -331,7 +334,7 @@ z_latency_seconds_count 3
     }
 
     #[test]
-    fn a_collector_may_register() {
+    fn collector_may_register() {
         let registry = Arc::new(Registry::new());
         let (weak, once) = (Arc::downgrade(&registry), Mutex::new(true));
         registry.collector(move || {
@@ -347,7 +350,7 @@ z_latency_seconds_count 3
     }
 
     #[test]
-    fn threads_count_while_others_scrape() {
+    fn scrapes_during_counting_are_consistent() {
         let registry = Registry::new();
         let histogram = registry.histogram("h", "h", &[1.0]);
         let count_of = |text: &str, sample: &str| -> u64 {
@@ -375,7 +378,7 @@ z_latency_seconds_count 3
         assert_eq!(count_of(&registry.render(), "h_count"), 40_000);
     }
 
-    /// What a registration panics with; the registry stays as it was.
+    /// The message of the panic that `register` causes. Checks that the registry did not change.
     fn refused(registry: &Registry, register: impl FnOnce(&Registry)) -> String {
         let before = registry.render();
         let panic = catch_unwind(AssertUnwindSafe(|| register(registry))).expect_err("it panics");
@@ -384,48 +387,51 @@ z_latency_seconds_count 3
     }
 
     #[test]
-    fn a_name_is_taken_once() {
+    fn taken_name_panics() {
         let registry = Registry::new();
         registry.counter("a", "a");
         registry.histogram("h", "h", &[1.0]);
         registry.gauge("x_sum", "x");
         assert_eq!(
             refused(&registry, |r| drop(r.counter("a", "b"))),
-            "the metric name a is taken"
+            "metric name a is taken"
         );
         assert_eq!(
             refused(&registry, |r| drop(r.gauge("a", "a"))),
-            "the metric name a is taken"
+            "metric name a is taken"
         );
         assert_eq!(
             refused(&registry, |r| drop(r.gauge("h_count", "a"))),
-            "the metric name h_count is taken"
+            "metric name h_count is taken"
         );
         assert_eq!(
             refused(&registry, |r| drop(r.histogram("x", "x", &[1.0]))),
-            "the metric name x_sum is taken"
+            "metric name x_sum is taken"
         );
         registry.gauge("x", "still free");
         registry.gauge("h_total", "no name of a histogram's");
     }
 
     #[test]
-    fn names_are_checked() {
+    fn invalid_name_panics() {
         let registry = Registry::new();
         for name in ["", "a b", "1a", "a{}", "a\n"] {
             let message = refused(&registry, |registry| drop(registry.counter(name, "c")));
-            assert_eq!(message, format!("{name:?} can't be a metric's name"));
+            assert_eq!(
+                message,
+                format!("metric name {name:?} does not match [a-zA-Z_:][a-zA-Z0-9_:]*")
+            );
         }
     }
 
     #[test]
-    #[should_panic(expected = "a histogram's own label is called le")]
-    fn le_is_the_histograms_own() {
+    #[should_panic(expected = "the label le is reserved")]
+    fn histogram_with_a_label_le_panics() {
         Registry::new().histogram_family("h", "h", [("le", &["1"])], &[1.0]);
     }
 
     #[test]
-    fn names_are_limited() {
+    fn too_many_names_panic() {
         let registry = Registry::new();
         for number in 0..MAX_FAMILIES {
             registry.gauge(format!("g{number}").leak(), "g");

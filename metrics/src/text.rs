@@ -1,11 +1,11 @@
 //! Prometheus' text format, version 0.0.4.
 //! See <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Display, Write};
 
-/// What the registry asks of every metric and family.
+/// A metric, or a family of them, as the registry sees it.
 pub(crate) trait Metric: Send + Sync {
-    /// Writes the samples as they are now.
+    /// Writes the current samples.
     fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page);
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct Label<'a> {
     pub(crate) value: &'a str,
 }
 
-/// What kind of metric a family consists of.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Counter,
@@ -34,29 +34,11 @@ impl Kind {
     }
 }
 
-/// The value of a sample.
-#[derive(Clone, Copy)]
-pub(crate) enum Number {
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsigned(value) => value.fmt(f),
-            Self::Signed(value) => value.fmt(f),
-            Self::Float(value) => Float(*value).fmt(f),
-        }
-    }
-}
-
-/// A float as the format wants it: shortest digits that read back the same, `NaN`, `+Inf` and
+/// A float in the form of the format: the fewest digits that read back the same, `NaN`, `+Inf` and
 /// `-Inf`.
 pub(crate) struct Float(pub(crate) f64);
 
-impl fmt::Display for Float {
+impl Display for Float {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_nan() {
             f.write_str("NaN")
@@ -68,37 +50,32 @@ impl fmt::Display for Float {
     }
 }
 
-/// The text as it grows.
+/// The text of a scrape, as it grows.
 #[derive(Default)]
 pub(crate) struct Page {
     text: String,
 }
 
 impl Page {
-    /// Begins a family: its help and its type, which come before its samples.
+    /// Begins a metric: its help and its type, which come before its samples.
     pub(crate) fn family(&mut self, name: &str, help: &str, kind: Kind) {
-        self.push(format_args!(
-            "# HELP {name} {}\n",
-            Escaped {
-                text: help,
-                quotes: false
-            }
-        ));
+        self.push(format_args!("# HELP {name} {}\n", escaped(help)));
         self.push(format_args!("# TYPE {name} {}\n", kind.name()));
     }
 
     /// Adds a sample: one line.
-    pub(crate) fn sample(&mut self, name: &str, suffix: &str, labels: &[Label<'_>], value: Number) {
+    pub(crate) fn sample(
+        &mut self,
+        name: &str,
+        suffix: &str,
+        labels: &[Label<'_>],
+        value: impl Display,
+    ) {
         self.push(format_args!("{name}{suffix}"));
         for (index, Label { name, value }) in labels.iter().enumerate() {
             let before = if index == 0 { '{' } else { ',' };
-            self.push(format_args!(
-                "{before}{name}=\"{}\"",
-                Escaped {
-                    text: value,
-                    quotes: true
-                }
-            ));
+            let value = escaped(value).replace('"', "\\\"");
+            self.push(format_args!("{before}{name}=\"{value}\""));
         }
         if !labels.is_empty() {
             self.text.push('}');
@@ -113,37 +90,22 @@ impl Page {
     fn push(&mut self, arguments: fmt::Arguments<'_>) {
         self.text
             .write_fmt(arguments)
-            .expect("writing to a String succeeds");
+            .expect("writing to a String cannot fail");
     }
 }
 
-/// Backslashes and line ends are escaped everywhere, quotes in label values alone.
-struct Escaped<'a> {
-    text: &'a str,
-    quotes: bool,
+/// The text with backslashes and line feeds escaped, as help texts have it.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n")
 }
 
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.text.chars() {
-            match character {
-                '\\' => f.write_str("\\\\")?,
-                '\n' => f.write_str("\\n")?,
-                '"' if self.quotes => f.write_str("\\\"")?,
-                _ => f.write_char(character)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether the data model allows a metric of this name: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+/// Whether Prometheus' data model allows this name for a metric: `[a-zA-Z_:][a-zA-Z0-9_:]*`.
 pub(crate) fn is_metric_name(name: &str) -> bool {
     is_name(name, b"_:")
 }
 
-/// Whether the data model allows a label of this name: `[a-zA-Z_][a-zA-Z0-9_]*`, without two
-/// underscores at the start, which Prometheus keeps for itself.
+/// Whether Prometheus' data model allows this name for a label: `[a-zA-Z_][a-zA-Z0-9_]*`, without
+/// two underscores at the start, which Prometheus reserves.
 pub(crate) fn is_label_name(name: &str) -> bool {
     is_name(name, b"_") && !name.starts_with("__")
 }
@@ -160,14 +122,14 @@ fn is_name(name: &str, signs: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn sample(labels: &[Label<'_>], value: Number) -> String {
+    fn sample(labels: &[Label<'_>], value: impl Display) -> String {
         let mut page = Page::default();
         page.sample("m", "_x", labels, value);
         page.into_text()
     }
 
     #[test]
-    fn samples() {
+    fn samples_are_written_with_their_labels() {
         let a = Label {
             name: "a",
             value: "1",
@@ -176,19 +138,13 @@ mod tests {
             name: "b",
             value: "2",
         };
-        assert_eq!(
-            sample(&[], Number::Unsigned(u64::MAX)),
-            "m_x 18446744073709551615\n"
-        );
-        assert_eq!(sample(&[a], Number::Signed(-1)), "m_x{a=\"1\"} -1\n");
-        assert_eq!(
-            sample(&[a, b], Number::Float(0.5)),
-            "m_x{a=\"1\",b=\"2\"} 0.5\n"
-        );
+        assert_eq!(sample(&[], u64::MAX), "m_x 18446744073709551615\n");
+        assert_eq!(sample(&[a], -1), "m_x{a=\"1\"} -1\n");
+        assert_eq!(sample(&[a, b], 0.5), "m_x{a=\"1\",b=\"2\"} 0.5\n");
     }
 
     #[test]
-    fn floats() {
+    fn floats_are_written_as_prometheus_reads_them() {
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "-0"),
@@ -209,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes() {
+    fn help_and_label_values_are_escaped() {
         let odd = "a\\b\nc\"d\té";
         let mut page = Page::default();
         page.family("m", odd, Kind::Gauge);
@@ -223,14 +179,14 @@ mod tests {
                     name: "l",
                     value: odd
                 }],
-                Number::Unsigned(1)
+                1
             ),
             "m_x{l=\"a\\\\b\\nc\\\"d\té\"} 1\n"
         );
     }
 
     #[test]
-    fn names() {
+    fn names_of_metrics_and_labels_are_checked() {
         for name in ["a", "_", ":", "a:b", "raft_messages_total", "A9", "__a"] {
             assert!(is_metric_name(name), "{name}");
         }

@@ -1,21 +1,21 @@
-//! Requests: their arrival, and what they ask for (RFC 9112, sections 2 to 5).
+//! Requests: reading and parsing them (RFC 9112, sections 2 to 5).
 
 use std::io::{self, ErrorKind, Read};
 
 use super::response::Status;
 
-/// What came of waiting for a request.
+/// The result of reading a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
     /// The request line and the header fields, through the empty line that ends them.
     Head(Vec<u8>),
-    /// Too long, too slow, or not all of it.
+    /// The head was too long, too slow or incomplete.
     Refused(Status),
-    /// The client closed without a word.
+    /// The client closed the connection before its first byte.
     Nothing,
 }
 
-/// Reads up to the empty line. What follows it, a body or another request, is of no interest.
+/// Reads up to the empty line. A body or another request after it is ignored.
 ///
 /// # Errors
 /// If the stream has one, other than a time-out.
@@ -29,7 +29,7 @@ pub(super) fn arrive(stream: &mut impl Read, limit: usize) -> io::Result<Arrival
             Ok(count) => count,
             Err(error) => match error.kind() {
                 ErrorKind::Interrupted => continue,
-                // Which of the two a timed-out socket reports depends on the system.
+                // It depends on the system which of the two a socket returns after a time-out.
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => {
                     return Ok(Arrival::Refused(Status::RequestTimeout));
                 }
@@ -53,7 +53,7 @@ pub(super) fn arrive(stream: &mut impl Read, limit: usize) -> io::Result<Arrival
     }
 }
 
-/// Where the first empty line after `from` ends. A line may end in LF alone, as people type it.
+/// The end of the first empty line after `from`. A line may end in LF alone, as people type it.
 fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     (from..bytes.len()).find_map(|start| {
         let rest = &bytes[start..];
@@ -64,7 +64,7 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// What a client asks for.
+/// A request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
     pub(super) method: Method,
@@ -72,7 +72,7 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
 }
 
-/// The methods that are told apart.
+/// The methods that the server distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -84,10 +84,10 @@ impl<'a> Request<'a> {
     /// Parses a head that ends in an empty line.
     ///
     /// # Errors
-    /// The status to answer with, if it isn't one.
+    /// The status of the answer, if the head is not a valid request.
     pub(super) fn parse(head: &'a [u8]) -> Result<Self, Status> {
         let head = str::from_utf8(head).map_err(|_| Status::BadRequest)?;
-        // An empty line before the request is a habit of old clients, to be ignored (section 2.2).
+        // Old clients send an empty line before the request; it must be ignored (section 2.2).
         let head = head.strip_prefix("\r\n").unwrap_or(head);
         let mut lines = head
             .split_terminator('\n')
@@ -144,9 +144,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The path of a target in origin form (`/metrics?x=1`) or absolute form (`http://host/metrics?x=1`), which a server
-/// has to take too (section 3.2.2). Of other forms, the target as it is, which is no path that
-/// there is.
+/// The path of a target in origin form (`/metrics?x=1`) or absolute form (`http://host/metrics?x=1`),
+/// which a server must accept, too (section 3.2.2). Other forms are returned as they are; no page has
+/// such a path.
 fn path_of(target: &str) -> &str {
     let target = target.split('?').next().unwrap_or_default();
     match target.split_at_checked("http://".len()) {
@@ -157,10 +157,10 @@ fn path_of(target: &str) -> &str {
     }
 }
 
-/// The versions that differ for us: only the later one demands to be told the host.
+/// The versions that the server distinguishes: only 1.1 requires the field `Host`.
 enum Version {
     Http10,
-    /// And its successors, which a server of 1.1 treats alike.
+    /// 1.1, and later versions 1.x, which a server of 1.1 treats alike.
     Http11,
 }
 
@@ -187,7 +187,7 @@ fn is_token(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A stream that gives its parts one after the other, and then an end or a time-out.
+    /// A stream that returns its parts one after the other, and then ends or fails.
     struct Parts<'a> {
         parts: &'a [&'a [u8]],
         end: Option<ErrorKind>,
@@ -207,11 +207,11 @@ mod tests {
     }
 
     fn arrival(parts: &[&[u8]], end: Option<ErrorKind>, limit: usize) -> Arrival {
-        arrive(&mut Parts { parts, end }, limit).expect("the stream is well")
+        arrive(&mut Parts { parts, end }, limit).expect("the stream does not fail")
     }
 
     #[test]
-    fn a_head_arrives_however_it_is_cut() {
+    fn head_arrives_in_any_pieces() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         for first in 1..head.len() - 1 {
             for second in first + 1..head.len() {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_ends_at_the_first_empty_line() {
+    fn head_ends_at_the_first_empty_line() {
         for (sent, head) in [
             ("GET / HTTP/1.0\n\nmore\n\n", "GET / HTTP/1.0\n\n"),
             (
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_that_does_not_end_is_refused() {
+    fn incomplete_head_is_refused() {
         let slow = Some(ErrorKind::WouldBlock);
         assert_eq!(arrival(&[], None, 10), Arrival::Nothing);
         assert_eq!(
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_head_is_refused() {
+    fn long_head_is_refused() {
         let too_long = Arrival::Refused(Status::HeaderFieldsTooLarge);
         assert_eq!(
             arrival(&[b"GET / HTTP/1.0\r\n\r\n"], None, 18),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn requests() {
+    fn valid_requests_are_parsed() {
         let get = |path| {
             Ok(Request {
                 method: Method::Get,
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn no_requests() {
+    fn malformed_requests_are_400() {
         for head in [
             "\r\n",
             "\r\n\r\n",
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions() {
+    fn other_versions_are_505() {
         for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.1"] {
             assert_eq!(
                 parse(&format!("GET / {version}\r\n\r\n")),

@@ -1,6 +1,6 @@
-//! Responses, and their form on the wire (RFC 9112, sections 2 and 4).
+//! Responses and their bytes (RFC 9112, sections 2 and 4).
 
-/// The statuses that the server answers with (RFC 9110, section 15).
+/// The statuses of the server's answers (RFC 9110, section 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
@@ -29,7 +29,7 @@ impl Status {
     }
 }
 
-/// Whether the body goes along, or only its length does, as in an answer to HEAD.
+/// Whether the body is sent, or only its length, as in an answer to HEAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Sent,
@@ -53,7 +53,7 @@ impl Response {
         }
     }
 
-    /// The page that leads there.
+    /// The page with a link to the metrics.
     pub(super) fn index() -> Self {
         Self {
             status: Status::Ok,
@@ -63,7 +63,7 @@ impl Response {
         }
     }
 
-    /// An answer that only says its status.
+    /// An answer whose body is its status.
     pub(super) fn error(status: Status) -> Self {
         Self {
             status,
@@ -72,22 +72,17 @@ impl Response {
         }
     }
 
-    /// The whole answer, as it is sent.
+    /// The bytes of the answer.
     pub(super) fn to_bytes(&self, body: Body) -> Vec<u8> {
         let Self {
             status,
             content_type,
             body: text,
         } = self;
-        let allow = match status {
-            Status::MethodNotAllowed => "Allow: GET, HEAD\r\n",
-            Status::Ok
-            | Status::BadRequest
-            | Status::NotFound
-            | Status::RequestTimeout
-            | Status::HeaderFieldsTooLarge
-            | Status::ServiceUnavailable
-            | Status::VersionNotSupported => "",
+        let allow = if *status == Status::MethodNotAllowed {
+            "Allow: GET, HEAD\r\n"
+        } else {
+            ""
         };
         let head = format!(
             "HTTP/1.1 {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n{allow}Connection: close\r\n\r\n",
@@ -106,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_on_the_wire() {
+    fn head_and_body_are_written() {
         let response = Response::metrics("a 1\n".to_owned());
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
                     Content-Length: 4\r\nConnection: close\r\n\r\n";
@@ -118,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_told() {
+    fn status_405_names_the_allowed_methods() {
         let text =
             String::from_utf8(Response::error(Status::MethodNotAllowed).to_bytes(Body::Sent));
         let text = text.expect("it is ASCII");
