@@ -26,14 +26,15 @@ use std::time::Instant;
 
 use error::BenchError;
 use nemesis::Kind;
-use network::Node;
 use options::Options;
 use output::say;
 use processes::data::Data;
 use processes::program::Program;
-use report::record::{CLIENTS, nanoseconds};
+use report::evaluation::evaluate;
+use report::plot;
+use report::record::Record;
 use report::results::Results;
-use router::{Finished, Router};
+use router::Router;
 use store::Store;
 
 use crate::check::Status;
@@ -81,27 +82,27 @@ pub fn test(options: &Options) -> Result<Status, BenchError> {
 fn judge(
     options: &Options,
     store: &Store,
-    tested: Result<Finished, BenchError>,
+    tested: Result<Record, BenchError>,
 ) -> Result<Status, BenchError> {
     match tested {
-        Ok(finished) => {
-            let operations = finished.record.history().operations();
+        Ok(record) => {
+            let operations = record.history().operations();
             let began = Instant::now();
             let analysis = linearizability::check(operations, Limits::default());
-            let (status, results) = Results::of(options, &finished, &analysis, began.elapsed());
+            let (status, results) = evaluate(options, &record, &analysis, began.elapsed());
             write(store, "results.json", &results.encode())?;
-            draw(options, store, &finished)?;
+            draw(store, &record, &results)?;
             if let Verdict::Invalid(contradictions) = &analysis.verdict
                 && let Some(first) = contradictions.first()
             {
                 write(store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
-            report::text::print(&results, &analysis, store.folder())
+            report::text::print(&results, &analysis, store.folder(), options.verbose)
                 .map_err(BenchError::io("the report can't be printed"))?;
             Ok(status)
         }
         Err(broken) => {
-            let results = Results::broken(options, &broken);
+            let results = Results::broken(options, Some(broken.to_string()));
             write(store, "results.json", &results.encode())?;
             Err(broken)
         }
@@ -109,30 +110,14 @@ fn judge(
 }
 
 /// Draws the pictures of a run.
-fn draw(options: &Options, store: &Store, finished: &Finished) -> Result<(), BenchError> {
-    let operations = finished.record.history().operations();
-    let end = finished.statistics.ended;
-    let faults = finished.statistics.faults.iter();
-    let faults: Vec<report::plot::Fault> = faults
-        .map(|fault| report::plot::Fault {
-            label: fault.label.clone(),
-            from_ns: nanoseconds(fault.began),
-            to_ns: nanoseconds(fault.ended.unwrap_or(end)),
-        })
-        .collect();
-    let names: Vec<String> = std::iter::once(CLIENTS.to_owned())
-        .chain((0..options.node_count).map(|node| Node(node).to_string()))
-        .collect();
-    let end_ns = nanoseconds(end);
+fn draw(store: &Store, record: &Record, results: &Results) -> Result<(), BenchError> {
+    let operations = record.history().operations();
     for (name, picture) in [
-        (
-            "latency.svg",
-            report::plot::latency(operations, &faults, end_ns),
-        ),
-        ("rate.svg", report::plot::rate(operations, &faults, end_ns)),
+        ("latency.svg", plot::latency(operations, results)),
+        ("rate.svg", plot::rate(operations, results)),
         (
             "messages.svg",
-            report::plot::messages(&names, finished.record.messages()),
+            plot::messages(results.node_count, record.arrows()),
         ),
     ] {
         write(store, name, picture.as_bytes())?;

@@ -1,22 +1,13 @@
-//! Drawings: just as much SVG as the pictures of this crate need. A drawing is one static file
-//! with its own white background, which browsers and code hosting sites show alike.
+//! Drawings: as much SVG as the pictures of this crate need. A drawing is one static file, light or
+//! dark as its reader prefers.
 
 use std::fmt::Write as _;
 
-/// Where a text stands relative to its point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anchor {
-    /// The text begins at the point.
-    Start,
-    /// The text is centred on the point.
-    Middle,
-    /// The text ends at the point.
-    End,
-}
+/// The classes that shapes and texts may have.
+const STYLE: &str = include_str!("svg/style.css");
 
-/// A drawing under construction. Lengths are in pixels, y grows downwards. A `style` is a list of
-/// SVG presentation attributes, such as `fill="red"`, and is copied as it is: never put anything
-/// into it that comes from outside. Texts are escaped.
+/// A drawing under construction. Lengths are in pixels, y grows downwards. A `class` is a list of
+/// classes of `svg/style.css`, and is copied as it is. Texts are escaped.
 #[derive(Clone, Debug)]
 pub struct Drawing {
     width: f64,
@@ -26,7 +17,7 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// An empty drawing. The title is what a screen reader says.
+    /// An empty drawing. Screen readers read the title.
     pub fn new(width: f64, height: f64, title: &str) -> Self {
         Self {
             width,
@@ -37,57 +28,53 @@ impl Drawing {
     }
 
     /// A rectangle. A negative width or height counts as 0.
-    pub fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, style: &str) {
+    pub fn rect(&mut self, x: f64, y: f64, width: f64, height: f64, class: &str) {
         let (x, y) = (number(x), number(y));
         let (width, height) = (number(width.max(0.0)), number(height.max(0.0)));
         self.push(format_args!(
-            r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" {style}/>"#
+            r#"<rect x="{x}" y="{y}" width="{width}" height="{height}" class="{class}"/>"#
         ));
     }
 
     /// A straight line between two points.
-    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), style: &str) {
+    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let (x1, y1, x2, y2) = (number(from.0), number(from.1), number(to.0), number(to.1));
         self.push(format_args!(
-            r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" {style}/>"#
+            r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" class="{class}"/>"#
         ));
     }
 
     /// Lines from point to point.
-    pub fn polyline(&mut self, points: &[(f64, f64)], style: &str) {
+    pub fn polyline(&mut self, points: &[(f64, f64)], class: &str) {
         let list = list(points);
-        self.push(format_args!(r#"<polyline points="{list}" {style}/>"#));
-    }
-
-    /// The area between some corners.
-    pub fn polygon(&mut self, corners: &[(f64, f64)], style: &str) {
-        let list = list(corners);
-        self.push(format_args!(r#"<polygon points="{list}" {style}/>"#));
-    }
-
-    /// Dots of one colour. There may be many, so each takes only a few bytes.
-    pub fn dots(&mut self, points: &[(f64, f64)], diameter: f64, colour: &str) {
-        let mut path = String::new();
-        for &(x, y) in points {
-            append(&mut path, format_args!("M{} {}h0", number(x), number(y)));
-        }
-        let width = number(diameter);
         self.push(format_args!(
-            r#"<path d="{path}" stroke="{colour}" stroke-width="{width}" stroke-linecap="round" fill="none"/>"#
+            r#"<polyline points="{list}" class="{class}"/>"#
         ));
     }
 
-    /// A text of one line, with its baseline at the point.
-    pub fn text(&mut self, at: (f64, f64), anchor: Anchor, style: &str, text: &str) {
-        let anchor = match anchor {
-            Anchor::Start => "start",
-            Anchor::Middle => "middle",
-            Anchor::End => "end",
-        };
-        let (x, y) = (number(at.0), number(at.1));
-        let text = escape(text);
+    /// The area between some corners.
+    pub fn polygon(&mut self, corners: &[(f64, f64)], class: &str) {
+        let list = list(corners);
         self.push(format_args!(
-            r#"<text x="{x}" y="{y}" text-anchor="{anchor}" {style}>{text}</text>"#
+            r#"<polygon points="{list}" class="{class}"/>"#
+        ));
+    }
+
+    /// Dots of one class. There may be many, so each takes only a few bytes.
+    pub fn dots(&mut self, points: &[(f64, f64)], class: &str) {
+        let dots = points
+            .iter()
+            .map(|&(x, y)| format!("M{} {}h0", number(x), number(y)));
+        let path: String = dots.collect();
+        self.push(format_args!(r#"<path d="{path}" class="{class}"/>"#));
+    }
+
+    /// A text of one line, with its baseline at the point. The text begins there, unless the class
+    /// is `middle` or `end`.
+    pub fn text(&mut self, at: (f64, f64), class: &str, text: &str) {
+        let (x, y, text) = (number(at.0), number(at.1), escape(text));
+        self.push(format_args!(
+            r#"<text x="{x}" y="{y}" class="{class}">{text}</text>"#
         ));
     }
 
@@ -98,21 +85,23 @@ impl Drawing {
         let body = self.body;
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-             viewBox=\"0 0 {width} {height}\" role=\"img\" \
-             font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\">\n\
-             <title>{title}</title>\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n{body}</svg>\n"
+             viewBox=\"0 0 {width} {height}\" role=\"img\">\n<title>{title}</title>\n\
+             <style>\n{STYLE}</style>\n\
+             <rect width=\"100%\" height=\"100%\" class=\"paper\"/>\n{body}</svg>\n"
         )
     }
 
     fn push(&mut self, element: std::fmt::Arguments<'_>) {
-        append(&mut self.body, element);
-        self.body.push('\n');
+        writeln!(self.body, "{element}").expect("a String takes any text");
     }
 }
 
-fn append(to: &mut String, text: std::fmt::Arguments<'_>) {
-    to.write_fmt(text).expect("a String takes any text");
+/// A text of at most `max` characters; if it was longer, the last one is an ellipsis.
+pub fn shorten(text: &str, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(max - 1).chain(['…']).collect(),
+    }
 }
 
 /// Points as an attribute has them.
@@ -158,12 +147,14 @@ mod tests {
     #[test]
     fn texts_are_escaped() {
         let mut drawing = Drawing::new(10.0, 20.5, "a <b> & \"c\"");
-        drawing.text((1.0, 2.25), Anchor::End, "fill=\"red\"", "</svg>\u{1}\n");
+        drawing.text((1.0, 2.25), "faint end", "</svg>\u{1}\n");
         let svg = drawing.into_svg();
         assert!(svg.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;</title>"));
-        assert!(svg.contains(
-            "<text x=\"1\" y=\"2.2\" text-anchor=\"end\" fill=\"red\">&lt;/svg&gt;\u{fffd} </text>"
-        ));
+        assert!(
+            svg.contains(
+                "<text x=\"1\" y=\"2.2\" class=\"faint end\">&lt;/svg&gt;\u{fffd} </text>"
+            )
+        );
         assert!(svg.contains("viewBox=\"0 0 10 20.5\""));
         assert_eq!(svg.matches("</svg>").count(), 1);
     }
@@ -171,7 +162,7 @@ mod tests {
     #[test]
     fn shapes_are_written_short() {
         let mut drawing = Drawing::new(10.0, 10.0, "shapes");
-        drawing.dots(&[(1.0, 2.0), (3.12, 4.0)], 3.0, "#123456");
+        drawing.dots(&[(1.0, 2.0), (3.12, 4.0)], "dots");
         drawing.rect(0.0, 0.0, -1.0, 2.0, "");
         drawing.line((0.0, 0.0), (1.0, 1.0), "");
         drawing.polyline(&[(0.0, 0.5), (1.0, 1.0)], "");

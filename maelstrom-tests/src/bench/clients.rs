@@ -138,7 +138,7 @@ impl Clients {
     pub fn new(rng: Rng, clients: usize, nodes: usize, timeout: Duration) -> Clients {
         let slot = |index: usize| Slot {
             process: Process(index as u64),
-            node: Node(index % nodes),
+            node: node_of(Process(index as u64), clients, nodes),
             last_id: MessageId(0),
             pending: None,
         };
@@ -289,6 +289,12 @@ impl Clients {
             outcome,
         }
     }
+}
+
+/// The node that a process asks, of this many clients and nodes. A worker asks the same node under
+/// all its process numbers.
+pub fn node_of(process: Process, clients: usize, nodes: usize) -> Node {
+    Node((process.0 % clients as u64) as usize % nodes)
 }
 
 fn outcome(call: &Call, answer: Answer) -> Result<Outcome, Strange> {

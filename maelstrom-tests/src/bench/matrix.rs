@@ -506,7 +506,7 @@ mod tests {
         let Ok(Parsed::Run(options)) = super::super::options::Options::parse(arguments) else {
             panic!("the options of a run can be parsed");
         };
-        let mut results = Results::broken(&options, &BenchError::new("not yet"));
+        let mut results = Results::broken(&options, None);
         results.verdict = "valid".into();
         results.operations.all = Counts {
             ok: 90,

@@ -170,18 +170,6 @@ impl Action {
             Action::Kill(_) | Action::Restart(_) => Kind::Kill,
         }
     }
-
-    /// What is done, in a few words: without saying who is cut off from whom.
-    pub fn label(&self) -> String {
-        match self {
-            Action::Cut(shape, _) => format!("partition {}", shape.name()),
-            Action::Heal
-            | Action::Pause(_)
-            | Action::Resume(_)
-            | Action::Kill(_)
-            | Action::Restart(_) => self.to_string(),
-        }
-    }
 }
 
 /// A short description: `pause n0 n3`, `partition one n2 | n0 n1`, `partition one-way n2 -/-> n0
@@ -499,7 +487,6 @@ mod tests {
         ] {
             let cut = Action::Cut(Shape::One, cuts(pairs));
             assert_eq!(cut.to_string(), format!("partition one {told}"));
-            assert_eq!(cut.label(), "partition one");
         }
         let told = Action::Pause([Node(1), Node(4)].into()).to_string();
         assert_eq!(told, "pause n1 n4");

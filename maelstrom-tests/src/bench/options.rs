@@ -37,6 +37,8 @@ pub struct Options {
     pub nemesis_interval: Duration,
     /// The least share of requests that must be answered ok.
     pub availability: Option<f64>,
+    /// Print all of the report.
+    pub verbose: bool,
     /// Copy the nodes' standard error to ours.
     pub log_stderr: bool,
     /// Print each message when it is sent.
@@ -118,6 +120,7 @@ pub const TEST: Command = Command::new(
         Flag::new("key-count", "N", "How many keys are worked on at once (default: one for each 2n clients)."),
         Flag::new("ops-per-key", "N", "About how many operations each key sees.").default("128"),
         Flag::new("seed", "N", "Decides workload, faults and latencies (default: random; it is printed)."),
+        Flag::switch("verbose", "Prints the whole report: also latencies by node, messages by type, and each fault."),
         Flag::switch("log-stderr", "Copies what the nodes write to standard error to the bench's own."),
         Flag::switch("log-net-send", "Prints each message when it is sent."),
         Flag::switch("log-net-recv", "Prints each message when it is received."),
@@ -238,6 +241,7 @@ impl Options {
         add("seed", self.seed.to_string());
         for (name, given) in [
             ("clients-wait", self.conditions.clients_wait),
+            ("verbose", self.verbose),
             ("log-stderr", self.log_stderr),
             ("log-net-send", self.log_net_send),
             ("log-net-recv", self.log_net_recv),
@@ -420,6 +424,7 @@ mod tests {
             "--key-count=3",
             "--ops-per-key=64",
             "--seed=99",
+            "--verbose",
             "--log-stderr",
             "--log-net-send",
             "--log-net-recv",
@@ -448,6 +453,7 @@ mod tests {
             nemesis: Kind::ALL.into(),
             nemesis_interval: Duration::from_secs(2),
             availability: Some(0.5),
+            verbose: true,
             log_stderr: true,
             log_net_send: true,
             log_net_recv: true,

@@ -22,8 +22,7 @@ use super::processes::program::Program;
 use super::processes::watchdog::Watchdog;
 use super::protocol::{self, Body, Dest, Envelope, Reply};
 use super::report::progress::Progress;
-use super::report::record::{CLIENTS, Record, nanoseconds};
-use super::report::statistics::{Fault, Statistics};
+use super::report::record::{Record, nanoseconds};
 use super::store::Store;
 use super::workload::{Plan, Workload};
 use crate::history::{self, Stage};
@@ -94,22 +93,8 @@ pub struct Router<'a> {
     /// should.
     restarted: BTreeMap<Node, Duration>,
     messages_sent: u64,
-    statistics: Statistics,
     record: Record,
     progress: Progress,
-}
-
-/// What a run leaves behind.
-#[derive(Debug)]
-pub struct Finished {
-    /// The numbers.
-    pub statistics: Statistics,
-    /// The history and the first messages.
-    pub record: Record,
-    /// How many keys were begun.
-    pub keys_used: u64,
-    /// How many answers came after their request was given up.
-    pub late_answers: u64,
 }
 
 impl<'a> Router<'a> {
@@ -167,7 +152,6 @@ impl<'a> Router<'a> {
             restarted: BTreeMap::new(),
             uninitialised: (0..nodes).map(Node).collect(),
             messages_sent: 0,
-            statistics: Statistics::default(),
             record: Record::create(store)
                 .map_err(BenchError::io("the history can't be written"))?,
             progress: Progress::on_stdout(),
@@ -178,7 +162,7 @@ impl<'a> Router<'a> {
     ///
     /// # Errors
     /// A node or the bench broke; the nodes are killed then as well.
-    pub fn run(mut self) -> Result<Finished, BenchError> {
+    pub fn run(mut self) -> Result<Record, BenchError> {
         let went = self.initialise().and_then(|()| self.test());
         self.progress.end();
         drop(self.watchdog);
@@ -191,12 +175,8 @@ impl<'a> Router<'a> {
         self.record
             .flush()
             .map_err(BenchError::io("the history can't be written"))?;
-        Ok(Finished {
-            statistics: self.statistics,
-            record: self.record,
-            keys_used: self.workload.keys_used(),
-            late_answers: self.clients.late(),
-        })
+        self.record.late_answers = self.clients.late();
+        Ok(self.record)
     }
 
     /// Sends `init` to all nodes at once and waits until all have answered.
@@ -231,7 +211,6 @@ impl<'a> Router<'a> {
             let now = self.began.elapsed();
             let asking = now < self.options.time_limit && !self.record.is_full();
             if !asking && self.clients.all_idle() {
-                self.statistics.finish(now);
                 return Ok(());
             }
             while let Some(action) = self.nemesis.next(now) {
@@ -246,7 +225,7 @@ impl<'a> Router<'a> {
             }
             self.deliver(now);
             self.flush();
-            self.progress.tick(now, &self.statistics);
+            self.progress.tick(now, &self.record);
             let due = self.due(asking);
             self.wait(now, due)?;
         }
@@ -340,9 +319,9 @@ impl<'a> Router<'a> {
                     ));
                 }
                 let Reply { id, answer } = protocol::reply(&envelope)?;
-                self.statistics.messages.clients += 1;
-                if let Some(recorded) = self.record.message_sent(now, node, CLIENTS, answer.name())
-                {
+                self.record.messages.clients += 1;
+                let (from, to) = (Source::Server(node), Source::Client);
+                if let Some(recorded) = self.record.message_sent(now, from, to, answer.name()) {
                     self.record.message_received(recorded, now);
                 }
                 // Clients have no latency: what is sent to them is received.
@@ -377,20 +356,21 @@ impl<'a> Router<'a> {
         }
         let length = bytes.len();
         let counted = self.uninitialised.is_empty();
+        let source = Source::Server(source);
+        let to = Source::Server(dest);
         let recorded = counted
-            .then(|| self.record.message_sent(now, source, dest, &kind))
+            .then(|| self.record.message_sent(now, source, to, &kind))
             .flatten();
         let packet = Packet {
-            source: Source::Server(source),
+            source,
             dest,
             payload: Line { bytes, recorded },
         };
-        let source = packet.source;
         let sent = self.network.send(now, packet);
         if counted {
-            self.statistics.sent(source, &kind, length, sent);
+            self.record.messages.sent(source, &kind, length, sent);
             if protocol::asks_for_vote(&kind) {
-                self.statistics.election_terms.extend(term);
+                self.record.election_terms.extend(term);
             }
         }
         Ok(())
@@ -411,7 +391,7 @@ impl<'a> Router<'a> {
                 call: request.call.clone(),
                 stage: Stage::Invoke,
             };
-            self.record(event)?;
+            self.record.event(event)?;
             let asked = self.clients.ask(now, worker, request.clone());
             let line = protocol::request(
                 self.next_message(),
@@ -419,10 +399,9 @@ impl<'a> Router<'a> {
                 &request,
                 self.options.node_count,
             );
-            self.statistics.messages.clients += 1;
-            let recorded = self
-                .record
-                .message_sent(now, CLIENTS, asked.node, request.call.name());
+            self.record.messages.clients += 1;
+            let (from, to) = (Source::Client, Source::Server(asked.node));
+            let recorded = self.record.message_sent(now, from, to, request.call.name());
             self.send_as_client(asked.node, line, recorded);
         }
         Ok(())
@@ -440,7 +419,7 @@ impl<'a> Router<'a> {
         };
         match self.network.send(now, packet) {
             Sent::Once | Sent::Twice | Sent::Lost => {}
-            Sent::Overflow => self.statistics.messages.overflowed += 1,
+            Sent::Overflow => self.record.messages.overflowed += 1,
         }
     }
 
@@ -450,7 +429,6 @@ impl<'a> Router<'a> {
         let Router {
             network,
             processes,
-            statistics,
             record,
             options,
             dead,
@@ -459,7 +437,7 @@ impl<'a> Router<'a> {
         network.deliver(now, |packet, fate| {
             let dead = dead.contains(&packet.dest);
             if counted {
-                statistics.received(packet.source, fate, dead);
+                record.messages.received(packet.source, fate, dead);
             }
             match fate {
                 Fate::Delivered if dead => {}
@@ -479,23 +457,18 @@ impl<'a> Router<'a> {
 
     fn flush(&mut self) {
         for process in &mut self.processes {
-            self.statistics.messages.overflowed += process.flush();
+            self.record.messages.overflowed += process.flush();
         }
     }
 
     fn completed(&mut self, now: Duration, completion: Completion) -> Result<(), BenchError> {
-        self.statistics.completed(now, &completion);
-        self.record(history::Event {
+        self.record.event(history::Event {
             process: completion.process,
             time_ns: nanoseconds(now),
             key: completion.request.key.into(),
             call: completion.request.call,
             stage: Stage::Complete(completion.outcome),
         })
-    }
-
-    fn record(&mut self, event: history::Event) -> Result<(), BenchError> {
-        self.record.event(event)
     }
 
     /// Does what the nemesis wants.
@@ -524,28 +497,14 @@ impl<'a> Router<'a> {
             Action::Kill(nodes) => self.kill(nodes)?,
             Action::Restart(nodes) => self.restart(now, nodes)?,
         }
-        let kind = action.kind();
         match action {
             Action::Cut(..) | Action::Pause(_) | Action::Kill(_) => {
-                self.statistics.fault_began(Fault {
-                    kind,
-                    label: action.label(),
-                    what: action.to_string(),
-                    began: now,
-                    since_last_ok: self.statistics.last_ok.map(|last| now.saturating_sub(last)),
-                    ended: None,
-                    side: connected_majority(
-                        self.options.node_count,
-                        &self.cuts,
-                        &(&self.paused | &self.dead),
-                    ),
-                    watched: None,
-                    first_ok: None,
-                    first_new_ok: None,
-                })
+                let down = &self.paused | &self.dead;
+                let side = connected_majority(self.options.node_count, &self.cuts, &down);
+                self.record.fault_began(now, action, side);
             }
             Action::Heal | Action::Resume(_) | Action::Restart(_) => {
-                self.statistics.fault_ended(now, kind)
+                self.record.fault_ended(now, action.kind());
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use json::Value;
 
 use super::{Contradiction, Held, Part, Start};
 use crate::history::{ErrorCode, Moment, Operation, Outcome};
-use crate::svg::{Anchor, Drawing};
+use crate::svg::Drawing;
 
 /// How many characters of a label are shown.
 const LABEL_CHARS_MAX: usize = 32;
@@ -55,20 +55,14 @@ impl Contradiction {
         let top = 80.0;
         let bottom = top + ROW_PX * shown.len() as f64;
         let mut drawing = Drawing::new(chars as f64 * CHAR_PX, bottom + 50.0, &notes[0]);
-        drawing.text(
-            (16.0, 30.0),
-            Anchor::Start,
-            r##"font-size="17" font-weight="600" fill="#1f2328""##,
-            &notes[0],
-        );
-        let small = r##"font-size="14" fill="#57606a""##;
-        drawing.text((16.0, 54.0), Anchor::Start, small, &notes[1]);
+        drawing.text((16.0, 30.0), "title", &notes[0]);
+        drawing.text((16.0, 54.0), "faint", &notes[1]);
         for (row, (bar, (at, part))) in layout.bars.iter().zip(&shown).enumerate() {
             let y = top + ROW_PX * row as f64;
             let is_stuck = *at == self.stuck;
             bar.draw(part, is_stuck, y, layout.margin, &mut drawing);
         }
-        drawing.text((16.0, bottom + 28.0), Anchor::Start, small, &notes[2]);
+        drawing.text((16.0, bottom + 28.0), "faint", &notes[2]);
         drawing.into_svg()
     }
 
@@ -199,35 +193,14 @@ impl Bar {
         let x = |column: usize| 16.0 + (margin + column) as f64 * CHAR_PX;
         let (from, to) = (x(self.from), x(self.to));
         let middle = y + ROW_PX / 2.0;
-        let (fill, edge) = match (is_stuck, part.is_bound) {
-            (true, _) => ("#ffebe9", "#cf222e"),
-            (false, true) => ("#ddf4ff", "#0969da"),
-            (false, false) => ("#f6f8fa", "#6e7781"),
+        let class = match (is_stuck, part.is_bound) {
+            (true, _) => "stuck",
+            (false, true) => "box",
+            (false, false) => "open",
         };
-        let dashes = if part.is_bound {
-            ""
-        } else {
-            r#" stroke-dasharray="5 3""#
-        };
-        drawing.text(
-            (16.0, middle + 5.0),
-            Anchor::Start,
-            r##"font-size="14" fill="#57606a""##,
-            &self.name,
-        );
-        drawing.rect(
-            from,
-            y + 4.0,
-            to - from,
-            ROW_PX - 8.0,
-            &format!(r#"rx="4" fill="{fill}" stroke="{edge}" stroke-width="1.5"{dashes}"#),
-        );
-        drawing.text(
-            ((from + to) / 2.0, middle + 5.0),
-            Anchor::Middle,
-            r##"font-size="14" fill="#1f2328""##,
-            &self.label,
-        );
+        drawing.text((16.0, middle + 5.0), "faint", &self.name);
+        drawing.rect(from, y + 4.0, to - from, ROW_PX - 8.0, class);
+        drawing.text(((from + to) / 2.0, middle + 5.0), "middle", &self.label);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Nodes and the pipes between them, without faults but those that are asked for: the least that a
 //! measurement needs.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use crate::bench::processes::process::{EVENTS_MAX, Event, Life, Process};
 use crate::bench::processes::program::Program;
 use crate::bench::processes::watchdog::Watchdog;
 use crate::bench::protocol::{self, Body, Dest, Reply};
-use crate::bench::report::statistics::Traffic;
+use crate::bench::report::results::Traffic;
 use crate::bench::workload::Request;
 use crate::history;
 
@@ -51,7 +50,7 @@ pub struct Cluster {
     leader: (u64, Node),
     lines: u64,
     /// Messages between nodes since the last look, lost ones included, by their type.
-    pub traffic: BTreeMap<String, Traffic>,
+    pub traffic: Vec<Traffic>,
 }
 
 impl Cluster {
@@ -79,7 +78,7 @@ impl Cluster {
             loss,
             leader: (0, Node(0)),
             lines: 0,
-            traffic: BTreeMap::new(),
+            traffic: Vec::new(),
         })
     }
 
@@ -228,9 +227,7 @@ impl Cluster {
                 if kind == APPEND && term.is_some_and(|term| term >= self.leader.0) {
                     self.leader = (term.unwrap_or(0), node);
                 }
-                let traffic = self.traffic.entry(kind.into_owned()).or_default();
-                traffic.count += 1;
-                traffic.bytes += line.len() as u64;
+                Traffic::count(&mut self.traffic, &kind, line.len());
                 let lost = self.loss.happens(&mut self.rng);
                 self.lines += 1;
                 if let Some(process) = &mut self.processes[dest.0]

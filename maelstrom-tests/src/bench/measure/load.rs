@@ -11,7 +11,7 @@ use crate::bench::clients::{Answer, MessageId};
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
 use crate::bench::protocol::Reply;
-use crate::bench::report::statistics::{Latencies, Quantiles};
+use crate::bench::report::results::Latency;
 use crate::bench::workload::Request;
 use crate::history::Call;
 
@@ -37,7 +37,7 @@ pub struct Load {
     pub failed: u64,
     /// The same of reads.
     pub failed_reads: u64,
-    latencies: Latencies,
+    latencies: Vec<Duration>,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Load {
             ok: 0,
             failed: 0,
             failed_reads: 0,
-            latencies: Latencies::default(),
+            latencies: Vec::new(),
         }
     }
 
@@ -101,8 +101,9 @@ impl Load {
     }
 
     /// The latencies of the writes since the last call.
-    pub fn latencies(&mut self) -> Option<Quantiles> {
-        std::mem::take(&mut self.latencies).quantiles()
+    pub fn latencies(&mut self) -> Option<Latency> {
+        let latencies = std::mem::take(&mut self.latencies);
+        Latency::of("all".to_owned(), "write", latencies)
     }
 
     /// The latest write to each key that was answered ok, and the value that it wrote.
@@ -133,7 +134,7 @@ impl Load {
         match answer {
             Answer::WriteOk => {
                 self.ok += 1;
-                self.latencies.add(since.elapsed());
+                self.latencies.push(since.elapsed());
                 // Answers may overtake each other, writes that wait in one node's queue do not.
                 let number = self.written.entry(request.key).or_default();
                 *number = id.0.max(*number);

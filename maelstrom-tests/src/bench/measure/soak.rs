@@ -18,7 +18,7 @@ use crate::bench::output::say;
 use crate::bench::processes::builtin::Builtin;
 use crate::bench::processes::data::Data;
 use crate::bench::processes::program::{NodeChoice, Program};
-use crate::bench::report::statistics::Quantiles;
+use crate::bench::report::results::Traffic;
 use crate::check::Status;
 
 /// How many requests are under way at once.
@@ -251,11 +251,8 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
             "{away} answered a read {:.3} s after its start; meanwhile were sent, lost ones included:",
             took.as_secs_f64()
         ))?;
-        for (kind, traffic) in traffic {
-            say(format_args!(
-                "  {kind:20} {:8} {:12} bytes",
-                traffic.count, traffic.bytes
-            ))?;
+        for Traffic { name, count, bytes } in traffic {
+            say(format_args!("  {name:20} {count:8} {bytes:12} bytes"))?;
         }
         Ok(Status::Valid)
     })
@@ -411,13 +408,7 @@ fn phase(
         }
         load.wait(cluster, next)?;
     }
-    let latencies = load.latencies().unwrap_or(Quantiles {
-        count: 0,
-        p50_ms: 0.0,
-        p95_ms: 0.0,
-        p99_ms: 0.0,
-        max_ms: 0.0,
-    });
+    let latencies = load.latencies().unwrap_or_default();
     say(format_args!(
         "{name:16} {:7} {:8} {:9.2} {:10.2} {:11.2}",
         latencies.count,

@@ -1,37 +1,47 @@
-//! A line a second on what a run is doing. On a terminal it replaces the one before.
+//! A line of progress for each second of a run. On a terminal it replaces the one before.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::Command;
 use std::time::Duration;
 
-use super::statistics::Statistics;
+use super::record::Record;
+use super::results::{Counts, Fault};
+use crate::svg::shorten;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The progress of a run as it is told on standard output.
+/// How wide a terminal is assumed to be if it does not say.
+const WIDTH: usize = 100;
+
+/// The progress of a run on standard output.
 #[derive(Debug)]
 pub struct Progress {
-    terminal: bool,
+    /// The width of the terminal, if standard output is one.
+    terminal: Option<usize>,
     due: Duration,
     /// When the last line was printed, and how many operations had ended then.
     last: (Duration, u64),
-    /// A line without its end is on the terminal.
+    /// The line on the terminal has no end yet.
     open: bool,
 }
 
 impl Progress {
-    /// Nothing has been told yet of a run on this standard output.
+    /// Before the first line.
     pub fn on_stdout() -> Progress {
         Progress {
-            terminal: io::stdout().is_terminal(),
+            terminal: io::stdout()
+                .is_terminal()
+                .then(|| columns().unwrap_or(WIDTH)),
             due: INTERVAL,
             last: (Duration::ZERO, 0),
             open: false,
         }
     }
 
-    /// Tells that all nodes have answered `init`, and how long that took.
+    /// Prints that all nodes have answered `init`, and how long that took.
     pub fn initialised(&mut self, took: Duration) {
-        say(&format!(
+        print(&format!(
             "all nodes initialised in {} ms\n",
             took.as_millis()
         ));
@@ -42,62 +52,70 @@ impl Progress {
         self.due
     }
 
-    /// Prints the next line if it is time.
-    pub fn tick(&mut self, now: Duration, statistics: &Statistics) {
+    /// Prints the next line if it is due.
+    pub fn tick(&mut self, now: Duration, record: &Record) {
         if now < self.due {
             return;
         }
-        let line = self.line(now, statistics);
-        if self.terminal {
-            say(&replacing(&line));
-            self.open = true;
-        } else {
-            say(&format!("{line}\n"));
+        let line = self.line(now, &record.operations.all, &record.faults);
+        match self.terminal {
+            Some(width) => print(&replacing(&line, width)),
+            None => print(&format!("{line}\n")),
         }
+        self.open = self.terminal.is_some();
         self.due = now + INTERVAL;
     }
 
-    /// Ends an open line, so that something else can be printed.
+    /// Ends an open line, so that other lines can be printed.
     pub fn end(&mut self) {
         if self.open {
-            say("\n");
+            print("\n");
             self.open = false;
         }
     }
 
-    fn line(&mut self, now: Duration, statistics: &Statistics) -> String {
-        let outcomes = statistics.all_outcomes();
-        let (last, ended) = std::mem::replace(&mut self.last, (now, outcomes.total()));
-        let rate = (outcomes.total() - ended) as f64 / now.saturating_sub(last).as_secs_f64();
-        let faults = statistics
-            .faults
-            .iter()
-            .filter(|fault| fault.ended.is_none());
+    fn line(&mut self, now: Duration, all: &Counts, faults: &[Fault]) -> String {
+        let (last, ended) = std::mem::replace(&mut self.last, (now, all.total()));
+        let rate = (all.total() - ended) as f64 / now.saturating_sub(last).as_secs_f64();
+        let faults = faults.iter().filter(|fault| fault.ended_ms.is_none());
         let faults: Vec<&str> = faults.map(|fault| fault.what.as_str()).collect();
-        format!(
+        let line = format!(
             "{:5.0} s {rate:7.0}/s   ok {:<7} fail {:<7} info {:<5} {}",
             now.as_secs_f64(),
-            outcomes.ok,
-            outcomes.fail,
-            outcomes.info,
+            all.ok,
+            all.fail,
+            all.info,
             faults.join("; ")
-        )
-        .trim_end()
-        .to_owned()
+        );
+        line.trim_end().to_owned()
     }
 }
 
-/// What makes a terminal show this instead of the line before: back to the beginning of the line,
-/// and away with what stands there. A line that is too long is cut off at the edge, since of one
-/// that wraps all but the end would stay.
-fn replacing(line: &str) -> String {
-    const NO_WRAP: &str = "\x1b[?7l";
-    const WRAP: &str = "\x1b[?7h";
-    format!("\r\x1b[K{NO_WRAP}{line}{WRAP}")
+/// The width of this process's terminal, from the environment or `stty`.
+fn columns() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok().or_else(|| {
+        let terminal = File::open("/dev/tty").ok()?;
+        let size = Command::new("stty")
+            .arg("size")
+            .stdin(terminal)
+            .output()
+            .ok()?;
+        let size = String::from_utf8(size.stdout).ok()?;
+        size.split_whitespace().nth(1).map(str::to_owned)
+    })?;
+    // A terminal of unknown size has 0 columns.
+    columns.parse().ok().filter(|columns| *columns > 0)
 }
 
-/// Progress is not worth a run: where standard output is closed, it is not told.
-fn say(text: &str) {
+/// Replaces the terminal's current line. A line that does not fit is cut, since one that wraps
+/// would leave all but its end.
+fn replacing(line: &str, width: usize) -> String {
+    let text = shorten(line, width);
+    format!("\r\x1b[K{text}")
+}
+
+/// A closed standard output is no reason to end a run.
+fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
@@ -105,36 +123,24 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::nemesis::Kind;
-    use crate::bench::report::statistics::Fault;
 
     #[test]
-    fn a_line_too_long_for_the_terminal_does_not_wrap_and_what_follows_does() {
-        assert_eq!(replacing("1 s"), "\r\x1b[K\x1b[?7l1 s\x1b[?7h");
+    fn a_line_too_long_for_the_terminal_is_cut() {
+        assert_eq!(replacing("1 s", 3), "\r\x1b[K1 s");
+        assert_eq!(replacing("1 s n0 n13", 8), "\r\x1b[K1 s n0 …");
     }
 
     #[test]
-    fn a_line_says_what_goes_on() {
-        let mut statistics = Statistics::default();
-        let fault = |ended| Fault {
-            kind: Kind::Pause,
-            label: "pause n2".into(),
-            what: "pause n2".into(),
-            began: Duration::ZERO,
-            since_last_ok: None,
-            ended,
-            side: None,
-            watched: None,
-            first_ok: None,
-            first_new_ok: None,
+    fn a_line_shows_counts_and_present_faults() {
+        let fault = |what: &str, ended_ms| Fault {
+            what: what.to_owned(),
+            ended_ms,
+            ..Fault::default()
         };
-        statistics.fault_began(fault(Some(Duration::from_millis(1))));
-        statistics.fault_began(fault(None));
-        let line = Progress::on_stdout().line(Duration::from_secs(2), &statistics);
+        let faults = [fault("pause n2", Some(1.0)), fault("pause n1", None)];
+        let mut progress = Progress::on_stdout();
+        let line = progress.line(Duration::from_secs(2), &Counts::default(), &faults);
         let words: Vec<&str> = line.split_whitespace().collect();
-        let expected = [
-            "2", "s", "0/s", "ok", "0", "fail", "0", "info", "0", "pause", "n2",
-        ];
-        assert_eq!(words, expected);
+        assert_eq!(words.join(" "), "2 s 0/s ok 0 fail 0 info 0 pause n1");
     }
 }

@@ -1,95 +1,148 @@
-//! What a run writes down while it goes on: the history, and the first messages for a picture of
-//! them.
+//! What a run records while it goes on: the history, counts of operations and messages, the faults,
+//! and the first messages for a picture of them.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
-use super::plot::{MESSAGES_MAX, MessageArrow};
+use super::results::{Fault, Messages, Operations, ms};
 use crate::bench::error::BenchError;
+use crate::bench::nemesis::{Action, Kind};
+use crate::bench::network::{Node, Source};
 use crate::bench::store::Store;
-use crate::history::{Event, History};
+use crate::history::{Event, History, Stage};
 
-/// When a run has so many operations, no more requests are made.
+/// After this many operations, a run makes no more requests.
 pub const OPERATIONS_MAX: usize = 5_000_000;
 
-/// Under this name all clients stand in the picture of the first messages.
-pub const CLIENTS: &str = "clients";
+/// How many messages are kept for the picture of the first messages.
+pub const ARROWS_MAX: usize = 100;
+
+/// A message in the picture of the first messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrow {
+    /// The sender.
+    pub from: Source,
+    /// The receiver.
+    pub to: Source,
+    /// When it was sent, since the run began.
+    pub sent: Duration,
+    /// When it was received; `None` if it was lost.
+    pub received: Option<Duration>,
+    /// The `type` of its body.
+    pub kind: String,
+}
 
 /// The record of a run.
 #[derive(Debug)]
 pub struct Record {
     history: History,
     file: BufWriter<File>,
-    messages: Vec<MessageArrow>,
+    arrows: Vec<Arrow>,
+    /// How many operations ended, and how.
+    pub operations: Operations,
+    /// Counts of messages since the first request.
+    pub messages: Messages,
+    /// The faults, in order. How the cluster recovered is computed at the end.
+    pub faults: Vec<Fault>,
+    /// Terms in which a node asked for votes; empty also if the nodes' messages carry no terms.
+    pub election_terms: BTreeSet<u64>,
+    /// How many answers came after their request had timed out.
+    pub late_answers: u64,
 }
 
 impl Record {
     /// An empty record, which writes its history into the store.
     ///
     /// # Errors
-    /// The file can't be made.
+    /// The file cannot be created.
     pub fn create(store: &Store) -> io::Result<Record> {
         Ok(Record {
             history: History::new(),
             file: BufWriter::new(File::create(store.file("history.jsonl"))?),
-            messages: Vec::new(),
+            arrows: Vec::new(),
+            operations: Operations::default(),
+            messages: Messages::default(),
+            faults: Vec::new(),
+            election_terms: BTreeSet::new(),
+            late_answers: 0,
         })
     }
 
     /// Adds an event to the history.
     ///
     /// # Errors
-    /// It can't be written, or can't have happened.
+    /// It cannot be written, or contradicts the events before it.
     pub fn event(&mut self, event: Event) -> Result<(), BenchError> {
-        let mut line = event.to_line();
-        line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .map_err(BenchError::io("the history can't be written"))?;
-        self.history.record(event).map_err(|impossible| {
-            BenchError::new(format!("the history makes no sense: {impossible}"))
-        })
+        writeln!(self.file, "{}", event.to_line())
+            .map_err(BenchError::io("cannot write the history"))?;
+        if let Stage::Complete(outcome) = &event.stage {
+            self.operations.count(&event.call, outcome);
+        }
+        let contradicts = |why| BenchError::new(format!("the history contradicts itself: {why}"));
+        self.history.record(event).map_err(contradicts)
     }
 
-    /// Whether enough has happened.
+    /// Whether the history has [`OPERATIONS_MAX`] operations.
     pub fn is_full(&self) -> bool {
         self.history.operations().len() >= OPERATIONS_MAX
     }
 
-    /// Notes a message between servers or of [`CLIENTS`] if it is among the first; the number is
+    /// Keeps a message for the picture if it is among the first [`ARROWS_MAX`]. Returns its number,
     /// for [`message_received`](Record::message_received).
     pub fn message_sent(
         &mut self,
         now: Duration,
-        from: impl ToString,
-        to: impl ToString,
+        from: Source,
+        to: Source,
         kind: &str,
     ) -> Option<usize> {
-        if self.messages.len() >= MESSAGES_MAX {
+        if self.arrows.len() >= ARROWS_MAX {
             return None;
         }
-        self.messages.push(MessageArrow {
-            from: from.to_string(),
-            to: to.to_string(),
-            sent_ns: nanoseconds(now),
-            received_ns: None,
-            label: kind.to_owned(),
+        self.arrows.push(Arrow {
+            from,
+            to,
+            sent: now,
+            received: None,
+            kind: kind.to_owned(),
         });
-        Some(self.messages.len() - 1)
+        Some(self.arrows.len() - 1)
     }
 
     /// Notes that a message has arrived; of a doubled one, the first copy counts.
     pub fn message_received(&mut self, number: usize, now: Duration) {
-        self.messages[number]
-            .received_ns
-            .get_or_insert(nanoseconds(now));
+        self.arrows[number].received.get_or_insert(now);
     }
 
-    /// Writes what is still held back.
+    /// Adds a fault. `side` are the nodes that can go on without the others.
+    pub fn fault_began(&mut self, now: Duration, action: &Action, side: Option<BTreeSet<Node>>) {
+        self.faults.push(Fault {
+            kind: action.kind().name().to_owned(),
+            what: action.to_string(),
+            began_ms: ms(now),
+            since_last_ok_ms: None,
+            ended_ms: None,
+            side: side.map(|side| side.iter().map(Node::to_string).collect()),
+            watched_ms: 0.0,
+            first_ok_ms: None,
+            first_new_ok_ms: None,
+        });
+    }
+
+    /// Notes the end of the latest fault of a kind.
+    pub fn fault_ended(&mut self, now: Duration, kind: Kind) {
+        let mut faults = self.faults.iter_mut().rev();
+        if let Some(fault) = faults.find(|fault| fault.kind == kind.name()) {
+            fault.ended_ms = Some(ms(now));
+        }
+    }
+
+    /// Writes the rest of the history to its file.
     ///
     /// # Errors
-    /// It can't be written.
+    /// It cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
@@ -100,8 +153,8 @@ impl Record {
     }
 
     /// The first messages.
-    pub fn messages(&self) -> &[MessageArrow] {
-        &self.messages
+    pub fn arrows(&self) -> &[Arrow] {
+        &self.arrows
     }
 }
 

@@ -1,23 +1,26 @@
-//! What a run came to, as `results.json`. The names in here are a promise: other programs read
-//! them.
+//! What a run came to: one struct, which is written as `results.json`, printed as the report, and
+//! gives the pictures their faults and numbers. Other programs read the file, so its names stay.
 //!
 //! Times are in milliseconds unless a name says otherwise, counts are since the first request, and
 //! what is not known is absent.
 
 use std::time::Duration;
 
-use super::statistics::{Function, Latencies, Outcomes, Statistics};
-use crate::bench::error::BenchError;
-use crate::bench::network::{Millionths, Node};
+use crate::bench::network::{Fate, Millionths, Sent, Source};
 use crate::bench::options::Options;
 use crate::bench::processes::program::NodeChoice;
-use crate::bench::router::Finished;
-use crate::check::{Status, some_of};
-use crate::linearizability::{Analysis, Verdict};
+use crate::check::Status;
+use crate::history::{Call, ErrorCode, Outcome};
+
+/// The most message types that are counted apart; the rest are counted together as [`OTHER_TYPES`].
+pub const TYPES_MAX: usize = 64;
+
+/// The type under which messages beyond [`TYPES_MAX`] are counted.
+pub const OTHER_TYPES: &str = "(other)";
 
 json::record! {
     /// The whole of `results.json`.
-    #[derive(Debug, Clone, PartialEq)]
+    #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Results {
         /// `valid`, `invalid`, `unknown` or `broken`.
         pub verdict: String,
@@ -25,7 +28,7 @@ json::record! {
         pub reason: Option<String>,
         /// The arguments that repeat the run, beginning with `test`.
         pub command: String,
-        /// What decided workload, faults and latencies.
+        /// The seed of workload, faults and latencies.
         pub seed: u64,
         /// What the nodes ran: a path, or `builtin` and a name.
         pub node: String,
@@ -45,21 +48,21 @@ json::record! {
         pub loss: f64,
         /// `--duplicate`.
         pub duplicate: f64,
-        /// `--nemesis`, one by one.
+        /// The kinds of `--nemesis`.
         pub nemesis: Vec<String>,
         /// `--nemesis-interval`, in seconds.
         pub nemesis_interval_s: f64,
         /// From the first request to the last answer, in seconds.
         pub duration_s: f64,
-        /// Requests that came to an end, by `duration_s`.
+        /// Requests that ended, divided by `duration_s`.
         pub requests_per_s: f64,
         /// What the checker says.
         pub linearizable: Linearizable,
-        /// How much was ok.
+        /// The share of ok answers.
         pub availability: Availability,
         /// How the operations ended.
         pub operations: Operations,
-        /// When requests timed out.
+        /// How many requests timed out, and when.
         pub timeouts: Timeouts,
         /// Answers that came after their request had timed out.
         pub late_answers: u64,
@@ -69,7 +72,7 @@ json::record! {
         pub latencies: Vec<Latency>,
         /// Messages.
         pub messages: Messages,
-        /// Elections, if the nodes' messages tell of them.
+        /// Elections, if the nodes' messages show any.
         pub elections: Option<Elections>,
         /// The faults, in their order.
         pub faults: Vec<Fault>,
@@ -94,12 +97,12 @@ json::record! {
 }
 
 json::record! {
-    /// How much was ok. A cas that finds another value counts against it.
+    /// The share of requests that were answered ok. A cas that finds another value lowers it.
     #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Availability {
         /// The share of the ended operations that were ok.
         pub ok_fraction: Option<f64>,
-        /// The share that was demanded.
+        /// `--availability`: the share that is required.
         pub required: Option<f64>,
     }
 }
@@ -123,13 +126,13 @@ json::record! {
     /// How operations ended.
     #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Counts {
-        /// Answered as asked.
+        /// Done.
         pub ok: u64,
-        /// Surely without effect.
+        /// Certainly without effect.
         pub fail: u64,
-        /// With or without effect.
+        /// Unknown: with or without effect, perhaps later.
         pub info: u64,
-        /// The errors behind fail and info.
+        /// The error codes of fail and info, in order.
         pub errors: Vec<ErrorCount>,
     }
 }
@@ -146,33 +149,33 @@ json::record! {
 }
 
 json::record! {
-    /// When requests timed out.
+    /// How many requests timed out, and when.
     #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Timeouts {
-        /// Those that were made before anything was ok, when there was no leader yet.
+        /// Those made before the first ok: there was no leader yet.
         pub before_first_ok: u64,
-        /// Those that were made after that.
+        /// Those made after it.
         pub after_first_ok: u64,
     }
 }
 
 json::record! {
     /// Latencies of ok answers.
-    #[derive(Debug, Clone, PartialEq)]
+    #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Latency {
-        /// Whom was asked: `n0`, ..., or `all`.
+        /// The node that answered: `n0`, ..., or `all`.
         pub node: String,
-        /// What was asked: `read`, `write`, `cas`, `update` (write and cas together) or `all`.
+        /// The function: `read`, `write`, `cas`, `update` (write and cas together) or `all`.
         pub f: String,
         /// How many answers.
         pub count: usize,
-        /// Half of them took no longer.
+        /// The median: at least half of them took no longer.
         pub p50_ms: f64,
-        /// 95 of 100 took no longer.
+        /// At least 95 % took no longer.
         pub p95_ms: f64,
-        /// 99 of 100 took no longer.
+        /// At least 99 % took no longer.
         pub p99_ms: f64,
-        /// None took longer.
+        /// The longest.
         pub max_ms: f64,
     }
 }
@@ -193,7 +196,7 @@ json::record! {
         pub delivered: u64,
         /// Lost by `--loss`.
         pub lost: u64,
-        /// Doubled by `--duplicate`.
+        /// Sent twice by `--duplicate`.
         pub doubled: u64,
         /// Dropped by partitions.
         pub cut: u64,
@@ -220,10 +223,10 @@ json::record! {
 }
 
 json::record! {
-    /// Elections as they can be seen from outside.
+    /// Elections, as far as the nodes' messages show them.
     #[derive(Debug, Clone, PartialEq)]
     pub struct Elections {
-        /// How many terms there were in which a vote was asked for.
+        /// In how many terms a node asked for votes.
         pub terms: usize,
         /// The highest of them.
         pub highest_term: u64,
@@ -231,28 +234,41 @@ json::record! {
 }
 
 json::record! {
-    /// A fault, and how the cluster got over it.
-    #[derive(Debug, Clone, PartialEq)]
+    /// A fault, and how the cluster recovered from it.
+    #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Fault {
         /// `partition`, `pause` or `kill`.
         pub kind: String,
-        /// What was done.
+        /// What was done, e.g. `pause n0 n3`.
         pub what: String,
         /// When it began, after the first request.
         pub began_ms: f64,
-        /// How long before that any client had got its latest ok: long, if the cluster was still getting over another
-        /// fault. Absent if none ever had.
+        /// How long before that the latest ok of any client was: long, if the cluster was still recovering from
+        /// another fault. Absent if there was none.
         pub since_last_ok_ms: Option<f64>,
         /// When it ended; absent if the run did first.
         pub ended_ms: Option<f64>,
-        /// The nodes that could go on without the others, if there were enough.
+        /// The nodes that could go on without the others: up, connected, and a majority. Absent if there was no majority.
         pub side: Option<Vec<String>>,
-        /// How long the side was watched: until the next change of any fault.
+        /// How long the side was watched: until any fault began or ended.
         pub watched_ms: f64,
         /// How long it took until a client of the side got an ok.
         pub first_ok_ms: Option<f64>,
         /// The same, for a request that was made after the fault had begun.
         pub first_new_ok_ms: Option<f64>,
+    }
+}
+
+impl Operations {
+    /// Counts the end of an operation.
+    pub fn count(&mut self, call: &Call, outcome: &Outcome) {
+        let counts = match call {
+            Call::Read => &mut self.read,
+            Call::Write(_) => &mut self.write,
+            Call::Cas { .. } => &mut self.cas,
+        };
+        counts.count(outcome);
+        self.all.count(outcome);
     }
 }
 
@@ -262,17 +278,105 @@ impl Counts {
         self.ok + self.fail + self.info
     }
 
-    fn of(outcomes: &Outcomes) -> Counts {
-        let errors = outcomes.errors.iter().map(|(code, count)| ErrorCount {
-            code: code.0,
-            count: *count,
-        });
-        Counts {
-            ok: outcomes.ok,
-            fail: outcomes.fail,
-            info: outcomes.info,
-            errors: errors.collect(),
+    /// The share that was ok, of those that have ended.
+    pub fn ok_fraction(&self) -> Option<f64> {
+        (self.total() > 0).then(|| self.ok as f64 / self.total() as f64)
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        let ErrorCode(code) = match outcome {
+            Outcome::ReadOk(_) | Outcome::Done => {
+                self.ok += 1;
+                return;
+            }
+            Outcome::Failed(code) => {
+                self.fail += 1;
+                *code
+            }
+            Outcome::Unknown(code) => {
+                self.info += 1;
+                *code
+            }
+        };
+        match self.errors.binary_search_by_key(&code, |error| error.code) {
+            Ok(at) => self.errors[at].count += 1,
+            Err(at) => self.errors.insert(at, ErrorCount { code, count: 1 }),
         }
+    }
+}
+
+impl Latency {
+    /// The row of these latencies, unless there are none.
+    pub fn of(node: String, f: &str, mut latencies: Vec<Duration>) -> Option<Latency> {
+        latencies.sort_unstable();
+        let at = |share: f64| {
+            let rank = (latencies.len() as f64 * share).ceil() as usize;
+            ms(latencies[rank.max(1) - 1])
+        };
+        Some(Latency {
+            node,
+            f: f.to_owned(),
+            max_ms: ms(*latencies.last()?),
+            count: latencies.len(),
+            p50_ms: at(0.5),
+            p95_ms: at(0.95),
+            p99_ms: at(0.99),
+        })
+    }
+}
+
+impl Messages {
+    /// Counts a message that was sent, and what became of it then.
+    pub fn sent(&mut self, source: Source, kind: &str, bytes: usize, sent: Sent) {
+        match source {
+            Source::Client => self.clients += 1,
+            Source::Server(_) => {
+                self.servers += 1;
+                Traffic::count(&mut self.by_type, kind, bytes);
+            }
+        }
+        match sent {
+            Sent::Once => {}
+            Sent::Twice => self.doubled += 1,
+            Sent::Lost => self.lost += 1,
+            Sent::Overflow => self.overflowed += 1,
+        }
+    }
+
+    /// Counts what became of a message when its time had come; `dead` says whether the receiver
+    /// was killed.
+    pub fn received(&mut self, source: Source, fate: Fate, dead: bool) {
+        match (source, fate) {
+            (_, Fate::Delivered) if dead => self.dead += 1,
+            (Source::Server(_), Fate::Delivered) => self.delivered += 1,
+            (Source::Server(_), Fate::Cut) => self.cut += 1,
+            (Source::Client, Fate::Delivered | Fate::Cut) => {}
+        }
+    }
+}
+
+impl Traffic {
+    /// Counts a message in a list that is sorted by type and has one row for each.
+    pub fn count(list: &mut Vec<Traffic>, kind: &str, bytes: usize) {
+        let place = |kind: &str| list.binary_search_by(|row| row.name.as_str().cmp(kind));
+        let (place, kind) = match place(kind) {
+            Err(_) if list.len() >= TYPES_MAX => (place(OTHER_TYPES), OTHER_TYPES),
+            place => (place, kind),
+        };
+        let at = place.unwrap_or_else(|at| {
+            let name = kind.to_owned();
+            list.insert(
+                at,
+                Traffic {
+                    name,
+                    count: 0,
+                    bytes: 0,
+                },
+            );
+            at
+        });
+        list[at].count += 1;
+        list[at].bytes += bytes as u64;
     }
 }
 
@@ -286,78 +390,19 @@ pub fn name(status: Status) -> &'static str {
     }
 }
 
+/// A time as `results.json` has it. Microseconds are exact enough, and make short numbers.
+pub fn ms(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
 impl Results {
-    /// The results of a run that came to its end.
-    pub fn of(
-        options: &Options,
-        finished: &Finished,
-        analysis: &Analysis,
-        check: Duration,
-    ) -> (Status, Results) {
-        let statistics = &finished.statistics;
-        let all = statistics.all_outcomes();
-        let (status, reason) = judge(&analysis.verdict, &all, options.availability);
-        let mut results = Results::empty(options);
-        results.verdict = name(status).to_owned();
-        results.reason = reason;
-        results.duration_s = statistics.last_end.as_secs_f64();
-        if results.duration_s > 0.0 {
-            results.requests_per_s = all.total() as f64 / results.duration_s;
-        }
-        results.linearizable = Linearizable {
-            verdict: name(Status::from(&analysis.verdict)).to_owned(),
-            keys: analysis.keys,
-            operations: analysis.operations,
-            offending_keys: offending(&analysis.verdict),
-            check_ms: ms(check),
-        };
-        results.availability.ok_fraction = all.ok_fraction();
-        results.operations = Operations {
-            all: Counts::of(&all),
-            read: Counts::of(&statistics.outcomes(Function::Read)),
-            write: Counts::of(&statistics.outcomes(Function::Write)),
-            cas: Counts::of(&statistics.outcomes(Function::Cas)),
-        };
-        results.timeouts = Timeouts {
-            before_first_ok: statistics.timeouts_before_first_ok,
-            after_first_ok: statistics.timeouts_after_first_ok,
-        };
-        results.late_answers = finished.late_answers;
-        results.first_ok_ms = statistics.first_ok.map(ms);
-        results.latencies = latencies(options.node_count, statistics);
-        results.messages = messages(statistics, analysis.operations);
-        results.elections = elections(statistics);
-        results.faults = statistics.faults.iter().map(fault).collect();
-        (status, results)
-    }
-
-    /// The results of a run that broke.
-    pub fn broken(options: &Options, why: &BenchError) -> Results {
-        let mut results = Results::empty(options);
-        results.reason = Some(why.to_string());
-        results
-    }
-
-    /// The content of the file.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = json::encode(self);
-        bytes.push(b'\n');
-        bytes
-    }
-
-    /// Reads the content of the file.
-    ///
-    /// # Errors
-    /// It is not what [`encode`](Results::encode) writes.
-    pub fn decode(bytes: &[u8]) -> Result<Results, json::Error> {
-        json::decode(bytes)
-    }
-
-    fn empty(options: &Options) -> Results {
+    /// The results of a run with these options that broke before it had any.
+    pub fn broken(options: &Options, reason: Option<String>) -> Results {
         let share = |chance: Millionths| f64::from(chance.0) / f64::from(Millionths::ONE);
+        let kinds = options.nemesis.iter();
         Results {
             verdict: name(Status::Broken).to_owned(),
-            reason: None,
+            reason,
             command: options.command_line(),
             seed: options.seed,
             node: match &options.node {
@@ -372,11 +417,7 @@ impl Results {
             latency_dist: options.conditions.latency.distribution.name().to_owned(),
             loss: share(options.conditions.loss),
             duplicate: share(options.conditions.duplicate),
-            nemesis: options
-                .nemesis
-                .iter()
-                .map(|kind| kind.name().to_owned())
-                .collect(),
+            nemesis: kinds.map(|kind| kind.name().to_owned()).collect(),
             nemesis_interval_s: options.nemesis_interval.as_secs_f64(),
             duration_s: 0.0,
             requests_per_s: 0.0,
@@ -398,125 +439,77 @@ impl Results {
             faults: Vec::new(),
         }
     }
-}
 
-/// The verdict on a run: what the checker says, unless too little was ok for it to mean anything.
-fn judge(verdict: &Verdict, all: &Outcomes, required: Option<f64>) -> (Status, Option<String>) {
-    let ok = all.ok_fraction().unwrap_or(0.0);
-    let status = Status::from(verdict);
-    match (verdict, required) {
-        (Verdict::Invalid(_), _) => {
-            let keys = some_of(&offending(verdict));
-            (status, Some(format!("not linearizable: key {keys}")))
-        }
-        (Verdict::Valid | Verdict::Unknown(_), Some(required)) if ok < required => {
-            let why = format!("the share of ok answers is {ok:.4}, and {required} was demanded");
-            (Status::Invalid, Some(why))
-        }
-        (Verdict::Unknown(_), _) => {
-            let keys = some_of(&offending(verdict));
-            (status, Some(format!("too hard to check: key {keys}")))
-        }
-        (Verdict::Valid, _) if all.ok == 0 => (
-            Status::Unknown,
-            Some("nothing was answered ok, so nothing was tested".to_owned()),
-        ),
-        (Verdict::Valid, _) => (status, None),
+    /// The content of the file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = json::encode(self);
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads the content of the file.
+    ///
+    /// # Errors
+    /// The content is not what [`encode`](Results::encode) writes.
+    pub fn decode(bytes: &[u8]) -> Result<Results, json::Error> {
+        json::decode(bytes)
     }
 }
 
-fn offending(verdict: &Verdict) -> Vec<String> {
-    match verdict {
-        Verdict::Valid => Vec::new(),
-        Verdict::Invalid(contradictions) => {
-            let keys = contradictions
-                .iter()
-                .map(|contradiction| &contradiction.key);
-            keys.map(json::to_string).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::network::Node;
+
+    #[test]
+    fn quantiles_are_ranks() {
+        let row = |latencies: Vec<u64>| {
+            let latencies = latencies.into_iter().map(Duration::from_millis).collect();
+            Latency::of("all".to_owned(), "read", latencies)
+        };
+        assert_eq!(row(Vec::new()), None);
+        let many = row((1..=200).rev().collect()).expect("a row");
+        assert_eq!((many.count, many.p50_ms, many.p95_ms), (200, 100.0, 190.0));
+        assert_eq!((many.p99_ms, many.max_ms), (198.0, 200.0));
+        let one = row(vec![7]).expect("a row");
+        assert_eq!((one.p50_ms, one.max_ms), (7.0, 7.0));
+    }
+
+    #[test]
+    fn operations_are_counted_by_function_and_code() {
+        let mut operations = Operations::default();
+        operations.count(&Call::Read, &Outcome::ReadOk(json::Value::Null));
+        let write = Call::Write(json::Value::Null);
+        for code in [22, 0, 22] {
+            operations.count(&write, &Outcome::Unknown(ErrorCode(code)));
         }
-        Verdict::Unknown(keys) => keys.iter().map(json::to_string).collect(),
+        operations.count(&write, &Outcome::Failed(ErrorCode(11)));
+        assert_eq!(operations.all.total(), 5);
+        assert_eq!(operations.all.ok_fraction(), Some(0.2));
+        assert_eq!((operations.write.fail, operations.write.info), (1, 3));
+        let errors = operations.write.errors.iter();
+        let errors: Vec<(u64, u64)> = errors.map(|error| (error.code, error.count)).collect();
+        assert_eq!(errors, [(0, 1), (11, 1), (22, 2)]);
+        assert_eq!(operations.cas.ok_fraction(), None);
     }
-}
 
-fn latencies(nodes: usize, statistics: &Statistics) -> Vec<Latency> {
-    let [read, write, cas] = Function::ALL;
-    let functions: [(&str, &[Function]); 5] = [
-        ("all", &Function::ALL),
-        ("read", &[read]),
-        ("update", &[write, cas]),
-        ("write", &[write]),
-        ("cas", &[cas]),
-    ];
-    let mut rows = Vec::new();
-    for node in std::iter::once(None).chain((0..nodes).map(|node| Some(Node(node)))) {
-        for (f, functions) in functions {
-            let name = node.map_or("all".to_owned(), |node| node.to_string());
-            rows.extend(row(name, f, &statistics.latencies(node, functions)));
+    #[test]
+    fn message_types_beyond_the_limit_are_counted_together() {
+        let mut messages = Messages::default();
+        let server = Source::Server(Node(0));
+        for kind in 0..TYPES_MAX + 10 {
+            messages.sent(server, &kind.to_string(), 3, Sent::Once);
         }
+        messages.sent(server, "0", 3, Sent::Lost);
+        messages.sent(Source::Client, "read", 9, Sent::Once);
+        let count = |name: &str| {
+            let row = messages.by_type.iter().find(|row| row.name == name);
+            row.map(|row| (row.count, row.bytes))
+        };
+        assert_eq!(messages.by_type.len(), TYPES_MAX + 1);
+        assert_eq!(count(OTHER_TYPES), Some((10, 30)));
+        assert_eq!(count("0"), Some((2, 6)));
+        let counts = (messages.servers, messages.clients, messages.lost);
+        assert_eq!(counts, (75, 1, 1));
     }
-    rows
-}
-
-fn row(node: String, f: &str, latencies: &Latencies) -> Option<Latency> {
-    let quantiles = latencies.quantiles()?;
-    Some(Latency {
-        node,
-        f: f.to_owned(),
-        count: quantiles.count,
-        p50_ms: quantiles.p50_ms,
-        p95_ms: quantiles.p95_ms,
-        p99_ms: quantiles.p99_ms,
-        max_ms: quantiles.max_ms,
-    })
-}
-
-fn messages(statistics: &Statistics, operations: usize) -> Messages {
-    let messages = &statistics.messages;
-    let each = |count: u64| (operations > 0).then(|| count as f64 / operations as f64);
-    let by_type = messages.by_type.iter().map(|(name, traffic)| Traffic {
-        name: name.clone(),
-        count: traffic.count,
-        bytes: traffic.bytes,
-    });
-    Messages {
-        clients: messages.clients,
-        servers: messages.servers,
-        per_operation: each(messages.clients + messages.servers),
-        servers_per_operation: each(messages.servers),
-        delivered: messages.delivered,
-        lost: messages.lost,
-        doubled: messages.doubled,
-        cut: messages.cut,
-        dead: messages.dead,
-        overflowed: messages.overflowed,
-        by_type: by_type.collect(),
-    }
-}
-
-fn elections(statistics: &Statistics) -> Option<Elections> {
-    let terms = &statistics.election_terms;
-    Some(Elections {
-        terms: terms.len(),
-        highest_term: *terms.last()?,
-    })
-}
-
-fn fault(fault: &super::statistics::Fault) -> Fault {
-    let side = fault.side.as_ref();
-    Fault {
-        kind: fault.kind.name().to_owned(),
-        what: fault.what.clone(),
-        began_ms: ms(fault.began),
-        since_last_ok_ms: fault.since_last_ok.map(ms),
-        ended_ms: fault.ended.map(ms),
-        side: side.map(|side| side.iter().map(Node::to_string).collect()),
-        watched_ms: fault.watched.map_or(0.0, ms),
-        first_ok_ms: fault.first_ok.map(ms),
-        first_new_ok_ms: fault.first_new_ok.map(ms),
-    }
-}
-
-fn ms(duration: Duration) -> f64 {
-    // Microseconds are exact enough, and make short numbers.
-    duration.as_micros() as f64 / 1000.0
 }

@@ -1,85 +1,79 @@
-//! Who told whom what: a space-time diagram, as Lamport drew them.
+//! A picture of the first messages: a space-time diagram, as Lamport drew them.
 
-use crate::svg::{Anchor, Drawing};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// How many messages are drawn at most; the first ones sent.
-pub const MESSAGES_MAX: usize = 200;
-
-/// A message from one process to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageArrow {
-    /// The name of who sent it.
-    pub from: String,
-    /// The name of who it was sent to.
-    pub to: String,
-    /// When it was sent, in nanoseconds since the run began.
-    pub sent_ns: u64,
-    /// When it arrived; `None` if it was lost.
-    pub received_ns: Option<u64>,
-    /// What it was, in a word.
-    pub label: String,
-}
+use crate::bench::network::{Node, Source};
+use crate::bench::report::record::Arrow;
+use crate::svg::{Drawing, shorten};
 
 /// The room between two processes, in pixels.
-const COLUMN_PX: f64 = 190.0;
+const COLUMN: f64 = 190.0;
 /// The room left of the first process, for the times.
 const LEFT: f64 = 130.0;
 /// The room above the first message.
 const TOP: f64 = 122.0;
 /// The least room below the sending of a message, which is that of its label.
-const SEND_PX: f64 = 13.0;
+const SENT: f64 = 13.0;
 /// The least room below the arrival of a message.
-const ARRIVAL_PX: f64 = 9.0;
+const RECEIVED: f64 = 9.0;
 /// How much room a pause gets, times the logarithm of its length in tenths of a millisecond.
-const PAUSE_PX: f64 = 6.0;
+const PAUSE: f64 = 6.0;
 /// The least room between two times.
-const TIMES_PX: f64 = 26.0;
+const TIMES: f64 = 26.0;
 /// How much of its way a lost message goes.
 const LOST_PART: f64 = 0.55;
-/// How many characters of a label or name are shown.
+/// How many characters of a label are shown.
 const LABEL_CHARS_MAX: usize = 20;
+/// How many classes of colours there are. More kinds of messages share them.
+const COLOURS: usize = 6;
 
-/// One for each kind of message, and again from the beginning if there are more.
-const COLOURS: [&str; 8] = [
-    "#0072b2", "#b35900", "#1a7f37", "#8250df", "#bf3989", "#57606a", "#0e7490", "#7d4e00",
-];
-const LOST: &str = "#d1242f";
-
-/// Draws the first [`MESSAGES_MAX`] messages, in the order of `arrows`' times. Time runs downwards,
-/// in order but not to scale: long pauses are drawn short. Processes stand in the order of
-/// `names`, then as they first send or get something.
-pub fn messages(names: &[String], arrows: &[MessageArrow]) -> String {
-    let mut arrows: Vec<&MessageArrow> = arrows.iter().collect();
-    arrows.sort_by_key(|arrow| arrow.sent_ns);
-    arrows.truncate(MESSAGES_MAX);
-
-    let mut columns: Vec<&str> = Vec::new();
-    let mut kinds: Vec<&str> = Vec::new();
-    let involved = arrows.iter().flat_map(|arrow| [&arrow.from, &arrow.to]);
-    for name in names.iter().chain(involved) {
-        if !columns.contains(&name.as_str()) {
-            columns.push(name);
-        }
+/// Draws messages, in the order of their times. Time runs downwards, in order but not to scale:
+/// long pauses are drawn short.
+pub fn messages(nodes: usize, arrows: &[Arrow]) -> String {
+    let rows = Rows::new(arrows);
+    let right = x(Source::Server(Node(nodes.max(1) - 1)));
+    let title = format!("The first {} messages", arrows.len());
+    let mut drawing = Drawing::new(right + 70.0, rows.bottom + 30.0, &title);
+    drawing.text((24.0, 30.0), "title", &title);
+    let note =
+        "Time runs downwards, in order but not to scale. A red cross is a message that was lost.";
+    drawing.text((24.0, 52.0), "faint", note);
+    for &(time, y) in &rows.times {
+        drawing.line((LEFT - 30.0, y), (right, y), "grid");
+        let text = format!("{:.2} ms", time.as_secs_f64() * 1e3);
+        drawing.text((LEFT - 36.0, y + 4.0), "faint end", &text);
     }
-    for arrow in &arrows {
-        if !kinds.contains(&arrow.label.as_str()) {
-            kinds.push(&arrow.label);
-        }
+    let columns = std::iter::once(Source::Client).chain((0..nodes).map(Node).map(Source::Server));
+    for column in columns {
+        let (x, name) = match column {
+            Source::Client => (x(column), "clients".to_owned()),
+            Source::Server(node) => (x(column), node.to_string()),
+        };
+        drawing.line((x, TOP - 24.0), (x, rows.bottom + 10.0), "axis");
+        drawing.rect(x - 30.0, TOP - 48.0, 60.0, 24.0, "box");
+        drawing.text((x, TOP - 31.0), "name middle", &name);
     }
-
-    let rows = Rows::new(&arrows);
-    let right = LEFT + COLUMN_PX * (columns.len().max(2) - 1) as f64;
-    let mut diagram = Diagram {
-        drawing: Drawing::new(right + 70.0, rows.bottom + 30.0, "The first messages"),
-        columns,
-        kinds,
-    };
-    diagram.heading(arrows.len());
-    diagram.processes(&rows);
+    let kinds: BTreeSet<&str> = arrows.iter().map(|arrow| arrow.kind.as_str()).collect();
+    let kinds: Vec<&str> = kinds.into_iter().collect();
     for (at, arrow) in arrows.iter().enumerate() {
-        diagram.arrow(arrow, rows.sent[at], rows.received[at]);
+        let kind = kinds.iter().position(|kind| *kind == arrow.kind);
+        let colour = format!("c{}", kind.unwrap_or(0) % COLOURS);
+        draw(
+            &mut drawing,
+            arrow,
+            (rows.sent[at], rows.received[at]),
+            &colour,
+        );
     }
-    diagram.drawing.into_svg()
+    drawing.into_svg()
+}
+
+fn x(column: Source) -> f64 {
+    match column {
+        Source::Client => LEFT,
+        Source::Server(Node(node)) => LEFT + COLUMN * (node + 1) as f64,
+    }
 }
 
 /// How far down everything happens.
@@ -89,20 +83,19 @@ struct Rows {
     /// For each arrow; of a lost one, where it would end.
     received: Vec<f64>,
     /// Times that are written at the left.
-    times: Vec<(u64, f64)>,
+    times: Vec<(Duration, f64)>,
     bottom: f64,
 }
 
 impl Rows {
-    fn new(arrows: &[&MessageArrow]) -> Self {
-        let mut happenings: Vec<(u64, bool, usize)> = Vec::new();
+    fn new(arrows: &[Arrow]) -> Self {
+        // At equal times a message arrives after it was sent, and before the next one is sent.
+        let mut events: Vec<(Duration, usize, bool)> = Vec::new();
         for (at, arrow) in arrows.iter().enumerate() {
-            happenings.push((arrow.sent_ns, true, at));
-            if let Some(received) = arrow.received_ns {
-                happenings.push((received, false, at));
-            }
+            events.push((arrow.sent, at, false));
+            events.extend(arrow.received.map(|received| (received, at, true)));
         }
-        happenings.sort_unstable();
+        events.sort_unstable();
         let mut rows = Self {
             sent: vec![TOP; arrows.len()],
             received: vec![TOP; arrows.len()],
@@ -110,25 +103,21 @@ impl Rows {
             bottom: TOP,
         };
         let mut y = TOP;
-        let mut before = happenings.first().map_or(0, |&(time, _, _)| time);
-        for (time, is_sending, at) in happenings {
-            let pause_ms = (time - before) as f64 / 1e6;
-            y += PAUSE_PX * (1.0 + pause_ms * 10.0).ln();
+        let mut before = events.first().map_or(Duration::ZERO, |event| event.0);
+        for (time, at, is_arrival) in events {
+            let pause_ms = (time - before).as_secs_f64() * 1e3;
+            y += PAUSE * (1.0 + pause_ms * 10.0).ln();
             before = time;
-            if rows
-                .times
-                .last()
-                .is_none_or(|&(_, last)| y - last >= TIMES_PX)
-            {
+            if rows.times.last().is_none_or(|last| y - last.1 >= TIMES) {
                 rows.times.push((time, y));
             }
-            if is_sending {
-                rows.sent[at] = y;
-                rows.received[at] = y + 2.0 * SEND_PX;
-                y += SEND_PX;
-            } else {
+            if is_arrival {
                 rows.received[at] = y;
-                y += ARRIVAL_PX;
+                y += RECEIVED;
+            } else {
+                rows.sent[at] = y;
+                rows.received[at] = y + 2.0 * SENT;
+                y += SENT;
             }
             rows.bottom = rows.bottom.max(rows.received[at]).max(y);
         }
@@ -136,134 +125,30 @@ impl Rows {
     }
 }
 
-struct Diagram<'a> {
-    drawing: Drawing,
-    columns: Vec<&'a str>,
-    kinds: Vec<&'a str>,
-}
-
-impl Diagram<'_> {
-    fn heading(&mut self, count: usize) {
-        let title = format!("The first {count} messages");
-        self.drawing.text(
-            (24.0, 30.0),
-            Anchor::Start,
-            r##"font-size="18" font-weight="600" fill="#1f2328""##,
-            &title,
-        );
-        let faint = r##"font-size="13" fill="#57606a""##;
-        self.drawing.text(
-            (24.0, 52.0),
-            Anchor::Start,
-            faint,
-            "Time runs downwards, in order but not to scale. A red cross is a message that was lost.",
-        );
-    }
-
-    fn processes(&mut self, rows: &Rows) {
-        let right = self.x(self.columns.len().max(1) - 1);
-        for &(time, y) in &rows.times {
-            self.drawing.line(
-                (LEFT - 30.0, y),
-                (right, y),
-                r##"stroke="#eaeef2" stroke-width="1""##,
-            );
-            let text = format!("{:.2} ms", time as f64 / 1e6);
-            self.drawing.text(
-                (LEFT - 36.0, y + 4.0),
-                Anchor::End,
-                r##"font-size="11" fill="#57606a""##,
-                &text,
-            );
-        }
-        for (column, name) in self.columns.iter().enumerate() {
-            let x = self.x(column);
-            self.drawing.line(
-                (x, TOP - 24.0),
-                (x, rows.bottom + 10.0),
-                r##"stroke="#8c959f" stroke-width="1.5""##,
-            );
-            self.drawing.rect(
-                x - 30.0,
-                TOP - 48.0,
-                60.0,
-                24.0,
-                r##"rx="5" fill="#ddf4ff" stroke="#0969da""##,
-            );
-            self.drawing.text(
-                (x, TOP - 31.0),
-                Anchor::Middle,
-                r##"font-size="14" font-weight="600" fill="#1f2328""##,
-                &shorten(name),
-            );
-        }
-    }
-
-    fn arrow(&mut self, arrow: &MessageArrow, sent: f64, received: f64) {
-        let column = |name: &str| self.columns.iter().position(|&known| known == name);
-        let (Some(from), Some(to)) = (column(&arrow.from), column(&arrow.to)) else {
-            unreachable!("every process of an arrow has a column");
-        };
-        let kind = self.kinds.iter().position(|&kind| kind == arrow.label);
-        let colour = COLOURS[kind.unwrap_or(0) % COLOURS.len()];
-        let start = (self.x(from), sent);
-        let end = (self.x(to), received);
-        let along = |part: f64| {
-            let (x, y) = (end.0 - start.0, end.1 - start.1);
-            (start.0 + part * x, start.1 + part * y)
-        };
-        if arrow.received_ns.is_some() {
-            let style = format!(r#"stroke="{colour}" stroke-width="1.3""#);
-            self.drawing.line(start, end, &style);
-            self.head(start, end, colour);
-        } else {
-            let (x, y) = along(LOST_PART);
-            let style = format!(r#"stroke="{colour}" stroke-width="1.3" stroke-dasharray="4 3""#);
-            self.drawing.line(start, (x, y), &style);
-            let style = format!(r#"stroke="{LOST}" stroke-width="2""#);
-            for slope in [-1.0, 1.0] {
-                let (dx, dy) = (4.5, 4.5 * slope);
-                self.drawing
-                    .line((x - dx, y - dy), (x + dx, y + dy), &style);
-            }
-        }
-        let (anchor, dx) = if end.0 < start.0 {
-            (Anchor::End, -7.0)
-        } else {
-            (Anchor::Start, 7.0)
-        };
-        let style = format!(
-            r##"font-size="11" fill="{colour}" stroke="#ffffff" stroke-width="3" paint-order="stroke""##
-        );
-        let at = (start.0 + dx, start.1 - 1.5);
-        self.drawing
-            .text(at, anchor, &style, &shorten(&arrow.label));
-    }
-
-    /// The head of an arrow, at its end.
-    fn head(&mut self, start: (f64, f64), end: (f64, f64), colour: &str) {
-        let (x, y) = (end.0 - start.0, end.1 - start.1);
-        let length = x.hypot(y).max(1.0);
-        let (x, y) = (x / length, y / length);
+fn draw(drawing: &mut Drawing, arrow: &Arrow, (sent, received): (f64, f64), colour: &str) {
+    let (start, end) = ((x(arrow.from), sent), (x(arrow.to), received));
+    let (dx, dy) = (end.0 - start.0, end.1 - start.1);
+    if arrow.received.is_some() {
+        drawing.line(start, end, &format!("curve {colour}"));
+        let length = dx.hypot(dy).max(1.0);
+        let (dx, dy) = (dx / length, dy / length);
         let side = |turn: f64| {
+            let (along, across) = (9.0, 3.5 * turn);
             (
-                end.0 - 9.0 * x - 3.5 * turn * y,
-                end.1 - 9.0 * y + 3.5 * turn * x,
+                end.0 - along * dx - across * dy,
+                end.1 - along * dy + across * dx,
             )
         };
-        let style = format!(r#"fill="{colour}""#);
-        self.drawing.polygon(&[end, side(1.0), side(-1.0)], &style);
+        drawing.polygon(&[end, side(1.0), side(-1.0)], &format!("solid {colour}"));
+    } else {
+        let (x, y) = (start.0 + LOST_PART * dx, start.1 + LOST_PART * dy);
+        drawing.line(start, (x, y), &format!("curve lost {colour}"));
+        for slope in [-4.5, 4.5] {
+            drawing.line((x - 4.5, y - slope), (x + 4.5, y + slope), "curve cross");
+        }
     }
-
-    fn x(&self, column: usize) -> f64 {
-        LEFT + COLUMN_PX * column as f64
-    }
-}
-
-fn shorten(text: &str) -> String {
-    if text.chars().count() <= LABEL_CHARS_MAX {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(LABEL_CHARS_MAX - 1).collect();
-    format!("{kept}…")
+    let (anchor, gap) = if dx < 0.0 { (" end", -7.0) } else { ("", 7.0) };
+    let class = format!("label {colour}{anchor}");
+    let label = shorten(&arrow.kind, LABEL_CHARS_MAX);
+    drawing.text((start.0 + gap, start.1 - 1.5), &class, &label);
 }

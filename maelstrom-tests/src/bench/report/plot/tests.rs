@@ -1,7 +1,11 @@
+use std::time::Duration;
+
 use json::Value;
 
-use super::axis::{Linear, Logarithmic, duration, round_up, trimmed};
-use super::{Fault, MESSAGES_MAX, MessageArrow, latency, messages, rate};
+use super::{Logarithmic, duration, latency, messages, rate, round_up, ticks, trimmed};
+use crate::bench::network::{Node, Source};
+use crate::bench::report::record::Arrow;
+use crate::bench::report::results::{Fault, Results};
 use crate::history::{Call, ErrorCode, Moment, Operation, Outcome, Process};
 
 const MS: u64 = 1_000_000;
@@ -29,11 +33,26 @@ fn some_operations() -> Vec<Operation> {
     ]
 }
 
-fn fault(label: &str, from_ms: u64, to_ms: u64) -> Fault {
+fn results(operations: &[Operation], end_ms: u64, faults: &[Fault]) -> Results {
+    let mut results = Results::default();
+    for operation in operations {
+        if let Some((_, outcome)) = &operation.completed {
+            results.operations.count(&operation.call, outcome);
+        }
+    }
+    results.duration_s = end_ms as f64 / 1e3;
+    results.nemesis = vec!["partition".to_owned(), "pause".to_owned()];
+    results.faults = faults.to_vec();
+    results
+}
+
+fn fault(kind: &str, what: &str, from_ms: u64, to_ms: u64) -> Fault {
     Fault {
-        label: label.to_owned(),
-        from_ns: from_ms * MS,
-        to_ns: to_ms * MS,
+        kind: kind.to_owned(),
+        what: what.to_owned(),
+        began_ms: from_ms as f64,
+        ended_ms: Some(to_ms as f64),
+        ..Fault::default()
     }
 }
 
@@ -48,10 +67,8 @@ fn steps_are_round() {
     ] {
         assert!((round_up(value) - step).abs() < 1e-9, "{value}");
     }
-    let (step, ticks) = Linear::up_to(20.0).ticks(10.0);
-    assert!((step - 2.0).abs() < 1e-9);
-    assert_eq!(ticks.len(), 11);
-    assert_eq!(Linear::up_to(0.0).ticks(10.0).1.len(), 11);
+    let ticks: Vec<f64> = ticks(20.0, 10.0).collect();
+    assert_eq!((ticks.len(), ticks[1]), (11, 2.0));
 }
 
 #[test]
@@ -72,102 +89,128 @@ fn a_logarithmic_scale_has_whole_decades() {
     let ticks: Vec<String> = scale.ticks().map(duration).collect();
     assert_eq!(ticks, ["1 ms", "10 ms", "100 ms", "1 s"]);
     assert!((scale.place(0.01) - 1.0 / 3.0).abs() < 1e-9);
-    assert_eq!(
-        (scale.place(0.0), scale.place(1e-9), scale.place(5.0)),
-        (0.0, 0.0, 1.0)
-    );
+    let places = [0.0, 1e-9, 5.0].map(|value| scale.place(value));
+    assert_eq!(places, [0.0, 0.0, 1.0]);
     assert_eq!(Logarithmic::holding(std::iter::empty()).ticks().count(), 3);
 }
 
 #[test]
-fn latency_shows_every_operation_that_ended() {
-    let svg = latency(&some_operations(), &[], 2_000 * MS);
-    assert!(
-        svg.contains(">ok: 2<") && svg.contains(">fail: 1<") && svg.contains(">info (unknown): 1<")
-    );
+fn latency_shows_every_ended_operation() {
+    let operations = some_operations();
+    let svg = latency(&operations, &results(&operations, 2_000, &[]));
+    for text in [">ok: 2<", ">fail: 1<", ">info (unknown): 1<"] {
+        assert!(svg.contains(text), "{text}");
+    }
     // Four dots in panels and three in the legend.
     assert_eq!(svg.matches("h0").count(), 7);
-    assert!(!svg.contains("fault"));
+    assert!(!svg.contains(r#"class="fault""#));
 }
 
 #[test]
 fn equal_dots_are_drawn_once() {
     let read = || operation(Call::Read, 5, 10, Outcome::ReadOk(Value::Null));
     let many: Vec<Operation> = (0..10_000).map(|_| read()).collect();
-    let svg = latency(&many, &[], 2_000 * MS);
+    let svg = latency(&many, &results(&many, 2_000, &[]));
     assert_eq!(svg.matches("h0").count(), 4);
     assert!(svg.contains(">ok: 10000<"));
 }
 
 #[test]
 fn rate_counts_each_second() {
-    let reads: Vec<Operation> = (0..1_000)
-        .map(|at| operation(Call::Read, at, at + 1, Outcome::ReadOk(Value::Null)))
-        .collect();
-    let svg = rate(&reads, &[], 1_000 * MS);
+    let read = |at| operation(Call::Read, at, at + 1, Outcome::ReadOk(Value::Null));
+    let reads: Vec<Operation> = (0..1_000).map(read).collect();
+    let svg = rate(&reads, &results(&reads, 1_000, &[]));
     assert!(svg.contains("over 10 ms"));
     // 1000 each second all the time, so the scale goes up to 1050 or a little more.
     assert!(svg.contains(">1000<") && !svg.contains(">1200<"), "{svg}");
 }
 
 #[test]
-fn faults_are_shaded_and_listed_up_to_a_limit() {
-    let mut faults = vec![fault("cut <n0>", 100, 500)];
+fn overlapping_faults_keep_their_numbers() {
+    let operations = some_operations();
+    let faults = [
+        fault("pause", "pause n0", 100, 1_900),
+        fault("partition", "cut <n0>", 100, 1_900),
+    ];
     for picture in [latency, rate] {
-        let svg = picture(&some_operations(), &faults, 2_000 * MS);
-        assert!(svg.contains("1  cut &lt;n0&gt;, 0.1 to 0.5 s"));
+        let svg = picture(&operations, &results(&operations, 2_000, &faults));
+        assert!(svg.contains("2  cut &lt;n0&gt;, 0.1 to 1.9 s"), "{svg}");
+        for text in [">1<", ">2<", ">pause<", ">partition<"] {
+            assert!(svg.contains(text), "{text}");
+        }
     }
-    faults.extend((0..100).map(|at| fault("pause", 500 + at, 501 + at)));
-    let svg = latency(&some_operations(), &faults, 2_000 * MS);
+}
+
+#[test]
+fn long_lists_of_faults_end_with_a_count() {
+    let faults = (0..101).map(|at| fault("pause", "pause n1", 10 * at, 10 * at + 5));
+    let faults: Vec<Fault> = faults.collect();
+    let svg = latency(&[], &results(&[], 2_000, &faults));
     assert!(svg.contains(">and 71 more<"));
 }
 
 #[test]
-fn nothing_at_all_is_still_a_picture() {
-    for svg in [latency(&[], &[], 0), rate(&[], &[], 0), messages(&[], &[])] {
+fn empty_pictures_hold_no_impossible_numbers() {
+    let none = Results::default();
+    for svg in [latency(&[], &none), rate(&[], &none), messages(0, &[])] {
         assert!(svg.ends_with("</svg>\n"));
         assert!(!svg.contains("NaN") && !svg.contains("\"inf\""), "{svg}");
     }
 }
 
-fn arrow(from: &str, to: &str, sent_ms: u64, received_ms: Option<u64>) -> MessageArrow {
-    MessageArrow {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        sent_ns: sent_ms * MS,
-        received_ns: received_ms.map(|time| time * MS),
-        label: "append".to_owned(),
+fn arrow(sent_ms: u64, received_ms: Option<u64>) -> Arrow {
+    Arrow {
+        from: Source::Client,
+        to: Source::Server(Node(0)),
+        sent: Duration::from_millis(sent_ms),
+        received: received_ms.map(Duration::from_millis),
+        kind: "read".to_owned(),
     }
+}
+
+/// The y of both ends of each line of this class.
+fn heights(svg: &str, class: &str) -> Vec<(f64, f64)> {
+    let number = |line: &str, name: &str| -> f64 {
+        let (_, rest) = line
+            .split_once(&format!("{name}=\""))
+            .expect("an attribute");
+        rest.split_once('"')
+            .expect("a quote")
+            .0
+            .parse()
+            .expect("a number")
+    };
+    let lines = svg
+        .lines()
+        .filter(|line| line.contains(&format!("class=\"{class}\"")));
+    lines
+        .map(|line| (number(line, "y1"), number(line, "y2")))
+        .collect()
 }
 
 #[test]
 fn lost_messages_have_a_cross_and_no_head() {
-    let names = ["n0".to_owned(), "n1".to_owned()];
-    let arrived = messages(&names, &[arrow("n0", "n1", 1, Some(5))]);
+    let arrived = messages(1, &[arrow(1, Some(5))]);
     assert_eq!(arrived.matches("<polygon").count(), 1);
-    assert!(!arrived.contains("stroke-dasharray"));
-    let lost = messages(&names, &[arrow("n0", "n1", 1, None)]);
+    assert!(heights(&arrived, "curve cross").is_empty());
+    let lost = messages(1, &[arrow(1, None)]);
     assert_eq!(lost.matches("<polygon").count(), 0);
-    assert!(lost.contains("stroke-dasharray"));
+    assert_eq!(heights(&lost, "curve cross").len(), 2);
 }
 
 #[test]
-fn only_the_first_messages_are_drawn() {
-    let many: Vec<MessageArrow> = (0..1_000)
-        .rev()
-        .map(|at| arrow("n0", "n1", at, Some(at + 1)))
-        .collect();
-    let svg = messages(&[], &many);
-    assert_eq!(svg.matches("<polygon").count(), MESSAGES_MAX);
-    assert!(svg.contains("The first 200 messages") && svg.contains(">0.00 ms<"));
-    assert!(!svg.contains(">900.00 ms<"));
-}
-
-#[test]
-fn an_arrow_that_arrives_before_it_was_sent_does_no_harm() {
-    let svg = messages(
-        &[],
-        &[arrow("a", "a", 5, Some(1)), arrow("b", "a", 0, None)],
-    );
-    assert!(svg.ends_with("</svg>\n"));
+fn a_request_arrives_above_the_forward_it_causes() {
+    let forward = Arrow {
+        from: Source::Server(Node(0)),
+        to: Source::Server(Node(1)),
+        ..arrow(7, Some(9))
+    };
+    for sent_ms in [5, 7] {
+        // Clients have no latency: a request arrives when it is sent.
+        let svg = messages(2, &[arrow(sent_ms, Some(sent_ms)), forward.clone()]);
+        let [request, forward] = heights(&svg, "curve c0")[..] else {
+            panic!("two arrows: {svg}");
+        };
+        assert!(request.0 < request.1 && request.1 < forward.0 && forward.0 < forward.1);
+    }
 }

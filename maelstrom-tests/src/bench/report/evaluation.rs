@@ -1,0 +1,305 @@
+//! Computes the results of a run from its record and the checker's verdict.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::record::Record;
+use super::results::{
+    Availability, Counts, Elections, Fault, Latency, Linearizable, Messages, Results, Timeouts, ms,
+    name,
+};
+use crate::bench::clients::node_of;
+use crate::bench::network::Node;
+use crate::bench::options::Options;
+use crate::check::{Status, some_of};
+use crate::history::{ErrorCode, Operation, Outcome};
+use crate::linearizability::{Analysis, Verdict};
+
+/// An operation that ended: what pictures and results need of it.
+struct Ended<'a> {
+    node: Node,
+    function: &'static str,
+    invoked: Duration,
+    completed: Duration,
+    outcome: &'a Outcome,
+}
+
+impl Ended<'_> {
+    fn is_ok(&self) -> bool {
+        matches!(self.outcome, Outcome::ReadOk(_) | Outcome::Done)
+    }
+
+    fn timed_out(&self) -> bool {
+        matches!(
+            self.outcome,
+            Outcome::Failed(ErrorCode::TIMEOUT) | Outcome::Unknown(ErrorCode::TIMEOUT)
+        )
+    }
+}
+
+/// The results of a run that came to its end. `check` is how long the checker took.
+pub fn evaluate(
+    options: &Options,
+    record: &Record,
+    analysis: &Analysis,
+    check: Duration,
+) -> (Status, Results) {
+    let all = &record.operations.all;
+    let (status, reason) = judge(&analysis.verdict, all, options.availability);
+    let mut ended: Vec<Ended<'_>> = ended(options, record.history().operations()).collect();
+    ended.sort_by_key(|operation| operation.completed);
+    let last_end = ended.last().map_or(Duration::ZERO, |last| last.completed);
+    let first_ok = ended.iter().find(|operation| operation.is_ok());
+    let first_ok = first_ok.map(|operation| operation.completed);
+    let duration_s = last_end.as_secs_f64();
+    let results = Results {
+        verdict: name(status).to_owned(),
+        reason,
+        duration_s,
+        requests_per_s: match duration_s > 0.0 {
+            true => all.total() as f64 / duration_s,
+            false => 0.0,
+        },
+        linearizable: Linearizable {
+            verdict: name(Status::from(&analysis.verdict)).to_owned(),
+            keys: analysis.keys,
+            operations: analysis.operations,
+            offending_keys: offending(&analysis.verdict),
+            check_ms: ms(check),
+        },
+        availability: Availability {
+            ok_fraction: all.ok_fraction(),
+            required: options.availability,
+        },
+        operations: record.operations.clone(),
+        timeouts: timeouts(&ended, first_ok),
+        late_answers: record.late_answers,
+        first_ok_ms: first_ok.map(ms),
+        latencies: latencies(options.node_count, &ended),
+        messages: messages(&record.messages, analysis.operations),
+        elections: record.election_terms.last().map(|highest| Elections {
+            terms: record.election_terms.len(),
+            highest_term: *highest,
+        }),
+        faults: recoveries(&record.faults, &ended, last_end),
+        ..Results::broken(options, None)
+    };
+    (status, results)
+}
+
+/// The verdict on a run: what the checker says, unless too little was ok for it to mean anything.
+fn judge(verdict: &Verdict, all: &Counts, required: Option<f64>) -> (Status, Option<String>) {
+    let ok = all.ok_fraction().unwrap_or(0.0);
+    let status = Status::from(verdict);
+    let keys = || some_of(&offending(verdict));
+    match (verdict, required) {
+        (Verdict::Invalid(_), _) => (status, Some(format!("not linearizable: key {}", keys()))),
+        (Verdict::Valid | Verdict::Unknown(_), Some(required)) if ok < required => {
+            let why = format!("the share of ok answers is {ok:.4}, below the required {required}");
+            (Status::Invalid, Some(why))
+        }
+        (Verdict::Unknown(_), _) => (status, Some(format!("too hard to check: key {}", keys()))),
+        (Verdict::Valid, _) if all.ok == 0 => {
+            let why = "no request was answered ok, so nothing was tested";
+            (Status::Unknown, Some(why.to_owned()))
+        }
+        (Verdict::Valid, _) => (status, None),
+    }
+}
+
+fn offending(verdict: &Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Valid => Vec::new(),
+        Verdict::Invalid(contradictions) => {
+            let keys = contradictions.iter().map(|found| &found.key);
+            keys.map(json::to_string).collect()
+        }
+        Verdict::Unknown(keys) => keys.iter().map(json::to_string).collect(),
+    }
+}
+
+fn ended<'a>(options: &Options, operations: &'a [Operation]) -> impl Iterator<Item = Ended<'a>> {
+    operations.iter().filter_map(|operation| {
+        let (end, outcome) = operation.completed.as_ref()?;
+        Some(Ended {
+            node: node_of(operation.process, options.concurrency, options.node_count),
+            function: operation.call.name(),
+            invoked: Duration::from_nanos(operation.invoked.time),
+            completed: Duration::from_nanos(end.time),
+            outcome,
+        })
+    })
+}
+
+/// A request that was made before the first ok may time out after it, for the same reason.
+fn timeouts(ended: &[Ended<'_>], first_ok: Option<Duration>) -> Timeouts {
+    let timed_out = ended.iter().filter(|operation| operation.timed_out());
+    let (after, before): (Vec<_>, Vec<_>) = timed_out
+        .partition(|operation| first_ok.is_some_and(|first_ok| operation.invoked >= first_ok));
+    Timeouts {
+        before_first_ok: before.len() as u64,
+        after_first_ok: after.len() as u64,
+    }
+}
+
+fn latencies(nodes: usize, ended: &[Ended<'_>]) -> Vec<Latency> {
+    let mut measured: BTreeMap<(Node, &str), Vec<Duration>> = BTreeMap::new();
+    for operation in ended.iter().filter(|operation| operation.is_ok()) {
+        let key = (operation.node, operation.function);
+        let took = operation.completed.saturating_sub(operation.invoked);
+        measured.entry(key).or_default().push(took);
+    }
+    let row = |node: Option<Node>, f: &str, functions: &[&str]| {
+        let fits = |at: &Node, function: &str| {
+            node.is_none_or(|node| node == *at) && functions.contains(&function)
+        };
+        let chosen = measured.iter().filter(|((at, f), _)| fits(at, f));
+        let chosen = chosen.flat_map(|(_, latencies)| latencies).copied();
+        let node = node.map_or("all".to_owned(), |node| node.to_string());
+        Latency::of(node, f, chosen.collect())
+    };
+    let nodes = (0..nodes).map(|node| Some(Node(node)));
+    let rows = std::iter::once(None).chain(nodes).flat_map(|node| {
+        [
+            row(node, "all", &["read", "write", "cas"]),
+            row(node, "read", &["read"]),
+            row(node, "update", &["write", "cas"]),
+            row(node, "write", &["write"]),
+            row(node, "cas", &["cas"]),
+        ]
+    });
+    rows.flatten().collect()
+}
+
+fn messages(counted: &Messages, operations: usize) -> Messages {
+    let each = |count: u64| (operations > 0).then(|| count as f64 / operations as f64);
+    Messages {
+        per_operation: each(counted.clients + counted.servers),
+        servers_per_operation: each(counted.servers),
+        ..counted.clone()
+    }
+}
+
+/// The faults, with how long each was watched and when the clients of its side got an ok. `ended`
+/// is sorted by completion.
+fn recoveries(faults: &[Fault], ended: &[Ended<'_>], run_end: Duration) -> Vec<Fault> {
+    let oks: Vec<&Ended<'_>> = ended.iter().filter(|operation| operation.is_ok()).collect();
+    let recovered = |(at, fault): (usize, &Fault)| {
+        let began = fault.began_ms;
+        let ends = faults.iter().filter_map(|other| other.ended_ms);
+        let next = faults.get(at + 1).map(|next| next.began_ms);
+        let until = ends
+            .filter(|end| *end > began)
+            .chain(next)
+            .fold(ms(run_end).max(began), f64::min);
+        let first = oks.partition_point(|ok| ms(ok.completed) < began);
+        let before = oks[..first].last();
+        let on_side = |ok: &&&Ended<'_>| {
+            let side = fault.side.as_ref();
+            side.is_some_and(|side| side.contains(&ok.node.to_string()))
+        };
+        let seen = oks[first..]
+            .iter()
+            .take_while(|ok| ms(ok.completed) < until);
+        let seen = seen.filter(on_side);
+        let after = |ok: &&Ended<'_>| ms(ok.completed) - began;
+        Fault {
+            since_last_ok_ms: before.map(|ok| began - ms(ok.completed)),
+            watched_ms: until - began,
+            first_ok_ms: seen.clone().next().map(after),
+            first_new_ok_ms: seen.clone().find(|ok| ms(ok.invoked) >= began).map(after),
+            ..fault.clone()
+        }
+    };
+    faults.iter().enumerate().map(recovered).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DONE: &Outcome = &Outcome::Done;
+    const TIMEOUT: &Outcome = &Outcome::Unknown(ErrorCode::TIMEOUT);
+
+    fn write(node: usize, invoked_ms: u64, completed_ms: u64, outcome: &Outcome) -> Ended<'_> {
+        Ended {
+            node: Node(node),
+            function: "write",
+            invoked: Duration::from_millis(invoked_ms),
+            completed: Duration::from_millis(completed_ms),
+            outcome,
+        }
+    }
+
+    fn fault(began_ms: f64, ended_ms: Option<f64>, side: &[&str]) -> Fault {
+        let side = side.iter().map(|&name| name.to_owned()).collect();
+        Fault {
+            began_ms,
+            ended_ms,
+            side: Some(side),
+            ..Fault::default()
+        }
+    }
+
+    #[test]
+    fn recovery_is_the_first_ok_of_the_side_that_can_go_on() {
+        let ended = [
+            write(1, 50, 60, DONE),
+            write(0, 110, 120, DONE),
+            write(2, 110, 125, TIMEOUT),
+            write(1, 90, 130, DONE),
+            write(1, 125, 180, DONE),
+            write(2, 150, 190, DONE),
+        ];
+        let faults = [fault(100.0, Some(300.0), &["n1", "n2"])];
+        let faults = recoveries(&faults, &ended, Duration::from_millis(400));
+        assert_eq!(faults[0].since_last_ok_ms, Some(40.0));
+        assert_eq!(faults[0].first_ok_ms, Some(30.0));
+        assert_eq!(faults[0].first_new_ok_ms, Some(80.0));
+        assert_eq!(faults[0].watched_ms, 200.0);
+    }
+
+    #[test]
+    fn a_later_change_ends_the_wait_for_recovery() {
+        let faults = [
+            fault(100.0, Some(200.0), &["n1"]),
+            fault(150.0, None, &["n1"]),
+            fault(250.0, None, &["n1"]),
+        ];
+        let ended = [write(1, 160, 205, DONE)];
+        let faults = recoveries(&faults, &ended, Duration::from_millis(400));
+        let watched: Vec<f64> = faults.iter().map(|fault| fault.watched_ms).collect();
+        assert_eq!(watched, [50.0, 50.0, 150.0]);
+        assert!(faults.iter().all(|fault| fault.first_ok_ms.is_none()));
+        assert_eq!(faults[2].since_last_ok_ms, Some(45.0));
+    }
+
+    #[test]
+    fn timeouts_before_the_first_ok_are_counted_apart() {
+        // The third was made before the first ok and given up after it.
+        let ended = [
+            write(0, 5, 10, TIMEOUT),
+            write(0, 19, 20, DONE),
+            write(0, 5, 60, TIMEOUT),
+            write(0, 20, 70, TIMEOUT),
+        ];
+        let timeouts = timeouts(&ended, Some(Duration::from_millis(20)));
+        assert_eq!((timeouts.before_first_ok, timeouts.after_first_ok), (2, 1));
+        let timeouts = super::timeouts(&ended, None);
+        assert_eq!((timeouts.before_first_ok, timeouts.after_first_ok), (3, 0));
+    }
+
+    #[test]
+    fn latencies_have_a_row_for_each_node_and_function() {
+        let ended = [write(1, 10, 11, DONE), write(0, 10, 15, TIMEOUT)];
+        let rows = latencies(2, &ended);
+        let names = rows.iter().map(|row| (row.node.as_str(), row.f.as_str()));
+        let names: Vec<_> = names.collect();
+        let functions = ["all", "update", "write"];
+        let expected = ["all", "n1"]
+            .into_iter()
+            .flat_map(|node| functions.map(|f| (node, f)));
+        assert!(names.iter().copied().eq(expected), "{names:?}");
+        assert!(rows.iter().all(|row| (row.count, row.max_ms) == (1, 1.0)));
+    }
+}
