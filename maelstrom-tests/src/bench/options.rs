@@ -181,6 +181,7 @@ impl Options {
             nemesis,
             nemesis_interval: delay(given, "nemesis-interval", 1.0, DELAY_MAX)?,
             availability: availability(given)?,
+            verbose: given.is_set("verbose"),
             log_stderr: given.is_set("log-stderr"),
             log_net_send: given.is_set("log-net-send"),
             log_net_recv: given.is_set("log-net-recv"),
