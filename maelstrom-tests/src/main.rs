@@ -11,7 +11,7 @@ use maelstrom_tests::bench::processes::builtin::{self, Builtin};
 use maelstrom_tests::bench::processes::builtin_node;
 use maelstrom_tests::bench::{self, matrix};
 use maelstrom_tests::check::{self, Status};
-use maelstrom_tests::{fuzz, model, sim};
+use maelstrom_tests::{fuzz, golden, model, sim};
 use raft::flags::{Command, Parsed, UsageError};
 
 /// The program: its subcommands and its version.
@@ -31,6 +31,7 @@ const PROGRAM: Command = Command::new(
     ("matrix", "Many runs with options drawn from a seed, and what they have in common."),
     ("model", "Model checker: explores every interleaving of a small cluster."),
     ("sim", "Simulates whole clusters in virtual time, all faults drawn from a seed."),
+    ("golden", "Plays protocol stories and compares what the nodes do with what the scripts say."),
     ("fuzz", "Fuzzes every parser and decoder."),
     ("soak", "Feeds millions of writes to a node; prints memory, disk, and the time that a restart takes."),
     ("catch-up", "Prints what it costs the others when a node that was away catches up."),
@@ -91,6 +92,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => sim::flags::main(&options)?,
         },
+        Some("golden") => golden::main(arguments)?,
         Some("fuzz") => match fuzz::options::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => fuzz::run(&options)?,

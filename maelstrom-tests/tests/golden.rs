@@ -1,83 +1,60 @@
-//! The protocol stories below `tests/golden`. See `maelstrom_tests::golden` for their language.
+//! Plays the scripts in `tests/golden`, each as a test of its own name, with the arguments and the
+//! output of Rust's test harness: `cargo test -p maelstrom-tests --test golden figure_8`.
 //!
-//! `UPDATE_GOLDEN=1` writes down what comes of each story now; read the difference before you
-//! keep it.
+//! `STDRAFT_UPDATE=golden` writes what the nodes do into the scripts. `maelstrom_tests::golden`
+//! describes their language.
 
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::process::ExitCode;
+use std::{env, panic};
 
-use maelstrom_tests::golden;
+use maelstrom_tests::golden::Script;
 
-/// All scripts in a folder and below, in order.
-fn scripts(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("the folder can be read");
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("the folder can be read").path())
-        .collect();
-    paths.sort();
-    let below = |path: PathBuf| {
-        if path.is_dir() {
-            scripts(&path)
-        } else {
-            vec![path]
-        }
+fn main() -> ExitCode {
+    let update = env::var("STDRAFT_UPDATE").is_ok_and(|what| what == "golden");
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let filters: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
+    let is_chosen = |script: &&Script| {
+        let fits = |filter: &&String| match has("--exact") {
+            true => script.name == **filter,
+            false => script.name.contains(filter.as_str()),
+        };
+        filters.is_empty() || filters.iter().any(fits)
     };
-    paths.into_iter().flat_map(below).collect()
-}
-
-/// Where two texts differ: the lines in between what they begin and end with alike.
-fn difference(old: &str, new: &str) -> String {
-    const CONTEXT: usize = 4;
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let alike =
-        |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
-    let start = alike(&mut old.iter().zip(&new));
-    let tail = alike(&mut old[start..].iter().rev().zip(new[start..].iter().rev()));
-    let mut text = format!("from line {}:\n", start + 1);
-    let mut add = |mark: char, lines: &[&str]| {
-        for line in lines {
-            text.push_str(&format!("{mark} {line}\n"));
+    let all = Script::all().expect("the folder of scripts can be read");
+    assert!(!all.is_empty(), "there are no scripts");
+    let chosen: Vec<&Script> = all.iter().filter(is_chosen).collect();
+    if has("--list") {
+        for script in &chosen {
+            println!("{}: test", script.name);
         }
-    };
-    add(' ', &old[start.saturating_sub(CONTEXT)..start]);
-    add('-', &old[start..old.len() - tail]);
-    add('+', &new[start..new.len() - tail]);
-    let end = old.len() - tail;
-    add(' ', &old[end..old.len().min(end + CONTEXT)]);
-    text
-}
-
-#[test]
-fn the_stories_are_still_true() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let update = env::var_os("UPDATE_GOLDEN").is_some();
+        return ExitCode::SUCCESS;
+    }
+    println!("\nrunning {} tests", chosen.len());
     let mut failures = String::new();
-    let scripts = scripts(&folder);
-    assert!(!scripts.is_empty(), "there are scripts");
-    for path in &scripts {
-        let old = fs::read_to_string(path).expect("the script can be read");
-        match golden::run(&old) {
-            Ok(new) if new == old => {}
-            Ok(new) if update => fs::write(path, new).expect("the script can be written"),
-            Ok(new) => {
-                let difference = difference(&old, &new);
-                failures.push_str(&format!("\n{}, {difference}", path.display()));
-            }
-            Err(error) => failures.push_str(&format!("\n{}, {error}\n", path.display())),
+    let mut failed = 0;
+    for script in &chosen {
+        let played = panic::catch_unwind(|| script.play(update));
+        let problem = match played {
+            Ok(Ok(problem)) => problem,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("a node panicked: see above".to_owned()),
+        };
+        let result = if problem.is_some() { "FAILED" } else { "ok" };
+        println!("test {} ... {result}", script.name);
+        if let Some(problem) = problem {
+            failed += 1;
+            failures += &format!("---- {} ----\n{problem}\n", script.name);
         }
     }
-    assert!(
-        failures.is_empty(),
-        "{failures}\nIf that is as it should be: UPDATE_GOLDEN=1 cargo test -p maelstrom-tests \
-         --test golden"
+    let result = if failed == 0 { "ok" } else { "FAILED" };
+    if failed > 0 {
+        println!("\nfailures:\n\n{failures}");
+    }
+    println!(
+        "\ntest result: {result}. {} passed; {failed} failed; 0 ignored; 0 measured; {} filtered out\n",
+        chosen.len() - failed,
+        all.len() - chosen.len()
     );
-}
-
-#[test]
-fn a_difference_is_shown_with_what_is_around_it() {
-    assert_eq!(
-        difference("a\nb\nc\nd\n", "a\nx\ny\nd\n"),
-        "from line 2:\n  a\n- b\n- c\n+ x\n+ y\n  d\n"
-    );
-    assert_eq!(difference("a\n", "a\na\n"), "from line 2:\n  a\n+ a\n");
+    ExitCode::from(if failed == 0 { 0 } else { 101 })
 }

@@ -1,40 +1,67 @@
-//! The cluster that a script plays with, and the notes that are taken.
+//! The cluster that a script acts on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::Write;
+use std::convert::Infallible;
+use std::mem;
 use std::sync::Arc;
 
 use raft_core::{
-    Config, Doubt, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message,
-    NodeId, Payload, Refusal, Reply, RequestId, Response, RoleName, SnapshotChunk, Status, Task,
-    Term, Ticket,
+    Config, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message, NodeId,
+    Payload, Reply, RequestId, SnapshotChunk, Task, Ticket,
 };
 
-use super::command::{Command, Nodes, Pick, Which};
+use super::notes::{self, Noted, Notes};
+use super::words::{Nodes, Pick, Which, Words};
 use crate::replica::describe::{self, Question};
 use crate::replica::disk::{File, MemoryDisk};
-use crate::replica::machine::{self, Change, Key, Registers};
-use crate::replica::node::{self, Disk as _, Released, Setting, Work, Worked};
+use crate::replica::machine::{Change, Command, Key, Registers};
+use crate::replica::node::{self, Disk as _, Released, Setting, Stop, Work, Worked};
 use crate::rules::{Broken, CommandId, Rules};
 
-/// How many messages arrive before a script that does not settle is given up.
+/// After this many deliveries a script that does not settle fails.
 const DELIVERIES_MAX: usize = 10_000;
 
-/// How many ticks a node may take to want to be elected.
+/// After this many ticks a node that starts no election fails its script.
 const CAMPAIGN_TICKS_MAX: u64 = 1_000;
 
-/// All that a script acts upon.
+type Flight = VecDeque<Envelope<Registers>>;
+
+/// Why a line cannot be played.
+#[derive(Debug)]
+pub(super) struct Problem(pub(super) String);
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<Broken> for Problem {
+    fn from(Broken(rule): Broken) -> Self {
+        Self(format!("rule broken: {rule}"))
+    }
+}
+
+impl From<Stop<Infallible>> for Problem {
+    fn from(stop: Stop<Infallible>) -> Self {
+        Broken::from(stop).into()
+    }
+}
+
+/// All that a script acts on.
 #[derive(Debug, Default)]
 pub(super) struct Stage {
     config: Option<Config>,
     nodes: BTreeMap<NodeId, Node>,
-    lives: u64,
-    /// Messages on their way, in the order in which they were sent.
-    flight: VecDeque<Envelope<Registers>>,
-    held: VecDeque<Envelope<Registers>>,
+    /// How many processes were started.
+    incarnations: u64,
+    /// Messages under way, in the order in which they were sent.
+    flight: Flight,
+    held: Flight,
     cut: BTreeSet<(NodeId, NodeId)>,
-    /// What each client asked.
+    /// The text of each client's request.
     requests: BTreeMap<Ticket, String>,
+    /// The names of requests between nodes, numbered in the order in which they appear.
     names: BTreeMap<(Question, RequestId), usize>,
     rules: Rules<Registers>,
     notes: Notes,
@@ -43,326 +70,276 @@ pub(super) struct Stage {
 #[derive(Debug)]
 struct Node {
     host: node::Node<Registers, MemoryDisk>,
-    /// The disk takes its time.
+    /// Outputs wait to be stored.
     stalled: bool,
-    /// The work on snapshots waits.
+    /// Work on snapshots waits.
     busy: bool,
     /// Outputs are not taken.
     gathering: bool,
-    /// The node as it was noted last.
-    noted: Status,
-    /// Its log then.
-    log: Vec<Entry<machine::Command>>,
-}
-
-/// What is written below a command.
-#[derive(Debug, Default)]
-struct Notes {
-    text: String,
-    /// What happened, as long as nothing has come of it.
-    heading: Option<String>,
-    indented: bool,
-}
-
-impl Notes {
-    /// Something happens. It is told if something comes of it.
-    fn begin(&mut self, heading: String) {
-        self.heading = Some(heading);
-        self.indented = true;
-    }
-
-    /// Something happens, which is told in any case.
-    fn tell(&mut self, heading: &str) {
-        self.heading = None;
-        self.indented = true;
-        writeln!(self.text, "  {heading}").expect("a string takes all");
-    }
-
-    /// The command itself is what happens.
-    fn reset(&mut self) {
-        self.heading = None;
-        self.indented = false;
-    }
-
-    fn line(&mut self, line: &str) {
-        if let Some(heading) = self.heading.take() {
-            writeln!(self.text, "  {heading}").expect("a string takes all");
-        }
-        let indent = if self.indented { "    " } else { "  " };
-        writeln!(self.text, "{indent}{line}").expect("a string takes all");
-    }
+    /// The node when it was last printed.
+    noted: Option<Noted>,
 }
 
 impl Stage {
-    /// What was noted since the last time.
+    /// The output since the last call.
     pub(super) fn take_output(&mut self) -> String {
-        std::mem::take(&mut self.notes.text)
+        self.notes.take()
     }
 
-    /// Does what a line says.
-    pub(super) fn play(&mut self, command: &Command) -> Result<(), String> {
+    /// Plays one line.
+    pub(super) fn play(&mut self, line: &str) -> Result<(), Problem> {
         self.notes.reset();
-        match command {
-            Command::Cluster { size, config } => {
-                self.config = Some(config.clone());
-                for id in (1..=*size).map(NodeId) {
-                    self.create(id, *size, MemoryDisk::default())?;
+        let words = &mut Words::of(line);
+        match words.next()? {
+            "cluster" => self.create_all(words)?,
+            "node" => self.create_one(words)?,
+            "tick" => {
+                let (nodes, times) = (words.nodes()?, words.times()?);
+                for time in 1..=times {
+                    self.tick(nodes, (times > 1).then_some(time))?;
                 }
-                Ok(())
             }
-            Command::Node { id, ballot, log } => {
-                let size = self.nodes.len() as u64;
-                self.node(*id)?;
-                let entry = |(index, term): (u64, &Term)| Entry {
-                    id: EntryId {
-                        term: *term,
-                        index: Index(index),
-                    },
-                    payload: Payload::Blank,
-                };
-                let log = (1..).zip(log).map(entry).collect();
-                self.create(*id, size, MemoryDisk::holding(*ballot, log))
-            }
-            Command::Tick { nodes, times } => {
-                for time in 1..=*times {
-                    self.tick(*nodes, (*times > 1).then_some(time))?;
-                }
-                Ok(())
-            }
-            Command::Run { times } => {
-                for time in 1..=*times {
-                    self.tick(Nodes::All, (*times > 1).then_some(time))?;
+            "run" => {
+                let times = words.number()?;
+                for time in 1..=times {
+                    self.tick(Nodes::All, (times > 1).then_some(time))?;
                     self.settle()?;
                 }
-                Ok(())
             }
-            Command::Campaign(id) => self.campaign(*id),
-            Command::Write(id, key, change) => {
-                let ticket = self.ticket();
-                let command = machine::Command {
-                    id: CommandId(ticket.0),
-                    key: *key,
-                    change: *change,
-                };
-                let verb = match change {
-                    Change::Write(_) => "write",
-                    Change::Cas { .. } => "cas",
-                };
-                self.requests.insert(ticket, format!("{verb} {command}"));
-                self.happen(*id, Input::Write { ticket, command })
+            "campaign" => self.campaign(words.node()?)?,
+            "write" => self.write("write", words.node()?, words.write()?)?,
+            "cas" => self.write("cas", words.node()?, words.cas()?)?,
+            "read" => self.read(words.node()?, words.key()?)?,
+            "settle" => self.settle()?,
+            "cut" => {
+                let link = (words.node()?, words.node()?);
+                self.node(link.0)?;
+                self.node(link.1)?;
+                self.cut.insert(link);
             }
-            Command::Read(id, key) => self.read(*id, *key),
-            Command::Deliver(which) => {
-                for envelope in take(&mut self.flight, which)? {
+            "isolate" => {
+                let id = words.node()?;
+                self.node(id)?;
+                let others = self.nodes.keys().filter(|other| **other != id);
+                self.cut.extend(others.flat_map(|o| [(*o, id), (id, *o)]));
+            }
+            "heal" => self.cut.clear(),
+            "flight" => self.print_flight(),
+            "status" => self.print_status(words.nodes()?)?,
+            "log" => self.print_logs(words.nodes()?)?,
+            word if self.messages(word, words)? => {}
+            word => self.process(word, words)?,
+        }
+        Ok(words.end()?)
+    }
+
+    /// Plays a line about messages under way. Returns false if it is none.
+    fn messages(&mut self, word: &str, words: &mut Words<'_>) -> Result<bool, Problem> {
+        match word {
+            "deliver" => {
+                for envelope in take(&mut self.flight, &words.which()?)? {
                     self.arrive(envelope)?;
                 }
-                Ok(())
             }
-            Command::Settle => self.settle(),
-            Command::Drop(which) => take(&mut self.flight, which).map(drop),
-            Command::Duplicate(which) => {
-                let copies: Vec<_> = take(&mut self.flight.clone(), which)?;
+            "drop" => drop(take(&mut self.flight, &words.which()?)?),
+            "duplicate" => {
+                let copies = take(&mut self.flight.clone(), &words.which()?)?;
                 self.flight.extend(copies);
-                Ok(())
             }
-            Command::Spoil(which) => {
-                for envelope in take(&mut self.flight, which)? {
+            "spoil" => {
+                for envelope in take(&mut self.flight, &words.which()?)? {
                     self.flight.push_back(spoiled(envelope)?);
                 }
+            }
+            "hold" => self.held.extend(take(&mut self.flight, &words.which()?)?),
+            "release" => self.flight.extend(take(&mut self.held, &words.which()?)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Plays a line about one node's process or disk.
+    fn process(&mut self, word: &str, words: &mut Words<'_>) -> Result<(), Problem> {
+        let mut id = || words.node();
+        match word {
+            "crash" => self.crash(id()?),
+            "start" => self.start(id()?),
+            "restart" => {
+                let id = id()?;
+                self.crash(id)?;
+                self.start(id)
+            }
+            "forget" => {
+                let id = id()?;
+                self.crash(id)?;
+                self.node(id)?.host.disk = MemoryDisk::default();
+                self.start(id)
+            }
+            "stall" => {
+                self.node(id()?)?.stalled = true;
                 Ok(())
             }
-            Command::Hold(which) => {
-                self.held.extend(take(&mut self.flight, which)?);
+            "sync" => self.sync(id()?),
+            "unstall" => {
+                let id = id()?;
+                self.node(id)?.stalled = false;
+                self.sync(id)
+            }
+            "busy" => {
+                self.node(id()?)?.busy = true;
                 Ok(())
             }
-            Command::Release(which) => {
-                self.flight.extend(take(&mut self.held, which)?);
+            "work" => self.work(id()?),
+            "free" => {
+                let id = id()?;
+                self.node(id)?.busy = false;
+                self.collect(id)
+            }
+            "gather" => {
+                self.node(id()?)?.gathering = true;
                 Ok(())
             }
-            Command::Cut(from, to) => {
-                self.node(*from)?;
-                self.node(*to)?;
-                self.cut.insert((*from, *to));
-                Ok(())
+            "flush" => {
+                let id = id()?;
+                self.node(id)?.gathering = false;
+                self.collect(id)
             }
-            Command::Isolate(id) => {
-                self.node(*id)?;
-                let others = self.nodes.keys().filter(|other| *other != id);
-                self.cut.extend(others.flat_map(|o| [(*o, *id), (*id, *o)]));
-                Ok(())
-            }
-            Command::Heal => {
-                self.cut.clear();
-                Ok(())
-            }
-            Command::Crash(id) => self.crash(*id),
-            Command::Start(id) => self.start(*id),
-            Command::Restart(id) => {
-                self.crash(*id)?;
-                self.start(*id)
-            }
-            Command::Stall(id) => {
-                self.node(*id)?.stalled = true;
-                Ok(())
-            }
-            Command::Sync(id) => self.sync(*id),
-            Command::Unstall(id) => {
-                self.node(*id)?.stalled = false;
-                self.sync(*id)
-            }
-            Command::Busy(id) => {
-                self.node(*id)?.busy = true;
-                Ok(())
-            }
-            Command::Work(id) => self.work(*id),
-            Command::Free(id) => {
-                self.node(*id)?.busy = false;
-                self.collect(*id)
-            }
-            Command::Forget(id) => {
-                self.crash(*id)?;
-                self.node(*id)?.host.disk = MemoryDisk::default();
-                self.start(*id)
-            }
-            Command::Gather(id) => {
-                self.node(*id)?.gathering = true;
-                Ok(())
-            }
-            Command::Flush(id) => {
-                self.node(*id)?.gathering = false;
-                self.collect(*id)
-            }
-            Command::Status(nodes) => {
-                for id in self.chosen(*nodes)? {
-                    let line = self.status(id);
-                    self.notes.line(&line);
-                }
-                Ok(())
-            }
-            Command::Log(nodes) => {
-                for id in self.chosen(*nodes)? {
-                    let node = &self.nodes[&id];
-                    let base = node.noted.base;
-                    let begin = (base != EntryId::default()).then(|| format!("after {base}:"));
-                    let terms = node.log.iter().map(|e| e.id.term.to_string());
-                    let words: Vec<String> = begin.into_iter().chain(terms).collect();
-                    self.notes.line(&format!("n{id}: {}", words.join(" ")));
-                }
-                Ok(())
-            }
-            Command::Flight => {
-                for envelope in self.flight.clone() {
-                    let line = self.message(&envelope);
-                    self.notes.line(&line);
-                }
-                for envelope in self.held.clone() {
-                    let line = self.message(&envelope);
-                    self.notes.line(&format!("held: {line}"));
-                }
-                Ok(())
-            }
+            other => Err(format!("unknown command {other:?}").into()),
         }
     }
 
     // ---- Nodes.
 
-    fn node(&mut self, id: NodeId) -> Result<&mut Node, String> {
-        self.nodes
-            .get_mut(&id)
-            .ok_or(format!("there is no node n{id}"))
+    fn node(&mut self, id: NodeId) -> Result<&mut Node, Problem> {
+        let node = self.nodes.get_mut(&id);
+        node.ok_or_else(|| format!("there is no node n{id}").into())
     }
 
-    fn chosen(&mut self, nodes: Nodes) -> Result<Vec<NodeId>, String> {
+    fn chosen(&mut self, nodes: Nodes) -> Result<Vec<NodeId>, Problem> {
         match nodes {
             Nodes::All => Ok(self.nodes.keys().copied().collect()),
             Nodes::One(id) => self.node(id).map(|_| vec![id]),
         }
     }
 
-    /// Makes a node with this disk, and starts it.
-    fn create(&mut self, id: NodeId, size: u64, disk: MemoryDisk) -> Result<(), String> {
-        let config = self.config.clone().ok_or("there is no cluster")?;
-        let membership = Membership::of((1..=size).map(NodeId));
-        let setting = Arc::new(Setting { membership, config });
-        let mut host = node::Node::new(id, setting, disk);
-        self.lives += 1;
-        start(&mut host, self.lives)?;
-        let noted = noted(&host);
-        let node = Node {
-            log: host.disk.ledger().entries().to_vec(),
-            host,
-            stalled: false,
-            busy: false,
-            gathering: false,
-            noted,
-        };
-        self.nodes.insert(id, node);
-        self.collect(id)
-    }
-
-    fn crash(&mut self, id: NodeId) -> Result<(), String> {
-        let node = self.node(id)?;
-        node.host.crash();
-        node.gathering = false;
-        if self.nodes.len() == 1 {
-            self.rules
-                .lone_voter_died(id, self.nodes[&id].host.disk.ledger());
+    fn create_all(&mut self, words: &mut Words<'_>) -> Result<(), Problem> {
+        let size = words.number()?;
+        self.config = Some(words.config()?);
+        for id in (1..=size).map(NodeId) {
+            self.create(id, size, MemoryDisk::default())?;
         }
         Ok(())
     }
 
-    fn start(&mut self, id: NodeId) -> Result<(), String> {
-        self.lives += 1;
-        let life = self.lives;
+    fn create_one(&mut self, words: &mut Words<'_>) -> Result<(), Problem> {
+        let id = words.node()?;
+        self.node(id)?;
+        let (ballot, terms) = words.stored()?;
+        let entry = |(index, term)| Entry {
+            id: EntryId {
+                term,
+                index: Index(index),
+            },
+            payload: Payload::Blank,
+        };
+        let log = (1..).zip(terms).map(entry).collect();
+        self.create(
+            id,
+            self.nodes.len() as u64,
+            MemoryDisk::holding(ballot, log),
+        )
+    }
+
+    /// Creates a node with this disk and starts it.
+    fn create(&mut self, id: NodeId, size: u64, disk: MemoryDisk) -> Result<(), Problem> {
+        let config = self.config.clone();
+        let config = config.ok_or_else(|| "there is no cluster".to_owned())?;
+        let membership = Membership::of((1..=size).map(NodeId));
+        let setting = Arc::new(Setting { membership, config });
+        let node = Node {
+            host: node::Node::new(id, setting, disk),
+            stalled: false,
+            busy: false,
+            gathering: false,
+            noted: None,
+        };
+        self.nodes.insert(id, node);
+        self.start(id)
+    }
+
+    fn crash(&mut self, id: NodeId) -> Result<(), Problem> {
+        let node = self.node(id)?;
+        node.host.crash();
+        node.gathering = false;
+        if self.nodes.len() == 1 {
+            let disk = self.nodes[&id].host.disk.ledger();
+            self.rules.lone_voter_died(id, disk);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: NodeId) -> Result<(), Problem> {
+        self.incarnations += 1;
+        let incarnation = self.incarnations;
         let node = self.node(id)?;
         if node.host.process().is_some() {
-            return Err(format!("n{id} runs already"));
+            return Err(format!("n{id} is running").into());
         }
-        start(&mut node.host, life)?;
-        node.noted = noted(&node.host);
-        node.log = node.host.disk.ledger().entries().to_vec();
+        node.host.start(Incarnation(incarnation), incarnation)?;
+        node.noted = node.host.process().map(Noted::of);
         self.collect(id)
     }
 
-    fn tick(&mut self, nodes: Nodes, time: Option<u64>) -> Result<(), String> {
+    fn tick(&mut self, nodes: Nodes, time: Option<u64>) -> Result<(), Problem> {
         for id in self.chosen(nodes)? {
-            let who = match nodes {
+            let node = match nodes {
                 Nodes::All => format!("n{id} "),
                 Nodes::One(_) => String::new(),
             };
-            match time {
-                Some(time) => self.notes.begin(format!("{who}tick {time}")),
-                None => self.notes.begin(format!("{who}tick")),
-            }
+            let time = time.map_or_else(String::new, |time| format!(" {time}"));
+            self.notes.begin(format!("{node}tick{time}"));
             self.happen(id, Input::Tick)?;
         }
         Ok(())
     }
 
-    fn campaign(&mut self, id: NodeId) -> Result<(), String> {
+    fn campaign(&mut self, id: NodeId) -> Result<(), Problem> {
+        let before = self.pre_elections(id)?;
         for time in 1..=CAMPAIGN_TICKS_MAX {
-            let before = self.node(id)?.noted.counters.pre_elections;
             self.tick(Nodes::One(id), Some(time))?;
-            if self.node(id)?.noted.counters.pre_elections > before {
+            if self.pre_elections(id)? > before {
                 return Ok(());
             }
         }
-        Err(format!("n{id} does not want to be elected"))
+        Err(format!("n{id} starts no election within {CAMPAIGN_TICKS_MAX} ticks").into())
     }
 
-    fn ticket(&self) -> Ticket {
-        Ticket(self.requests.len() as u64 + 1)
+    fn pre_elections(&mut self, id: NodeId) -> Result<u64, Problem> {
+        let process = self.node(id)?.host.process();
+        Ok(process.map_or(0, |process| process.status.counters.pre_elections))
     }
 
-    fn read(&mut self, id: NodeId, query: Key) -> Result<(), String> {
-        let ticket = self.ticket();
+    fn write(&mut self, verb: &str, id: NodeId, what: (Key, Change)) -> Result<(), Problem> {
+        let (key, change) = what;
+        let ticket = Ticket(self.requests.len() as u64 + 1);
+        let command = Command {
+            id: CommandId(ticket.0),
+            key,
+            change,
+        };
+        self.requests.insert(ticket, format!("{verb} {command}"));
+        self.happen(id, Input::Write { ticket, command })
+    }
+
+    fn read(&mut self, id: NodeId, query: Key) -> Result<(), Problem> {
+        let ticket = Ticket(self.requests.len() as u64 + 1);
         self.requests.insert(ticket, format!("read {query}"));
         self.happen(id, Input::Read { ticket, query })
     }
 
-    fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), String> {
+    fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), Problem> {
         let node = self.node(id)?;
-        node.host.step(input).map_err(words)?;
+        node.host.step(input)?;
         if node.gathering {
             self.note(id)
         } else {
@@ -371,9 +348,9 @@ impl Stage {
     }
 
     /// Takes a node's output and, unless its disk is stalled, stores it.
-    fn collect(&mut self, id: NodeId) -> Result<(), String> {
+    fn collect(&mut self, id: NodeId) -> Result<(), Problem> {
         let node = self.node(id)?;
-        let released = node.host.release().map_err(words)?;
+        let released = node.host.release()?;
         let (stalled, busy) = (node.stalled, node.busy);
         self.note(id)?;
         let Released {
@@ -391,61 +368,56 @@ impl Stage {
         if !stalled {
             self.sync(id)?;
         }
-        while !busy
-            && self
-                .node(id)?
-                .host
-                .process()
-                .is_some_and(|process| process.work().is_some())
-        {
+        while !busy && self.snapshot_work(id).is_some() {
             self.work(id)?;
         }
         Ok(())
     }
 
-    /// Checks and notes a snapshot in the making.
-    fn begin_work(&mut self, id: NodeId) -> Result<(), String> {
-        let host = &self.nodes[&id].host;
-        host.check_work(&self.rules).map_err(words)?;
-        if let Some(Work::Begun(task)) = host.process().and_then(|process| process.work()) {
+    fn snapshot_work(&self, id: NodeId) -> Option<&Work<Registers>> {
+        self.nodes[&id].host.process()?.work()
+    }
+
+    /// Checks and prints that work on a snapshot begins.
+    fn begin_work(&mut self, id: NodeId) -> Result<(), Problem> {
+        self.nodes[&id].host.check_work(&self.rules)?;
+        if let Some(Work::Begun(task)) = self.snapshot_work(id) {
             let (verb, snapshot) = match task {
                 Task::Store(capture) => ("makes", File::encode(capture.last, &capture.machine).id),
                 Task::Install(received) => ("installs", received.id),
             };
             let snapshot = describe::snapshot(&snapshot);
-            self.notes
-                .line(&format!("n{id} {verb} snapshot {snapshot}"));
+            let line = format!("n{id} {verb} snapshot {snapshot}");
+            self.notes.line(&line);
         }
         Ok(())
     }
 
     /// Does the next step of the work on a snapshot.
-    fn work(&mut self, id: NodeId) -> Result<(), String> {
-        match self.node(id)?.host.work().map_err(words)? {
+    fn work(&mut self, id: NodeId) -> Result<(), Problem> {
+        match self.node(id)?.host.work()? {
             Some(Worked::Named(_)) => {
                 self.notes.line(&format!("n{id} names its file"));
-                self.nodes[&id].host.check_work(&self.rules).map_err(words)
+                Ok(self.nodes[&id].host.check_work(&self.rules)?)
             }
             Some(Worked::Done(_, input)) => {
-                let broken = matches!(input, Input::SnapshotBroken(_));
-                let done = if broken {
-                    "finds it broken"
-                } else {
-                    "is done with it"
+                let done = match input {
+                    Input::SnapshotBroken(_) => "finds it broken",
+                    _ => "is done with it",
                 };
                 self.notes.line(&format!("n{id} {done}"));
                 self.happen(id, input)
             }
-            None => Err(format!("n{id} makes no snapshot")),
+            None => Err(format!("n{id} works on no snapshot").into()),
         }
     }
 
-    fn sync(&mut self, id: NodeId) -> Result<(), String> {
+    fn sync(&mut self, id: NodeId) -> Result<(), Problem> {
         loop {
             let node = self.node(id)?;
             let records = node.host.unsynced_records().iter().map(describe::record);
             let records: Vec<String> = records.collect();
-            let Some((messages, synced)) = node.host.sync().map_err(words)? else {
+            let Some((messages, synced)) = node.host.sync()? else {
                 return Ok(());
             };
             if !records.is_empty() {
@@ -457,12 +429,12 @@ impl Stage {
         }
     }
 
-    // ---- Messages.
+    // ---- Messages and answers.
 
-    fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), String> {
+    fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), Problem> {
         for envelope in messages {
             let disk = self.nodes[&envelope.from].host.disk.ledger();
-            self.rules.sends(&envelope, disk).map_err(words)?;
+            self.rules.sends(&envelope, disk)?;
             let line = self.message(&envelope);
             self.notes.line(&line);
             self.flight.push_back(envelope);
@@ -470,24 +442,21 @@ impl Stage {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), String> {
+    fn settle(&mut self) -> Result<(), Problem> {
         for _ in 0..DELIVERIES_MAX {
             let Some(envelope) = self.flight.pop_front() else {
                 return Ok(());
             };
             self.arrive(envelope)?;
         }
-        Err(format!(
-            "after {DELIVERIES_MAX} messages there are still more"
-        ))
+        Err(format!("messages are still under way after {DELIVERIES_MAX} deliveries").into())
     }
 
-    fn arrive(&mut self, envelope: Envelope<Registers>) -> Result<(), String> {
+    fn arrive(&mut self, envelope: Envelope<Registers>) -> Result<(), Problem> {
         let to = envelope.to;
         let line = self.message(&envelope);
-        let node = self.node(to)?;
-        let is_dead = node.host.process().is_none();
-        if is_dead || self.cut.contains(&(envelope.from, to)) {
+        let is_down = self.node(to)?.host.process().is_none();
+        if is_down || self.cut.contains(&(envelope.from, to)) {
             self.notes.tell(&format!("lost: {line}"));
             return Ok(());
         }
@@ -508,175 +477,79 @@ impl Stage {
             };
             format!("{letter}{number}")
         };
-        let Envelope {
-            from,
-            to,
-            term,
-            message,
-        } = envelope;
-        let message = describe::message(message, name);
-        format!("n{from}->n{to} t{term} {message}")
+        describe::envelope(envelope, name)
     }
 
-    fn answer(&mut self, id: NodeId, reply: &Reply<Registers>) -> Result<(), String> {
-        let request = self.requests[&reply.ticket].clone();
-        let response = match &reply.response {
-            Response::Applied(outcome) => outcome.to_string(),
-            Response::Answered(Some(value)) => value.to_string(),
-            Response::Answered(None) => "absent".into(),
-            Response::Refused(refusal) => match refusal {
-                Refusal::NoLeader => "refused, no leader".into(),
-                Refusal::NotLeader => "refused, not the leader".into(),
-                Refusal::Full => "refused, too many requests".into(),
-                Refusal::ReadExpired => "refused, too late".into(),
-            },
-            Response::Unknown(doubt) => match doubt {
-                Doubt::Expired => "unknown, too late".into(),
-                Doubt::Overwritten => "unknown, overwritten".into(),
-            },
-        };
-        self.notes
-            .line(&format!("n{id} answers {request}: {response}"));
-        if request.starts_with("read") {
-            return Ok(());
-        }
-        self.rules
-            .answered(CommandId(reply.ticket.0), &reply.response)
-            .map_err(words)
-    }
-
-    // ---- Notes.
-
-    /// Notes in what a node differs from when it was noted last, and checks the rules.
-    fn note(&mut self, id: NodeId) -> Result<(), String> {
-        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
-        let observed = self.nodes[&id].host.observe(&mut self.rules, disks);
-        observed.map_err(words)?;
-        let node = self.nodes.get_mut(&id).expect("it exists");
-        let Some(life) = node.host.process() else {
-            return Ok(());
-        };
-        let now = life.status.clone();
-        let log: Vec<_> = life.replica.log().cloned().collect();
-        let before = std::mem::replace(&mut node.noted, now.clone());
-        let old_log = std::mem::replace(&mut node.log, log.clone());
-
-        for reason in drops(&before, &now) {
-            self.notes.line(&format!("n{id} drops it: {reason}"));
-        }
-        let (term, old_term) = (now.ballot.term(), before.ballot.term());
-        if (now.role, term) != (before.role, old_term) {
-            self.notes
-                .line(&format!("n{id} is {} in term {term}", now.role));
-        }
-        // What a snapshot covers goes without a word.
-        if now.counters.entries_truncated > before.counters.entries_truncated {
-            let uncommitted = old_log.iter().filter(|e| e.id.index > before.commit.index);
-            let lost = describe::entries(uncommitted.filter(|entry| !log.contains(entry)));
-            self.notes.line(&format!("n{id} drops {lost}"));
-        }
-        let (from, to) = (before.commit.index, now.commit.index);
-        let new: Vec<_> = log
-            .iter()
-            .filter(|e| e.id.index > from && e.id.index <= to)
-            .collect();
-        if new.len() as u64 == to.0 - from.0 && from < to {
-            let new = describe::entries(new);
-            self.notes.line(&format!("n{id} commits {new}"));
-        } else if from < to {
-            self.notes
-                .line(&format!("n{id} commits through {}", now.commit));
-        }
-        if before.base != now.base {
-            self.notes
-                .line(&format!("n{id} compacts through {}", now.base));
+    fn answer(&mut self, id: NodeId, reply: &Reply<Registers>) -> Result<(), Problem> {
+        let request = &self.requests[&reply.ticket];
+        let response = notes::response(&reply.response);
+        let line = format!("n{id} answers {request}: {response}");
+        self.notes.line(&line);
+        if !request.starts_with("read") {
+            let command = CommandId(reply.ticket.0);
+            self.rules.answered(command, &reply.response)?;
         }
         Ok(())
     }
 
-    fn status(&self, id: NodeId) -> String {
-        let node = &self.nodes[&id];
-        let status = &node.noted;
-        if node.host.process().is_none() {
-            return format!(
-                "n{id} is dead, its disk ends at {}",
-                node.host.disk.ledger().last()
-            );
+    // ---- Output.
+
+    /// Checks the rules, and prints how a node has changed since it was last printed.
+    fn note(&mut self, id: NodeId) -> Result<(), Problem> {
+        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
+        self.nodes[&id].host.observe(&mut self.rules, disks)?;
+        let node = self.nodes.get_mut(&id).expect("it was found above");
+        let Some(now) = node.host.process().map(Noted::of) else {
+            return Ok(());
+        };
+        let before = node.noted.as_ref().expect("noted at its start");
+        for line in now.changes(before) {
+            self.notes.line(&format!("n{id} {line}"));
         }
-        let mut line = format!("n{id} {} t{}", status.role, status.ballot.term());
-        let mut add = |part: String| line.push_str(&part);
-        if let Some(vote) = status.ballot.vote() {
-            add(format!(", voted n{vote}"));
+        node.noted = Some(now);
+        Ok(())
+    }
+
+    fn print_status(&mut self, nodes: Nodes) -> Result<(), Problem> {
+        for id in self.chosen(nodes)? {
+            let host = &self.nodes[&id].host;
+            let line = match host.process() {
+                Some(process) => format!("n{id} {}", notes::status(&process.status)),
+                None => {
+                    let last = host.disk.ledger().last();
+                    format!("n{id} is dead, its disk ends at {last}")
+                }
+            };
+            self.notes.line(&line);
         }
-        if let Some(leader) = status.leader
-            && status.role != RoleName::Leader
-        {
-            add(format!(", follows n{leader}"));
+        Ok(())
+    }
+
+    fn print_logs(&mut self, nodes: Nodes) -> Result<(), Problem> {
+        for id in self.chosen(nodes)? {
+            let Noted { status, log } = self.nodes[&id].noted.as_ref().expect("noted at its start");
+            let begin =
+                (status.base != EntryId::default()).then(|| format!("after {}:", status.base));
+            let terms = log.iter().map(|entry| entry.id.term.to_string());
+            let words: Vec<String> = begin.into_iter().chain(terms).collect();
+            self.notes.line(&format!("n{id}: {}", words.join(" ")));
         }
-        add(format!(", last {}, commit {}", status.last, status.commit));
-        if let Some(snapshot) = status.snapshot {
-            add(format!(", snapshot {}", snapshot.last));
+        Ok(())
+    }
+
+    fn print_flight(&mut self) {
+        for envelope in self.flight.clone() {
+            let line = self.message(&envelope);
+            self.notes.line(&line);
         }
-        for (peer, matched) in &status.matched {
-            add(format!(", n{peer} has {matched}"));
+        for envelope in self.held.clone() {
+            let line = self.message(&envelope);
+            self.notes.line(&format!("held: {line}"));
         }
-        for (peer, (snapshot, offset)) in &status.transfers {
-            let (last, length) = (snapshot.last, snapshot.length);
-            add(format!(
-                ", n{peer} has {offset} of {length} bytes of {last}"
-            ));
-        }
-        for peer in &status.forgetful {
-            add(format!(", n{peer} forgets"));
-        }
-        if let Some((here, snapshot)) = status.gathered {
-            let (last, length) = (snapshot.last, snapshot.length);
-            add(format!(", has {here} of {length} bytes of {last}"));
-        }
-        if status.requests_open > 0 {
-            add(format!(", {} open", status.requests_open));
-        }
-        line
     }
 }
 
-/// A node's state; it runs.
-fn noted(host: &node::Node<Registers, MemoryDisk>) -> Status {
-    let process = host.process().expect("the process was just started");
-    process.status.clone()
-}
-
-/// Starts a node with this incarnation.
-fn start(host: &mut node::Node<Registers, MemoryDisk>, life: u64) -> Result<(), String> {
-    host.start(Incarnation(life), life).map_err(words)
-}
-
-fn words(broken: impl Into<Broken>) -> String {
-    broken.into().0
-}
-
-/// Why a message was dropped between two states.
-fn drops(before: &Status, now: &Status) -> Vec<&'static str> {
-    let reasons = |status: &Status| {
-        let dropped = &status.counters.dropped;
-        [
-            ("a stranger's", dropped.stranger),
-            ("malformed", dropped.malformed),
-            ("a lower term", dropped.stale_term),
-            ("a stale reply", dropped.stale_reply),
-            ("a repeated forward", dropped.repeated_forward),
-            ("unexpected", dropped.unexpected),
-            ("no room", dropped.overflow),
-        ]
-    };
-    let pairs = reasons(before).into_iter().zip(reasons(now));
-    pairs
-        .filter(|((_, old), (_, new))| new > old)
-        .map(|((reason, _), _)| reason)
-        .collect()
-}
-
-/// A chunk of a snapshot whose first byte is another one.
+/// Flips the first byte of a chunk of a snapshot.
 fn spoiled(mut envelope: Envelope<Registers>) -> Result<Envelope<Registers>, String> {
     if let Message::SnapshotChunk(SnapshotChunk { data, .. }) = &mut envelope.message
         && let [first, rest @ ..] = &**data
@@ -684,38 +557,25 @@ fn spoiled(mut envelope: Envelope<Registers>) -> Result<Envelope<Registers>, Str
         *data = [&[!first], rest].concat().into();
         Ok(envelope)
     } else {
-        Err("it carries no part of a snapshot".into())
+        Err("the message carries no part of a snapshot".into())
     }
 }
 
-/// Takes out those messages that are meant.
-fn take(
-    messages: &mut VecDeque<Envelope<Registers>>,
-    which: &Which,
-) -> Result<Vec<Envelope<Registers>>, String> {
-    let (fitting, mut rest): (Vec<_>, VecDeque<_>) = {
-        let fits: Vec<usize> = (0..messages.len())
-            .filter(|at| which.fits(&messages[*at]))
-            .collect();
-        let fits = match which.pick {
-            Pick::All => &fits[..],
-            Pick::First => &fits[..fits.len().min(1)],
-            Pick::Last => &fits[fits.len().saturating_sub(1)..],
-            Pick::Nth(place) => fits.get(place.saturating_sub(1)..place).unwrap_or_default(),
-        };
-        let (mut fitting, mut rest) = (Vec::new(), VecDeque::new());
-        for (at, envelope) in messages.drain(..).enumerate() {
-            if fits.contains(&at) {
-                fitting.push(envelope);
-            } else {
-                rest.push_back(envelope);
-            }
-        }
-        (fitting, rest)
+/// Takes out the selected messages.
+fn take(messages: &mut Flight, which: &Which) -> Result<Vec<Envelope<Registers>>, String> {
+    let fits = (0..messages.len()).filter(|at| which.fits(&messages[*at]));
+    let fits: Vec<usize> = fits.collect();
+    let taken = match which.pick {
+        Pick::All => &fits[..],
+        Pick::First => &fits[..fits.len().min(1)],
+        Pick::Last => &fits[fits.len().saturating_sub(1)..],
+        Pick::Nth(place) => fits.get(place.saturating_sub(1)..place).unwrap_or_default(),
     };
-    messages.append(&mut rest);
-    if fitting.is_empty() {
+    if taken.is_empty() {
         return Err("there is no such message".into());
     }
-    Ok(fitting)
+    let all = mem::take(messages).into_iter().enumerate();
+    let (taken, rest): (Vec<_>, Vec<_>) = all.partition(|(at, _)| taken.contains(at));
+    messages.extend(rest.into_iter().map(|(_, envelope)| envelope));
+    Ok(taken.into_iter().map(|(_, envelope)| envelope).collect())
 }

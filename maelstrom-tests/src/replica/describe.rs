@@ -1,32 +1,42 @@
-//! Messages, records and entries in few words.
+//! Prints messages, records and entries in a few words each.
 
 use std::fmt::Display;
 
 use raft_core::{
-    Append, AppendRejected, Appended, ChunkReceived, Entry, Forward, ForwardReply, Forwarded,
-    Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Record,
-    RequestId, Round, RoundReply, SnapshotChunk, SnapshotId, StateMachine, Vote, VoteReply,
+    Append, AppendRejected, Appended, ChunkReceived, Entry, Envelope, Forward, ForwardReply,
+    Forwarded, Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, ReadIndex,
+    ReadIndexReply, Record, RequestId, Round, RoundReply, SnapshotChunk, SnapshotId, StateMachine,
+    Vote, VoteReply,
 };
 
-/// A kind of question, by which its names are counted.
+/// A kind of request between nodes. The requests of each kind are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
     /// A round of pre-votes.
     PreVote,
     /// A read round of a leader.
     Round,
-    /// A follower's question for an index at which its reads are linearizable.
+    /// A follower's request for the index that its reads must wait for.
     ReadIndex,
-    /// A command sent to the leader.
+    /// A command that is sent to the leader.
     Forward,
 }
 
-/// What a message says. `name` gives a question its name. The names of replication sessions are
-/// left out.
-pub fn message<S>(
-    message: &Message<S>,
-    mut name: impl FnMut(Question, RequestId) -> String,
+/// An envelope on one line. `name` gives a request its name.
+pub fn envelope<S>(
+    envelope: &Envelope<S>,
+    name: impl FnMut(Question, RequestId) -> String,
 ) -> String
+where
+    S: StateMachine<Command: Display, Outcome: Display>,
+{
+    let Envelope { from, to, term, .. } = envelope;
+    let message = message(&envelope.message, name);
+    format!("n{from}->n{to} t{term} {message}")
+}
+
+/// A message without the names of replication streams.
+fn message<S>(message: &Message<S>, mut name: impl FnMut(Question, RequestId) -> String) -> String
 where
     S: StateMachine<Command: Display, Outcome: Display>,
 {
@@ -105,7 +115,7 @@ where
     }
 }
 
-/// Entries, each with its name and what it says.
+/// Entries, each with its id and payload.
 pub fn entries<'a, C: Display + 'a>(entries: impl IntoIterator<Item = &'a Entry<C>>) -> String {
     let entry = |entry: &Entry<C>| match &entry.payload {
         Payload::Blank => format!("{} blank", entry.id),
@@ -115,7 +125,7 @@ pub fn entries<'a, C: Display + 'a>(entries: impl IntoIterator<Item = &'a Entry<
     entries.join(", ")
 }
 
-/// What is stored.
+/// A record of the log.
 pub fn record<C: Display>(record: &Record<C>) -> String {
     match record {
         Record::Ballot(ballot) => match ballot.vote() {
@@ -127,7 +137,7 @@ pub fn record<C: Display>(record: &Record<C>) -> String {
     }
 }
 
-/// A snapshot's name.
+/// The id of a snapshot.
 pub fn snapshot(id: &SnapshotId) -> String {
     format!("{} ({} bytes, {:08x})", id.last, id.length, id.crc)
 }

@@ -237,14 +237,7 @@ struct Line<'a>(&'a Envelope<Store>);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Envelope {
-            from,
-            to,
-            term,
-            message,
-        } = self.0;
-        let message = describe::message(message, |_, id| id.to_string());
-        write!(f, "n{from}->n{to} t{term} {message}")
+        f.write_str(&describe::envelope(self.0, |_, id| id.to_string()))
     }
 }
 

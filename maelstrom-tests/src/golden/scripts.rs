@@ -1,0 +1,207 @@
+//! The files of scripts, and the subcommand that plays them.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use raft::flags::{Command, Flag, Parsed, UsageError};
+
+use super::run;
+use crate::check::Status;
+
+/// The scripts of the repository.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+
+/// How many lines of each version a difference shows.
+const LINES_MAX: usize = 30;
+
+/// A script's file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Script {
+    /// Its path below the folder of all scripts, without `.txt`: `election/normal`.
+    pub name: String,
+    path: PathBuf,
+}
+
+impl Script {
+    /// All scripts of the repository, in order.
+    ///
+    /// # Errors
+    /// If their folder cannot be read.
+    pub fn all() -> io::Result<Vec<Self>> {
+        let (mut found, mut folders) = (Vec::new(), vec![PathBuf::from(FOLDER)]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    found.push(Self::at(path));
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn at(path: PathBuf) -> Self {
+        let name = path
+            .strip_prefix(FOLDER)
+            .unwrap_or(&path)
+            .with_extension("");
+        let name = name.to_string_lossy().into_owned();
+        Self { name, path }
+    }
+
+    /// Plays the script. Returns the difference to the file, if there is one; `update` writes the
+    /// file instead.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn play(&self, update: bool) -> io::Result<Option<String>> {
+        let old = fs::read_to_string(&self.path)?;
+        let (path, name) = (self.path.display(), &self.name);
+        let problem = match run(&old) {
+            Ok(new) if new == old => return Ok(None),
+            Ok(new) if update => {
+                fs::write(&self.path, new)?;
+                return Ok(None);
+            }
+            Ok(new) => difference(&old, &new),
+            Err(error) => format!("{error}\n"),
+        };
+        Ok(Some(format!(
+            "{path}\n{problem}\
+             play it with:   cargo run --release -- golden {name}\n\
+             if it is right: cargo run --release -- golden {name} --update\n"
+        )))
+    }
+}
+
+/// The lines between the first and the last difference of two texts, with a few lines around them.
+fn difference(old: &str, new: &str) -> String {
+    const CONTEXT: usize = 4;
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let alike =
+        |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
+    let start = alike(&mut old.iter().zip(&new));
+    let tail = alike(&mut old[start..].iter().rev().zip(new[start..].iter().rev()));
+    let mut text = format!("from line {} (- the file, + played now):\n", start + 1);
+    let mut add = |mark: char, lines: &[&str]| {
+        for line in &lines[..lines.len().min(LINES_MAX)] {
+            text.push_str(&format!("{mark} {line}\n"));
+        }
+        if lines.len() > LINES_MAX {
+            text.push_str(&format!(
+                "{mark} ... {} more lines\n",
+                lines.len() - LINES_MAX
+            ));
+        }
+    };
+    add(' ', &old[start.saturating_sub(CONTEXT)..start]);
+    add('-', &old[start..old.len() - tail]);
+    add('+', &new[start..new.len() - tail]);
+    let end = old.len() - tail;
+    add(' ', &old[end..old.len().min(end + CONTEXT)]);
+    text
+}
+
+const GOLDEN: Command = Command::new(
+    "maelstrom-tests golden",
+    "Plays golden scripts (protocol stories, in maelstrom-tests/tests/golden) and compares what the nodes do with\n\
+     what the scripts say. SCRIPT is a file, or a part of a name: election, figure_8. Without it, all are played.\n\
+     \n\
+     Exit status: 0 all scripts are right, 1 one is not: the difference is printed.",
+    &[Flag::switch(
+        "update",
+        "Writes what the nodes do into the scripts. Review the difference before you keep it.",
+    )],
+)
+.arguments("[SCRIPT...]");
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// A wrong flag, a script that does not exist, or a file that cannot be read or written.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Status, Box<dyn std::error::Error>> {
+    let mut out = io::stdout().lock();
+    let given = match GOLDEN.parse(arguments)? {
+        Parsed::Print(page) => {
+            out.write_all(page.as_bytes())?;
+            return Ok(Status::Valid);
+        }
+        Parsed::Run(given) => given,
+    };
+    let mut scripts = Vec::new();
+    for name in &given.arguments {
+        scripts.append(&mut find(&name.to_string_lossy())?);
+    }
+    if given.arguments.is_empty() {
+        scripts = Script::all()?;
+    }
+    let mut wrong = 0;
+    for script in &scripts {
+        if let Some(problem) = script.play(given.is_set("update"))? {
+            writeln!(out, "{problem}")?;
+            wrong += 1;
+        }
+    }
+    writeln!(
+        out,
+        "{} scripts played, {wrong} of them differ",
+        scripts.len()
+    )?;
+    Ok(if wrong == 0 {
+        Status::Valid
+    } else {
+        Status::Invalid
+    })
+}
+
+/// The script in a file, or all scripts with this part in their names.
+fn find(name: &str) -> Result<Vec<Script>, Box<dyn std::error::Error>> {
+    if Path::new(name).is_file() {
+        return Ok(vec![Script::at(fs::canonicalize(name)?)]);
+    }
+    let mut scripts = Script::all()?;
+    scripts.retain(|script| script.name.contains(name));
+    if scripts.is_empty() {
+        let problem =
+            format!("{name:?} is neither a file nor a part of a script's name in {FOLDER}");
+        return Err(UsageError::new(problem).into());
+    }
+    Ok(scripts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn difference_is_shown_with_its_surroundings() {
+        let head = "from line 2 (- the file, + played now):\n";
+        assert_eq!(
+            difference("a\nb\nc\nd\n", "a\nx\ny\nd\n"),
+            format!("{head}  a\n- b\n- c\n+ x\n+ y\n  d\n")
+        );
+        assert_eq!(difference("a\n", "a\na\n"), format!("{head}  a\n+ a\n"));
+    }
+
+    #[test]
+    fn long_difference_is_cut() {
+        let long = difference("a\n", &"b\n".repeat(100));
+        assert!(long.ends_with("+ ... 70 more lines\n"), "{long}");
+        assert!(long.lines().count() < 40);
+    }
+
+    #[test]
+    fn scripts_are_found_by_a_part_of_their_names() {
+        let found = find("commit/figure_8").expect("there are some");
+        let names: Vec<&str> = found.iter().map(|script| &*script.name).collect();
+        assert_eq!(names, ["commit/figure_8", "commit/figure_8_e"]);
+        assert!(find("no_such_story").is_err());
+    }
+}
