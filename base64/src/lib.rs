@@ -1,9 +1,9 @@
 //! RFC 4648 base64: the standard alphabet (section 4), with padding, strict.
 //!
-//! Every byte string has exactly one encoding, and the decoder takes no other: characters outside
-//! the alphabet (white space and line ends included), missing or surplus padding, and bits that a
-//! shorter encoding would have left at zero (section 3.5) are refused, each with its offset and
-//! kind. Two texts that decode to the same bytes are therefore the same text.
+//! Every byte string has exactly one encoding, and the decoder accepts no other: characters outside
+//! the alphabet (white space and line ends included), missing or surplus padding, and non-zero spare
+//! bits (section 3.5) are errors, each with its offset and kind. So two texts that decode to the same
+//! bytes are the same text.
 //!
 //! ```
 //! assert_eq!(base64::encode(b"raft"), "cmFmdA==");
@@ -20,7 +20,7 @@ use std::fmt;
 /// The characters for the values 0 to 63 (RFC 4648, table 1).
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// What fills the last group of four when the bytes end inside it.
+/// Fills up the last group of four characters.
 const PAD: u8 = b'=';
 
 /// `input` in base64.
@@ -49,7 +49,7 @@ pub fn encode_into(input: &[u8], output: &mut Vec<u8>) {
     for (group, bytes) in groups.iter_mut().zip(three) {
         *group = encode_group(*bytes);
     }
-    // One byte needs two characters, two need three; the others stay padding.
+    // One byte needs two characters, two bytes need three; the rest stays padding.
     match (groups.last_mut(), last) {
         (Some([first, second, ..]), &[a]) => {
             [*first, *second, ..] = encode_group([a, 0, 0]);
@@ -70,10 +70,10 @@ fn encode_group([a, b, c]: [u8; 3]) -> [u8; 4] {
 /// The bytes that `input` encodes.
 ///
 /// # Errors
-/// If `input` is anything but the one encoding of some bytes; the error names the first offence.
+/// If `input` is not the one encoding of any bytes. The error names the first offence.
 pub fn decode(input: &[u8]) -> Result<Vec<u8>, Error> {
-    // For short inputs a quarter faster than `vec![0; room]`, whose allocation is slower by more
-    // than zeroing takes.
+    // For short inputs a quarter faster than `vec![0; room]`: that allocation costs more than the
+    // zeroing saves.
     let mut output = Vec::with_capacity(room_for(input));
     decode_into(input, &mut output)?;
     Ok(output)
@@ -82,7 +82,7 @@ pub fn decode(input: &[u8]) -> Result<Vec<u8>, Error> {
 /// Appends the bytes that `input` encodes to `output`.
 ///
 /// # Errors
-/// As [`decode`]; `output` is then what it was before.
+/// As [`decode`]; `output` is then unchanged.
 pub fn decode_into(input: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
     let start = output.len();
     output.resize(start + room_for(input), 0);
@@ -91,13 +91,13 @@ pub fn decode_into(input: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
     result.map(|_| ())
 }
 
-/// How many bytes `input` encodes at most: no more than two are fewer.
+/// The number of bytes that `input` encodes, or up to two more.
 fn room_for(input: &[u8]) -> usize {
     input.len() / 4 * 3
 }
 
 /// Writes the bytes that `input` encodes to the start of `output`, which has [room](room_for), and
-/// says how many.
+/// returns their number.
 fn decode_to(input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
     let (groups, _) = input.as_chunks::<4>();
     let whole = decode_whole_groups(groups, output);
@@ -112,15 +112,15 @@ fn decode_to(input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
     }
 }
 
-/// Decodes groups up to the first that isn't four characters of the alphabet, and says how many
-/// those were.
+/// Decodes groups up to the first that is not four characters of the alphabet, and returns their
+/// number.
 fn decode_whole_groups(groups: &[[u8; 4]], output: &mut [u8]) -> usize {
     let (triples, _) = output.as_chunks_mut::<3>();
     let (quads, _) = groups.as_chunks::<QUAD>();
     let mut whole = 0;
-    // Four at a time need one check only: a quarter faster than one by one. (They are spelled out
-    // because the closures of `array::map` are not inlined without link-time optimization,
-    // which made all of this ten times slower.)
+    // Four at a time need only one check: a quarter faster than one by one. (They are spelled out
+    // because the closures of `array::map` are not inlined without link-time optimization, which
+    // makes all of this ten times slower.)
     for (quad, triples) in quads.iter().zip(triples.as_chunks_mut::<QUAD>().0) {
         let [a, b, c, d] = *quad;
         let (a, b, c, d) = (group_bits(a), group_bits(b), group_bits(c), group_bits(d));
@@ -148,10 +148,10 @@ fn low_bytes(bits: u32) -> [u8; 3] {
     bytes
 }
 
-/// How many groups are decoded at a time.
+/// The number of groups that are decoded at a time.
 const QUAD: usize = 4;
 
-/// The 24 bits that a group encodes, and [`NOT_A_CHARACTER`] if it doesn't.
+/// The 24 bits that a group encodes, or [`NOT_A_CHARACTER`] and any other bits if it is invalid.
 #[inline]
 fn group_bits(group: [u8; 4]) -> u32 {
     let [a, b, c, d] = group;
@@ -161,9 +161,8 @@ fn group_bits(group: [u8; 4]) -> u32 {
         | SHIFTED[3][usize::from(d)]
 }
 
-/// Decodes what follows the whole groups: nothing, or one padded group. All that is wrong with an
-/// input is found here, and told with its offset from the start of `rest`. Says how many bytes
-/// there are.
+/// Decodes the rest after the whole groups: nothing, or one padded group. Every error of an input is
+/// found here, and returned with its offset in `rest`. Returns the number of bytes.
 fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind)> {
     let mut bits = 0;
     let mut characters = 0;
@@ -203,28 +202,27 @@ fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind
     Ok(length)
 }
 
-/// Why an input is no base64, and where.
+/// Why an input is not base64, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// How many bytes of the input come before the offending one; its length, if it ends too
-    /// early.
+    /// The offset of the offending byte; the length of the input if it ends too early.
     pub offset: usize,
-    /// What is wrong there.
+    /// The error.
     pub kind: ErrorKind,
 }
 
-/// What can be wrong with an input.
+/// The kinds of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// A byte that is neither in the alphabet nor padding.
     InvalidByte(u8),
-    /// Padding where a group of four has fewer than two characters yet.
+    /// Padding before the second character of a group of four.
     MisplacedPadding,
-    /// Something follows the padding that ends the input, be it more padding.
+    /// A byte after the padding that ends the input, even if it is more padding.
     AfterPadding,
     /// The input ends inside a group of four: characters or padding are missing.
     Incomplete,
-    /// The last character before the padding has bits set that belong to no byte.
+    /// The last character before the padding has spare bits that are not zero.
     TrailingBits,
 }
 
@@ -234,13 +232,15 @@ impl fmt::Display for Error {
             ErrorKind::InvalidByte(byte) => {
                 write!(f, "'{}' is not in the base64 alphabet", byte.escape_ascii())
             }
-            ErrorKind::MisplacedPadding => f.write_str("padding where none belongs"),
-            ErrorKind::AfterPadding => f.write_str("something follows the padding"),
+            ErrorKind::MisplacedPadding => {
+                f.write_str("padding before the second character of a group of four")
+            }
+            ErrorKind::AfterPadding => f.write_str("more input after the padding"),
             ErrorKind::Incomplete => {
                 f.write_str("the input ends inside a group of four characters")
             }
             ErrorKind::TrailingBits => {
-                f.write_str("the last character has bits set that belong to no byte")
+                f.write_str("the last character has spare bits that are not zero")
             }
         }?;
         write!(f, " (offset {})", self.offset)
@@ -249,8 +249,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// For every 12 bits, the two characters that encode them: half as many look-ups as with one
-/// character each.
+/// For every 12 bits, the two characters that encode them: half as many look-ups as with a table of
+/// single characters.
 static PAIRS: [[u8; 2]; 4096] = {
     let mut pairs = [[0; 2]; 4096];
     let mut bits = 0;
@@ -261,12 +261,11 @@ static PAIRS: [[u8; 2]; 4096] = {
     pairs
 };
 
-/// The mark that [`SHIFTED`] has for bytes outside the alphabet; it lies above the 24 bits of a
-/// group.
+/// The value in [`SHIFTED`] of bytes outside the alphabet, above the 24 bits of a group.
 const NOT_A_CHARACTER: u32 = 1 << 31;
 
 /// For each of the four places in a group and each byte, the value of that character, shifted to
-/// where the place has it among the group's 24 bits.
+/// that place's position among the group's 24 bits.
 static SHIFTED: [[u32; 256]; 4] = {
     let mut shifted = [[NOT_A_CHARACTER; 256]; 4];
     let mut place = 0;
@@ -290,7 +289,7 @@ mod tests {
         (offset, kind)
     }
 
-    /// Encodes as section 4 tells it, bit by bit, for comparison.
+    /// Encodes bit by bit, as section 4 describes it, for comparison.
     fn encode_slowly(input: &[u8]) -> String {
         let bits: Vec<u8> = input
             .iter()
@@ -311,7 +310,7 @@ mod tests {
 
     /// RFC 4648, section 10.
     #[test]
-    fn vectors_of_the_rfc() {
+    fn test_vectors_of_the_rfc_hold() {
         for (bytes, text) in [
             ("", ""),
             ("f", "Zg=="),
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_alphabet() {
+    fn whole_alphabet_is_encoded_and_decoded() {
         let bytes: Vec<u8> = (0..16_u32)
             .flat_map(|group| {
                 let values = [4 * group, 4 * group + 1, 4 * group + 2, 4 * group + 3];
@@ -341,14 +340,14 @@ mod tests {
     }
 
     #[test]
-    fn every_short_input_comes_back() {
+    fn short_inputs_decode_to_themselves() {
         let mut text = Vec::new();
         let mut back = Vec::new();
         let mut check = |bytes: &[u8]| {
             text.clear();
             back.clear();
             encode_into(bytes, &mut text);
-            decode_into(&text, &mut back).expect("what was encoded decodes");
+            decode_into(&text, &mut back).expect("an encoding is valid");
             assert_eq!(back, bytes);
         };
         check(&[]);
@@ -357,21 +356,20 @@ mod tests {
             check(&bytes);
             check(&bytes[1..]);
         }
-        // Of the sixteen million inputs of three bytes every 23rd, which takes every value to every
-        // place.
+        // Every 23rd of the 2^24 inputs of three bytes: each value comes up in each place.
         for bits in (0..1 << 24).step_by(23) {
             let [_, bytes @ ..] = u32::to_be_bytes(bits);
             check(&bytes);
         }
     }
 
-    /// Random bytes come back; and a text with one byte changed is refused, or else is itself the
+    /// Random bytes decode to themselves. A text with one byte changed is refused, or is itself the
     /// encoding of what it decodes to. Another seed: `STDRAFT_SEED=N cargo test -p base64`.
     #[test]
-    fn random_inputs_come_back_and_damaged_texts_are_never_misread() {
+    fn damaged_random_texts_are_never_misread() {
         let seed = std::env::var("STDRAFT_SEED")
             .map_or(1, |seed| seed.parse().expect("STDRAFT_SEED is a number"));
-        println!("replay with STDRAFT_SEED={seed} cargo test -p base64 random_inputs");
+        println!("replay: STDRAFT_SEED={seed} cargo test -p base64 damaged_random");
         let mut rng = rand::Rng::seeded(seed);
         let (mut refused, mut decoded) = (0, 0);
         for _ in 0..5000 {
@@ -407,10 +405,10 @@ mod tests {
         );
     }
 
-    /// Any four characters of a telling selection: whatever decodes is what those bytes encode to,
-    /// so no bytes have a second encoding.
+    /// All texts of up to four characters of a selection: each text that decodes is the encoding of
+    /// its bytes, so no bytes have a second encoding.
     #[test]
-    fn whatever_decodes_encodes_to_the_same_text() {
+    fn accepted_texts_encode_to_themselves() {
         let selection = b"ABCDEIQYgw+/09z=\n -_\0\xff";
         let mut accepted = 0;
         for a in selection {
@@ -428,8 +426,8 @@ mod tests {
                 }
             }
         }
-        // Fifteen of the characters are in the alphabet. Those whose last two bits are zero can
-        // come before one `=`, those whose last four are, before two.
+        // Fifteen of the characters are in the alphabet. One `=` may follow those whose last two bits
+        // are zero; two may follow those whose last four bits are zero.
         let before_one = selection
             .iter()
             .filter(|&&c| c != PAD && SHIFTED[3][usize::from(c)] & 0x8000_0003 == 0);
@@ -455,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn appending_keeps_what_was_there() {
+    fn appending_keeps_earlier_bytes() {
         let mut output = b"<".to_vec();
         encode_into(b"fooba", &mut output);
         assert_eq!(output, b"<Zm9vYmE=");
@@ -522,7 +520,7 @@ mod tests {
         assert_eq!(error("Zm9="), (2, ErrorKind::TrailingBits));
         assert_eq!(error("Zm9vZv=="), (5, ErrorKind::TrailingBits));
         assert_eq!(error("Zm9vYmF="), (6, ErrorKind::TrailingBits));
-        // Of the 64 characters, 4 can come before two paddings and 16 before one.
+        // Two `=` may follow 4 of the 64 characters, and one may follow 16 of them.
         let before = |padding: &str| {
             let accepted = ALPHABET.iter().filter(|&&last| {
                 let text = format!(
@@ -538,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_read_well() {
+    fn errors_name_the_offence_and_its_offset() {
         let text = |input: &str| decode(input.as_bytes()).expect_err(input).to_string();
         assert_eq!(
             text("Zm9v\n"),
@@ -548,11 +546,14 @@ mod tests {
             text("Zg"),
             "the input ends inside a group of four characters (offset 2)"
         );
-        assert_eq!(text("Z==="), "padding where none belongs (offset 1)");
-        assert_eq!(text("Zg==Zg=="), "something follows the padding (offset 4)");
+        assert_eq!(
+            text("Z==="),
+            "padding before the second character of a group of four (offset 1)"
+        );
+        assert_eq!(text("Zg==Zg=="), "more input after the padding (offset 4)");
         assert_eq!(
             text("Zh=="),
-            "the last character has bits set that belong to no byte (offset 1)"
+            "the last character has spare bits that are not zero (offset 1)"
         );
     }
 }

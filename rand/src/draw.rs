@@ -1,5 +1,5 @@
-//! Draws: integers in a range, chances, shuffles and exponential waiting times, made of the
-//! generator's bits.
+//! Draws: integers in a range, chances, shuffles and exponential waiting times, from the generator's
+//! bits.
 
 use core::ops::RangeInclusive;
 
@@ -13,9 +13,9 @@ impl Rng {
     /// numbers are drawn again.
     ///
     /// # Panics
-    /// If `n` is 0, for there is no such number.
+    /// If `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
-        assert!(n > 0, "no number is below 0");
+        assert!(n > 0, "cannot draw a number below 0");
         let mut product = u128::from(self.next_u64()) * u128::from(n);
         if (product as u64) < n {
             // 2^64 mod n; the division is paid only on this rare path.
@@ -27,16 +27,12 @@ impl Rng {
         (product >> 64) as u64
     }
 
-    /// A number of `range`, both ends included, each equally likely. The whole of `u64` is a range
-    /// like any other.
+    /// A number of `range`, both ends included, each equally likely. The range may be all of `u64`.
     ///
     /// # Panics
     /// If the range is empty.
     pub fn range(&mut self, range: RangeInclusive<u64>) -> u64 {
-        assert!(
-            !range.is_empty(),
-            "nothing can be drawn from an empty range"
-        );
+        assert!(!range.is_empty(), "cannot draw from an empty range");
         let (start, end) = range.into_inner();
         match (end - start).checked_add(1) {
             Some(count) => start + self.below(count),
@@ -44,8 +40,7 @@ impl Rng {
         }
     }
 
-    /// True in `numerator` of `denominator` cases; always, if the numerator is the denominator or
-    /// greater.
+    /// True with the probability `numerator / denominator`; always if that is 1 or more.
     ///
     /// # Panics
     /// If `denominator` is 0.
@@ -61,7 +56,7 @@ impl Rng {
         }
     }
 
-    /// One of the items, each equally likely; none of none.
+    /// One of the items, each equally likely; `None` if there are no items.
     pub fn choose<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         if items.is_empty() {
             return None;
@@ -70,7 +65,7 @@ impl Rng {
     }
 
     /// A number from 0 up to but not including 1: one of the 2^53 multiples of 2^-53, each equally
-    /// likely, exactly representable, and so the same on every machine.
+    /// likely. Each is exactly representable, so the draw is the same on every machine.
     pub fn unit_f64(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
         (self.next_u64() >> 11) as f64 * STEP
@@ -79,10 +74,10 @@ impl Rng {
     /// An exponentially distributed number with the given mean, in the mean's unit, rounded to the
     /// nearest integer.
     ///
-    /// It is `mean * -ln(u)` with `u` uniform in (0, 1), in fixed point: the factor `-ln(u)` is off
-    /// by less than 2^-47. It is at most 44.4 (as `u` is a multiple of 2^-64), and a result
-    /// beyond `u64::MAX` becomes `u64::MAX`. Rounding pulls down the mean of small results (a
-    /// mean of 1 gives 0.96, of 10 gives 9.996), so ask in fine units.
+    /// It is `mean * -ln(u)` with `u` uniform in (0, 1), in fixed point. The error of the factor
+    /// `-ln(u)` is less than 2^-47. The factor is at most 44.4 (`u` is a multiple of 2^-64), and a
+    /// result above `u64::MAX` becomes `u64::MAX`. Rounding lowers the mean of small results (a mean
+    /// of 1 gives 0.96, of 10 gives 9.996), so use fine units.
     pub fn exponential(&mut self, mean: u64) -> u64 {
         let factor = u128::from(minus_ln(self.next_u64()));
         let half = 1 << (FRACTION_BITS - 1);
@@ -91,13 +86,13 @@ impl Rng {
     }
 }
 
-/// Bits behind the point of the fixed-point numbers below.
+/// Bits after the point in the fixed-point numbers below.
 const FRACTION_BITS: u32 = 48;
 
-/// ln 2, with 64 bits behind the point, rounded down.
+/// ln 2, with 64 bits after the point, rounded down.
 const LN_2: u128 = 0xb172_17f7_d1cf_79ab;
 
-/// `-ln(bits / 2^64)` with [`FRACTION_BITS`] bits behind the point. Zero, which has no logarithm,
+/// `-ln(bits / 2^64)` with [`FRACTION_BITS`] bits after the point. Zero, which has no logarithm,
 /// counts as one.
 fn minus_ln(bits: u64) -> u64 {
     let bits = bits.max(1);
@@ -108,12 +103,12 @@ fn minus_ln(bits: u64) -> u64 {
     ((u128::from(minus_log2) * LN_2) >> 64) as u64
 }
 
-/// The binary logarithm of a number from 1 up to but not including 2, given with 63 bits behind the
+/// The binary logarithm of a number from 1 up to but not including 2, given with 63 bits after the
 /// point; the result has [`FRACTION_BITS`].
 ///
-/// Squaring a number doubles its logarithm, which brings the next binary digit in front of the
-/// point, where a look at the number's size tells it. What a squaring cuts off weighs less than
-/// 2^-62 in the result, halved at each step.
+/// Squaring a number doubles its logarithm, so the next binary digit comes before the point: it is 1
+/// if the square is at least 2. The bits that a squaring cuts off weigh less than 2^-62 in the
+/// result, and half as much at each further step.
 fn log2_of_mantissa(mut mantissa: u64) -> u64 {
     let mut log = 0;
     for _ in 0..FRACTION_BITS {
@@ -141,15 +136,15 @@ mod tests {
             .sum()
     }
 
-    /// Within five standard deviations of what equally likely cells give: neither too uneven nor
-    /// too even to be true.
+    /// Within five standard deviations of the value for equally likely cells: neither too uneven nor
+    /// too even.
     fn looks_even(counts: &[u64]) -> bool {
         let freedom = (counts.len() - 1) as f64;
         (chi_square(counts) - freedom).abs() < 5.0 * (2.0 * freedom).sqrt()
     }
 
     #[test]
-    fn the_evenness_test_says_no() {
+    fn uneven_counts_do_not_look_even() {
         assert!(!looks_even(&[1000, 1000, 1000, 1200]));
         let biased: Vec<u64> = (0..50)
             .map(|cell| if cell < 25 { 1100 } else { 900 })
@@ -169,9 +164,8 @@ mod tests {
         }
     }
 
-    /// Where 2^64 is far from a multiple of n, a draw without rejection would be plainly uneven:
-    /// for n = 3 * 2^62 the numbers that are multiples of 3 would come up twice as often as the
-    /// others.
+    /// Where 2^64 is far from a multiple of n, a draw without rejection is clearly uneven: for
+    /// n = 3 * 2^62 the multiples of 3 come up twice as often as the others.
     #[test]
     fn below_rejects_the_surplus() {
         let mut rng = Rng::seeded(1);
@@ -190,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn below_one_is_zero_and_the_greatest_bound_works() {
+    fn below_one_is_zero_and_the_largest_bound_works() {
         let mut rng = Rng::seeded(5);
         assert_eq!(rng.below(1), 0);
         assert!((0..1000).all(|_| rng.below(u64::MAX) < u64::MAX));
     }
 
     #[test]
-    #[should_panic(expected = "no number is below 0")]
+    #[should_panic(expected = "cannot draw a number below 0")]
     fn below_zero_panics() {
         Rng::seeded(0).below(0);
     }
@@ -216,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_full_range_is_the_plain_draw() {
+    fn full_range_is_the_plain_draw() {
         assert_eq!(
             Rng::seeded(2).range(0..=u64::MAX),
             Rng::seeded(2).next_u64()
@@ -227,14 +221,14 @@ mod tests {
     #[should_panic(expected = "empty range")]
     #[expect(
         clippy::reversed_empty_ranges,
-        reason = "the empty range is what is tested"
+        reason = "the test needs an empty range"
     )]
-    fn an_empty_range_panics() {
+    fn empty_range_panics() {
         Rng::seeded(0).range(2..=1);
     }
 
     #[test]
-    fn chances_come_as_often_as_told() {
+    fn chance_has_its_probability() {
         let mut rng = Rng::seeded(21);
         let hits = (0..40_000).filter(|_| rng.chance(1, 4)).count() as i64;
         assert!((hits - 10_000).abs() < 5 * 87, "{hits} of 40000");
@@ -285,9 +279,9 @@ mod tests {
         assert!(looks_even(&counts), "{counts:?}");
     }
 
-    /// The platform's own logarithm is good to about 2^-52 here, far finer than what is asserted.
+    /// The platform's own logarithm is exact to about 2^-52 here, far finer than the asserted bound.
     #[test]
-    fn the_logarithm_is_as_accurate_as_told() {
+    fn logarithm_is_as_accurate_as_documented() {
         let mut rng = Rng::seeded(36);
         let spread = (0..10_000).map(|_| rng.next_u64() >> rng.below(64));
         let corners = (0..64).flat_map(|bit| {
@@ -303,7 +297,7 @@ mod tests {
             let bound = 2_f64.powi(-47) + exact * f64::EPSILON;
             assert!(
                 (exact - ours).abs() < bound,
-                "{bits}: {ours} and not {exact}"
+                "{bits}: {ours} instead of {exact}"
             );
         }
         assert_eq!(minus_ln(0), minus_ln(1));
@@ -330,7 +324,7 @@ mod tests {
             variance.sqrt()
         );
 
-        // The share beyond k means is e^-k.
+        // The share above k means is e^-k.
         for (means, share) in [
             (1, 0.367_879),
             (2, 0.135_335),
@@ -342,16 +336,16 @@ mod tests {
             let expected = share * DRAWS as f64;
             assert!(
                 (beyond - expected).abs() < 5.0 * expected.sqrt(),
-                "{beyond} beyond {means} means"
+                "{beyond} above {means} means"
             );
         }
     }
 
     #[test]
-    fn exponential_at_the_ends() {
+    fn exponential_of_extreme_means() {
         let mut rng = Rng::seeded(38);
         assert!((0..1000).all(|_| rng.exponential(0) == 0));
-        // A draw above the mean, of the greatest mean, is clamped: that happens to 37 of 100.
+        // With the largest mean, a draw above the mean is clamped: 37 of 100 are.
         let clamped = (0..1000)
             .filter(|_| rng.exponential(u64::MAX) == u64::MAX)
             .count();
@@ -360,9 +354,8 @@ mod tests {
         assert!((985_000..1_015_000).contains(&sum), "{sum}");
     }
 
-    /// Recorded once, and all but the 2^60 means (whose last 13 bits are ours) checked against an
-    /// independent program that computes with 60 decimal digits. A change here changes every
-    /// replay.
+    /// Recorded once, and checked against an independent program that computes with 60 decimal digits
+    /// (except the last 13 bits of the draws with a mean of 2^60). A change here changes every replay.
     #[test]
     fn draws_are_the_same_on_every_machine() {
         let mut rng = Rng::seeded(2024);

@@ -3,21 +3,20 @@
 
 /// A xoshiro256++ generator: 256 bits of state, a period of 2^256 - 1, and 64 bits for each draw.
 ///
-/// A clone goes on with the very same numbers; for numbers of its own, [`Rng::fork`]. Equality and
-/// hash are those of the state, so equal generators have equal futures. Not for secrets: the state
-/// can be worked out from the output.
+/// A clone continues with the same numbers; [`Rng::fork`] makes a generator with other numbers.
+/// Equality and hash are those of the state, so equal generators have equal futures. Not for secrets:
+/// the state can be computed from the output.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// The generator that `seed` stands for. Seeds that are alike (0, 1, 2, ...) give unrelated
-    /// generators.
+    /// The generator for this seed. Similar seeds (0, 1, 2, ...) give unrelated generators.
     pub fn seeded(seed: u64) -> Self {
         let mut seeds = SplitMix64(seed);
         // Splitmix64 visits each 64-bit value once in a period, so four in a row are never all
-        // zero, which is the one state that xoshiro can't leave.
+        // zero, which is the one state that xoshiro cannot leave.
         Self {
             state: core::array::from_fn(|_| seeds.next_u64()),
         }
@@ -37,11 +36,11 @@ impl Rng {
         drawn
     }
 
-    /// A child with a stream of its own, for a part whose number of draws must not disturb its
-    /// siblings'. Costs the parent one draw.
+    /// A child with its own stream, for a part whose number of draws must not affect its siblings.
+    /// Costs the parent one draw.
     ///
-    /// The child is seeded anew rather than jumped ahead: jumps keep the children of one parent
-    /// apart, but a child's child would land on its uncle.
+    /// The child is seeded anew instead of jumped ahead: jumps keep the children of one parent apart,
+    /// but the child of a child would meet a sibling of its parent.
     pub fn fork(&mut self) -> Self {
         Self::seeded(self.next_u64())
     }
@@ -67,9 +66,9 @@ mod tests {
 
     use super::*;
 
-    /// What the authors' C program prints for the state 1, 2, 3, 4.
+    /// The output of the authors' C program for the state 1, 2, 3, 4.
     #[test]
-    fn reference_output_of_xoshiro() {
+    fn xoshiro_matches_the_reference() {
         let mut rng = Rng {
             state: [1, 2, 3, 4],
         };
@@ -88,9 +87,9 @@ mod tests {
         assert_eq!(expected.map(|_| rng.next_u64()), expected);
     }
 
-    /// What the authors' C program prints for the seeds 1234567 and 1477776061723855037.
+    /// The output of the authors' C program for the seeds 1234567 and 1477776061723855037.
     #[test]
-    fn reference_output_of_splitmix() {
+    fn splitmix_matches_the_reference() {
         let mut seeds = SplitMix64(1234567);
         let expected: [u64; 5] = [
             6457827717110365317,
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn seeding_is_the_reference_splitmix() {
+    fn seeding_uses_splitmix() {
         assert_eq!(
             Rng::seeded(1234567).state,
             [
@@ -126,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_repeats_and_a_fork_does_not() {
+    fn clone_repeats_and_fork_does_not() {
         let mut rng = Rng::seeded(7);
         let mut clone = rng.clone();
         assert_eq!(rng, clone);
         assert_eq!(rng.next_u64(), clone.next_u64());
         assert_eq!(rng, clone);
 
-        // A family tree of generators, with uncles and nephews: no number turns up twice.
+        // In a family tree of generators no number comes up twice.
         let mut family = Vec::from([rng]);
         for _ in 0..6 {
             let children: Vec<Rng> = family.iter_mut().map(Rng::fork).collect();
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn forking_is_a_function_of_the_seed() {
+    fn forking_depends_on_the_seed_alone() {
         assert_eq!(Rng::seeded(3).fork(), Rng::seeded(3).fork());
         assert_ne!(Rng::seeded(3).fork(), Rng::seeded(4).fork());
     }
