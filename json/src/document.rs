@@ -106,9 +106,9 @@ impl<'a> Document<'a> {
 
 /// A value within a [`Document`]: a reference, so to say, and copied as freely.
 ///
-/// It is looked into by [`field`](Element::field) and [`at`](Element::at), and walked by [`elements`](Element::elements) and
-/// [`members`](Element::members). What is asked for and is not there, or is of another kind, is
-/// `None`, or empty.
+/// It is looked into by [`field`](Element::field) and [`at`](Element::at), and walked by
+/// [`elements`](Element::elements) and [`members`](Element::members). What is asked for and is not
+/// there, or is of another kind, is `None`, or empty.
 #[derive(Clone, Copy)]
 pub struct Element<'d> {
     tree: &'d Tree<'d>,

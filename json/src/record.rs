@@ -63,7 +63,8 @@ use crate::{Decode, Error, Reader};
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// The fields of variants take everything that those of structs do. A variant without `as` is called in JSON what it is called in Rust.
+/// The fields of variants take everything that those of structs do. A variant without `as` is
+/// called in JSON what it is called in Rust.
 ///
 /// # Plain enums
 ///

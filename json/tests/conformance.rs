@@ -1,6 +1,6 @@
 //! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if it is at hand: the
-//! variable `STDRAFT_JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs` too,
-//! which needs no files.
+//! variable `STDRAFT_JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs`
+//! too, which needs no files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -9,10 +9,7 @@ use raft::storage::crc32c;
 use rand::Rng;
 
 use super::mutate::{noise, spoil};
-use super::{Seen, Target, demand};
-
-/// What a client sends.
-pub(super) struct Http;
+use super::target::{Seen, Target, demand};
 
 /// Short, so that short requests are too long.
 const HEAD_BYTES: usize = 150;
@@ -26,100 +23,96 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     registry
 });
 
-impl Target for Http {
-    fn name(&self) -> &'static str {
-        "http"
-    }
+pub(super) const TARGET: Target = Target {
+    name: "http",
+    about: "requests to the metrics endpoint: one complete answer, however the request is cut, within the limits",
+    classes: CLASSES,
+    draw,
+    check,
+};
 
-    fn about(&self) -> &'static str {
-        "requests to the metrics: however they are cut, one whole answer, and no more is read than the limit says"
-    }
+const CLASSES: &[&str] = &[
+    "200",
+    "400",
+    "404",
+    "405",
+    "408",
+    "431",
+    "505",
+    "silence",
+    "broken stream",
+];
 
-    fn classes(&self) -> &'static [&'static str] {
-        &[
-            "200",
-            "400",
-            "404",
-            "405",
-            "408",
-            "431",
-            "505",
-            "silence",
-            "broken stream",
-        ]
+fn draw(rng: &mut Rng) -> Vec<u8> {
+    if rng.chance(1, 16) {
+        return noise(rng);
     }
+    if rng.chance(1, 256) {
+        return Vec::new();
+    }
+    let (mut text, status) = request(rng);
+    if text.len() <= HEAD_BYTES {
+        let answer = answer(&text, 1, End::Closed).expect("memory has no errors");
+        assert!(
+            answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
+            "a request that is to be answered {status}: {text:?} is answered {}",
+            answer.escape_ascii()
+        );
+    }
+    if rng.chance(1, 8) {
+        text.resize(text.len() + rng.below(3_000) as usize, b'x');
+    }
+    if rng.chance(1, 2) {
+        spoil(rng, &mut text);
+    }
+    text
+}
 
-    fn draw(&self, rng: &mut Rng) -> Vec<u8> {
-        if rng.chance(1, 16) {
-            return noise(rng);
-        }
-        if rng.chance(1, 256) {
-            return Vec::new();
-        }
-        let (mut text, status) = request(rng);
-        if text.len() <= HEAD_BYTES {
-            let answer = answer(&text, 1, End::Closed).expect("memory has no errors");
-            assert!(
-                answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
-                "a request that is to be answered {status}: {text:?} is answered {}",
-                answer.escape_ascii()
-            );
-        }
-        if rng.chance(1, 8) {
-            text.resize(text.len() + rng.below(3_000) as usize, b'x');
-        }
-        if rng.chance(1, 2) {
-            spoil(rng, &mut text);
-        }
-        text
+fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
+    // How it is cut and how it ends depends on the input alone, so that it is the same each
+    // time. An input without a byte has CRC 0, and ends like most.
+    let chance = u64::from(crc32c(input)) + 3;
+    let end = match chance % 8 {
+        0 => End::Slow,
+        1 => End::Broken,
+        _ => End::Closed,
+    };
+    let at_once = answer(input, input.len(), end);
+    for length in [1, 2 + chance as usize % 40, 3 + chance as usize % 500] {
+        let in_pieces = answer(input, length, end);
+        demand(in_pieces == at_once, || {
+            format!("in pieces of {length} it is answered {in_pieces:?}, at once {at_once:?}")
+        })?;
     }
-
-    fn check(&self, input: &[u8], seen: &mut Seen) -> Result<(), String> {
-        // How it is cut and how it ends depends on the input alone, so that it is the same each
-        // time. An input without a byte has CRC 0, and ends like most.
-        let chance = u64::from(crc32c(input)) + 3;
-        let end = match chance % 8 {
-            0 => End::Slow,
-            1 => End::Broken,
-            _ => End::Closed,
-        };
-        let at_once = answer(input, input.len(), end);
-        for length in [1, 2 + chance as usize % 40, 3 + chance as usize % 500] {
-            let in_pieces = answer(input, length, end);
-            demand(in_pieces == at_once, || {
-                format!("in pieces of {length} it is answered {in_pieces:?}, at once {at_once:?}")
-            })?;
+    let answer = match at_once {
+        Ok(answer) => answer,
+        Err(io::ErrorKind::UnexpectedEof) => {
+            seen.note("silence");
+            return demand(input.is_empty(), || "no answer".to_owned());
         }
-        let answer = match at_once {
-            Ok(answer) => answer,
-            Err(io::ErrorKind::UnexpectedEof) => {
-                seen.note("silence");
-                return demand(input.is_empty(), || "no answer".to_owned());
-            }
-            Err(error) => {
-                seen.note("broken stream");
-                return demand(end == End::Broken && error == BROKEN, || {
-                    format!("{error} comes from nowhere")
-                });
-            }
-        };
-        let text = str::from_utf8(&answer).map_err(|error| format!("an answer: {error}"))?;
-        let (head, body) = text.split_once("\r\n\r\n").ok_or("an answer without end")?;
-        let status = head
-            .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.get(..3));
-        let classes = self.classes().iter();
-        let status = classes.copied().find(|class| Some(*class) == status);
-        seen.note(status.ok_or_else(|| format!("an answer that nobody expects: {text}"))?);
-        let field = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "));
-        let length = field.and_then(|length| length.parse::<usize>().ok());
-        let is_head = input.starts_with(b"HEAD ") && body.is_empty();
-        demand(is_head || length == Some(body.len()), || {
-            format!("{length:?} bytes were announced: {text}")
-        })
-    }
+        Err(error) => {
+            seen.note("broken stream");
+            return demand(end == End::Broken && error == BROKEN, || {
+                format!("{error} comes from nowhere")
+            });
+        }
+    };
+    let text = str::from_utf8(&answer).map_err(|error| format!("an answer: {error}"))?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or("an answer without end")?;
+    let status = head
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    let classes = CLASSES.iter();
+    let status = classes.copied().find(|class| Some(*class) == status);
+    seen.note(status.ok_or_else(|| format!("an answer that nobody expects: {text}"))?);
+    let field = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "));
+    let length = field.and_then(|length| length.parse::<usize>().ok());
+    let is_head = input.starts_with(b"HEAD ") && body.is_empty();
+    demand(is_head || length == Some(body.len()), || {
+        format!("{length:?} bytes were announced: {text}")
+    })
 }
 
 /// What comes behind the last byte.

@@ -1,10 +1,10 @@
-//! Spoils inputs, and makes up JSON to begin with.
+//! Draws JSON, and damages it.
 
 use json::Value;
 use rand::Rng;
 
-/// Numbers on the edges of types.
-pub(super) const EDGES: [&str; 16] = [
+/// Numbers at the limits of types.
+const EDGES: [&str; 16] = [
     "0",
     "-0",
     "1",
@@ -23,7 +23,7 @@ pub(super) const EDGES: [&str; 16] = [
     "123456789012345678901234567890.5e-7",
 ];
 
-/// Texts that mean something to some reader.
+/// Texts that mean something to a reader of JSON.
 const PIECES: [&[u8]; 20] = [
     b"{",
     b"}",
@@ -47,7 +47,19 @@ const PIECES: [&[u8]; 20] = [
     b"\xff",
 ];
 
-/// Changes an input in one to four places: bytes, spans, and spans that look like JSON.
+/// One of the samples, mostly damaged. Now and then, noise.
+pub(super) fn sample(rng: &mut Rng, samples: &[&str]) -> Vec<u8> {
+    if rng.chance(1, 32) {
+        return noise(rng);
+    }
+    let mut bytes = rng.choose(samples).expect("not empty").as_bytes().to_vec();
+    if rng.chance(3, 4) {
+        spoil(rng, &mut bytes);
+    }
+    bytes
+}
+
+/// Damages an input in one to four places: bytes, spans, numbers, and members of objects.
 pub(super) fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..rng.range(1..=4) {
         let at = place(rng, bytes.len());
@@ -74,17 +86,16 @@ pub(super) fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
                 bytes.splice(to..to, copy);
             }
             5 => {
-                let piece = *rng.choose(&PIECES).expect("there are some");
+                let piece = *rng.choose(&PIECES).expect("not empty");
                 bytes.splice(at..at, piece.iter().copied());
             }
             6 => {
-                // A number becomes another one.
+                // Another number.
                 let digit = |byte: &u8| byte.is_ascii_digit() || b"-+.eE".contains(byte);
                 if let Some(from) = bytes[at..].iter().position(u8::is_ascii_digit) {
                     let from = at + from;
                     let length = bytes[from..].iter().take_while(|byte| digit(byte)).count();
-                    let edge = rng.choose(&EDGES).expect("there are some");
-                    bytes.splice(from..from + length, edge.bytes());
+                    bytes.splice(from..from + length, number(rng).bytes());
                 }
             }
             7 => member(rng, bytes, at),
@@ -98,7 +109,7 @@ pub(super) fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Drops, doubles or renames what looks like a member of an object at or behind a place.
+/// Removes, doubles or renames what looks like a member of an object, at or after a place.
 fn member(rng: &mut Rng, bytes: &mut Vec<u8>, at: usize) {
     let starts = |window: &[u8]| matches!(window, [b'{' | b',', b'"']);
     let Some(from) = bytes[at..].windows(2).position(starts) else {
@@ -126,7 +137,7 @@ fn member(rng: &mut Rng, bytes: &mut Vec<u8>, at: usize) {
     }
 }
 
-/// A place in or right behind an input, often at its end.
+/// A place in an input or at its end, often near the end.
 fn place(rng: &mut Rng, length: usize) -> usize {
     match rng.below(8) {
         0 => length,
@@ -135,61 +146,57 @@ fn place(rng: &mut Rng, length: usize) -> usize {
     }
 }
 
-/// The length of a span: mostly short.
+/// The length of a span, mostly short.
 fn span(rng: &mut Rng) -> usize {
     1 + rng.exponential(6) as usize
 }
 
-/// Any bytes, a few or many, often such that mean something to JSON.
+/// Random bytes, numbers and pieces of JSON.
 pub(super) fn noise(rng: &mut Rng) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..rng.exponential(12) {
         match rng.below(3) {
             0 => bytes.push(rng.next_u64() as u8),
-            1 => bytes.extend(rng.choose(&EDGES).expect("there are some").bytes()),
-            _ => bytes.extend(*rng.choose(&PIECES).expect("there are some")),
+            1 => bytes.extend(number(rng).bytes()),
+            _ => bytes.extend(*rng.choose(&PIECES).expect("not empty")),
         }
     }
     bytes
 }
 
+/// A number as text.
+fn number(rng: &mut Rng) -> String {
+    match rng.below(2) {
+        0 => (rng.next_u64() >> rng.below(64)).to_string(),
+        _ => (*rng.choose(&EDGES).expect("not empty")).to_owned(),
+    }
+}
+
 /// A string with all sorts of characters.
-pub(super) fn string(rng: &mut Rng) -> String {
+fn string(rng: &mut Rng) -> String {
     (0..rng.exponential(4))
         .map(|_| match rng.below(8) {
             0 => char::from(rng.below(0x20) as u8),
             1 => *rng
-                .choose(&[
-                    '"',
-                    '\\',
-                    '/',
-                    '\u{7f}',
-                    '\u{2028}',
-                    '\u{fffd}',
-                    '\u{10ffff}',
-                ])
-                .expect("there are some"),
-            // What is no character is replaced by one.
+                .choose(&['"', '\\', '/', '\u{7f}', '\u{2028}', '\u{10ffff}'])
+                .expect("not empty"),
+            // Surrogates are not characters.
             2 => char::from_u32(rng.below(0x11_0000) as u32).unwrap_or('ä'),
             _ => char::from(b'a' + rng.below(26) as u8),
         })
         .collect()
 }
 
-/// A value that nests at most so deep.
+/// A value that nests at most `depth` deep.
 pub(super) fn value(rng: &mut Rng, depth: usize) -> Value {
     let kinds = if depth == 0 { 5 } else { 7 };
     match rng.below(kinds) {
         0 => Value::Null,
         1 => Value::Bool(rng.chance(1, 2)),
-        2 => Value::from(rng.next_u64() >> rng.below(64)),
+        2 => number(rng).parse().map_or(Value::Null, Value::Number),
         3 => {
-            let number = match rng.below(3) {
-                0 => rng.choose(&EDGES).expect("there are some").parse().ok(),
-                1 => json::Number::from_f64(f64::from_bits(rng.next_u64())),
-                _ => json::Number::from_f64(rng.unit_f64() * 1e6),
-            };
-            number.map_or(Value::Null, Value::Number)
+            let float = f64::from_bits(rng.next_u64());
+            json::Number::from_f64(float).map_or(Value::Null, Value::Number)
         }
         4 => Value::String(string(rng)),
         5 => (0..rng.exponential(2))

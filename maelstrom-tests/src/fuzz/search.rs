@@ -1,119 +1,80 @@
-//! Tries one input after another until time is up, a number is reached, or a law is broken.
+//! Tries one input after another until the time is up, a number is reached, or a law is broken.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
 use rand::Rng;
 
-use super::{Seen, Target, shrink};
+use super::shrink::{self, Finding};
+use super::target::{Seen, Target};
 use crate::guard::{self, Ended};
 
-/// How many inputs a thread takes at a time.
-const CHUNK: u64 = 16;
-
-/// How often it is looked whether time is up or an input takes too long.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the clock and the progress of the threads are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How much to try.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The seed of the first input; the next one has the next number.
+    /// The seed of the first input; each further input has the next number.
     pub first_seed: u64,
     /// How many inputs, if there is a bound.
     pub inputs: Option<u64>,
     /// How long, if there is a bound.
     pub time: Option<Duration>,
-    /// How many threads try.
+    /// How many threads.
     pub jobs: usize,
     /// An input that takes longer is a finding.
-    pub patience: Duration,
+    pub input_time_max: Duration,
 }
 
-/// What came of it.
+/// What a search found.
 #[derive(Debug)]
 pub struct Report {
     /// How many inputs were tried.
     pub inputs: u64,
     /// How long that took.
     pub time: Duration,
-    /// Of which classes they were.
+    /// The classes of these inputs.
     pub seen: Seen,
     /// The first broken law.
     pub finding: Option<Finding>,
 }
 
-/// A broken law.
-#[derive(Debug)]
-pub struct Finding {
-    /// Whose.
-    pub target: &'static str,
-    /// The seed of the input.
-    pub seed: u64,
-    /// What the law is, and how it is broken by the smaller input.
-    pub law: String,
-    /// The input, and a smaller one that breaks a law too. `None` if the input could not even be
-    /// drawn.
-    pub inputs: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "FOUND in {}: {}", self.target, self.law)?;
-        if let Some((input, smaller)) = &self.inputs {
-            let (was, is) = (input.len(), smaller.len());
-            writeln!(f, "  an input of {is} bytes, shrunk from {was}:")?;
-            writeln!(f, "  b\"{}\"", smaller.escape_ascii())?;
-            writeln!(f, "  in base64: {}", ::base64::encode(smaller))?;
-        }
-        let (seed, target) = (self.seed, self.target);
-        write!(
-            f,
-            "  replay: maelstrom-tests fuzz --seed {seed} --inputs 1 {target}"
-        )
-    }
-}
-
 /// What the threads share.
 struct Shared {
-    /// How many inputs have been taken.
+    /// How many inputs were handed out.
     taken: AtomicU64,
-    most: u64,
+    /// How many inputs may be handed out.
+    inputs_max: u64,
     stop: AtomicBool,
     workers: Vec<Worker>,
 }
 
-/// What a thread says of itself while it works.
+/// The progress of a thread.
 #[derive(Default)]
 struct Worker {
-    /// How many inputs it is through with.
+    /// How many inputs it has finished.
     done: AtomicU64,
-    /// The seed of its input.
+    /// The seed of its present input.
     seed: AtomicU64,
 }
 
-/// What a thread that did not panic came to.
-struct Worked {
-    seen: Seen,
-    broken: Option<String>,
-}
-
-/// Fuzzes a target. `progress` is told now and then how many inputs were tried so far, and for how
-/// long.
+/// Fuzzes a target. Calls `progress` now and then with the number of inputs so far and the time.
 ///
 /// # Errors
-/// If the system gives no thread.
+/// If the system cannot start a thread.
 pub fn search(
-    target: &'static dyn Target,
+    target: &'static Target,
     plan: &Plan,
     progress: &mut dyn FnMut(u64, Duration),
 ) -> io::Result<Report> {
     let start = Instant::now();
     let shared = Arc::new(Shared {
         taken: AtomicU64::new(0),
-        most: plan.inputs.unwrap_or(u64::MAX),
+        inputs_max: plan.inputs.unwrap_or(u64::MAX),
         stop: AtomicBool::new(false),
         workers: (0..plan.jobs).map(|_| Worker::default()).collect(),
     });
@@ -127,17 +88,16 @@ pub fn search(
     }
     let mut seen = Seen::default();
     let mut broken: Option<(u64, String)> = None;
-    // How many inputs each thread that has not ended was through with, and since when.
+    // For each thread that has not ended: how many inputs it had finished, and since when.
     let mut working = vec![Some((0, start)); plan.jobs];
-    let mut is_stuck = false;
-    while working.iter().any(Option::is_some) && !is_stuck {
-        match ended.recv_timeout(LOOK) {
+    while working.iter().any(Option::is_some) {
+        match ended.recv_timeout(POLL_INTERVAL) {
             Ok((worker, how)) => {
                 working[worker] = None;
                 let law = match how {
-                    Ended::Returned(worked) => {
-                        seen.add(&worked.seen);
-                        worked.broken
+                    Ended::Returned((classes, law)) => {
+                        seen.add(&classes);
+                        law
                     }
                     Ended::Panicked(text) => Some(text),
                 };
@@ -148,24 +108,14 @@ pub fn search(
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
-                let now = Instant::now();
-                for (worker, working) in shared.workers.iter().zip(&mut working) {
-                    let Some((done, since)) = working else {
-                        continue;
-                    };
-                    let done_now = worker.done.load(Ordering::Relaxed);
-                    if done_now != *done {
-                        (*done, *since) = (done_now, now);
-                    } else if now - *since > plan.patience {
-                        let seed = worker.seed.load(Ordering::Relaxed);
-                        let law = format!("it takes longer than {:?}", plan.patience);
-                        broken.get_or_insert((seed, law));
-                        is_stuck = true;
-                    }
-                }
                 progress(shared.done(), start.elapsed());
+                if let Some(seed) = shared.stuck(&mut working, plan.input_time_max) {
+                    let law = format!("an input takes longer than {:?}", plan.input_time_max);
+                    broken.get_or_insert((seed, law));
+                    break;
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => unreachable!("a sender is here"),
+            Err(RecvTimeoutError::Disconnected) => unreachable!("this function holds a sender"),
         }
         if plan.time.is_some_and(|time| start.elapsed() >= time) {
             shared.stop.store(true, Ordering::Relaxed);
@@ -173,15 +123,12 @@ pub fn search(
     }
     shared.stop.store(true, Ordering::Relaxed);
     let (inputs, time) = (shared.done(), start.elapsed());
-    let finding = match broken {
-        None => None,
-        Some((seed, law)) => Some(shrink::finding(target, seed, law, plan.patience)?),
-    };
+    let finding = broken.map(|(seed, law)| shrink::finding(target, seed, law, plan.input_time_max));
     Ok(Report {
         inputs,
         time,
         seen,
-        finding,
+        finding: finding.transpose()?,
     })
 }
 
@@ -190,26 +137,45 @@ impl Shared {
         let done = self.workers.iter();
         done.map(|worker| worker.done.load(Ordering::Relaxed)).sum()
     }
+
+    /// Notes the progress of the threads. Returns the seed of an input that takes too long.
+    fn stuck(&self, working: &mut [Option<(u64, Instant)>], time_max: Duration) -> Option<u64> {
+        let now = Instant::now();
+        for (worker, working) in self.workers.iter().zip(working) {
+            let Some((done, since)) = working else {
+                continue;
+            };
+            let done_now = worker.done.load(Ordering::Relaxed);
+            if done_now != *done {
+                (*done, *since) = (done_now, now);
+            } else if now - *since > time_max {
+                return Some(worker.seed.load(Ordering::Relaxed));
+            }
+        }
+        None
+    }
 }
 
-fn work(target: &dyn Target, first_seed: u64, shared: &Shared, worker: &Worker) -> Worked {
+/// Tries inputs until it must stop. Returns their classes, and the law that the last one broke.
+fn work(
+    target: &Target,
+    first_seed: u64,
+    shared: &Shared,
+    worker: &Worker,
+) -> (Seen, Option<String>) {
     let mut seen = Seen::default();
     while !shared.stop.load(Ordering::Relaxed) {
-        let from = shared.taken.fetch_add(CHUNK, Ordering::Relaxed);
-        if from >= shared.most {
+        let offset = shared.taken.fetch_add(1, Ordering::Relaxed);
+        if offset >= shared.inputs_max {
             break;
         }
-        for offset in from..shared.most.min(from.saturating_add(CHUNK)) {
-            let seed = first_seed.wrapping_add(offset);
-            worker.seed.store(seed, Ordering::Relaxed);
-            let input = target.draw(&mut Rng::seeded(seed));
-            if let Err(law) = target.check(&input, &mut seen) {
-                let broken = Some(law);
-                return Worked { seen, broken };
-            }
-            worker.done.fetch_add(1, Ordering::Relaxed);
+        let seed = first_seed.wrapping_add(offset);
+        worker.seed.store(seed, Ordering::Relaxed);
+        let input = (target.draw)(&mut Rng::seeded(seed));
+        if let Err(law) = (target.check)(&input, &mut seen) {
+            return (seen, Some(law));
         }
+        worker.done.fetch_add(1, Ordering::Relaxed);
     }
-    let broken = None;
-    Worked { seen, broken }
+    (seen, None)
 }

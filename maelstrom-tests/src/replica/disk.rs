@@ -86,8 +86,8 @@ impl MemoryDisk {
     /// Gives a snapshot's file its final name.
     ///
     /// # Panics
-    /// If the snapshot is not newer than the stored one, or if its last entry has a term that is not
-    /// stored yet, so that no process could start from it.
+    /// If the snapshot is not newer than the stored one, or if its last entry has a term that is
+    /// not stored yet, so that no process could start from it.
     fn put(&mut self, file: File) {
         let newest = self
             .snapshot()

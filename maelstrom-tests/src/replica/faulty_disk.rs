@@ -27,8 +27,8 @@ pub enum Moment {
     After,
 }
 
-/// Which part of the unsynced writes of each file a power cut leaves, and which part of the unsynced
-/// changes of names.
+/// Which part of the unsynced writes of each file a power cut leaves, and which part of the
+/// unsynced changes of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tear {
     /// Nothing.
@@ -158,8 +158,8 @@ impl FaultyDisk {
         self.state().used()
     }
 
-    /// The names of all files that the process sees, in order, with their lengths in bytes. Does not
-    /// count as a call.
+    /// The names of all files that the process sees, in order, with their lengths in bytes. Does
+    /// not count as a call.
     #[must_use]
     pub fn files(&self) -> Vec<(String, u64)> {
         let state = self.state();
@@ -379,8 +379,8 @@ impl Change {
         }
     }
 
-    /// Applies the change, even where an earlier change is missing: a rename names the file, not its
-    /// former name.
+    /// Applies the change, even where an earlier change is missing: a rename names the file, not
+    /// its former name.
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
         match self {
             Self::Create(name, id) => {

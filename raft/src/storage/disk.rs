@@ -1,8 +1,8 @@
 //! What storage asks of a disk: one folder of files, and a handful of calls.
 //!
 //! Two disks keep the promise that these calls make: [`Real`] is a folder of the file system, and
-//! [`Memory`] loses everything at the end of the process. The tests have a third one, which fails in
-//! every way that a real one may.
+//! [`Memory`] loses everything at the end of the process. The tests have a third one, which fails
+//! in every way that a real one may.
 //!
 //! What a disk promises, and what it does not:
 //! - What [`File::write_at`] wrote is read back at once, but a power cut may take it, or any part

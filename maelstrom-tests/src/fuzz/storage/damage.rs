@@ -1,40 +1,36 @@
-//! What may happen to the files of a folder.
+//! Damage to the files of a folder.
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::{fmt, io};
 
 use raft::storage::crc32c;
-use raft::storage::disk::{Disk, Memory};
 
-use super::tape::Tape;
+use super::folder::Files;
+use crate::fuzz::tape::Tape;
 
-/// All files of a folder. Their bytes are shared until one changes.
-pub(super) type Files = BTreeMap<String, Arc<Vec<u8>>>;
-
-/// What the damage leaves to hope for.
+/// How bad the damage is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// There is none.
+    /// No damage.
     None,
-    /// A few bits, in different bytes, are not what they were.
+    /// A few bits, in different bytes, are flipped.
     Bits,
-    /// Bytes and files are not where they were, but no CRC was made anew.
+    /// Bytes and files are missing or in other places, but no CRC was computed anew.
     Structure,
-    /// The CRCs were made anew.
+    /// The CRCs were computed anew.
     Forged,
 }
 
-/// What was done.
+/// The damage that was done.
 #[derive(Debug)]
 pub(super) struct Damage {
     pub(super) kind: Kind,
-    told: Vec<String>,
+    steps: Vec<String>,
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.told.join(", "))
+        write!(f, "{:?}: {}", self.kind, self.steps.join(", "))
     }
 }
 
@@ -51,7 +47,7 @@ impl Damage {
         ]);
         let mut damage = Self {
             kind,
-            told: Vec::new(),
+            steps: Vec::new(),
         };
         match kind {
             Kind::None => {}
@@ -60,13 +56,12 @@ impl Damage {
                 for _ in 0..=tape.below(3) {
                     let name = name(tape, files);
                     let at = place(tape, &files[&name]);
-                    // Twice in one byte could make it zero, as only a crash does.
+                    // Two flips could make the byte zero, which looks like a crash.
                     if at < files[&name].len() && !hit.contains(&(name.clone(), at)) {
                         let bit = tape.below(8);
                         bytes(files, &name)[at] ^= 1 << bit;
-                        damage
-                            .told
-                            .push(format!("bit {bit} of byte {at} of {name}"));
+                        let step = format!("bit {bit} of byte {at} of {name}");
+                        damage.steps.push(step);
                         hit.push((name, at));
                     }
                 }
@@ -117,7 +112,7 @@ impl Damage {
                 "exchanged"
             }
             6 => {
-                // Under the next number, another one, or as what was never finished.
+                // As an unfinished file, a segment or a snapshot.
                 let other = match tape.below(3) {
                     0 => format!("{name}.new"),
                     1 if tape.chance(1, 8) => format!("log-{}", u64::MAX),
@@ -136,23 +131,23 @@ impl Damage {
                 "copied over"
             }
         };
-        self.told.push(format!("{name} {what} at {at}"));
+        self.steps.push(format!("{name} {what} at {at}"));
     }
 
-    /// Changes something and makes the CRCs right again.
+    /// Changes some bytes and corrects the CRCs.
     fn forge(&mut self, tape: &mut Tape, files: &mut Files) {
         let name = name(tape, files);
         let file = bytes(files, &name);
         let mut at = place(tape, file);
         if tape.chance(1, 2) {
-            // Where numbers stand.
+            // Numbers are aligned.
             at &= !7;
         }
         let value = tape.choose(&[0, 1, 2, 3, 9, 255, u64::MAX, 1 << 63, u64::MAX - 1, 1 << 32]);
         let width = tape.choose(&[1, 4, 8]).min(file.len() - at);
         file[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
         forge_crcs(&name, file);
-        self.told.push(format!(
+        self.steps.push(format!(
             "{width} bytes of {value:x} at {at} of {name}, forged"
         ));
     }
@@ -169,7 +164,7 @@ fn name(tape: &mut Tape, files: &Files) -> String {
     name.cloned().unwrap_or_default()
 }
 
-/// A place in a file, mostly where something stands, or its end.
+/// A place in a file or its end, mostly in the part that is not zero.
 fn place(tape: &mut Tape, file: &[u8]) -> usize {
     let used = file
         .iter()
@@ -185,8 +180,8 @@ fn place(tape: &mut Tape, file: &[u8]) -> usize {
     (at as usize).min(file.len())
 }
 
-/// Makes all CRCs right, as `docs/STORAGE.md` says where they stand. The identity's is left alone:
-/// that file is checked as a whole.
+/// Corrects all CRCs, at the places given in `docs/STORAGE.md`, but not the identity's: that file
+/// is checked as a whole.
 fn forge_crcs(name: &str, file: &mut [u8]) {
     if name.starts_with("snapshot-") && file.len() > 4 {
         let end = file.len() - 4;
@@ -226,33 +221,4 @@ fn forge_crcs(name: &str, file: &mut [u8]) {
 
 fn put(file: &mut [u8], at: usize, crc: u32) {
     file[at..at + 4].copy_from_slice(&crc.to_le_bytes());
-}
-
-/// What is on a disk.
-pub(super) fn files(disk: &Memory) -> Files {
-    let names = disk.list().expect("memory lists");
-    let read = |name: String| {
-        let file = disk.open(&name).expect("it is there");
-        let mut bytes = vec![0; file.length().expect("memory") as usize];
-        file.read_at(&mut bytes, 0).expect("memory reads");
-        (name, Arc::new(bytes))
-    };
-    names.into_iter().map(read).collect()
-}
-
-/// A disk that holds some files.
-pub(super) fn disk(files: &Files) -> Memory {
-    let disk = Memory::new();
-    write(&disk, files).expect("memory has room");
-    disk
-}
-
-/// Writes files to a disk, for good.
-pub(super) fn write(disk: &dyn Disk, files: &Files) -> io::Result<()> {
-    for (name, bytes) in files {
-        let file = disk.create(name)?;
-        file.write_at(bytes, 0)?;
-        file.sync()?;
-    }
-    disk.sync_folder()
 }

@@ -1,4 +1,4 @@
-//! What a node wrote into its folder, and what it knew after each step.
+//! What a node wrote into its folder, and its state after each step.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal as _,
 };
 
-use super::open;
-use super::tape::Tape;
+use super::folder::open;
+use crate::fuzz::tape::Tape;
 
-/// How many steps there are at most.
+/// The most steps.
 const STEPS_MAX: u64 = 12;
 
-/// What a node knows.
+/// What a node has stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct State {
     ballot: Ballot,
@@ -23,7 +23,7 @@ pub(super) struct State {
     entries: Vec<Entry<String>>,
 }
 
-/// All states that a node went through, and the snapshots that it stored on the way.
+/// All states of a node so far, and the snapshots that it stored.
 #[derive(Debug)]
 pub(super) struct History {
     steps: Vec<String>,
@@ -40,7 +40,7 @@ impl State {
         }
     }
 
-    /// The last entry, or what stands in its place.
+    /// The last entry, or the base if there is none.
     pub(super) fn last(&self) -> EntryId {
         self.entries.last().map_or(self.base, |entry| entry.id)
     }
@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    /// This state with a snapshot taken over whose base record was not written yet.
+    /// This state with a snapshot adopted whose base record was not written yet.
     fn adopting(&self, last: EntryId) -> Self {
         let mut state = self.clone();
         if last.index > self.base.index {
@@ -75,12 +75,12 @@ impl State {
         state
     }
 
-    /// Whether a node may know this at all.
-    pub(super) fn makes_sense(&self) -> Result<(), String> {
+    /// Fails unless the entries follow one another.
+    pub(super) fn is_consistent(&self) -> Result<(), String> {
         let mut before = self.base;
         for Entry { id, payload: _ } in &self.entries {
             if Some(id.index.0) != before.index.0.checked_add(1) || id.term < before.term {
-                return Err(format!("{id} came back right behind {before}"));
+                return Err(format!("{id} follows {before}"));
             }
             before = *id;
         }
@@ -128,7 +128,7 @@ impl History {
                 }
                 _ => {
                     let at = id(last + 1 + tape.below(20), term.max(1));
-                    let bytes = elsewhere(at);
+                    let bytes = other_snapshot(at);
                     let whole = Whole::parse(&bytes).expect("a whole snapshot");
                     opened.snapshots.install(&whole).expect("memory has room");
                     history.stored(at);
@@ -174,16 +174,15 @@ impl History {
         self.states.push(state);
     }
 
-    /// What the node knows in the end: the newest snapshot is its own even before its base record
-    /// is written.
+    /// The state at the end: the newest snapshot counts even before its base record is written.
     pub(super) fn last(&self) -> State {
         let newest = self.snapshots.iter().max_by_key(|last| last.index);
         let state = self.newest();
         newest.map_or_else(|| state.clone(), |last| state.adopting(*last))
     }
 
-    /// Whether the node once knew this.
-    pub(super) fn once(&self, state: &State) -> bool {
+    /// Whether the node was ever in this state.
+    pub(super) fn had(&self, state: &State) -> bool {
         self.states.iter().any(|once| {
             let mut snapshots = self.snapshots.iter();
             once == state || snapshots.any(|last| once.adopting(*last) == *state)
@@ -204,16 +203,16 @@ fn id(index: u64, term: u64) -> EntryId {
     }
 }
 
-/// Entries of one term; each says something of about `length` bytes.
+/// Entries of one term, each with a command of `length` bytes or blank.
 fn entries(first: u64, count: u64, term: u64, length: usize) -> Record<String> {
     let entry = |index| Entry {
         id: id(index, term),
         payload: match length {
             0 => Payload::Blank,
             _ => {
-                let mut said = format!("{index}@{term} ").repeat(length / 4 + 1);
-                said.truncate(length);
-                Payload::Command(Arc::new(said))
+                let mut text = format!("{index}@{term} ").repeat(length / 4 + 1);
+                text.truncate(length);
+                Payload::Command(Arc::new(text))
             }
         },
     };
@@ -228,7 +227,7 @@ fn store(snapshots: &Snapshots, last: EntryId) -> SnapshotId {
 }
 
 /// The file of a snapshot that another node made.
-fn elsewhere(last: EntryId) -> Vec<u8> {
+fn other_snapshot(last: EntryId) -> Vec<u8> {
     let other = open(&Memory::new()).expect("an empty folder");
     let id = store(&other.snapshots, last);
     let bytes = other.snapshots.read(id, 0, usize::MAX);

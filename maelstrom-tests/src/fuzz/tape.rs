@@ -9,7 +9,7 @@ impl<'a> Tape<'a> {
         Self(bytes)
     }
 
-    /// A number below `n`, as evenly spread as bytes can be; 0 once the tape has ended.
+    /// A number below `n`, nearly uniform; 0 once the tape has ended.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         let width = if n <= 1 << 8 { 1 } else { 4 };
         let (bytes, rest) = self.0.split_at(self.0.len().min(width));
@@ -20,12 +20,12 @@ impl<'a> Tape<'a> {
         number % n.max(1)
     }
 
-    /// `numerator` times of `denominator`; never once the tape has ended.
+    /// True with this probability; false once the tape has ended.
     pub(super) fn chance(&mut self, numerator: u64, denominator: u64) -> bool {
         self.below(denominator) >= denominator - numerator
     }
 
-    /// One of several; the first once the tape has ended.
+    /// One of these; the first once the tape has ended.
     pub(super) fn choose<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u64) as usize]
     }

@@ -1,0 +1,87 @@
+//! The bench's reader of the lines that nodes print.
+
+use rand::Rng;
+
+use super::mutate::sample;
+use super::target::{Seen, Target, demand};
+use crate::bench::network::Node;
+use crate::bench::protocol::{self, Dest};
+
+pub(super) const TARGET: Target = Target {
+    name: "protocol",
+    about: "lines that nodes print to the bench: rejected, or forwarded without a change",
+    classes: &[
+        "rejected",
+        "to a node",
+        "answer to init",
+        "no answer to init",
+        "answer",
+        "no answer",
+    ],
+    draw,
+    check,
+};
+
+/// The node that prints the line, in a cluster of [`NODES`].
+const SOURCE: Node = Node(1);
+const NODES: usize = 3;
+
+const SAMPLES: [&str; 11] = [
+    r#"{"src":"n1","dest":"n0","body":{"type":"append","term":3,"entries":[[1],{"a":"b"}]}}"#,
+    r#"{"src":"n1","dest":"n2","body":{}}"#,
+    r#"{"src":"n1","dest":"n3","body":{"type":"vote"}}"#,
+    r#"{"src":"n1","dest":"c0","body":{"type":"init_ok","in_reply_to":1}}"#,
+    r#"{"src":"n1","dest":"c2","body":{"type":"read_ok","in_reply_to":1,"value":[1,{"a":null}]}}"#,
+    r#"{"src":"n1","dest":"c2","body":{"type":"write_ok","in_reply_to":2}}"#,
+    r#"{"src":"n1","dest":"c3","body":{"type":"cas_ok","in_reply_to":0}}"#,
+    r#"{"src":"n1","dest":"c44","body":{"type":"error","in_reply_to":1,"code":11,"text":"later"}}"#,
+    r#"{"src":"n1","dest":"c044","body":{"type":"error","in_reply_to":1,"code":-1}}"#,
+    r#"{"src":"n1","dest":"c18446744073709551615","body":{"type":"read_ok","in_reply_to":1}}"#,
+    r#"{"src":"n1","dest":"lin-kv","body":{"type":"read","key":0}}"#,
+];
+
+fn draw(rng: &mut Rng) -> Vec<u8> {
+    sample(rng, &SAMPLES)
+}
+
+fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
+    let Ok(envelope) = protocol::envelope(input, SOURCE, NODES) else {
+        seen.note("rejected");
+        return Ok(());
+    };
+    match envelope.dest {
+        Dest::Server(to) => {
+            seen.note("to a node");
+            let body = protocol::body(&envelope)
+                .map_err(|why| format!("the envelope is accepted, and its body rejected: {why}"))?;
+            let line = protocol::forward(7, SOURCE, to, &envelope);
+            let line = line
+                .strip_suffix(b"\n")
+                .ok_or("a forwarded line has no end")?;
+            demand(!line.contains(&b'\n') || input.contains(&b'\n'), || {
+                "one line became two".to_owned()
+            })?;
+            let again = protocol::envelope(line, SOURCE, NODES)?;
+            demand(again == envelope, || {
+                format!("{envelope:?} is forwarded as {again:?}")
+            })?;
+            demand(protocol::body(&again).as_ref() == Ok(&body), || {
+                format!("{body:?} changes when it is forwarded")
+            })
+        }
+        Dest::Init(_) => {
+            seen.note(match protocol::init_ok(&envelope) {
+                Ok(()) => "answer to init",
+                Err(_) => "no answer to init",
+            });
+            Ok(())
+        }
+        Dest::Client(_) => {
+            seen.note(match protocol::reply(&envelope) {
+                Ok(_) => "answer",
+                Err(_) => "no answer",
+            });
+            Ok(())
+        }
+    }
+}
