@@ -199,7 +199,6 @@ struct State {
     transfers_begun: Arc<Counter>,
     chunks_sent: Arc<Counter>,
     chunks_repeated: Arc<Counter>,
-    forgetful: Arc<Counter>,
     pre_elections: Arc<Counter>,
     elections_started: Arc<Counter>,
     elections_won: Arc<Counter>,
@@ -280,10 +279,6 @@ impl State {
                 "raft_chunks_repeated_total",
                 "Those of them that were sent again.",
             ),
-            forgetful: registry.counter(
-                "raft_followers_forgetful_total",
-                "Followers that had lost what they had acknowledged.",
-            ),
             pre_elections: registry.counter("raft_pre_elections_total", "Pre-vote rounds begun."),
             elections_started: registry.counter(
                 "raft_elections_started_total",
@@ -350,7 +345,6 @@ impl State {
         self.transfers_begun.advance_to(counters.transfers_begun);
         self.chunks_sent.advance_to(counters.chunks_sent);
         self.chunks_repeated.advance_to(counters.chunks_repeated);
-        self.forgetful.advance_to(counters.followers_forgetful);
         self.pre_elections.advance_to(counters.pre_elections);
         self.elections_started
             .advance_to(counters.elections_started);

@@ -125,9 +125,6 @@ pub(super) fn status(status: &Status) -> String {
             ", n{peer} has {offset} of {length} bytes of {last}"
         ));
     }
-    for peer in &status.forgetful {
-        add(format!(", n{peer} forgets"));
-    }
     if let Some((here, snapshot)) = status.gathered {
         let (last, length) = (snapshot.last, snapshot.length);
         add(format!(", has {here} of {length} bytes of {last}"));

@@ -32,8 +32,8 @@ pub struct Counters {
     pub chunks_sent: u64,
     /// Chunks that this leader sent again since they were lost, or the follower had lost them.
     pub chunks_repeated: u64,
-    /// Followers that had lost what they had acknowledged.
-    pub followers_forgetful: u64,
+    /// Replication streams of this leader begun again because the follower had restarted.
+    pub streams_restarted: u64,
     /// Messages that were dropped, by reason.
     pub dropped: Dropped,
 }

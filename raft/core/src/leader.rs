@@ -4,16 +4,16 @@ pub(crate) mod progress;
 pub(crate) mod reads;
 pub(crate) mod transfer;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use self::progress::{Denial, Peer, Progress, Rejection};
+use self::progress::{Peer, Progress, Rejection};
 use self::reads::{Reader, Reads, TermCommitted};
 use self::transfer::Transfer;
 use crate::clock::{Moment, Patience};
 use crate::entry::Payload;
-use crate::id::{Index, NodeId};
+use crate::id::{Incarnation, Index, NodeId, RequestId};
 use crate::log::entry_size;
 use crate::machine::StateMachine;
 use crate::message::{
@@ -31,10 +31,6 @@ use crate::snapshot::SnapshotId;
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader<S: StateMachine> {
     peers: BTreeMap<NodeId, Peer>,
-    /// Followers who have lost what they had acknowledged. Their disk is no disk, so neither what
-    /// they store nor whom they say that they follow (they may have voted and forgotten it)
-    /// counts in a quorum.
-    forgetful: BTreeSet<NodeId>,
     reads: Reads<S>,
     /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
     /// took longer ones to be elected, for then round trips are that long.
@@ -54,7 +50,6 @@ impl<S: StateMachine> Leader<S> {
         let peer = |node| (node, Peer::new(shared.question(), blank.index, now));
         Self {
             peers: others.into_iter().map(peer).collect(),
-            forgetful: BTreeSet::new(),
             reads: Reads::new(now),
             patience,
         }
@@ -74,14 +69,34 @@ impl<S: StateMachine> Leader<S> {
         self.peers.iter().filter_map(transfer).collect()
     }
 
-    /// Followers who have lost what they had acknowledged.
-    pub(crate) fn forgetful(&self) -> &BTreeSet<NodeId> {
-        &self.forgetful
-    }
-
     /// How many of this node's own reads wait here.
     pub(crate) fn held(&self) -> usize {
         self.reads.held()
+    }
+
+    /// The follower that sent a reply, if the reply counts. A reply of a former stream does not. One
+    /// of another incarnation does not either, and begins a new stream: if the restarted follower
+    /// lost its disk, nothing that it acknowledged before may count.
+    fn replied(
+        &mut self,
+        shared: &mut Shared<S>,
+        from: NodeId,
+        stream: RequestId,
+        incarnation: Incarnation,
+    ) -> Option<&mut Peer> {
+        let Some(peer) = self.peers.get_mut(&from).filter(|p| p.stream == stream) else {
+            shared.counters.dropped.stale_reply += 1;
+            return None;
+        };
+        peer.heard = shared.now;
+        if peer.counts(incarnation) {
+            return Some(peer);
+        }
+        shared.counters.streams_restarted += 1;
+        let next = shared.log().last().index.next();
+        *peer = Peer::new(shared.question(), next, shared.now);
+        peer.remind(shared, from);
+        None
     }
 }
 
@@ -122,7 +137,6 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             Message::Appended(appended) => self.appended(from, appended),
             Message::AppendRejected(rejected) => self.append_rejected(from, rejected),
             Message::ChunkReceived(received) => self.chunk_received(from, received),
-            Message::RoundReply(_) if self.role.forgetful.contains(&from) => self.hear(from),
             Message::RoundReply(RoundReply { id }) => {
                 // One that comes after a quorum's replies finds its round ended: nothing is amiss.
                 if self.role.reads.confirm(from, id) {
@@ -240,14 +254,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             matched,
         } = appended;
         let Self { shared, role } = self;
-        let last = shared.log().last().index;
-        match role.peers.get_mut(&from) {
-            Some(peer) if peer.stream == stream && matched <= last => {
-                peer.heard = shared.now;
-                peer.acknowledged(incarnation, matched, shared.log().base().index);
-                self.advance_commit();
-            }
-            Some(_) | None => shared.counters.dropped.stale_reply += 1,
+        let Some(peer) = role.replied(shared, from, stream, incarnation) else {
+            return;
+        };
+        if matched <= shared.log().last().index {
+            peer.acknowledged(matched, shared.log().base().index);
+            self.advance_commit();
+        } else {
+            shared.counters.dropped.stale_reply += 1;
         }
     }
 
@@ -259,20 +273,10 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             hint,
         } = rejected;
         let Self { shared, role } = self;
-        let Some(peer) = role.peers.get_mut(&from).filter(|p| p.stream == stream) else {
-            shared.counters.dropped.stale_reply += 1;
+        let Some(peer) = role.replied(shared, from, stream, incarnation) else {
             return;
         };
-        peer.heard = shared.now;
         shared.counters.appends_rejected += 1;
-        match peer.denied(incarnation, prev, hint) {
-            Denial::None => {}
-            Denial::Doubt => {
-                peer.ask_again(shared.question());
-                return peer.remind(shared, from);
-            }
-            Denial::Proven => return self.disregard(from),
-        }
         // Below the base nothing is known: what it lacks is a snapshot.
         let guess = shared.log().hint(hint).map_or(Index(0), |id| id.index);
         let same = shared.log().holds(hint);
@@ -296,20 +300,6 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 }
             }
         }
-    }
-
-    /// A follower has lost what it had acknowledged. It is given everything anew, and counts for
-    /// nothing: with it, a quorum could forget what it has committed. That it hears this
-    /// leader still holds off elections, in which its forgotten vote could do more harm.
-    fn disregard(&mut self, node: NodeId) {
-        let Self { shared, role } = self;
-        shared.counters.followers_forgetful += 1;
-        role.forgetful.insert(node);
-        role.reads.disregard(node);
-        let next = shared.log().last().index.next();
-        let mut peer = Peer::new(shared.question(), next, shared.now);
-        peer.remind(shared, node);
-        role.peers.insert(node, peer);
     }
 
     // ---- Snapshots (§7).
@@ -375,7 +365,6 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             .membership
             .quorum_reached(|node| match role.peers.get(&node) {
                 _ if node == shared.id => own,
-                _ if role.forgetful.contains(&node) => Index(0),
                 Some(peer) => peer.matched,
                 None => Index(0),
             });
@@ -579,4 +568,4 @@ fn send_entries<S: StateMachine>(
     (through, bytes)
 }
 
-renames!(<S: StateMachine> Leader<S> { peers, forgetful, reads });
+renames!(<S: StateMachine> Leader<S> { peers, reads });

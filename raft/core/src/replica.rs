@@ -1,6 +1,7 @@
 //! The holder of a node: the only way in from outside.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
@@ -160,9 +161,9 @@ impl<S: StateMachine> Replica<S> {
     pub fn status(&self) -> Status {
         let raft = self.raft();
         let shared = raft.shared();
-        let (transfers, forgetful) = match raft {
-            Raft::Leader(node) => (node.role.transfers(), node.role.forgetful().clone()),
-            Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => Default::default(),
+        let transfers = match raft {
+            Raft::Leader(node) => node.role.transfers(),
+            Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => BTreeMap::new(),
         };
         let (role, leader, matched) = match raft {
             Raft::Follower(node) => (RoleName::Follower, node.role.leader(), None),
@@ -188,7 +189,6 @@ impl<S: StateMachine> Replica<S> {
             synced: shared.persistence.index(),
             matched: matched.unwrap_or_default(),
             transfers,
-            forgetful,
             gathered: shared.snapshots.gathered(),
             requests_open: shared.proxy.open(),
             requests_waiting: shared.proxy.waiting(),

@@ -1,6 +1,6 @@
 //! What metrics, scripts and people may see of a node.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use core::fmt;
 
 use crate::ballot::Ballot;
@@ -78,9 +78,6 @@ pub struct Status {
     /// Of a leader's followers, those who are sent a snapshot: which one, and how many bytes of it
     /// each is known to have.
     pub transfers: BTreeMap<NodeId, (SnapshotId, u64)>,
-    /// Of a leader's followers, those who have lost what they had acknowledged: they count for
-    /// nothing any more while it leads. An operator must hear of it.
-    pub forgetful: BTreeSet<NodeId>,
     /// How many bytes of a leader's snapshot have come, and of which one.
     pub gathered: Option<(u64, SnapshotId)>,
     /// Clients' requests taken here and not answered yet.

@@ -1,6 +1,5 @@
 //! Where the event loop's output goes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
@@ -19,8 +18,6 @@ pub(crate) struct Ends {
     voice: Voice,
     /// What was last said of the node's role.
     known: Option<(RoleName, Term, Option<NodeId>)>,
-    /// The followers of whom it was said that they have forgotten something.
-    forgetful: BTreeSet<NodeId>,
 }
 
 impl Ends {
@@ -29,7 +26,6 @@ impl Ends {
             names,
             voice,
             known: None,
-            forgetful: BTreeSet::new(),
         }
     }
 }
@@ -50,17 +46,6 @@ impl host::Ends<Kv> for Ends {
     }
 
     fn observe(&mut self, status: &Status) {
-        if self.forgetful != status.forgetful {
-            for id in status.forgetful.difference(&self.forgetful) {
-                let name = self.names.name(*id).unwrap_or("nobody");
-                self.voice.log.error(format_args!(
-                    "{name} has lost entries that it had acknowledged: its storage is gone, or it \
-                     was started again without any. It counts for nothing while this node leads; \
-                     what a quorum acknowledged may be lost if more nodes do this"
-                ));
-            }
-            self.forgetful.clone_from(&status.forgetful);
-        }
         let now = (status.role, status.ballot.term(), status.leader);
         if self.known == Some(now) {
             return;

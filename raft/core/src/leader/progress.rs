@@ -11,15 +11,13 @@ use crate::rename::renames;
 /// What a leader knows of one follower.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
-    /// Names this stretch of replication: replies to a former leadership or membership bear
-    /// another name.
+    /// Names this stretch of replication: replies to an earlier leadership, or from another
+    /// incarnation of the follower, belong to another stream.
     pub(crate) stream: RequestId,
-    /// `matchIndex`: the follower has synced all through here. Never falls.
+    /// `matchIndex`: the follower has synced all through here. Never falls within a stream.
     pub(crate) matched: Index,
-    /// The follower's life that acknowledged this.
+    /// The follower's incarnation that replied first in this stream.
     incarnation: Option<Incarnation>,
-    /// Another life denied what this one acknowledged; the stream was begun to ask again.
-    doubted: bool,
     pub(crate) progress: Progress,
     /// When the follower last showed that it hears this leader.
     pub(crate) heard: Moment,
@@ -71,7 +69,6 @@ impl Peer {
             stream,
             matched: Index(0),
             incarnation: None,
-            doubted: false,
             progress: Progress::Probe {
                 next: last,
                 asked: false,
@@ -80,6 +77,12 @@ impl Peer {
             sent: now,
             appended: now,
         }
+    }
+
+    /// Whether a reply of this stream comes from the incarnation whose replies count in it: the
+    /// first that replied. If not, the follower has restarted, or the reply is a late one.
+    pub(crate) fn counts(&mut self, incarnation: Incarnation) -> bool {
+        *self.incarnation.get_or_insert(incarnation) == incarnation
     }
 
     /// Whether entries were sent that the follower has not acknowledged.
@@ -121,12 +124,8 @@ impl Peer {
     /// The follower holds, synced, all through `matched`. Late, repeated and reordered
     /// acknowledgements are harmless: what matched once in a term still does. `base` is where the
     /// leader's log begins.
-    pub(crate) fn acknowledged(&mut self, incarnation: Incarnation, matched: Index, base: Index) {
-        if matched >= self.matched {
-            self.matched = matched;
-            self.incarnation = Some(incarnation);
-            self.doubted = false;
-        }
+    pub(crate) fn acknowledged(&mut self, matched: Index, base: Index) {
+        self.matched = self.matched.max(matched);
         match &mut self.progress {
             // An old acknowledgement, or else it needs another snapshot by now.
             Progress::Snapshot(transfer) if self.matched < base => {
@@ -200,51 +199,6 @@ impl Peer {
             }
         }
     }
-
-    /// The follower says that it holds no entry of `prev`'s name, nor any that could match between
-    /// there and `hint`. Whether it had acknowledged such an entry: what a rejection means that
-    /// comes from after the acknowledgement.
-    ///
-    /// Rejections can be late, so this alone proves nothing, and if they come from the life that
-    /// acknowledged it, that is what they are: a process does not forget. From another life they
-    /// give reason to ask again, in a new stream. All that is answered in it was said after the
-    /// acknowledgement came, and a denial in it is proof.
-    pub(crate) fn denied(
-        &mut self,
-        incarnation: Incarnation,
-        prev: EntryId,
-        hint: EntryId,
-    ) -> Denial {
-        let denies = prev.index <= self.matched || hint.index < self.matched;
-        if !denies || self.incarnation.is_none_or(|known| known == incarnation) {
-            Denial::None
-        } else if self.doubted {
-            Denial::Proven
-        } else {
-            Denial::Doubt
-        }
-    }
-
-    /// Asks again, in a new stream, for what the follower had acknowledged.
-    pub(crate) fn ask_again(&mut self, stream: RequestId) {
-        self.stream = stream;
-        self.doubted = true;
-        self.progress = Progress::Probe {
-            next: self.matched.next(),
-            asked: false,
-        };
-    }
-}
-
-/// Whether a follower denies what it had acknowledged.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Denial {
-    /// It does not, or that is an old rejection.
-    None,
-    /// It seems so.
-    Doubt,
-    /// It does: it has lost what it had stored.
-    Proven,
 }
 
 /// What a rejection means.
@@ -269,72 +223,47 @@ mod tests {
     use crate::id::Term;
     use crate::snapshot::SnapshotId;
 
-    const FORMER: Incarnation = Incarnation(1);
-    const PRESENT: Incarnation = Incarnation(2);
-
-    fn stream(counter: u64) -> RequestId {
-        let incarnation = Incarnation(9);
-        RequestId {
-            incarnation,
-            counter,
-        }
-    }
-
     fn id(index: u64) -> EntryId {
         let (term, index) = (Term(1), Index(index));
         EntryId { term, index }
     }
 
-    /// A follower whose former life has acknowledged five entries.
+    /// A follower that has acknowledged five entries.
     fn peer() -> Peer {
-        let mut peer = Peer::new(stream(1), Index(8), Moment::default());
-        peer.acknowledged(FORMER, Index(5), Index(0));
+        let stream = RequestId {
+            incarnation: Incarnation(9),
+            counter: 1,
+        };
+        let mut peer = Peer::new(stream, Index(8), Moment::default());
+        peer.acknowledged(Index(5), Index(0));
         peer
     }
 
     #[test]
-    fn a_life_does_not_forget() {
-        assert_eq!(peer().denied(FORMER, id(3), id(2)), Denial::None);
-    }
-
-    #[test]
-    fn who_lacks_more_than_it_acknowledged_denies_nothing() {
-        assert_eq!(peer().denied(PRESENT, id(7), id(5)), Denial::None);
-        let mut new = Peer::new(stream(1), Index(8), Moment::default());
-        assert_eq!(new.denied(PRESENT, id(7), id(0)), Denial::None);
-    }
-
-    #[test]
-    fn a_denial_of_another_life_proves_something_in_a_session_of_its_own_only() {
-        for (prev, hint) in [(id(5), id(0)), (id(7), id(4)), (id(3), id(2))] {
-            let mut peer = peer();
-            assert_eq!(peer.denied(PRESENT, prev, hint), Denial::Doubt);
-            peer.ask_again(stream(2));
-            assert_eq!(peer.stream, stream(2));
-            assert_eq!(peer.denied(PRESENT, prev, hint), Denial::Proven);
-        }
-    }
-
-    #[test]
-    fn an_acknowledgement_ends_the_doubt() {
+    fn first_incarnation_that_replies_counts() {
         let mut peer = peer();
-        assert_eq!(peer.denied(PRESENT, id(5), id(0)), Denial::Doubt);
-        peer.ask_again(stream(2));
-        peer.acknowledged(PRESENT, Index(5), Index(0));
-        assert_eq!(peer.denied(PRESENT, id(5), id(0)), Denial::None);
-        assert_eq!(peer.denied(FORMER, id(5), id(0)), Denial::Doubt);
+        assert!(peer.counts(Incarnation(1)));
+        assert!(!peer.counts(Incarnation(2)));
+        assert!(peer.counts(Incarnation(1)));
     }
 
     #[test]
-    fn who_was_sent_a_snapshot_goes_on_with_entries_or_with_the_next_one() {
+    fn late_acknowledgement_leaves_match() {
+        let mut peer = peer();
+        peer.acknowledged(Index(3), Index(0));
+        assert_eq!(peer.matched, Index(5));
+    }
+
+    #[test]
+    fn after_a_snapshot_replication_resumes() {
         let (length, crc) = (10, 1);
         let last = id(20);
         let transfer = Progress::Snapshot(Transfer::new(SnapshotId { last, length, crc }));
         let mut peer = peer();
         peer.progress = transfer.clone();
-        peer.acknowledged(FORMER, Index(6), Index(20));
+        peer.acknowledged(Index(6), Index(20));
         assert!(matches!(peer.progress, Progress::Snapshot(_)));
-        peer.acknowledged(FORMER, Index(20), Index(20));
+        peer.acknowledged(Index(20), Index(20));
         assert!(matches!(
             peer.progress,
             Progress::Replicate {
@@ -343,7 +272,7 @@ mod tests {
             }
         ));
         peer.progress = transfer;
-        peer.acknowledged(FORMER, Index(20), Index(30));
+        peer.acknowledged(Index(20), Index(30));
         assert!(matches!(
             peer.progress,
             Progress::Probe {

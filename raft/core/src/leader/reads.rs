@@ -140,13 +140,6 @@ impl<S: StateMachine> Reads<S> {
         open
     }
 
-    /// A node's word counts for nothing any more.
-    pub(crate) fn disregard(&mut self, node: NodeId) {
-        for round in &mut self.rounds {
-            round.confirmed.remove(&node);
-        }
-    }
-
     /// Takes the readers whose round a quorum has confirmed, each with its round's index.
     pub(crate) fn take_confirmed(&mut self, membership: &Membership) -> Vec<(Index, Reader<S>)> {
         let mut ready = Vec::new();
