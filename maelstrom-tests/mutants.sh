@@ -1,46 +1,52 @@
 #!/usr/bin/env bash
-# Breaks the product on purpose, one way at a time, and looks whether the searches notice.
+# Mutation testing: breaks the product on purpose, one way at a time, and checks that a test notices.
 #
-#   maelstrom-tests/mutants.sh                all of them, with a table at the end
-#   maelstrom-tests/mutants.sh --only NAME    this one; may be given often
-#   maelstrom-tests/mutants.sh --list         what there is
-#   maelstrom-tests/mutants.sh --check        whether each still fits the source, in a second
+#   maelstrom-tests/mutants.sh                run all mutants and print a table of the results
+#   maelstrom-tests/mutants.sh --only NAME    run this mutant; may be repeated
+#   maelstrom-tests/mutants.sh --list         print the name of each mutant and what is wrong with it
+#   maelstrom-tests/mutants.sh --check        check that each mutant still fits the sources (one second)
 #
-#   --seconds N      how long the simulator and the bench may search for each (default: 60); the model checker a quarter
-#                    of it in each of its worlds
-#   --rungs LIST     which of golden,model,sim,storage,host,bench are climbed (default: all that may see the mutant)
-#   --jobs J         how many mutants at once, each with a build folder of its own (default: 1)
-#   --results FILE   where a line is written for each that is done; those that have one there are not run again
-#   --dir DIR        where the copies are built (default: a new folder that is removed in the end); kept for the next time
+#   --jobs N         mutants to run at a time, each with a build folder of its own (default: 1)
+#   --rungs LIST     rungs to climb, of golden,storage,unit,sim,model,bench (default: all that can see the mutant)
+#   --seeds N        seeds for the simulator (default: 1000)
+#   --seconds S      time limit of the bench, and of each world of the model checker (default: 30)
+#   --results FILE   append a line for each mutant; a mutant that has a line there is not run again
+#   --dir DIR        build here, and keep the builds for the next time (default: a new folder, removed at the end)
+#
+# Exit status: 0 every mutant was caught; 1 some mutant was not caught; 2 the arguments, the mutants' texts or the
+# control run are wrong.
 #
 # A mutant stands in mutants/*.txt as
 #
 #   mutant NAME
 #   why WHAT IS WRONG WITH IT
 #   in FILE
-#   -a line of the file that goes
-#   +a line that comes in its place
+#   -a line to remove
+#   +a line to put in its place
 #
-# A blank in front of a line is one that stays. The lines that go and stay must stand in the file, one after the other, exactly once;
-# how far they are indented does not count. So none can rot without being noticed. A mutant that can't be told from the
+# A line that begins with a blank stays. The lines that are removed or stay must occur in the file, one after the other,
+# exactly once; indentation does not count. So a mutant that no longer fits is an error. A mutant that behaves like the
 # product has a line `equivalent WHY` and is not run.
 #
-# Each is put into a copy of the sources, built in release, so that no debug assertion helps, and shown to the golden
-# scripts, the model checker, the simulator, then (storage, host) their tests or (wire, host, node) the bench with
-# processes that are killed. The first to say no ends it. The exit status is 0 if every mutant was caught.
+# Each mutant is put into a copy of the sources and built in release, so that no debug assertion helps. Then it climbs
+# the rungs: golden scripts, storage tests, unit tests of the product, simulator, model checker, bench. It is caught by
+# the first rung where a test fails or a rule is broken; an exit status alone does not count, nor does a time-out.
+# First, the unbroken product climbs the same rungs: it must pass all of them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-seconds=60 jobs=1 task=run only=() results='' dir='' rungs=golden,model,sim,storage,host,bench
-usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
+seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,storage,unit,sim,model,bench
+usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
+fail() { echo "mutants.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
-        --only | --seconds | --rungs | --jobs | --results | --dir)
-            [ $# -gt 1 ] || { echo "$1 needs a value" >&2; exit 2; } ;;
+        --only | --seeds | --seconds | --rungs | --jobs | --results | --dir)
+            [ $# -gt 1 ] || fail "$1 needs a value" ;;
     esac
     case $1 in
         --only) only+=("$2"); shift ;;
+        --seeds) seeds=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --rungs) rungs=$2; shift ;;
         --jobs) jobs=$2; shift ;;
@@ -49,22 +55,29 @@ while [ $# -gt 0 ]; do
         --list) task=list ;;
         --check) task=check ;;
         --help | -h) usage; exit 0 ;;
-        *) echo "what is $1?" >&2; usage >&2; exit 2 ;;
+        *) usage >&2; fail "unknown argument '$1'" ;;
     esac
     shift
+done
+for rung in ${rungs//,/ }; do
+    case $rung in
+        golden | storage | unit | sim | model | bench) ;;
+        *) fail "unknown rung '$rung'" ;;
+    esac
 done
 
 apply() { awk -f "$here/mutants/apply.awk" -v root="$1" -v name="$2" "$here"/mutants/*.txt; }
 
-# Each mutant in a line: its name, its files, what is wrong, and why it is equivalent, if it is.
-list=$(apply "$root" all)
+# One line for each mutant: its name, its files, what is wrong, and why it is equivalent, if it is.
+list=$(apply "$root" all) || fail "mend the mutants named above in $here/mutants"
 if [ $task = check ]; then
     echo "$(wc -l <<<"$list") mutants fit"
     exit 0
 fi
 if [ ${#only[@]} -gt 0 ]; then
+    all=$list
     list=$(for name in "${only[@]}"; do
-        grep -P "^\Q$name\E\t" <<<"$list" || { echo "there is no mutant $name" >&2; exit 2; }
+        grep -P "^\Q$name\E\t" <<<"$all" || fail "unknown mutant '$name'; --list prints the names"
     done)
 fi
 if [ $task = list ]; then
@@ -77,19 +90,23 @@ trap 'rm -rf "$scratch"' EXIT
 results=$(realpath "${results:-$scratch/results}")
 dir=$(realpath "${dir:-$scratch}")
 touch "$results"
+# The sources as they are now: they may be edited while the mutants run.
+sources=$dir/sources
 
-# Which rungs may see a change to these files.
+# The rungs that can see a change to these files, in the order in which they find it soonest.
 rungs_of() {
-    case $1 in
-        raft/core/*) echo golden model sim ;;
-        raft/src/storage/*) echo sim storage ;;
-        raft/src/wire.rs | raft/src/kv.rs) echo sim bench ;;
-        raft/src/host/*) echo host bench ;;
-        *) echo bench ;;
-    esac
+    local rung
+    for rung in $(case $1 in
+        raft/core/*) echo golden sim model ;;
+        raft/src/storage/*) echo storage sim ;;
+        raft/src/wire* | raft/src/kv*) echo unit sim bench ;;
+        *) echo unit bench ;;
+    esac); do
+        if [[ ",$rungs," == *",$rung,"* ]]; then echo "$rung"; fi
+    done
 }
 
-# The worlds of the model checker: each is a few seconds of search, and they differ in what may happen.
+# The worlds of the model checker. Each takes a few seconds; they differ in which faults may occur.
 worlds=(
     "--nodes 3 --terms 1 --expiries 1 --commands 1 --in-flight 2"
     "--nodes 2 --terms 2 --expiries 2 --commands 1 --crashes 1 --in-flight 2"
@@ -98,106 +115,155 @@ worlds=(
     "--nodes 3 --terms 2 --expiries 3 --commands 1 --in-flight 3"
 )
 
-# The first test that failed, by what cargo says.
-failed_test() {
-    sed -n 's/^test \(.*\) \.\.\. FAILED/\1/p; s/^    \([a-z_:]*\)$/\1/p' "$log" | sort -u | head -1
+# Builds what a rung runs, prints the executable, and leaves the compiler's messages in $log.
+build() {
+    local what is_test=true
+    case $1 in
+        golden) what=(-p maelstrom-tests --test golden) ;;
+        storage) what=(-p maelstrom-tests --test storage) ;;
+        unit) what=(-p raft --lib) ;;
+        *) what=(-p maelstrom-tests --bin maelstrom-tests) ;;
+    esac
+    case $1 in
+        golden | storage | unit) what=(test --no-run "${what[@]}") ;;
+        *) what=(build "${what[@]}") is_test=false ;;
+    esac
+    cargo "${what[@]}" --release --message-format json-render-diagnostics 2>"$log" |
+        sed -n "s/.*\"test\":$is_test}.*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
 }
 
-# Runs a rung, with what it says in $log. The status is 0 if it found nothing; $why says what it found.
+# Runs the tests of an executable until one fails. Exits with 0 if none did.
+run_tests() {
+    timeout 600 "$1" 2>&1 | awk '{ print } /^test .* FAILED$/ { exit 1 }' >"$log" || return $?
+}
+
+# Runs a rung, with its output in $log. Returns 0 if it found nothing, 1 if it found the mutant, 2 if it failed in any
+# other way. $why says what happened.
 climb() {
-    local rung=$1 status=0
+    local rung=$1 exe=$2 status=0 world
     case $rung in
-        golden)
-            timeout 120 "$golden" --nocapture >"$log" 2>&1 || status=$?
-            why=$(grep -oE '[a-z_]+/[a-z_0-9]+\.txt' "$log" | sort -u | awk '
-                NR == 1 { first = $0 } END { if (NR) printf "%s%s", first, (NR > 1 ? " and " NR - 1 " more" : "") }') ;;
+        golden | storage | unit) run_tests "$exe" || status=$? ;;
+        sim)
+            timeout 900 "$exe" sim --seeds "0..$seeds" --jobs "$threads" >"$log" 2>&1 || status=$?
+            # Status 2 says that some rare event never occurred.
+            if [ $status = 2 ]; then status=0; fi ;;
         model)
-            local world
             for world in "${worlds[@]}"; do
                 status=0
                 # shellcheck disable=SC2086
-                timeout $((seconds / 2 + 30)) "$bench" model $world --seconds $((seconds / 4)) >"$log" 2>&1 || status=$?
+                timeout $((seconds + 60)) "$exe" model $world --seconds "$seconds" >"$log" 2>&1 || status=$?
+                # Status 2 says that the time was too short for all interleavings.
                 if [ $status = 2 ]; then status=0; fi
                 if [ $status != 0 ]; then break; fi
-            done
-            why=$(sed -n 's/^# *//p' "$log" | head -1) ;;
-        sim)
-            timeout $((seconds * 2 + 60)) "$bench" sim --seeds 0..1000000000 \
-                --minutes "$(awk -v s="$seconds" 'BEGIN { print s / 60 }')" >"$log" 2>&1 || status=$?
-            why=$(sed -n 's/^seed \([0-9]*\), event [0-9]*: \(.*\)/seed \1: \2/p' "$log" | head -1) ;;
-        storage)
-            timeout 300 cargo test --release --quiet -p maelstrom-tests --test storage >"$log" 2>&1 || status=$?
-            why=$(failed_test) ;;
-        host)
-            timeout 300 cargo test --release --quiet -p raft --lib host:: >"$log" 2>&1 || status=$?
-            why=$(failed_test) ;;
+            done ;;
         bench)
-            # A node gives up a request sooner than a client does, so that what it says of it is heard.
-            timeout $((seconds * 2 + 60)) "$bench" test --node-count 5 --concurrency 10 --rate 300 --latency 15 \
+            # A node's own time-outs are shorter than a client's, so that the client receives the node's answer.
+            timeout $((seconds * 2 + 120)) "$exe" test --node-count 5 --concurrency 10 --rate 300 --latency 15 \
                 --time-limit "$seconds" --nemesis kill,partition,pause --nemesis-interval 2 --seed 1 \
                 --data-dir "$copy/data" --store "$copy/store" -- --log error --heartbeat 50 --election-timeout 150..300 \
                 --snapshot-entries 40 --snapshot-chunk-bytes 100 >"$log" 2>&1 || status=$?
-            rm -rf "$copy/data" "$copy/store"
-            why=$(grep -m1 'is not linearizable' "$log" || true) ;;
+            rm -rf "$copy/data" "$copy/store" ;;
     esac
-    if [ $status = 124 ]; then
-        why='it does not end'
-    elif grep -q "panicked at" "$log" && [ -z "$why" ]; then
-        why=$(grep -A1 "panicked at" "$log" | sed -n 2p)
-    elif [ -z "$why" ]; then
-        why=$(grep -v '^ *$' "$log" | tail -n 1)
-    fi
-    return $((status != 0))
+    if [ $status = 0 ]; then return 0; fi
+    # A finding in the words of a test, a rule or the linearizability checker.
+    why=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p
+        s/.*rule broken: //p
+        s/^seed \([0-9]*\), event [0-9]*: \(panicked.*\)/seed \1 \2/p
+        /is not linearizable/p' "$log" | head -1)
+    if [ -n "$why" ]; then return 1; fi
+    why="status $status: $(grep -v '^ *$' "$log" | tail -n 1)"
+    return 2
 }
 
-# Runs the mutants of the lines that it reads, in the copy that it is given.
-work() {
-    local copy=$1 name files what status rung began log=$1/log golden='' bench why
-    mkdir -p "$copy/source"
-    (cd "$root" && git ls-files -z | tar -c --null -T -) | tar -x -m -C "$copy/source"
-    cd "$copy/source"
-    export CARGO_TARGET_DIR=$copy/target
-    # Half as long to build as with all optimizations, and still fast to search.
-    export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_INCREMENTAL=true
-    export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256
-    # Tests are built to unwind, and all else would be built a second time if it were not; and so the simulator can tell how a panic came about.
-    export CARGO_PROFILE_RELEASE_PANIC=unwind
-    bench=$CARGO_TARGET_DIR/release/maelstrom-tests
-    while IFS=$'\t' read -r name files what; do
-        apply "$copy/source" "$name"
-        local todo=() targets=()
-        for rung in $(rungs_of "$files"); do
-            if [[ ",$rungs," == *",$rung,"* ]]; then todo+=("$rung"); fi
-        done
-        case " ${todo[*]} " in *" golden "*) targets+=(--test golden) ;; esac
-        status='not caught' why=''
-        if ! cargo build --release --message-format short -p maelstrom-tests --bin maelstrom-tests "${targets[@]}" >"$log" 2>&1; then
-            todo=()
-            status='does not compile' why=$(grep -m1 error "$log" || true)
+# Copies the files named on standard input from one folder to another. Files that are equal stay untouched, so that
+# cargo builds only what has changed; files that are not named are removed.
+copy_sources() {
+    local file
+    mkdir -p "$2"
+    (cd "$2" && find . -type f | sed 's,^\./,,' | sort) >"$2.before"
+    sort >"$2.named"
+    comm -23 "$2.before" "$2.named" | while read -r file; do rm "$2/$file"; done
+    while read -r file; do
+        if ! cmp -s "$1/$file" "$2/$file"; then
+            mkdir -p "$(dirname "$2/$file")"
+            cp "$1/$file" "$2/$file"
         fi
-        golden=$(ls -t "$CARGO_TARGET_DIR"/release/deps/golden-* 2>/dev/null | grep -v '\.d$' | head -1 || true)
-        began=$(date +%s.%N)
-        for rung in "${todo[@]}"; do
-            began=$(date +%s.%N)
-            if ! climb "$rung" </dev/null; then
-                status=$rung
-                break
-            fi
-            why=''
-        done
-        # In a cell of a table stands one line, and not a long one.
-        why=$(sed 's/^ *//; s/: [[{].*//; s/ stored Ledger .*//; s/ finds Some(.*//; s/: faulty:.*//; s/[`|]//g' <<<"$why" | cut -c1-100)
-        printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$why" "$(awk -v b="$began" -v e="$(date +%s.%N)" 'BEGIN { printf "%.1f", e - b }')" >>"$results"
-        tail -1 "$results" >&2
-        # What it changed, and nothing else, is built anew for the next.
-        local file
-        for file in $files; do cp "$root/$file" "$file"; done
+    done <"$2.named"
+}
+
+# Lets one mutant, or the unbroken product, climb these rungs. Sets $status to the rung that caught it, `not caught`,
+# `does not compile` or `no verdict`, and $why to what happened.
+try() {
+    local rung exe code
+    status='not caught' why=''
+    for rung in "$@"; do
+        exe=$(build "$rung") || true
+        if [ -z "$exe" ]; then
+            status='does not compile' why=$(grep -m1 '^error' "$log" || true)
+            return
+        fi
+        code=0
+        climb "$rung" "$exe" </dev/null || code=$?
+        case $code in
+            1) status=$rung; return ;;
+            2) status='no verdict' why="$rung: $why" ;;
+        esac
     done
 }
 
+prepare() {
+    copy=$1 log=$1/log
+    (cd "$sources" && find . -type f | sed 's,^\./,,') | copy_sources "$sources" "$copy/source"
+    cd "$copy/source"
+    export CARGO_TARGET_DIR=$copy/target
+    # Twice as fast to build as with all optimizations, and still fast to run.
+    export CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_INCREMENTAL=true
+    export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 CARGO_PROFILE_RELEASE_STRIP=none
+    # Tests unwind; if the binaries did not, all crates would be built twice.
+    export CARGO_PROFILE_RELEASE_PANIC=unwind
+}
+
+# Runs the mutants of the lines on standard input that no other job has claimed, in a copy of the sources.
+work() {
+    local name files what status why began seconds_taken file
+    prepare "$1"
+    while IFS=$'\t' read -r name files what; do
+        mkdir "$scratch/claimed/$name" 2>/dev/null || continue
+        began=$(date +%s)
+        apply "$copy/source" "$name"
+        # shellcheck disable=SC2046
+        try $(rungs_of "$files")
+        # One short line for a cell of the table.
+        why=$(sed 's/^ *//; s/: [[{].*//; s/ stored Ledger .*//; s/ finds Some(.*//; s/: faulty:.*//; s/[`|]//g' <<<"$why" | cut -c1-100)
+        seconds_taken=$(($(date +%s) - began))
+        printf '%s\t%s\t%s\t%s\n' "$name" "$status" "$why" "$seconds_taken" >>"$results"
+        printf '%s: %s%s, %s s\n' "$name" "$status" "${why:+: $why}" "$seconds_taken" >&2
+        for file in $files; do cp "$sources/$file" "$file"; done
+    done
+}
+
+(cd "$root" && git ls-files) | copy_sources "$root" "$sources"
+here=$sources/maelstrom-tests
 todo=$(awk -F'\t' 'FILENAME != "-" { done[$1] = 1; next } !($1 in done) && $4 == ""' "$results" - <<<"$list")
+threads=$(nproc 2>/dev/null || echo 2)
+if [ -n "$todo" ]; then
+    echo "control run: the unbroken product must pass" >&2
+    climbed=$(while IFS=$'\t' read -r _ files _; do rungs_of "$files"; done <<<"$todo" | awk '!seen[$0]++')
+    (
+        prepare "$dir/0"
+        # shellcheck disable=SC2086
+        try $climbed
+        if [ "$status" != 'not caught' ]; then
+            cat "$log" >&2
+            fail "the unbroken product does not pass: $status: $why"
+        fi
+    ) || exit 2
+fi
+
+mkdir "$scratch/claimed"
+threads=$(((threads + jobs - 1) / jobs))
 for ((job = 0; job < jobs; job++)); do
-    awk -v jobs="$jobs" -v job="$job" 'NF && NR % jobs == job' <<<"$todo" | work "$dir/$job" &
+    work "$dir/$job" <<<"$todo" &
 done
 wait
 
@@ -205,17 +271,17 @@ wait
 awk -F'\t' -v OFS=' | ' '
     FILENAME != "-" { by[$1] = $2; why[$1] = $3; after[$1] = $4; next }
     FNR == 1 {
-        print "| mutant | what is wrong | caught by | after |"
+        print "| mutant | what is wrong | caught by | time |"
         print "|---|---|---|---|"
     }
     $4 != "" { print "| " $1, $3, "equivalent: " $4, "- |"; equivalent++; next }
     !($1 in by) { by[$1] = "not run" }
-    { said = by[$1] (why[$1] == "" ? "" : ": " why[$1]) }
-    { print "| `" $1 "`", $3, said, (after[$1] == "" ? "-" : after[$1] " s") " |" }
+    { cell = by[$1] (why[$1] == "" ? "" : ": " why[$1]) }
+    { print "| `" $1 "`", $3, cell, (after[$1] == "" ? "-" : after[$1] " s") " |" }
     { count[by[$1]]++; all++ }
     END {
         printf "\n%d mutants:", all
         for (rung in count) printf " %d %s,", count[rung], rung
         printf " %d equivalent\n", equivalent
-        exit count["not caught"] + count["not run"] + count["does not compile"] > 0
+        exit count["not caught"] + count["not run"] + count["does not compile"] + count["no verdict"] > 0
     }' "$results" - <<<"$list"

@@ -1,27 +1,41 @@
 //! `maelstrom-tests check FILE`: is this `history.jsonl` linearizable?
 
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::process::ExitCode;
 
-use crate::history::{History, ReadError};
+use raft::flags::{Command, Flag, Parsed, UsageError};
+
+use crate::history::History;
 use crate::linearizability::{self, Analysis, Limits, Verdict};
 
-/// What `maelstrom-tests check --help` prints.
-pub const HELP: &str = "\
-Usage: maelstrom-tests check [--svg FILE] HISTORY
+/// The arguments of `check`.
+pub const CHECK: Command = Command::new(
+    "maelstrom-tests check",
+    "Checks whether a history is linearizable, each key by itself. FILE is the history.jsonl of a test, or - for\n\
+     standard input. Each of its lines is an event, in the order of time:\n\
+     \n\
+     \x20 {\"process\":4,\"type\":\"invoke\",\"f\":\"cas\",\"key\":0,\"value\":[1,2],\"time\":1200345678}\n\
+     \x20 {\"process\":4,\"type\":\"fail\",\"f\":\"cas\",\"key\":0,\"value\":[1,2],\"error\":22,\"time\":1201345678}\n\
+     \n\
+     \x20 process  a number for each client; a client has a new one after an info\n\
+     \x20 type     invoke; then ok, fail (did not take effect) or info (unknown)\n\
+     \x20 f        read, write or cas\n\
+     \x20 value    the value of a write, [from, to] of a cas, the result of a read that is ok; else null\n\
+     \x20 error    the error code of a fail or info; 0 for a time-out\n\
+     \x20 time     nanoseconds since the test began\n\
+     \n\
+     Exit status: 0 linearizable; 1 not linearizable; 2 unknown: the search reached its limit, or the history is empty;\n\
+     255 the history cannot be read or is malformed.",
+    &[Flag::new("svg", "FILE", "Draws the first contradiction into FILE.")],
+)
+.arguments("FILE");
 
-Checks whether a history.jsonl is linearizable, each key by itself. HISTORY - is standard input.
+/// Where the last test wrote its history.
+const LATEST: &str = "store/latest/history.jsonl";
 
-  --svg FILE   draws the first contradiction found into FILE
-  -h, --help   this text
-
-Exit status: 0 valid, 1 invalid, 2 unknown (the search was too long, or the history has no
-operation), 255 the history cannot be read or is malformed; standard error then says in which line,
-and why.
-";
-
-/// How many contradictions are printed in full; the other keys are only named.
+/// How many contradictions are printed in full; of the others, only the key is.
 const SHOWN_MAX: usize = 3;
 
 /// The exit status of a check, and of a bench run.
@@ -31,14 +45,14 @@ pub enum Status {
     Valid,
     /// 1: it is not.
     Invalid,
-    /// 2: nobody knows.
+    /// 2: unknown.
     Unknown,
-    /// 255: there was nothing to check, or something broke.
+    /// 255: there was nothing to check, or something failed.
     Broken,
 }
 
 impl Status {
-    /// As a process ends with it.
+    /// The exit status of the process.
     pub fn code(self) -> u8 {
         match self {
             Self::Valid => 0,
@@ -65,105 +79,93 @@ impl From<&Verdict> for Status {
     }
 }
 
-/// Runs the subcommand with the arguments that follow `check`. The verdict goes to `out`, and what
-/// prevents one to `err`.
-pub fn main(arguments: &[String], out: &mut dyn Write, err: &mut dyn Write) -> Status {
-    match run(arguments, out) {
-        Ok(status) => status,
-        Err(why) => {
-            // If even that cannot be said, the status still says it.
-            let _ = writeln!(err, "maelstrom-tests check: {why}");
-            Status::Broken
-        }
+/// What to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The file of the history, or `-`.
+    history: OsString,
+    svg: Option<String>,
+}
+
+impl Options {
+    /// Reads the arguments of `check`.
+    ///
+    /// # Errors
+    /// If a flag is unknown, or there is not exactly one file.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Parsed<Self>, UsageError> {
+        CHECK.parse(arguments)?.try_map(|given| {
+            let svg = given.text("svg").map(str::to_owned);
+            let history = given.argument("history")?.to_owned();
+            Ok(Self { history, svg })
+        })
     }
 }
 
-fn run(arguments: &[String], out: &mut dyn Write) -> Result<Status, String> {
-    let Some(Asked { history, svg }) = parse(arguments)? else {
-        let printed = out.write_all(HELP.as_bytes());
-        return printed.map(|()| Status::Valid).map_err(cannot_print);
-    };
-    let in_history = |why: ReadError| format!("{history}: {why}");
-    let read = if history == "-" {
-        History::read(io::stdin().lock()).map_err(in_history)?
+/// Runs the subcommand. Prints the verdict to `out`.
+///
+/// # Errors
+/// If the history cannot be read or is malformed, or the result cannot be written.
+pub fn run(options: &Options, out: &mut dyn Write) -> Result<Status, String> {
+    let name = options.history.to_string_lossy();
+    let history = if options.history == "-" {
+        History::read(io::stdin().lock())
     } else {
-        let file = File::open(&history).map_err(|why| format!("{history}: {why}"))?;
-        History::read(BufReader::new(file)).map_err(in_history)?
+        let file = File::open(&options.history).map_err(|error| {
+            format!("cannot open '{name}': {error}; the last test's history is {LATEST}")
+        })?;
+        History::read(BufReader::new(file))
     };
-    if read.operations().is_empty() {
-        // It contradicts nothing, but whoever asks has most likely named the wrong file.
-        return writeln!(out, "Unknown: the history has no operation.")
+    let history = history.map_err(|error| {
+        format!("'{name}', {error}; `maelstrom-tests help check` describes the format")
+    })?;
+    if history.operations().is_empty() {
+        let text =
+            format!("Unknown: '{name}' has no operations. The last test's history is {LATEST}.");
+        return writeln!(out, "{text}")
             .map(|()| Status::Unknown)
             .map_err(cannot_print);
     }
-    let analysis = linearizability::check(read.operations(), Limits::default());
+    let analysis = linearizability::check(history.operations(), Limits::default());
     report(&analysis, out).map_err(cannot_print)?;
-    if let (Some(path), Verdict::Invalid(why)) = (svg, &analysis.verdict)
-        && let Some(first) = why.first()
+    if let (Some(path), Verdict::Invalid(contradictions)) = (&options.svg, &analysis.verdict)
+        && let Some(first) = contradictions.first()
     {
-        std::fs::write(&path, first.to_svg()).map_err(|why| format!("{path}: {why}"))?;
+        fs::write(path, first.to_svg())
+            .map_err(|error| format!("cannot write '{path}': {error}"))?;
     }
     Ok(Status::from(&analysis.verdict))
 }
 
-/// What the arguments ask for.
-struct Asked {
-    history: String,
-    svg: Option<String>,
+fn cannot_print(error: io::Error) -> String {
+    format!("cannot print the verdict: {error}")
 }
 
-/// Reads the arguments; `None` asks for help.
-fn parse(arguments: &[String]) -> Result<Option<Asked>, String> {
-    let (mut history, mut svg) = (None, None);
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--help" | "-h" => return Ok(None),
-            "--svg" => {
-                let path = arguments.next().ok_or("--svg needs a file name")?;
-                svg = Some(path.clone());
-            }
-            flag if flag.starts_with("--svg=") => svg = Some(flag["--svg=".len()..].to_owned()),
-            flag if flag.starts_with('-') && flag != "-" => {
-                return Err(format!("unknown flag {flag} (--help lists them)"));
-            }
-            _ if history.is_some() => {
-                return Err(format!("one history at a time, and not {argument} too"));
-            }
-            _ => history = Some(argument.clone()),
-        }
-    }
-    let history = history.ok_or("which history? (--help explains)")?;
-    Ok(Some(Asked { history, svg }))
-}
-
-fn cannot_print(why: io::Error) -> String {
-    format!("cannot print the verdict: {why}")
-}
-
-/// Prints what a check found: the verdict in the last line, above it why.
+/// Prints the result of a check: the verdict in the last line, above it the reasons.
 ///
 /// # Errors
-/// If `out` cannot be written to.
+/// If `out` cannot be written.
 pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     let Analysis {
         verdict,
         keys,
         operations,
     } = analysis;
-    let noun = if *keys == 1 { "key" } else { "keys" };
-    let checked = format!("{operations} operations on {keys} {noun}");
+    let checked = format!(
+        "{} on {}",
+        counted(*operations, "operation"),
+        counted(*keys, "key")
+    );
     match verdict {
+        Verdict::Valid if *operations == 1 => writeln!(out, "Valid: {checked} is linearizable."),
         Verdict::Valid => writeln!(out, "Valid: {checked} are linearizable."),
         Verdict::Invalid(contradictions) => {
             for contradiction in contradictions.iter().take(SHOWN_MAX) {
                 writeln!(out, "{contradiction}")?;
             }
-            let others: Vec<String> = contradictions
-                .iter()
-                .skip(SHOWN_MAX)
-                .map(|contradiction| json::to_string(&contradiction.key))
-                .collect();
+            let others = contradictions.iter().skip(SHOWN_MAX);
+            let others: Vec<String> = others.map(|other| json::to_string(&other.key)).collect();
             if !others.is_empty() {
                 writeln!(out, "Not linearizable either: key {}.", some_of(&others))?;
             }
@@ -175,7 +177,7 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         }
         Verdict::Unknown(undecided) => {
             for key in undecided.iter().map(json::to_string) {
-                writeln!(out, "Key {key}: the search was too long and was ended.")?;
+                writeln!(out, "Key {key}: the search reached its limit.")?;
             }
             let open = undecided.len();
             writeln!(
@@ -186,9 +188,14 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
-/// A list for people: its first items, and how many more there are.
+/// A number of things: "1 key", "2 keys".
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// The first items of a list, and how many more there are.
 pub(crate) fn some_of(items: &[String]) -> String {
-    /// More than these help nobody.
     const MAX: usize = 10;
     let shown = items[..items.len().min(MAX)].join(", ");
     match items.len().saturating_sub(MAX) {
@@ -208,7 +215,7 @@ mod tests {
 {"process":1,"type":"invoke","f":"read","key":0,"value":null,"time":2}
 "#;
 
-    /// A file of this process and test alone, which is gone afterwards.
+    /// A file of this process and test alone, removed at the end.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -219,7 +226,7 @@ mod tests {
 
         fn holding(name: &str, text: &str) -> Self {
             let scratch = Self::new(name);
-            std::fs::write(&scratch.0, text).expect("the temporary folder takes files");
+            std::fs::write(&scratch.0, text).expect("the temporary folder is writable");
             scratch
         }
 
@@ -232,90 +239,86 @@ mod tests {
 
     impl Drop for Scratch {
         fn drop(&mut self) {
-            // It may never have been made.
+            // It may not exist.
             let _ = std::fs::remove_file(&self.0);
         }
     }
 
-    fn check(arguments: &[&str]) -> (u8, String, String) {
-        let arguments: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let status = main(&arguments, &mut out, &mut err);
-        let text = |bytes| String::from_utf8(bytes).expect("what is printed is text");
-        (status.code(), text(out), text(err))
+    fn check(arguments: &[&str]) -> Result<(u8, String), String> {
+        let arguments = arguments.iter().map(OsString::from);
+        let options = match Options::parse(arguments).map_err(|error| error.to_string())? {
+            Parsed::Run(options) => options,
+            Parsed::Print(page) => return Ok((0, page)),
+        };
+        let mut out = Vec::new();
+        let status = run(&options, &mut out)?;
+        let text = String::from_utf8(out).expect("the output is text");
+        Ok((status.code(), text))
     }
 
     #[test]
-    fn a_legal_history_ends_with_0() {
+    fn legal_history_ends_with_0() {
         let read = r#"{"process":1,"type":"ok","f":"read","key":0,"value":1,"time":3}"#;
         let file = Scratch::holding("legal", &format!("{WRITE}{read}"));
-        let (status, out, err) = check(&[file.path()]);
-        assert_eq!((status, err.as_str()), (0, ""));
-        assert_eq!(out, "Valid: 2 operations on 1 key are linearizable.\n");
+        let text = "Valid: 2 operations on 1 key are linearizable.\n";
+        assert_eq!(check(&[file.path()]), Ok((0, text.to_owned())));
+        let one: String = WRITE
+            .lines()
+            .take(2)
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let file = Scratch::holding("one", &one);
+        let text = "Valid: 1 operation on 1 key is linearizable.\n";
+        assert_eq!(check(&[file.path()]), Ok((0, text.to_owned())));
     }
 
     #[test]
-    fn an_empty_history_ends_with_2() {
+    fn empty_history_ends_with_2() {
         let file = Scratch::holding("empty", "");
-        let (status, out, err) = check(&[file.path()]);
-        assert_eq!((status, err.as_str()), (2, ""));
-        assert_eq!(out, "Unknown: the history has no operation.\n");
+        let (status, text) = check(&[file.path()]).expect("an empty file is no error");
+        assert_eq!(status, 2);
+        assert!(text.starts_with("Unknown: ") && text.contains("has no operations"));
     }
 
     #[test]
-    fn an_illegal_history_ends_with_1_and_is_drawn() {
+    fn illegal_history_ends_with_1_and_is_drawn() {
         let read = r#"{"process":1,"type":"ok","f":"read","key":0,"value":2,"time":3}"#;
         let file = Scratch::holding("illegal", &format!("{WRITE}{read}"));
         let picture = Scratch::new("illegal.svg");
-        let (status, out, err) = check(&["--svg", picture.path(), file.path()]);
-        assert_eq!((status, err.as_str()), (1, ""));
-        assert!(out.contains("Key 0 is not linearizable."), "{out}");
+        let (status, text) = check(&["--svg", picture.path(), file.path()]).expect("it is read");
+        assert_eq!(status, 1);
+        assert!(text.contains("Key 0 is not linearizable."), "{text}");
         assert!(
-            out.ends_with("Invalid: 2 operations on 1 key; keys that are not linearizable: 1.\n")
+            text.ends_with("Invalid: 2 operations on 1 key; keys that are not linearizable: 1.\n")
         );
-        let svg = std::fs::read_to_string(&picture.0).expect("the picture was drawn");
+        let svg = fs::read_to_string(&picture.0).expect("the picture was drawn");
         assert!(svg.contains("read: 2"));
-
-        let attached = Scratch::new("illegal-too.svg");
-        check(&[&format!("--svg={}", attached.path()), file.path()]);
-        assert_eq!(
-            std::fs::read_to_string(&attached.0).expect("drawn, too"),
-            svg
-        );
     }
 
     #[test]
-    fn a_malformed_history_ends_with_255_and_its_line() {
+    fn malformed_history_is_an_error_with_its_line() {
         let file = Scratch::holding("malformed", &format!("{WRITE}{{"));
-        let (status, out, err) = check(&[file.path()]);
-        assert_eq!((status, out.as_str()), (255, ""));
-        assert!(err.contains("malformed: line 4: "), "{err}");
+        let error = check(&[file.path()]).expect_err("the last line is cut off");
+        assert!(error.contains("malformed', line 4: column 2: "), "{error}");
+        assert!(error.contains("help check"), "{error}");
     }
 
     #[test]
-    fn what_cannot_be_read_or_is_not_understood_ends_with_255() {
+    fn missing_history_is_an_error() {
         let missing = Scratch::new("missing");
-        for arguments in [
-            &[][..],
-            &["a", "b"],
-            &["--nonsense"],
-            &["--svg"],
-            &[missing.path()],
+        for (arguments, expected) in [
+            (&[][..], "no history given"),
+            (&["a", "b"], "unknown argument 'b'"),
+            (&["--nonsense"], "unknown flag"),
+            (&[missing.path()], "cannot open"),
         ] {
-            let (status, out, err) = check(arguments);
-            assert_eq!((status, out.as_str()), (255, ""), "{arguments:?}");
-            assert!(err.starts_with("maelstrom-tests check: "), "{err}");
+            let error = check(arguments).expect_err("this cannot be checked");
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 
     #[test]
-    fn help_is_printed() {
-        let (status, out, _) = check(&["--help"]);
-        assert_eq!((status, out.as_str()), (0, HELP));
-    }
-
-    #[test]
-    fn an_undecided_history_ends_with_2() {
+    fn undecided_history_ends_with_2() {
         let analysis = Analysis {
             verdict: Verdict::Unknown(vec![json::Value::from(7)]),
             keys: 3,
@@ -323,8 +326,8 @@ mod tests {
         };
         let mut out = Vec::new();
         report(&analysis, &mut out).expect("a Vec takes any bytes");
-        let out = String::from_utf8(out).expect("what is printed is text");
-        assert!(out.starts_with("Key 7: the search was too long"));
+        let out = String::from_utf8(out).expect("the output is text");
+        assert!(out.starts_with("Key 7: the search reached its limit"));
         assert!(out.ends_with("could not be decided: 1. No contradiction was found.\n"));
         assert_eq!(Status::from(&analysis.verdict).code(), 2);
     }

@@ -1,10 +1,9 @@
-//! Runs something that may panic, and goes on.
+//! Runs work that may panic, and reports the panic.
 //!
-//! Where panics unwind, as in tests, they are caught. In our binaries every panic ends the process,
-//! and there is nothing to catch; but the panic hook is called first, and a hook that never returns
-//! keeps the process alive: it hands the panic's text to whoever waits, and parks the thread for
-//! good. Such a thread costs its stack until the process ends, so whoever starts many has to count.
-//! Panics of all other threads go the way they went before.
+//! Where panics unwind, as in tests, they are caught. Our binaries abort on a panic, but the panic
+//! hook runs first: it sends the panic's text to the receiver and parks the thread for ever, so
+//! that the process survives. Such a thread costs its stack until the process ends; callers must
+//! bound the number of panics. Panics of other threads are handled as usual.
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
@@ -12,26 +11,26 @@ use std::sync::Once;
 use std::sync::mpsc::Sender;
 use std::{io, panic, thread};
 
-/// How a piece of work ended.
+/// How the work ended.
 #[derive(Debug)]
 pub(crate) enum Ended<T> {
-    /// It returned this.
+    /// It returned this value.
     Returned(T),
-    /// It panicked, and said this.
+    /// It panicked with this text.
     Panicked(String),
 }
 
-type Teller = Box<dyn FnOnce(String)>;
+type Reporter = Box<dyn FnOnce(String)>;
 
 thread_local! {
-    /// Whom to tell that this thread has panicked.
-    static TELLER: Cell<Option<Teller>> = const { Cell::new(None) };
+    /// Receives the text of this thread's panic.
+    static REPORTER: Cell<Option<Reporter>> = const { Cell::new(None) };
 }
 
-/// Runs `work` on a thread of its own and sends how it ended, marked with `mark`.
+/// Runs `work` on a thread of its own and sends how it ended, together with `mark`.
 ///
 /// # Errors
-/// If the system gives no thread.
+/// If the system cannot start a thread.
 pub(crate) fn start<M, T>(
     mark: M,
     to: &Sender<(M, Ended<T>)>,
@@ -46,15 +45,15 @@ where
     thread::Builder::new()
         .name("guarded".to_owned())
         .spawn(move || {
-            let teller = to.clone();
-            TELLER.set(Some(Box::new(move |text| {
-                // Whoever does not listen any more has heard enough.
-                let _ = teller.send((mark, Ended::Panicked(text)));
+            let reporter = to.clone();
+            REPORTER.set(Some(Box::new(move |text| {
+                // The receiver may be gone.
+                let _ = reporter.send((mark, Ended::Panicked(text)));
             })));
-            // A panic has been told by the hook when it is caught here. Nothing that it may have
-            // left half done is used again.
+            // The hook has reported the panic that is caught here. No state that the panic may have
+            // left inconsistent is used again.
             if let Ok(returned) = panic::catch_unwind(AssertUnwindSafe(work)) {
-                // As above: nobody may listen any more.
+                // The receiver may be gone.
                 let _ = to.send((mark, Ended::Returned(returned)));
             }
         })?;
@@ -65,9 +64,9 @@ fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| match TELLER.take() {
-            Some(tell) => {
-                tell(panic.to_string());
+        panic::set_hook(Box::new(move |panic| match REPORTER.take() {
+            Some(report) => {
+                report(panic.to_string());
                 while cfg!(panic = "abort") {
                     thread::park();
                 }

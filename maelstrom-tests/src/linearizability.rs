@@ -1,12 +1,12 @@
-//! Was it legal? Linearizability of a history of reads, writes and cas.
+//! Checks whether a history of reads, writes and cas is linearizable.
 //!
-//! A history is linearizable if every operation can be thought to take effect at one instant
-//! between its beginning and its end, so that one copy of the data, asked in that order, would
-//! have given the same answers. The property is local (Herlihy & Wing 1990): the whole is
-//! linearizable if and only if each key by itself is, so keys are checked one by one, on all
-//! cores. A key is a register that does not exist at first.
+//! A history is linearizable if each operation can be assigned one instant between its beginning
+//! and its end, such that a single copy of the data, used in the order of these instants, gives the
+//! same results. The property is local (Herlihy & Wing 1990): the whole is linearizable if and only
+//! if each key by itself is, so keys are checked one by one, on all cores. A key is a register that
+//! does not exist at first.
 //!
-//! What an answer says about the register, which is more than Knossos makes of it:
+//! What a reply implies for the register (more than Knossos uses):
 //!
 //! | operation | ok | 20 | 22 | other definite code | unknown |
 //! |---|---|---|---|---|---|
@@ -14,13 +14,13 @@
 //! | write | it holds this value from then on | impossible | impossible | nothing | happens later or never |
 //! | cas | it held `from`, it holds `to` from then on | it did not exist | it existed and held another value than `from` | nothing | happens later or never |
 //!
-//! *Impossible* stands for an answer that no register gives (21 always is one: nothing in lin-kv
-//! demands that a key be absent); such a history is invalid. *Nothing* means that the operation is
-//! left out: it had no effect and claims none. An operation that the history leaves open at its
-//! end is unknown. Values are equal when they are the same JSON value: 1 is 1.0.
+//! *Impossible* is a reply that no register gives (21 always is: no operation of lin-kv requires a
+//! key to be absent); such a history is invalid. *Nothing* means that the operation is ignored: it
+//! had no effect and observed nothing. An operation without an end is unknown. Values are equal if
+//! they are the same JSON value: 1 equals 1.0.
 //!
-//! Read `register` first, then `search`, then `shrink`, which turns a "no" into something
-//! that a person can see through, and `draw`.
+//! Read `register` first, then `search`, then `shrink`, which reduces a contradiction to a few
+//! operations, and `draw`, which prints it.
 
 mod draw;
 mod register;
@@ -43,20 +43,21 @@ pub use shrink::{Part, Start};
 
 use crate::history::{Call, ErrorCode, Operation, Outcome};
 
-/// How much work is done for one key by default before the answer is "unknown", in the units of
-/// [`Limits::per_key`].
+/// The default limit of work for one key, in the units of [`Limits::per_key`]. A key that needs
+/// more is undecided.
 pub const WORK_MAX: u64 = 16_000_000;
 
-/// How much work the whole of a contradiction's shrinking may take; what is found by then stands.
+/// The limit of work for shrinking one contradiction. Whatever size is reached by then is final.
 const SHRINK_WORK_MAX: u64 = 32_000_000;
 
-/// The share of the work for a key after which a contradiction is looked for nearby.
+/// After this share of a key's work, the search looks for a contradiction among the last operations
+/// that it reached.
 const FIRST_SHARE: u64 = 8;
 
-/// The most cores that a check uses.
+/// The most threads of a check.
 const THREADS_MAX: usize = 16;
 
-/// How long to search.
+/// How much to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Units of work for one key. A configuration visited is 16 units, about 200 bytes and a
@@ -70,54 +71,54 @@ impl Default for Limits {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug)]
 pub struct Analysis {
-    /// The answer.
+    /// The verdict.
     pub verdict: Verdict,
-    /// How many keys there were.
+    /// The number of keys.
     pub keys: usize,
-    /// How many operations there were.
+    /// The number of operations.
     pub operations: usize,
 }
 
 /// Whether a history is linearizable.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It is.
+    /// It is linearizable.
     Valid,
-    /// It is not: for each offending key, why. There is at least one.
+    /// It is not: a contradiction for each key that is not linearizable, at least one.
     Invalid(Vec<Contradiction>),
-    /// No contradiction was found, but the work for these keys reached its limit first.
+    /// No contradiction was found, but the search reached its limit for these keys.
     Unknown(Vec<Value>),
 }
 
-/// Why a key is not linearizable: a few operations that cannot all have happened as they say,
-/// whatever else was going on.
+/// Why a key is not linearizable: a few operations that contradict each other, independent of all
+/// other operations.
 #[derive(Clone, Debug)]
 pub struct Contradiction {
     /// The key.
     pub key: Value,
-    /// What may have been there before.
+    /// What the key may have held before.
     pub start: Start,
-    /// The operations, in the order of their invocations. None of those that are bound could be
-    /// left out or be allowed to end later (unless the work for shrinking reached its limit). The
-    /// others are those that might have explained them, and do not.
+    /// The operations, in the order of their invocations. None of the bound ones can be removed or
+    /// end later without resolving the contradiction (unless shrinking reached its limit). The
+    /// others could have resolved it, and do not.
     pub parts: Vec<Part>,
-    /// The index in `parts` of the operation that could not take effect by its end.
+    /// The index in `parts` of the operation that cannot take effect before its end.
     pub stuck: usize,
-    /// What the key may have held while that operation ran.
+    /// The values that the key may have had while that operation ran.
     pub possible: Vec<Held>,
 }
 
 /// What a key may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// It does not exist.
+    /// The key does not exist.
     Nothing,
-    /// It holds this.
+    /// This value.
     Value(Value),
-    /// It holds something that none of the operations in question names.
+    /// A value that none of the operations in question names.
     SomethingElse,
 }
 
@@ -152,15 +153,15 @@ pub fn check(operations: &[Operation], limits: Limits) -> Analysis {
     }
 }
 
-/// What is known of one key.
+/// The result for one key.
 enum KeyResult {
     Linearizable,
     Contradictory(Contradiction),
     Undecided,
 }
 
-/// The result for each key, in the order of the keys. Every thread takes the next key that nobody
-/// has taken.
+/// The result for each key, in the order of the keys. Each thread takes the next key that is not
+/// taken yet.
 fn on_all_cores(keys: &[(&Value, Vec<&Operation>)], limits: Limits) -> Vec<KeyResult> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
@@ -226,8 +227,8 @@ fn check_key(key: &Value, operations: &[&Operation], limits: Limits) -> KeyResul
     }
 }
 
-/// The steps that impose or may change anything, for each the index of its operation, and the
-/// values by their numbers.
+/// The steps that observe or may change something, the index of each step's operation, and the
+/// values by number.
 fn translate<'a>(operations: &[&'a Operation]) -> (Vec<Step>, Vec<usize>, Vec<&'a Value>) {
     let mut numbers: BTreeMap<&Value, usize> = BTreeMap::new();
     let mut values = Vec::new();
@@ -277,7 +278,7 @@ fn translate<'a>(operations: &[&'a Operation]) -> (Vec<Step>, Vec<usize>, Vec<&'
     (steps, origins, values)
 }
 
-/// What a write or cas does if it takes effect.
+/// The effect of a write or cas.
 fn change<'a>(call: &'a Call, state: &mut impl FnMut(&'a Value) -> State) -> Option<Effect> {
     match call {
         Call::Read => None,
@@ -293,7 +294,7 @@ fn change<'a>(call: &'a Call, state: &mut impl FnMut(&'a Value) -> State) -> Opt
     }
 }
 
-/// What an operation that failed saw, if its code says.
+/// What a failed operation observed, if its error code implies anything.
 fn observed<'a>(
     code: ErrorCode,
     call: &'a Call,

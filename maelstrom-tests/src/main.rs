@@ -1,4 +1,4 @@
-//! The `maelstrom-tests` binary: sorts the subcommands and prints what goes wrong.
+//! The `maelstrom-tests` binary: runs a subcommand, and prints its error.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -17,35 +17,35 @@ use raft::flags::{Command, Parsed, UsageError};
 /// The program: its subcommands and its version.
 const PROGRAM: Command = Command::new(
     "maelstrom-tests",
-    "Tests nodes that speak Maelstrom's protocol: runs a cluster of processes under load and faults, and checks whether\n\
-     what the clients saw is linearizable. Without a subcommand: five nodes for 20 seconds, with latency, partitions,\n\
-     pauses and kills, and a verdict.\n\
+    "Tests nodes that speak Maelstrom's protocol: starts a cluster of processes, applies load and faults, and checks that\n\
+     the clients' history is linearizable. Without a subcommand: a test of five nodes for 20 seconds, with latency,\n\
+     partitions, pauses and kills. In the repository, type `cargo run --release --` for `maelstrom-tests`.\n\
      \n\
-     Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke, or the command line makes no sense.",
+     Exit status: 0 valid; 1 invalid; 2 unknown; 255 the arguments are wrong, or the bench or a node failed.",
     &[],
 )
 .version(concat!("maelstrom-tests ", env!("CARGO_PKG_VERSION"), "\n"))
 .subcommands(&[
-    ("test", "A run with options of your choice, most of them Maelstrom's."),
-    ("check", "Checks a history.jsonl by itself."),
+    ("test", "Tests a cluster under load and faults; most flags are Maelstrom's."),
+    ("check", "Checks whether a history.jsonl is linearizable."),
     ("matrix", "Many runs with options drawn from a seed, and what they have in common."),
     ("model", "Model checker: explores every interleaving of a small cluster."),
-    ("sim", "Simulates whole clusters in virtual time, all faults drawn from a seed."),
-    ("golden", "Plays protocol stories and compares what the nodes do with what the scripts say."),
+    ("sim", "Simulates clusters in virtual time, with faults drawn from a seed."),
+    ("golden", "Plays golden scripts: protocol stories with the expected output."),
     ("fuzz", "Fuzzes every parser and decoder."),
-    ("soak", "Feeds millions of writes to a node; prints memory, disk, and the time that a restart takes."),
-    ("catch-up", "Prints what it costs the others when a node that was away catches up."),
-    (builtin::RAFT_SUBCOMMAND, "Becomes a Raft node, as the raft binary is one; its flags are that binary's."),
-    (builtin::SUBCOMMAND, "Becomes one of the other nodes that are part of the bench: null or stale."),
+    ("soak", "Sends millions of writes to a node; prints memory, disk and restart times."),
+    ("catch-up", "Measures how a node that was away catches up, and the cost for the others."),
+    (builtin::RAFT_SUBCOMMAND, "Runs a Raft node; the flags are the raft binary's."),
+    (builtin::SUBCOMMAND, "Runs another node of the bench: null or stale."),
 ]);
 
 const BUILTIN_NODE_HELP: &str = "\
-Becomes a node that is part of the bench. It reads Maelstrom's messages on standard input, and ends with it.
+Runs a node that is part of the bench. It reads Maelstrom's messages on standard input and ends when that closes.
 
 Usage: maelstrom-tests builtin-node null|stale
 
-  null    Answers at once from its own memory.
-  stale   Writes at one place, but reads from its own memory.
+  null    Answers from its own memory alone.
+  stale   Writes through one node, but reads from its own memory.
 ";
 
 fn main() -> ExitCode {
@@ -79,7 +79,10 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => bench::test(&options)?,
         },
-        Some("check") => check(arguments)?,
+        Some("check") => match check::Options::parse(arguments)? {
+            Parsed::Print(page) => print(&page)?,
+            Parsed::Run(options) => check::run(&options, &mut io::stdout())?,
+        },
         Some("matrix") => match matrix::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => matrix::run(&options)?,
@@ -107,25 +110,12 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         },
         Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::maelstrom::main(arguments)),
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
-        Some(other) => unreachable!("{other} is a subcommand without a meaning"),
+        Some(other) => unreachable!("{other} is not in the table"),
     };
     Ok(status.into())
 }
 
-fn check(arguments: Vec<OsString>) -> Result<Status, UsageError> {
-    let not_utf8 = |raw| UsageError::new(format!("an argument is not UTF-8: {raw:?}"));
-    let arguments: Result<Vec<String>, OsString> =
-        arguments.into_iter().map(OsString::into_string).collect();
-    let arguments = arguments.map_err(not_utf8)?;
-    Ok(check::main(
-        &arguments,
-        &mut io::stdout(),
-        &mut io::stderr(),
-    ))
-}
-
-/// A node that the bench starts ends quietly with its input; its other arguments are for the Raft
-/// node and ignored.
+/// Ignores all arguments but the node's name: the others are the Raft node's flags.
 fn builtin_node(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Error>> {
     let name = arguments.first().and_then(|name| name.to_str());
     if let Some("--help" | "-h") = name {

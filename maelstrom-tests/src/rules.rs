@@ -1,9 +1,8 @@
-//! What must hold of a whole cluster: Figure 3 of the paper, and what follows from it.
+//! The rules of a whole cluster: Figure 3 of the paper, and what follows from it.
 //!
-//! [`Rules`] is told what is seen of every node after each step, remembers all of it, and says no
-//! as soon as two things that were seen anywhere at any time cannot both be right. It takes plain
-//! data, so that its own tests can show it what no correct cluster would. Golden scripts, the model
-//! checker and the simulator all ask it.
+//! [`Rules`] observes every node after each step, remembers all observations, and fails as soon as
+//! two of them contradict each other. It takes plain data, so that its tests can show it a cluster
+//! that breaks a rule. Golden scripts, the model checker and the simulator use it.
 
 mod ledger;
 
@@ -18,24 +17,24 @@ use raft_core::{
 
 pub use self::ledger::Ledger;
 
-/// The name of a command. No two commands of a run have the same one, so that a command that
-/// enters the log twice is seen.
+/// The id of a command, unique within a run, so that a command that enters the log twice is
+/// detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
 
-/// A machine whose commands have names.
+/// A state machine whose commands have ids.
 pub trait Subject: StateMachine + Default {
-    /// A command's name.
+    /// A command's id.
     fn id(command: &Self::Command) -> CommandId;
 }
 
-/// A rule that was broken, in words.
+/// A broken rule: the rule, a colon, and how it was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken(pub String);
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "rule broken: {}", self.0)
     }
 }
 
@@ -47,29 +46,29 @@ macro_rules! demand {
     };
 }
 
-/// All that was ever seen of a cluster.
+/// All observations of a cluster.
 #[derive(Clone, Debug)]
 pub struct Rules<S: Subject> {
-    /// Who led in each term, in which of its lives, and which entries its log held at the start.
+    /// The leader of each term, its incarnation, and the entries in its log when it was elected.
     leaders: BTreeMap<Term, Leadership>,
-    /// Each entry that was ever in any log: what it said, and what stood before it.
+    /// Each entry that was ever in a log: its payload, and the entry before it.
     entries: BTreeMap<EntryId, Known<S::Command>>,
-    /// In which entry each command was seen.
+    /// The entry of each command.
     commands: BTreeMap<CommandId, EntryId>,
-    /// Commands whose clients were told that they never had an effect and never will.
+    /// Commands that were refused: they have no effect and never will.
     refused: BTreeSet<CommandId>,
-    /// What is committed, the first entry at index 1.
+    /// The committed entries, from index 1 on.
     committed: Vec<Committed<S>>,
-    /// What became of each command that is committed.
+    /// The outcome of each committed command.
     outcomes: BTreeMap<CommandId, S::Outcome>,
-    /// Each node as it was seen last.
+    /// The last observation of each node.
     seen: BTreeMap<NodeId, Seen>,
 }
 
 #[derive(Clone, Debug, Hash)]
 struct Leadership {
     node: NodeId,
-    life: Incarnation,
+    incarnation: Incarnation,
     log: Vec<EntryId>,
 }
 
@@ -84,30 +83,30 @@ struct Committed<S> {
     id: EntryId,
     /// The term of the leader that committed it.
     term: Term,
-    /// The machine once it is applied.
+    /// The state machine after this entry.
     state: S,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    life: Option<Incarnation>,
+    incarnation: Option<Incarnation>,
     truncated: u64,
     log: Vec<EntryId>,
     commit: Index,
 }
 
-/// How far a node says that it has committed.
+/// A node's commit index.
 #[derive(Debug)]
 pub struct Commit<'a, S> {
     /// The node.
     pub node: NodeId,
-    /// What it is doing.
+    /// Its role.
     pub role: RoleName,
     /// Its term.
     pub term: Term,
-    /// Its last committed entry's index.
+    /// The index of its last committed entry.
     pub index: Index,
-    /// Its state, with all of that applied.
+    /// Its state machine, with all of that applied.
     pub state: &'a S,
 }
 
@@ -126,15 +125,14 @@ impl<S: Subject> Default for Rules<S> {
 }
 
 impl<S: Subject> Rules<S> {
-    /// Looks at a node that has just done something, and is in this state now. `disks` are what all
-    /// nodes have synced, its own included.
+    /// Observes a node after a step. `disks` are what all nodes have synced, including this one.
     ///
     /// # Errors
-    /// Names the first rule that is broken.
+    /// The first rule that is broken.
     pub fn observe<'a>(
         &mut self,
         id: NodeId,
-        life: Incarnation,
+        incarnation: Incarnation,
         replica: &Replica<S>,
         status: &Status,
         disks: impl Iterator<Item = &'a Ledger<S::Command>> + Clone,
@@ -144,14 +142,14 @@ impl<S: Subject> Rules<S> {
     {
         let (role, term) = (status.role, status.ballot.term());
         let seen = self.seen.entry(id).or_default();
-        if seen.life != Some(life) {
+        if seen.incarnation != Some(incarnation) {
             *seen = Seen {
-                life: Some(life),
+                incarnation: Some(incarnation),
                 ..Seen::default()
             };
         }
-        // What a node holds changes at the end, or else it has dropped something. That nothing
-        // changes otherwise is checked once more at the end of a run.
+        // A log changes at its end, or by truncation. The end of a run checks whole logs, so that
+        // no other change is missed.
         let truncated = status.counters.entries_truncated;
         let last = seen.log.last().copied().unwrap_or_default();
         if last != status.last || seen.truncated != truncated {
@@ -160,7 +158,7 @@ impl<S: Subject> Rules<S> {
             self.holds(id, status.base, &log)?;
         }
         if role == RoleName::Leader {
-            self.leads(id, life, term)?;
+            self.leads(id, incarnation, term)?;
         }
         let commit = Commit {
             node: id,
@@ -175,13 +173,13 @@ impl<S: Subject> Rules<S> {
         })
     }
 
-    /// A node's whole log, which begins after `base`: what is compacted must be committed, so it is
-    /// known what stood there. Log Matching: an entry's name settles what it says and what stands
-    /// before it, hence (by induction) all that stands before it. A command has one entry for good,
-    /// and none if it was refused.
+    /// Observes a node's whole log, which begins after `base`. Compacted entries must be committed,
+    /// so they are known. Log Matching: an entry's id determines its payload and the entry before
+    /// it, hence (by induction) all entries before it. A command has one entry for ever, and
+    /// none if it was refused.
     ///
     /// # Errors
-    /// Names the first rule that is broken.
+    /// The first rule that is broken.
     pub fn holds(
         &mut self,
         node: NodeId,
@@ -208,7 +206,7 @@ impl<S: Subject> Rules<S> {
             });
             demand!(
                 first.payload == entry.payload && first.before == before,
-                "Log Matching: node {node} holds {} after {before} with {:?}, but it was seen \
+                "Log Matching: node {node} holds {} after {before} with {:?}, but before it was \
                  after {} with {:?}",
                 entry.id,
                 entry.payload,
@@ -220,12 +218,12 @@ impl<S: Subject> Rules<S> {
                 let place = *self.commands.entry(id).or_insert(entry.id);
                 demand!(
                     place == entry.id,
-                    "a command enters the log once: {id:?} stands at {place} and at {}",
+                    "a command must enter the log at most once: {id:?} is at {place} and at {}",
                     entry.id
                 );
                 demand!(
                     !self.refused.contains(&id),
-                    "a refused command never enters a log: {id:?} stands at {}",
+                    "a refused command must not enter a log: {id:?} is at {}",
                     entry.id
                 );
             }
@@ -233,7 +231,7 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
-    /// Something says that an entry is committed, or that it is before all others.
+    /// Checks that an entry is committed, or is the start of the log.
     fn is_committed(&self, id: EntryId, what: &str) -> Result<(), Broken> {
         let last = position(id.index).checked_sub(1);
         let committed = last.map_or(Some(EntryId::default()), |at| {
@@ -241,16 +239,16 @@ impl<S: Subject> Rules<S> {
         });
         demand!(
             committed == Some(id),
-            "a snapshot holds only what is committed: {what} is {id}, where {committed:?} is committed"
+            "a snapshot must hold only committed entries: {what} is {id}, where {committed:?} is committed"
         );
         Ok(())
     }
 
-    /// A node makes a snapshot: of this state, after this entry. It holds what all nodes have
-    /// applied through there.
+    /// Observes a snapshot of this state, after this entry. It must be the state of all nodes after
+    /// that entry.
     ///
     /// # Errors
-    /// If the snapshot differs from that.
+    /// The rule that is broken.
     pub fn snapshot(&self, node: NodeId, last: EntryId, state: &S) -> Result<(), Broken> {
         self.is_committed(last, &format!("the last entry of node {node}'s snapshot"))?;
         let applied = self.state_at(position(last.index));
@@ -262,10 +260,10 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
-    /// A node begins to make a snapshot of its own state. What it holds is synced.
+    /// Observes that a node begins a snapshot of its own state. Its last entry must be synced.
     ///
     /// # Errors
-    /// Names the rule that is broken.
+    /// The rule that is broken.
     pub fn captures(
         &self,
         node: NodeId,
@@ -276,20 +274,26 @@ impl<S: Subject> Rules<S> {
         self.snapshot(node, last, state)?;
         demand!(
             disk.holds(last),
-            "a snapshot holds only what is synced: node {node} makes one of {last}"
+            "a snapshot must hold only synced entries: node {node} begins one of {last}"
         );
         Ok(())
     }
 
-    /// A node leads. Election Safety: nobody else does or did in that term, nor did it in another
-    /// life. Leader Completeness: its log holds all that was committed before.
+    /// Observes a leader. Election Safety: no other node leads or led in that term, nor another
+    /// incarnation of this node. Leader Completeness: its log holds all entries that were committed
+    /// before.
     ///
     /// # Errors
-    /// Names the rule that is broken.
-    pub fn leads(&mut self, node: NodeId, life: Incarnation, term: Term) -> Result<(), Broken> {
+    /// The rule that is broken.
+    pub fn leads(
+        &mut self,
+        node: NodeId,
+        incarnation: Incarnation,
+        term: Term,
+    ) -> Result<(), Broken> {
         if let Some(first) = self.leaders.get(&term) {
             demand!(
-                (first.node, first.life) == (node, life),
+                (first.node, first.incarnation) == (node, incarnation),
                 "Election Safety: node {node} leads in term {term}, and so did node {}",
                 first.node
             );
@@ -297,8 +301,8 @@ impl<S: Subject> Rules<S> {
         }
         let log = self.seen.entry(node).or_default().log.clone();
         for (at, committed) in self.committed.iter().enumerate() {
-            // A vote may arrive so late that a leader of an older term takes the lead after this
-            // commit. Nobody promised that it knows of it.
+            // A late vote may elect a leader of an older term after this commit. That leader need
+            // not have the entry.
             if committed.term >= term {
                 continue;
             }
@@ -309,17 +313,24 @@ impl<S: Subject> Rules<S> {
                 committed.id
             );
         }
-        self.leaders.insert(term, Leadership { node, life, log });
+        self.leaders.insert(
+            term,
+            Leadership {
+                node,
+                incarnation,
+                log,
+            },
+        );
         Ok(())
     }
 
-    /// A node says how far it has committed. State Machine Safety: all nodes apply the same
-    /// sequence. Whoever commits further than anybody before is a leader, commits an entry of its
-    /// own term (§5.4.2), and all of it is on a quorum of disks. Leader Completeness, seen from the
-    /// other side: whoever leads a later term already had it.
+    /// Observes a node's commit index. State Machine Safety: all nodes apply the same sequence. The
+    /// first node to commit an entry is a leader whose last committed entry is of its own term
+    /// (§5.4.2), and the entry is on a quorum of disks. Leader Completeness, the other way round:
+    /// the leaders of later terms had the entry when they were elected.
     ///
     /// # Errors
-    /// Names the first rule that is broken.
+    /// The first rule that is broken.
     pub fn commits(
         &mut self,
         commit: &Commit<'_, S>,
@@ -330,7 +341,7 @@ impl<S: Subject> Rules<S> {
         let seen = self.seen.entry(node).or_default();
         demand!(
             end <= seen.log.len(),
-            "node {node} commits {}, which it does not hold",
+            "a node must hold what it commits: node {node} commits {}",
             commit.index
         );
         let start = position(seen.commit).min(end);
@@ -340,8 +351,8 @@ impl<S: Subject> Rules<S> {
             let last = seen.log[end - 1];
             demand!(
                 commit.role == RoleName::Leader && last.term == term,
-                "only a leader commits first, and an entry of its own term: node {node}, a {} of \
-                 term {term}, commits {last}",
+                "only a leader may commit first, and an entry of its own term: node {node}, a {} \
+                 of term {term}, commits {last}",
                 commit.role
             );
         }
@@ -356,7 +367,7 @@ impl<S: Subject> Rules<S> {
             }
             demand!(
                 on_quorum(id),
-                "what is committed is on a quorum of disks: {id} is not, and node {node} commits it"
+                "a committed entry must be on a quorum of disks: {id} is not, and node {node} commits it"
             );
             for (later, leadership) in self.leaders.range(term.next()..) {
                 demand!(
@@ -384,12 +395,12 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
-    /// A node sends a message, and its disk is as given. What the message promises must be on that
-    /// disk; or else, if the sync that the message waited for also stored a higher term, all that
-    /// happened since: as if the promise had been stored, kept and overtaken.
+    /// Observes a message and its sender's disk. The promise of the message must be on that disk,
+    /// unless the disk has a higher term: the sync that stored the promise may have stored later
+    /// steps as well.
     ///
     /// # Errors
-    /// Says what the disk lacks.
+    /// The rule that is broken.
     pub fn sends(&self, envelope: &Envelope<S>, disk: &Ledger<S::Command>) -> Result<(), Broken> {
         let Envelope { from, to, term, .. } = *envelope;
         let ballot = disk.ballot();
@@ -402,13 +413,13 @@ impl<S: Subject> Rules<S> {
             Message::Appended(Appended { matched, .. }) => {
                 overtaken || disk.last().index >= *matched
             }
-            // All else promises nothing.
+            // The other messages promise nothing.
             other => other.waits_for() == Wait::Nothing,
         };
         demand!(
             stored,
-            "persist before send: node {from} sends {:?} in term {term}, and its disk holds {:?} \
-             and entries through {}",
+            "a promise must be on disk before it is sent: node {from} sends {:?} in term {term}, and \
+             its disk holds {:?} and entries through {}",
             envelope.message,
             ballot,
             disk.last()
@@ -416,40 +427,40 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
-    /// A client's command was answered.
+    /// Observes the response to a client's command.
     ///
     /// # Errors
-    /// If a command is said to be applied that is not committed or came to something else, or one
-    /// is refused that was seen in a log.
+    /// The rule that is broken: a response must be the outcome of the committed command, and a
+    /// refused command must not be in a log.
     pub fn answered(&mut self, command: CommandId, response: &Response<S>) -> Result<(), Broken> {
         match response {
             Response::Applied(outcome) => demand!(
                 self.outcomes.get(&command) == Some(outcome),
-                "{command:?} is answered with {outcome:?}, but came to {:?}",
+                "a response must be the command's outcome: {command:?} is answered {outcome:?}, its outcome is {:?}",
                 self.outcomes.get(&command)
             ),
             Response::Refused(refusal) => {
                 let place = self.commands.get(&command);
                 demand!(
                     place.is_none(),
-                    "{command:?} is refused ({refusal:?}), but stands in a log at {place:?}"
+                    "a refused command must not enter a log: {command:?} is refused ({refusal:?}) and is at {place:?}"
                 );
                 self.refused.insert(command);
             }
             Response::Unknown(_) => {}
             Response::Answered(_) => {
                 return Err(Broken(format!(
-                    "{command:?} is answered as if it were a read"
+                    "a command must not be answered as a read: {command:?}"
                 )));
             }
         }
         Ok(())
     }
 
-    /// The process of a lone voter died and left this disk behind. It leads before its ballot is
-    /// stored, and may lead in the same term again in its next life. Nobody can have heard of the
-    /// first time ([`Rules::sends`] sees to that), so it is forgotten. Whoever needs others' votes
-    /// has stored its ballot before.
+    /// Observes that the process of a lone voter died, with this on its disk. A lone voter leads
+    /// before its ballot is stored, so its next incarnation may lead in the same term again. No
+    /// message can have left in that term ([`Rules::sends`] checks that), so the term is forgotten.
+    /// A leader that needed other votes has stored its ballot before.
     pub fn lone_voter_died(&mut self, node: NodeId, disk: &Ledger<S::Command>) {
         let stored = disk.ballot().term();
         let unheard = |term: Term, leader: NodeId| leader == node && term > stored;
@@ -463,24 +474,24 @@ impl<S: Subject> Rules<S> {
         }
     }
 
-    /// Forgets what each node was last seen to hold. It is looked at in full then.
+    /// Forgets the last observation of each node, so that the next one covers the whole log.
     pub fn forget_nodes(&mut self) {
         self.seen.clear();
     }
 
-    /// How many entries are committed.
+    /// The index of the last committed entry.
     pub fn committed(&self) -> Index {
         Index(self.committed.len() as u64)
     }
 
-    /// Whether this very entry is committed.
+    /// Whether this entry is committed.
     pub fn has_committed(&self, id: EntryId) -> bool {
         let place = position(id.index).checked_sub(1);
         let committed = place.and_then(|at| self.committed.get(at));
         committed.is_some_and(|committed| committed.id == id)
     }
 
-    /// The machine after the first `entries` committed entries.
+    /// The state machine after the first `entries` committed entries.
     fn state_at(&self, entries: usize) -> S {
         match entries.checked_sub(1) {
             Some(at) => self.committed[at].state.clone(),
@@ -489,8 +500,8 @@ impl<S: Subject> Rules<S> {
     }
 }
 
-/// What decides about all that is seen later. Not what each node was last seen to hold, which can
-/// be seen again, and not the entries that are in no log any more: their names are their leaders'.
+/// All that later checks depend on, without the last observations of the nodes, which can be made
+/// again, and without entries that are in no log: the leaders determine their ids.
 impl<S: Subject> Hash for Rules<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.leaders, &self.commands, &self.refused).hash(state);
@@ -502,7 +513,7 @@ impl<S: Subject> Rename for Rules<S> {
     fn rename(&mut self, names: &mut dyn Names) {
         for leadership in self.leaders.values_mut() {
             leadership.node.rename(names);
-            leadership.life.rename(names);
+            leadership.incarnation.rename(names);
         }
         let renamed = mem::take(&mut self.seen).into_iter();
         self.seen = renamed
@@ -511,7 +522,7 @@ impl<S: Subject> Rename for Rules<S> {
     }
 }
 
-/// How many entries stand at or before an index.
+/// The number of entries at or before an index.
 fn position(index: Index) -> usize {
     usize::try_from(index.0).expect("a test's log is short")
 }

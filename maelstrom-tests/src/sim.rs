@@ -124,7 +124,7 @@ impl fmt::Display for Failure {
         write!(
             f,
             "# {rule}\n#\n# This is how it came to that. Played is only a script from its beginning on; replay it with\n\
-             #   maelstrom-tests {case}\n\n{story}\nworld: {options}\nseed {seed}, event {events}: {rule}\n\
+             #   maelstrom-tests {case}\n\n{story}\nworld: {options}\nseed {seed}, event {events}: rule broken: {rule}\n\
              replay it with: maelstrom-tests {case}\nlook for a smaller case with: maelstrom-tests {case} --shrink\n",
             case = self.case,
             story = self.story,
@@ -162,8 +162,8 @@ pub fn run(case: &Case, events_max: usize) -> Result<Report, Box<Failure>> {
             });
         }
         Ok(Ok(((), Ended::Returned(Err(Broken(rule)))))) => rule,
-        Ok(Ok(((), Ended::Panicked(what)))) => what,
-        Ok(Err(_)) => "a run comes to an end".to_owned(),
+        Ok(Ok(((), Ended::Panicked(what)))) => format!("a node must not panic: {what}"),
+        Ok(Err(_)) => "a run must end".to_owned(),
         Err(error) => format!("a run needs a thread: {error}"),
     };
     Err(Box::new(Failure {

@@ -37,8 +37,8 @@ impl From<String> for Problem {
 }
 
 impl From<Broken> for Problem {
-    fn from(Broken(rule): Broken) -> Self {
-        Self(format!("rule broken: {rule}"))
+    fn from(broken: Broken) -> Self {
+        Self(broken.to_string())
     }
 }
 

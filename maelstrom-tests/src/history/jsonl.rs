@@ -1,22 +1,36 @@
-//! A history as a file: one JSON object a line.
+//! A history as a file `history.jsonl`: one event a line, as a JSON object.
+//!
+//! ```text
+//! {"process":4,"type":"invoke","f":"cas","key":0,"value":[1,2],"time":1200345678}
+//! {"process":4,"type":"fail","f":"cas","key":0,"value":[1,2],"error":22,"time":1201345678}
+//! ```
+//!
+//! | member | value |
+//! |---|---|
+//! | `process` | a whole number; a new one after an `info` |
+//! | `type` | `invoke`, `ok`, `fail` or `info` |
+//! | `f` | `read`, `write` or `cas` |
+//! | `key` | any JSON |
+//! | `value` | of a write: the value; of a cas: `[from, to]`; of a read: what it returned if it is `ok`, else null |
+//! | `error` | with `fail` and `info` alone: the error code, 0 for a time-out |
+//! | `time` | nanoseconds since the run began |
 
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{BufRead, Read};
 
 use json::Value;
 
-use super::{Call, ErrorCode, Event, History, Impossible, Outcome, Process, Stage};
+use super::{Call, ErrorCode, Event, History, Outcome, Process, Stage};
 
-/// The longest line of a history that is read, in bytes, without its line break. A client's
-/// request is at most 1 MiB, and JSON writes no byte of it with more than six.
+/// The longest line, in bytes, without its line break. A client's request is at most 1 MiB, and
+/// JSON takes at most six bytes for each byte of it.
 pub const LINE_BYTES_MAX: usize = 8 << 20;
 
-/// How deep the JSON of a line may be nested. A client's request is at most 128 deep, and nothing
-/// of it is deeper in a history.
+/// The maximum nesting of a line's JSON: that of a client's request.
 pub const LINE_DEPTH_MAX: usize = 128;
 
 json::record! {
-    /// A line as it stands in the file.
+    /// A line of the file.
     struct Line {
         process: u64,
         kind: Kind as "type",
@@ -38,12 +52,10 @@ json::record! {
 }
 
 impl History {
-    /// Reads a history, line by line. The last line need not end in a line break, but its JSON
-    /// must be whole.
+    /// Reads a history, line by line. The line break of the last line may be missing.
     ///
     /// # Errors
-    /// At the first line that cannot be read, or that is not an event which can have happened
-    /// then.
+    /// At the first line that cannot be read, is malformed, or cannot follow the lines before it.
     pub fn read(mut input: impl BufRead) -> Result<Self, ReadError> {
         let mut history = Self::new();
         let mut bytes = Vec::new();
@@ -51,18 +63,18 @@ impl History {
         loop {
             line += 1;
             bytes.clear();
-            // One byte more than the longest line with its break, so that what is too long shows.
+            // One byte more than the longest line with its break, so that a longer line is noticed.
             let mut limited = input.by_ref().take(LINE_BYTES_MAX as u64 + 2);
             let added = limited
                 .read_until(b'\n', &mut bytes)
-                .map_err(Problem::Io)
+                .map_err(|error| format!("cannot be read: {error}"))
                 .and_then(|_| {
                     if bytes.is_empty() {
                         return Ok(false);
                     }
                     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
                     let event = Event::from_line(text)?;
-                    history.record(event).map_err(Problem::Impossible)?;
+                    history.record(event).map_err(|error| error.to_string())?;
                     Ok(true)
                 });
             match added {
@@ -108,40 +120,38 @@ impl Event {
     /// Reads one line of a history, without its line break.
     ///
     /// # Errors
-    /// If it is longer than [`LINE_BYTES_MAX`], nested deeper than [`LINE_DEPTH_MAX`], or is not
-    /// such a line.
-    pub fn from_line(line: &[u8]) -> Result<Self, Problem> {
+    /// If the line is malformed, longer than [`LINE_BYTES_MAX`] or nested deeper than
+    /// [`LINE_DEPTH_MAX`].
+    pub fn from_line(line: &[u8]) -> Result<Self, String> {
         if line.len() > LINE_BYTES_MAX {
-            return Err(Problem::TooLong);
+            return Err(format!("longer than {LINE_BYTES_MAX} bytes"));
         }
-        let line: Line = json::decode_with_depth(line, LINE_DEPTH_MAX).map_err(Problem::Json)?;
-        let (call, outcome_if_ok) = match line.f {
-            Function::Read => {
-                if line.value != Value::Null && !matches!(line.kind, Kind::Ok) {
-                    return Err(Problem::ReadNamesValue);
+        let line: Line = json::decode_with_depth(line, LINE_DEPTH_MAX).map_err(explain)?;
+        let (call, outcome_if_ok) = match (line.f, line.value) {
+            (Function::Read, value) => {
+                if value != Value::Null && !matches!(line.kind, Kind::Ok) {
+                    return Err("the value of a read that is not ok must be null".to_owned());
                 }
-                (Call::Read, Outcome::ReadOk(line.value))
+                (Call::Read, Outcome::ReadOk(value))
             }
-            Function::Write => (Call::Write(line.value), Outcome::Done),
-            Function::Cas => match line.value {
-                Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
-                    Ok([from, to]) => (Call::Cas { from, to }, Outcome::Done),
-                    Err(_) => return Err(Problem::NotAPair),
-                },
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Object(_) => return Err(Problem::NotAPair),
-            },
+            (Function::Write, value) => (Call::Write(value), Outcome::Done),
+            (Function::Cas, Value::Array(pair)) if pair.len() == 2 => {
+                let [from, to] = <[Value; 2]>::try_from(pair).expect("it has two elements");
+                (Call::Cas { from, to }, Outcome::Done)
+            }
+            (Function::Cas, _) => return Err("the value of a cas must be [from, to]".to_owned()),
         };
         let stage = match (line.kind, line.error.map(ErrorCode)) {
             (Kind::Invoke, None) => Stage::Invoke,
             (Kind::Ok, None) => Stage::Complete(outcome_if_ok),
             (Kind::Fail, Some(code)) => Stage::Complete(Outcome::Failed(code)),
             (Kind::Info, Some(code)) => Stage::Complete(Outcome::Unknown(code)),
-            (Kind::Invoke | Kind::Ok, Some(_)) => return Err(Problem::ErrorWithoutFailure),
-            (Kind::Fail | Kind::Info, None) => return Err(Problem::FailureWithoutError),
+            (Kind::Invoke | Kind::Ok, Some(_)) => {
+                return Err("an invoke or ok must not have an error".to_owned());
+            }
+            (Kind::Fail | Kind::Info, None) => {
+                return Err("a fail or info must have an error".to_owned());
+            }
         };
         Ok(Self {
             process: Process(line.process),
@@ -153,13 +163,22 @@ impl Event {
     }
 }
 
+/// What is wrong with the JSON of a line. A line that was cut off is an example.
+fn explain(error: json::Error) -> String {
+    let path = match error.path() {
+        "" => String::new(),
+        path => format!("at {path}: "),
+    };
+    format!("column {}: {path}{}", error.column(), error.kind())
+}
+
 /// Why a history cannot be read.
 #[derive(Debug)]
 pub struct ReadError {
-    /// The number of the offending line, counted from 1.
+    /// The number of the line, counted from 1.
     pub line: u64,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: String,
 }
 
 impl fmt::Display for ReadError {
@@ -168,91 +187,27 @@ impl fmt::Display for ReadError {
     }
 }
 
-impl std::error::Error for ReadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.problem)
-    }
-}
-
-/// What is wrong with a line.
-#[derive(Debug)]
-pub enum Problem {
-    /// It could not be read from its file.
-    Io(io::Error),
-    /// It is longer than [`LINE_BYTES_MAX`].
-    TooLong,
-    /// It is not JSON, or a member is missing or of another type. A line that was cut off is so.
-    Json(json::Error),
-    /// The `value` of a cas is something else than `[from, to]`.
-    NotAPair,
-    /// A read that did not return has a `value` other than null.
-    ReadNamesValue,
-    /// `error` on an invoke or ok.
-    ErrorWithoutFailure,
-    /// No `error` on a fail or info.
-    FailureWithoutError,
-    /// It cannot have happened after the lines before it.
-    Impossible(Impossible),
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "cannot be read: {error}"),
-            Self::TooLong => write!(f, "longer than {LINE_BYTES_MAX} bytes"),
-            Self::Json(error) => {
-                write!(f, "column {}: ", error.column())?;
-                if !error.path().is_empty() {
-                    write!(f, "at {}: ", error.path())?;
-                }
-                write!(f, "{}", error.kind())
-            }
-            Self::NotAPair => write!(f, "the value of a cas must be [from, to]"),
-            Self::ReadNamesValue => {
-                write!(
-                    f,
-                    "a read has a value other than null although it is not ok"
-                )
-            }
-            Self::ErrorWithoutFailure => write!(f, "error on an event that is no fail or info"),
-            Self::FailureWithoutError => write!(f, "a fail or info without error"),
-            Self::Impossible(impossible) => write!(f, "{impossible}"),
-        }
-    }
-}
-
-impl std::error::Error for Problem {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Json(error) => Some(error),
-            Self::Impossible(impossible) => Some(impossible),
-            Self::TooLong
-            | Self::NotAPair
-            | Self::ReadNamesValue
-            | Self::ErrorWithoutFailure
-            | Self::FailureWithoutError => None,
-        }
-    }
-}
+impl std::error::Error for ReadError {}
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     const INVOKE: &str =
         r#"{"process":1,"type":"invoke","f":"write","key":"a","value":7,"time":5}"#;
     const OK: &str = r#"{"process":1,"type":"ok","f":"write","key":"a","value":7,"time":6}"#;
 
-    /// Where reading a history of these lines ends, and what it says.
-    fn refused(lines: &[&str]) -> String {
+    /// The error for a history of these lines.
+    fn rejected(lines: &[&str]) -> String {
         let text = lines.join("\n");
         let why = History::read(text.as_bytes()).expect_err("this history is malformed");
         why.to_string()
     }
 
     #[test]
-    fn every_kind_of_line_is_written_and_read() {
+    fn every_kind_of_line_reads_back() {
         let lines = [
             r#"{"process":0,"type":"invoke","f":"read","key":{"a":[1]},"value":null,"time":0}"#,
             r#"{"process":0,"type":"ok","f":"read","key":{"a":[1]},"value":"x","time":1}"#,
@@ -271,7 +226,7 @@ mod tests {
         }
         let history = History::read(lines.join("\n").as_bytes()).expect("this is a history");
         assert_eq!(history.operations().len(), 5);
-        // The last line may end in a line break, or not; there may be no line at all.
+        // The last line break may be missing; the file may be empty.
         let history = History::read(format!("{INVOKE}\n{OK}\n").as_bytes());
         assert_eq!(history.expect("this is a history").operations().len(), 1);
         let history = History::read(&b""[..]).expect("nothing has happened");
@@ -279,15 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn members_in_another_order_and_further_ones_do_no_harm() {
+    fn order_and_extra_members_are_ignored() {
         let line = br#"{"index": 3, "time":5,"value":7,"key":"a","f":"write","type":"invoke","process":1}"#;
         let event = Event::from_line(line).expect("this is a line");
         assert_eq!(event.to_line(), INVOKE);
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
-        for (lines, said) in [
+    fn error_names_the_line() {
+        for (lines, expected) in [
             (&[INVOKE, "nonsense"][..], "line 2: column 1: "),
             (
                 &[INVOKE, "", OK],
@@ -296,19 +251,22 @@ mod tests {
             (&[INVOKE, &OK[..40]], "line 2: column 41: "),
             (
                 &[INVOKE, OK, OK],
-                "line 3: process 1 completes an operation that it never invoked",
+                "line 3: process 1 completes an operation that it did not invoke",
             ),
-            (&[INVOKE, INVOKE], "line 2: process 1 invokes while"),
+            (
+                &[INVOKE, INVOKE],
+                "line 2: process 1 invokes an operation before",
+            ),
             (&[OK], "line 1: process 1 completes"),
         ] {
-            let why = refused(lines);
-            assert!(why.starts_with(said), "{why}");
+            let why = rejected(lines);
+            assert!(why.starts_with(expected), "{why}");
         }
     }
 
     #[test]
-    fn a_member_that_is_wrong_is_named() {
-        for (from, to, said) in [
+    fn error_names_the_member() {
+        for (from, to, expected) in [
             (r#""process":1"#, r#""process":"x""#, "process"),
             (r#""process":1"#, r#""process":1.5"#, "process"),
             (r#""process":1"#, r#""process":-1"#, "process"),
@@ -325,21 +283,36 @@ mod tests {
                 r#"unknown variant "append""#,
             ),
             (r#""f":"write""#, r#""f":"cas""#, "[from, to]"),
-            (r#""f":"write""#, r#""f":"read""#, "value other than null"),
-            (r#""time":5"#, r#""time":5,"error":11"#, "error on an event"),
-            (r#""type":"invoke""#, r#""type":"info""#, "without error"),
-            (r#""type":"invoke""#, r#""type":"fail""#, "without error"),
+            (r#""f":"write""#, r#""f":"read""#, "must be null"),
+            (
+                r#""time":5"#,
+                r#""time":5,"error":11"#,
+                "must not have an error",
+            ),
+            (
+                r#""type":"invoke""#,
+                r#""type":"info""#,
+                "must have an error",
+            ),
+            (
+                r#""type":"invoke""#,
+                r#""type":"fail""#,
+                "must have an error",
+            ),
             (r#""value":7,"#, "", r#"missing field "value""#),
             (r#""key":"a""#, r#""key":"a","key":"a""#, "duplicate"),
         ] {
             assert!(INVOKE.contains(from));
-            let why = refused(&[&INVOKE.replace(from, to)]);
-            assert!(why.starts_with("line 1: ") && why.contains(said), "{why}");
+            let why = rejected(&[&INVOKE.replace(from, to)]);
+            assert!(
+                why.starts_with("line 1: ") && why.contains(expected),
+                "{why}"
+            );
         }
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn invalid_utf8_is_rejected() {
         let why = History::read(&b"\xff\xfe\n"[..]).expect_err("this is no UTF-8");
         assert!(
             why.to_string().starts_with("line 1: column 1: not UTF-8"),
@@ -348,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_be_long_but_not_too_long() {
+    fn line_above_the_maximum_length_is_rejected() {
         let head = r#"{"process":1,"type":"invoke","f":"write","key":0,"time":1,"value":""#;
         let fill = LINE_BYTES_MAX - head.len() - 2;
         let longest = format!("{head}{}\"}}", "x".repeat(fill));
@@ -359,34 +332,34 @@ mod tests {
         }
         let longer = format!("{head}{}\"}}\n", "x".repeat(fill + 1));
         let why = History::read(longer.as_bytes()).expect_err("this is too long");
-        assert!(matches!(why.problem, Problem::TooLong));
+        assert!(why.problem.starts_with("longer than"), "{why}");
         assert_eq!(why.line, 1);
-        // However long it is, no more than that is held in memory.
+        // No more than the maximum is held in memory.
         let endless = io::repeat(b' ');
         let why = History::read(io::BufReader::new(endless)).expect_err("this is too long");
-        assert!(matches!(why.problem, Problem::TooLong));
+        assert!(why.problem.starts_with("longer than"), "{why}");
     }
 
     #[test]
-    fn a_line_may_be_deep_but_not_too_deep() {
+    fn line_above_the_maximum_depth_is_rejected() {
         let nested = |depth: usize| {
             let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
             INVOKE.replace(r#""value":7"#, &format!(r#""value":{value}"#))
         };
         assert!(Event::from_line(nested(LINE_DEPTH_MAX - 1).as_bytes()).is_ok());
-        let why = refused(&[&nested(LINE_DEPTH_MAX)]);
+        let why = rejected(&[&nested(LINE_DEPTH_MAX)]);
         assert!(why.contains("nested more than 128 deep"), "{why}");
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_an_error() {
+    fn failed_read_is_an_error() {
         struct Broken;
         impl Read for Broken {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other("the disk is gone"))
+                Err(io::Error::other("the disk failed"))
             }
         }
         let why = History::read(io::BufReader::new(Broken)).expect_err("nothing can be read");
-        assert_eq!(why.to_string(), "line 1: cannot be read: the disk is gone");
+        assert_eq!(why.to_string(), "line 1: cannot be read: the disk failed");
     }
 }

@@ -1,26 +1,26 @@
-//! Shows a contradiction to a person: in words, as a diagram of characters, and as SVG.
+//! Prints a contradiction: in words, as a text diagram, and as SVG.
 
 use std::fmt;
 
 use json::Value;
 
 use super::{Contradiction, Held, Part, Start};
-use crate::history::{ErrorCode, Moment, Operation, Outcome};
+use crate::history::{Call, ErrorCode, Moment, Operation, Outcome};
 use crate::svg::Drawing;
 
-/// How many characters of a label are shown.
+/// The longest label, in characters.
 const LABEL_CHARS_MAX: usize = 32;
 
-/// How many operations are shown. A contradiction has more only if it could not be shrunk.
+/// The most operations shown. A contradiction has more only if it could not be shrunk.
 const PARTS_SHOWN_MAX: usize = 60;
 
-/// How many of the values that the key may have held are named.
+/// The most possible values of the key that are named.
 const HELD_SHOWN_MAX: usize = 8;
 
-/// The width of one character of a diagram in an SVG, in pixels.
+/// The width of a character in an SVG, in pixels.
 const CHAR_PX: f64 = 8.0;
 
-/// The height of one operation in an SVG, in pixels.
+/// The height of an operation in an SVG, in pixels.
 const ROW_PX: f64 = 34.0;
 
 impl fmt::Display for Contradiction {
@@ -44,8 +44,7 @@ impl fmt::Display for Contradiction {
 }
 
 impl Contradiction {
-    /// The same as a picture: a line for each operation, time from left to right (in order, not
-    /// to scale).
+    /// A picture: a line for each operation, time from left to right (in order, not to scale).
     pub fn to_svg(&self) -> String {
         let shown = self.shown();
         let layout = Layout::new(&shown);
@@ -76,10 +75,10 @@ impl Contradiction {
     fn beginning(&self) -> &'static str {
         match self.start {
             Start::Absent => {
-                "These cannot all have happened as they say, if at first the key did not exist:"
+                "These operations contradict each other, given that the key did not exist before:"
             }
             Start::Anything => {
-                "These cannot all have happened as they say, whatever the key held before:"
+                "These operations contradict each other, for any value of the key before:"
             }
         }
     }
@@ -92,7 +91,7 @@ impl Contradiction {
             .map(name)
             .collect();
         if held.len() < self.possible.len() {
-            held.push("something else again".to_owned());
+            held.push("hold another value".to_owned());
         }
         let demand = demand(&self.parts[self.stuck].operation);
         format!(
@@ -102,14 +101,14 @@ impl Contradiction {
         )
     }
 
-    /// The operations to show, with their indexes: the last ones, since those are what matters.
+    /// The operations to show, with their indexes: the last ones, which matter most.
     fn shown(&self) -> Vec<(usize, &Part)> {
         let hidden = self.parts.len().saturating_sub(PARTS_SHOWN_MAX);
         self.parts.iter().enumerate().skip(hidden).collect()
     }
 }
 
-/// Where each operation stands in a diagram, in characters.
+/// The place of each operation in a diagram, in characters.
 struct Layout {
     /// The width of the names on the left.
     margin: usize,
@@ -126,7 +125,7 @@ struct Bar {
 }
 
 impl Layout {
-    /// Gives each moment a column, in order, as far to the left as the labels let it.
+    /// Assigns each moment a column, in order, as far to the left as the labels allow.
     fn new(shown: &[(usize, &Part)]) -> Self {
         let labels: Vec<String> = shown.iter().map(|(_, part)| label(part)).collect();
         let mut moments: Vec<Moment> = shown
@@ -204,7 +203,7 @@ impl Bar {
     }
 }
 
-/// The moment by which an operation must have taken effect, if that matters.
+/// The moment by which an operation must have taken effect, if the contradiction needs it.
 fn end(part: &Part) -> Option<Moment> {
     match &part.operation.completed {
         Some((moment, _)) if part.is_bound => Some(*moment),
@@ -212,15 +211,15 @@ fn end(part: &Part) -> Option<Moment> {
     }
 }
 
-/// What an operation asked and was told, in as few characters as possible.
+/// An operation and its result, as short as possible.
 fn label(part: &Part) -> String {
     let call = &part.operation.call;
-    let told = match &part.operation.completed {
+    let text = match &part.operation.completed {
         Some((_, Outcome::ReadOk(value))) => format!("read: {}", json::to_string(value)),
         Some((_, Outcome::Failed(code))) => format!("{call}: error {}", code.0),
         Some((_, Outcome::Done | Outcome::Unknown(_))) | None => call.to_string(),
     };
-    let label = shorten(&told);
+    let label = shorten(&text);
     if part.is_bound {
         label
     } else {
@@ -228,7 +227,7 @@ fn label(part: &Part) -> String {
     }
 }
 
-/// One operation in a line of text, with its times.
+/// An operation in a line of text, with its times.
 fn sentence(part: &Part) -> String {
     let Operation {
         process,
@@ -239,7 +238,7 @@ fn sentence(part: &Part) -> String {
     } = &part.operation;
     let call = shorten(&call.to_string());
     let from = seconds(*invoked);
-    let said = match completed {
+    let result = match completed {
         Some((end, Outcome::ReadOk(value))) => {
             let value = shorten(&json::to_string(value));
             format!("returned {value}, {from} to {}", seconds(*end))
@@ -249,25 +248,22 @@ fn sentence(part: &Part) -> String {
             format!("failed with {code}, {from} to {}", seconds(*end))
         }
         Some((end, Outcome::Unknown(code))) => {
-            format!(
-                "unknown ({code}), {from} to {} or any time later",
-                seconds(*end)
-            )
+            format!("unknown ({code}), {from} to {} or later", seconds(*end))
         }
-        None => format!("had not ended, from {from} on"),
+        None => format!("without an end, from {from} on"),
     };
     let note = match completed {
-        Some((_, Outcome::Done)) if !part.is_bound => " (its end does not matter here)",
+        Some((_, Outcome::Done)) if !part.is_bound => " (its end does not matter)",
         Some(_) | None => "",
     };
-    format!("process {process}: {call}: {said}{note}")
+    format!("process {process}: {call}: {result}{note}")
 }
 
 fn seconds(moment: Moment) -> String {
     format!("{:.6} s", moment.time as f64 / 1e9)
 }
 
-/// What an operation needs in order to have happened as it says.
+/// What an operation requires.
 fn demand(operation: &Operation) -> String {
     let call = shorten(&operation.call.to_string());
     match &operation.completed {
@@ -275,11 +271,11 @@ fn demand(operation: &Operation) -> String {
             format!("needs the key to hold {}", shorten(&json::to_string(value)))
         }
         Some((_, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)))
-            if !matches!(operation.call, crate::history::Call::Write(_)) =>
+            if !matches!(operation.call, Call::Write(_)) =>
         {
             "needs the key not to exist".to_owned()
         }
-        Some((_, Outcome::Failed(code))) => format!("({call}) was answered {code}"),
+        Some((_, Outcome::Failed(code))) => format!("({call}) failed with {code}"),
         Some((_, Outcome::Done | Outcome::Unknown(_))) | None => {
             format!("({call}) needs to take effect")
         }

@@ -1,8 +1,8 @@
-//! What the search works on: the operations on one key, with values replaced by numbers.
+//! The input of the search: the operations on one key, with values replaced by numbers.
 
 use crate::history::Moment;
 
-/// What one key holds: nothing, or a value that is known by its number.
+/// The state of a key: absent, or a value that is known by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct State(u32);
 
@@ -23,14 +23,14 @@ impl State {
     }
 }
 
-/// A demand on the state at the one instant at which an operation takes effect.
+/// A condition on the state at the instant at which an operation takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Condition {
-    /// The state is exactly this one: a read that returned a value, or an answer 20.
+    /// The state is this one: a read that returned a value, or error 20.
     Is(State),
-    /// The key exists and holds something else: an answer 22 to a `cas`.
+    /// The key exists and holds another value: error 22 to a `cas`.
     PresentAndNot(State),
-    /// An answer that no register gives, such as 22 to a read.
+    /// A reply that no register gives, such as error 22 to a read.
     Never,
 }
 
@@ -44,15 +44,15 @@ impl Condition {
     }
 }
 
-/// What an operation asks of the state, and what it leaves behind.
+/// What an operation requires of the state, and what it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Effect {
-    /// Looks and changes nothing.
+    /// Requires this, and changes nothing.
     Observe(Condition),
-    /// Makes the key hold this, whatever it held.
+    /// Sets the state, and requires nothing.
     Write(State),
-    /// Makes the key hold `to`, and is possible only while it holds `from`. The two differ:
-    /// a `cas` from a value to itself is an observation.
+    /// Sets the state to `to`, and requires `from`. The two differ: a `cas` from a value to itself
+    /// is an observation.
     Cas { from: State, to: State },
 }
 
@@ -66,7 +66,7 @@ impl Effect {
         }
     }
 
-    /// The state that this leaves, for an effect that changes it.
+    /// The state after this effect, if it changes the state.
     pub(super) fn target(self) -> Option<State> {
         match self {
             Self::Observe(_) => None,
@@ -74,7 +74,7 @@ impl Effect {
         }
     }
 
-    /// The states that this speaks of.
+    /// The states that this effect names.
     pub(super) fn names(self) -> [Option<State>; 2] {
         match self {
             Self::Observe(Condition::Is(state) | Condition::PresentAndNot(state))
@@ -84,8 +84,8 @@ impl Effect {
         }
     }
 
-    /// Whether this depends on the state and is possible in `state`. Such an operation may be the
-    /// reason for which another one took effect before it; a blind write never is.
+    /// Whether this requires a state and is possible in `state`. Such an operation may need another
+    /// one to take effect before it; a blind write never does.
     pub(super) fn consumes(self, state: State) -> bool {
         match self {
             Self::Observe(condition) => condition.holds(state),
@@ -106,7 +106,7 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// Whether nothing need ever come of this: it has no known end and only looks.
+    /// Whether this step can be ignored: it has no known end and only observes.
     pub(super) fn imposes_nothing(&self) -> bool {
         match self.effect {
             Effect::Observe(_) => self.completed.is_none(),

@@ -1,4 +1,4 @@
-//! The search for an order that explains what happened to one key.
+//! Searches for a legal order of the operations on one key.
 //!
 //! This is Wing & Gong's depth-first search with Lowe's memoization ("Testing for
 //! linearizability", 2017), in its just-in-time form. Call the operations whose end is known
@@ -6,19 +6,19 @@
 //! must have taken effect. The search goes through these levels; at level i it lets operations
 //! take effect one at a time until operation i has, and then goes on to level i + 1 at once.
 //!
-//! *Nothing is lost by that.* Take any legal order. Whatever stands in it before operation i was
-//! invoked by r(i), or operation i would have had to come first. So at level i the search can
-//! apply the order's beginning through operation i, which ends with a definite operation.
+//! *No legal order is missed.* Take any legal order. All operations before operation i in it were
+//! invoked by r(i), or operation i would have to precede them. So at level i the search can apply
+//! the order's beginning through operation i, which ends with a definite operation.
 //!
 //! A configuration is the level, the state of the key, which open definite operations have taken
 //! effect, and how many unknown operations of each kind were spent. Two configurations that agree
 //! have the same future, so each is visited once. Call a configuration *better* than another if it
-//! can do whatever the other can. What follows only ever drops the worse of two:
+//! can do all that the other can. Each of these rules drops only the worse of two:
 //!
 //! 1. **Fewer unknowns spent is better.** An unknown operation never has to take effect, so what
 //!    another configuration reaches with fewer left, this one reaches too.
-//! 2. **An observation takes effect as soon as it can.** It changes nothing, and to have it behind
-//!    oneself is better than still to owe it.
+//! 2. **An observation takes effect as soon as it can.** It changes nothing, and a configuration in
+//!    which it has taken effect is better.
 //! 3. **Among open operations with the same effect, the first to complete goes first.** If a legal
 //!    order has them the other way round, swap them: both had been invoked, the later deadline
 //!    moves to the earlier place, the earlier deadline moves to a place before its own end. Unknown
@@ -32,35 +32,35 @@
 //!    dealt with it. Anything else that follows consumes its result and is definite, or is an
 //!    unknown `cas` that is needed.
 //!
-//! What can still explode is the *choice* among unknown operations where many are spent and each
-//! could have been another. So there is a second, easier question: with [`Supply::Endless`] an
-//! unknown operation may take effect any number of times. Then nothing needs to be counted, and
-//! there are few configurations. A history that is not linearizable even so is not linearizable.
-//! The easier question is asked when the exact one has used up a part of its budget, and the exact
-//! one is then asked again with the whole.
+//! The number of configurations can still explode if many unknown operations are spent and each
+//! could be another. So there is a relaxed search: with [`Supply::Endless`] an unknown operation
+//! may take effect any number of times. Then nothing needs to be counted, and there are few
+//! configurations. A history that is not linearizable even so is not linearizable. The relaxed
+//! search runs when the exact one has used a part of its budget, and the exact one then runs again
+//! with the whole.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::register::{Effect, State, Step};
 
-/// What visiting one configuration costs.
+/// The cost of visiting one configuration.
 const VISIT_COST: u64 = 16;
-/// What comparing two lists of spent unknown operations costs.
+/// The cost of comparing two lists of spent unknown operations.
 const COMPARE_COST: u64 = 1;
-/// The share of the budget after which the easier question is asked.
+/// The share of the budget after which the relaxed search runs.
 const FIRST_SHARE: u64 = 16;
 
-/// What a search found out.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// There is a legal order.
     Linearizable,
     /// There is none.
     Contradiction {
-        /// The index of the step that no order gets past. What was invoked by its end is
-        /// contradictory already, so the rest can be cut off.
+        /// The index of the step that no order gets past. The operations that were invoked by its
+        /// end are contradictory already, so the rest can be cut off.
         stuck: usize,
-        /// What the key may have held while that step was due.
+        /// The states of the key while that step was due.
         states: BTreeSet<State>,
     },
     /// The budget ran out first.
@@ -71,8 +71,8 @@ pub(super) enum Finding {
 }
 
 /// Whether there is a legal order of `steps`, for a key that at first is in one of `initial`, and
-/// the work that it took to find out. The `budget` bounds the work, and with it time and memory:
-/// a configuration takes 16 units and about 200 bytes. (It is given out up to three times.)
+/// the work of the search. The `budget` bounds the work, and with it time and memory: a
+/// configuration takes 16 units and about 200 bytes. (The budget may be spent up to three times.)
 pub(super) fn decide(steps: &[Step], initial: &[State], budget: u64) -> (Finding, u64) {
     let world = World::new(steps);
     let mut work = 0;
@@ -84,9 +84,9 @@ pub(super) fn decide(steps: &[Step], initial: &[State], budget: u64) -> (Finding
     };
     let mut finding = search(Supply::Counted, budget / FIRST_SHARE);
     if matches!(finding, Finding::Undecided { .. }) && !world.unknowns.is_empty() {
-        let easier = search(Supply::Endless, budget);
-        if matches!(easier, Finding::Contradiction { .. }) {
-            finding = easier;
+        let relaxed = search(Supply::Endless, budget);
+        if matches!(relaxed, Finding::Contradiction { .. }) {
+            finding = relaxed;
         }
     }
     if matches!(finding, Finding::Undecided { .. }) {
@@ -98,31 +98,31 @@ pub(super) fn decide(steps: &[Step], initial: &[State], budget: u64) -> (Finding
 /// How often an unknown operation may take effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Supply {
-    /// Once, which is the truth.
+    /// Once, which is exact.
     Counted,
-    /// As often as it helps.
+    /// Any number of times.
     Endless,
 }
 
-/// The steps, sorted and numbered for the search. It does not change while searching.
+/// The steps, sorted and numbered for the search. Does not change during the search.
 struct World<'a> {
     steps: &'a [Step],
     /// The definite steps in the order of their ends; a level is an index into this.
     definite: Vec<usize>,
-    /// The bit that says of a definite step that it has taken effect. A bit is used again once
-    /// its step has completed.
+    /// For each definite step, the bit that is set once it has taken effect. A bit is used again
+    /// after its step has completed.
     bits: Vec<usize>,
-    /// How many words hold all bits.
+    /// The number of words that hold all bits.
     words: usize,
     /// For each level, where its open definite steps begin in `open`.
     starts: Vec<usize>,
     /// The open definite steps of all levels, as positions in `definite`, ascending.
     open: Vec<u32>,
-    /// Each distinct effect of unknown steps, with the levels from which on one more is there.
+    /// Each distinct effect of unknown steps, with the levels from which on one more is available.
     unknowns: Vec<(Effect, Vec<usize>)>,
 }
 
-/// Everything on which the future depends except for what was spent.
+/// All of a configuration but the unknown operations that were spent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     level: usize,
@@ -130,7 +130,7 @@ struct Place {
     done: Box<[u64]>,
 }
 
-/// Where a search stands.
+/// A configuration of the search.
 #[derive(Clone, Debug)]
 struct Configuration {
     place: Place,
@@ -236,8 +236,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Lets every observation that is possible take effect (rule 2), and goes on to the first
-    /// level whose own step has not.
+    /// Lets every possible observation take effect (rule 2), and continues to the first level whose
+    /// own step has not taken effect.
     fn settle(&self, place: &mut Place) {
         while place.level < self.definite.len() {
             for &rank in self.open_at(place.level) {
@@ -257,7 +257,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Pushes whatever can happen next, the most promising last.
+    /// Pushes all possible next configurations, the most promising last.
     fn expand(&self, from: &Configuration, supply: Supply, ahead: &mut Vec<Configuration>) {
         let place = &from.place;
         let owed: Vec<usize> = self
@@ -297,7 +297,7 @@ impl<'a> World<'a> {
             }
         }
 
-        // The sort is stable: of equals, what must end first is tried first.
+        // The sort is stable: of equals, the step that must end first is tried first.
         moves.sort_by_key(|&(likelihood, _, _)| likelihood);
         for &(_, chosen, state) in moves.iter().rev() {
             let mut next = from.clone();
@@ -313,7 +313,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// How soon to try a move: this decides how fast an order is found, never whether.
+    /// How soon to try a move. Affects only how fast an order is found, not whether.
     fn likelihood(&self, level: usize, mover: Option<usize>, state: State) -> Likelihood {
         let enables = self.effect(level).consumes(state);
         match mover {
@@ -325,8 +325,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The states in which a `cas` of unknown outcome, or several in a row, may lead to something
-    /// definite that is owed (rule 4).
+    /// The states from which one or more unknown `cas` may lead to a state that a definite open
+    /// step consumes (rule 4).
     fn ways(&self, level: usize, owed: &[usize]) -> BTreeSet<State> {
         let mut ways = BTreeSet::new();
         loop {
@@ -345,7 +345,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether anything definite that is owed consumes `state`.
+    /// Whether a definite open step consumes `state`.
     fn is_consumed(&self, state: State, owed: &[usize]) -> bool {
         owed.iter().any(|&rank| self.effect(rank).consumes(state))
     }
@@ -369,7 +369,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// One thing that may happen next.
+/// A step that may take effect next.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     /// The definite step of this rank takes effect.
@@ -378,7 +378,7 @@ enum Move {
     Unknown(usize),
 }
 
-/// In which order moves are tried, the first one first.
+/// The order in which moves are tried, the first one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Likelihood {
     IsDue,
@@ -388,7 +388,7 @@ enum Likelihood {
     UnknownOther,
 }
 
-/// How many unknown steps of each kind have taken effect, for the kinds where any has.
+/// How many unknown steps of each kind have taken effect, without the kinds of which none has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Spent(Vec<(usize, usize)>);
 
@@ -407,7 +407,7 @@ impl Spent {
         }
     }
 
-    /// Whether no kind was spent more often here than there.
+    /// Whether no kind was spent more often here than in `other`.
     fn within(&self, other: &Self) -> bool {
         self.0
             .iter()
@@ -420,7 +420,7 @@ impl Spent {
 struct Seen(HashMap<Place, Vec<Spent>>);
 
 impl Seen {
-    /// Whether this one is to be visited, and what it cost to find out.
+    /// Whether to visit this configuration, and the cost of the decision.
     fn admit(&mut self, configuration: &Configuration) -> (bool, u64) {
         let Some(rivals) = self.0.get_mut(&configuration.place) else {
             let spent = vec![configuration.spent.clone()];
@@ -440,7 +440,7 @@ impl Seen {
     }
 }
 
-/// The deepest level that was reached, and the states in which.
+/// The deepest level that was reached, and the states there.
 #[derive(Default)]
 struct Deepest {
     level: usize,

@@ -1,19 +1,19 @@
-//! Makes a contradiction small.
+//! Shrinks a contradiction.
 //!
-//! Not everything may be left out: without the write, a legal read looks illegal. So each step
-//! here only *weakens* what is claimed, in a way that keeps every legal history legal. What is
-//! still contradictory afterwards shows a contradiction of the whole:
+//! Not every operation can be removed: without the write, a legal read looks illegal. So each step
+//! here only *weakens* the constraints: every legal history stays legal. If the weaker history is
+//! contradictory, so is the whole:
 //!
-//! - **The end is cut off** after the operation that could not take effect. What still ran then is
-//!   taken as unknown. (A legal order of the whole begins with one of the rest.)
-//! - **The beginning is cut off**: the key may have held anything, what had completed is gone, and
-//!   what still ran then is taken as unknown, and what it saw is forgotten.
-//! - **An observation is left out.** It only restricted.
+//! - **The end is cut off** after the operation that could not take effect. Operations that still
+//!   ran then become unknown. (A legal order of the whole begins with one of the rest.)
+//! - **The beginning is cut off**: the key may have held anything; operations that had completed
+//!   are removed; operations that still ran become unknown, and their observations are removed.
+//! - **An observation is removed.** It is only a constraint.
 //! - **A write or cas with a known end becomes unknown**: it may take effect at any later time, or
 //!   never.
-//! - **An unknown operation is left out if nothing definite needs it**: if the state that it leaves
-//!   leads, perhaps through other unknown operations, to none with a known end that may come after
-//!   it and consumes it. The search explains why (its rule 4). It may not be left out otherwise.
+//! - **An unknown operation is removed if nothing definite needs it**: if no operation with a known
+//!   end may follow it and consume the state that it leaves, directly or through other unknown
+//!   operations. The search explains why (its rule 4). Otherwise it must stay.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -22,51 +22,51 @@ use super::register::{Effect, State, Step};
 use super::search::{self, Finding};
 use crate::history::{Moment, Operation};
 
-/// What one attempt to shrink may cost, as a share of what is left.
+/// The limit of work for one attempt, as a share of the budget that is left.
 const SHARE: u64 = 16;
 
-/// An attempt is charged at least this, for its preparations, and none is made with less.
+/// The least charge for an attempt, for its preparation. No attempt is made with less.
 const LEAST_WORK: u64 = 1 << 10;
 
-/// What a stretch begins with.
+/// The state before the first operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// The beginning of the history: the key does not exist.
+    /// The history begins here: the key does not exist.
     Absent,
-    /// Somewhere in the middle, where the key may hold anything.
+    /// The middle of the history: the key may hold any value.
     Anything,
 }
 
 /// One operation of a contradiction.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// The operation, as the history has it.
+    /// The operation in the history.
     pub operation: Operation,
-    /// Whether the contradiction depends on its end. If not, it remains one even if this takes
-    /// effect at any later time, or never.
+    /// Whether the contradiction depends on its end. If not, the operation may as well take effect
+    /// at any later time, or never.
     pub is_bound: bool,
 }
 
-/// What is left of the steps.
+/// The shrunk contradiction.
 pub(super) struct Core {
     pub(super) start: Start,
     pub(super) kept: Vec<Kept>,
-    /// The index in `kept` of the step that cannot take effect by its end.
+    /// The index in `kept` of the step that cannot take effect before its end.
     pub(super) stuck: usize,
-    /// What the key may have held while it was due.
+    /// The states of the key while that step was due.
     pub(super) states: BTreeSet<State>,
 }
 
-/// A step, perhaps weakened, and the index of the one that it was made from.
+/// A step, possibly weakened, and the index of the original.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) origin: usize,
     pub(super) step: Step,
 }
 
-/// Shrinks `steps`, which are contradictory even without what was invoked after the end of the
-/// one with index `stuck`, where the key could only be in one of `states`. Stops when the work
-/// done reaches about `budget`; what has been reached then is still contradictory.
+/// Shrinks `steps`, which are contradictory even without the steps that were invoked after the end
+/// of step `stuck`, where the key could only be in one of `states`. Stops when the work reaches
+/// about `budget`. The result is contradictory in any case.
 pub(super) fn shrink(steps: &[Step], stuck: usize, states: BTreeSet<State>, budget: u64) -> Core {
     let mut shrinking = Shrinking {
         start: Start::Absent,
@@ -81,9 +81,9 @@ pub(super) fn shrink(steps: &[Step], stuck: usize, states: BTreeSet<State>, budg
     shrinking.finish()
 }
 
-/// Looks for a contradiction in ever longer stretches that end with the end of the step with index
-/// `furthest`. Where so much runs at once that the whole cannot be searched, a contradiction
-/// often lies in the last few steps, and needs nothing from before.
+/// Looks for a contradiction in ever longer stretches that end with the end of step `furthest`. If
+/// there is too much concurrency to search the whole, a contradiction often lies in the last few
+/// steps alone.
 pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: u64) -> Option<Core> {
     let whole = without_end(steps, furthest);
     let mut shrinking = Shrinking {
@@ -106,7 +106,7 @@ pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: u64) -> Optio
     None
 }
 
-/// The steps that began by the end of the one with index `stuck`.
+/// The steps that began by the end of step `stuck`.
 fn without_end(steps: &[Step], stuck: usize) -> Vec<Kept> {
     let end = steps[stuck].completed;
     let cut = |(origin, step): (usize, &Step)| {
@@ -122,7 +122,7 @@ fn without_end(steps: &[Step], stuck: usize) -> Vec<Kept> {
     kept
 }
 
-/// What began, or was still running, at `from`.
+/// The steps that began after `from` or were running then.
 fn without_beginning(kept: &[Kept], from: Moment) -> Vec<Kept> {
     let cut = |kept: &Kept| {
         let mut step = kept.step;
@@ -141,15 +141,15 @@ struct Shrinking {
     start: Start,
     /// In the order of their invocations.
     kept: Vec<Kept>,
-    /// The origin of the step that cannot take effect by its end.
+    /// The origin of the step that cannot take effect before its end.
     stuck: usize,
-    /// What the key may have held while it was due.
+    /// The states of the key while that step was due.
     states: BTreeSet<State>,
     budget: u64,
 }
 
 impl Shrinking {
-    /// Finds the latest beginning. A later one claims less, so this is a binary search.
+    /// Finds the latest beginning. A later one constrains less, so this is a binary search.
     fn cut_beginning(&mut self) {
         let whole = self.kept.clone();
         let (mut low, mut high) = (0, whole.len());
@@ -164,7 +164,7 @@ impl Shrinking {
         }
     }
 
-    /// Leaves out observations, the oldest first, so that what is left is close together.
+    /// Removes observations, the oldest first, so that the rest is close together.
     fn drop_observations(&mut self) {
         let mut at = 0;
         while at < self.kept.len() {
@@ -177,7 +177,7 @@ impl Shrinking {
         }
     }
 
-    /// Makes writes and cas unknown, and leaves out those that nothing consumes.
+    /// Makes writes and cas unknown, and removes those that nothing consumes.
     fn unbind(&mut self) {
         for at in 0..self.kept.len() {
             let mut rest = self.kept.clone();
@@ -191,9 +191,9 @@ impl Shrinking {
         }
     }
 
-    /// The index of an unknown step that nothing definite needs.
+    /// The index of an unknown step that no definite one needs.
     fn unneeded(&self) -> Option<usize> {
-        // For each step, the latest end of something definite that it may lead to.
+        // For each step, the latest end of a definite step that it may lead to.
         let mut deadlines: Vec<Option<Moment>> =
             self.kept.iter().map(|kept| kept.step.completed).collect();
         loop {
@@ -219,19 +219,19 @@ impl Shrinking {
     }
 
     fn finish(mut self) -> Core {
-        // What was left out last may have changed the states in which the search gets stuck.
+        // The last removals may have changed the states in which the search gets stuck.
         self.accept(self.start, self.kept.clone());
         let is_stuck = |kept: &Kept| kept.origin == self.stuck;
         let stuck = self.kept.iter().position(is_stuck);
         Core {
             start: self.start,
-            stuck: stuck.expect("a step that a contradiction needs is never left out"),
+            stuck: stuck.expect("a step that the contradiction needs is never removed"),
             kept: self.kept,
             states: self.states,
         }
     }
 
-    /// Goes on with these steps if they are still contradictory.
+    /// Continues with these steps if they are still contradictory.
     fn accept(&mut self, start: Start, kept: Vec<Kept>) -> bool {
         let allowed = self.budget / SHARE;
         if allowed < LEAST_WORK {
@@ -253,7 +253,7 @@ impl Shrinking {
     }
 }
 
-/// What the key may hold at first. Values that no step names are all alike.
+/// The possible first states of the key. All values that no step names are equivalent.
 fn initial(start: Start, steps: &[Step]) -> Vec<State> {
     match start {
         Start::Absent => vec![State::ABSENT],

@@ -66,7 +66,7 @@ pub fn run(options: &Options) -> io::Result<Status> {
         End::Exhausted => Status::Valid,
         End::OutOfBudget => Status::Unknown,
         End::Broken { rule, story } => {
-            writeln!(out, "{story}\nbroken: {rule}\n")?;
+            writeln!(out, "{story}\nrule broken: {rule}\n")?;
             Status::Invalid
         }
     };

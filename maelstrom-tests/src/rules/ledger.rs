@@ -1,5 +1,5 @@
-//! What a node has synced, record by record: what the rules hold it to, and what a restart must
-//! bring back.
+//! What a node has synced, record by record: the basis of the rules, and what a restart must
+//! recover.
 
 use raft_core::{Ballot, Entry, EntryId, Index, Names, Record, Rename};
 
@@ -7,9 +7,9 @@ use raft_core::{Ballot, Entry, EntryId, Index, Names, Record, Rename};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ledger<C> {
     ballot: Ballot,
-    /// The last entry that the log does not hold, since a snapshot covers it.
+    /// The last entry that a snapshot covers. The log begins after it.
     base: EntryId,
-    /// Those above the base.
+    /// The entries after the base.
     entries: Vec<Entry<C>>,
 }
 
@@ -20,7 +20,7 @@ impl<C> Default for Ledger<C> {
 }
 
 impl<C> Ledger<C> {
-    /// One that holds this already.
+    /// A ledger with this content.
     pub fn holding(ballot: Ballot, base: EntryId, entries: Vec<Entry<C>>) -> Self {
         Self {
             ballot,
@@ -39,23 +39,23 @@ impl<C> Ledger<C> {
         self.base
     }
 
-    /// The stored entries, the first right above the base.
+    /// The stored entries after the base.
     pub fn entries(&self) -> &[Entry<C>] {
         &self.entries
     }
 
-    /// The last stored entry's name.
+    /// The id of the last stored entry.
     pub fn last(&self) -> EntryId {
         self.entries.last().map_or(self.base, |entry| entry.id)
     }
 
-    /// Whether this very entry is stored, or a snapshot covers its place.
+    /// Whether this entry is stored, or a snapshot covers its index.
     pub fn holds(&self, id: EntryId) -> bool {
         let entry = self.position(id.index).and_then(|at| self.entries.get(at));
         id == self.base || id.index < self.base.index || entry.is_some_and(|entry| entry.id == id)
     }
 
-    /// Where the entry at `index` stands among those above the base.
+    /// The position of the entry at `index` among those after the base.
     fn position(&self, index: Index) -> Option<usize> {
         let above = index.0.checked_sub(self.base.index.0)?;
         usize::try_from(above).ok()?.checked_sub(1)
@@ -66,8 +66,7 @@ impl<C: Clone> Ledger<C> {
     /// Stores one record.
     ///
     /// # Panics
-    /// If the record leaves a gap, is empty or takes the term back: no storage could make sense of
-    /// that.
+    /// If the record leaves a gap, is empty or lowers the term: no storage could recover from that.
     pub fn store(&mut self, record: &Record<C>) {
         match record {
             Record::Ballot(ballot) => {
@@ -76,7 +75,7 @@ impl<C: Clone> Ledger<C> {
             }
             Record::Entries(run) => {
                 let first = run.first().expect("a run has entries").id.index;
-                let keep = self.position(first).expect("it stands above the base");
+                let keep = self.position(first).expect("it is after the base");
                 assert!(keep <= self.entries.len(), "a gap before {first}");
                 self.entries.truncate(keep);
                 self.entries.extend_from_slice(run);
@@ -121,7 +120,7 @@ mod tests {
         }
     }
 
-    /// One of term 2 with three entries.
+    /// A ledger of term 2 with three entries.
     fn ledger() -> Ledger<()> {
         let mut ledger = Ledger::default();
         ledger.store(&Record::Ballot(Ballot::new(Term(2), None)));
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stands_behind_the_last_entry_of_a_run() {
+    fn stored_entries_replace_all_later_ones() {
         let mut ledger = ledger();
         ledger.store(&run(&[(2, 2)]));
         assert_eq!(ledger.last(), id(2, 2));
@@ -138,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_keeps_what_extends_it_and_drops_what_conflicts() {
+    fn base_keeps_its_extension_and_drops_conflicts() {
         let mut ledger = ledger();
         ledger.store(&Record::Base(id(2, 1)));
         assert_eq!((ledger.base(), ledger.last()), (id(2, 1), id(3, 1)));
@@ -151,13 +150,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a gap before 3")]
-    fn a_gap_is_refused() {
+    fn gap_is_rejected() {
         Ledger::default().store(&run(&[(3, 1)]));
     }
 
     #[test]
     #[should_panic(expected = "the term fell")]
-    fn a_term_that_falls_is_refused() {
+    fn lower_term_is_rejected() {
         ledger().store(&Record::Ballot(Ballot::new(Term(1), None)));
     }
 }

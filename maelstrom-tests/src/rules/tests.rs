@@ -1,4 +1,4 @@
-//! Each rule is shown a cluster that breaks it, and says no.
+//! For each rule, a cluster that breaks it.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::replica::machine::{Change, Command, Key, Outcome, Registers};
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
-const LIFE: Incarnation = Incarnation(1);
-/// Before all entries.
+const INCARNATION: Incarnation = Incarnation(1);
+/// The start of the log.
 const START: EntryId = EntryId {
     term: Term(0),
     index: Index(0),
@@ -42,7 +42,7 @@ fn write(index: u64, term: u64, command: u64) -> Entry<Command> {
     }
 }
 
-/// A log of blanks of these terms.
+/// A log of blank entries of these terms.
 fn log(terms: &[u64]) -> Vec<Entry<Command>> {
     (1..).zip(terms).map(|(i, term)| blank(i, *term)).collect()
 }
@@ -76,17 +76,17 @@ fn commit(
 }
 
 #[track_caller]
-fn says_no(result: Result<(), Broken>, rule: &str) {
-    let Broken(said) = result.expect_err("the rule says no");
-    assert!(said.starts_with(rule), "{said}");
+fn assert_broken(result: Result<(), Broken>, rule: &str) {
+    let Broken(text) = result.expect_err("the rule is broken");
+    assert!(text.starts_with(rule), "{text}");
 }
 
 #[test]
-fn a_correct_history_is_no_violation() {
+fn correct_history_breaks_no_rule() {
     let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7)];
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries).unwrap();
     let follower = Commit {
         node: TWO,
@@ -100,112 +100,115 @@ fn a_correct_history_is_no_violation() {
     rules
         .answered(CommandId(7), &Response::Applied(Outcome::Done))
         .unwrap();
-    rules.leads(TWO, LIFE, Term(2)).unwrap();
+    rules.leads(TWO, INCARNATION, Term(2)).unwrap();
     assert_eq!(rules.committed(), Index(2));
 }
 
 #[test]
-fn what_is_compacted_is_committed() {
+fn compacted_uncommitted_entry_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
     rules.holds(TWO, id(2, 1), &entries[2..]).unwrap();
     rules.holds(TWO, id(1, 1), &entries[1..]).unwrap();
     rules.holds(ONE, id(2, 1), &[]).unwrap();
-    says_no(
+    assert_broken(
         rules.holds(TWO, id(2, 2), &[]),
-        "a snapshot holds only what is committed",
+        "a snapshot must hold only committed entries",
     );
-    says_no(
+    assert_broken(
         rules.holds(TWO, id(3, 1), &[]),
-        "a snapshot holds only what is committed",
+        "a snapshot must hold only committed entries",
     );
-    says_no(
+    assert_broken(
         rules.holds(NodeId(3), id(1, 1), &[blank(2, 1)]),
         "Log Matching",
     );
 }
 
 #[test]
-fn a_snapshot_of_something_else() {
+fn snapshot_of_another_state_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
     rules.snapshot(TWO, id(2, 1), &state(&entries)).unwrap();
-    says_no(
+    assert_broken(
         rules.snapshot(TWO, id(1, 1), &state(&entries)),
         "State Machine Safety",
     );
-    says_no(
+    assert_broken(
         rules.snapshot(TWO, id(3, 1), &state(&entries)),
-        "a snapshot holds only what is committed",
+        "a snapshot must hold only committed entries",
     );
 }
 
 #[test]
-fn two_leaders_in_a_term() {
+fn second_leader_of_a_term_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
-    says_no(rules.leads(TWO, LIFE, Term(1)), "Election Safety");
-    says_no(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
+    assert_broken(rules.leads(TWO, INCARNATION, Term(1)), "Election Safety");
+    assert_broken(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
 }
 
 #[test]
-fn an_entry_that_says_two_things() {
+fn entry_with_two_payloads_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
-    says_no(rules.holds(TWO, START, &[write(1, 1, 8)]), "Log Matching");
+    assert_broken(rules.holds(TWO, START, &[write(1, 1, 8)]), "Log Matching");
 }
 
 #[test]
-fn an_entry_behind_two_others() {
+fn entry_after_two_others_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &log(&[1, 3])).unwrap();
-    says_no(rules.holds(TWO, START, &log(&[2, 3])), "Log Matching");
+    assert_broken(rules.holds(TWO, START, &log(&[2, 3])), "Log Matching");
 }
 
 #[test]
-fn a_leader_that_lacks_what_was_committed_before() {
+fn leader_without_a_committed_entry_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     commit(&mut rules, ONE, 1, &log(&[1, 1])).unwrap();
     rules.holds(TWO, START, &log(&[1])).unwrap();
-    says_no(rules.leads(TWO, LIFE, Term(2)), "Leader Completeness");
+    assert_broken(
+        rules.leads(TWO, INCARNATION, Term(2)),
+        "Leader Completeness",
+    );
 }
 
 #[test]
-fn a_commit_that_a_later_leader_lacked() {
+fn commit_that_a_later_leader_lacks_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
-    rules.leads(TWO, LIFE, Term(2)).unwrap();
-    says_no(
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
+    rules.leads(TWO, INCARNATION, Term(2)).unwrap();
+    assert_broken(
         commit(&mut rules, ONE, 1, &log(&[1])),
         "Leader Completeness",
     );
 }
 
-/// Votes may be so late that an older term's leader appears after a newer one's commit. It may
-/// lack the entry, if that was not committed in a term before its own.
+/// A late vote may elect a leader of an older term after a newer one's commit. It may lack the
+/// entry, unless that was committed in a term before its own.
 #[test]
-fn a_late_leader_of_an_older_term_is_no_violation() {
+fn late_leader_of_an_older_term_is_legal() {
     let mut rules = Rules::<Registers>::default();
     commit(&mut rules, ONE, 5, &log(&[1, 5])).unwrap();
-    rules.leads(TWO, LIFE, Term(3)).unwrap();
+    rules.leads(TWO, INCARNATION, Term(3)).unwrap();
 }
 
 #[test]
-fn two_entries_applied_at_one_place() {
+fn two_entries_applied_at_one_index_are_rejected() {
     let mut rules = Rules::<Registers>::default();
     commit(&mut rules, ONE, 1, &log(&[1])).unwrap();
-    says_no(
+    assert_broken(
         commit(&mut rules, TWO, 2, &log(&[2])),
         "State Machine Safety",
     );
 }
 
 #[test]
-fn a_state_that_the_entries_do_not_lead_to() {
+fn state_that_differs_from_the_entries_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     let entries = [write(1, 1, 7)];
     rules.holds(ONE, START, &entries).unwrap();
@@ -216,11 +219,11 @@ fn a_state_that_the_entries_do_not_lead_to() {
         index: Index(1),
         state: &Registers::default(),
     };
-    says_no(rules.commits(&commit, |_| true), "State Machine Safety");
+    assert_broken(rules.commits(&commit, |_| true), "State Machine Safety");
 }
 
 #[test]
-fn a_commit_without_a_quorum_of_disks() {
+fn commit_without_a_quorum_of_disks_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &log(&[1])).unwrap();
     let commit = Commit {
@@ -230,23 +233,23 @@ fn a_commit_without_a_quorum_of_disks() {
         index: Index(1),
         state: &Registers::default(),
     };
-    says_no(
+    assert_broken(
         rules.commits(&commit, |_| false),
-        "what is committed is on a quorum",
+        "a committed entry must be on a quorum",
     );
 }
 
 #[test]
-fn a_commit_by_counting_an_older_term_s_entry() {
+fn commit_of_an_older_term_by_counting_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    says_no(
+    assert_broken(
         commit(&mut rules, ONE, 2, &log(&[1])),
-        "only a leader commits first",
+        "only a leader may commit first",
     );
 }
 
 #[test]
-fn a_follower_that_commits_first() {
+fn follower_that_commits_first_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &log(&[1])).unwrap();
     let commit = Commit {
@@ -256,14 +259,14 @@ fn a_follower_that_commits_first() {
         index: Index(1),
         state: &Registers::default(),
     };
-    says_no(
+    assert_broken(
         rules.commits(&commit, |_| true),
-        "only a leader commits first",
+        "only a leader may commit first",
     );
 }
 
 #[test]
-fn a_commit_of_what_is_not_there() {
+fn commit_of_a_missing_entry_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     let commit = Commit {
         node: ONE,
@@ -272,68 +275,68 @@ fn a_commit_of_what_is_not_there() {
         index: Index(1),
         state: &Registers::default(),
     };
-    says_no(
+    assert_broken(
         rules.commits(&commit, |_| true),
-        "node 1 commits 1, which it does not hold",
+        "a node must hold what it commits: node 1 commits 1",
     );
 }
 
 #[test]
-fn a_command_with_two_entries() {
+fn command_with_two_entries_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     let twice = [write(1, 1, 7), write(2, 1, 7)];
-    says_no(
+    assert_broken(
         rules.holds(ONE, START, &twice),
-        "a command enters the log once",
+        "a command must enter the log at most once",
     );
 }
 
 #[test]
-fn a_refused_command_in_a_log() {
+fn refused_command_in_a_log_is_rejected() {
     let refused = Response::Refused(Refusal::NotLeader);
     let mut rules = Rules::<Registers>::default();
     rules.answered(CommandId(7), &refused).unwrap();
-    says_no(
+    assert_broken(
         rules.holds(ONE, START, &[write(1, 1, 7)]),
-        "a refused command never",
+        "a refused command must not enter a log",
     );
 
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
-    says_no(
+    assert_broken(
         rules.answered(CommandId(7), &refused),
-        "CommandId(7) is refused",
+        "a refused command must not enter a log",
     );
 }
 
 #[test]
-fn an_answer_that_is_not_what_happened() {
+fn response_that_differs_from_the_outcome_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
     let done = Response::Applied(Outcome::Done);
-    says_no(
+    assert_broken(
         rules.answered(CommandId(7), &done),
-        "CommandId(7) is answered with Done",
+        "a response must be the command's outcome",
     );
     commit(&mut rules, ONE, 1, &[write(1, 1, 7)]).unwrap();
     rules.answered(CommandId(7), &done).unwrap();
     let absent = Response::Applied(Outcome::Absent);
-    says_no(
+    assert_broken(
         rules.answered(CommandId(7), &absent),
-        "CommandId(7) is answered with Absent",
+        "a response must be the command's outcome",
     );
     let answer = Response::Answered(None);
-    says_no(
+    assert_broken(
         rules.answered(CommandId(7), &answer),
-        "CommandId(7) is answered as if",
+        "a command must not be answered as a read",
     );
 }
 
 #[test]
-fn a_promise_that_is_not_on_disk() {
+fn promise_that_is_not_on_disk_is_rejected() {
     let rules = Rules::<Registers>::default();
     let stream = RequestId {
-        incarnation: LIFE,
+        incarnation: INCARNATION,
         counter: 1,
     };
     let send = |message, disk: &Ledger<Command>| {
@@ -359,40 +362,46 @@ fn a_promise_that_is_not_on_disk() {
     let appended = |matched| {
         Message::Appended(Appended {
             stream,
-            incarnation: LIFE,
+            incarnation: INCARNATION,
             matched: Index(matched),
         })
     };
 
     for message in [vote(), append()] {
-        says_no(
+        assert_broken(
             send(message.clone(), &disk(1, Some(ONE))),
-            "persist before send",
+            "a promise must be on disk",
         );
-        says_no(send(message.clone(), &disk(2, None)), "persist before send");
+        assert_broken(
+            send(message.clone(), &disk(2, None)),
+            "a promise must be on disk",
+        );
         send(message.clone(), &disk(2, Some(ONE))).unwrap();
         send(message, &disk(3, None)).unwrap();
     }
-    says_no(
+    assert_broken(
         send(grant(true), &disk(2, Some(ONE))),
-        "persist before send",
+        "a promise must be on disk",
     );
     send(grant(true), &disk(2, Some(TWO))).unwrap();
     send(grant(false), &disk(1, None)).unwrap();
-    says_no(send(appended(3), &disk(2, None)), "persist before send");
+    assert_broken(
+        send(appended(3), &disk(2, None)),
+        "a promise must be on disk",
+    );
     send(appended(2), &disk(2, None)).unwrap();
     send(appended(3), &disk(3, None)).unwrap();
 }
 
-/// A lone voter may lead twice in a term, if nothing of the first time was stored.
+/// A lone voter may lead twice in a term, if nothing was stored the first time.
 #[test]
-fn what_nobody_can_have_heard_is_forgotten() {
+fn term_of_a_dead_lone_voter_is_forgotten() {
     let mut rules = Rules::<Registers>::default();
     rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
-    rules.leads(ONE, LIFE, Term(1)).unwrap();
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     let stored = Ledger::<Command>::holding(Ballot::new(Term(1), Some(ONE)), START, Vec::new());
     rules.lone_voter_died(ONE, &stored);
-    says_no(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
+    assert_broken(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
     rules.lone_voter_died(ONE, &Ledger::default());
     rules.leads(ONE, Incarnation(2), Term(1)).unwrap();
     rules.holds(ONE, START, &[write(1, 1, 8)]).unwrap();
