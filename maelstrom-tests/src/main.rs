@@ -108,7 +108,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => soak::catch_up(&options)?,
         },
-        Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::maelstrom::main(arguments)),
+        Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::commands::maelstrom::main(arguments)),
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
         Some(other) => unreachable!("{other} is not in the table"),
     };

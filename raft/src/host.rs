@@ -1,31 +1,31 @@
-//! The event loop: it gives a replica what happens, and does what the replica asks for.
+//! The event loop: feeds inputs to a replica and carries out what the replica asks for.
 //!
 //! One turn of the loop, as `docs/ARCHITECTURE.md` draws it:
 //!
 //! ```text
 //! drain      wait for the inbox or the next tick; take what waits, peers before clients
-//! step       all of it, under one lock; take the output; unlock
-//! release    hand on what may leave before anything is stored: Appends, rounds, answers;
-//!            begin the work on a snapshot, if there is any, on a thread beside this one
+//! step       all inputs, under one lock; take the output; unlock
+//! release    send what may leave before anything is stored: Appends, read rounds, answers;
+//!            pass work on a snapshot to its thread
 //! persist    store the records of the whole batch with one sync
-//! finish     hand on what waited for that: vote requests, votes, acknowledgements
-//! confirm    tell the replica, at once, since a leader's own copy may be what a commit lacked
+//! finish     send what waited for the sync: vote requests, votes, acknowledgements
+//! confirm    step the replica with the sync at once: a commit may need the leader's own copy
 //! ```
 //!
-//! Nothing waits in order to batch: a batch is what came while the turn before was under way.
+//! Nothing waits in order to batch: a batch is what arrived during the turn before.
 //!
-//! The loop knows no sockets and no pipes. What comes in waits in an [`Inbox`], filled by whatever
-//! threads read; what goes out is handed to the host's [`Ends`].
+//! The loop knows no sockets and no pipes. Inputs wait in an [`Inbox`], which reader threads fill;
+//! outputs go to the host's [`FrontEnd`].
 //!
 //! Time is a count of ticks of [`TICK`]. The loop looks at the clock only after it has drained the
 //! inbox, and all ticks that are due count as one, so that a node that was stopped for a while
-//! reads its mail before it thinks of an election.
+//! reads its messages before it starts an election.
 
-mod archive;
-mod forgetful;
 mod inbox;
-mod lane;
 mod outbox;
+mod queue;
+pub mod shared;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,13 +33,12 @@ use std::time::{Duration, Instant};
 
 use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synced, Ticket, Wal};
 
-pub use self::archive::{Archive, Finished, Image};
-pub use self::forgetful::Forgetful;
 use self::inbox::{Arrival, Inflow, Peers};
-pub use self::inbox::{Inbox, Request, Wish};
-pub use self::lane::Limit;
+pub use self::inbox::{ClientRequest, Inbox};
 pub use self::outbox::Outbox;
-use crate::cell::Stepper;
+pub use self::queue::Limit;
+use self::shared::Stepper;
+pub use self::snapshots::{Image, SnapshotResult, SnapshotThread};
 
 /// The named limits of the queues.
 pub mod limits {
@@ -50,87 +49,90 @@ pub mod limits {
 /// How long a tick of the core lasts.
 pub const TICK: Duration = Duration::from_millis(10);
 
-/// Where the loop's output goes. Nothing here may wait: the loop would stand still.
-pub trait Ends<S: StateMachine> {
-    /// Whatever it takes to answer a client.
-    type Asker;
+/// Receives the loop's output. No function here may wait, since the loop would stop meanwhile.
+pub trait FrontEnd<S: StateMachine> {
+    /// What it takes to reply to a client.
+    type ReplyTo;
 
     /// Sends messages to peers. Any of them may be lost.
     fn send(&mut self, messages: Vec<Envelope<S>>);
 
     /// Answers clients.
-    fn answer(&mut self, answers: Vec<(Self::Asker, Response<S>)>);
+    fn answer(&mut self, answers: Vec<(Self::ReplyTo, Response<S>)>);
 
-    /// Sees the state after a turn.
+    /// Called with the state after each turn.
     fn observe(&mut self, status: &Status);
 
-    /// Sees what became of the work on a snapshot, before the replica is told.
-    fn finished(&mut self, finished: &Finished<S>);
+    /// Called with the result of work on a snapshot, before the replica gets it.
+    fn snapshot_finished(&mut self, result: &SnapshotResult<S>);
 }
 
 /// Why a host stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure<E> {
+pub enum HostError<E> {
     /// A batch could not be stored.
     Log(E),
     /// A snapshot could not be stored or read, for this reason.
     Snapshots(String),
 }
 
-/// A replica, its storage and its ends.
+/// The inputs of one drain, and whether more may arrive.
+type Drained<S> = (Inflow, Vec<Input<S>>);
+
+/// A replica, its storage and its front end.
 #[derive(Debug)]
-pub struct Host<S: StateMachine, W, E: Ends<S>> {
+pub struct Host<S: StateMachine, W, F: FrontEnd<S>> {
     stepper: Stepper<S>,
-    inbox: Arc<Inbox<S, E::Asker>>,
+    inbox: Arc<Inbox<S, F::ReplyTo>>,
     wal: W,
-    archive: Archive<S>,
-    ends: E,
-    /// Whose each open request is, and how many bytes it holds. The core bounds how many there
-    /// are.
-    askers: BTreeMap<Ticket, (E::Asker, usize)>,
+    snapshots: SnapshotThread<S>,
+    front_end: F,
+    /// Where the reply to each open request goes, and the bytes that the request holds. The core
+    /// bounds their number.
+    open: BTreeMap<Ticket, (F::ReplyTo, usize)>,
     tickets: u64,
-    /// Says that all outputs through this one are stored; the next turn begins with it.
+    /// The receipt for all outputs so far; the next turn begins with it.
     stored: Option<Synced>,
 }
 
-impl<S, W, E> Host<S, W, E>
+impl<S, W, F> Host<S, W, F>
 where
     S: StateMachine,
     W: Wal<S::Command>,
-    E: Ends<S>,
+    F: FrontEnd<S>,
 {
-    /// A host for the replica behind `stepper`, which was never stepped before. The archive puts
+    /// A host for the replica of `stepper`, which was never stepped before. The snapshot thread puts
     /// its results into the same inbox.
     pub fn new(
         stepper: Stepper<S>,
-        inbox: Arc<Inbox<S, E::Asker>>,
+        inbox: Arc<Inbox<S, F::ReplyTo>>,
         wal: W,
-        archive: Archive<S>,
-        ends: E,
+        snapshots: SnapshotThread<S>,
+        front_end: F,
     ) -> Self {
         Self {
             stepper,
             inbox,
             wal,
-            archive,
-            ends,
-            askers: BTreeMap::new(),
+            snapshots,
+            front_end,
+            open: BTreeMap::new(),
             tickets: 0,
             stored: None,
         }
     }
 
-    /// Runs until the inbox is closed, all that was taken is answered and nothing is left to do,
-    /// but no longer than `grace` after the inbox was closed.
+    /// Runs until the inbox is closed, every request is answered and nothing is left to do, but no
+    /// longer than `grace` after the inbox was closed.
     ///
-    /// For the time `settle` the node says nothing to its peers: what they say waits in the inbox,
-    /// no tick goes by, and clients' requests are taken and wait for a leader. A lone voter needs
-    /// no such time.
+    /// For the time `settle` the node sends nothing to its peers: their messages wait in the inbox,
+    /// no tick passes, and clients' requests are taken and wait for a leader. A lone voter needs no
+    /// such time.
     ///
     /// # Errors
-    /// The storage's. Nothing may be done with the node then.
-    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), Failure<W::Error>> {
-        // What a lone voter did when it was made.
+    /// Those of storage. The node must not be used any more.
+    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), HostError<W::Error>> {
+        // The output of a lone voter's first steps.
         self.turn(Vec::new())?;
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
             return Ok(());
@@ -138,11 +140,9 @@ where
 
         let mut next_tick = Instant::now() + TICK;
         let mut end = None;
-        let mut batch = Vec::new();
         loop {
-            let inflow = self.inbox.drain(next_tick, Peers::Heard, &mut batch);
-            let mut inputs = self.inputs(&mut batch)?;
-            // The clock is looked at after the mail is read, never before.
+            let (inflow, mut inputs) = self.drain(next_tick, Peers::Taken)?;
+            // The clock is read after the inbox, never before.
             let now = Instant::now();
             if now >= next_tick {
                 inputs.push(Input::Tick);
@@ -151,41 +151,48 @@ where
             self.turn(inputs)?;
             if inflow == Inflow::Ended {
                 let end = *end.get_or_insert(now + grace);
-                if self.askers.is_empty() || now >= end {
+                if self.open.is_empty() || now >= end {
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Waits until then. Ended, if the input ends before and nobody waits for anything.
-    fn settle(&mut self, until: Instant) -> Result<Inflow, Failure<W::Error>> {
-        let mut batch = Vec::new();
+    /// Runs without peers until the given time. Returns `Ended` if the input ends earlier and no
+    /// request is open.
+    fn settle(&mut self, until: Instant) -> Result<Inflow, HostError<W::Error>> {
         while Instant::now() < until {
-            // An inbox that is closed already wakes nobody, so this looks at it now and then.
+            // A closed inbox wakes nothing, so look at it now and then.
             let soon = until.min(Instant::now() + TICK);
-            let inflow = self.inbox.drain(soon, Peers::Held, &mut batch);
-            let inputs = self.inputs(&mut batch)?;
+            let (inflow, inputs) = self.drain(soon, Peers::Held)?;
             self.turn(inputs)?;
-            if inflow == Inflow::Ended && self.askers.is_empty() {
+            if inflow == Inflow::Ended && self.open.is_empty() {
                 return Ok(inflow);
             }
         }
         Ok(Inflow::Open)
     }
 
-    /// Turns what arrived into inputs, and notes who asked.
-    fn inputs(
+    /// Takes what has arrived, as inputs, and notes where replies go.
+    fn drain(
         &mut self,
-        batch: &mut Vec<Arrival<S, E::Asker>>,
-    ) -> Result<Vec<Input<S>>, Failure<W::Error>> {
-        let input = |arrival| match arrival {
+        deadline: Instant,
+        peers: Peers,
+    ) -> Result<Drained<S>, HostError<W::Error>> {
+        let mut batch = Vec::new();
+        let inflow = self.inbox.drain(deadline, peers, &mut batch);
+        let inputs = batch.into_iter().map(|arrival| self.input(arrival));
+        Ok((inflow, inputs.collect::<Result<_, _>>()?))
+    }
+
+    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Input<S>, HostError<W::Error>> {
+        match arrival {
             Arrival::Peer(envelope) => Ok(Input::Receive(envelope)),
-            Arrival::Finished(finished) => {
-                self.ends.finished(&finished);
-                match finished {
-                    Finished::Stored { id, took: _ } => Ok(Input::SnapshotStored(id)),
-                    Finished::Installed {
+            Arrival::Snapshot(result) => {
+                self.front_end.snapshot_finished(&result);
+                match result {
+                    SnapshotResult::Stored { id, took: _ } => Ok(Input::SnapshotStored(id)),
+                    SnapshotResult::Installed {
                         id,
                         membership,
                         machine,
@@ -195,25 +202,28 @@ where
                         membership,
                         machine,
                     }),
-                    Finished::Broken { id, reason: _ } => Ok(Input::SnapshotBroken(id)),
-                    Finished::Failed(reason) => Err(Failure::Snapshots(reason)),
+                    SnapshotResult::Broken { id, reason: _ } => Ok(Input::SnapshotBroken(id)),
+                    SnapshotResult::Failed(reason) => Err(HostError::Snapshots(reason)),
                 }
             }
-            Arrival::Client(Request { asker, wish }, bytes) => {
+            Arrival::Client {
+                reply_to,
+                request,
+                bytes,
+            } => {
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
-                self.askers.insert(ticket, (asker, bytes));
-                Ok(match wish {
-                    Wish::Write(command) => Input::Write { ticket, command },
-                    Wish::Read(query) => Input::Read { ticket, query },
+                self.open.insert(ticket, (reply_to, bytes));
+                Ok(match request {
+                    ClientRequest::Write(command) => Input::Write { ticket, command },
+                    ClientRequest::Read(query) => Input::Read { ticket, query },
                 })
             }
-        };
-        batch.drain(..).map(input).collect()
+        }
     }
 
-    /// One turn. Ends when all that it led to is done.
-    fn turn(&mut self, inputs: Vec<Input<S>>) -> Result<(), Failure<W::Error>> {
+    /// One turn. Returns when everything that it led to is done.
+    fn turn(&mut self, inputs: Vec<Input<S>>) -> Result<(), HostError<W::Error>> {
         let stored = self.stored.take().map(Input::Synced);
         let (mut output, mut status) = self.stepper.step(stored.into_iter().chain(inputs));
         loop {
@@ -221,37 +231,37 @@ where
                 messages,
                 replies,
                 task,
-            } = output.release(&mut self.archive);
-            if let Some(error) = self.archive.failure() {
-                return Err(Failure::Snapshots(error.to_string()));
+            } = output.release(&mut self.snapshots);
+            if let Some(error) = self.snapshots.read_error() {
+                return Err(HostError::Snapshots(error.to_string()));
             }
-            // The answers first: clients wait for them, and the followers' work comes after.
+            // Answers first: clients wait for them, and the followers' work comes afterwards.
             if !replies.is_empty() {
                 let mut freed = 0;
-                let mut owner = |ticket| {
-                    let (asker, bytes) = self.askers.remove(&ticket).expect("one answer for each");
+                let mut close = |ticket| {
+                    let (reply_to, bytes) = self.open.remove(&ticket).expect("one reply each");
                     freed += bytes;
-                    asker
+                    reply_to
                 };
-                let answers = replies.into_iter().map(|r| (owner(r.ticket), r.response));
-                self.ends.answer(answers.collect());
+                let answers = replies.into_iter().map(|r| (close(r.ticket), r.response));
+                self.front_end.answer(answers.collect());
                 self.inbox.answered(freed);
             }
             if !messages.is_empty() {
-                self.ends.send(messages);
+                self.front_end.send(messages);
             }
             if let Some(task) = task {
-                self.archive.begin(task);
+                self.snapshots.begin(task);
             }
-            self.ends.observe(&status);
+            self.front_end.observe(&status);
             let stores = !output.records().is_empty();
-            let durable = output.persist(&mut self.wal).map_err(Failure::Log)?;
+            let durable = output.persist(&mut self.wal).map_err(HostError::Log)?;
             let (messages, synced) = durable.finish();
             if !messages.is_empty() {
-                self.ends.send(messages);
+                self.front_end.send(messages);
             }
             if !stores {
-                // It can only repeat what the replica knows, so it need not hear it now.
+                // The receipt repeats what the replica knows, so it can wait for the next turn.
                 self.stored = Some(synced);
                 return Ok(());
             }
@@ -260,8 +270,8 @@ where
     }
 }
 
-/// When the tick after the one that was due at `due` is due. Ticks that were missed are not made up
-/// for; a tick that is a little late does not delay those after it.
+/// The time of the tick after the one that was due at `due`. Missed ticks are not made up for; a
+/// tick that is a little late does not delay those after it.
 fn following(due: Instant, now: Instant) -> Instant {
     let next = due + TICK;
     if next > now { next } else { now + TICK }
@@ -279,22 +289,22 @@ mod tests {
     };
 
     use super::*;
-    use crate::cell::cell;
+    use crate::host::shared::share;
     use crate::kv::{Command, Kv, Lookup, Outcome};
     use crate::storage::disk::{Memory, Real};
     use crate::storage::{self, Identity};
 
-    /// What a host did, in order.
+    /// The actions of a host, in order.
     type Events = Rc<RefCell<Vec<String>>>;
 
-    struct Ends {
+    struct Recorder {
         events: Events,
         answers: Vec<(u8, Response<Kv>)>,
-        /// Ends with the work on a snapshot.
+        /// Closed when the work on a snapshot is finished.
         closes: Option<Arc<Inbox<Kv, u8>>>,
     }
 
-    impl Ends {
+    impl Recorder {
         fn new(events: Events) -> Self {
             Self {
                 events,
@@ -304,8 +314,8 @@ mod tests {
         }
     }
 
-    impl super::Ends<Kv> for &mut Ends {
-        type Asker = u8;
+    impl FrontEnd<Kv> for &mut Recorder {
+        type ReplyTo = u8;
 
         fn send(&mut self, messages: Vec<Envelope<Kv>>) {
             let kinds = messages.iter().map(|envelope| envelope.message.kind());
@@ -320,12 +330,12 @@ mod tests {
 
         fn observe(&mut self, _: &Status) {}
 
-        fn finished(&mut self, finished: &Finished<Kv>) {
-            let text = match finished {
-                Finished::Stored { id, .. } => format!("stored {}", id.last.index),
-                Finished::Installed { id, .. } => format!("installed {}", id.last.index),
-                Finished::Broken { reason, .. } => format!("broken: {reason}"),
-                Finished::Failed(_) => "failed".into(),
+        fn snapshot_finished(&mut self, result: &SnapshotResult<Kv>) {
+            let text = match result {
+                SnapshotResult::Stored { id, .. } => format!("stored {}", id.last.index),
+                SnapshotResult::Installed { id, .. } => format!("installed {}", id.last.index),
+                SnapshotResult::Broken { reason, .. } => format!("broken: {reason}"),
+                SnapshotResult::Failed(_) => "failed".into(),
             };
             self.events.borrow_mut().push(text);
             if let Some(inbox) = &self.closes {
@@ -355,11 +365,14 @@ mod tests {
         }
     }
 
-    /// An archive whose results go to the inbox.
-    fn archive(inbox: &Arc<Inbox<Kv, u8>>, disk: Arc<dyn storage::disk::Disk>) -> Archive<Kv> {
+    /// A snapshot thread whose results go to the inbox.
+    fn snapshots(
+        inbox: &Arc<Inbox<Kv, u8>>,
+        disk: Arc<dyn storage::disk::Disk>,
+    ) -> SnapshotThread<Kv> {
         let identity = Identity::new("n1", ["n1"]);
         let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
-        Archive::start(
+        SnapshotThread::start(
             opened.unwrap().snapshots,
             Membership::of([NodeId(0)]),
             inbox.clone(),
@@ -367,16 +380,16 @@ mod tests {
         .unwrap()
     }
 
-    /// A host of the first of so many nodes.
+    /// A host of the first of this many nodes.
     fn host<'a, W: Wal<Command>>(
         nodes: u64,
         inbox: &Arc<Inbox<Kv, u8>>,
         wal: W,
-        ends: &'a mut Ends,
-    ) -> Host<Kv, W, &'a mut Ends> {
-        let archive = archive(inbox, Arc::new(Memory::new()));
+        front_end: &'a mut Recorder,
+    ) -> Host<Kv, W, &'a mut Recorder> {
+        let snapshots = snapshots(inbox, Arc::new(Memory::new()));
         let stepper = stepper(nodes, Limits::default());
-        Host::new(stepper, inbox.clone(), wal, archive, ends)
+        Host::new(stepper, inbox.clone(), wal, snapshots, front_end)
     }
 
     fn stepper(nodes: u64, limits: Limits) -> Stepper<Kv> {
@@ -396,55 +409,55 @@ mod tests {
             incarnation: Incarnation(1),
             seed: 1,
         });
-        cell(replica).0
+        share(replica).0
     }
 
-    fn read(asker: u8) -> Request<Kv, u8> {
+    fn read() -> ClientRequest<Kv> {
         let key = value!("k");
-        let wish = Wish::Read(Lookup { key });
-        Request { asker, wish }
+        ClientRequest::Read(Lookup { key })
     }
 
-    fn write(asker: u8) -> Request<Kv, u8> {
+    fn write() -> ClientRequest<Kv> {
         let (key, value) = (value!("k"), value!(1).into());
-        let wish = Wish::Write(Command::Write { key, value });
-        Request { asker, wish }
+        ClientRequest::Write(Command::Write { key, value })
     }
 
-    const NO_TIME: Duration = Duration::ZERO;
-    const A_WHILE: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn a_lone_node_answers_all_that_came_before_the_end() {
+    fn lone_node_answers_what_arrived_before_the_end() {
         let events = Events::default();
-        let mut ends = Ends::new(events.clone());
+        let mut front_end = Recorder::new(events.clone());
         let inbox = Arc::new(Inbox::default());
-        inbox.submit(write(1), 1).unwrap();
+        inbox.submit(1, write(), 1).unwrap();
         inbox.close();
-        let host = host(1, &inbox, Disk(events.clone()), &mut ends);
-        host.run(NO_TIME, A_WHILE).unwrap();
-        assert_eq!(ends.answers, [(1, Response::Applied(Outcome::Written))]);
-        // Its vote and its blank entry, then the write; which is answered as soon as it is stored.
+        let host = host(1, &inbox, Disk(events.clone()), &mut front_end);
+        host.run(Duration::ZERO, HOUR).unwrap();
+        assert_eq!(
+            front_end.answers,
+            [(1, Response::Applied(Outcome::Written))]
+        );
+        // Its vote and its blank entry, then the write, which is answered as soon as it is stored.
         assert_eq!(*events.borrow(), ["store 2", "store 1", "answer"]);
     }
 
     #[test]
-    fn what_is_answered_takes_no_room() {
-        let mut ends = Ends::new(Events::default());
+    fn answered_requests_free_their_room() {
+        let mut front_end = Recorder::new(Events::default());
         let inbox = Arc::new(Inbox::default());
-        inbox.submit(write(1), limits::OPEN).unwrap();
-        inbox.submit(write(2), 1).unwrap_err();
+        inbox.submit(1, write(), limits::OPEN).unwrap();
+        inbox.submit(2, write(), 1).unwrap_err();
         inbox.close();
         let disk = Disk(Events::default());
-        let host = host(1, &inbox, disk, &mut ends);
-        host.run(NO_TIME, A_WHILE).unwrap();
-        inbox.submit(write(2), limits::OPEN).unwrap();
+        let host = host(1, &inbox, disk, &mut front_end);
+        host.run(Duration::ZERO, HOUR).unwrap();
+        inbox.submit(2, write(), limits::OPEN).unwrap();
     }
 
     #[test]
-    fn a_vote_is_stored_before_it_is_sent() {
+    fn vote_is_stored_before_it_is_sent() {
         let events = Events::default();
-        let mut ends = Ends::new(events.clone());
+        let mut front_end = Recorder::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         let last = EntryId::default();
         let vote = Envelope {
@@ -455,34 +468,34 @@ mod tests {
         };
         inbox.deliver(vote, 1);
         inbox.close();
-        let host = host(3, &inbox, Disk(events.clone()), &mut ends);
-        host.run(NO_TIME, NO_TIME).unwrap();
+        let host = host(3, &inbox, Disk(events.clone()), &mut front_end);
+        host.run(Duration::ZERO, Duration::ZERO).unwrap();
         assert_eq!(*events.borrow(), ["store 1", "send vote_reply"]);
     }
 
     #[test]
     fn without_a_quorum_requests_are_refused_at_their_deadline() {
         let events = Events::default();
-        let mut ends = Ends::new(events.clone());
+        let mut front_end = Recorder::new(events.clone());
         let inbox = Arc::new(Inbox::default());
-        inbox.submit(read(1), 1).unwrap();
-        inbox.submit(write(2), 1).unwrap();
+        inbox.submit(1, read(), 1).unwrap();
+        inbox.submit(2, write(), 1).unwrap();
         inbox.close();
-        let host = host(3, &inbox, Disk(events), &mut ends);
-        host.run(NO_TIME, A_WHILE).unwrap();
-        let askers: Vec<u8> = ends.answers.iter().map(|(asker, _)| *asker).collect();
-        assert_eq!(askers, [1, 2]);
-        for (_, response) in &ends.answers {
+        let host = host(3, &inbox, Disk(events), &mut front_end);
+        host.run(Duration::ZERO, HOUR).unwrap();
+        let answered: Vec<u8> = front_end.answers.iter().map(|(to, _)| *to).collect();
+        assert_eq!(answered, [1, 2]);
+        for (_, response) in &front_end.answers {
             assert!(matches!(response, Response::Refused(_)), "{response:?}");
         }
     }
 
     #[test]
-    fn nothing_is_said_to_peers_while_the_node_settles() {
+    fn settling_node_sends_nothing_to_peers() {
         let events = Events::default();
-        let mut ends = Ends::new(events.clone());
+        let mut front_end = Recorder::new(events.clone());
         let inbox = Arc::new(Inbox::default());
-        inbox.submit(read(1), 1).unwrap();
+        inbox.submit(1, read(), 1).unwrap();
         let round = raft_core::RequestId {
             incarnation: Incarnation(2),
             counter: 1,
@@ -496,80 +509,84 @@ mod tests {
         };
         inbox.deliver(pre_vote, 1);
         inbox.close();
-        let mut host = host(3, &inbox, Disk(events.clone()), &mut ends);
-        // Long enough for an election, were there ticks.
-        host.settle(Instant::now() + 10 * TICK).unwrap();
+        let mut host = host(3, &inbox, Disk(events.clone()), &mut front_end);
+        host.settle(Instant::now() + TICK).unwrap();
         assert_eq!(*events.borrow(), [""; 0]);
-        host.run(NO_TIME, NO_TIME).unwrap();
+        let (_, inputs) = host.drain(Instant::now(), Peers::Taken).unwrap();
+        host.turn(inputs).unwrap();
         assert_eq!(*events.borrow(), ["send pre_vote_reply"]);
     }
 
     #[test]
-    fn a_node_does_not_settle_for_nothing() {
+    fn node_without_input_ends_at_once() {
         let events = Events::default();
-        let mut ends = Ends::new(events.clone());
+        let mut front_end = Recorder::new(events.clone());
         let inbox = Arc::new(Inbox::default());
         inbox.close();
-        let host = host(3, &inbox, Disk(events.clone()), &mut ends);
-        host.run(A_WHILE, A_WHILE).unwrap();
+        let host = host(3, &inbox, Disk(events.clone()), &mut front_end);
+        host.run(HOUR, HOUR).unwrap();
         assert_eq!(*events.borrow(), [""; 0]);
     }
 
     #[test]
-    fn a_node_that_cannot_store_stops() {
+    fn node_that_cannot_store_stops() {
         let events = Events::default();
-        let mut ends = Ends::new(events.clone());
-        let host = host(1, &Arc::default(), Full, &mut ends);
-        assert_eq!(host.run(NO_TIME, A_WHILE), Err(Failure::Log("no space")));
+        let mut front_end = Recorder::new(events.clone());
+        let host = host(1, &Arc::default(), Full, &mut front_end);
+        assert_eq!(
+            host.run(Duration::ZERO, HOUR),
+            Err(HostError::Log("no space"))
+        );
         assert_eq!(*events.borrow(), [""; 0]);
     }
 
-    /// Runs a lone node until it has stored a snapshot on this disk. `spoil` is called before.
-    fn until_a_snapshot(
+    /// Runs a lone node until it has stored a snapshot on this disk. `spoil` is called first.
+    fn run_until_snapshot(
         disk: Arc<dyn storage::disk::Disk>,
         spoil: impl FnOnce(),
         events: &Events,
-    ) -> Result<(), Failure<&'static str>> {
+    ) -> Result<(), HostError<&'static str>> {
         let inbox = Arc::default();
-        let archive = archive(&inbox, disk);
+        let snapshots = snapshots(&inbox, disk);
         spoil();
         let limits = Limits {
             snapshot_entries: 4,
             ..Limits::default()
         };
-        for asker in 1..=5 {
-            inbox.submit(write(asker), 1).unwrap();
+        for client in 1..=5 {
+            inbox.submit(client, write(), 1).unwrap();
         }
-        let mut ends = Ends::new(events.clone());
-        ends.closes = Some(inbox.clone());
+        let mut front_end = Recorder::new(events.clone());
+        front_end.closes = Some(inbox.clone());
         let wal = Disk(events.clone());
-        Host::new(stepper(1, limits), inbox, wal, archive, &mut ends).run(NO_TIME, A_WHILE)
+        Host::new(stepper(1, limits), inbox, wal, snapshots, &mut front_end)
+            .run(Duration::ZERO, HOUR)
     }
 
     #[test]
-    fn a_snapshot_is_stored_and_then_the_log_begins_behind_it() {
+    fn log_begins_after_a_stored_snapshot() {
         let events = Events::default();
-        until_a_snapshot(Arc::new(Memory::new()), || (), &events).unwrap();
+        run_until_snapshot(Arc::new(Memory::new()), || (), &events).unwrap();
         // The last record is the base.
         let expected = ["store 2", "store 1", "answer", "stored 6", "store 1"];
         assert_eq!(*events.borrow(), expected);
     }
 
     #[test]
-    fn a_node_that_cannot_store_a_snapshot_stops() {
+    fn node_that_cannot_store_a_snapshot_stops() {
         let events = Events::default();
         let folder = std::env::temp_dir().join(format!("stdraft-{}-lost", std::process::id()));
         let disk = Arc::new(Real::create(&folder).unwrap());
         let lose_folder = || std::fs::remove_dir_all(&folder).unwrap();
-        match until_a_snapshot(disk, lose_folder, &events) {
-            Err(Failure::Snapshots(reason)) => assert!(reason.contains("snapshot-"), "{reason}"),
+        match run_until_snapshot(disk, lose_folder, &events) {
+            Err(HostError::Snapshots(reason)) => assert!(reason.contains("snapshot-"), "{reason}"),
             other => panic!("{other:?}"),
         }
         assert_eq!(events.borrow().last().unwrap(), "failed");
     }
 
     #[test]
-    fn late_ticks_count_as_one_and_delay_nobody() {
+    fn late_ticks_count_as_one() {
         let due = Instant::now();
         assert_eq!(following(due, due), due + TICK);
         assert_eq!(following(due, due + TICK / 2), due + TICK);

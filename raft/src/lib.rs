@@ -1,21 +1,29 @@
-//! A Raft node: key-value machine, wire format, hosts and the binary.
+//! A Raft node: key-value machine, wire format, storage, event loop, transports and the binary.
 //!
-//! | room | what lives there |
-//! |---|---|
-//! | [`kv`] | the state machine: a map from any JSON to any JSON |
-//! | [`wire`] | the core's messages as JSON |
-//! | [`cell`] | the one mutex around the replica |
-//! | [`host`] | the event loop, its queues, its clock |
-//! | [`storage`] | what a node keeps on disk |
-//! | [`telemetry`] | metrics, and lines on stderr |
-//! | [`maelstrom`] | a node on stdin and stdout: what the `raft` binary is |
+//! Each module uses only modules of its own floor or of lower ones:
+//!
+//! | floor | module | content |
+//! |---|---|---|
+//! | 1 | [`flags`] | the command-line reader |
+//! | | [`wire`] | the core's messages as JSON |
+//! | | [`storage`] | what a node keeps on disk |
+//! | | `entropy` | random numbers from the system |
+//! | 2 | [`host`] | the event loop, its queues and threads, the one mutex around the replica |
+//! | 3 | [`kv`] | the state machine: a map from any JSON to any JSON |
+//! | | [`telemetry`] | metrics, and log lines on stderr |
+//! | 4 | [`node`] | the assembly: from options to a running node, whatever the transport |
+//! | 5 | [`requests`] | the bodies of requests and replies, for every front end |
+//! | 6 | [`maelstrom`] | the front end on stdin and stdout |
+//! | 7 | [`commands`] | the commands of the `raft` binary |
 
-pub mod cell;
+pub mod commands;
 mod entropy;
 pub mod flags;
 pub mod host;
 pub mod kv;
 pub mod maelstrom;
+pub mod node;
+pub mod requests;
 pub mod storage;
 pub mod telemetry;
 pub mod wire;

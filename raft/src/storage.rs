@@ -39,7 +39,6 @@
 
 mod bytes;
 mod check;
-mod command;
 mod crc;
 pub mod disk;
 mod error;
@@ -52,15 +51,16 @@ mod recover;
 mod scan;
 mod segment;
 mod snapshot;
+mod volatile;
 mod wal;
 
 pub use self::check::{Verdict, check};
-pub use self::command::main as log_command;
 pub use self::crc::{Crc, crc32c};
 pub use self::error::{Error, ErrorKind};
 pub use self::identity::Identity;
 pub use self::recover::{Opened, Options, Recovered, Restored, open};
-pub use self::snapshot::{Broken, MAX_SNAPSHOT, Snapshots, Whole};
+pub use self::snapshot::{Broken, MAX_SNAPSHOT, SnapshotFile, Snapshots};
+pub use self::volatile::VolatileLog;
 pub use self::wal::Log;
 
 /// The version of all files. A folder with a higher one is refused.

@@ -1,24 +1,24 @@
-//! What a node lets people see: metrics for Prometheus, lines on stderr.
+//! What a node shows to people: metrics for Prometheus, and log lines on stderr.
 
 pub mod log;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Counter, Family, Histogram, Registry};
-use raft_core::{Dropped, RoleName, StateMachine, Status};
+use metrics::{Counter, Family, Gauge, Histogram, Registry};
+use raft_core::{Counters, Dropped, RoleName, StateMachine, Status};
 
-use crate::cell::Viewer;
+use crate::host::shared::Viewer;
 use crate::host::{Inbox, Outbox};
 
-/// The bounds of the request latency histogram, in seconds: from a tenth of a millisecond to what
-/// exceeds the deadline of any request.
+/// The bounds of the histogram of requests, in seconds: from a tenth of a millisecond to more than
+/// the deadline of any request.
 const LATENCIES: [f64; 16] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0,
 ];
 
-/// The bounds of the histogram of syncs, in seconds: from a fast disk to one that is about to fail.
+/// The bounds of the histogram of syncs, in seconds: from a fast disk to a failing one.
 const SYNCS: [f64; 12] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5,
 ];
@@ -26,16 +26,105 @@ const SYNCS: [f64; 12] = [
 /// The bounds of the histogram of work on snapshots, in seconds.
 const WORK: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
 
+/// Reads a value for a metric.
+type Value<T, N = u64> = fn(&T) -> N;
+
+/// The gauges that show the replica's status: name, help, value.
+#[rustfmt::skip]
+const GAUGES: [(&str, &str, Value<Status, i64>); 13] = [
+    ("raft_term", "Current term.",
+        |status| gauge(status.ballot.term().0)),
+    ("raft_leader", "Index of the current leader among the sorted node ids; -1 if unknown.",
+        |status| status.leader.map_or(-1, |id| gauge(id.0))),
+    ("raft_last_index", "Index of the last entry in the log.",
+        |status| gauge(status.last.index.0)),
+    ("raft_commit_index", "Index of the last committed entry.",
+        |status| gauge(status.commit.index.0)),
+    ("raft_applied_index", "Index of the last applied entry.",
+        |status| gauge(status.applied.0)),
+    ("raft_requests_open", "Clients' requests not answered yet.",
+        |status| gauge(status.requests_open as u64)),
+    ("raft_requests_waiting", "Open requests that wait until a leader is known.",
+        |status| gauge(status.requests_waiting as u64)),
+    ("raft_proposals", "Commands that this leader has appended and not applied yet.",
+        |status| gauge(status.proposals as u64)),
+    ("raft_log_bytes", "Approximate size of the entries in memory.",
+        |status| gauge(status.log_bytes)),
+    ("raft_base_index", "Index of the entry before the first one in memory.",
+        |status| gauge(status.base.index.0)),
+    ("raft_snapshot_index", "Index of the last entry in the newest stored snapshot; 0 if none.",
+        |status| gauge(status.snapshot.map_or(0, |id| id.last.index.0))),
+    ("raft_snapshot_bytes", "Size of the newest stored snapshot.",
+        |status| gauge(status.snapshot.map_or(0, |id| id.length))),
+    ("raft_snapshot_streams", "Followers to which this leader is sending a snapshot.",
+        |status| gauge(status.transfers.len() as u64)),
+];
+
+/// The counters of the core: name, help, value.
+#[rustfmt::skip]
+const COUNTERS: [(&str, &str, Value<Counters>); 11] = [
+    ("raft_snapshot_streams_begun_total",
+        "Snapshots that this leader began to send to a follower.",
+        |counters| counters.transfers_begun),
+    ("raft_chunks_sent_total", "Chunks of snapshots sent to followers.",
+        |counters| counters.chunks_sent),
+    ("raft_chunks_repeated_total", "Chunks of snapshots sent again.",
+        |counters| counters.chunks_repeated),
+    ("raft_pre_elections_total", "Pre-vote rounds begun.",
+        |counters| counters.pre_elections),
+    ("raft_elections_started_total", "Elections begun, each with a new term.",
+        |counters| counters.elections_started),
+    ("raft_elections_won_total", "Elections won.",
+        |counters| counters.elections_won),
+    ("raft_quorum_lost_total", "Times that a leader stepped down because a quorum was silent.",
+        |counters| counters.quorum_lost),
+    ("raft_sticky_refusals_total", "Votes refused because a leader was active.",
+        |counters| counters.sticky_refusals),
+    ("raft_appends_rejected_total",
+        "Appends of this leader rejected because the follower's log did not match.",
+        |counters| counters.appends_rejected),
+    ("raft_appends_early_total", "Appends that arrived before earlier ones and were kept.",
+        |counters| counters.appends_early),
+    ("raft_entries_truncated_total", "Entries replaced by a leader's.",
+        |counters| counters.entries_truncated),
+];
+
+/// The results of snapshots, with their counts.
+#[rustfmt::skip]
+const SNAPSHOTS: [(&str, Value<Counters>); 3] = [
+    ("stored", |counters| counters.snapshots_stored),
+    ("installed", |counters| counters.snapshots_installed),
+    ("broken", |counters| counters.snapshots_broken),
+];
+
+/// The reasons why the core drops messages, with their counts.
+#[rustfmt::skip]
+const DROPPED: [(&str, Value<Dropped>); 7] = [
+    ("stranger", |dropped| dropped.stranger),
+    ("malformed", |dropped| dropped.malformed),
+    ("stale_term", |dropped| dropped.stale_term),
+    ("stale_reply", |dropped| dropped.stale_reply),
+    ("repeated_forward", |dropped| dropped.repeated_forward),
+    ("unexpected", |dropped| dropped.unexpected),
+    ("overflow", |dropped| dropped.overflow),
+];
+
+const INBOX_PEERS: &str = "inbox_peers";
+const INBOX_CLIENTS: &str = "inbox_clients";
+const OUTBOX_PEERS: &str = "outbox_peers";
+const OUTBOX_CLIENTS: &str = "outbox_clients";
+const QUEUES: [&str; 4] = [INBOX_PEERS, INBOX_CLIENTS, OUTBOX_PEERS, OUTBOX_CLIENTS];
+
 /// Work on a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// The node's own state was stored.
+pub enum SnapshotWork {
+    /// Encoding and storing the node's own state.
     Store,
-    /// A leader's was.
+    /// Checking, decoding and storing a leader's snapshot.
     Install,
 }
 
-impl Work {
+impl SnapshotWork {
     const ALL: [Self; 2] = [Self::Store, Self::Install];
 
     fn as_str(self) -> &'static str {
@@ -46,7 +135,7 @@ impl Work {
     }
 }
 
-/// What is counted where it happens. What the core counts is read when somebody scrapes.
+/// The metrics of a node. The core's own counters are read when a client scrapes.
 #[derive(Debug)]
 pub struct Telemetry {
     registry: Arc<Registry>,
@@ -56,88 +145,101 @@ pub struct Telemetry {
     latency: Arc<Family<Histogram, 1>>,
     lines: Arc<Family<Counter, 1>>,
     syncs: Arc<Histogram>,
-    wal: Arc<metrics::Gauge>,
+    wal: Arc<Gauge>,
     work: Arc<Family<Histogram, 1>>,
+    queues: Queues,
 }
 
-/// The closed sets of what a host names.
+/// The values of the labels that the front end defines.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {
-    /// The types of messages in and out.
+    /// The types of messages in both directions.
     pub messages: &'a [&'a str],
     /// The types of requests.
     pub requests: &'a [&'a str],
-    /// What requests come to.
+    /// The results of requests.
     pub results: &'a [&'a str],
-    /// Why lines are dropped.
+    /// The reasons why lines are dropped.
     pub reasons: &'a [&'a str],
 }
 
 impl Telemetry {
-    /// Registers what the host counts.
+    /// Registers all metrics but those of the replica.
     #[must_use]
     pub fn new(labels: Labels<'_>) -> Self {
         let registry = Arc::new(Registry::new());
         Self {
             received: registry.counter_family(
                 "raft_messages_received_total",
-                "Messages understood, from nodes and clients.",
+                "Valid messages received from nodes and clients.",
                 [("type", labels.messages)],
             ),
             sent: registry.counter_family(
                 "raft_messages_sent_total",
-                "Messages written, to nodes and clients.",
+                "Messages written to nodes and clients.",
                 [("type", labels.messages)],
             ),
             requests: registry.counter_family(
                 "raft_requests_total",
-                "Clients' requests answered, by what they came to.",
+                "Clients' requests answered, by result.",
                 [("type", labels.requests), ("result", labels.results)],
             ),
             latency: registry.histogram_family(
                 "raft_request_seconds",
-                "Time from a request's line being read to its answer being queued.",
+                "Time from reading a request to queueing its answer.",
                 [("type", labels.requests)],
                 &LATENCIES,
             ),
             lines: registry.counter_family(
                 "raft_lines_dropped_total",
-                "Lines of input that came to nothing.",
+                "Input lines dropped.",
                 [("reason", labels.reasons)],
             ),
             syncs: registry.histogram(
                 "raft_wal_sync_seconds",
-                "Time to write a batch to the log on disk and to sync it.",
+                "Time to write and sync a batch of the log.",
                 &SYNCS,
             ),
-            wal: registry.gauge("raft_wal_bytes", "What the log takes on disk."),
+            wal: registry.gauge("raft_wal_bytes", "Size of the log on disk."),
             work: registry.histogram_family(
                 "raft_snapshot_seconds",
-                "Time to encode and store a snapshot, or to check, decode and store a leader's.",
-                [("work", &Work::ALL.map(Work::as_str))],
+                "Time to store a snapshot of the own state, or to install a leader's.",
+                [("work", &SnapshotWork::ALL.map(SnapshotWork::as_str))],
                 &WORK,
             ),
+            queues: Queues {
+                depth: registry.gauge_family(
+                    "raft_queue_depth",
+                    "Length of a queue.",
+                    [("queue", &QUEUES)],
+                ),
+                dropped: registry.counter_family(
+                    "raft_queue_dropped_total",
+                    "Items dropped because a queue was full. Requests among them were refused.",
+                    [("queue", &QUEUES)],
+                ),
+            },
             registry,
         }
     }
 
-    /// All metrics.
+    /// The registry of all metrics.
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
     }
 
-    /// A message of this type was read.
+    /// Counts a received message of this type.
     pub fn received(&self, kind: &str) {
         self.received.with([kind]).increment();
     }
 
-    /// A message of this type is written.
+    /// Counts a sent message of this type.
     pub fn sent(&self, kind: &str) {
         self.sent.with([kind]).increment();
     }
 
-    /// A request of this type was answered, with this result, after this time if it is known.
+    /// Counts an answered request, with its latency if that is known.
     pub fn answered(&self, kind: &str, result: &str, after: Option<Duration>) {
         self.requests.with([kind, result]).increment();
         if let Some(after) = after {
@@ -145,170 +247,79 @@ impl Telemetry {
         }
     }
 
-    /// A line was dropped.
+    /// Counts a dropped line.
     pub fn dropped(&self, reason: &str) {
         self.lines.with([reason]).increment();
     }
 
-    /// A batch was synced in this time, and the log takes so many bytes on disk.
+    /// Counts a sync, and sets the size of the log on disk.
     pub fn synced(&self, after: Duration, bytes: u64) {
         self.syncs.observe_duration(after);
         self.wal.set(gauge(bytes));
     }
 
-    /// Work on a snapshot was finished in this time.
-    pub fn archived(&self, work: Work, after: Duration) {
+    /// Counts finished work on a snapshot.
+    pub fn snapshot_finished(&self, work: SnapshotWork, after: Duration) {
         self.work.with([work.as_str()]).observe_duration(after);
     }
 
-    /// From now on, whoever scrapes sees this node and these queues.
-    pub fn watch<S, A, M>(&self, viewer: Viewer<S>, inbox: Arc<Inbox<S, A>>, outbox: Arc<Outbox<M>>)
+    /// Shows this replica and its inbox from now on.
+    pub fn watch<S, R>(&self, viewer: Viewer<S>, inbox: Arc<Inbox<S, R>>)
     where
         S: StateMachine<Command: Send + Sync, Query: Send, Answer: Send, Outcome: Send>
             + Send
             + 'static,
-        A: Send + 'static,
-        M: Send + 'static,
+        R: Send + 'static,
     {
-        let state = State::new(&self.registry);
-        let queues = Queues::new(&self.registry);
+        let replica = ReplicaMetrics::new(&self.registry);
+        let queues = self.queues.clone();
         self.registry.collector(move || {
-            state.show(&viewer.status());
-            queues.show(&inbox, &outbox);
+            replica.show(&viewer.status());
+            let depths = inbox.depths();
+            queues.show(INBOX_PEERS, depths.peers, depths.peers_dropped);
+            queues.show(INBOX_CLIENTS, depths.clients, depths.clients_refused);
+        });
+    }
+
+    /// Shows this outbox from now on.
+    pub fn watch_outbox<M: Send + 'static>(&self, outbox: Arc<Outbox<M>>) {
+        let queues = self.queues.clone();
+        self.registry.collector(move || {
+            let depths = outbox.depths();
+            queues.show(OUTBOX_PEERS, depths.peers, depths.peers_dropped);
+            queues.show(OUTBOX_CLIENTS, depths.clients, depths.clients_dropped);
         });
     }
 }
 
-/// What of a [`Status`] is shown.
-struct State {
-    role: Arc<Family<metrics::Gauge, 1>>,
-    term: Arc<metrics::Gauge>,
-    leader: Arc<metrics::Gauge>,
-    last: Arc<metrics::Gauge>,
-    commit: Arc<metrics::Gauge>,
-    applied: Arc<metrics::Gauge>,
-    open: Arc<metrics::Gauge>,
-    waiting: Arc<metrics::Gauge>,
-    proposals: Arc<metrics::Gauge>,
-    log_bytes: Arc<metrics::Gauge>,
-    base: Arc<metrics::Gauge>,
-    snapshot: Arc<metrics::Gauge>,
-    snapshot_bytes: Arc<metrics::Gauge>,
-    transfers: Arc<metrics::Gauge>,
+/// The metrics that show a [`Status`].
+struct ReplicaMetrics {
+    role: Arc<Family<Gauge, 1>>,
+    gauges: [Arc<Gauge>; GAUGES.len()],
+    counters: [Arc<Counter>; COUNTERS.len()],
     snapshots: Arc<Family<Counter, 1>>,
-    transfers_begun: Arc<Counter>,
-    chunks_sent: Arc<Counter>,
-    chunks_repeated: Arc<Counter>,
-    pre_elections: Arc<Counter>,
-    elections_started: Arc<Counter>,
-    elections_won: Arc<Counter>,
-    quorum_lost: Arc<Counter>,
-    sticky_refusals: Arc<Counter>,
-    appends_rejected: Arc<Counter>,
-    appends_early: Arc<Counter>,
-    entries_truncated: Arc<Counter>,
     dropped: Arc<Family<Counter, 1>>,
 }
 
-impl State {
+impl ReplicaMetrics {
     fn new(registry: &Registry) -> Self {
-        let roles = RoleName::ALL.map(RoleName::as_str);
-        let reasons = reasons(&Dropped::default()).map(|(reason, _)| reason);
         Self {
             role: registry.gauge_family(
                 "raft_role",
-                "1 for the role that the node has now, 0 for the others.",
-                [("role", &roles)],
+                "1 for the current role, 0 for the others.",
+                [("role", &RoleName::ALL.map(RoleName::as_str))],
             ),
-            term: registry.gauge("raft_term", "The current term."),
-            leader: registry.gauge(
-                "raft_leader",
-                "Whom the node believes to lead now: the place among the sorted names, from 0; \
-                 -1 if unknown.",
-            ),
-            last: registry.gauge("raft_last_index", "The last entry of the log."),
-            commit: registry.gauge("raft_commit_index", "The last committed entry."),
-            applied: registry.gauge("raft_applied_index", "The last applied entry."),
-            open: registry.gauge(
-                "raft_requests_open",
-                "Clients' requests taken and not answered yet.",
-            ),
-            waiting: registry.gauge(
-                "raft_requests_waiting",
-                "Those of the open requests that wait for a leader to be known.",
-            ),
-            proposals: registry.gauge(
-                "raft_proposals",
-                "Commands appended as leader and not applied yet.",
-            ),
-            log_bytes: registry.gauge(
-                "raft_log_bytes",
-                "What the entries in memory take, roughly.",
-            ),
-            base: registry.gauge(
-                "raft_base_index",
-                "The entry before the first one in memory.",
-            ),
-            snapshot: registry.gauge(
-                "raft_snapshot_index",
-                "The last entry in the newest stored snapshot; 0 if there is none.",
-            ),
-            snapshot_bytes: registry.gauge(
-                "raft_snapshot_bytes",
-                "The length of the newest stored snapshot.",
-            ),
-            transfers: registry.gauge(
-                "raft_transfers",
-                "Followers to whom this leader sends a snapshot now.",
-            ),
+            gauges: GAUGES.map(|(name, help, _)| registry.gauge(name, help)),
+            counters: COUNTERS.map(|(name, help, _)| registry.counter(name, help)),
             snapshots: registry.counter_family(
                 "raft_snapshots_total",
-                "Snapshots that were stored, with which the log before them was dropped; leaders' \
-                 that were installed, likewise; and leaders' that came broken.",
-                [("result", &SNAPSHOTS)],
-            ),
-            transfers_begun: registry.counter(
-                "raft_transfers_begun_total",
-                "Transfers of snapshots to followers that were begun, or begun again with another.",
-            ),
-            chunks_sent: registry.counter(
-                "raft_chunks_sent_total",
-                "Chunks of snapshots sent to followers.",
-            ),
-            chunks_repeated: registry.counter(
-                "raft_chunks_repeated_total",
-                "Those of them that were sent again.",
-            ),
-            pre_elections: registry.counter("raft_pre_elections_total", "Pre-vote rounds begun."),
-            elections_started: registry.counter(
-                "raft_elections_started_total",
-                "Elections begun, each with a new term.",
-            ),
-            elections_won: registry.counter("raft_elections_won_total", "Elections won."),
-            quorum_lost: registry.counter(
-                "raft_quorum_lost_total",
-                "Leaderships given up because a quorum was silent.",
-            ),
-            sticky_refusals: registry.counter(
-                "raft_sticky_refusals_total",
-                "Votes refused because a leader was heard a moment ago.",
-            ),
-            appends_rejected: registry.counter(
-                "raft_appends_rejected_total",
-                "Appends of this leader that a follower could not fit to its log.",
-            ),
-            appends_early: registry.counter(
-                "raft_appends_early_total",
-                "Appends that overtook others and were kept for later.",
-            ),
-            entries_truncated: registry.counter(
-                "raft_entries_truncated_total",
-                "Entries dropped in favour of a leader's.",
+                "Snapshots: stored of the own state, installed from a leader, or received broken.",
+                [("result", &SNAPSHOTS.map(|(result, _)| result))],
             ),
             dropped: registry.counter_family(
                 "raft_messages_dropped_total",
-                "Messages that the core dropped.",
-                [("reason", &reasons)],
+                "Messages of peers that the core dropped.",
+                [("reason", &DROPPED.map(|(reason, _)| reason))],
             ),
         }
     }
@@ -318,119 +329,39 @@ impl State {
             let is = i64::from(role == status.role);
             self.role.with([role.as_str()]).set(is);
         }
-        self.term.set(gauge(status.ballot.term().0));
-        self.leader.set(status.leader.map_or(-1, |id| gauge(id.0)));
-        self.last.set(gauge(status.last.index.0));
-        self.commit.set(gauge(status.commit.index.0));
-        self.applied.set(gauge(status.applied.0));
-        self.open.set(gauge(status.requests_open as u64));
-        self.waiting.set(gauge(status.requests_waiting as u64));
-        self.proposals.set(gauge(status.proposals as u64));
-        self.log_bytes.set(gauge(status.log_bytes));
-        self.base.set(gauge(status.base.index.0));
-        let snapshot = status.snapshot.map(|id| (id.last.index.0, id.length));
-        let (index, bytes) = snapshot.unwrap_or_default();
-        self.snapshot.set(gauge(index));
-        self.snapshot_bytes.set(gauge(bytes));
-        self.transfers.set(gauge(status.transfers.len() as u64));
-        let counters = &status.counters;
-        let counts = [
-            counters.snapshots_stored,
-            counters.snapshots_installed,
-            counters.snapshots_broken,
-        ];
-        for (result, count) in SNAPSHOTS.into_iter().zip(counts) {
-            self.snapshots.with([result]).advance_to(count);
+        for (gauge, (_, _, value)) in self.gauges.iter().zip(GAUGES) {
+            gauge.set(value(status));
         }
-        self.transfers_begun.advance_to(counters.transfers_begun);
-        self.chunks_sent.advance_to(counters.chunks_sent);
-        self.chunks_repeated.advance_to(counters.chunks_repeated);
-        self.pre_elections.advance_to(counters.pre_elections);
-        self.elections_started
-            .advance_to(counters.elections_started);
-        self.elections_won.advance_to(counters.elections_won);
-        self.quorum_lost.advance_to(counters.quorum_lost);
-        self.sticky_refusals.advance_to(counters.sticky_refusals);
-        self.appends_rejected.advance_to(counters.appends_rejected);
-        self.appends_early.advance_to(counters.appends_early);
-        self.entries_truncated
-            .advance_to(counters.entries_truncated);
-        for (reason, count) in reasons(&counters.dropped) {
-            self.dropped.with([reason]).advance_to(count);
+        let counters = &status.counters;
+        for (counter, (_, _, value)) in self.counters.iter().zip(COUNTERS) {
+            counter.advance_to(value(counters));
+        }
+        for (result, value) in SNAPSHOTS {
+            self.snapshots.with([result]).advance_to(value(counters));
+        }
+        for (reason, value) in DROPPED {
+            self.dropped
+                .with([reason])
+                .advance_to(value(&counters.dropped));
         }
     }
 }
 
-const SNAPSHOTS: [&str; 3] = ["stored", "installed", "broken"];
-
-/// What of the queues is shown.
+/// The metrics of the queues.
+#[derive(Clone, Debug)]
 struct Queues {
-    depth: Arc<Family<metrics::Gauge, 1>>,
+    depth: Arc<Family<Gauge, 1>>,
     dropped: Arc<Family<Counter, 1>>,
 }
 
-const QUEUES: [&str; 4] = [
-    "inbox_peers",
-    "inbox_clients",
-    "outbox_peers",
-    "outbox_clients",
-];
-
 impl Queues {
-    fn new(registry: &Registry) -> Self {
-        Self {
-            depth: registry.gauge_family(
-                "raft_queue_depth",
-                "What waits to be stepped or written.",
-                [("queue", &QUEUES)],
-            ),
-            dropped: registry.counter_family(
-                "raft_queue_dropped_total",
-                "What there was no room for. Requests among it were refused.",
-                [("queue", &QUEUES)],
-            ),
-        }
-    }
-
-    fn show<S: StateMachine, A, M>(&self, inbox: &Inbox<S, A>, outbox: &Outbox<M>) {
-        let (inbox, outbox) = (inbox.depths(), outbox.depths());
-        let depths = [inbox.peers, inbox.clients, outbox.peers, outbox.clients];
-        let dropped = [
-            inbox.peers_dropped,
-            inbox.clients_refused,
-            outbox.peers_dropped,
-            outbox.clients_dropped,
-        ];
-        for ((queue, depth), dropped) in QUEUES.into_iter().zip(depths).zip(dropped) {
-            self.depth.with([queue]).set(gauge(depth as u64));
-            self.dropped.with([queue]).advance_to(dropped);
-        }
+    fn show(&self, queue: &str, depth: usize, dropped: u64) {
+        self.depth.with([queue]).set(gauge(depth as u64));
+        self.dropped.with([queue]).advance_to(dropped);
     }
 }
 
-/// Why the core dropped messages, and how many.
-fn reasons(dropped: &Dropped) -> [(&'static str, u64); 7] {
-    let Dropped {
-        stranger,
-        malformed,
-        stale_term,
-        stale_reply,
-        repeated_forward,
-        unexpected,
-        overflow,
-    } = *dropped;
-    [
-        ("stranger", stranger),
-        ("malformed", malformed),
-        ("stale_term", stale_term),
-        ("stale_reply", stale_reply),
-        ("repeated_forward", repeated_forward),
-        ("unexpected", unexpected),
-        ("overflow", overflow),
-    ]
-}
-
-/// Nothing that is counted gets near the limit.
+/// No real value comes near the limit.
 fn gauge(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use raft::host::Image;
-use raft::storage::{self, Error, Identity, Log, Opened, Snapshots, Whole};
+use raft::storage::{self, Error, Identity, Log, Opened, SnapshotFile, Snapshots};
 use raft_core::{Capture, Chunks, EntryId, Membership, NodeId, Received, Record, SnapshotId, Wal};
 
 use super::machine::{Command, Store};
@@ -209,7 +209,7 @@ impl Disk<Store> for FaultyStorage {
 
     fn install_snapshot(&mut self, received: Received) -> Result<Option<Store>, Error> {
         let Received { id, bytes } = received;
-        let Ok(whole) = Whole::received(id, &bytes) else {
+        let Ok(whole) = SnapshotFile::received(id, &bytes) else {
             return Ok(None);
         };
         let Ok(machine) = Store::read(whole.machine) else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use raft::storage::disk::{Disk, Memory};
-use raft::storage::{self, Error, Identity, Opened, Options, Recovered, Snapshots, Whole};
+use raft::storage::{self, Error, Identity, Opened, Options, Recovered, SnapshotFile, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal,
 };
@@ -153,7 +153,7 @@ pub(crate) fn perform(opened: &mut Opened<String>, step: &Step) -> Result<(), Er
         Step::Store(last) => store(&opened.snapshots, *last).map(|_| ()),
         Step::Install(last) => {
             let (id, bytes) = elsewhere(*last);
-            let whole = Whole::received(id, &bytes).expect("a whole snapshot");
+            let whole = SnapshotFile::received(id, &bytes).expect("a whole snapshot");
             opened.snapshots.install(&whole)
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::{fs, process};
 
 use raft::storage::disk::{Disk, Memory, Real};
-use raft::storage::{self, Broken, Error, ErrorKind, Identity, Verdict, Whole, check};
+use raft::storage::{self, Broken, Error, ErrorKind, Identity, SnapshotFile, Verdict, check};
 use raft_core::{Record, SnapshotId, Wal};
 
 use crate::history::{
@@ -241,7 +241,7 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
     }
     assert_eq!(whole, bytes.1);
     assert_eq!(
-        Whole::received(stored, &whole).map(|w| w.machine.to_vec()),
+        SnapshotFile::received(stored, &whole).map(|w| w.machine.to_vec()),
         Ok(machine(id(7, 3)))
     );
     let other = SnapshotId {
@@ -249,12 +249,12 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
         ..stored
     };
     assert_eq!(read(other, 0, 10), None);
-    assert_eq!(Whole::received(other, &whole), Err(Broken::Another));
+    assert_eq!(SnapshotFile::received(other, &whole), Err(Broken::Another));
     for at in 0..whole.len() {
         let mut broken = whole.clone();
         broken[at] ^= 4;
-        assert!(Whole::parse(&broken).is_err(), "byte {at}");
-        assert!(Whole::parse(&whole[..at]).is_err(), "to {at}");
+        assert!(SnapshotFile::parse(&broken).is_err(), "byte {at}");
+        assert!(SnapshotFile::parse(&whole[..at]).is_err(), "to {at}");
     }
 
     // Removed by the next base, it can be read to its end by whoever has begun.

@@ -1,123 +1,118 @@
-//! What waits for the event loop: a lane for peers, a lane for clients, and the result of the work
-//! on a snapshot.
+//! Inputs that wait for the event loop: a queue for peers, a queue for clients, and the result of
+//! work on a snapshot.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use raft_core::{Envelope, StateMachine};
 
-use super::archive::Finished;
-use super::lane::{Lane, Limit};
+use super::queue::{Limit, Queue};
+use super::snapshots::SnapshotResult;
 
-/// What may wait of peers' messages. One more is dropped, as a network may drop it.
+/// The most messages of peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
     items: 8_192,
     bytes: 128 << 20,
 };
 
-/// What may wait of clients' requests. One more is refused at once.
+/// The most requests of clients that wait. One more is refused at once.
 pub const CLIENTS: Limit = Limit {
     items: 4_096,
     bytes: 64 << 20,
 };
 
-/// What clients' requests that are taken and not answered yet may hold of memory, in bytes,
-/// roughly. One more is refused at once; but one is always taken. The core bounds their number, not
-/// their size, and without a leader all of them wait.
+/// The most memory, in bytes and roughly, that open requests of clients may hold. One more is
+/// refused at once; but one is always taken. The core bounds their number, not their size, and
+/// without a leader all of them wait.
 pub const OPEN: usize = 256 << 20;
 
-/// The most that one drain takes; but always one item.
+/// The most that one drain takes, but always one item.
 pub const DRAIN: Limit = Limit {
     items: 1_024,
     bytes: 1 << 20,
 };
 
-/// The way from the threads that read to the one that steps.
+/// Passes inputs from the reader threads to the event loop.
 #[derive(Debug)]
-pub struct Inbox<S: StateMachine, A> {
-    lanes: Mutex<Lanes<S, A>>,
+pub struct Inbox<S: StateMachine, R> {
+    queues: Mutex<Queues<S, R>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Lanes<S: StateMachine, A> {
-    peers: Lane<Envelope<S>>,
-    clients: Lane<Request<S, A>>,
-    /// There is one task at a time, so there is one result.
-    finished: Option<Finished<S>>,
-    /// What the requests hold that are not answered yet, here or in the replica.
+struct Queues<S: StateMachine, R> {
+    peers: Queue<Envelope<S>>,
+    clients: Queue<(R, ClientRequest<S>)>,
+    /// One, since there is one task at a time.
+    snapshot: Option<SnapshotResult<S>>,
+    /// The bytes that open requests hold, here or in the replica.
     open: usize,
     /// Requests refused because of [`OPEN`].
     crowded_out: u64,
     closed: bool,
-    /// Whether the event loop waits to be woken.
+    /// Whether the event loop waits for a wake-up.
     idle: bool,
 }
 
-/// A client's request, and who asked.
+/// A request of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request<S: StateMachine, A> {
-    /// Whatever it takes to answer.
-    pub asker: A,
-    /// What is wanted.
-    pub wish: Wish<S>,
-}
-
-/// What a client wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish<S: StateMachine> {
-    /// To have this applied.
+pub enum ClientRequest<S: StateMachine> {
+    /// Append and apply this command.
     Write(S::Command),
-    /// To know this.
+    /// Answer this query.
     Read(S::Query),
 }
 
-/// One thing that the event loop is given.
+/// One input for the event loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival<S: StateMachine, A> {
+pub(crate) enum Arrival<S: StateMachine, R> {
     Peer(Envelope<S>),
-    Finished(Finished<S>),
-    /// A request, and how many bytes it holds until [`Inbox::answered`].
-    Client(Request<S, A>, usize),
+    Snapshot(SnapshotResult<S>),
+    Client {
+        reply_to: R,
+        request: ClientRequest<S>,
+        /// The bytes that it holds until [`Inbox::answered`].
+        bytes: usize,
+    },
 }
 
-/// Whether a drain takes what peers sent.
+/// Whether a drain takes messages of peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peers {
-    Heard,
+    Taken,
     Held,
 }
 
-/// How things stand after a drain.
+/// Whether more may arrive after a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Inflow {
-    /// There may come more.
+    /// More may arrive.
     Open,
-    /// Nothing waits, and nothing will come any more.
+    /// Nothing waits, and the inbox is closed.
     Ended,
 }
 
-/// What an inbox holds, and what it had no room for.
+/// The lengths of the queues, and what they had no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depths {
-    /// Peers' messages that wait.
+    /// Messages of peers that wait.
     pub peers: usize,
-    /// Clients' requests that wait.
+    /// Requests of clients that wait.
     pub clients: usize,
-    /// Peers' messages dropped since the start.
+    /// Messages of peers dropped since the start.
     pub peers_dropped: u64,
-    /// Clients' requests refused since the start, because their lane was full or the open ones
-    /// held too much.
+    /// Requests of clients refused since the start, because their queue was full or open requests
+    /// held too much memory.
     pub clients_refused: u64,
 }
 
-impl<S: StateMachine, A> Default for Inbox<S, A> {
+impl<S: StateMachine, R> Default for Inbox<S, R> {
     fn default() -> Self {
         Self {
-            lanes: Mutex::new(Lanes {
-                peers: Lane::new(PEERS),
-                clients: Lane::new(CLIENTS),
-                finished: None,
+            queues: Mutex::new(Queues {
+                peers: Queue::new(PEERS),
+                clients: Queue::new(CLIENTS),
+                snapshot: None,
                 open: 0,
                 crowded_out: 0,
                 closed: false,
@@ -128,75 +123,78 @@ impl<S: StateMachine, A> Default for Inbox<S, A> {
     }
 }
 
-impl<S: StateMachine, A> Inbox<S, A> {
-    /// Hands over a peer's message of roughly so many bytes. If there is no room it is dropped and
-    /// counted: the sender repeats what matters.
+impl<S: StateMachine, R> Inbox<S, R> {
+    /// Adds a peer's message of about `bytes`. If there is no room it is dropped and counted: the
+    /// sender repeats what matters.
     pub fn deliver(&self, envelope: Envelope<S>, bytes: usize) {
-        // What a full lane gives back is dropped here; the lane has counted it.
-        let mut lanes = self.lock();
-        drop(lanes.peers.push(envelope, bytes));
-        self.wake(lanes);
+        // A message that the full queue returns is dropped here; the queue has counted it.
+        let mut queues = self.lock();
+        drop(queues.peers.push(envelope, bytes));
+        self.wake(queues);
     }
 
-    /// Hands over a client's request that holds roughly so many bytes of memory, until
-    /// the host says that they are free.
+    /// Adds a client's request, which holds about `bytes` of memory until it is answered.
     ///
     /// # Errors
-    /// Gives the request back if there is no room: surely nothing will come of it.
-    pub fn submit(&self, request: Request<S, A>, bytes: usize) -> Result<(), Request<S, A>> {
-        let mut lanes = self.lock();
-        if lanes.open > 0 && lanes.open.saturating_add(bytes) > OPEN {
-            lanes.crowded_out += 1;
-            return Err(request);
+    /// Returns `reply_to` if there is no room: the request certainly has no effect.
+    pub fn submit(&self, reply_to: R, request: ClientRequest<S>, bytes: usize) -> Result<(), R> {
+        let mut queues = self.lock();
+        if queues.open > 0 && queues.open.saturating_add(bytes) > OPEN {
+            queues.crowded_out += 1;
+            return Err(reply_to);
         }
-        lanes.clients.push(request, bytes)?;
-        lanes.open += bytes;
-        self.wake(lanes);
+        let full = |(reply_to, _)| reply_to;
+        queues
+            .clients
+            .push((reply_to, request), bytes)
+            .map_err(full)?;
+        queues.open += bytes;
+        self.wake(queues);
         Ok(())
     }
 
-    /// Hands over what became of the work on a snapshot.
-    pub(super) fn finish(&self, finished: Finished<S>) {
-        let mut lanes = self.lock();
-        lanes.finished = Some(finished);
-        self.wake(lanes);
+    /// Adds the result of work on a snapshot.
+    pub(super) fn snapshot_finished(&self, result: SnapshotResult<S>) {
+        let mut queues = self.lock();
+        queues.snapshot = Some(result);
+        self.wake(queues);
     }
 
-    /// Says that requests which held so many bytes are answered.
+    /// Frees the bytes of answered requests.
     pub(crate) fn answered(&self, bytes: usize) {
         self.lock().open -= bytes;
     }
 
-    /// Says that nothing will come any more.
+    /// Declares the end of input.
     pub fn close(&self) {
-        let mut lanes = self.lock();
-        lanes.closed = true;
-        self.wake(lanes);
+        let mut queues = self.lock();
+        queues.closed = true;
+        self.wake(queues);
     }
 
-    /// How much waits.
+    /// The lengths of the queues.
     #[must_use]
     pub fn depths(&self) -> Depths {
-        let lanes = self.lock();
+        let queues = self.lock();
         Depths {
-            peers: lanes.peers.len(),
-            clients: lanes.clients.len(),
-            peers_dropped: lanes.peers.dropped(),
-            clients_refused: lanes.clients.dropped() + lanes.crowded_out,
+            peers: queues.peers.len(),
+            clients: queues.clients.len(),
+            peers_dropped: queues.peers.dropped(),
+            clients_refused: queues.clients.dropped() + queues.crowded_out,
         }
     }
 
-    /// Waits until something is there, the inbox is closed, or the deadline has passed, and takes
-    /// what waits, as far as [`DRAIN`] allows: peers before clients.
+    /// Waits until something has arrived, the inbox is closed, or the deadline has passed. Takes what
+    /// waits, up to [`DRAIN`]: peers before clients.
     pub(crate) fn drain(
         &self,
         deadline: Instant,
         peers: Peers,
-        batch: &mut Vec<Arrival<S, A>>,
+        batch: &mut Vec<Arrival<S, R>>,
     ) -> Inflow {
-        let mut lanes = self.lock();
-        let was_closed = lanes.closed;
-        while lanes.is_silent(peers) && lanes.closed == was_closed {
+        let mut queues = self.lock();
+        let was_closed = queues.closed;
+        while queues.is_empty(peers) && queues.closed == was_closed {
             let now = Instant::now();
             let Some(left) = deadline
                 .checked_duration_since(now)
@@ -204,63 +202,68 @@ impl<S: StateMachine, A> Inbox<S, A> {
             else {
                 break;
             };
-            lanes.idle = true;
-            lanes = self
+            queues.idle = true;
+            queues = self
                 .changed
-                .wait_timeout(lanes, left)
+                .wait_timeout(queues, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        lanes.idle = false;
+        queues.idle = false;
         let mut room = DRAIN;
         while room.items > 0
             && room.bytes > 0
-            && let Some((arrival, bytes)) = lanes.pop(peers)
+            && let Some((arrival, bytes)) = queues.pop(peers)
         {
             room.items -= 1;
             room.bytes = room.bytes.saturating_sub(bytes);
             batch.push(arrival);
         }
-        if lanes.closed && lanes.is_silent(Peers::Heard) {
+        if queues.closed && queues.is_empty(Peers::Taken) {
             Inflow::Ended
         } else {
             Inflow::Open
         }
     }
 
-    /// Wakes the event loop, unless it is awake: most of the time under load, it is.
-    fn wake(&self, mut lanes: MutexGuard<'_, Lanes<S, A>>) {
-        if lanes.idle {
-            lanes.idle = false;
-            drop(lanes);
+    /// Wakes the event loop if it waits. Under load it rarely does.
+    fn wake(&self, mut queues: MutexGuard<'_, Queues<S, R>>) {
+        if queues.idle {
+            queues.idle = false;
+            drop(queues);
             self.changed.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lanes<S, A>> {
-        // The lanes are whole after every statement, whoever panicked.
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queues<S, R>> {
+        // The queues are consistent after every statement, so a panic elsewhere does no harm.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<S: StateMachine, A> Lanes<S, A> {
-    fn is_silent(&self, peers: Peers) -> bool {
+impl<S: StateMachine, R> Queues<S, R> {
+    fn is_empty(&self, peers: Peers) -> bool {
         self.clients.is_empty()
-            && self.finished.is_none()
+            && self.snapshot.is_none()
             && (peers == Peers::Held || self.peers.is_empty())
     }
 
-    fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, A>, usize)> {
-        if let Some(finished) = self.finished.take() {
-            return Some((Arrival::Finished(finished), 0));
+    fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, R>, usize)> {
+        if let Some(result) = self.snapshot.take() {
+            return Some((Arrival::Snapshot(result), 0));
         }
-        if peers == Peers::Heard
+        if peers == Peers::Taken
             && let Some((envelope, bytes)) = self.peers.pop()
         {
             return Some((Arrival::Peer(envelope), bytes));
         }
-        let (request, bytes) = self.clients.pop()?;
-        Some((Arrival::Client(request, bytes), bytes))
+        let ((reply_to, request), bytes) = self.clients.pop()?;
+        let arrival = Arrival::Client {
+            reply_to,
+            request,
+            bytes,
+        };
+        Some((arrival, bytes))
     }
 }
 
@@ -273,7 +276,7 @@ mod tests {
     use super::*;
     use crate::kv::{Kv, Lookup};
 
-    /// Far enough away that a test which waits for it is a test that hangs.
+    /// A test that waits for this time hangs.
     fn never() -> Instant {
         Instant::now() + Duration::from_secs(3600)
     }
@@ -287,11 +290,16 @@ mod tests {
         }
     }
 
-    fn request(asker: usize) -> Request<Kv, usize> {
+    fn request() -> ClientRequest<Kv> {
         let key = json::Value::Null;
-        Request {
-            asker,
-            wish: Wish::Read(Lookup { key }),
+        ClientRequest::Read(Lookup { key })
+    }
+
+    fn client(reply_to: usize, bytes: usize) -> Arrival<Kv, usize> {
+        Arrival::Client {
+            reply_to,
+            request: request(),
+            bytes,
         }
     }
 
@@ -304,57 +312,57 @@ mod tests {
     #[test]
     fn peers_come_before_clients() {
         let inbox = Inbox::default();
-        inbox.submit(request(1), 1).unwrap();
+        inbox.submit(1, request(), 1).unwrap();
         inbox.deliver(message(2), 1);
         inbox.deliver(message(3), 1);
         let expected = [
             Arrival::Peer(message(2)),
             Arrival::Peer(message(3)),
-            Arrival::Client(request(1), 1),
+            client(1, 1),
         ];
-        let (inflow, batch) = drained(&inbox, Peers::Heard);
+        let (inflow, batch) = drained(&inbox, Peers::Taken);
         assert_eq!(inflow, Inflow::Open);
         assert_eq!(batch, expected);
     }
 
     #[test]
-    fn peers_that_are_held_wait() {
+    fn held_peers_wait() {
         let inbox = Inbox::default();
         inbox.deliver(message(2), 1);
-        inbox.submit(request(1), 1).unwrap();
+        inbox.submit(1, request(), 1).unwrap();
         let (_, batch) = drained(&inbox, Peers::Held);
-        assert_eq!(batch, [Arrival::Client(request(1), 1)]);
+        assert_eq!(batch, [client(1, 1)]);
         inbox.close();
         let mut batch = Vec::new();
         let inflow = inbox.drain(Instant::now(), Peers::Held, &mut batch);
         assert_eq!((inflow, batch.len()), (Inflow::Open, 0));
-        let (inflow, batch) = drained(&inbox, Peers::Heard);
+        let (inflow, batch) = drained(&inbox, Peers::Taken);
         assert_eq!(inflow, Inflow::Ended);
         assert_eq!(batch, [Arrival::Peer(message(2))]);
     }
 
     #[test]
-    fn a_drain_is_limited() {
+    fn drain_is_limited() {
         let inbox = Inbox::default();
-        for asker in 0..=DRAIN.items {
-            inbox.submit(request(asker), 1).unwrap();
+        for client in 0..=DRAIN.items {
+            inbox.submit(client, request(), 1).unwrap();
         }
-        assert_eq!(drained(&inbox, Peers::Heard).1.len(), DRAIN.items);
-        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
-        for asker in 0..3 {
-            inbox.submit(request(asker), DRAIN.bytes).unwrap();
+        assert_eq!(drained(&inbox, Peers::Taken).1.len(), DRAIN.items);
+        assert_eq!(drained(&inbox, Peers::Taken).1.len(), 1);
+        for client in 0..3 {
+            inbox.submit(client, request(), DRAIN.bytes).unwrap();
         }
-        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
+        assert_eq!(drained(&inbox, Peers::Taken).1.len(), 1);
     }
 
     #[test]
-    fn a_full_lane_refuses_clients_and_drops_peers() {
+    fn full_queues_refuse_clients_and_drop_peers() {
         let inbox = Inbox::default();
-        for asker in 0..CLIENTS.items {
-            inbox.submit(request(asker), 1).unwrap();
+        for client in 0..CLIENTS.items {
+            inbox.submit(client, request(), 1).unwrap();
         }
-        let one_too_many = request(CLIENTS.items);
-        assert_eq!(inbox.submit(one_too_many.clone(), 1), Err(one_too_many));
+        let excess = CLIENTS.items;
+        assert_eq!(inbox.submit(excess, request(), 1), Err(excess));
         for _ in 0..PEERS.items + 2 {
             inbox.deliver(message(1), 1);
         }
@@ -368,41 +376,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_answered_yet_takes_room() {
+    fn open_requests_take_room() {
         let inbox = Inbox::default();
-        // Taken, however large it is, since it is the only one.
-        inbox.submit(request(1), OPEN + 1).unwrap();
-        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
-        assert_eq!(inbox.submit(request(2), 1), Err(request(2)));
+        // The only one is taken, however large it is.
+        inbox.submit(1, request(), OPEN + 1).unwrap();
+        assert_eq!(drained(&inbox, Peers::Taken).1.len(), 1);
+        assert_eq!(inbox.submit(2, request(), 1), Err(2));
         assert_eq!(inbox.depths().clients_refused, 1);
         inbox.answered(OPEN + 1);
-        inbox.submit(request(2), 1).unwrap();
-        inbox.submit(request(3), OPEN - 1).unwrap_err();
-        assert_eq!(drained(&inbox, Peers::Heard).1.len(), 1);
-        inbox.submit(request(3), OPEN - 1).unwrap();
-        assert_eq!(inbox.submit(request(4), 1), Err(request(4)));
+        inbox.submit(2, request(), 1).unwrap();
+        inbox.submit(3, request(), OPEN - 1).unwrap_err();
+        assert_eq!(drained(&inbox, Peers::Taken).1.len(), 1);
+        inbox.submit(3, request(), OPEN - 1).unwrap();
+        assert_eq!(inbox.submit(4, request(), 1), Err(4));
     }
 
     #[test]
-    fn whoever_waits_is_woken() {
+    fn waiting_drain_is_woken() {
         let inbox = Inbox::default();
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| drained(&inbox, Peers::Heard).1);
+            let waiter = scope.spawn(|| drained(&inbox, Peers::Taken).1);
             inbox.deliver(message(1), 1);
             assert_eq!(waiter.join().unwrap(), [Arrival::Peer(message(1))]);
         });
     }
 
     #[test]
-    fn a_closed_inbox_ends_once_it_is_empty() {
+    fn closed_inbox_ends_when_empty() {
         let inbox = Inbox::<Kv, usize>::default();
         inbox.close();
         inbox.deliver(message(1), DRAIN.bytes);
         inbox.deliver(message(2), 1);
-        assert_eq!(drained(&inbox, Peers::Heard).0, Inflow::Open);
-        assert_eq!(drained(&inbox, Peers::Heard).0, Inflow::Ended);
+        assert_eq!(drained(&inbox, Peers::Taken).0, Inflow::Open);
+        assert_eq!(drained(&inbox, Peers::Taken).0, Inflow::Ended);
         let mut batch = Vec::new();
-        let inflow = inbox.drain(Instant::now(), Peers::Heard, &mut batch);
+        let inflow = inbox.drain(Instant::now(), Peers::Taken, &mut batch);
         assert_eq!((inflow, batch), (Inflow::Ended, vec![]));
     }
 }

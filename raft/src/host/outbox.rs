@@ -1,47 +1,46 @@
-//! What waits to be written: a lane for peers and a lane for clients, and the thread that empties
-//! them.
+//! Output that waits for the writer thread: a queue for peers and a queue for clients.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::lane::{Lane, Limit};
+use super::queue::{Limit, Queue};
 
-/// What may wait of messages to peers. One more is dropped, as a network may drop it.
+/// The most messages to peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
     items: 16_384,
     bytes: 128 << 20,
 };
 
-/// What may wait of answers to clients. One more is dropped: to its client the outcome is unknown,
-/// which is always true enough.
+/// The most answers to clients that wait. One more is dropped: its client must take the outcome for
+/// unknown.
 pub const CLIENTS: Limit = Limit {
     items: 16_384,
     bytes: 128 << 20,
 };
 
-/// Encoded bytes are written when there are this many, even if more waits to be encoded.
+/// Encoded bytes are written when there are this many, even if more messages wait.
 const WRITE: usize = 1 << 20;
 
-/// The buffer is given back to the system when it has grown beyond this.
+/// A buffer that has grown beyond this is shrunk.
 const KEEP: usize = 4 << 20;
 
-/// The way from the threads that speak to the one that writes. `M` is what one line says.
+/// Passes messages from other threads to the writer thread. `M` is one message.
 #[derive(Debug)]
 pub struct Outbox<M> {
-    lanes: Mutex<Lanes<M>>,
+    queues: Mutex<Queues<M>>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Lanes<M> {
-    peers: Lane<M>,
-    clients: Lane<M>,
+struct Queues<M> {
+    peers: Queue<M>,
+    clients: Queue<M>,
     closed: bool,
-    /// Whether the writer waits to be woken.
+    /// Whether the writer waits for a wake-up.
     idle: bool,
 }
 
-/// What an outbox holds, and what it had no room for.
+/// The lengths of the queues, and what they had no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Depths {
     /// Messages to peers that wait.
@@ -57,9 +56,9 @@ pub struct Depths {
 impl<M> Default for Outbox<M> {
     fn default() -> Self {
         Self {
-            lanes: Mutex::new(Lanes {
-                peers: Lane::new(PEERS),
-                clients: Lane::new(CLIENTS),
+            queues: Mutex::new(Queues {
+                peers: Queue::new(PEERS),
+                clients: Queue::new(CLIENTS),
                 closed: false,
                 idle: false,
             }),
@@ -69,40 +68,40 @@ impl<M> Default for Outbox<M> {
 }
 
 impl<M> Outbox<M> {
-    /// Has messages sent to peers, each with its rough size in bytes. They leave in one write, if
-    /// the writer is quick. What there is no room for is dropped and counted.
+    /// Queues messages to peers, each with its approximate size in bytes. Messages for which there
+    /// is no room are dropped and counted.
     pub fn send(&self, messages: impl IntoIterator<Item = (M, usize)>) {
-        self.push(messages, |lanes| &mut lanes.peers);
+        self.push(messages, |queues| &mut queues.peers);
     }
 
-    /// Has answers sent to clients, likewise.
+    /// Queues answers to clients, likewise.
     pub fn answer(&self, answers: impl IntoIterator<Item = (M, usize)>) {
-        self.push(answers, |lanes| &mut lanes.clients);
+        self.push(answers, |queues| &mut queues.clients);
     }
 
-    /// Says that nothing will be said any more: [`Outbox::write_to`] returns once all is written.
+    /// Declares the end of output: [`Outbox::write_to`] returns once everything is written.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
     }
 
-    /// How much waits.
+    /// The lengths of the queues.
     #[must_use]
     pub fn depths(&self) -> Depths {
-        let lanes = self.lock();
+        let queues = self.lock();
         Depths {
-            peers: lanes.peers.len(),
-            clients: lanes.clients.len(),
-            peers_dropped: lanes.peers.dropped(),
-            clients_dropped: lanes.clients.dropped(),
+            peers: queues.peers.len(),
+            clients: queues.clients.len(),
+            peers_dropped: queues.peers.dropped(),
+            clients_dropped: queues.clients.dropped(),
         }
     }
 
-    /// Writes all that is said, until the outbox is closed: what waits is encoded into one buffer,
+    /// Writes messages until the outbox is closed: those that wait are encoded into one buffer,
     /// written at once and flushed.
     ///
     /// # Errors
-    /// The first one of `sink`.
+    /// The first error of `sink`.
     pub fn write_to(
         &self,
         mut sink: impl Write,
@@ -128,54 +127,53 @@ impl<M> Outbox<M> {
     fn push(
         &self,
         messages: impl IntoIterator<Item = (M, usize)>,
-        lane: impl Fn(&mut Lanes<M>) -> &mut Lane<M>,
+        queue: impl Fn(&mut Queues<M>) -> &mut Queue<M>,
     ) {
-        // Whatever it takes to make them is done before the lock is taken.
+        // The messages are made before the lock is taken.
         let messages: Vec<(M, usize)> = messages.into_iter().collect();
-        let mut lanes = self.lock();
-        let to = lane(&mut lanes);
+        let mut queues = self.lock();
+        let to = queue(&mut queues);
         for (message, bytes) in messages {
-            // What a full lane gives back is dropped here; the lane has counted it.
+            // A message that the full queue returns is dropped here; the queue has counted it.
             drop(to.push(message, bytes));
         }
-        if lanes.idle && lanes.has_mail() {
-            lanes.idle = false;
-            drop(lanes);
+        if queues.idle && queues.has_messages() {
+            queues.idle = false;
+            drop(queues);
             self.changed.notify_one();
         }
     }
 
-    /// Waits for something to write and takes all of it; nothing once the outbox is closed and
-    /// empty.
+    /// Waits for messages and takes all of them. `None` once the outbox is closed and empty.
     fn take(
         &self,
     ) -> Option<(
         impl Iterator<Item = M> + use<M>,
         impl Iterator<Item = M> + use<M>,
     )> {
-        let mut lanes = self.lock();
-        while !lanes.has_mail() {
-            if lanes.closed {
+        let mut queues = self.lock();
+        while !queues.has_messages() {
+            if queues.closed {
                 return None;
             }
-            lanes.idle = true;
-            lanes = self
+            queues.idle = true;
+            queues = self
                 .changed
-                .wait(lanes)
+                .wait(queues)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        lanes.idle = false;
-        Some((lanes.peers.take(), lanes.clients.take()))
+        queues.idle = false;
+        Some((queues.peers.take(), queues.clients.take()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lanes<M>> {
-        // The lanes are whole after every statement, whoever panicked.
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queues<M>> {
+        // The queues are consistent after every statement, so a panic elsewhere does no harm.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<M> Lanes<M> {
-    fn has_mail(&self) -> bool {
+impl<M> Queues<M> {
+    fn has_messages(&self) -> bool {
         !self.peers.is_empty() || !self.clients.is_empty()
     }
 }
@@ -184,7 +182,7 @@ impl<M> Lanes<M> {
 mod tests {
     use super::*;
 
-    /// Notes every write as one text, and every flush as an empty one.
+    /// Records every write as a text, and every flush as an empty one.
     #[derive(Default)]
     struct Notes(Vec<String>);
 
@@ -205,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_leaves_in_one_write() {
+    fn waiting_messages_leave_in_one_write() {
         let outbox = Outbox::default();
         outbox.answer([("to a client\n", 1)]);
         outbox.send([("to a peer\n", 1), ("to another\n", 1)]);
@@ -216,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lot_is_written_in_pieces() {
+    fn large_output_is_written_in_pieces() {
         let outbox = Outbox::default();
         outbox.send((0..5).map(|number| (number, 1)));
         outbox.close();
@@ -228,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_room_for_is_dropped_and_counted() {
+    fn excess_messages_are_dropped_and_counted() {
         let outbox = Outbox::default();
         outbox.send((0..PEERS.items + 3).map(|number| (number, 1)));
         outbox.answer([(0, CLIENTS.bytes), (1, 1)]);
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_is_woken_and_says_when_it_cannot_write() {
+    fn writer_is_woken_and_reports_its_error() {
         struct Broken;
         impl Write for Broken {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! Before `init`: who this node is, and what came too early.
+//! Before `init`: waits for it, and keeps the lines that arrive earlier.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,162 +6,171 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::body::{self, Code, Content, Refused, Request, clipped};
-use super::lines::{Line, Lines};
+use super::lines::{Lines, RawLine};
 use super::names::{MAX_NAME, Names};
-use super::voice::{Asker, Discards, Reason, Voice};
+use super::output::{DropReason, DroppedLines, Output, ReplyTo};
 use crate::host::Limit;
+use crate::requests::{ErrorCode, Invalid, Line, Request, RequestContent, clipped};
 
-/// What may wait for `init`. Beyond it the oldest peers' messages are dropped, and if there are
-/// none, requests are refused.
+/// The most lines that wait for `init`. When they are too many, the oldest messages of peers are
+/// dropped; if there are none, requests are refused.
 pub(crate) const EARLY: Limit = Limit {
     items: 1_024,
     bytes: 1 << 20,
 };
 
-/// What `init` says, and what came before it.
+/// The content of `init`, and the lines before it.
 #[derive(Debug)]
 pub(crate) struct Init {
     pub(crate) names: Names,
-    /// The node's position in `node_ids` as they were given.
+    /// The position of this node in `node_ids`.
     pub(crate) position: usize,
-    pub(crate) asker: Asker,
+    pub(crate) reply_to: ReplyTo,
     pub(crate) early: Early,
-    pub(crate) discards: Discards,
+    pub(crate) dropped: DroppedLines,
 }
 
-/// Reads until the node is told who it is. Nothing, if the input ends before.
-pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, voice: &Voice) -> io::Result<Option<Init>> {
-    let mut lobby = Lobby {
-        voice,
+/// Reads lines until a valid `init`. `None` if the input ends earlier.
+pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, output: &Output) -> io::Result<Option<Init>> {
+    let mut before = BeforeInit {
+        output,
         early: Early::default(),
-        discards: Discards::default(),
+        dropped: DroppedLines::default(),
     };
     while let Some(line) = lines.next()? {
         match line {
-            Line::Whole(line) => {
-                if let Some((names, position, asker)) = lobby.line(line) {
+            RawLine::Whole(line) => {
+                if let Some((names, position, reply_to)) = before.line(line) {
                     return Ok(Some(Init {
                         names,
                         position,
-                        asker,
-                        early: lobby.early,
-                        discards: lobby.discards,
+                        reply_to,
+                        early: before.early,
+                        dropped: before.dropped,
                     }));
                 }
             }
-            Line::TooLong(length) => {
-                lobby.discard(Reason::TooLong, format_args!("{length} bytes"));
+            RawLine::TooLong(length) => {
+                before.drop_line(DropReason::TooLong, format_args!("{length} bytes"));
             }
         }
     }
-    lobby.early.refuse(voice);
+    before.early.refuse(output);
     Ok(None)
 }
 
-/// What there is before `init`.
-struct Lobby<'a> {
-    voice: &'a Voice,
+/// The state before `init`.
+struct BeforeInit<'a> {
+    output: &'a Output,
     early: Early,
-    discards: Discards,
+    dropped: DroppedLines,
 }
 
-impl Lobby<'_> {
-    /// Takes a line. If it is a valid `init`: who this node is, its position, and who said so.
-    fn line(&mut self, line: &[u8]) -> Option<(Names, usize, Asker)> {
-        let body::Line { src, dest, body } = match open(line) {
+impl BeforeInit<'_> {
+    /// Handles a line. Returns the names, this node's position and the sender if it is a valid `init`.
+    fn line(&mut self, line: &[u8]) -> Option<(Names, usize, ReplyTo)> {
+        let Line { src, dest, body } = match open(line) {
             Ok(opened) => opened,
             Err(error) => {
-                self.discard(Reason::BadLine, error);
+                self.drop_line(DropReason::BadLine, error);
                 return None;
             }
         };
-        // Nobody knows yet who this node is, but nobody is called that.
+        // The name of this node is not known yet, but no name is this long.
         if dest.len() > MAX_NAME {
-            self.discard(
-                Reason::Misrouted,
-                format_args!("it is for {:?}", clipped(&dest)),
+            self.drop_line(
+                DropReason::Misrouted,
+                format_args!("its dest is {:?}", clipped(&dest)),
             );
             return None;
         }
         let from_client = is_client(&src);
         match Request::parse(body, line.len()) {
             Ok(request) => {
-                let asker = asker(&src, &dest, &request);
-                if let Content::Init { node_id, node_ids } = request.content {
-                    return self.init(asker, &node_id, node_ids);
+                let reply_to = reply_to(&src, &dest, &request);
+                if let RequestContent::Init { node_id, node_ids } = request.content {
+                    return self.init(reply_to, &node_id, node_ids);
                 }
                 if from_client {
-                    self.keep(line, Some(asker));
+                    self.keep(line, Some(reply_to));
                 } else {
                     self.keep(line, None);
                 }
             }
-            // Whether it comes from a node, and is a message between nodes, is known after init.
+            // Only after init is it known whether the sender is a peer.
             Err(_) if !from_client => self.keep(line, None),
-            Err(Refused::Reply) => self.discard(Reason::Reply, format_args!("from {src:?}")),
-            Err(Refused::Failed(failure)) => self.voice.fail(src.into(), dest.into(), failure),
+            Err(Invalid::Reply) => self.drop_line(DropReason::Reply, format_args!("from {src:?}")),
+            Err(Invalid::Answered(error)) => {
+                self.output.answer_invalid(src.into(), dest.into(), error)
+            }
         }
         None
     }
 
     fn init(
         &mut self,
-        asker: Asker,
+        reply_to: ReplyTo,
         node_id: &str,
         node_ids: Vec<String>,
-    ) -> Option<(Names, usize, Asker)> {
-        let known = is_client(&asker.src) || node_ids.iter().any(|id| **id == *asker.src);
+    ) -> Option<(Names, usize, ReplyTo)> {
+        let known = is_client(&reply_to.src) || node_ids.iter().any(|id| **id == *reply_to.src);
         if !known {
-            let text = format!("init from {:?}", clipped(&asker.src));
-            self.discard(Reason::UnknownSender, text);
+            let text = format!(
+                "init from {:?}, which is neither a client nor a node",
+                clipped(&reply_to.src)
+            );
+            self.drop_line(DropReason::UnknownSender, text);
             return None;
         }
         let position = node_ids.iter().position(|id| id == node_id);
         match Names::new(node_id, node_ids) {
-            Ok(names) => Some((names, position?, asker)),
-            Err(unfit) => {
-                let result = Err((Code::MalformedRequest, unfit.to_string()));
-                self.voice.answer([(asker, result)]);
+            Ok(names) => Some((names, position?, reply_to)),
+            Err(error) => {
+                let result = Err((ErrorCode::MalformedRequest, error.to_string()));
+                self.output.answer([(reply_to, result)]);
                 None
             }
         }
     }
 
-    /// Keeps a line if there is room, or can be made by dropping the oldest of peers.
-    fn keep(&mut self, line: &[u8], asker: Option<Asker>) {
+    /// Keeps a line if there is room, which dropping the oldest messages of peers may make.
+    fn keep(&mut self, line: &[u8], reply_to: Option<ReplyTo>) {
         while !self.early.has_room(line.len()) {
             if self.early.drop_oldest_message() {
-                self.discard(Reason::Early, "the oldest message");
-            } else if let Some(asker) = asker {
-                let text = "too much waits for this node's init".to_owned();
-                let result = Err((Code::TemporarilyUnavailable, text));
-                return self.voice.answer([(asker, result)]);
+                self.drop_line(
+                    DropReason::Early,
+                    "the oldest message of a peer, to make room",
+                );
+            } else if let Some(reply_to) = reply_to {
+                let text =
+                    "not initialised yet, and the queue of early requests is full".to_owned();
+                let result = Err((ErrorCode::TemporarilyUnavailable, text));
+                return self.output.answer([(reply_to, result)]);
             } else {
-                return self.discard(Reason::Early, "a message");
+                return self.drop_line(DropReason::Early, "a message of a peer: the queue is full");
             }
         }
-        self.early.push(line.to_vec(), asker);
+        self.early.push(line.to_vec(), reply_to);
     }
 
-    fn discard(&mut self, reason: Reason, text: impl fmt::Display) {
-        self.discards.note(self.voice, reason, text);
+    fn drop_line(&mut self, reason: DropReason, text: impl fmt::Display) {
+        self.dropped.count(self.output, reason, text);
     }
 }
 
-/// Takes a line apart. Its body is looked at later, when it is known what it may be.
-pub(crate) fn open(line: &[u8]) -> Result<body::Line<'_, json::Raw<'_>>, json::Error> {
+/// Parses a line without its body.
+pub(crate) fn open(line: &[u8]) -> Result<Line<'_, json::Raw<'_>>, json::Error> {
     json::decode_with_depth(line, json::MAX_DEPTH)
 }
 
-/// Whether a name is that of a client: Maelstrom's begin with a `c`.
+/// Whether a name is a client's: in Maelstrom these begin with a `c`.
 pub(crate) fn is_client(src: &str) -> bool {
     src.starts_with('c') && src.len() <= MAX_NAME
 }
 
-/// Who asked.
-pub(crate) fn asker(src: &str, dest: &str, request: &Request) -> Asker {
-    Asker {
+/// Where the reply to a request goes.
+pub(crate) fn reply_to(src: &str, dest: &str, request: &Request) -> ReplyTo {
+    ReplyTo {
         src: Arc::from(src),
         dest: Arc::from(dest),
         msg_id: request.msg_id,
@@ -170,7 +179,7 @@ pub(crate) fn asker(src: &str, dest: &str, request: &Request) -> Asker {
     }
 }
 
-/// Lines that wait for `init`.
+/// The lines that wait for `init`.
 #[derive(Debug, Default)]
 pub(crate) struct Early {
     lines: VecDeque<Held>,
@@ -181,12 +190,12 @@ pub(crate) struct Early {
 #[derive(Debug)]
 struct Held {
     line: Vec<u8>,
-    /// Who wants an answer, if it is a client's request.
-    asker: Option<Asker>,
+    /// Where the reply goes, if the line is a client's request.
+    reply_to: Option<ReplyTo>,
 }
 
 impl Early {
-    /// The lines, in the order in which they came.
+    /// The lines in the order of their arrival.
     pub(crate) fn into_lines(self) -> impl Iterator<Item = Vec<u8>> {
         self.lines.into_iter().map(|held| held.line)
     }
@@ -195,25 +204,25 @@ impl Early {
         self.lines.len() < EARLY.items && self.bytes + bytes <= EARLY.bytes
     }
 
-    fn push(&mut self, line: Vec<u8>, asker: Option<Asker>) {
+    fn push(&mut self, line: Vec<u8>, reply_to: Option<ReplyTo>) {
         self.bytes += line.len();
-        self.lines.push_back(Held { line, asker });
+        self.lines.push_back(Held { line, reply_to });
     }
 
-    /// False if there is none.
+    /// Returns whether there was one.
     fn drop_oldest_message(&mut self) -> bool {
-        let oldest = self.lines.iter().position(|held| held.asker.is_none());
+        let oldest = self.lines.iter().position(|held| held.reply_to.is_none());
         let dropped = oldest.and_then(|oldest| self.lines.remove(oldest));
         self.bytes -= dropped.as_ref().map_or(0, |held| held.line.len());
         dropped.is_some()
     }
 
-    /// There will be no `init`.
-    pub(crate) fn refuse(self, voice: &Voice) {
-        let askers = self.lines.into_iter().filter_map(|held| held.asker);
-        voice.answer(askers.map(|asker| {
-            let text = "this node was never initialised".to_owned();
-            (asker, Err((Code::TemporarilyUnavailable, text)))
+    /// Refuses all requests, since no `init` arrived.
+    pub(crate) fn refuse(self, output: &Output) {
+        let reply_tos = self.lines.into_iter().filter_map(|held| held.reply_to);
+        output.answer(reply_tos.map(|reply_to| {
+            let text = "the node was never initialised".to_owned();
+            (reply_to, Err((ErrorCode::TemporarilyUnavailable, text)))
         }));
     }
 }
@@ -221,12 +230,12 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::maelstrom::output::OutputLine;
     use crate::maelstrom::telemetry;
-    use crate::maelstrom::voice::Said;
     use crate::telemetry::log::{Level, Log};
 
-    fn voice() -> Voice {
-        Voice {
+    fn output() -> Output {
+        Output {
             outbox: Arc::default(),
             telemetry: Arc::new(telemetry()),
             log: Log::new(Level::Error),
@@ -234,11 +243,11 @@ mod tests {
     }
 
     /// What was said, as lines.
-    fn said(voice: &Voice) -> Vec<String> {
+    fn written(output: &Output) -> Vec<String> {
         let mut text = Vec::new();
-        voice.outbox.close();
-        let encode = |said: Said, buffer: &mut Vec<u8>| voice.encode(said, buffer);
-        voice.outbox.write_to(&mut text, encode).unwrap();
+        output.outbox.close();
+        let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
+        output.outbox.write_to(&mut text, encode).unwrap();
         let text = String::from_utf8(text).unwrap();
         text.lines().map(Into::into).collect()
     }
@@ -253,9 +262,9 @@ mod tests {
         format!(r#"{{"src":"c1","dest":"n2","body":{{"type":"read","msg_id":{number},"key":1}}}}"#)
     }
 
-    fn init(lines: &[String], voice: &Voice) -> Option<Init> {
+    fn init(lines: &[String], output: &Output) -> Option<Init> {
         let text = lines.join("\n");
-        wait(&mut Lines::new(text.as_bytes(), 1 << 20), voice).unwrap()
+        wait(&mut Lines::new(text.as_bytes(), 1 << 20), output).unwrap()
     }
 
     fn kept(init: Option<Init>) -> Vec<String> {
@@ -264,25 +273,25 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_early_is_kept_in_order() {
-        let voice = voice();
+    fn early_lines_are_kept_in_order() {
+        let output = output();
         let early = [message(1), request(2), message(3)];
         let lines = [&early[..], &[INIT.into()]].concat();
-        let init = init(&lines, &voice).unwrap();
+        let init = init(&lines, &output).unwrap();
         assert_eq!(init.names.me(), "n2");
         assert_eq!(init.position, 1);
-        assert_eq!((&*init.asker.src, init.asker.msg_id), ("c9", 1));
+        assert_eq!((&*init.reply_to.src, init.reply_to.msg_id), ("c9", 1));
         assert_eq!(kept(Some(init)), early);
-        assert_eq!(said(&voice), [""; 0]);
+        assert_eq!(written(&output), [""; 0]);
     }
 
     #[test]
-    fn too_many_requests_are_refused() {
-        let voice = voice();
+    fn excess_requests_are_refused() {
+        let output = output();
         let mut lines: Vec<String> = (0..EARLY.items + 2).map(request).collect();
         lines.push(INIT.into());
-        assert_eq!(kept(init(&lines, &voice)), lines[..EARLY.items]);
-        let refused = said(&voice);
+        assert_eq!(kept(init(&lines, &output)), lines[..EARLY.items]);
+        let refused = written(&output);
         assert_eq!(refused.len(), 2);
         for (number, line) in (EARLY.items..).zip(refused) {
             let expected = format!(
@@ -293,56 +302,62 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_messages_make_room() {
-        let voice = voice();
+    fn oldest_messages_make_room() {
+        let output = output();
         let mut lines: Vec<String> = (0..EARLY.items).map(message).collect();
         lines.push(request(1));
         lines.push(message(EARLY.items));
         lines.push(INIT.into());
-        assert_eq!(kept(init(&lines, &voice)), lines[2..EARLY.items + 2]);
-        assert_eq!(said(&voice), [""; 0]);
+        assert_eq!(kept(init(&lines, &output)), lines[2..EARLY.items + 2]);
+        assert_eq!(written(&output), [""; 0]);
     }
 
     #[test]
-    fn bytes_count_too() {
-        let voice = voice();
+    fn size_of_early_lines_is_limited() {
+        let output = output();
         let long = |number: usize| {
             let padding = "x".repeat(EARLY.bytes / 2);
             format!(r#"{{"src":"n1","dest":"n2","body":{{"number":{number},"x":"{padding}"}}}}"#)
         };
         let lines = [long(1), long(2), message(3), INIT.into()];
-        assert_eq!(kept(init(&lines, &voice)), lines[1..3]);
+        assert_eq!(kept(init(&lines, &output)), lines[1..3]);
     }
 
     #[test]
-    fn without_init_what_waits_is_refused_at_the_end() {
-        let voice = voice();
-        assert!(init(&[request(7), message(8)], &voice).is_none());
-        let said = said(&voice);
-        assert_eq!(said.len(), 1);
-        assert!(said[0].contains(r#""in_reply_to":7,"code":11"#), "{said:?}");
+    fn without_init_requests_are_refused() {
+        let output = output();
+        assert!(init(&[request(7), message(8)], &output).is_none());
+        let lines = written(&output);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].contains(r#""in_reply_to":7,"code":11"#),
+            "{lines:?}"
+        );
     }
 
     #[test]
-    fn an_unfit_init_is_answered_and_changes_nothing() {
+    fn invalid_init_is_answered_and_changes_nothing() {
         for (ids, reason) in [
             (r#"[]"#, "node_ids is empty"),
             (r#"["n1"]"#, r#"node_id \"n2\" is not among node_ids"#),
             (r#"["n2","n1","n2"]"#, r#"node_ids has \"n2\" twice"#),
         ] {
-            let voice = voice();
-            let unfit = INIT.replace(r#"["n1","n2"]"#, ids);
-            let names = init(&[unfit, INIT.into()], &voice).unwrap().names;
+            let output = output();
+            let invalid = INIT.replace(r#"["n1","n2"]"#, ids);
+            let names = init(&[invalid, INIT.into()], &output).unwrap().names;
             assert_eq!(names.me(), "n2");
-            let said = said(&voice);
+            let lines = written(&output);
             let expected = format!(r#""in_reply_to":1,"code":12,"text":"{reason}""#);
-            assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
+            assert!(
+                lines.len() == 1 && lines[0].contains(&expected),
+                "{lines:?}"
+            );
         }
     }
 
     #[test]
-    fn nobody_has_a_very_long_name() {
-        let voice = voice();
+    fn long_names_are_dropped() {
+        let output = output();
         let long = "n".repeat(MAX_NAME + 1);
         let client = "c".repeat(MAX_NAME + 1);
         let unknown = request(1).replace("read", "reed");
@@ -353,18 +368,18 @@ mod tests {
             INIT.replace("\"n1\"", &format!("\"{long}\"")),
             INIT.into(),
         ];
-        assert_eq!(kept(init(&lines, &voice)), lines[1..2]);
-        let said = said(&voice);
-        assert_eq!(said.len(), 1);
-        assert!(said[0].contains("longer than 256 bytes"), "{said:?}");
+        assert_eq!(kept(init(&lines, &output)), lines[1..2]);
+        let lines = written(&output);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].contains("longer than 256 bytes"), "{lines:?}");
     }
 
     #[test]
-    fn init_comes_from_somebody_who_is_known() {
-        let voice = voice();
+    fn init_needs_a_known_sender() {
+        let output = output();
         let from = |src: &str| INIT.replace("c9", src);
-        assert!(init(&[from("x1")], &voice).is_none());
-        assert_eq!(init(&[from("n1")], &voice).unwrap().names.me(), "n2");
-        assert_eq!(said(&voice), [""; 0]);
+        assert!(init(&[from("x1")], &output).is_none());
+        assert_eq!(init(&[from("n1")], &output).unwrap().names.me(), "n2");
+        assert_eq!(written(&output), [""; 0]);
     }
 }

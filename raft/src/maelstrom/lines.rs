@@ -1,35 +1,35 @@
-//! Lines of input, of bounded length.
+//! Input lines of bounded length.
 
 use std::io::{self, Read};
 
-/// How much is read at a time.
+/// The bytes of one read.
 const CHUNK: usize = 64 << 10;
 
-/// A buffer that grew beyond this for one long line is given back to the system after it.
+/// A buffer that grew beyond this for one long line is shrunk afterwards.
 const KEEP: usize = 4 << 20;
 
-/// Splits what it reads into lines, and never holds more of one than the limit.
+/// Splits a stream into lines, and never holds more of a line than the limit.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
     source: R,
     limit: usize,
-    /// What was read; the part from `start` on is not handed out yet.
+    /// The bytes read; those from `start` on are not returned yet.
     buffer: Vec<u8>,
     start: usize,
     ended: bool,
 }
 
-/// What comes next.
+/// One line of input.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line<'a> {
-    /// A line, without its end.
+pub(crate) enum RawLine<'a> {
+    /// A line without its end.
     Whole(&'a [u8]),
-    /// A line longer than the limit was here, of so many bytes. It is gone.
+    /// A line longer than the limit was dropped. This is its length in bytes.
     TooLong(u64),
 }
 
 impl<R: Read> Lines<R> {
-    /// Lines of up to `limit` bytes, not counting their ends.
+    /// Lines of up to `limit` bytes without their ends.
     pub(crate) fn new(source: R, limit: usize) -> Self {
         Self {
             source,
@@ -40,11 +40,10 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The next line; nothing at the end of input. What comes after the last line's end is a line
-    /// too, if it is not empty.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    /// The next line; `None` at the end of input. A last line needs no end.
+    pub(crate) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
         self.forget();
-        // Everything before this place was searched for a line's end.
+        // No line ends before this position.
         let mut searched = 0;
         loop {
             let end = self.buffer[searched..].iter().position(|b| *b == b'\n');
@@ -52,10 +51,10 @@ impl<R: Read> Lines<R> {
                 let end = searched + offset;
                 if end > self.limit {
                     self.start = end + 1;
-                    return Ok(Some(Line::TooLong(end as u64)));
+                    return Ok(Some(RawLine::TooLong(end as u64)));
                 }
                 self.start = end + 1;
-                return Ok(Some(Line::Whole(&self.buffer[..end])));
+                return Ok(Some(RawLine::Whole(&self.buffer[..end])));
             }
             searched = self.buffer.len();
             if searched > self.limit {
@@ -63,13 +62,13 @@ impl<R: Read> Lines<R> {
             }
             if self.ended {
                 self.start = searched;
-                return Ok((searched > 0).then(|| Line::Whole(&self.buffer)));
+                return Ok((searched > 0).then(|| RawLine::Whole(&self.buffer)));
             }
             self.read()?;
         }
     }
 
-    /// Drops what was handed out.
+    /// Drops the lines that were returned.
     fn forget(&mut self) {
         self.buffer.drain(..self.start);
         self.start = 0;
@@ -78,25 +77,25 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Drops the line at hand, of which the end is not in sight.
-    fn skip(&mut self) -> io::Result<Line<'_>> {
+    /// Drops a line that is longer than the limit.
+    fn skip(&mut self) -> io::Result<RawLine<'_>> {
         let mut length = 0;
         loop {
             let end = self.buffer.iter().position(|b| *b == b'\n');
             length += end.unwrap_or(self.buffer.len()) as u64;
             if let Some(end) = end {
                 self.start = end + 1;
-                return Ok(Line::TooLong(length));
+                return Ok(RawLine::TooLong(length));
             }
             self.buffer.clear();
             if self.ended {
-                return Ok(Line::TooLong(length));
+                return Ok(RawLine::TooLong(length));
             }
             self.read()?;
         }
     }
 
-    /// Reads once, however little comes.
+    /// Reads once.
     fn read(&mut self) -> io::Result<()> {
         let length = self.buffer.len();
         self.buffer.resize(length + CHUNK, 0);
@@ -116,7 +115,7 @@ impl<R: Read> Lines<R> {
 mod tests {
     use super::*;
 
-    /// Hands out so many bytes at a time.
+    /// Returns this many bytes per read.
     struct Dribble<'a>(&'a [u8], usize);
 
     impl Read for Dribble<'_> {
@@ -134,15 +133,15 @@ mod tests {
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             all.push(match line {
-                Line::Whole(line) => Ok(String::from_utf8(line.to_vec()).unwrap()),
-                Line::TooLong(length) => Err(length),
+                RawLine::Whole(line) => Ok(String::from_utf8(line.to_vec()).unwrap()),
+                RawLine::TooLong(length) => Err(length),
             });
         }
         all
     }
 
     #[test]
-    fn lines_are_the_same_however_they_come() {
+    fn lines_do_not_depend_on_the_size_of_reads() {
         let text = "one\n\n12345\n123456\ntwo\n1234567890\nthree";
         for step in 1..=text.len() {
             let expected = [
@@ -159,20 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_input_ends_a_line() {
+    fn end_of_input_ends_a_line() {
         assert_eq!(all("", 5, 1), []);
         assert_eq!(all("a\n", 5, 1), [Ok("a".into())]);
         assert_eq!(all("123456", 5, 2), [Err(6)]);
     }
 
     #[test]
-    fn a_long_line_is_not_held() {
+    fn long_line_is_not_held() {
         let mut lines = Lines::new(
             io::repeat(b'x').take(100 << 20).chain(&b"\nok"[..]),
             1 << 20,
         );
-        assert_eq!(lines.next().unwrap(), Some(Line::TooLong(100 << 20)));
-        assert_eq!(lines.next().unwrap(), Some(Line::Whole(b"ok")));
+        assert_eq!(lines.next().unwrap(), Some(RawLine::TooLong(100 << 20)));
+        assert_eq!(lines.next().unwrap(), Some(RawLine::Whole(b"ok")));
         assert!(lines.buffer.capacity() <= KEEP);
     }
 }

@@ -1,59 +1,58 @@
-//! Nodes by their names.
+//! The names of nodes.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use raft_core::{Membership, NodeId};
 
-use super::body::clipped;
+use crate::requests::clipped;
 
-/// How long a name may be, in bytes. Whoever has a longer one is nobody: each line that is said
-/// carries two names, and no queue should fill up with them.
+/// The longest name in bytes. Lines from or to longer names are dropped: each line carries two
+/// names, and queues must not fill up with them.
 pub const MAX_NAME: usize = 256;
 
-/// The names of a cluster's nodes, and which of them is this one.
+/// The names of a cluster's nodes, and which of them is this node's.
 ///
-/// The core knows a node by its number: its place among the names, ordered by length and then by
-/// text, so that `n2` comes before `n10`. Every node is told the same names, in whatever order, and
-/// thus gives the same numbers.
+/// A node's id is the position of its name when they are ordered by length, then by text, so that
+/// `n2` comes before `n10`. Every node gets the same names, in any order, and so gives the same ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     names: Vec<String>,
     me: usize,
 }
 
-/// Why these can't be the names of a cluster.
+/// Why names cannot be those of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unfit {
-    /// There are none.
+pub enum InvalidNames {
+    /// There is no name.
     Empty,
-    /// One is there twice.
+    /// A name occurs twice.
     Twice(String),
-    /// One is longer than [`MAX_NAME`].
+    /// A name is longer than [`MAX_NAME`].
     Long(String),
-    /// This node's own is not among them.
+    /// This node's name is not among them.
     Missing(String),
 }
 
 impl Names {
-    /// The names of all nodes, and this one's.
+    /// Checks and sorts the names of all nodes; `me` is this node's.
     ///
     /// # Errors
-    /// If there are none, one is there twice or too long, or this node's is not among them.
-    pub fn new(me: &str, mut names: Vec<String>) -> Result<Self, Unfit> {
+    /// There is no name, one occurs twice or is too long, or `me` is not among them.
+    pub fn new(me: &str, mut names: Vec<String>) -> Result<Self, InvalidNames> {
         if names.is_empty() {
-            return Err(Unfit::Empty);
+            return Err(InvalidNames::Empty);
         }
         if let Some(name) = names.iter().find(|name| name.len() > MAX_NAME) {
-            return Err(Unfit::Long(name.clone()));
+            return Err(InvalidNames::Long(name.clone()));
         }
         let mut seen = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-            return Err(Unfit::Twice(name.clone()));
+            return Err(InvalidNames::Twice(name.clone()));
         }
         names.sort_by(|a, b| order(a).cmp(&order(b)));
         let Some(me) = names.iter().position(|name| name == me) else {
-            return Err(Unfit::Missing(me.into()));
+            return Err(InvalidNames::Missing(me.into()));
         };
         Ok(Self { names, me })
     }
@@ -64,20 +63,20 @@ impl Names {
         &self.names[self.me]
     }
 
-    /// This node's number.
+    /// This node's id.
     #[must_use]
     pub fn my_id(&self) -> NodeId {
         NodeId(self.me as u64)
     }
 
-    /// The number of the node of this name.
+    /// The id of the node with this name.
     #[must_use]
     pub fn id(&self, name: &str) -> Option<NodeId> {
         let place = self.names.binary_search_by(|n| order(n).cmp(&order(name)));
         place.ok().map(|place| NodeId(place as u64))
     }
 
-    /// The name of the node of this number.
+    /// The name of the node with this id.
     #[must_use]
     pub fn name(&self, id: NodeId) -> Option<&str> {
         let place = usize::try_from(id.0).ok()?;
@@ -89,7 +88,7 @@ impl Names {
         self.names.iter().map(String::as_str)
     }
 
-    /// All nodes, as members of one cluster.
+    /// All nodes as voters.
     #[must_use]
     pub fn membership(&self) -> Membership {
         Membership::of((0..self.names.len() as u64).map(NodeId))
@@ -101,7 +100,7 @@ fn order(name: &str) -> (usize, &str) {
     (name.len(), name)
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for InvalidNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("node_ids is empty"),
@@ -122,12 +121,12 @@ impl fmt::Display for Unfit {
 mod tests {
     use super::*;
 
-    fn names(me: &str, names: &[&str]) -> Result<Names, Unfit> {
+    fn names(me: &str, names: &[&str]) -> Result<Names, InvalidNames> {
         Names::new(me, names.iter().map(ToString::to_string).collect())
     }
 
     #[test]
-    fn numbers_do_not_depend_on_the_order() {
+    fn ids_do_not_depend_on_the_order() {
         let names = names("n2", &["n10", "n2", "n1"]).unwrap();
         assert_eq!((names.me(), names.my_id()), ("n2", NodeId(1)));
         for (number, name) in ["n1", "n2", "n10"].into_iter().enumerate() {
@@ -140,13 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn unfit_names_are_refused() {
-        assert_eq!(names("n1", &[]), Err(Unfit::Empty));
-        assert_eq!(names("n1", &["n2"]), Err(Unfit::Missing("n1".into())));
+    fn invalid_names_are_refused() {
+        assert_eq!(names("n1", &[]), Err(InvalidNames::Empty));
+        assert_eq!(
+            names("n1", &["n2"]),
+            Err(InvalidNames::Missing("n1".into()))
+        );
         let long = "n".repeat(MAX_NAME + 1);
-        assert_eq!(names(&long, &[&long]), Err(Unfit::Long(long.clone())));
+        assert_eq!(
+            names(&long, &[&long]),
+            Err(InvalidNames::Long(long.clone()))
+        );
         assert!(names(&long[1..], &[&long[1..]]).is_ok());
         let twice = names("n1", &["n1", "n2", "n1"]);
-        assert_eq!(twice, Err(Unfit::Twice("n1".into())));
+        assert_eq!(twice, Err(InvalidNames::Twice("n1".into())));
     }
 }

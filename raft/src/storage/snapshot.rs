@@ -43,7 +43,7 @@ type OpenFiles = VecDeque<(SnapshotId, Arc<Handle>)>;
 
 /// A snapshot that is whole: its CRC is right, and its head makes sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole<'a> {
+pub struct SnapshotFile<'a> {
     /// Its name.
     pub id: SnapshotId,
     /// Who belonged to the cluster then.
@@ -112,7 +112,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// The disk's own. The node must stop.
-    pub fn install(&self, snapshot: &Whole<'_>) -> Result<(), Error> {
+    pub fn install(&self, snapshot: &SnapshotFile<'_>) -> Result<(), Error> {
         let name = Name::Snapshot(snapshot.id.last);
         self.folder.create(name, |file| {
             let mut out = Out::new(file);
@@ -166,7 +166,7 @@ impl Snapshots {
     }
 }
 
-impl<'a> Whole<'a> {
+impl<'a> SnapshotFile<'a> {
     /// Checks the bytes of a snapshot, however they came here.
     ///
     /// # Errors
@@ -239,7 +239,7 @@ pub(super) fn load<'a>(
     folder: &Folder,
     last: EntryId,
     bytes: &'a mut Vec<u8>,
-) -> Result<Whole<'a>, Error> {
+) -> Result<SnapshotFile<'a>, Error> {
     let name = Name::Snapshot(last);
     let file = folder.open(name)?;
     let length = file.length()?;
@@ -250,7 +250,7 @@ pub(super) fn load<'a>(
     bytes.clear();
     bytes.resize(length as usize, 0);
     file.read_at(bytes, 0)?;
-    let whole = Whole::parse(bytes).and_then(|whole| {
+    let whole = SnapshotFile::parse(bytes).and_then(|whole| {
         if whole.id.last != last {
             return Err(Broken::Another);
         }

@@ -1,27 +1,27 @@
-//! Lines for people, on stderr.
+//! Log lines on stderr.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-/// How much is said.
+/// The severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Why the process ends.
     Error,
-    /// What somebody should look at.
+    /// What an operator should look at.
     Warn,
-    /// What happens rarely: start, roles, leaders.
+    /// Rare events: start, roles, leaders.
     Info,
-    /// What happens often.
+    /// Frequent events.
     Debug,
 }
 
 impl Level {
-    /// All levels, the quietest first.
+    /// All levels, the most severe first.
     pub const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
 
-    /// The level's name as flags and lines have it.
+    /// The level's name in flags and in log lines.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,59 +42,59 @@ impl FromStr for Level {
     }
 }
 
-/// Writes lines to stderr, as far as its level goes.
+/// Writes log lines up to its level to stderr.
 #[derive(Clone, Copy, Debug)]
 pub struct Log {
     level: Level,
 }
 
 impl Log {
-    /// A log that says what is of this level, or graver.
+    /// A log for lines of this level and of more severe ones.
     #[must_use]
     pub fn new(level: Level) -> Self {
         Self { level }
     }
 
-    /// Says why the process ends.
+    /// Logs why the process ends.
     pub fn error(self, text: impl fmt::Display) {
-        self.say(Level::Error, text);
+        self.write(Level::Error, text);
     }
 
-    /// Says what somebody should look at.
+    /// Logs what an operator should look at.
     pub fn warn(self, text: impl fmt::Display) {
-        self.say(Level::Warn, text);
+        self.write(Level::Warn, text);
     }
 
-    /// Says what happens rarely.
+    /// Logs a rare event.
     pub fn info(self, text: impl fmt::Display) {
-        self.say(Level::Info, text);
+        self.write(Level::Info, text);
     }
 
-    /// Says what happens often.
+    /// Logs a frequent event.
     pub fn debug(self, text: impl fmt::Display) {
-        self.say(Level::Debug, text);
+        self.write(Level::Debug, text);
     }
 
-    fn say(self, level: Level, text: impl fmt::Display) {
+    fn write(self, level: Level, text: impl fmt::Display) {
         if level > self.level {
             return;
         }
-        // One write for a line, so that lines of several nodes on one terminal do not mix. If
-        // stderr is gone there is nobody left to tell, and nothing worth ending the node for.
+        // One write per line, so that lines of several nodes on one terminal do not mix. A closed
+        // stderr is no reason to stop the node.
         let line = format!("{}: {text}\n", level.as_str());
         let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 
-/// Decides which occurrences of something that anybody can cause are worth a line: the 1st, the
-/// 2nd, the 4th, the 8th and so on, so that nobody can fill a disk.
+/// Decides which occurrences of an event are logged: the 1st, 2nd, 4th, 8th and so on, so that
+/// senders of invalid input cannot fill a disk.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sparse {
     count: u64,
 }
 
 impl Sparse {
-    /// Counts one more; its number, if it is worth a line.
+    /// Counts an occurrence. Returns its number if it is to be logged.
     pub fn count(&mut self) -> Option<u64> {
         self.count += 1;
         self.count.is_power_of_two().then_some(self.count)
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_read_as_they_are_written() {
+    fn levels_parse_as_they_print() {
         for level in Level::ALL {
             assert_eq!(level.as_str().parse(), Ok(level));
         }
@@ -115,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn lines_become_rare() {
+    fn logged_occurrences_become_rare() {
         let mut sparse = Sparse::default();
-        let said: Vec<u64> = (0..100).filter_map(|_| sparse.count()).collect();
-        assert_eq!(said, [1, 2, 4, 8, 16, 32, 64]);
+        let logged: Vec<u64> = (0..100).filter_map(|_| sparse.count()).collect();
+        assert_eq!(logged, [1, 2, 4, 8, 16, 32, 64]);
     }
 }

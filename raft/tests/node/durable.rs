@@ -174,7 +174,7 @@ fn a_folder_that_cannot_be_is_refused() {
     let node = Node::start(&["--data-dir", file.to_str().unwrap()]);
     let (code, text) = refused(node, &["n1"]);
     assert_eq!(code, 14);
-    assert!(text.contains("no data can be kept in"), "{text}");
+    assert!(text.contains("cannot keep data in"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use raft::storage::disk::Memory;
-use raft::storage::{Recovered, Snapshots, Whole};
+use raft::storage::{Recovered, SnapshotFile, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal as _,
 };
@@ -129,7 +129,7 @@ impl History {
                 _ => {
                     let at = id(last + 1 + tape.below(20), term.max(1));
                     let bytes = other_snapshot(at);
-                    let whole = Whole::parse(&bytes).expect("a whole snapshot");
+                    let whole = SnapshotFile::parse(&bytes).expect("a whole snapshot");
                     opened.snapshots.install(&whole).expect("memory has room");
                     history.stored(at);
                     records.push(Record::Base(at));

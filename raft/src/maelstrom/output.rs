@@ -1,4 +1,4 @@
-//! All that the node says goes through here.
+//! Everything that the node writes: lines on stdout, log lines on stderr, and their metrics.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use std::time::Instant;
 use json::Encode;
 use raft_core::Envelope;
 
-use super::body::{Code, Failure, Kind, Line, Reply};
 use super::names::Names;
 use crate::host::Outbox;
 use crate::kv::{self, Kv};
+use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{Log, Sparse};
 use crate::wire;
 
-/// What a line of output says.
+/// A line for stdout.
 #[derive(Debug)]
-pub(crate) enum Said {
-    /// Something to a peer.
+pub(crate) enum OutputLine {
+    /// A message to a peer.
     Message(Arc<Names>, Envelope<Kv>),
-    /// Something to whoever asked.
+    /// A reply to a request.
     Reply {
         src: Arc<str>,
         dest: Arc<str>,
@@ -28,31 +28,31 @@ pub(crate) enum Said {
     },
 }
 
-/// Who asked for what, and when. A reply is sent to nobody else.
+/// Where the reply to a request goes, and what metrics need to know of the request.
 #[derive(Clone, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct ReplyTo {
     pub(crate) src: Arc<str>,
-    /// What it takes this node for.
+    /// The name by which the sender addressed this node.
     pub(crate) dest: Arc<str>,
     pub(crate) msg_id: i64,
-    pub(crate) kind: Kind,
+    pub(crate) kind: RequestKind,
     pub(crate) since: Instant,
 }
 
-/// The way to stdout and stderr, and what is counted on it.
+/// Stdout, stderr and the metrics.
 #[derive(Clone, Debug)]
-pub(crate) struct Voice {
-    pub(crate) outbox: Arc<Outbox<Said>>,
+pub(crate) struct Output {
+    pub(crate) outbox: Arc<Outbox<OutputLine>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) log: Log,
 }
 
-impl Voice {
-    /// Tells peers.
-    pub(crate) fn tell(&self, names: &Arc<Names>, messages: Vec<Envelope<Kv>>) {
+impl Output {
+    /// Sends messages to peers.
+    pub(crate) fn send(&self, names: &Arc<Names>, messages: Vec<Envelope<Kv>>) {
         let sized = messages.into_iter().map(|envelope| {
             let size = wire::size(&envelope.message);
-            (Said::Message(names.clone(), envelope), size)
+            (OutputLine::Message(names.clone(), envelope), size)
         });
         self.outbox.send(sized);
     }
@@ -60,36 +60,36 @@ impl Voice {
     /// Answers requests.
     pub(crate) fn answer(
         &self,
-        answers: impl IntoIterator<Item = (Asker, Result<Reply, (Code, String)>)>,
+        answers: impl IntoIterator<Item = (ReplyTo, Result<Reply, (ErrorCode, String)>)>,
     ) {
         let now = Instant::now();
         self.outbox
-            .answer(answers.into_iter().map(|(asker, result)| {
+            .answer(answers.into_iter().map(|(reply_to, result)| {
                 let outcome = match &result {
                     Ok(_) => OK,
                     Err((code, _)) => code.as_str(),
                 };
-                let after = now.saturating_duration_since(asker.since);
+                let after = now.saturating_duration_since(reply_to.since);
                 self.telemetry
-                    .answered(asker.kind.as_str(), outcome, Some(after));
+                    .answered(reply_to.kind.as_str(), outcome, Some(after));
                 let reply = result.unwrap_or_else(|(code, text)| Reply::Error {
-                    in_reply_to: Some(asker.msg_id),
+                    in_reply_to: Some(reply_to.msg_id),
                     code: code.number(),
                     text,
                 });
-                said(asker.dest, asker.src, reply)
+                sized(reply_to.dest, reply_to.src, reply)
             }));
     }
 
-    /// Tells the sender of a body that is no request why it is none.
-    pub(crate) fn fail(&self, src: Arc<str>, dest: Arc<str>, failure: Failure) {
-        let Failure {
+    /// Answers an invalid request.
+    pub(crate) fn answer_invalid(&self, src: Arc<str>, dest: Arc<str>, error: InvalidRequest) {
+        let InvalidRequest {
             in_reply_to,
             kind,
             code,
             text,
-        } = failure;
-        let kind = kind.map_or(metrics::OTHER, Kind::as_str);
+        } = error;
+        let kind = kind.map_or(metrics::OTHER, RequestKind::as_str);
         self.telemetry.answered(kind, code.as_str(), None);
         let code = code.number();
         let reply = Reply::Error {
@@ -97,21 +97,21 @@ impl Voice {
             code,
             text,
         };
-        self.outbox.answer([said(dest, src, reply)]);
+        self.outbox.answer([sized(dest, src, reply)]);
     }
 
-    /// Encodes a line, with its end.
-    pub(crate) fn encode(&self, said: Said, buffer: &mut Vec<u8>) {
-        match said {
-            Said::Message(names, envelope) => {
+    /// Encodes a line with its end.
+    pub(crate) fn encode(&self, output: OutputLine, buffer: &mut Vec<u8>) {
+        match output {
+            OutputLine::Message(names, envelope) => {
                 self.telemetry.sent(envelope.message.kind());
                 let (from, to, body) = wire::body(envelope);
-                // The core speaks to members only, and names has them all.
+                // The core sends to members only, and `names` has all of them.
                 if let (Some(src), Some(dest)) = (names.name(from), names.name(to)) {
                     line(src, dest, body, buffer);
                 }
             }
-            Said::Reply { src, dest, reply } => {
+            OutputLine::Reply { src, dest, reply } => {
                 self.telemetry.sent(reply.as_str());
                 line(&src, &dest, reply, buffer);
             }
@@ -119,14 +119,14 @@ impl Voice {
     }
 }
 
-/// What a request that went well came to, as metrics have it.
+/// The result of a successful request in metrics.
 pub(crate) const OK: &str = "ok";
 
 impl Reply {
-    /// All values of [`Reply::as_str`].
+    /// All types of replies.
     pub(crate) const ALL: [&str; 5] = ["init_ok", "read_ok", "write_ok", "cas_ok", "error"];
 
-    /// Its `type`.
+    /// The type of the reply.
     fn as_str(&self) -> &'static str {
         match self {
             Self::InitOk { .. } => "init_ok",
@@ -138,8 +138,9 @@ impl Reply {
     }
 }
 
-fn said(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (Said, usize) {
-    /// What the other fields of a line take.
+/// A reply as a line, with its approximate size.
+fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
+    /// The bytes of the other fields of a line.
     const FRAME: usize = 128;
     let content = match &reply {
         Reply::ReadOk { value, .. } => kv::size(value),
@@ -147,7 +148,7 @@ fn said(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (Said, usize) {
         Reply::InitOk { .. } | Reply::WriteOk { .. } | Reply::CasOk { .. } => 0,
     };
     let size = FRAME + src.len() + dest.len() + content;
-    (Said::Reply { src, dest, reply }, size)
+    (OutputLine::Reply { src, dest, reply }, size)
 }
 
 fn line(src: &str, dest: &str, body: impl Encode, buffer: &mut Vec<u8>) {
@@ -156,30 +157,30 @@ fn line(src: &str, dest: &str, body: impl Encode, buffer: &mut Vec<u8>) {
     buffer.push(b'\n');
 }
 
-/// Why a line of input comes to nothing.
+/// Why an input line was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// It is longer than any line may be.
+pub(crate) enum DropReason {
+    /// Longer than any line may be.
     TooLong,
-    /// It is no JSON, or not a message.
+    /// Not JSON, or not a message.
     BadLine,
-    /// It is for another node.
+    /// For another node.
     Misrouted,
-    /// It comes from nobody who is known.
+    /// From an unknown sender.
     UnknownSender,
-    /// It is a message of another version.
+    /// A message of an unknown version.
     UnknownVersion,
-    /// It is a message of another kind.
+    /// A message of an unknown type.
     UnknownType,
-    /// It is a message of a known kind that makes no sense.
+    /// An invalid message of a known type.
     Malformed,
-    /// It answers something that was never asked.
+    /// A reply to a request that this node never sent.
     Reply,
-    /// It came before `init`, and there was no room.
+    /// Arrived before `init`, and the queue was full.
     Early,
 }
 
-impl Reason {
+impl DropReason {
     pub(crate) const ALL: [Self; 9] = [
         Self::TooLong,
         Self::BadLine,
@@ -207,22 +208,27 @@ impl Reason {
     }
 }
 
-/// Counts dropped lines, and says so without filling anybody's disk.
+/// Counts dropped lines, and logs a bounded number of them.
 #[derive(Debug, Default)]
-pub(crate) struct Discards {
-    counts: [Sparse; Reason::ALL.len()],
+pub(crate) struct DroppedLines {
+    counts: [Sparse; DropReason::ALL.len()],
 }
 
-impl Discards {
-    /// A line is dropped, for this reason and with this explanation.
-    pub(crate) fn note(&mut self, voice: &Voice, reason: Reason, text: impl std::fmt::Display) {
-        voice.telemetry.dropped(reason.as_str());
+impl DroppedLines {
+    /// Counts a dropped line.
+    pub(crate) fn count(
+        &mut self,
+        output: &Output,
+        reason: DropReason,
+        text: impl std::fmt::Display,
+    ) {
+        output.telemetry.dropped(reason.as_str());
         let name = reason.as_str();
         match self.counts[reason as usize].count() {
-            Some(count) => voice.log.warn(format_args!(
-                "dropped a line ({name}, number {count}): {text}"
+            Some(count) => output.log.warn(format_args!(
+                "dropped a line ({name}, {count} so far): {text}"
             )),
-            None => voice
+            None => output
                 .log
                 .debug(format_args!("dropped a line ({name}): {text}")),
         }

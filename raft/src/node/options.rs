@@ -1,135 +1,122 @@
-//! The command line.
+//! The options of a node, and the flags that set them.
 
-use std::ffi::OsString;
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use raft_core::{Config, Limits};
 
-use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use crate::flags::{Flag, Given, UsageError};
 use crate::host::TICK;
 use crate::telemetry::log::Level;
 use crate::wire;
 
-/// What the flags come to.
+/// The options of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Times and limits of the core.
+    /// The times and limits of the core.
     pub config: Config,
-    /// How long nothing is sent to peers after `init`.
+    /// How long the node sends nothing to peers at first.
     pub settle: Duration,
     /// Where metrics are served.
     pub metrics: Metrics,
-    /// How much is said on stderr.
+    /// The least severe lines that are logged.
     pub log: Level,
-    /// The folder in which the node keeps its data, in one of its own. Without it, the environment
-    /// decides.
+    /// The data folder, in which the node has its own. `None`: the state is in memory.
     pub data: Option<PathBuf>,
 }
 
 /// Where metrics are served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Metrics {
-    /// Nowhere.
+    /// They are not served.
     Off,
-    /// On loopback, at a port that the system chooses. If it gives none, the node does without.
+    /// On loopback, at a port that the system chooses; not at all if there is none.
     Default,
-    /// There, or the node does not start.
+    /// At this address, or the node does not start.
     At {
         /// A name or an address.
         host: String,
         /// The port; 0 is one that the system chooses.
         port: u16,
-        /// Whether this node's position in `node_ids` is added to the port.
+        /// Whether the node's position among the nodes is added to the port.
         spread: bool,
     },
 }
 
-/// The command line of the node.
-pub const NODE: Command = Command::new(
-    "raft",
-    "\
-A linearizable key-value node: Raft, as a Maelstrom node for the lin-kv workload.
+impl Metrics {
+    /// Whether the address depends on the node's position among the nodes.
+    #[must_use]
+    pub fn depends_on_position(&self) -> bool {
+        matches!(self, Self::At { spread: true, .. })
+    }
+}
 
-It reads Maelstrom's JSON messages from stdin and writes its own to stdout, one per line;
-stderr is for people. It does nothing until its first message, init, arrives. At the end of
-input it answers the requests that it has read, and exits.
+/// The environment variable with the data folder, for nodes without `--data-dir`.
+pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
-With a data folder, no acknowledged write is lost when nodes are killed or the power fails,
-and a restarted node continues where it stopped. One folder serves all nodes of a cluster
-that run here: each uses a sub-folder with the name that init gives it. It serves one
-cluster: a node whose init names other nodes than the folder's refuses to start.
-
-Without a data folder the state is in memory only. A killed node has then lost its vote and
-its log and must never come back under the same name, since no init tells a first start
-from a restart; a cluster stays safe while fewer than half of its nodes are lost.
-
-Times are rounded up to 10 ms.
-Exit status: 0 at the end of input, 1 if the node had to stop, 2 for a wrong command line.",
-    &[
-        Flag::new("heartbeat", "MS", "Longest silence of a leader.").default("100"),
-        Flag::new(
-            "election-timeout",
-            "MIN..MAX",
-            "A follower that hears no leader for a random time between these,\n\
-             in ms, stands for election.",
-        )
-        .default("500..1000"),
-        Flag::new(
-            "settle",
-            "MS",
-            "Sends nothing to other nodes for this long after init, since they\n\
-             may not have started yet.",
-        )
-        .default("400"),
-        Flag::new(
-            "metrics",
-            "WHERE",
-            "Where to serve Prometheus metrics over HTTP, at /metrics:\n\
-             ADDR:PORT: there, or the node does not start;\n\
-             ADDR:PORT+: at the port plus the node's position in node_ids, so\n\
-             that all nodes of a run can have the same flags;\n\
-             off: nowhere.\n\
-             [default: 127.0.0.1 at a free port, which is printed on stderr]",
-        ),
-        Flag::new(
-            "data-dir",
-            "DIR",
-            "The data folder.\n\
-             [default: the environment variable STDRAFT_DATA_DIR; without it,\n\
-             the state is in memory]",
-        ),
-        Flag::new(
-            "snapshot-entries",
-            "N",
-            "Takes a snapshot, and drops the log before it, after this many\n\
-             entries.",
-        )
-        .default("65536"),
-        Flag::new(
-            "snapshot-bytes",
-            "N",
-            "Or after entries of this many bytes. An eighth of the entries, or\n\
-             a quarter of the bytes, stay in memory for lagging followers;\n\
-             while a snapshot is sent to a follower, up to eight times as much.",
-        )
-        .default("33554432"),
-        Flag::new(
-            "snapshot-chunk-bytes",
-            "N",
-            "Sends a snapshot to a follower in chunks of this size.",
-        )
-        .default("262144"),
-        Flag::new(
-            "log",
-            "LEVEL",
-            "How much to print on stderr: error, warn, info or debug.",
-        )
-        .default("info"),
-    ],
-)
-.version(concat!("raft ", env!("CARGO_PKG_VERSION"), "\n"))
-.subcommands(&[("log", "Prints or checks a node's data folder.")]);
+/// The flags of every command that runs a node.
+pub const FLAGS: &[Flag] = &[
+    Flag::new("heartbeat", "MS", "Longest silence of a leader.").default("100"),
+    Flag::new(
+        "election-timeout",
+        "MIN..MAX",
+        "A follower that hears no leader for a random time between these,\n\
+         in ms, stands for election.",
+    )
+    .default("500..1000"),
+    Flag::new(
+        "settle",
+        "MS",
+        "Sends nothing to other nodes for this long after init, since they\n\
+         may not have started yet.",
+    )
+    .default("400"),
+    Flag::new(
+        "metrics",
+        "WHERE",
+        "Where to serve Prometheus metrics over HTTP, at /metrics:\n\
+         ADDR:PORT: there, or the node does not start;\n\
+         ADDR:PORT+: at the port plus the node's position in node_ids, so\n\
+         that all nodes of a run can have the same flags;\n\
+         off: nowhere.\n\
+         [default: 127.0.0.1 at a free port, which is printed on stderr]",
+    ),
+    Flag::new(
+        "data-dir",
+        "DIR",
+        "The data folder.\n\
+         [default: the environment variable STDRAFT_DATA_DIR; without it,\n\
+         the state is in memory]",
+    ),
+    Flag::new(
+        "snapshot-entries",
+        "N",
+        "Takes a snapshot, and drops the log before it, after this many\n\
+         entries.",
+    )
+    .default("65536"),
+    Flag::new(
+        "snapshot-bytes",
+        "N",
+        "Or after entries of this many bytes. An eighth of the entries, or\n\
+         a quarter of the bytes, stay in memory for lagging followers;\n\
+         while a snapshot is sent to a follower, up to eight times as much.",
+    )
+    .default("33554432"),
+    Flag::new(
+        "snapshot-chunk-bytes",
+        "N",
+        "Sends a snapshot to a follower in chunks of this size.",
+    )
+    .default("262144"),
+    Flag::new(
+        "log",
+        "LEVEL",
+        "How much to print on stderr: error, warn, info or debug.",
+    )
+    .default("info"),
+];
 
 /// The longest time that a flag takes, in milliseconds: an hour.
 const LONGEST_MS: u64 = 3_600_000;
@@ -137,48 +124,50 @@ const LONGEST_MS: u64 = 3_600_000;
 /// The most entries or bytes that a flag takes: a trillion.
 const MOST: u64 = 1_000_000_000_000;
 
-/// Reads a command line, without the program's name.
-///
-/// # Errors
-/// An unknown flag, a value that a flag cannot use, or times that contradict each other.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed<Options>, UsageError> {
-    NODE.parse(arguments)?.try_map(|given| options(&given))
-}
-
-fn options(given: &Given) -> Result<Options, UsageError> {
-    let election = given.read("election-timeout", "MIN..MAX in ms, e.g. 500..1000", range)?;
-    let (shortest_election, longest_election) = election.expect("it has a default");
-    let mut limits = Limits {
-        snapshot_entries: given.number("snapshot-entries", 1..=MOST)?,
-        snapshot_bytes: given.number("snapshot-bytes", 1..=MOST)?,
-        chunk_bytes: given.number("snapshot-chunk-bytes", 1..=wire::MAX_CHUNK)?,
-        ..Limits::default()
-    };
-    limits.trailing_entries = limits.snapshot_entries / 8;
-    limits.retained_entries = limits.snapshot_entries * 8;
-    limits.trailing_bytes = limits.snapshot_bytes / 4;
-    limits.retained_bytes = limits.snapshot_bytes * 8;
-    let config = Config {
-        heartbeat: ticks(given.number("heartbeat", 0..=LONGEST_MS)?),
-        shortest_election,
-        longest_election,
-        limits,
-    };
-    check(&config)?;
-    let log = given.read("log", "error, warn, info or debug", |text| {
-        text.parse().ok()
-    })?;
-    let data = given.read("data-dir", "a folder", |text| {
-        (!text.is_empty()).then(|| PathBuf::from(text))
-    })?;
-    let metrics = given.read("metrics", "ADDR:PORT, ADDR:PORT+ or off", place)?;
-    Ok(Options {
-        config,
-        settle: Duration::from_millis(given.number("settle", 0..=LONGEST_MS)?),
-        metrics: metrics.unwrap_or(Metrics::Default),
-        log: log.expect("it has a default"),
-        data,
-    })
+impl Options {
+    /// Reads the options from flags, and the data folder from [`DATA_DIR`] if no flag names it.
+    ///
+    /// # Errors
+    /// A value that a flag cannot use, or times that contradict each other.
+    pub fn from_given(given: &Given) -> Result<Self, UsageError> {
+        let election = given.read("election-timeout", "MIN..MAX in ms, e.g. 500..1000", range)?;
+        let (shortest_election, longest_election) = election.expect("it has a default");
+        let mut limits = Limits {
+            snapshot_entries: given.number("snapshot-entries", 1..=MOST)?,
+            snapshot_bytes: given.number("snapshot-bytes", 1..=MOST)?,
+            chunk_bytes: given.number("snapshot-chunk-bytes", 1..=wire::MAX_CHUNK)?,
+            ..Limits::default()
+        };
+        limits.trailing_entries = limits.snapshot_entries / 8;
+        limits.retained_entries = limits.snapshot_entries * 8;
+        limits.trailing_bytes = limits.snapshot_bytes / 4;
+        limits.retained_bytes = limits.snapshot_bytes * 8;
+        let config = Config {
+            heartbeat: ticks(given.number("heartbeat", 0..=LONGEST_MS)?),
+            shortest_election,
+            longest_election,
+            limits,
+        };
+        check(&config)?;
+        let log = given.read("log", "error, warn, info or debug", |text| {
+            text.parse().ok()
+        })?;
+        let data = given.read("data-dir", "a folder", |text| {
+            (!text.is_empty()).then(|| PathBuf::from(text))
+        })?;
+        let data = data.or_else(|| {
+            let named = env::var_os(DATA_DIR).filter(|path| !path.is_empty())?;
+            Some(PathBuf::from(named))
+        });
+        let metrics = given.read("metrics", "ADDR:PORT, ADDR:PORT+ or off", place)?;
+        Ok(Self {
+            config,
+            settle: Duration::from_millis(given.number("settle", 0..=LONGEST_MS)?),
+            metrics: metrics.unwrap_or(Metrics::Default),
+            log: log.expect("it has a default"),
+            data,
+        })
+    }
 }
 
 /// Checks what [`Config::validate`] demands, and explains it in the terms of the flags.
@@ -242,9 +231,12 @@ fn place(text: &str) -> Option<Metrics> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::{Command, Parsed};
 
     fn parsed(args: &[&str]) -> Result<Parsed<Options>, String> {
-        parse(args.iter().map(Into::into)).map_err(|error| error.to_string())
+        let parsed = Command::new("try", "", FLAGS).parse(args.iter().map(Into::into));
+        let options = parsed.and_then(|parsed| parsed.try_map(|given| Options::from_given(&given)));
+        options.map_err(|error| error.to_string())
     }
 
     fn options(args: &[&str]) -> Options {
@@ -263,12 +255,11 @@ mod tests {
         assert_eq!(options.settle.as_millis(), 400);
         assert_eq!(options.metrics, Metrics::Default);
         assert_eq!(options.log, Level::Info);
-        assert_eq!(options.data, None);
         assert_eq!(options.config.limits, Limits::default());
     }
 
     #[test]
-    fn values_follow_after_a_space_or_an_equals_sign() {
+    fn values_are_read() {
         let expected = options(&["--heartbeat", "55", "--election-timeout", "200..200"]);
         assert_eq!(
             options(&["--heartbeat=55", "--election-timeout=200..200"]),
@@ -291,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_have_a_place() {
+    fn metrics_addresses_are_read() {
         let at = |host: &str, port, spread| Metrics::At {
             host: host.into(),
             port,

@@ -1,30 +1,29 @@
-//! The one mutex, and the two ways to hold it.
+//! The one mutex around the replica, and the two rights to lock it.
 //!
-//! Whoever has the [`Stepper`] moves the node; there is one, and it cannot be copied. Whoever has a
-//! [`Viewer`] may look at it, any number of them from any thread. Both hold the lock for the time
-//! of a few steps or of one look, never while something is stored or sent.
+//! The [`Stepper`] steps the replica; there is one, and it cannot be cloned. A [`Viewer`] reads its
+//! status; any thread may have one. Both hold the lock for a few steps or one look, never while
+//! something is stored or sent.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use raft_core::{Input, Output, Replica, StateMachine, Status, Volatile};
 
-/// Puts a replica behind the mutex.
+/// Puts a replica into the mutex.
 #[must_use]
-pub fn cell<S: StateMachine>(replica: Replica<S>) -> (Stepper<S>, Viewer<S>) {
+pub fn share<S: StateMachine>(replica: Replica<S>) -> (Stepper<S>, Viewer<S>) {
     let shared = Arc::new(Mutex::new(replica));
     (Stepper(shared.clone()), Viewer(shared))
 }
 
-/// The right to move the node: its owner is the event loop.
+/// The right to step the replica. The event loop owns it.
 #[derive(Debug)]
 pub struct Stepper<S: StateMachine>(Arc<Mutex<Replica<S>>>);
 
 impl<S: StateMachine> Stepper<S> {
-    /// Steps through all inputs under one lock and returns what they come to, and the state after
-    /// them.
+    /// Steps through all inputs under one lock. Returns their output and the state after them.
     ///
     /// # Panics
-    /// If a rule of Raft is broken; see [`Replica::step`].
+    /// If a rule of Raft is broken: see [`Replica::step`].
     pub fn step(
         &mut self,
         inputs: impl IntoIterator<Item = Input<S>>,
@@ -38,15 +37,15 @@ impl<S: StateMachine> Stepper<S> {
     }
 }
 
-/// The right to look at the node.
+/// The right to read the replica's status.
 #[derive(Debug)]
 pub struct Viewer<S: StateMachine>(Arc<Mutex<Replica<S>>>);
 
 impl<S: StateMachine> Viewer<S> {
-    /// The node's state now.
+    /// The state now.
     ///
     /// # Panics
-    /// If a step has panicked: then nothing that could be seen here is true.
+    /// If a step has panicked, since the state is then unknown.
     #[must_use]
     pub fn status(&self) -> Status {
         lock(&self.0).status()
@@ -62,5 +61,5 @@ impl<S: StateMachine> Clone for Viewer<S> {
 fn lock<S: StateMachine>(replica: &Mutex<Replica<S>>) -> MutexGuard<'_, Replica<S>> {
     replica
         .lock()
-        .expect("a node that has broken a rule of its own is not stepped again")
+        .expect("a replica that panicked is not used again")
 }

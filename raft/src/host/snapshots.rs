@@ -1,7 +1,7 @@
-//! Snapshots are stored and installed here, on a thread beside the event loop.
+//! The thread that stores and installs snapshots.
 //!
-//! A million keys take about a second to encode and to store. The loop hands the task over, goes
-//! on, and finds the result in its inbox. There is one task at a time; the replica sees to that.
+//! A million keys take about a second to encode and to store. The event loop passes the task on,
+//! continues, and finds the result in its inbox. The replica begins one task at a time.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,68 +12,68 @@ use std::{fmt, thread};
 use raft_core::{Capture, Chunks, Membership, Received, SnapshotId, StateMachine, Task};
 
 use super::inbox::Inbox;
-use crate::storage::{Error, Snapshots, Whole};
+use crate::storage::{Error, SnapshotFile, Snapshots};
 
-/// A machine that can be written as bytes, and read again.
+/// A state machine that can be written as bytes, and read again.
 pub trait Image: Sized {
-    /// Why bytes are no image of the machine.
+    /// Why bytes are not an image of the machine.
     type Error: fmt::Display;
 
     /// Writes the whole machine.
     ///
     /// # Errors
-    /// The writer's.
+    /// Those of `out`.
     fn write(&self, out: &mut dyn Write) -> io::Result<()>;
 
-    /// Reads what was written.
+    /// Reads an image.
     ///
     /// # Errors
-    /// It is anything else.
+    /// The bytes are not an image.
     fn read(bytes: &[u8]) -> Result<Self, Self::Error>;
 }
 
-/// What became of a task.
+/// The result of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finished<S> {
-    /// The state is stored.
+pub enum SnapshotResult<S> {
+    /// The node's own state is stored.
     Stored {
-        /// Its name.
+        /// The id of the snapshot.
         id: SnapshotId,
         /// How long it took.
         took: Duration,
     },
     /// A leader's snapshot is stored.
     Installed {
-        /// Its name.
+        /// The id of the snapshot.
         id: SnapshotId,
-        /// Who belonged to the cluster then.
+        /// The members of the cluster as of the snapshot.
         membership: Membership,
-        /// What is in it.
+        /// The decoded state.
         machine: S,
         /// How long it took.
         took: Duration,
     },
-    /// A leader's snapshot is not what it should be.
+    /// A leader's snapshot does not fit its id, or cannot be decoded.
     Broken {
-        /// Its name.
+        /// The id of the snapshot.
         id: SnapshotId,
         /// What is wrong with it.
         reason: String,
     },
-    /// It could not be stored, for this reason. The node must stop.
+    /// A snapshot could not be stored, for this reason. The node must stop.
     Failed(String),
 }
 
-/// The thread, and the way to it.
+/// A handle of the thread.
 #[derive(Debug)]
-pub struct Archive<S> {
+pub struct SnapshotThread<S> {
     snapshots: Snapshots,
     tasks: SyncSender<Task<S>>,
     /// Why a chunk could not be read.
-    failed: Option<Error>,
+    read_error: Option<Error>,
 }
 
-impl<S> Archive<S>
+impl<S> SnapshotThread<S>
 where
     S: StateMachine + Image + Send + 'static,
     S::Command: Send + Sync,
@@ -81,20 +81,19 @@ where
     S::Query: Send,
     S::Answer: Send,
 {
-    /// Starts the thread. Results go to the inbox. It ends with the archive.
+    /// Starts the thread. Results go to the inbox. The thread ends when the handle is dropped.
     ///
-    /// A leader's snapshot is stored only if it is of a cluster of these members: once it lies in
-    /// the folder, the next start rests on it, and what it stands for is deleted.
+    /// A leader's snapshot is stored only if its cluster has these members: once stored, it replaces
+    /// the log before it, and the next start depends on it.
     ///
     /// # Errors
-    /// The system starts no thread.
+    /// The system cannot start a thread.
     pub fn start<A: Send + 'static>(
         snapshots: Snapshots,
         membership: Membership,
         inbox: Arc<Inbox<S, A>>,
     ) -> io::Result<Self> {
-        // One at a time: the second place is for one that is handed over in the very moment in
-        // which the one before it is finished.
+        // Room for one, so that the next task never waits for the thread to finish the one before.
         let (tasks, waiting) = sync_channel(1);
         let store = snapshots.clone();
         thread::Builder::new()
@@ -103,38 +102,40 @@ where
         Ok(Self {
             snapshots,
             tasks,
-            failed: None,
+            read_error: None,
         })
     }
 }
 
-impl<S> Archive<S> {
-    /// Hands a task over.
+impl<S> SnapshotThread<S> {
+    /// Passes a task to the thread.
     ///
     /// # Panics
-    /// If the thread is gone: it only ends with a panic, which ends the process.
+    /// If the thread has panicked.
     pub(super) fn begin(&mut self, task: Task<S>) {
-        self.tasks.send(task).expect("the thread outlives this");
+        self.tasks
+            .send(task)
+            .expect("the thread outlives its handle");
     }
 
     /// Why a chunk could not be read, if one could not.
-    pub(super) fn failure(&mut self) -> Option<Error> {
-        self.failed.take()
+    pub(super) fn read_error(&mut self) -> Option<Error> {
+        self.read_error.take()
     }
 }
 
-impl<S> Chunks for Archive<S> {
+impl<S> Chunks for SnapshotThread<S> {
     fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
         self.snapshots
             .read(id, offset, length)
             .unwrap_or_else(|error| {
-                self.failed = Some(error);
+                self.read_error = Some(error);
                 None
             })
     }
 }
 
-/// Does what is handed over, until nobody is left to do it.
+/// Works on tasks until the handle is dropped.
 fn work<S: StateMachine + Image, A>(
     snapshots: &Snapshots,
     membership: &Membership,
@@ -143,11 +144,13 @@ fn work<S: StateMachine + Image, A>(
 ) {
     for task in tasks {
         let began = Instant::now();
-        let finished = match task {
+        let result = match task {
             Task::Store(capture) => store(snapshots, &capture, began),
             Task::Install(received) => install(snapshots, membership, &received, began),
         };
-        inbox.finish(finished.unwrap_or_else(|error| Finished::Failed(error.to_string())));
+        inbox.snapshot_finished(
+            result.unwrap_or_else(|error| SnapshotResult::Failed(error.to_string())),
+        );
     }
 }
 
@@ -155,7 +158,7 @@ fn store<S: Image>(
     snapshots: &Snapshots,
     capture: &Capture<S>,
     began: Instant,
-) -> Result<Finished<S>, Error> {
+) -> Result<SnapshotResult<S>, Error> {
     let Capture {
         last,
         membership,
@@ -163,7 +166,7 @@ fn store<S: Image>(
     } = capture;
     let id = snapshots.store(*last, membership, |out| machine.write(out))?;
     let took = began.elapsed();
-    Ok(Finished::Stored { id, took })
+    Ok(SnapshotResult::Stored { id, took })
 }
 
 fn install<S: Image>(
@@ -171,26 +174,26 @@ fn install<S: Image>(
     membership: &Membership,
     Received { id, bytes }: &Received,
     began: Instant,
-) -> Result<Finished<S>, Error> {
+) -> Result<SnapshotResult<S>, Error> {
     let broken = |reason: String| {
         let id = *id;
-        Ok(Finished::Broken { id, reason })
+        Ok(SnapshotResult::Broken { id, reason })
     };
-    let whole = match Whole::received(*id, bytes) {
-        Ok(whole) => whole,
+    let file = match SnapshotFile::received(*id, bytes) {
+        Ok(file) => file,
         Err(error) => return broken(error.to_string()),
     };
-    if whole.membership != *membership {
-        return broken("it is of a cluster with other members".into());
+    if file.membership != *membership {
+        return broken("its cluster has other members".into());
     }
-    let machine = match S::read(whole.machine) {
+    let machine = match S::read(file.machine) {
         Ok(machine) => machine,
         Err(error) => return broken(error.to_string()),
     };
-    snapshots.install(&whole)?;
-    Ok(Finished::Installed {
+    snapshots.install(&file)?;
+    Ok(SnapshotResult::Installed {
         id: *id,
-        membership: whole.membership,
+        membership: file.membership,
         machine,
         took: began.elapsed(),
     })
@@ -208,7 +211,7 @@ mod tests {
     use crate::storage::{self, Identity};
 
     struct Setting {
-        archive: Archive<Kv>,
+        thread: SnapshotThread<Kv>,
         inbox: Arc<Inbox<Kv, u8>>,
     }
 
@@ -219,22 +222,23 @@ mod tests {
             let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
             let inbox = Arc::default();
             let snapshots = opened.unwrap().snapshots;
-            let archive = Archive::start(snapshots, membership(), Arc::clone(&inbox)).unwrap();
-            Self { archive, inbox }
+            let thread =
+                SnapshotThread::start(snapshots, membership(), Arc::clone(&inbox)).unwrap();
+            Self { thread, inbox }
         }
 
-        fn result(&mut self, task: Task<Kv>) -> Finished<Kv> {
-            self.archive.begin(task);
+        fn result(&mut self, task: Task<Kv>) -> SnapshotResult<Kv> {
+            self.thread.begin(task);
             let hour = Instant::now() + Duration::from_secs(3600);
             let mut batch = Vec::new();
-            self.inbox.drain(hour, Peers::Heard, &mut batch);
+            self.inbox.drain(hour, Peers::Taken, &mut batch);
             match batch.pop() {
-                Some(Arrival::Finished(finished)) => finished,
+                Some(Arrival::Snapshot(result)) => result,
                 other => panic!("{other:?}"),
             }
         }
 
-        fn install(&mut self, id: SnapshotId, bytes: &[u8]) -> Finished<Kv> {
+        fn install(&mut self, id: SnapshotId, bytes: &[u8]) -> SnapshotResult<Kv> {
             let bytes = bytes.to_vec();
             self.result(Task::Install(Received { id, bytes }))
         }
@@ -250,7 +254,7 @@ mod tests {
                 machine,
             });
             match self.result(task) {
-                Finished::Stored { id, .. } => id,
+                SnapshotResult::Stored { id, .. } => id,
                 other => panic!("{other:?}"),
             }
         }
@@ -275,18 +279,18 @@ mod tests {
     }
 
     #[test]
-    fn what_one_node_stores_another_installs_in_chunks() {
+    fn another_node_installs_a_stored_snapshot() {
         let mut one = Setting::new();
         let id = one.store(machine(1_000));
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < id.length {
-            let chunk = one.archive.read(id, bytes.len() as u64, 777).unwrap();
+            let chunk = one.thread.read(id, bytes.len() as u64, 777).unwrap();
             assert!(!chunk.is_empty() && chunk.len() <= 777);
             bytes.extend(chunk);
         }
         let mut other = Setting::new();
         match other.install(id, &bytes) {
-            Finished::Installed {
+            SnapshotResult::Installed {
                 id: installed,
                 membership: members,
                 machine: found,
@@ -297,15 +301,15 @@ mod tests {
             }
             unexpected => panic!("{unexpected:?}"),
         }
-        // It can hand it on.
-        assert_eq!(other.archive.read(id, 0, bytes.len()), Some(bytes));
+        // And it can send it on.
+        assert_eq!(other.thread.read(id, 0, bytes.len()), Some(bytes));
     }
 
     #[test]
-    fn what_is_not_what_its_name_says_is_broken() {
+    fn snapshot_that_does_not_fit_its_id_is_broken() {
         let mut one = Setting::new();
         let id = one.store(machine(10));
-        let bytes = one.archive.read(id, 0, 1 << 20).unwrap();
+        let bytes = one.thread.read(id, 0, 1 << 20).unwrap();
         let mut flipped = bytes.clone();
         flipped[bytes.len() / 2] ^= 1;
         let longer = SnapshotId {
@@ -320,20 +324,23 @@ mod tests {
             (id, &[]),
         ] {
             let finished = other.install(id, bytes);
-            assert!(matches!(finished, Finished::Broken { .. }), "{finished:?}");
-            assert_eq!(other.archive.read(id, 0, 1), None);
+            assert!(
+                matches!(finished, SnapshotResult::Broken { .. }),
+                "{finished:?}"
+            );
+            assert_eq!(other.thread.read(id, 0, 1), None);
         }
     }
 
     #[test]
-    fn a_whole_snapshot_of_something_else_is_broken() {
+    fn snapshot_of_another_machine_is_broken() {
         let one = Setting::new();
-        let snapshots = &one.archive.snapshots;
+        let snapshots = &one.thread.snapshots;
         let stored = snapshots.store(LAST, &membership(), |out| out.write_all(b"a map of Rome\n"));
         let id = stored.unwrap();
         let bytes = snapshots.read(id, 0, 1 << 20).unwrap().unwrap();
         match Setting::new().install(id, &bytes) {
-            Finished::Broken { id: broken, reason } => {
+            SnapshotResult::Broken { id: broken, reason } => {
                 assert_eq!(broken, id);
                 assert!(reason.contains("line 1 of the map"), "{reason}");
             }
@@ -341,26 +348,26 @@ mod tests {
         }
     }
 
-    /// If it were stored, the next start would take it for this node's state.
+    /// If it were stored, the next start would use it as this node's state.
     #[test]
-    fn a_snapshot_of_a_cluster_with_other_members_is_not_stored() {
+    fn snapshot_of_another_cluster_is_not_stored() {
         let mut one = Setting::new();
         let others = Membership::of([NodeId(0), NodeId(4), NodeId(5)]);
         let id = one.store_of(others, machine(10));
-        let bytes = one.archive.read(id, 0, 1 << 20).unwrap();
+        let bytes = one.thread.read(id, 0, 1 << 20).unwrap();
         let mut other = Setting::new();
         match other.install(id, &bytes) {
-            Finished::Broken { id: broken, reason } => {
+            SnapshotResult::Broken { id: broken, reason } => {
                 assert_eq!(broken, id);
                 assert!(reason.contains("other members"), "{reason}");
             }
             unexpected => panic!("{unexpected:?}"),
         }
-        assert_eq!(other.archive.read(id, 0, 1), None);
+        assert_eq!(other.thread.read(id, 0, 1), None);
     }
 
     #[test]
-    fn a_value_may_be_large() {
+    fn large_value_is_stored() {
         let mut machine = Kv::default();
         machine.apply(&Command::Write {
             key: Value::Null,

@@ -1,27 +1,27 @@
-//! A queue that knows when it is full.
+//! A queue with a limit.
 
 use std::collections::VecDeque;
 use std::mem;
 
-/// How much a queue holds.
+/// The most that a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// This many items,
+    /// The number of items.
     pub items: usize,
-    /// and this many bytes, roughly; but an empty lane takes an item of any size.
+    /// Their approximate size. An empty queue takes an item of any size.
     pub bytes: usize,
 }
 
 /// A first-in, first-out queue with a limit.
 #[derive(Debug)]
-pub(crate) struct Lane<T> {
+pub(crate) struct Queue<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
     limit: Limit,
     dropped: u64,
 }
 
-impl<T> Lane<T> {
+impl<T> Queue<T> {
     pub(crate) fn new(limit: Limit) -> Self {
         Self {
             items: VecDeque::new(),
@@ -31,8 +31,8 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Takes an item of roughly so many bytes, or gives it back, and counts that, if there is no
-    /// room. So it is the newest that is lost: what is kept has no gap, and is of use.
+    /// Adds an item of about `bytes`. If there is no room, returns the item and counts it: dropping
+    /// the newest leaves no gap in what is kept.
     pub(crate) fn push(&mut self, item: T, bytes: usize) -> Result<(), T> {
         let full = self.items.len() >= self.limit.items
             || self.bytes.saturating_add(bytes) > self.limit.bytes;
@@ -51,7 +51,7 @@ impl<T> Lane<T> {
         Some((item, bytes))
     }
 
-    /// Takes all of it.
+    /// Takes everything.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.bytes = 0;
         mem::take(&mut self.items).into_iter().map(|(item, _)| item)
@@ -65,7 +65,7 @@ impl<T> Lane<T> {
         self.items.len()
     }
 
-    /// How many items there was no room for.
+    /// The number of items for which there was no room.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -81,25 +81,25 @@ mod tests {
     };
 
     #[test]
-    fn the_newest_is_given_back_when_there_are_too_many() {
-        let mut lane = Lane::new(LIMIT);
-        assert!((0..3).all(|item| lane.push(item, 1).is_ok()));
-        assert_eq!(lane.push(3, 1), Err(3));
-        assert_eq!(lane.pop(), Some((0, 1)));
-        assert_eq!(lane.push(4, 1), Ok(()));
-        assert_eq!(lane.take().collect::<Vec<_>>(), [1, 2, 4]);
-        assert!(lane.is_empty());
-        assert_eq!(lane.dropped(), 1);
+    fn full_queue_returns_the_newest_item() {
+        let mut queue = Queue::new(LIMIT);
+        assert!((0..3).all(|item| queue.push(item, 1).is_ok()));
+        assert_eq!(queue.push(3, 1), Err(3));
+        assert_eq!(queue.pop(), Some((0, 1)));
+        assert_eq!(queue.push(4, 1), Ok(()));
+        assert_eq!(queue.take().collect::<Vec<_>>(), [1, 2, 4]);
+        assert!(queue.is_empty());
+        assert_eq!(queue.dropped(), 1);
     }
 
     #[test]
-    fn an_item_of_any_size_gets_through_alone() {
-        let mut lane = Lane::new(LIMIT);
-        assert_eq!(lane.push('a', 11), Ok(()));
-        assert_eq!(lane.push('b', 1), Err('b'));
-        assert_eq!(lane.pop(), Some(('a', 11)));
-        assert_eq!(lane.push('b', 4), Ok(()));
-        assert_eq!(lane.push('c', 6), Ok(()));
-        assert_eq!(lane.push('d', 1), Err('d'));
+    fn empty_queue_takes_an_item_of_any_size() {
+        let mut queue = Queue::new(LIMIT);
+        assert_eq!(queue.push('a', 11), Ok(()));
+        assert_eq!(queue.push('b', 1), Err('b'));
+        assert_eq!(queue.pop(), Some(('a', 11)));
+        assert_eq!(queue.push('b', 4), Ok(()));
+        assert_eq!(queue.push('c', 6), Ok(()));
+        assert_eq!(queue.push('d', 1), Err('d'));
     }
 }

@@ -1,21 +1,22 @@
-//! What clients and this node say to each other: bodies of requests and replies, and error codes.
+//! The bodies of clients' requests and of the replies, and the error codes: the same for every front
+//! end.
 
 use std::sync::Arc;
 
 use json::{Error, Raw, Value};
 use raft_core::{Doubt, Refusal, Response};
 
-use crate::host::Wish;
+use crate::host::ClientRequest;
 use crate::kv::{self, Command, Kv, Lookup, Outcome};
 
-/// How deep the JSON of a client's line may nest.
+/// The deepest nesting of a client's line.
 pub const MAX_DEPTH: usize = 128;
 
-/// How long a client's line may be, in bytes, not counting its end.
+/// The longest line of a client in bytes, without its end.
 pub const MAX_LINE: usize = 1 << 20;
 
 json::record! {
-    /// A line: who says what to whom. Other fields, such as Maelstrom's `id`, say nothing.
+    /// A line: sender, receiver and body. Other fields, such as Maelstrom's `id`, are ignored.
     pub(crate) struct Line<'a, B> {
         pub(crate) src: std::borrow::Cow<'a, str>,
         pub(crate) dest: std::borrow::Cow<'a, str>,
@@ -24,7 +25,7 @@ json::record! {
 }
 
 json::record! {
-    /// A request, as it stands in JSON.
+    /// A request as JSON.
     #[derive(Debug, PartialEq)]
     pub(crate) enum Body tagged "type" {
         Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
@@ -37,7 +38,7 @@ json::record! {
 }
 
 json::record! {
-    /// A reply, as it stands in JSON. A success has exactly these fields.
+    /// A reply as JSON. A success has exactly these fields.
     #[derive(Debug, PartialEq)]
     pub(crate) enum Reply tagged "type" {
         InitOk as "init_ok" { in_reply_to: i64 },
@@ -49,7 +50,7 @@ json::record! {
 }
 
 json::record! {
-    /// What is looked at in a body that is no request, to say why.
+    /// The fields of an invalid body that decide the reply.
     struct Header {
         kind: Option<Value> as "type",
         msg_id: Option<Value>,
@@ -57,16 +58,16 @@ json::record! {
     }
 }
 
-/// What is asked.
+/// The type of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum RequestKind {
     Init,
     Read,
     Write,
     Cas,
 }
 
-impl Kind {
+impl RequestKind {
     pub(crate) const ALL: [Self; 4] = [Self::Init, Self::Read, Self::Write, Self::Cas];
 
     /// Its `type`.
@@ -80,66 +81,67 @@ impl Kind {
     }
 }
 
-/// A request that makes sense.
+/// A valid request.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request {
     pub(crate) msg_id: i64,
-    pub(crate) kind: Kind,
-    pub(crate) content: Content,
+    pub(crate) kind: RequestKind,
+    pub(crate) content: RequestContent,
 }
 
-/// What a request is about.
+/// The content of a request.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Content {
-    /// To be this node, of this cluster.
+pub(crate) enum RequestContent {
+    /// Makes the node this member of this cluster.
     Init {
         node_id: String,
         node_ids: Vec<String>,
     },
-    /// To do something with the map.
-    Wish(Wish<Kv>),
+    /// Reads or changes the map.
+    Client(ClientRequest<Kv>),
 }
 
-/// Why a body is not a request.
+/// Why a body is not a valid request.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Refused {
-    /// It is a reply. Nobody waits for one here, and nobody waits for an answer to it.
+pub(crate) enum Invalid {
+    /// It is a reply, which gets no reply.
     Reply,
-    /// Its sender may want to know.
-    Failed(Failure),
+    /// Its sender gets this error.
+    Answered(InvalidRequest),
 }
 
-/// Why a request was not done, for whoever asked.
+/// The error reply to an invalid request.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Failure {
-    /// Which request it was, if it said so.
+pub(crate) struct InvalidRequest {
+    /// The id of the request, if it has one.
     pub(crate) in_reply_to: Option<i64>,
-    /// What was asked, if that is known.
-    pub(crate) kind: Option<Kind>,
-    pub(crate) code: Code,
+    /// The type of the request, if it is known.
+    pub(crate) kind: Option<RequestKind>,
+    pub(crate) code: ErrorCode,
     pub(crate) text: String,
 }
 
-/// Maelstrom's error codes, as far as they are used.
+/// The error codes that nodes use, which are Maelstrom's. All but `Crash` are definite: the request
+/// had no effect and will have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
-    /// There is no such request. Definite.
+pub(crate) enum ErrorCode {
+    /// The type of the request is unknown.
     NotSupported,
-    /// It surely never happened and never will. Definite.
+    /// The node or the cluster cannot serve the request now.
     TemporarilyUnavailable,
-    /// It makes no sense. Definite.
+    /// The request is invalid.
     MalformedRequest,
-    /// It may have happened, or may yet. Indefinite.
+    /// The request may have taken effect, or may still do so.
     Crash,
-    /// It was given up before it had any effect. Definite.
+    /// The request was given up.
     Abort,
-    /// There is nothing under the key. Definite.
+    /// The key has no value.
     KeyDoesNotExist,
-    /// There is something else under the key, or this node is another one. Definite.
+    /// The key has another value, or this is another node.
     PreconditionFailed,
 }
 
-impl Code {
+impl ErrorCode {
     pub(crate) const ALL: [Self; 7] = [
         Self::NotSupported,
         Self::TemporarilyUnavailable,
@@ -162,7 +164,7 @@ impl Code {
         }
     }
 
-    /// Maelstrom's name for it, as metrics have it.
+    /// Maelstrom's name of the code, which metrics use.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NotSupported => "not_supported",
@@ -177,17 +179,17 @@ impl Code {
 }
 
 impl Request {
-    /// Understands the body of a line that is `length` bytes long and came from a client.
-    pub(crate) fn parse(body: Raw<'_>, length: usize) -> Result<Self, Refused> {
+    /// Parses the body of a client's line of `length` bytes.
+    pub(crate) fn parse(body: Raw<'_>, length: usize) -> Result<Self, Invalid> {
         if length > MAX_LINE {
-            let text = format!("the line is {length} bytes long, and the limit is {MAX_LINE}");
-            return Err(refused(body, text));
+            let text = format!("the line has {length} bytes; the limit is {MAX_LINE}");
+            return Err(invalid(body, text));
         }
-        // The body is one level inside of its line.
+        // The body is one level inside its line.
         let decoded = json::decode_with_depth(body.as_str().as_bytes(), MAX_DEPTH - 1);
         decoded
             .map(Self::of)
-            .map_err(|error: Error| refused(body, error.to_string()))
+            .map_err(|error: Error| invalid(body, error.to_string()))
     }
 
     fn of(body: Body) -> Self {
@@ -196,14 +198,18 @@ impl Request {
                 msg_id,
                 node_id,
                 node_ids,
-            } => (msg_id, Kind::Init, Content::Init { node_id, node_ids }),
+            } => (
+                msg_id,
+                RequestKind::Init,
+                RequestContent::Init { node_id, node_ids },
+            ),
             Body::Read { msg_id, key } => {
-                let wish = Wish::Read(Lookup { key });
-                (msg_id, Kind::Read, Content::Wish(wish))
+                let request = ClientRequest::Read(Lookup { key });
+                (msg_id, RequestKind::Read, RequestContent::Client(request))
             }
             Body::Write { msg_id, key, value } => {
-                let wish = Wish::Write(Command::Write { key, value });
-                (msg_id, Kind::Write, Content::Wish(wish))
+                let request = ClientRequest::Write(Command::Write { key, value });
+                (msg_id, RequestKind::Write, RequestContent::Client(request))
             }
             Body::Cas {
                 msg_id,
@@ -212,13 +218,13 @@ impl Request {
                 to,
                 create_if_not_exists,
             } => {
-                let wish = Wish::Write(Command::Cas {
+                let request = ClientRequest::Write(Command::Cas {
                     key,
                     from,
                     to,
                     create_if_not_exists,
                 });
-                (msg_id, Kind::Cas, Content::Wish(wish))
+                (msg_id, RequestKind::Cas, RequestContent::Client(request))
             }
         };
         Self {
@@ -229,12 +235,12 @@ impl Request {
     }
 }
 
-/// Roughly how many bytes of memory the values in a request hold.
-pub(crate) fn memory(wish: &Wish<Kv>) -> usize {
-    match wish {
-        Wish::Read(Lookup { key }) => kv::memory(key),
-        Wish::Write(Command::Write { key, value }) => kv::memory(key) + kv::memory(value),
-        Wish::Write(Command::Cas {
+/// About how many bytes of memory the values of a request hold.
+pub(crate) fn memory(request: &ClientRequest<Kv>) -> usize {
+    match request {
+        ClientRequest::Read(Lookup { key }) => kv::memory(key),
+        ClientRequest::Write(Command::Write { key, value }) => kv::memory(key) + kv::memory(value),
+        ClientRequest::Write(Command::Cas {
             key,
             from,
             to,
@@ -243,32 +249,36 @@ pub(crate) fn memory(wish: &Wish<Kv>) -> usize {
     }
 }
 
-/// Finds out what to tell the sender of a body that is no request, for the reason `text`.
-fn refused(body: Raw<'_>, text: String) -> Refused {
+/// Decides the reply to an invalid body; `text` says what is wrong with it.
+fn invalid(body: Raw<'_>, text: String) -> Invalid {
     let header = json::decode_with_depth::<Header>(body.as_str().as_bytes(), json::MAX_DEPTH);
     let Ok(header) = header else {
-        return Refused::Failed(Failure {
+        return Invalid::Answered(InvalidRequest {
             in_reply_to: None,
             kind: None,
-            code: Code::MalformedRequest,
+            code: ErrorCode::MalformedRequest,
             text,
         });
     };
     let in_reply_to = header.msg_id.as_ref().and_then(Value::as_i64);
-    // Replies may be numbered like requests. Were one answered, two nodes could go on for ever.
+    // A reply may have a msg_id, too. If nodes answered replies, they would never stop.
     if header.in_reply_to.is_some() {
-        return Refused::Reply;
+        return Invalid::Reply;
     }
     let name = header.kind.as_ref().and_then(Value::as_str);
-    let kind = name.and_then(|name| Kind::ALL.into_iter().find(|kind| kind.as_str() == name));
+    let kind = name.and_then(|name| {
+        RequestKind::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    });
     let (code, text) = match (name, kind) {
         (Some(name), None) => {
             let text = format!("{} is not supported", clipped(&format!("{name:?}")));
-            (Code::NotSupported, text)
+            (ErrorCode::NotSupported, text)
         }
-        (Some(_), Some(_)) | (None, _) => (Code::MalformedRequest, text),
+        (Some(_), Some(_)) | (None, _) => (ErrorCode::MalformedRequest, text),
     };
-    Refused::Failed(Failure {
+    Invalid::Answered(InvalidRequest {
         in_reply_to,
         kind,
         code,
@@ -276,40 +286,47 @@ fn refused(body: Raw<'_>, text: String) -> Refused {
     })
 }
 
-/// The reply to a request. One match, without a rest, decides what clients are told.
-pub(crate) fn reply(in_reply_to: i64, response: Response<Kv>) -> Result<Reply, (Code, String)> {
+/// The reply to a request. This match alone decides the error codes.
+pub(crate) fn reply(
+    in_reply_to: i64,
+    response: Response<Kv>,
+) -> Result<Reply, (ErrorCode, String)> {
     match response {
         Response::Applied(Outcome::Written) => Ok(Reply::WriteOk { in_reply_to }),
         Response::Applied(Outcome::Swapped) => Ok(Reply::CasOk { in_reply_to }),
-        Response::Applied(Outcome::Missing) | Response::Answered(None) => Err((
-            Code::KeyDoesNotExist,
-            "there is nothing under this key".into(),
-        )),
+        Response::Applied(Outcome::Missing) | Response::Answered(None) => {
+            Err((ErrorCode::KeyDoesNotExist, "the key has no value".into()))
+        }
         Response::Applied(Outcome::Mismatch { found }) => {
             let found = clipped(&found.to_string());
-            Err((Code::PreconditionFailed, format!("the value is {found}")))
+            Err((
+                ErrorCode::PreconditionFailed,
+                format!("the value is {found}"),
+            ))
         }
         Response::Answered(Some(value)) => Ok(Reply::ReadOk { in_reply_to, value }),
         Response::Refused(refusal) => {
             let text = match refusal {
-                Refusal::NoLeader => "no leader is known",
-                Refusal::NotLeader => "the leader has changed",
-                Refusal::Full => "too many requests are under way",
-                Refusal::ReadExpired => "no quorum could be reached",
+                Refusal::NoLeader => "no leader is known; try again",
+                Refusal::NotLeader => "the leader has changed; try again",
+                Refusal::Full => "too many requests are open; try again later",
+                Refusal::ReadExpired => "cannot reach a quorum",
             };
-            Err((Code::TemporarilyUnavailable, text.into()))
+            Err((ErrorCode::TemporarilyUnavailable, text.into()))
         }
         Response::Unknown(doubt) => {
             let text = match doubt {
-                Doubt::Expired => "no quorum has confirmed it in time: it may yet happen",
-                Doubt::Overwritten => "the leader has changed: it may have happened",
+                Doubt::Expired => {
+                    "timed out before a quorum confirmed it; it may still take effect"
+                }
+                Doubt::Overwritten => "the leader has changed; the request may have taken effect",
             };
-            Err((Code::Crash, text.into()))
+            Err((ErrorCode::Crash, text.into()))
         }
     }
 }
 
-/// The beginning of a text that may be of any length.
+/// Shortens a text of any length.
 pub(crate) fn clipped(text: &str) -> String {
     const LENGTH: usize = 200;
     match text.char_indices().nth(LENGTH) {
@@ -324,23 +341,26 @@ mod tests {
 
     use super::*;
 
-    fn parsed(text: &str) -> Result<Request, Refused> {
+    fn parsed(text: &str) -> Result<Request, Invalid> {
         Request::parse(Raw::new(text).unwrap(), text.len())
     }
 
     fn failure(text: &str) -> (Option<i64>, u64) {
         match parsed(text) {
-            Err(Refused::Failed(failure)) => (failure.in_reply_to, failure.code.number()),
+            Err(Invalid::Answered(error)) => (error.in_reply_to, error.code.number()),
             other => panic!("{text} gave {other:?}"),
         }
     }
 
     #[test]
-    fn requests_are_understood() {
+    fn requests_are_parsed() {
         let read = parsed(r#"{"key":null,"msg_id":3,"type":"read","more":1}"#).unwrap();
         let lookup = Lookup { key: value!(null) };
-        assert_eq!((read.msg_id, read.kind), (3, Kind::Read));
-        assert_eq!(read.content, Content::Wish(Wish::Read(lookup)));
+        assert_eq!((read.msg_id, read.kind), (3, RequestKind::Read));
+        assert_eq!(
+            read.content,
+            RequestContent::Client(ClientRequest::Read(lookup))
+        );
 
         let text =
             r#"{"type":"cas","msg_id":-1,"key":1,"from":[],"to":{},"create_if_not_exists":true}"#;
@@ -351,15 +371,18 @@ mod tests {
             to: value!({}).into(),
             create_if_not_exists: true,
         };
-        assert_eq!((cas.msg_id, cas.kind), (-1, Kind::Cas));
-        assert_eq!(cas.content, Content::Wish(Wish::Write(command)));
+        assert_eq!((cas.msg_id, cas.kind), (-1, RequestKind::Cas));
+        assert_eq!(
+            cas.content,
+            RequestContent::Client(ClientRequest::Write(command))
+        );
 
         let text = r#"{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}"#;
-        assert_eq!(parsed(text).unwrap().kind, Kind::Init);
+        assert_eq!(parsed(text).unwrap().kind, RequestKind::Init);
     }
 
     #[test]
-    fn what_makes_no_sense_is_answered_12_and_what_is_unknown_10() {
+    fn invalid_requests_get_12_and_unknown_ones_10() {
         for (text, answer) in [
             (r#"{"type":"read","msg_id":7}"#, (Some(7), 12)),
             (r#"{"type":"write","msg_id":7,"key":1}"#, (Some(7), 12)),
@@ -393,12 +416,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_not_answered() {
+    fn reply_is_not_answered() {
         for text in [
             r#"{"type":"error","in_reply_to":7,"code":0}"#,
             r#"{"type":"read_ok","in_reply_to":7,"msg_id":8,"value":0}"#,
         ] {
-            assert_eq!(parsed(text), Err(Refused::Reply), "{text}");
+            assert_eq!(parsed(text), Err(Invalid::Reply), "{text}");
         }
     }
 
@@ -407,19 +430,19 @@ mod tests {
         let write = |depth: usize, length: usize| {
             let (open, close) = ("[".repeat(depth), "]".repeat(depth));
             let text = format!(r#"{{"type":"write","msg_id":7,"key":1,"value":{open}{close}}}"#);
-            Request::parse(Raw::new(&text).unwrap(), length).map_err(|refused| match refused {
-                Refused::Failed(failure) => (failure.in_reply_to, failure.code),
-                Refused::Reply => panic!("{text} is no reply"),
+            Request::parse(Raw::new(&text).unwrap(), length).map_err(|invalid| match invalid {
+                Invalid::Answered(error) => (error.in_reply_to, error.code),
+                Invalid::Reply => panic!("{text} is no reply"),
             })
         };
-        let refused = Err((Some(7), Code::MalformedRequest));
+        let refused = Err((Some(7), ErrorCode::MalformedRequest));
         assert!(write(MAX_DEPTH - 2, MAX_LINE).is_ok());
         assert_eq!(write(MAX_DEPTH - 1, MAX_LINE), refused);
         assert_eq!(write(MAX_DEPTH - 2, MAX_LINE + 1), refused);
     }
 
     #[test]
-    fn every_response_has_its_code() {
+    fn every_response_has_a_code() {
         let code = |response| reply(1, response).map_err(|(code, _)| code.number());
         let ok = |reply| Ok(reply);
         let in_reply_to = 1;
@@ -455,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_names_what_was_found_briefly() {
+    fn mismatch_shows_the_value_shortened() {
         let text = |found: Value| {
             let found = found.into();
             match reply(1, Response::Applied(Outcome::Mismatch { found })) {
@@ -468,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_has_no_other_fields() {
+    fn success_has_no_other_fields() {
         let text = json::to_string(&Reply::ReadOk {
             in_reply_to: 3,
             value: value!(null).into(),

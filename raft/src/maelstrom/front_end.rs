@@ -1,0 +1,98 @@
+//! The front end of the event loop: sends its output to stdout, and logs what operators need.
+
+use std::sync::Arc;
+
+use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
+
+use super::names::Names;
+use super::output::{Output, ReplyTo};
+use crate::host::{FrontEnd, SnapshotResult};
+use crate::kv::Kv;
+use crate::requests;
+use crate::telemetry::SnapshotWork;
+
+/// The Maelstrom front end.
+#[derive(Debug)]
+pub(crate) struct MaelstromFrontEnd {
+    names: Arc<Names>,
+    output: Output,
+    /// The role, term and leader that were logged last.
+    logged: Option<(RoleName, Term, Option<NodeId>)>,
+}
+
+impl MaelstromFrontEnd {
+    pub(crate) fn new(names: Arc<Names>, output: Output) -> Self {
+        Self {
+            names,
+            output,
+            logged: None,
+        }
+    }
+}
+
+impl FrontEnd<Kv> for MaelstromFrontEnd {
+    type ReplyTo = ReplyTo;
+
+    fn send(&mut self, messages: Vec<Envelope<Kv>>) {
+        self.output.send(&self.names, messages);
+    }
+
+    fn answer(&mut self, answers: Vec<(ReplyTo, Response<Kv>)>) {
+        let replies = answers.into_iter().map(|(reply_to, response)| {
+            let reply = requests::reply(reply_to.msg_id, response);
+            (reply_to, reply)
+        });
+        self.output.answer(replies);
+    }
+
+    fn observe(&mut self, status: &Status) {
+        let now = (status.role, status.ballot.term(), status.leader);
+        if self.logged == Some(now) {
+            return;
+        }
+        self.logged = Some(now);
+        let (role, term, leader) = now;
+        let me = self.names.me();
+        let leader = leader.and_then(|leader| self.names.name(leader));
+        let of = match leader.filter(|_| role == RoleName::Follower) {
+            Some(leader) => format!(" of {leader}"),
+            None => String::new(),
+        };
+        let log = self.output.log;
+        log.info(format_args!("{me}: {role}{of} in term {term}"));
+    }
+
+    fn snapshot_finished(&mut self, result: &SnapshotResult<Kv>) {
+        let Output { telemetry, log, .. } = &self.output;
+        match result {
+            SnapshotResult::Stored { id, took } => {
+                telemetry.snapshot_finished(SnapshotWork::Store, *took);
+                log.info(format_args!(
+                    "stored a snapshot through entry {}: {} bytes, in {:.3} s",
+                    id.last.index,
+                    id.length,
+                    took.as_secs_f64()
+                ));
+            }
+            SnapshotResult::Installed {
+                id, machine, took, ..
+            } => {
+                telemetry.snapshot_finished(SnapshotWork::Install, *took);
+                log.info(format_args!(
+                    "installed the leader's snapshot through entry {}: {} keys, {} bytes, in \
+                     {:.3} s",
+                    id.last.index,
+                    machine.len(),
+                    id.length,
+                    took.as_secs_f64()
+                ));
+            }
+            SnapshotResult::Broken { id, reason } => log.warn(format_args!(
+                "dropped the leader's snapshot through entry {}, which is broken: {reason}",
+                id.last.index
+            )),
+            // The host stops and returns the reason.
+            SnapshotResult::Failed(_) => {}
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! After `init`: passes input lines to the event loop.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use json::Raw;
+use raft_core::NodeId;
+
+use super::init::{Early, is_client, open, reply_to};
+use super::lines::{Lines, RawLine};
+use super::names::Names;
+use super::output::{DropReason, DroppedLines, Output, ReplyTo};
+use crate::host::Inbox;
+use crate::kv::Kv;
+use crate::requests::{ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, memory};
+use crate::wire::{self, Unreadable};
+
+/// The reader of stdin. It never waits for anything but lines.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) names: Arc<Names>,
+    pub(crate) inbox: Arc<Inbox<Kv, ReplyTo>>,
+    pub(crate) output: Output,
+    pub(crate) dropped: DroppedLines,
+}
+
+impl Input {
+    /// Handles the early lines and then all lines to the end of input.
+    pub(crate) fn run<R: Read>(&mut self, early: Early, lines: &mut Lines<R>) -> io::Result<()> {
+        for line in early.into_lines() {
+            self.line(&line);
+        }
+        while let Some(line) = lines.next()? {
+            match line {
+                RawLine::Whole(line) => self.line(line),
+                RawLine::TooLong(length) => {
+                    self.drop_line(DropReason::TooLong, format_args!("{length} bytes"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let Line { src, dest, body } = match open(line) {
+            Ok(line) => line,
+            Err(error) => return self.drop_line(DropReason::BadLine, error),
+        };
+        if dest != self.names.me() {
+            let text = format!("its dest is {:?}", clipped(&dest));
+            return self.drop_line(DropReason::Misrouted, text);
+        }
+        match self.names.id(&src) {
+            Some(peer) => self.message(peer, &src, &dest, body, line.len()),
+            None if is_client(&src) => self.request(&src, &dest, body, line.len()),
+            None => {
+                let text = format!("its src is {:?}", clipped(&src));
+                self.drop_line(DropReason::UnknownSender, text);
+            }
+        }
+    }
+
+    /// Handles a line of a peer, which may send clients' requests, too.
+    fn message(&mut self, peer: NodeId, src: &str, dest: &str, body: Raw<'_>, bytes: usize) {
+        match wire::decode(peer, self.names.my_id(), body) {
+            Ok(envelope) => {
+                self.output.telemetry.received(envelope.message.kind());
+                self.inbox.deliver(envelope, bytes);
+            }
+            Err(Unreadable::Version(version)) => {
+                let text = format_args!("version {version} from {src}");
+                self.drop_line(DropReason::UnknownVersion, text);
+            }
+            Err(Unreadable::Kind) => {
+                self.drop_line(DropReason::UnknownType, format_args!("from {src}"));
+            }
+            Err(Unreadable::Malformed(error)) => {
+                self.drop_line(DropReason::Malformed, format_args!("from {src}: {error}"));
+            }
+            Err(Unreadable::Foreign) => self.request(src, dest, body, bytes),
+        }
+    }
+
+    fn request(&mut self, src: &str, dest: &str, body: Raw<'_>, bytes: usize) {
+        let request = match Request::parse(body, bytes) {
+            Ok(request) => request,
+            Err(Invalid::Reply) => {
+                return self.drop_line(DropReason::Reply, format_args!("from {src:?}"));
+            }
+            Err(Invalid::Answered(error)) if error.in_reply_to.is_none() && !is_client(src) => {
+                return self.drop_line(
+                    DropReason::Malformed,
+                    format_args!("from {src}: {}", error.text),
+                );
+            }
+            Err(Invalid::Answered(error)) => {
+                let (src, dest) = (Arc::from(src), Arc::from(dest));
+                return self.output.answer_invalid(src, dest, error);
+            }
+        };
+        self.output.telemetry.received(request.kind.as_str());
+        let reply_to = reply_to(src, dest, &request);
+        match request.content {
+            RequestContent::Init { node_id, node_ids } => {
+                let result = self.init_again(reply_to.msg_id, &node_id, node_ids);
+                self.output.answer([(reply_to, result)]);
+            }
+            RequestContent::Client(request) => {
+                let bytes = bytes.max(memory(&request));
+                if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
+                    let text = "too many requests are open; try again later".to_owned();
+                    let result = Err((ErrorCode::TemporarilyUnavailable, text));
+                    self.output.answer([(reply_to, result)]);
+                }
+            }
+        }
+    }
+
+    /// Answers a repeated `init`, which must have the same content.
+    fn init_again(
+        &self,
+        in_reply_to: i64,
+        node_id: &str,
+        node_ids: Vec<String>,
+    ) -> Result<Reply, (ErrorCode, String)> {
+        match Names::new(node_id, node_ids) {
+            Ok(names) if names == *self.names => Ok(Reply::InitOk { in_reply_to }),
+            Ok(_) => {
+                let me = self.names.me();
+                let text =
+                    format!("already initialised as {me}, with another node_id or other node_ids");
+                Err((ErrorCode::PreconditionFailed, text))
+            }
+            Err(error) => Err((ErrorCode::MalformedRequest, error.to_string())),
+        }
+    }
+
+    fn drop_line(&mut self, reason: DropReason, text: impl std::fmt::Display) {
+        self.dropped.count(&self.output, reason, text);
+    }
+}

@@ -1,0 +1,263 @@
+//! The assembly of a node, whatever its transport: from options to a running event loop.
+//!
+//! A front end first learns which member of which cluster it serves, and then calls
+//! [`Node::open`], which recovers the data folder and restores the replica, and [`Node::run`].
+//! Between the two it starts the threads that fill the inbox.
+
+mod data;
+pub mod options;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+use metrics::http;
+use raft_core::{Config, Incarnation, Membership, NodeId, Replica, Restored};
+
+use self::data::{Data, DataError, NodeLog};
+pub use self::options::{Metrics, Options};
+use crate::host::shared::{Stepper, share};
+use crate::host::{FrontEnd, Host, HostError, Inbox, SnapshotThread, TICK};
+use crate::kv::Kv;
+use crate::telemetry::Telemetry;
+use crate::telemetry::log::Log;
+use crate::{entropy, storage};
+
+/// This node as a member of its cluster.
+#[derive(Clone, Debug)]
+pub struct Member<'a> {
+    /// The node's id, which is the position of its name among the sorted names.
+    pub id: NodeId,
+    /// The node's name.
+    pub name: &'a str,
+    /// The sorted names of all members.
+    pub names: Vec<&'a str>,
+}
+
+impl Member<'_> {
+    fn membership(&self) -> Membership {
+        Membership::of((0..self.names.len() as u64).map(NodeId))
+    }
+}
+
+/// A recovered node that does not run yet. `R` is what a front end needs to reply to a client.
+#[derive(Debug)]
+pub struct Node<R> {
+    stepper: Stepper<Kv>,
+    inbox: Arc<Inbox<Kv, R>>,
+    log: NodeLog,
+    snapshots: SnapshotThread<Kv>,
+    settle: Duration,
+    grace: Duration,
+}
+
+impl<R: Send + 'static> Node<R> {
+    /// Recovers the node's data and restores its replica. Metrics show it from now on.
+    ///
+    /// # Errors
+    /// The data folder cannot be used, or a thread cannot be started.
+    pub fn open(
+        options: &Options,
+        member: &Member<'_>,
+        inbox: &Arc<Inbox<Kv, R>>,
+        telemetry: &Arc<Telemetry>,
+        log: Log,
+    ) -> Result<Self, StopReason> {
+        let began = Instant::now();
+        let membership = member.membership();
+        let data = data::open(options.data.as_deref(), member, &membership, telemetry)?;
+        if options.data.is_some() {
+            log_recovery(&data, began.elapsed(), log);
+        }
+        let Data {
+            log,
+            snapshots,
+            ballot,
+            snapshot,
+            machine,
+            entries,
+            torn: _,
+        } = data;
+        let config: Config = options.config.clone();
+        // A lone voter has no peers to wait for.
+        let settle = match membership.is_lone_voter(member.id) {
+            true => Duration::ZERO,
+            false => options.settle,
+        };
+        // By then every open request has reached its deadline and is answered.
+        let grace = settle + TICK * config.request_deadline().saturating_mul(2);
+        let replica = Replica::restore(Restored {
+            id: member.id,
+            membership: membership.clone(),
+            config,
+            ballot,
+            snapshot,
+            machine,
+            entries,
+            // 53 bits: every JSON reader keeps such an integer as it is.
+            incarnation: Incarnation(entropy::random() >> 11),
+            seed: entropy::random(),
+        });
+        let (stepper, viewer) = share(replica);
+        telemetry.watch(viewer, inbox.clone());
+        let snapshots = SnapshotThread::start(snapshots, membership, inbox.clone())
+            .map_err(StopReason::io("cannot start a thread"))?;
+        Ok(Self {
+            stepper,
+            inbox: inbox.clone(),
+            log,
+            snapshots,
+            settle,
+            grace,
+        })
+    }
+
+    /// Runs the event loop until the inbox is closed and every request is answered.
+    ///
+    /// # Errors
+    /// The log or a snapshot cannot be stored.
+    pub fn run<F: FrontEnd<Kv, ReplyTo = R>>(self, front_end: F) -> Result<(), StopReason> {
+        let host = Host::new(
+            self.stepper,
+            self.inbox,
+            self.log,
+            self.snapshots,
+            front_end,
+        );
+        host.run(self.settle, self.grace)
+            .map_err(|error| match error {
+                HostError::Log(error) => StopReason::Log(error),
+                HostError::Snapshots(reason) => StopReason::Snapshots(reason),
+            })
+    }
+}
+
+/// Logs what was found in the data folder.
+fn log_recovery(data: &Data, took: Duration, log: Log) {
+    if data.torn > 0 {
+        log.warn(format_args!(
+            "cut {} bytes from the end of the log: the node ended while it wrote them, and \
+             acknowledged none of them",
+            data.torn
+        ));
+    }
+    log.info(format_args!(
+        "recovered term {}, {} keys of a snapshot, and {} log entries, in {:.3} s",
+        data.ballot.term(),
+        data.machine.len(),
+        data.entries.len(),
+        took.as_secs_f64()
+    ));
+}
+
+/// Why a node had to stop.
+#[derive(Debug)]
+pub enum StopReason {
+    /// A pipe or a thread failed.
+    Io {
+        /// What failed, e.g. `cannot read stdin`.
+        what: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+    /// The metrics address cannot be bound.
+    Metrics {
+        /// The address.
+        address: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The port plus the node's position exceeds the highest port.
+    Port {
+        /// The port on the command line.
+        port: u16,
+        /// The node's position among the nodes.
+        position: usize,
+    },
+    /// The data folder cannot be used.
+    Data(DataError),
+    /// The log cannot be written.
+    Log(storage::Error),
+    /// A snapshot cannot be written or read.
+    Snapshots(String),
+}
+
+impl StopReason {
+    /// Wraps an I/O error. `what` says what failed.
+    pub fn io(what: &'static str) -> impl Fn(io::Error) -> Self + Copy {
+        move |error| Self::Io { what, error }
+    }
+
+    /// Whether the data folder belongs to another node or another cluster.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Data(error) if error.is_foreign())
+    }
+}
+
+impl From<DataError> for StopReason {
+    fn from(error: DataError) -> Self {
+        Self::Data(error)
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { what, error } => write!(f, "{what}: {error}"),
+            Self::Metrics { address, error } => {
+                write!(f, "cannot serve metrics at {address}: {error}")
+            }
+            Self::Port { port, position } => write!(
+                f,
+                "cannot serve metrics: port {port} + {position} is above 65535"
+            ),
+            Self::Data(error) => write!(f, "cannot start: {error}"),
+            Self::Log(error) => write!(f, "stopped because the log cannot be stored: {error}"),
+            Self::Snapshots(error) => write!(f, "stopped because of a snapshot: {error}"),
+        }
+    }
+}
+
+/// Serves metrics as the options demand. `position` is the node's position among the nodes.
+///
+/// # Errors
+/// The address is in the options and cannot be bound.
+pub fn serve_metrics(
+    metrics: &Metrics,
+    position: usize,
+    telemetry: &Telemetry,
+    log: Log,
+) -> Result<Option<http::Server>, StopReason> {
+    let (host, port, required) = match metrics {
+        Metrics::Off => return Ok(None),
+        Metrics::Default => ("127.0.0.1", 0, false),
+        Metrics::At { host, port, spread } => {
+            // Port 0 lets the system choose a port for each node.
+            let position = if *spread && *port != 0 { position } else { 0 };
+            let sum = u16::try_from(position).ok();
+            let sum = sum.and_then(|position| port.checked_add(position));
+            let port = *port;
+            let sum = sum.ok_or(StopReason::Port { port, position })?;
+            (host.as_str(), sum, true)
+        }
+    };
+    let server = TcpListener::bind((host, port))
+        .and_then(|listener| http::serve(listener, telemetry.registry()));
+    match server {
+        Ok(server) => {
+            let address = server.address();
+            log.info(format_args!("metrics: http://{address}/metrics"));
+            Ok(Some(server))
+        }
+        Err(error) if required => Err(StopReason::Metrics {
+            address: format!("{host}:{port}"),
+            error,
+        }),
+        Err(error) => {
+            log.warn(format_args!("serving no metrics: {error}"));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Opens the data of a node: its own folder inside the data folder, or memory.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use raft_core::{Ballot, Entry, Membership, Record, SnapshotId, Wal};
+
+use super::Member;
+use crate::host::Image;
+use crate::kv::{Command, Kv};
+use crate::storage::disk::{Disk, Memory, Real};
+use crate::storage::{
+    self, ErrorKind, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog,
+};
+use crate::telemetry::Telemetry;
+
+/// The recovered data of a node.
+#[derive(Debug)]
+pub(super) struct Data {
+    pub(super) log: NodeLog,
+    pub(super) snapshots: Snapshots,
+    pub(super) ballot: Ballot,
+    pub(super) snapshot: Option<SnapshotId>,
+    pub(super) machine: Kv,
+    pub(super) entries: Vec<Entry<Command>>,
+    /// The bytes of a torn frame that were cut.
+    pub(super) torn: u64,
+}
+
+/// Why a node cannot start with its data folder.
+#[derive(Debug)]
+pub enum DataError {
+    /// The folder cannot be created or locked.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Storage cannot recover the folder.
+    Storage(storage::Error),
+    /// The snapshot is undamaged, but this program cannot use its content.
+    Snapshot {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl DataError {
+    /// Whether the folder belongs to another node or another cluster.
+    pub(super) fn is_foreign(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.kind() == ErrorKind::Foreign)
+    }
+}
+
+impl fmt::Display for DataError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { path, error } => {
+                write!(f, "cannot keep data in {}: {error}", path.display())
+            }
+            Self::Storage(error) => error.fmt(f),
+            Self::Snapshot { path, reason } => write!(
+                f,
+                "{}: the snapshot is undamaged, but not one that this program can use: {reason}",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// Opens the folder of this node inside the data folder, or a log in memory.
+pub(super) fn open(
+    folder: Option<&Path>,
+    member: &Member<'_>,
+    membership: &Membership,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Data, DataError> {
+    let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(member.name)));
+    let (disk, options): (Arc<dyn Disk>, Options) = match folder {
+        Some(_) => match Real::create(&path) {
+            Ok(disk) => (Arc::new(disk), Options::default()),
+            Err(error) => return Err(DataError::Folder { path, error }),
+        },
+        // Hardly anything is written to memory.
+        None => {
+            let segment_bytes = Options::SEGMENT_BYTES_MIN;
+            (Arc::new(Memory::new()), Options { segment_bytes })
+        }
+    };
+    let identity = Identity::new(member.name, member.names.iter().copied());
+    let opened = storage::open(disk, &identity, options).map_err(DataError::Storage)?;
+    let Opened {
+        log,
+        snapshots,
+        recovered,
+    } = opened;
+    let Recovered {
+        ballot,
+        snapshot,
+        entries,
+        torn,
+    } = recovered;
+    let kind = match folder {
+        Some(_) => LogKind::Disk(log),
+        None => LogKind::Memory(VolatileLog::new(log)),
+    };
+    let machine = match &snapshot {
+        None => Kv::default(),
+        Some(snapshot) if snapshot.membership != *membership => {
+            let reason = "its cluster has other members".into();
+            return Err(DataError::Snapshot { path, reason });
+        }
+        Some(snapshot) => Kv::read(&snapshot.machine).map_err(|error| DataError::Snapshot {
+            path,
+            reason: error.to_string(),
+        })?,
+    };
+    Ok(Data {
+        log: NodeLog {
+            kind,
+            telemetry: telemetry.clone(),
+        },
+        snapshots,
+        ballot,
+        snapshot: snapshot.map(|snapshot| snapshot.id),
+        machine,
+        entries,
+        torn,
+    })
+}
+
+/// The log of a node. Measures its syncs.
+#[derive(Debug)]
+pub(crate) struct NodeLog {
+    kind: LogKind,
+    telemetry: Arc<Telemetry>,
+}
+
+#[derive(Debug)]
+enum LogKind {
+    Memory(VolatileLog),
+    Disk(Log),
+}
+
+impl Wal<Command> for NodeLog {
+    type Error = storage::Error;
+
+    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Self::Error> {
+        match &mut self.kind {
+            LogKind::Memory(log) => log.append_and_sync(records),
+            LogKind::Disk(log) => {
+                let began = Instant::now();
+                log.append_and_sync(records)?;
+                self.telemetry.synced(began.elapsed(), log.bytes());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The name of a node's folder: the node's name, with `%` and two hexadecimal digits for each byte
+/// that may have a meaning in a file system; `%` alone for an empty name.
+fn folder_name(node: &str) -> String {
+    if node.is_empty() {
+        return "%".into();
+    }
+    let mut name = String::new();
+    for (at, byte) in node.bytes().enumerate() {
+        let plain =
+            byte.is_ascii_alphanumeric() || b"-_".contains(&byte) || (byte == b'.' && at > 0);
+        if plain {
+            name.push(char::from(byte));
+        } else {
+            name += &format!("%{byte:02x}");
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_names_are_escaped() {
+        for (node, name) in [
+            ("n1", "n1"),
+            ("N-1_x.y", "N-1_x.y"),
+            ("..", "%2e."),
+            ("a/b", "a%2fb"),
+            ("%2f", "%252f"),
+            ("é\0", "%c3%a9%00"),
+            ("", "%"),
+        ] {
+            assert_eq!(folder_name(node), name);
+        }
+    }
+}
