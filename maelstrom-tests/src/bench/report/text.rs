@@ -8,10 +8,10 @@ use super::results::{Counts, Fault, Messages, Results};
 use crate::check;
 use crate::linearizability::Analysis;
 
-/// The first line of the report.
+/// How to read the counts.
 const LEGEND: &str = "\
-ok: done; fail: not done, which is normal where a read or cas finds no key (20) or a cas another value (22);
-info: unknown, it may have taken effect or may still do so.
+ok: done; fail: certainly changed nothing, which is normal where a read or cas finds no key (20) or a cas
+finds another value (22); info: unknown, it may have taken effect or may still do so.
 ";
 
 /// Prints the report on standard output, the verdict last. `folder` holds the files of the run.
@@ -25,28 +25,27 @@ pub fn print(
     verbose: bool,
 ) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    write!(out, "\n{}\n", text(results, verbose))?;
-    check::report(analysis, &mut out)?;
     let more = if verbose {
         ""
     } else {
-        " --verbose prints more."
+        "; --verbose prints more"
     };
+    write!(out, "\n{}", text(results, verbose))?;
     writeln!(
         out,
-        "In {}: results.json, history.jsonl, pictures, node logs.{more}",
+        "files: {}/ (results.json, history.jsonl, latency.svg, rate.svg, messages.svg, node-logs){more}\n",
         folder.display()
     )?;
+    check::report(analysis, &mut out)?;
     match &results.reason {
-        Some(reason) => writeln!(out, "{}: {reason}", results.verdict),
-        None => writeln!(out, "{}", results.verdict),
+        Some(reason) => writeln!(out, "verdict: {}: {reason}", results.verdict),
+        None => writeln!(out, "verdict: {}", results.verdict),
     }
 }
 
 /// All of the report but the verdict.
 fn text(results: &Results, verbose: bool) -> String {
-    let mut text = format!("{LEGEND}\n");
-    text += &operations(results);
+    let mut text = format!("{LEGEND}\n{}", operations(results));
     text += &latencies(results, verbose);
     text += &messages(&results.messages, verbose);
     if let Some(elections) = &results.elections {
@@ -54,8 +53,7 @@ fn text(results: &Results, verbose: bool) -> String {
         let highest = elections.highest_term;
         text += &format!("elections: nodes asked for votes in {terms}, up to term {highest}\n");
     }
-    text += &faults(results, verbose);
-    text
+    text + &faults(results, verbose)
 }
 
 /// A number with its noun.
@@ -65,7 +63,7 @@ fn count(number: u64, noun: &str) -> String {
 }
 
 fn operations(results: &Results) -> String {
-    let mut text = String::from("operations        ok     fail     info   errors by code\n");
+    let mut text = String::from("operations        ok     fail     info   error codes\n");
     let operations = &results.operations;
     for (name, counts) in [
         ("read", &operations.read),
@@ -73,8 +71,18 @@ fn operations(results: &Results) -> String {
         ("cas", &operations.cas),
         ("all", &operations.all),
     ] {
-        let Counts { ok, fail, info, .. } = counts;
-        let line = format!("  {name:9} {ok:8} {fail:8} {info:8}   {}", errors(counts));
+        let Counts {
+            ok,
+            fail,
+            info,
+            errors,
+        } = counts;
+        let errors = errors.iter().map(|error| match error.code {
+            0 => format!("timeout: {}", error.count),
+            code => format!("{code}: {}", error.count),
+        });
+        let errors = errors.collect::<Vec<_>>().join("  ");
+        let line = format!("  {name:9} {ok:8} {fail:8} {info:8}   {errors}");
         text += &format!("{}\n", line.trim_end());
     }
     let meanings = operations
@@ -82,82 +90,82 @@ fn operations(results: &Results) -> String {
         .errors
         .iter()
         .map(|error| meaning(error.code));
-    let meanings: Vec<String> = meanings.collect();
+    let meanings: Vec<&str> = meanings.collect();
     if !meanings.is_empty() {
-        text += &format!("  codes: {}\n", meanings.join("; "));
+        text += &format!("  {}\n", meanings.join("; "));
     }
-    let availability = &results.availability;
-    let required = match availability.required {
-        Some(required) => format!(" (required: {required})"),
-        None => " (the share of ok; a cas of another value lowers it)".to_owned(),
-    };
-    text += &format!(
-        "  availability {}{required}; {:.0} requests/s; first ok after {}\n",
-        optional(availability.ok_fraction, 3, ""),
-        results.requests_per_s,
-        optional(results.first_ok_ms, 0, " ms")
-    );
     let timeouts = &results.timeouts;
     if timeouts.before_first_ok + timeouts.after_first_ok > 0 {
         text += &format!(
-            "  timed out: {} made before the first ok, {} after it; {} later\n",
-            count(timeouts.before_first_ok, "request"),
+            "  timeouts: {} before the first ok, {} after it; {} came later\n",
+            timeouts.before_first_ok,
             timeouts.after_first_ok,
-            count(results.late_answers, "answer") + " came"
+            count(results.late_answers, "answer")
         );
     }
-    text
-}
-
-/// Error codes and how often each occurred. Maelstrom's code of a time-out is 0.
-fn errors(counts: &Counts) -> String {
-    let errors = counts.errors.iter().map(|error| match error.code {
-        0 => format!("timeout: {}", error.count),
-        code => format!("{code}: {}", error.count),
-    });
-    errors.collect::<Vec<_>>().join("  ")
-}
-
-/// What an error code means in a `lin-kv` run.
-fn meaning(code: u64) -> String {
-    let meaning = match code {
-        0 => return "timeout no answer in time".to_owned(),
-        11 => "refused, e.g. there is no leader",
-        13 => "unknown, no quorum confirmed it in time",
-        20 => "no such key",
-        22 => "the key holds another value",
-        _ => "see Maelstrom's list of errors",
+    let availability = &results.availability;
+    let required = match availability.required {
+        Some(required) => format!("required: {required}"),
+        None => "the share of ok; a cas that finds another value lowers it".to_owned(),
     };
-    format!("{code} {meaning}")
+    text + &format!(
+        "  availability: {} ({required}); {:.0} requests/s; first ok after {}\n",
+        optional(availability.ok_fraction, 3, ""),
+        results.requests_per_s,
+        optional(results.first_ok_ms, 0, " ms")
+    )
+}
+
+/// An error code and what it means to a client of `lin-kv`.
+fn meaning(code: u64) -> &'static str {
+    match code {
+        0 => "timeout: no answer in time",
+        11 => "11: refused for now, e.g. no leader",
+        13 => "13: not confirmed by a quorum in time",
+        20 => "20: no such key",
+        22 => "22: the key holds another value",
+        _ => "other codes: see Maelstrom's list of errors",
+    }
 }
 
 fn latencies(results: &Results, verbose: bool) -> String {
     let mut text = String::new();
     for row in &results.latencies {
         // Writes and cas take the same way; results.json has them apart for each node.
-        let shown = match (row.node.as_str(), row.f.as_str()) {
-            ("all", f) => f != "update",
-            (_, f) => verbose && matches!(f, "read" | "update"),
+        let name = match (row.node.as_str(), row.f.as_str()) {
+            ("all", f) if matches!(f, "read" | "write" | "cas") => f.to_owned(),
+            (node, f) if verbose && matches!(f, "read" | "update") => format!("{node} {f}"),
+            _ => continue,
         };
-        if shown {
-            text += &format!(
-                "  {:4} {:7} {:8} {:8.1} {:8.1} {:8.1} {:8.1}\n",
-                row.node, row.f, row.count, row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms
-            );
-        }
+        text += &format!(
+            "  {name:10} {:7} {:8.1} {:8.1} {:8.1} {:8.1}\n",
+            row.count, row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms
+        );
     }
-    if text.is_empty() {
-        return text;
+    match text.as_str() {
+        "" => text,
+        rows => format!("latency of ok, ms        p50      p95      p99      max\n{rows}"),
     }
-    format!("latency of ok answers, ms    p50      p95      p99      max\n{text}")
 }
 
 fn messages(messages: &Messages, verbose: bool) -> String {
     let mut text = format!(
-        "messages per operation: {} in all, {} between servers\n",
+        "messages per operation: {}, of which {} between servers",
         optional(messages.per_operation, 2, ""),
         optional(messages.servers_per_operation, 2, "")
     );
+    for (count, what) in [
+        (messages.lost, "lost"),
+        (messages.doubled, "sent twice"),
+        (messages.cut, "dropped by partitions"),
+        (messages.dead, "dropped at killed nodes"),
+        (messages.overflowed, "dropped by full queues"),
+    ] {
+        if count > 0 {
+            text += &format!("; {count} {what}");
+        }
+    }
+    text += "\n";
     for traffic in messages.by_type.iter().filter(|_| verbose) {
         let name = match traffic.name.as_str() {
             "" => "(no type)",
@@ -168,20 +176,6 @@ fn messages(messages: &Messages, verbose: bool) -> String {
             "  {name:20} {:9} of {mean} bytes on average\n",
             traffic.count
         );
-    }
-    let dropped = [
-        (messages.lost, "lost"),
-        (messages.doubled, "sent twice"),
-        (messages.cut, "dropped by partitions"),
-        (messages.dead, "dropped at killed nodes"),
-        (messages.overflowed, "dropped by full queues"),
-    ];
-    let dropped = dropped.into_iter().filter(|(count, _)| *count > 0);
-    let dropped: Vec<String> = dropped
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-    if !dropped.is_empty() {
-        text += &format!("  {}\n", dropped.join(", "));
     }
     text
 }
@@ -196,23 +190,21 @@ fn faults(results: &Results, verbose: bool) -> String {
     if kinds.is_empty() {
         return String::new();
     }
-    let mut text = format!("faults: {}\n", kinds.join(", "));
-    let sided: Vec<&Fault> = faults.iter().filter(|fault| fault.side.is_some()).collect();
-    let firsts = sided.iter().filter_map(|fault| fault.first_new_ok_ms);
-    let (least, most) = firsts
-        .clone()
-        .fold((f64::INFINITY, 0.0), |(least, most), ms| {
-            (f64::min(least, ms), f64::max(most, ms))
-        });
-    text += &format!(
-        "  {} left a connected majority; after {} of them it answered a new request ok",
-        sided.len(),
-        firsts.clone().count()
+    let watched = faults.iter().filter(|fault| fault.side.is_some()).count();
+    let mut firsts: Vec<f64> = faults
+        .iter()
+        .filter_map(|fault| fault.first_new_ok_ms)
+        .collect();
+    firsts.sort_by(f64::total_cmp);
+    let mut text = format!(
+        "faults: {}; a majority stayed connected in {watched}, and {} of these saw a new request ok",
+        kinds.join(", "),
+        firsts.len()
     );
-    text += &match firsts.count() {
-        0 => "\n".to_owned(),
-        _ => format!(", in {least:.0} to {most:.0} ms\n"),
-    };
+    if let [least, .., most] | [least @ most] = &firsts[..] {
+        text += &format!(" after {least:.0} to {most:.0} ms");
+    }
+    text += "\n";
     for fault in faults.iter().filter(|_| verbose) {
         let (began, recovery) = (fault.began_ms / 1000.0, recovery(fault));
         let ended = fault.ended_ms.map(|ms| ms / 1000.0);
