@@ -30,6 +30,7 @@ use options::Options;
 use output::say;
 use processes::data::Data;
 use processes::program::Program;
+use report::ended::Ended;
 use report::evaluation::evaluate;
 use report::plot;
 use report::record::Record;
@@ -89,9 +90,11 @@ fn judge(
             let operations = record.history().operations();
             let began = Instant::now();
             let analysis = linearizability::check(operations, Limits::default());
-            let (status, results) = evaluate(options, &record, &analysis, began.elapsed());
+            let check = began.elapsed();
+            let ended = Ended::of(options, operations);
+            let (status, results) = evaluate(options, &record, &ended, &analysis, check);
             write(store, "results.json", &results.encode())?;
-            draw(store, &record, &results)?;
+            draw(store, &record, &ended, &results)?;
             if let Verdict::Invalid(contradictions) = &analysis.verdict
                 && let Some(first) = contradictions.first()
             {
@@ -110,11 +113,15 @@ fn judge(
 }
 
 /// Draws the pictures of a run.
-fn draw(store: &Store, record: &Record, results: &Results) -> Result<(), BenchError> {
-    let operations = record.history().operations();
+fn draw(
+    store: &Store,
+    record: &Record,
+    ended: &[Ended],
+    results: &Results,
+) -> Result<(), BenchError> {
     for (name, picture) in [
-        ("latency.svg", plot::latency(operations, results)),
-        ("rate.svg", plot::rate(operations, results)),
+        ("latency.svg", plot::latency(ended, results)),
+        ("rate.svg", plot::rate(ended, results)),
         (
             "messages.svg",
             plot::messages(results.node_count, record.arrows()),

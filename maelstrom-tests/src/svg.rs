@@ -36,28 +36,13 @@ impl Drawing {
         ));
     }
 
-    /// A straight line between two points.
-    pub fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
-        let (x1, y1, x2, y2) = (number(from.0), number(from.1), number(to.0), number(to.1));
-        self.push(format_args!(
-            r#"<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" class="{class}"/>"#
-        ));
-    }
-
-    /// Lines from point to point.
-    pub fn polyline(&mut self, points: &[(f64, f64)], class: &str) {
-        let list = list(points);
-        self.push(format_args!(
-            r#"<polyline points="{list}" class="{class}"/>"#
-        ));
-    }
-
-    /// The area between some corners.
-    pub fn polygon(&mut self, corners: &[(f64, f64)], class: &str) {
-        let list = list(corners);
-        self.push(format_args!(
-            r#"<polygon points="{list}" class="{class}"/>"#
-        ));
+    /// Lines from point to point, or the area between them if the class has a fill.
+    pub fn path(&mut self, points: &[(f64, f64)], class: &str) {
+        let points = points
+            .iter()
+            .map(|&(x, y)| format!("{} {}", number(x), number(y)));
+        let path = points.collect::<Vec<_>>().join("L");
+        self.push(format_args!(r#"<path d="M{path}" class="{class}"/>"#));
     }
 
     /// Dots of one class. There may be many, so each takes only a few bytes.
@@ -104,22 +89,9 @@ pub fn shorten(text: &str, max: usize) -> String {
     }
 }
 
-/// Points as an attribute has them.
-fn list(points: &[(f64, f64)]) -> String {
-    let points: Vec<String> = points
-        .iter()
-        .map(|&(x, y)| format!("{},{}", number(x), number(y)))
-        .collect();
-    points.join(" ")
-}
-
 /// A length with one decimal place at most, which is finer than a screen shows.
-fn number(length: f64) -> String {
-    let text = format!("{length:.1}");
-    match text.strip_suffix(".0") {
-        Some(whole) => whole.to_owned(),
-        None => text,
-    }
+fn number(length: f64) -> f64 {
+    (length * 10.0).round() / 10.0
 }
 
 /// A text as it stands between tags or in an attribute. What XML does not allow at all becomes
@@ -152,7 +124,7 @@ mod tests {
         assert!(svg.contains("<title>a &lt;b&gt; &amp; &quot;c&quot;</title>"));
         assert!(
             svg.contains(
-                "<text x=\"1\" y=\"2.2\" class=\"faint end\">&lt;/svg&gt;\u{fffd} </text>"
+                "<text x=\"1\" y=\"2.3\" class=\"faint end\">&lt;/svg&gt;\u{fffd} </text>"
             )
         );
         assert!(svg.contains("viewBox=\"0 0 10 20.5\""));
@@ -164,12 +136,10 @@ mod tests {
         let mut drawing = Drawing::new(10.0, 10.0, "shapes");
         drawing.dots(&[(1.0, 2.0), (3.12, 4.0)], "dots");
         drawing.rect(0.0, 0.0, -1.0, 2.0, "");
-        drawing.line((0.0, 0.0), (1.0, 1.0), "");
-        drawing.polyline(&[(0.0, 0.5), (1.0, 1.0)], "");
+        drawing.path(&[(0.0, 0.5), (1.0, 1.04)], "");
         let svg = drawing.into_svg();
         assert!(svg.contains("d=\"M1 2h0M3.1 4h0\""));
         assert!(svg.contains("width=\"0\" height=\"2\""));
-        assert!(svg.contains("x2=\"1\" y2=\"1\""));
-        assert!(svg.contains("points=\"0,0.5 1,1\""));
+        assert!(svg.contains("d=\"M0 0.5L1 1\""));
     }
 }

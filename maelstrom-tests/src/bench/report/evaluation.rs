@@ -1,53 +1,29 @@
 //! Computes the results of a run from its record and the checker's verdict.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ended::Ended;
 use super::record::Record;
 use super::results::{
     Availability, Counts, Elections, Fault, Latency, Linearizable, Messages, Results, Timeouts, ms,
     name,
 };
-use crate::bench::clients::node_of;
 use crate::bench::network::Node;
 use crate::bench::options::Options;
 use crate::check::{Status, some_of};
-use crate::history::{ErrorCode, Operation, Outcome};
 use crate::linearizability::{Analysis, Verdict};
 
-/// An operation that ended: what pictures and results need of it.
-struct Ended<'a> {
-    node: Node,
-    function: &'static str,
-    invoked: Duration,
-    completed: Duration,
-    outcome: &'a Outcome,
-}
-
-impl Ended<'_> {
-    fn is_ok(&self) -> bool {
-        matches!(self.outcome, Outcome::ReadOk(_) | Outcome::Done)
-    }
-
-    fn timed_out(&self) -> bool {
-        matches!(
-            self.outcome,
-            Outcome::Failed(ErrorCode::TIMEOUT) | Outcome::Unknown(ErrorCode::TIMEOUT)
-        )
-    }
-}
-
-/// The results of a run that came to its end. `check` is how long the checker took.
+/// The results of a run. `ended` are its operations in the order of their ends, `check` is how long
+/// the checker took.
 pub fn evaluate(
     options: &Options,
     record: &Record,
+    ended: &[Ended],
     analysis: &Analysis,
     check: Duration,
 ) -> (Status, Results) {
     let all = &record.operations.all;
     let (status, reason) = judge(&analysis.verdict, all, options.availability);
-    let mut ended: Vec<Ended<'_>> = ended(options, record.history().operations()).collect();
-    ended.sort_by_key(|operation| operation.completed);
     let last_end = ended.last().map_or(Duration::ZERO, |last| last.completed);
     let first_ok = ended.iter().find(|operation| operation.is_ok());
     let first_ok = first_ok.map(|operation| operation.completed);
@@ -72,16 +48,16 @@ pub fn evaluate(
             required: options.availability,
         },
         operations: record.operations.clone(),
-        timeouts: timeouts(&ended, first_ok),
+        timeouts: timeouts(ended, first_ok),
         late_answers: record.late_answers,
         first_ok_ms: first_ok.map(ms),
-        latencies: latencies(options.node_count, &ended),
+        latencies: latencies(options.node_count, ended),
         messages: messages(&record.messages, analysis.operations),
         elections: record.election_terms.last().map(|highest| Elections {
             terms: record.election_terms.len(),
             highest_term: *highest,
         }),
-        faults: recoveries(&record.faults, &ended, last_end),
+        faults: recoveries(&record.faults, ended, last_end),
         ..Results::broken(options, None)
     };
     (status, results)
@@ -118,22 +94,9 @@ fn offending(verdict: &Verdict) -> Vec<String> {
     }
 }
 
-fn ended<'a>(options: &Options, operations: &'a [Operation]) -> impl Iterator<Item = Ended<'a>> {
-    operations.iter().filter_map(|operation| {
-        let (end, outcome) = operation.completed.as_ref()?;
-        Some(Ended {
-            node: node_of(operation.process, options.concurrency, options.node_count),
-            function: operation.call.name(),
-            invoked: Duration::from_nanos(operation.invoked.time),
-            completed: Duration::from_nanos(end.time),
-            outcome,
-        })
-    })
-}
-
 /// A request that was made before the first ok may time out after it, for the same reason.
-fn timeouts(ended: &[Ended<'_>], first_ok: Option<Duration>) -> Timeouts {
-    let timed_out = ended.iter().filter(|operation| operation.timed_out());
+fn timeouts(ended: &[Ended], first_ok: Option<Duration>) -> Timeouts {
+    let timed_out = ended.iter().filter(|operation| operation.timed_out);
     let (after, before): (Vec<_>, Vec<_>) = timed_out
         .partition(|operation| first_ok.is_some_and(|first_ok| operation.invoked >= first_ok));
     Timeouts {
@@ -142,21 +105,15 @@ fn timeouts(ended: &[Ended<'_>], first_ok: Option<Duration>) -> Timeouts {
     }
 }
 
-fn latencies(nodes: usize, ended: &[Ended<'_>]) -> Vec<Latency> {
-    let mut measured: BTreeMap<(Node, &str), Vec<Duration>> = BTreeMap::new();
-    for operation in ended.iter().filter(|operation| operation.is_ok()) {
-        let key = (operation.node, operation.function);
-        let took = operation.completed.saturating_sub(operation.invoked);
-        measured.entry(key).or_default().push(took);
-    }
+fn latencies(nodes: usize, ended: &[Ended]) -> Vec<Latency> {
+    let oks = ended.iter().filter(|operation| operation.is_ok());
     let row = |node: Option<Node>, f: &str, functions: &[&str]| {
-        let fits = |at: &Node, function: &str| {
-            node.is_none_or(|node| node == *at) && functions.contains(&function)
+        let fits = |ok: &&Ended| {
+            node.is_none_or(|node| node == ok.node) && functions.contains(&ok.function)
         };
-        let chosen = measured.iter().filter(|((at, f), _)| fits(at, f));
-        let chosen = chosen.flat_map(|(_, latencies)| latencies).copied();
+        let latencies = oks.clone().filter(fits).map(Ended::took).collect();
         let node = node.map_or("all".to_owned(), |node| node.to_string());
-        Latency::of(node, f, chosen.collect())
+        Latency::of(node, f, latencies)
     };
     let nodes = (0..nodes).map(|node| Some(Node(node)));
     let rows = std::iter::once(None).chain(nodes).flat_map(|node| {
@@ -182,8 +139,8 @@ fn messages(counted: &Messages, operations: usize) -> Messages {
 
 /// The faults, with how long each was watched and when the clients of its side got an ok. `ended`
 /// is sorted by completion.
-fn recoveries(faults: &[Fault], ended: &[Ended<'_>], run_end: Duration) -> Vec<Fault> {
-    let oks: Vec<&Ended<'_>> = ended.iter().filter(|operation| operation.is_ok()).collect();
+fn recoveries(faults: &[Fault], ended: &[Ended], run_end: Duration) -> Vec<Fault> {
+    let oks: Vec<&Ended> = ended.iter().filter(|operation| operation.is_ok()).collect();
     let recovered = |(at, fault): (usize, &Fault)| {
         let began = fault.began_ms;
         let ends = faults.iter().filter_map(|other| other.ended_ms);
@@ -194,7 +151,7 @@ fn recoveries(faults: &[Fault], ended: &[Ended<'_>], run_end: Duration) -> Vec<F
             .fold(ms(run_end).max(began), f64::min);
         let first = oks.partition_point(|ok| ms(ok.completed) < began);
         let before = oks[..first].last();
-        let on_side = |ok: &&&Ended<'_>| {
+        let on_side = |ok: &&&Ended| {
             let side = fault.side.as_ref();
             side.is_some_and(|side| side.contains(&ok.node.to_string()))
         };
@@ -202,7 +159,7 @@ fn recoveries(faults: &[Fault], ended: &[Ended<'_>], run_end: Duration) -> Vec<F
             .iter()
             .take_while(|ok| ms(ok.completed) < until);
         let seen = seen.filter(on_side);
-        let after = |ok: &&Ended<'_>| ms(ok.completed) - began;
+        let after = |ok: &&Ended| ms(ok.completed) - began;
         Fault {
             since_last_ok_ms: before.map(|ok| began - ms(ok.completed)),
             watched_ms: until - began,
@@ -217,17 +174,19 @@ fn recoveries(faults: &[Fault], ended: &[Ended<'_>], run_end: Duration) -> Vec<F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::report::ended::Ending;
 
-    const DONE: &Outcome = &Outcome::Done;
-    const TIMEOUT: &Outcome = &Outcome::Unknown(ErrorCode::TIMEOUT);
+    const DONE: Ending = Ending::Ok;
+    const TIMEOUT: Ending = Ending::Info;
 
-    fn write(node: usize, invoked_ms: u64, completed_ms: u64, outcome: &Outcome) -> Ended<'_> {
+    fn write(node: usize, invoked_ms: u64, completed_ms: u64, ending: Ending) -> Ended {
         Ended {
             node: Node(node),
             function: "write",
             invoked: Duration::from_millis(invoked_ms),
             completed: Duration::from_millis(completed_ms),
-            outcome,
+            timed_out: ending == TIMEOUT,
+            ending,
         }
     }
 

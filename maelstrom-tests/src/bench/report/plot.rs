@@ -5,8 +5,10 @@ mod messages;
 
 pub use messages::messages;
 
+use std::collections::BTreeSet;
+
+use super::ended::{Ended, Ending};
 use super::results::{Counts, Fault, Results};
-use crate::history::{Operation, Outcome};
 use crate::svg::{Drawing, shorten};
 
 /// The width of a picture, in pixels.
@@ -30,96 +32,69 @@ const FAULT_CHARS_MAX: usize = 48;
 /// About how many points a curve has.
 const POINTS: f64 = 100.0;
 
-/// How an operation ended, by its class in a picture.
-const ENDINGS: [&str; 3] = ["ok", "fail", "info"];
-
-/// An operation that ended.
-struct Ended {
-    function: &'static str,
-    began_s: f64,
-    ended_s: f64,
-    ending: &'static str,
-}
-
-fn ended(operations: &[Operation]) -> impl Iterator<Item = Ended> {
-    operations.iter().filter_map(|operation| {
-        let (end, outcome) = operation.completed.as_ref()?;
-        Some(Ended {
-            function: operation.call.name(),
-            began_s: operation.invoked.time as f64 / 1e9,
-            ended_s: end.time as f64 / 1e9,
-            ending: match outcome {
-                Outcome::ReadOk(_) | Outcome::Done => "ok",
-                Outcome::Failed(_) => "fail",
-                Outcome::Unknown(_) => "info",
-            },
-        })
-    })
-}
-
 /// Draws each operation that ended as a dot: when it began, how long it took (on a logarithmic
 /// scale), and by its colour how it ended; one panel for each function.
-pub fn latency(operations: &[Operation], results: &Results) -> String {
-    let ended: Vec<Ended> = ended(operations).collect();
-    let took = |one: &Ended| one.ended_s - one.began_s;
-    let scale = Logarithmic::holding(ended.iter().map(took));
+pub fn latency(ended: &[Ended], results: &Results) -> String {
+    let took = |one: &Ended| one.took().as_secs_f64();
+    let (low, high) = decades(ended.iter().map(took));
+    let place = |seconds: f64| {
+        let above = seconds.max(f64::MIN_POSITIVE).log10() - f64::from(low);
+        (above / f64::from(high - low)).clamp(0.0, 1.0)
+    };
     let functions = ["read", "write", "cas"];
     let mut chart = Chart::new("Latency of each operation", functions.len(), 160.0, results);
     for (panel, function) in functions.into_iter().enumerate() {
-        let ticks = scale
-            .ticks()
-            .map(|tick| (scale.place(tick), duration(tick)));
+        let ticks = (low..=high).map(|power| 10_f64.powi(power));
+        let ticks = ticks.map(|tick| (place(tick), format!("{} ms", rounded(tick * 1e3))));
         chart.frame(panel, function, ticks);
         // Rare endings are drawn last, on top.
-        for ending in ENDINGS {
-            let dots = ended
-                .iter()
-                .filter(|one| one.function == function && one.ending == ending);
-            let dots = dots.map(|one| chart.point(panel, one.began_s, scale.place(took(one))));
+        for ending in Ending::ALL {
+            let fits = |one: &&Ended| one.function == function && one.ending == ending;
+            let dots = ended.iter().filter(fits).map(|one| {
+                let (x, y) = chart.point(panel, one.invoked.as_secs_f64(), place(took(one)));
+                (x.round() as i64, y.round() as i64)
+            });
             // Dots on the same pixel are one, which limits the size of the file.
-            let mut pixels: Vec<(i64, i64)> = dots
-                .map(|(x, y)| (x.round() as i64, y.round() as i64))
-                .collect();
-            pixels.sort_unstable();
-            pixels.dedup();
-            let dots: Vec<(f64, f64)> = pixels
-                .into_iter()
-                .map(|(x, y)| (x as f64, y as f64))
-                .collect();
-            chart.drawing.dots(&dots, &format!("dots {ending}"));
+            let dots: BTreeSet<(i64, i64)> = dots.collect();
+            let dots: Vec<(f64, f64)> = dots.iter().map(|&(x, y)| (x as f64, y as f64)).collect();
+            chart
+                .drawing
+                .dots(&dots, &format!("dots {}", ending.name()));
         }
     }
     chart.drawing.into_svg()
 }
 
 /// Draws how many operations ended each second, a curve for each ending.
-pub fn rate(operations: &[Operation], results: &Results) -> String {
+pub fn rate(ended: &[Ended], results: &Results) -> String {
     let end_s = end_s(results);
     let step = round_up(end_s / POINTS);
     // The last bin is left out if it is not whole, since it would look like a breakdown.
     let bins = ((end_s / step * (1.0 + 1e-9)).floor() as usize).max(1);
-    let mut counts = ENDINGS.map(|_| vec![0_u32; bins]);
-    for one in ended(operations) {
-        let counts = &mut counts[ENDINGS
-            .iter()
-            .position(|ending| *ending == one.ending)
-            .unwrap_or(0)];
-        if let Some(count) = counts.get_mut((one.ended_s / step) as usize) {
+    let mut counts = Ending::ALL.map(|_| vec![0_u32; bins]);
+    for one in ended {
+        let bin = (one.completed.as_secs_f64() / step) as usize;
+        if let Some(count) = counts[one.ending as usize].get_mut(bin) {
             *count += 1;
         }
     }
     let most = counts.iter().flatten().max().copied().unwrap_or(0).max(1);
     let most = f64::from(most) / step * 1.05;
     let mut chart = Chart::new("Rate of operations", 1, 300.0, results);
-    let name = format!("operations that ended each second, over {}", duration(step));
-    let ticks = ticks(most, 6.0).map(|tick| (tick / most, trimmed(tick, 2)));
+    let name = format!(
+        "operations that ended each second, over {} s",
+        rounded(step)
+    );
+    let ticks = ticks(most, 6.0).map(|tick| (tick / most, rounded(tick).to_string()));
     chart.frame(0, &name, ticks);
-    for (ending, counts) in ENDINGS.into_iter().zip(&counts) {
+    for (ending, counts) in Ending::ALL.into_iter().zip(&counts) {
         let points = counts.iter().enumerate().map(|(bin, &count)| {
             chart.point(0, (bin as f64 + 0.5) * step, f64::from(count) / step / most)
         });
         let points: Vec<(f64, f64)> = points.collect();
-        chart.drawing.polyline(&points, &format!("curve {ending}"));
+        chart
+            .drawing
+            .path(&points, &format!("curve {}", ending.name()));
     }
     chart.drawing.into_svg()
 }
@@ -170,12 +145,14 @@ impl Chart {
         for tick in ticks(chart.end_s, 10.0) {
             let x = chart.x(tick);
             for panel in 0..panels {
-                let ends = (chart.point(panel, tick, 0.0), chart.point(panel, tick, 1.0));
-                chart.drawing.line(ends.0, ends.1, "grid");
+                let ends = [0.0, 1.0].map(|place| chart.point(panel, tick, place));
+                chart.drawing.path(&ends, "grid");
             }
-            chart
-                .drawing
-                .text((x, bottom + 18.0), "faint middle", &trimmed(tick, 3));
+            chart.drawing.text(
+                (x, bottom + 18.0),
+                "faint middle",
+                &rounded(tick).to_string(),
+            );
         }
         let middle = (f64::midpoint(LEFT, RIGHT), bottom + 38.0);
         let name = "time since the run began, in seconds";
@@ -186,16 +163,16 @@ impl Chart {
 
     fn legend(&mut self, counts: &Counts) {
         let mut x = LEFT;
-        for (ending, count) in ENDINGS
-            .into_iter()
-            .zip([counts.ok, counts.fail, counts.info])
-        {
+        let counts = [counts.ok, counts.fail, counts.info];
+        for (ending, count) in Ending::ALL.into_iter().zip(counts) {
+            let name = ending.name();
             self.drawing
-                .dots(&[(x + 5.0, 50.0)], &format!("dots big {ending}"));
-            let text = match ending {
-                "info" => format!("info (unknown): {count}"),
-                _ => format!("{ending}: {count}"),
+                .dots(&[(x + 5.0, 50.0)], &format!("dots big {name}"));
+            let note = match ending {
+                Ending::Info => " (unknown)",
+                Ending::Ok | Ending::Fail => "",
             };
+            let text = format!("{name}{note}: {count}");
             self.drawing.text((x + 16.0, 54.0), "", &text);
             x += 38.0 + 7.5 * text.len() as f64;
         }
@@ -248,7 +225,7 @@ impl Chart {
     fn frame(&mut self, panel: usize, name: &str, ticks: impl Iterator<Item = (f64, String)>) {
         for (place, text) in ticks {
             let (x, y) = self.point(panel, 0.0, place);
-            self.drawing.line((x, y), (RIGHT, y), "grid");
+            self.drawing.path(&[(x, y), (RIGHT, y)], "grid");
             self.drawing.text((x - 8.0, y + 4.0), "faint end", &text);
         }
         let (x, y) = self.point(panel, 0.0, 1.0);
@@ -288,60 +265,24 @@ fn round_up(value: f64) -> f64 {
     enough.next().unwrap_or(10.0) * power
 }
 
-/// A scale of whole powers of ten, on which equal factors are equal distances.
-#[derive(Clone, Copy, Debug)]
-struct Logarithmic {
-    low: i32,
-    high: i32,
-}
-
-impl Logarithmic {
-    /// A scale that holds all these values; those that are not positive are at its lower end.
-    fn holding(values: impl Iterator<Item = f64>) -> Self {
-        let positive = values.filter(|value| *value > 0.0);
-        let (low, high) = positive.fold((f64::INFINITY, 0.0), |(low, high), value| {
-            (f64::min(low, value), f64::max(high, value))
-        });
-        let (low, high) = if low > high {
-            (1e-3, 1e-1)
-        } else {
-            (low, high)
-        };
-        let low = low.log10().floor() as i32;
-        let high = (high.log10().ceil() as i32).max(low + 1);
-        Self { low, high }
-    }
-
-    /// Where a value is, from 0 to 1.
-    fn place(self, value: f64) -> f64 {
-        let above = value.max(f64::MIN_POSITIVE).log10() - f64::from(self.low);
-        (above / f64::from(self.high - self.low)).clamp(0.0, 1.0)
-    }
-
-    /// The powers of ten.
-    fn ticks(self) -> impl Iterator<Item = f64> {
-        (self.low..=self.high).map(|power| 10_f64.powi(power))
-    }
-}
-
-/// A length of time with the unit that suits it.
-fn duration(seconds: f64) -> String {
-    let (value, unit) = match seconds {
-        _ if seconds >= 0.9999 => (seconds, "s"),
-        _ if seconds >= 0.9999e-3 => (seconds * 1e3, "ms"),
-        _ if seconds >= 0.9999e-6 => (seconds * 1e6, "µs"),
-        _ => (seconds * 1e9, "ns"),
+/// The powers of ten between which all positive values lie.
+fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
+    let positive = values.filter(|value| *value > 0.0);
+    let (low, high) = positive.fold((f64::INFINITY, 0.0), |(low, high), value| {
+        (f64::min(low, value), f64::max(high, value))
+    });
+    let (low, high) = if low > high {
+        (1e-3, 1e-1)
+    } else {
+        (low, high)
     };
-    format!("{} {unit}", trimmed(value, 3))
+    let low = low.log10().floor() as i32;
+    (low, (high.log10().ceil() as i32).max(low + 1))
 }
 
-/// A number without needless zeros.
-fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
+/// A number with at most six decimal places, for a text.
+fn rounded(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

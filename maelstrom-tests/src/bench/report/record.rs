@@ -122,12 +122,8 @@ impl Record {
             kind: action.kind().name().to_owned(),
             what: action.to_string(),
             began_ms: ms(now),
-            since_last_ok_ms: None,
-            ended_ms: None,
             side: side.map(|side| side.iter().map(Node::to_string).collect()),
-            watched_ms: 0.0,
-            first_ok_ms: None,
-            first_new_ok_ms: None,
+            ..Fault::default()
         });
     }
 

@@ -419,8 +419,6 @@ impl Results {
             duplicate: share(options.conditions.duplicate),
             nemesis: kinds.map(|kind| kind.name().to_owned()).collect(),
             nemesis_interval_s: options.nemesis_interval.as_secs_f64(),
-            duration_s: 0.0,
-            requests_per_s: 0.0,
             linearizable: Linearizable {
                 verdict: name(Status::Broken).to_owned(),
                 ..Linearizable::default()
@@ -429,14 +427,7 @@ impl Results {
                 ok_fraction: None,
                 required: options.availability,
             },
-            operations: Operations::default(),
-            timeouts: Timeouts::default(),
-            late_answers: 0,
-            first_ok_ms: None,
-            latencies: Vec::new(),
-            messages: Messages::default(),
-            elections: None,
-            faults: Vec::new(),
+            ..Results::default()
         }
     }
 

@@ -1,6 +1,5 @@
 //! A picture of the first messages: a space-time diagram, as Lamport drew them.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::bench::network::{Node, Source};
@@ -26,7 +25,7 @@ const LOST_PART: f64 = 0.55;
 /// How many characters of a label are shown.
 const LABEL_CHARS_MAX: usize = 20;
 /// How many classes of colours there are. More kinds of messages share them.
-const COLOURS: usize = 6;
+const COLOURS: usize = 8;
 
 /// Draws messages, in the order of their times. Time runs downwards, in order but not to scale:
 /// long pauses are drawn short.
@@ -40,7 +39,7 @@ pub fn messages(nodes: usize, arrows: &[Arrow]) -> String {
         "Time runs downwards, in order but not to scale. A red cross is a message that was lost.";
     drawing.text((24.0, 52.0), "faint", note);
     for &(time, y) in &rows.times {
-        drawing.line((LEFT - 30.0, y), (right, y), "grid");
+        drawing.path(&[(LEFT - 30.0, y), (right, y)], "grid");
         let text = format!("{:.2} ms", time.as_secs_f64() * 1e3);
         drawing.text((LEFT - 36.0, y + 4.0), "faint end", &text);
     }
@@ -50,15 +49,18 @@ pub fn messages(nodes: usize, arrows: &[Arrow]) -> String {
             Source::Client => (x(column), "clients".to_owned()),
             Source::Server(node) => (x(column), node.to_string()),
         };
-        drawing.line((x, TOP - 24.0), (x, rows.bottom + 10.0), "axis");
+        drawing.path(&[(x, TOP - 24.0), (x, rows.bottom + 10.0)], "axis");
         drawing.rect(x - 30.0, TOP - 48.0, 60.0, 24.0, "box");
         drawing.text((x, TOP - 31.0), "name middle", &name);
     }
-    let kinds: BTreeSet<&str> = arrows.iter().map(|arrow| arrow.kind.as_str()).collect();
-    let kinds: Vec<&str> = kinds.into_iter().collect();
+    let mut kinds: Vec<&str> = Vec::new();
     for (at, arrow) in arrows.iter().enumerate() {
-        let kind = kinds.iter().position(|kind| *kind == arrow.kind);
-        let colour = format!("c{}", kind.unwrap_or(0) % COLOURS);
+        let known = kinds.iter().position(|kind| *kind == arrow.kind);
+        let kind = known.unwrap_or_else(|| {
+            kinds.push(&arrow.kind);
+            kinds.len() - 1
+        });
+        let colour = format!("c{}", kind % COLOURS);
         draw(
             &mut drawing,
             arrow,
@@ -129,7 +131,7 @@ fn draw(drawing: &mut Drawing, arrow: &Arrow, (sent, received): (f64, f64), colo
     let (start, end) = ((x(arrow.from), sent), (x(arrow.to), received));
     let (dx, dy) = (end.0 - start.0, end.1 - start.1);
     if arrow.received.is_some() {
-        drawing.line(start, end, &format!("curve {colour}"));
+        drawing.path(&[start, end], &format!("curve {colour}"));
         let length = dx.hypot(dy).max(1.0);
         let (dx, dy) = (dx / length, dy / length);
         let side = |turn: f64| {
@@ -139,12 +141,12 @@ fn draw(drawing: &mut Drawing, arrow: &Arrow, (sent, received): (f64, f64), colo
                 end.1 - along * dy + across * dx,
             )
         };
-        drawing.polygon(&[end, side(1.0), side(-1.0)], &format!("solid {colour}"));
+        drawing.path(&[end, side(1.0), side(-1.0)], &format!("solid {colour}"));
     } else {
         let (x, y) = (start.0 + LOST_PART * dx, start.1 + LOST_PART * dy);
-        drawing.line(start, (x, y), &format!("curve lost {colour}"));
+        drawing.path(&[start, (x, y)], &format!("curve lost {colour}"));
         for slope in [-4.5, 4.5] {
-            drawing.line((x - 4.5, y - slope), (x + 4.5, y + slope), "curve cross");
+            drawing.path(&[(x - 4.5, y - slope), (x + 4.5, y + slope)], "curve cross");
         }
     }
     let (anchor, gap) = if dx < 0.0 { (" end", -7.0) } else { ("", 7.0) };

@@ -1,45 +1,40 @@
 use std::time::Duration;
 
-use json::Value;
-
-use super::{Logarithmic, duration, latency, messages, rate, round_up, ticks, trimmed};
+use super::{decades, latency, messages, rate, round_up, rounded, ticks};
 use crate::bench::network::{Node, Source};
+use crate::bench::report::ended::{Ended, Ending};
 use crate::bench::report::record::Arrow;
-use crate::bench::report::results::{Fault, Results};
-use crate::history::{Call, ErrorCode, Moment, Operation, Outcome, Process};
+use crate::bench::report::results::{Counts, Fault, Results};
 
-const MS: u64 = 1_000_000;
-
-fn operation(call: Call, from_ms: u64, to_ms: u64, outcome: Outcome) -> Operation {
-    Operation {
-        process: Process(0),
-        key: Value::from(0),
-        call,
-        invoked: Moment::at(from_ms * MS),
-        completed: Some((Moment::at(to_ms * MS), outcome)),
+fn operation(function: &'static str, from_ms: u64, to_ms: u64, ending: Ending) -> Ended {
+    Ended {
+        node: Node(0),
+        function,
+        invoked: Duration::from_millis(from_ms),
+        completed: Duration::from_millis(to_ms),
+        ending,
+        timed_out: false,
     }
 }
 
-fn some_operations() -> Vec<Operation> {
-    let write = || Call::Write(Value::from(1));
-    let mut open = operation(Call::Read, 900, 901, Outcome::Done);
-    open.completed = None;
+fn some_operations() -> Vec<Ended> {
     vec![
-        operation(Call::Read, 0, 10, Outcome::ReadOk(Value::Null)),
-        operation(write(), 100, 200, Outcome::Done),
-        operation(write(), 300, 1_300, Outcome::Unknown(ErrorCode::TIMEOUT)),
-        operation(Call::Read, 400, 401, Outcome::Failed(ErrorCode(20))),
-        open,
+        operation("read", 0, 10, Ending::Ok),
+        operation("write", 100, 200, Ending::Ok),
+        operation("write", 300, 1_300, Ending::Info),
+        operation("read", 400, 401, Ending::Fail),
     ]
 }
 
-fn results(operations: &[Operation], end_ms: u64, faults: &[Fault]) -> Results {
+fn results(ended: &[Ended], end_ms: u64, faults: &[Fault]) -> Results {
+    let count = |ending| ended.iter().filter(|one| one.ending == ending).count() as u64;
     let mut results = Results::default();
-    for operation in operations {
-        if let Some((_, outcome)) = &operation.completed {
-            results.operations.count(&operation.call, outcome);
-        }
-    }
+    results.operations.all = Counts {
+        ok: count(Ending::Ok),
+        fail: count(Ending::Fail),
+        info: count(Ending::Info),
+        errors: Vec::new(),
+    };
     results.duration_s = end_ms as f64 / 1e3;
     results.nemesis = vec!["partition".to_owned(), "pause".to_owned()];
     results.faults = faults.to_vec();
@@ -72,26 +67,16 @@ fn steps_are_round() {
 }
 
 #[test]
-fn lengths_of_time_have_fitting_units() {
-    assert_eq!(duration(2.0), "2 s");
-    assert_eq!(duration(1.0), "1 s");
-    assert_eq!(duration(0.05), "50 ms");
-    assert_eq!(duration(1e-3), "1 ms");
-    assert_eq!(duration(2.5e-5), "25 µs");
-    assert_eq!(duration(1e-9), "1 ns");
-    assert_eq!(trimmed(10.50, 2), "10.5");
-    assert_eq!(trimmed(100.0, 0), "100");
+fn numbers_have_no_needless_zeros() {
+    let texts = [10.5, 100.0, 0.1 + 0.2, 1e-9].map(|value| rounded(value).to_string());
+    assert_eq!(texts, ["10.5", "100", "0.3", "0"]);
 }
 
 #[test]
 fn a_logarithmic_scale_has_whole_decades() {
-    let scale = Logarithmic::holding([0.0, 0.002, 0.3].into_iter());
-    let ticks: Vec<String> = scale.ticks().map(duration).collect();
-    assert_eq!(ticks, ["1 ms", "10 ms", "100 ms", "1 s"]);
-    assert!((scale.place(0.01) - 1.0 / 3.0).abs() < 1e-9);
-    let places = [0.0, 1e-9, 5.0].map(|value| scale.place(value));
-    assert_eq!(places, [0.0, 0.0, 1.0]);
-    assert_eq!(Logarithmic::holding(std::iter::empty()).ticks().count(), 3);
+    assert_eq!(decades([0.0, 0.002, 0.3].into_iter()), (-3, 0));
+    assert_eq!(decades([0.01].into_iter()), (-2, -1));
+    assert_eq!(decades(std::iter::empty()), (-3, -1));
 }
 
 #[test]
@@ -108,8 +93,8 @@ fn latency_shows_every_ended_operation() {
 
 #[test]
 fn equal_dots_are_drawn_once() {
-    let read = || operation(Call::Read, 5, 10, Outcome::ReadOk(Value::Null));
-    let many: Vec<Operation> = (0..10_000).map(|_| read()).collect();
+    let read = || operation("read", 5, 10, Ending::Ok);
+    let many: Vec<Ended> = (0..10_000).map(|_| read()).collect();
     let svg = latency(&many, &results(&many, 2_000, &[]));
     assert_eq!(svg.matches("h0").count(), 4);
     assert!(svg.contains(">ok: 10000<"));
@@ -117,10 +102,10 @@ fn equal_dots_are_drawn_once() {
 
 #[test]
 fn rate_counts_each_second() {
-    let read = |at| operation(Call::Read, at, at + 1, Outcome::ReadOk(Value::Null));
-    let reads: Vec<Operation> = (0..1_000).map(read).collect();
+    let read = |at| operation("read", at, at + 1, Ending::Ok);
+    let reads: Vec<Ended> = (0..1_000).map(read).collect();
     let svg = rate(&reads, &results(&reads, 1_000, &[]));
-    assert!(svg.contains("over 10 ms"));
+    assert!(svg.contains("over 0.01 s"));
     // 1000 each second all the time, so the scale goes up to 1050 or a little more.
     assert!(svg.contains(">1000<") && !svg.contains(">1200<"), "{svg}");
 }
@@ -170,31 +155,26 @@ fn arrow(sent_ms: u64, received_ms: Option<u64>) -> Arrow {
 
 /// The y of both ends of each line of this class.
 fn heights(svg: &str, class: &str) -> Vec<(f64, f64)> {
-    let number = |line: &str, name: &str| -> f64 {
-        let (_, rest) = line
-            .split_once(&format!("{name}=\""))
-            .expect("an attribute");
-        rest.split_once('"')
-            .expect("a quote")
-            .0
-            .parse()
-            .expect("a number")
+    let class = format!("\" class=\"{class}\"/>");
+    let lines = svg.lines().filter_map(|line| {
+        let points = line.strip_suffix(&class)?.strip_prefix("<path d=\"M")?;
+        points.split_once('L')
+    });
+    let y = |point: &str| -> f64 {
+        let (_, y) = point.split_once(' ').expect("two numbers");
+        y.parse().expect("a number")
     };
-    let lines = svg
-        .lines()
-        .filter(|line| line.contains(&format!("class=\"{class}\"")));
-    lines
-        .map(|line| (number(line, "y1"), number(line, "y2")))
-        .collect()
+    lines.map(|(from, to)| (y(from), y(to))).collect()
 }
 
 #[test]
 fn lost_messages_have_a_cross_and_no_head() {
+    let heads = messages(1, &[]).matches("solid").count();
     let arrived = messages(1, &[arrow(1, Some(5))]);
-    assert_eq!(arrived.matches("<polygon").count(), 1);
+    assert_eq!(arrived.matches("solid").count(), heads + 1);
     assert!(heights(&arrived, "curve cross").is_empty());
     let lost = messages(1, &[arrow(1, None)]);
-    assert_eq!(lost.matches("<polygon").count(), 0);
+    assert_eq!(lost.matches("solid").count(), heads);
     assert_eq!(heights(&lost, "curve cross").len(), 2);
 }
 
