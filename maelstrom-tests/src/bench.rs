@@ -8,6 +8,7 @@
 //! presents the outcome. [`measure`] measures memory, disk, restarts and catching up.
 
 pub mod clients;
+pub mod cluster;
 pub mod error;
 pub mod matrix;
 pub mod measure;
@@ -35,7 +36,6 @@ use report::evaluation::evaluate;
 use report::plot;
 use report::record::Record;
 use report::results::Results;
-use router::Router;
 use store::Store;
 
 use crate::check::Status;
@@ -60,21 +60,15 @@ pub fn test(options: &Options) -> Result<Status, BenchError> {
     )))?;
     say(format_args!("results in {}", store.folder().display()))?;
     let place = options.data_dir.as_deref();
-    let data = (place.is_some() || options.nemesis.contains(&Kind::Kill))
-        .then(|| Data::create(place))
-        .transpose()
-        .map_err(BenchError::io("no folder for the nodes' data"))?;
+    let data = match place.is_some() || options.nemesis.contains(&Kind::Kill) {
+        true => Some(Data::create(place)?),
+        false => None,
+    };
     program.data = data.as_ref().map(|data| data.folder().to_owned());
-    let tested = Router::start(options, &program, &store).and_then(Router::run);
+    let tested = router::run(options, program, &store);
     let judged = judge(options, &store, tested);
     if let Some(data) = data {
-        let well = matches!(judged, Ok(Status::Valid));
-        let kept = data
-            .leave(well)
-            .map_err(BenchError::io("the nodes' data can't be removed"))?;
-        if let Some(folder) = kept {
-            say(format_args!("the nodes' data are in {}", folder.display()))?;
-        }
+        data.leave(matches!(judged, Ok(Status::Valid)))?;
     }
     judged
 }
@@ -124,7 +118,7 @@ fn draw(
         ("rate.svg", plot::rate(ended, results)),
         (
             "messages.svg",
-            plot::messages(results.node_count, record.arrows()),
+            plot::messages(results.node_count, &record.messages.arrows),
         ),
     ] {
         write(store, name, picture.as_bytes())?;

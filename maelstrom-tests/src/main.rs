@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use maelstrom_tests::bench::measure::soak::{self, CATCH_UP, SOAK};
+use maelstrom_tests::bench::measure::catch_up::catch_up;
+use maelstrom_tests::bench::measure::soak::soak;
+use maelstrom_tests::bench::measure::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
 use maelstrom_tests::bench::processes::builtin::{self, Builtin};
 use maelstrom_tests::bench::processes::builtin_node;
@@ -100,13 +102,13 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => fuzz::run(&options)?,
         },
-        Some("soak") => match soak::Options::parse(&SOAK, arguments)? {
+        Some("soak") => match measure::Options::parse(&SOAK, arguments)? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => soak::soak(&options)?,
+            Parsed::Run(options) => soak(&options)?,
         },
-        Some("catch-up") => match soak::Options::parse(&CATCH_UP, arguments)? {
+        Some("catch-up") => match measure::Options::parse(&CATCH_UP, arguments)? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => soak::catch_up(&options)?,
+            Parsed::Run(options) => catch_up(&options)?,
         },
         Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::commands::maelstrom::main(arguments)),
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),

@@ -1,6 +1,230 @@
-//! Measurements on a few nodes: memory and disk, how a node comes back, and what catching up costs.
+//! Measurements on a few nodes: [`soak`] measures memory, disk and a restart, and [`catch_up`] what
+//! it costs the others when a node that was away catches up.
 
-pub mod cluster;
+pub mod catch_up;
 pub mod load;
 pub mod resources;
 pub mod soak;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use load::Load;
+use raft::flags::{Command, Flag, Given, Parsed, UsageError};
+use rand::Rng;
+
+use super::cluster::{Cluster, Settings};
+use super::error::BenchError;
+use super::network::{Conditions, Distribution, Latency, Millionths};
+use super::options::random_seed;
+use super::output::say;
+use super::processes::builtin::Builtin;
+use super::processes::data::Data;
+use super::processes::program::{NodeChoice, Program};
+use crate::check::Status;
+
+/// How long a node may take to replay its log.
+const INIT_TIMEOUT: Duration = Duration::from_secs(600);
+
+const WRITES_MAX: u64 = 1_000_000_000;
+const KEYS_MAX: u64 = 10_000_000;
+const VALUE_BYTES_MAX: usize = 100_000;
+
+const KEYS: Flag = Flag::new("keys", "N", "The number of keys.").default("100000");
+const VALUE_BYTES: Flag = Flag::new("value-bytes", "N", "The length of each value.").default("16");
+const SEED: Flag = Flag::new(
+    "seed",
+    "N",
+    "Decides the keys and the losses (default: random; it is printed).",
+);
+const BIN: Flag = Flag::new(
+    "bin",
+    "PATH",
+    "The node's executable (default: the bench's own Raft node).",
+);
+const DATA_DIR: Flag = Flag::new(
+    "data-dir",
+    "FOLDER",
+    "Nodes keep their data in FOLDER/TIME, which stays. Without it, they use the system's temporary folder, and\n\
+     a valid measurement removes the data.",
+);
+
+/// The flags of `soak`.
+pub const SOAK: Command = Command::new(
+    "maelstrom-tests soak",
+    "Sends one node many writes over a bounded set of keys, and prints how much memory and disk space it takes. Then\n\
+     kills it, starts it again, prints how long that takes, and reads all keys back.\n\
+     \n\
+     Exit status: 0 all keys have their last value; 1 one has not; 255 the bench or the node failed.",
+    &[
+        Flag::new("writes", "N", "The number of writes.").default("5000000"),
+        KEYS,
+        VALUE_BYTES,
+        SEED,
+        BIN,
+        DATA_DIR,
+    ],
+)
+.arguments("[-- NODE-ARGUMENTS]");
+
+/// The flags of `catch-up`.
+pub const CATCH_UP: Command = Command::new(
+    "maelstrom-tests catch-up",
+    "Kills one of three nodes, sends the others enough writes that they compact the entries it lacks, and starts it\n\
+     again under load and loss. Prints how long it takes until it answers a read, which messages were sent until\n\
+     then, and the latency of the writes before, during and after that.\n\
+     \n\
+     Exit status: 0 it caught up; 255 it did not, or the bench or a node failed.",
+    &[
+        Flag::new("writes", "N", "The number of writes while the node is away.").default("150000"),
+        KEYS,
+        VALUE_BYTES,
+        Flag::new("rate", "N", "Writes a second before, during and after the node catches up.").default("500"),
+        Flag::new("seconds", "N", "How long to measure before and after.").default("20"),
+        Flag::new("loss", "P", "The probability that a message between nodes is lost, at most 0.99.").default("0.2"),
+        SEED,
+        BIN,
+        DATA_DIR,
+    ],
+)
+.arguments("[-- NODE-ARGUMENTS]");
+
+/// The options of both measurements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    writes: u64,
+    keys: u64,
+    value_bytes: usize,
+    rate: f64,
+    span: Duration,
+    loss: Millionths,
+    seed: u64,
+    node: NodeChoice,
+    node_arguments: Vec<OsString>,
+    data_dir: Option<PathBuf>,
+}
+
+impl Options {
+    /// Reads the arguments of [`SOAK`] or [`CATCH_UP`].
+    ///
+    /// # Errors
+    /// An unknown flag, or a value that its flag cannot use.
+    pub fn parse(
+        command: &Command,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Parsed<Options>, UsageError> {
+        command
+            .parse(arguments)?
+            .try_map(|given| Options::from_given(given, command.name == CATCH_UP.name))
+    }
+
+    fn from_given(given: Given, catch_up: bool) -> Result<Options, UsageError> {
+        let (rate, seconds, loss) = match catch_up {
+            true => (
+                given.number("rate", 1.0..=1e9)?,
+                given.number("seconds", 1..=3600)?,
+                given.number("loss", 0.0..=0.99)?,
+            ),
+            false => (0.0, 0, 0.0),
+        };
+        Ok(Options {
+            writes: given.number("writes", 1..=WRITES_MAX)?,
+            keys: given.number("keys", 1..=KEYS_MAX)?,
+            value_bytes: given.number("value-bytes", 1..=VALUE_BYTES_MAX)?,
+            rate,
+            span: Duration::from_secs(seconds),
+            loss: Millionths((loss * f64::from(Millionths::ONE)) as u32),
+            seed: given
+                .optional_number("seed", 0..=u64::MAX)?
+                .unwrap_or_else(random_seed),
+            node: match given.text("bin") {
+                Some(path) => NodeChoice::Bin(path.into()),
+                None => NodeChoice::Builtin(Builtin::Raft),
+            },
+            data_dir: given.text("data-dir").map(PathBuf::from),
+            node_arguments: given.rest,
+        })
+    }
+}
+
+/// Starts a cluster, makes a measurement, and cleans up.
+fn measure(
+    options: &Options,
+    nodes: usize,
+    loss: Millionths,
+    work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
+) -> Result<Status, BenchError> {
+    let data = Data::create(options.data_dir.as_deref())?;
+    say(format_args!(
+        "seed {}; {} keys, values of {} bytes; data in {}",
+        options.seed,
+        options.keys,
+        options.value_bytes,
+        data.folder().display()
+    ))?;
+    let folder = data.folder().join("data");
+    let mut program = Program::of(&options.node, &options.node_arguments)?;
+    program.data = Some(folder.clone());
+    let mut rng = Rng::seeded(options.seed);
+    let mut load = Load::new(rng.fork(), options.keys, options.value_bytes);
+    let latency = Latency {
+        mean: Duration::ZERO,
+        distribution: Distribution::Constant,
+    };
+    let settings = Settings {
+        program,
+        nodes,
+        conditions: Conditions {
+            latency,
+            loss,
+            duplicate: Millionths(0),
+            clients_wait: false,
+        },
+        logs: data.folder().to_owned(),
+        log_stderr: false,
+        log_net_send: false,
+        log_net_recv: false,
+        init_timeout: INIT_TIMEOUT,
+    };
+    let mut cluster = Cluster::start(settings, rng.fork())?;
+    let worked = work(&mut cluster, &mut load, &folder);
+    let ended = cluster.end();
+    let worked = worked.and_then(|status| ended.map(|_| status));
+    data.leave(matches!(worked, Ok(Status::Valid)))?;
+    worked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(command: &Command, arguments: &[&str]) -> Result<Options, String> {
+        match Options::parse(command, arguments.iter().map(OsString::from)) {
+            Ok(Parsed::Run(options)) => Ok(options),
+            Ok(Parsed::Print(page)) => Err(page),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn defaults_can_be_read() {
+        for (command, writes) in [(&SOAK, 5_000_000), (&CATCH_UP, 150_000)] {
+            let options = options(command, &["--seed=1"]).expect("it parses");
+            assert_eq!((options.writes, options.seed), (writes, 1));
+        }
+    }
+
+    #[test]
+    fn unusable_values_are_rejected() {
+        for (argument, part) in [
+            ("--writes=0", "--writes: expected a whole number from 1"),
+            ("--loss=1", "--loss: expected a number from 0 to 0.99"),
+            ("--rate=0", "--rate: expected"),
+            ("--node-count=3", "unknown flag --node-count"),
+        ] {
+            let error = options(&CATCH_UP, &[argument]).expect_err(argument);
+            assert!(error.contains(part), "{argument}: {error}");
+        }
+    }
+}

@@ -1,53 +1,58 @@
-//! Writes to a bounded set of keys, many at once, and what is known of them.
+//! Writes to a bounded set of keys, many at once, and the values that the keys must have.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use json::Value;
 use rand::Rng;
 
-use super::cluster::{Cluster, Told};
-use crate::bench::clients::{Answer, MessageId};
+use crate::bench::clients::{Answer, Asked, MessageId};
+use crate::bench::cluster::{Answered, Cluster};
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
-use crate::bench::protocol::Reply;
 use crate::bench::report::results::Latency;
 use crate::bench::workload::Request;
-use crate::history::Call;
+use crate::history::{Call, ErrorCode, Process};
 
-/// A request that is not answered for so long is given up: a node is dead, or a message was lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How many requests are under way at once.
+pub const AT_ONCE: usize = 512;
 
-/// The load, and what came of it.
+/// How long to wait for an answer. A node is dead, or a message was lost.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The one client, which does not wait for one answer before it sends the next request.
+const CLIENT: Process = Process(0);
+
+/// The load and its results.
 #[derive(Debug)]
 pub struct Load {
     rng: Rng,
     keys: u64,
     value_bytes: usize,
     asked: u64,
-    /// What is not answered yet, in the order in which it was asked.
+    /// The requests without an answer yet, in the order of sending.
     pending: BTreeMap<MessageId, Pending>,
     /// The number of the latest write to each key that was answered ok.
     written: BTreeMap<u64, u64>,
-    /// What reads have found.
-    pub found: Vec<(u64, Value)>,
+    /// What reads have found: `None` if there is no such key.
+    pub found: BTreeMap<u64, Option<Value>>,
+    /// The keys of reads that failed otherwise.
+    pub unread: Vec<u64>,
     /// Writes that were answered ok.
     pub ok: u64,
     /// Writes that were answered by an error, or not at all.
     pub failed: u64,
-    /// The same of reads.
-    pub failed_reads: u64,
     latencies: Vec<Duration>,
 }
 
 #[derive(Debug)]
 struct Pending {
     request: Request,
-    since: Instant,
+    since: Duration,
 }
 
 impl Load {
-    /// A load on so many keys, with values of at least so many characters.
+    /// A load on this many keys, with values of at least this many characters.
     pub fn new(rng: Rng, keys: u64, value_bytes: usize) -> Load {
         Load {
             rng,
@@ -56,97 +61,112 @@ impl Load {
             asked: 0,
             pending: BTreeMap::new(),
             written: BTreeMap::new(),
-            found: Vec::new(),
+            found: BTreeMap::new(),
+            unread: Vec::new(),
             ok: 0,
             failed: 0,
-            failed_reads: 0,
             latencies: Vec::new(),
         }
     }
 
-    /// How many requests are not answered yet.
+    /// How many requests have no answer yet.
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// Asks a node to write something to a key that is drawn.
+    /// Sends a node a write of a new value to a key that is drawn.
     pub fn write(&mut self, cluster: &mut Cluster, node: Node) {
         let key = self.rng.below(self.keys);
         let value = self.value(self.asked + 1).into();
-        self.ask(cluster, node, key, Call::Write(value));
+        self.send(cluster, node, key, Call::Write(value));
     }
 
-    /// Asks a node what stands under a key.
+    /// Sends a node a read of a key.
     pub fn read(&mut self, cluster: &mut Cluster, node: Node, key: u64) {
-        self.ask(cluster, node, key, Call::Read);
+        self.send(cluster, node, key, Call::Read);
     }
 
-    /// Waits until something is answered or the time is up.
+    /// Passes messages on until something is answered, at most until a time.
     ///
     /// # Errors
-    /// A node broke.
-    pub fn wait(&mut self, cluster: &mut Cluster, until: Instant) -> Result<(), BenchError> {
-        for told in cluster.wait(until)? {
-            if let Told::Reply(reply) = told {
-                self.answered(reply);
-            }
+    /// A node failed.
+    pub fn wait(&mut self, cluster: &mut Cluster, until: Duration) -> Result<(), BenchError> {
+        let before = self.pending.len();
+        while self.pending.len() == before && cluster.now() < until {
+            cluster.step(until, &mut |answered| {
+                self.answered(answered);
+                Ok(())
+            })?;
         }
+        let now = cluster.now();
         while let Some(first) = self.pending.first_entry()
-            && first.get().since.elapsed() > PATIENCE
+            && now > first.get().since + TIMEOUT
         {
-            let pending = first.remove();
-            self.fail(&pending.request);
+            let request = first.remove().request;
+            self.fail(&request);
         }
         Ok(())
     }
 
-    /// The latencies of the writes since the last call.
-    pub fn latencies(&mut self) -> Option<Latency> {
-        let latencies = std::mem::take(&mut self.latencies);
-        Latency::of("all".to_owned(), "write", latencies)
+    /// The latencies of the writes that were answered ok since the last call.
+    pub fn latency(&mut self) -> Option<Latency> {
+        Latency::of(
+            "all".to_owned(),
+            "write",
+            std::mem::take(&mut self.latencies),
+        )
     }
 
     /// The latest write to each key that was answered ok, and the value that it wrote.
     pub fn written(&self) -> impl Iterator<Item = (u64, String)> {
-        self.written
-            .iter()
-            .map(|(key, number)| (*key, self.value(*number)))
+        let written = self.written.iter();
+        written.map(|(key, number)| (*key, self.value(*number)))
     }
 
     fn value(&self, number: u64) -> String {
         format!("{number:0width$}", width = self.value_bytes)
     }
 
-    fn ask(&mut self, cluster: &mut Cluster, node: Node, key: u64, call: Call) {
+    fn send(&mut self, cluster: &mut Cluster, node: Node, key: u64, call: Call) {
         self.asked += 1;
         let id = MessageId(self.asked);
         let request = Request { key, call };
-        cluster.ask(node, id, &request);
-        let since = Instant::now();
+        let process = CLIENT;
+        cluster.send(&Asked { process, node, id }, &request);
+        let since = cluster.now();
         self.pending.insert(id, Pending { request, since });
     }
 
-    fn answered(&mut self, Reply { id, answer }: Reply) {
-        // One that was given up may still be answered.
-        let Some(Pending { request, since }) = self.pending.remove(&id) else {
+    fn answered(&mut self, Answered { now, reply, .. }: Answered) {
+        // One that has timed out may still be answered.
+        let Some(Pending { request, since }) = self.pending.remove(&reply.id) else {
             return;
         };
-        match answer {
-            Answer::WriteOk => {
+        let Request { key, call } = &request;
+        match (call, reply.answer) {
+            (Call::Write(_), Answer::WriteOk) => {
                 self.ok += 1;
-                self.latencies.push(since.elapsed());
-                // Answers may overtake each other, writes that wait in one node's queue do not.
-                let number = self.written.entry(request.key).or_default();
-                *number = id.0.max(*number);
+                self.latencies.push(now - since);
+                // Answers may overtake each other; writes in one node's queue do not.
+                let number = self.written.entry(*key).or_default();
+                *number = reply.id.0.max(*number);
             }
-            Answer::ReadOk(value) => self.found.push((request.key, value)),
-            Answer::CasOk | Answer::Error(_) => self.fail(&request),
+            (Call::Read, Answer::ReadOk(value)) => {
+                self.found.insert(*key, Some(value));
+            }
+            (Call::Read, Answer::Error(ErrorCode::KEY_DOES_NOT_EXIST)) => {
+                self.found.insert(*key, None);
+            }
+            (
+                Call::Read | Call::Write(_) | Call::Cas { .. },
+                Answer::ReadOk(_) | Answer::WriteOk | Answer::CasOk | Answer::Error(_),
+            ) => self.fail(&request),
         }
     }
 
     fn fail(&mut self, request: &Request) {
         match request.call {
-            Call::Read => self.failed_reads += 1,
+            Call::Read => self.unread.push(request.key),
             Call::Write(_) | Call::Cas { .. } => self.failed += 1,
         }
     }

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use crate::bench::error::BenchError;
+use crate::bench::output::say;
 use crate::bench::store::fresh_folder;
 
 /// The folder of a run.
@@ -15,21 +17,29 @@ pub struct Data {
 }
 
 impl Data {
-    /// Makes a new folder in this one, or in the system's temporary folder.
+    /// Creates a new folder in `place`, or in the system's temporary folder.
     ///
     /// # Errors
-    /// The file system says no.
-    pub fn create(place: Option<&Path>) -> io::Result<Data> {
+    /// The file system refuses.
+    pub fn create(place: Option<&Path>) -> Result<Data, BenchError> {
         let (parent, prefix) = match place {
             Some(place) => (place.to_owned(), ""),
             None => (std::env::temp_dir(), "stdraft-data-"),
         };
-        fs::create_dir_all(&parent)?;
-        // The nodes' working folder is another.
-        let parent = fs::canonicalize(parent)?;
-        let folder = parent.join(fresh_folder(&parent, prefix)?);
-        let named = place.is_some();
-        Ok(Data { folder, named })
+        let create = || -> io::Result<PathBuf> {
+            fs::create_dir_all(&parent)?;
+            // Absolute, since the nodes have another working folder.
+            let parent = fs::canonicalize(&parent)?;
+            Ok(parent.join(fresh_folder(&parent, prefix)?))
+        };
+        let what = format!(
+            "cannot create a folder for the nodes' data in {}",
+            parent.display()
+        );
+        Ok(Data {
+            folder: create().map_err(BenchError::io(what))?,
+            named: place.is_some(),
+        })
     }
 
     /// The path of the folder; absolute.
@@ -37,15 +47,17 @@ impl Data {
         &self.folder
     }
 
-    /// Removes the folder of a run that ended well, and returns the path if it is kept.
+    /// Removes the folder after a run that was valid, unless the user named a place for it. If it
+    /// stays, prints its path.
     ///
     /// # Errors
-    /// It can't be removed.
-    pub fn leave(self, well: bool) -> io::Result<Option<PathBuf>> {
-        if self.named || !well {
-            return Ok(Some(self.folder));
+    /// It cannot be removed.
+    pub fn leave(self, valid: bool) -> Result<(), BenchError> {
+        let path = self.folder.display();
+        if self.named || !valid {
+            return say(format_args!("the nodes' data are in {path}"));
         }
-        fs::remove_dir_all(&self.folder)?;
-        Ok(None)
+        fs::remove_dir_all(&self.folder)
+            .map_err(BenchError::io(format_args!("cannot remove {path}")))
     }
 }

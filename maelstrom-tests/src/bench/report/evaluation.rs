@@ -52,11 +52,15 @@ pub fn evaluate(
         late_answers: record.late_answers,
         first_ok_ms: first_ok.map(ms),
         latencies: latencies(options.node_count, ended),
-        messages: messages(&record.messages, analysis.operations),
-        elections: record.election_terms.last().map(|highest| Elections {
-            terms: record.election_terms.len(),
-            highest_term: *highest,
-        }),
+        messages: messages(&record.messages.counts, analysis.operations),
+        elections: record
+            .messages
+            .election_terms
+            .last()
+            .map(|highest| Elections {
+                terms: record.messages.election_terms.len(),
+                highest_term: *highest,
+            }),
         faults: recoveries(&record.faults, ended, last_end),
         ..Results::broken(options, None)
     };

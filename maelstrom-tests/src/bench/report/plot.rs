@@ -3,9 +3,9 @@
 
 mod messages;
 
-pub use messages::messages;
-
 use std::collections::BTreeSet;
+
+pub use messages::messages;
 
 use super::ended::{Ended, Ending};
 use super::results::{Counts, Fault, Results};

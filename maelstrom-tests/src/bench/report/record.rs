@@ -34,22 +34,53 @@ pub struct Arrow {
     pub kind: String,
 }
 
+/// The messages of a run.
+#[derive(Debug, Default)]
+pub struct MessageLog {
+    /// Counts of messages.
+    pub counts: Messages,
+    /// The first [`ARROWS_MAX`] messages.
+    pub arrows: Vec<Arrow>,
+    /// Terms in which a node asked for votes; empty also if the nodes' messages carry no terms.
+    pub election_terms: BTreeSet<u64>,
+}
+
 /// The record of a run.
 #[derive(Debug)]
 pub struct Record {
     history: History,
     file: BufWriter<File>,
-    arrows: Vec<Arrow>,
     /// How many operations ended, and how.
     pub operations: Operations,
-    /// Counts of messages since the first request.
-    pub messages: Messages,
+    /// The messages since the first request. Empty until the run ends.
+    pub messages: MessageLog,
     /// The faults, in order. How the cluster recovered is computed at the end.
     pub faults: Vec<Fault>,
-    /// Terms in which a node asked for votes; empty also if the nodes' messages carry no terms.
-    pub election_terms: BTreeSet<u64>,
     /// How many answers came after their request had timed out.
     pub late_answers: u64,
+}
+
+impl MessageLog {
+    /// Keeps a message for the picture if it is among the first [`ARROWS_MAX`]. Returns its number,
+    /// for [`received`](MessageLog::received).
+    pub fn sent(&mut self, now: Duration, from: Source, to: Source, kind: &str) -> Option<usize> {
+        if self.arrows.len() >= ARROWS_MAX {
+            return None;
+        }
+        self.arrows.push(Arrow {
+            from,
+            to,
+            sent: now,
+            received: None,
+            kind: kind.to_owned(),
+        });
+        Some(self.arrows.len() - 1)
+    }
+
+    /// Notes that a message has arrived; of a doubled one, the first copy counts.
+    pub fn received(&mut self, number: usize, now: Duration) {
+        self.arrows[number].received.get_or_insert(now);
+    }
 }
 
 impl Record {
@@ -61,11 +92,9 @@ impl Record {
         Ok(Record {
             history: History::new(),
             file: BufWriter::new(File::create(store.file("history.jsonl"))?),
-            arrows: Vec::new(),
             operations: Operations::default(),
-            messages: Messages::default(),
+            messages: MessageLog::default(),
             faults: Vec::new(),
-            election_terms: BTreeSet::new(),
             late_answers: 0,
         })
     }
@@ -87,33 +116,6 @@ impl Record {
     /// Whether the history has [`OPERATIONS_MAX`] operations.
     pub fn is_full(&self) -> bool {
         self.history.operations().len() >= OPERATIONS_MAX
-    }
-
-    /// Keeps a message for the picture if it is among the first [`ARROWS_MAX`]. Returns its number,
-    /// for [`message_received`](Record::message_received).
-    pub fn message_sent(
-        &mut self,
-        now: Duration,
-        from: Source,
-        to: Source,
-        kind: &str,
-    ) -> Option<usize> {
-        if self.arrows.len() >= ARROWS_MAX {
-            return None;
-        }
-        self.arrows.push(Arrow {
-            from,
-            to,
-            sent: now,
-            received: None,
-            kind: kind.to_owned(),
-        });
-        Some(self.arrows.len() - 1)
-    }
-
-    /// Notes that a message has arrived; of a doubled one, the first copy counts.
-    pub fn message_received(&mut self, number: usize, now: Duration) {
-        self.arrows[number].received.get_or_insert(now);
     }
 
     /// Adds a fault. `side` are the nodes that can go on without the others.
@@ -146,11 +148,6 @@ impl Record {
     /// The history so far.
     pub fn history(&self) -> &History {
         &self.history
-    }
-
-    /// The first messages.
-    pub fn arrows(&self) -> &[Arrow] {
-        &self.arrows
     }
 }
 

@@ -1,0 +1,583 @@
+//! The nodes of a run, and all that is between them: processes, the network, and the faults that
+//! are in force.
+//!
+//! The cluster reads the clock and moves bytes; [`network`](super::network) and
+//! [`nemesis`](super::nemesis), which decide, know no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::clients::Asked;
+use super::error::BenchError;
+use super::nemesis::{Action, connected_majority};
+use super::network::{Conditions, Cuts, Fate, Network, Node, Packet, Source};
+use super::processes::process::{EVENTS_MAX, Event, LINE_BYTES_MAX, Life, Process};
+use super::processes::program::Program;
+use super::processes::watchdog::Watchdog;
+use super::protocol::{self, Body, Dest, Envelope, Reply};
+use super::report::record::MessageLog;
+use super::workload::Request;
+use crate::history;
+
+/// How many events are handled before the cluster looks at what is due again.
+const EVENTS_PER_STEP: usize = 64;
+
+/// How much of a line is shown if something is wrong with it, in bytes.
+const SHOWN_BYTES_MAX: usize = 1000;
+
+/// What a cluster consists of.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the nodes run.
+    pub program: Program,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// What the network does.
+    pub conditions: Conditions,
+    /// The folder for the nodes' standard error, as `n0.log` and so on.
+    pub logs: PathBuf,
+    /// Copy the nodes' standard error to ours.
+    pub log_stderr: bool,
+    /// Print each message when it is sent.
+    pub log_net_send: bool,
+    /// Print each message when it is received.
+    pub log_net_recv: bool,
+    /// How long a node may take to answer `init`, while it is not paused.
+    pub init_timeout: Duration,
+}
+
+/// An answer to a client.
+#[derive(Debug)]
+pub struct Answered {
+    /// When it came.
+    pub now: Duration,
+    /// The client's process. There may be no such process.
+    pub process: history::Process,
+    /// The answer.
+    pub reply: Reply,
+}
+
+/// Why a line of a node's output cannot be handled.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Something is wrong with the line: a sentence that follows a colon.
+    Line(String),
+    /// Something else failed.
+    Bench(BenchError),
+}
+
+impl From<String> for Trouble {
+    fn from(problem: String) -> Trouble {
+        Trouble::Line(problem)
+    }
+}
+
+impl From<BenchError> for Trouble {
+    fn from(error: BenchError) -> Trouble {
+        Trouble::Bench(error)
+    }
+}
+
+/// A line on its way to a node, with its number in the [`MessageLog`] if it is in there.
+#[derive(Debug, Clone)]
+struct Line {
+    bytes: Vec<u8>,
+    number: Option<usize>,
+}
+
+/// The nodes of a run.
+#[derive(Debug)]
+pub struct Cluster {
+    settings: Settings,
+    began: Instant,
+    events: Receiver<Event>,
+    /// For the readers of nodes that are started again.
+    sender: SyncSender<Event>,
+    processes: Vec<Process>,
+    watchdog: Watchdog,
+    network: Network<Line>,
+    cuts: Cuts,
+    paused: BTreeSet<Node>,
+    /// The nodes that were killed and not started again yet.
+    dead: BTreeSet<Node>,
+    /// The nodes that have not answered `init` yet, and until when each must.
+    starting: BTreeMap<Node, Duration>,
+    /// Whether all nodes have answered their first `init`. Messages count from then on.
+    initialised: bool,
+    lines_sent: u64,
+    /// The highest term of an `append`, and its sender.
+    leader: (u64, Node),
+    /// The messages since all nodes were initialised.
+    pub messages: MessageLog,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until they have answered `init`. Time begins then.
+    ///
+    /// # Errors
+    /// A node cannot be started, or does not answer.
+    pub fn start(settings: Settings, rng: Rng) -> Result<Cluster, BenchError> {
+        let (sender, events) = sync_channel(EVENTS_MAX);
+        let mut cluster = Cluster {
+            began: Instant::now(),
+            events,
+            sender,
+            processes: Vec::new(),
+            watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
+            network: Network::new(rng, settings.conditions, settings.nodes),
+            cuts: Cuts::new(),
+            paused: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            starting: BTreeMap::new(),
+            initialised: false,
+            lines_sent: 0,
+            leader: (0, Node(0)),
+            messages: MessageLog::default(),
+            settings,
+        };
+        for node in (0..cluster.settings.nodes).map(Node) {
+            let process = cluster.spawn(node, Life(0))?;
+            cluster.processes.push(process);
+        }
+        cluster.await_init()?;
+        cluster.initialised = true;
+        let origin = cluster.now();
+        cluster.began += origin;
+        cluster.network.rebase(origin);
+        Ok(cluster)
+    }
+
+    /// The time since all nodes were initialised.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// The node whose `append` had the highest term so far.
+    pub fn leader(&self) -> Node {
+        self.leader.1
+    }
+
+    /// The process id of a node.
+    pub fn process_id(&self, node: Node) -> u32 {
+        self.processes[node.0].group()
+    }
+
+    /// Waits until all nodes that were started have answered `init`, and returns how long it took.
+    ///
+    /// # Errors
+    /// One does not answer, or breaks the protocol.
+    pub fn await_init(&mut self) -> Result<Duration, BenchError> {
+        let began = self.now();
+        while !self.starting.is_empty() {
+            self.step(Duration::MAX, &mut |_| {
+                Err("its dest is unknown: there is no such client"
+                    .to_owned()
+                    .into())
+            })?;
+        }
+        Ok(self.now() - began)
+    }
+
+    /// Sends a client's request.
+    pub fn send(&mut self, asked: &Asked, request: &Request) {
+        let now = self.now();
+        let number = self.next_line();
+        let bytes = protocol::request(number, asked, request, self.settings.nodes);
+        if self.settings.log_net_send {
+            log("send", &bytes);
+        }
+        let (source, dest) = (Source::Client, asked.node);
+        let kind = request.call.name();
+        let number = self.messages.sent(now, source, Source::Server(dest), kind);
+        let length = bytes.len();
+        let payload = Line { bytes, number };
+        let sent = self.network.send(
+            now,
+            Packet {
+                source,
+                dest,
+                payload,
+            },
+        );
+        self.messages.counts.sent(source, kind, length, sent);
+    }
+
+    /// Delivers what arrives now, and then handles the nodes' output until `due` or until
+    /// something else is to be done. Hands answers to clients to `answered`.
+    ///
+    /// # Errors
+    /// A node ended, broke the protocol, or did not answer `init` in time.
+    pub fn step(
+        &mut self,
+        due: Duration,
+        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
+    ) -> Result<(), BenchError> {
+        let now = self.now();
+        let next_init = self.check_init(now)?;
+        self.deliver(now);
+        for process in &mut self.processes {
+            self.messages.counts.overflowed += process.flush();
+        }
+        let dues = self.network.due().into_iter().chain(next_init);
+        let due = dues.fold(due, Duration::min);
+        let first = match self.events.recv_timeout(due.saturating_sub(now)) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => unreachable!("self.sender is a sender"),
+        };
+        let now = self.now();
+        self.event(now, first, answered)?;
+        for _ in 1..EVENTS_PER_STEP {
+            match self.events.try_recv() {
+                Ok(event) => self.event(now, event, answered)?,
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins or ends a fault.
+    ///
+    /// # Errors
+    /// A node cannot be paused, killed or started.
+    pub fn inject_fault(&mut self, action: &Action) -> Result<(), BenchError> {
+        match action {
+            Action::Cut(_, cuts) => {
+                self.cuts.clone_from(cuts);
+                self.network.cut(cuts.clone());
+            }
+            Action::Heal => {
+                self.cuts.clear();
+                self.network.cut(Cuts::new());
+            }
+            Action::Pause(nodes) => {
+                self.paused = nodes - &self.dead;
+                self.signal(Watchdog::pause)?;
+            }
+            Action::Resume(_) => {
+                self.signal(Watchdog::resume)?;
+                let until = self.now() + self.settings.init_timeout;
+                for node in std::mem::take(&mut self.paused) {
+                    self.starting.entry(node).and_modify(|old| *old = until);
+                }
+            }
+            Action::Kill(nodes) => nodes.iter().try_for_each(|node| self.kill(*node))?,
+            Action::Restart(nodes) => nodes.iter().try_for_each(|node| self.restart(*node))?,
+        }
+        Ok(())
+    }
+
+    /// The nodes that can go on without the others under the present faults: see
+    /// [`connected_majority`].
+    pub fn connected_majority(&self) -> Option<BTreeSet<Node>> {
+        let down = &self.paused | &self.dead;
+        connected_majority(self.settings.nodes, &self.cuts, &down)
+    }
+
+    /// Kills a node, and drops what it has sent but the network has not taken yet.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(&mut self, node: Node) -> Result<(), BenchError> {
+        let process = &mut self.processes[node.0];
+        // The whole group, or the children of a script would live on.
+        self.watchdog
+            .kill(process.group())
+            .map_err(BenchError::io("the shell that kills the nodes has ended"))?;
+        process
+            .reap()
+            .map_err(BenchError::io(format_args!("cannot kill {node}")))?;
+        self.dead.insert(node);
+        self.paused.remove(&node);
+        self.starting.remove(&node);
+        Ok(())
+    }
+
+    /// Starts a node that was killed. Its `init` precedes all other messages.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn restart(&mut self, node: Node) -> Result<(), BenchError> {
+        let Life(life) = self.processes[node.0].life();
+        self.processes[node.0] = self.spawn(node, Life(life + 1))?;
+        self.dead.remove(&node);
+        Ok(())
+    }
+
+    /// Kills all nodes and waits for their end.
+    ///
+    /// # Errors
+    /// A node cannot be killed.
+    pub fn end(self) -> Result<MessageLog, BenchError> {
+        drop(self.watchdog);
+        for mut process in self.processes {
+            process
+                .reap()
+                .map_err(BenchError::io("cannot kill a node"))?;
+        }
+        Ok(self.messages)
+    }
+
+    /// Starts one of a node's processes and sends it `init`.
+    fn spawn(&mut self, node: Node, life: Life) -> Result<Process, BenchError> {
+        let settings = &self.settings;
+        let log = settings.logs.join(format!("{node}.log"));
+        let events = self.sender.clone();
+        let mut process = Process::start(
+            node,
+            life,
+            &settings.program,
+            log,
+            settings.log_stderr,
+            events,
+        )
+        .map_err(BenchError::io(format_args!(
+            "cannot start {} as {node}",
+            settings.program.path.display()
+        )))?;
+        self.watchdog
+            .guard(process.group())
+            .map_err(BenchError::io("the shell that guards the nodes has ended"))?;
+        let init = protocol::init(self.next_line(), node, self.settings.nodes);
+        self.log(&init);
+        process.write(&init);
+        let until = self.now() + self.settings.init_timeout;
+        self.starting.insert(node, until);
+        Ok(process)
+    }
+
+    fn signal(
+        &mut self,
+        signal: impl Fn(&mut Watchdog, u32) -> io::Result<()>,
+    ) -> Result<(), BenchError> {
+        for node in &self.paused {
+            let group = self.processes[node.0].group();
+            signal(&mut self.watchdog, group)
+                .map_err(BenchError::io("the shell that pauses the nodes has ended"))?;
+        }
+        Ok(())
+    }
+
+    /// Fails if a node's time to answer `init` is up; returns when the next one's is.
+    fn check_init(&self, now: Duration) -> Result<Option<Duration>, BenchError> {
+        let waiting = self.starting.iter();
+        let waiting = waiting.filter(|(node, _)| !self.paused.contains(node));
+        let late = waiting.clone().filter(|(_, until)| now >= **until);
+        let late: Vec<Node> = late.map(|(node, _)| *node).collect();
+        if late.is_empty() {
+            return Ok(waiting.map(|(_, until)| *until).min());
+        }
+        let names: Vec<String> = late.iter().map(Node::to_string).collect();
+        let seconds = self.settings.init_timeout.as_secs();
+        let mut text = format!(
+            "no answer to init within {seconds} s from {}",
+            names.join(", ")
+        );
+        for node in late {
+            text += &format!("\n{node}: {}", self.processes[node.0].last_words());
+        }
+        Err(BenchError::new(text))
+    }
+
+    /// Writes what arrives now to the nodes' outboxes.
+    fn deliver(&mut self, now: Duration) {
+        let Cluster {
+            network,
+            processes,
+            messages,
+            settings,
+            dead,
+            initialised,
+            ..
+        } = self;
+        network.deliver(now, |packet, fate| {
+            let dead = dead.contains(&packet.dest);
+            if *initialised {
+                messages.counts.received(packet.source, fate, dead);
+            }
+            match fate {
+                Fate::Delivered if dead => {}
+                Fate::Delivered => {
+                    let Line { bytes, number } = &packet.payload;
+                    if let Some(number) = number {
+                        messages.received(*number, now);
+                    }
+                    if settings.log_net_recv {
+                        log("recv", bytes);
+                    }
+                    processes[packet.dest.0].write(bytes);
+                }
+                Fate::Cut => {}
+            }
+        });
+    }
+
+    fn event(
+        &mut self,
+        now: Duration,
+        event: Event,
+        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
+    ) -> Result<(), BenchError> {
+        let (node, life) = event.source();
+        if self.dead.contains(&node) || self.processes[node.0].life() != life {
+            // Output of a process that was killed is lost, unless the network has taken it already.
+            return Ok(());
+        }
+        match event {
+            Event::Lines(_, _, bytes) => {
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    let line = &line[..line.len() - 1];
+                    match self.line(now, node, line, answered) {
+                        Ok(()) => {}
+                        Err(Trouble::Line(problem)) => {
+                            return Err(self.bad_line(node, line, &problem));
+                        }
+                        Err(Trouble::Bench(error)) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+            Event::TooLong(_, _, bytes) => {
+                let problem = format!("it is longer than {LINE_BYTES_MAX} bytes");
+                Err(self.bad_line(node, &bytes, &problem))
+            }
+            Event::Ended(_, _, rest) => Err(self.ended(node, &rest)),
+        }
+    }
+
+    /// Handles one line of a node's output.
+    fn line(
+        &mut self,
+        now: Duration,
+        node: Node,
+        line: &[u8],
+        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let envelope = protocol::envelope(line, node, self.settings.nodes)?;
+        match envelope.dest {
+            Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
+            Dest::Init(asked) => {
+                if asked != node || !self.starting.contains_key(&node) {
+                    return Err(Trouble::Line(format!(
+                        "its dest {:?} is unknown: a client that sends init ends with the answer",
+                        protocol::init_client(asked)
+                    )));
+                }
+                protocol::init_ok(&envelope)?;
+                self.starting.remove(&node);
+            }
+            Dest::Client(process) => {
+                let reply = protocol::reply(&envelope)?;
+                self.messages.counts.clients += 1;
+                let (from, to) = (Source::Server(node), Source::Client);
+                let number = self.messages.sent(now, from, to, reply.answer.name());
+                // Clients have no latency: what is sent to them is received.
+                if let Some(number) = number {
+                    self.messages.received(number, now);
+                }
+                self.log(line);
+                answered(Answered {
+                    now,
+                    process,
+                    reply,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn between_servers(
+        &mut self,
+        now: Duration,
+        source: Node,
+        dest: Node,
+        envelope: &Envelope<'_>,
+    ) -> Result<(), String> {
+        let Body { kind, term } = protocol::body(envelope)?;
+        if let Some(term) = term.filter(|term| kind == "append" && *term >= self.leader.0) {
+            self.leader = (term, source);
+        }
+        let bytes = protocol::forward(self.next_line(), source, dest, envelope);
+        if self.settings.log_net_send {
+            log("send", &bytes);
+        }
+        let length = bytes.len();
+        let source = Source::Server(source);
+        let number = match self.initialised {
+            true => self.messages.sent(now, source, Source::Server(dest), &kind),
+            false => None,
+        };
+        let payload = Line { bytes, number };
+        let packet = Packet {
+            source,
+            dest,
+            payload,
+        };
+        let sent = self.network.send(now, packet);
+        if self.initialised {
+            self.messages.counts.sent(source, &kind, length, sent);
+            if protocol::asks_for_vote(&kind) {
+                self.messages.election_terms.extend(term);
+            }
+        }
+        Ok(())
+    }
+
+    fn next_line(&mut self) -> u64 {
+        self.lines_sent += 1;
+        self.lines_sent
+    }
+
+    /// Prints a message that is received when it is sent.
+    fn log(&self, line: &[u8]) {
+        if self.settings.log_net_send {
+            log("send", line);
+        }
+        if self.settings.log_net_recv {
+            log("recv", line);
+        }
+    }
+
+    fn bad_line(&self, node: Node, line: &[u8], problem: &str) -> BenchError {
+        let words = self.processes[node.0].last_words();
+        let line = shown(line);
+        BenchError::new(format!(
+            "{node} printed a line that is not a message it may send: {problem}\n  {line}\n{node}: {words}"
+        ))
+    }
+
+    fn ended(&mut self, node: Node, rest: &[u8]) -> BenchError {
+        let process = &mut self.processes[node.0];
+        let mut text = match process.ended() {
+            Ok(Some(status)) => format!("{node} ended before the run did: {status}"),
+            Ok(None) => format!("{node} closed its standard output before the run ended"),
+            Err(error) => format!(
+                "{node} closed its standard output, and its exit status is unknown: {error}"
+            ),
+        };
+        if !rest.is_empty() {
+            text += &format!("\n  its last line is not whole: {}", shown(rest));
+        }
+        BenchError::new(format!("{text}\n{node}: {}", process.last_words()))
+    }
+}
+
+/// Prints a message on standard error, unless it is closed.
+fn log(what: &str, line: &[u8]) {
+    let line = String::from_utf8_lossy(line);
+    let _ = writeln!(io::stderr(), "{what} {}", line.trim_end());
+}
+
+/// A line as text, cut if it is long.
+fn shown(line: &[u8]) -> String {
+    if line.len() <= SHOWN_BYTES_MAX {
+        return String::from_utf8_lossy(line).into_owned();
+    }
+    let head = String::from_utf8_lossy(&line[..SHOWN_BYTES_MAX]);
+    format!("{head}... ({} bytes)", line.len())
+}
