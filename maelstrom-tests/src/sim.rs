@@ -1,27 +1,31 @@
-//! The simulator: a whole cluster in one thread and in virtual time. The nodes are the product's,
-//! and so are their storage, the bytes that travel between them, and the machine; the clients and
-//! their checker are the bench's.
+//! The simulator: a whole cluster in one thread and in virtual time. The nodes, their storage, their
+//! state machine and the bytes of their messages are the product's; the clients and their checker
+//! are the bench's.
 //!
-//! Everything is drawn from one seed, the kind of world too. First there are faults of every kind,
-//! and nothing wrong may happen; then they cease for a quorum at least, and it must elect, agree
-//! and serve in time. In the end the clients' history must be linearizable.
+//! Everything is drawn from one seed, including the kind of world. First there are faults of every
+//! kind, and no rule may break; then they cease for at least a quorum, which must elect, agree and
+//! serve in time. At the end the clients' history must be linearizable.
 //!
-//! Read [`options`] (what a world is), `machine`, `storage` (on a disk that breaks),
-//! `network`, then `world`, which runs it all, with `storing`, `traffic`, `faults` and `ending`
-//! beside it. [`fleet`] runs many seeds, [`shrink`] looks for a smaller world that fails
-//! too, [`sightings`] counts what a fleet has met, `trace` remembers what happened and tells it.
+//! Read [`options`] (what a world is), `storage` (the product's, on a disk that fails), then
+//! `world`, which names the files that extend it. [`fleet`] runs many seeds, [`shrink`] looks for a
+//! smaller world that fails too, [`rare_events`] counts what a fleet has met, `trace` keeps the
+//! events and prints them as a story.
 
 pub mod flags;
 pub mod fleet;
 pub mod options;
+pub mod rare_events;
 pub mod shrink;
-pub mod sightings;
 
+mod agenda;
+mod checks;
 mod clients;
 mod ending;
 mod faults;
 mod machine;
+mod member;
 mod network;
+mod processes;
 mod storage;
 mod storing;
 mod trace;
@@ -33,33 +37,40 @@ use std::sync::mpsc::channel;
 
 use rand::Rng;
 
+use self::machine::cut;
 use self::options::Options;
-use self::sightings::Sightings;
+use self::rare_events::RareEvents;
 use self::trace::Tape;
 use self::world::World;
 use crate::guard::{self, Ended};
 use crate::rules::Broken;
 
-/// A seed, and in which of its options the world differs from the one that the seed draws.
+/// The longest rule with its details that is printed.
+const RULE_CHARACTERS_MAX: usize = 4000;
+
+/// The rule that a panic breaks.
+const PANIC: &str = "a node must not panic: ";
+
+/// A seed, and the options that differ from those that it draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Case {
-    /// What all of it is drawn from.
+    /// Everything is drawn from it.
     pub seed: u64,
-    /// The names of options, and their values.
+    /// Names and values of options.
     pub changes: Vec<(&'static str, u64)>,
 }
 
-/// A run that broke no rule.
+/// A run in which all rules held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// A hash of all that happened.
+    /// A hash of all events.
     pub hash: u64,
-    /// How many things happened.
+    /// The number of events.
     pub events: u64,
-    /// How long it took in the run's own time, in thousandths of a tick.
+    /// The simulated time, in thousandths of a tick.
     pub time: u64,
-    /// How often rare things happened.
-    pub sightings: Sightings,
+    /// How often rare events happened.
+    pub rare: RareEvents,
 }
 
 /// A run that broke a rule.
@@ -69,32 +80,31 @@ pub struct Failure {
     pub case: Case,
     /// Its world.
     pub options: Options,
-    /// Which rule, in words.
+    /// The rule, in words.
     pub rule: String,
-    /// How many things happened before.
+    /// The number of events before.
     pub events: u64,
-    /// When it was, in thousandths of a tick.
+    /// Its time, in thousandths of a tick.
     pub time: u64,
-    /// The last of what happened, in the language of the golden scripts.
+    /// The last events, in the language of the golden scripts.
     pub story: String,
 }
 
 impl Case {
-    /// A seed in the world that it draws.
+    /// A seed with the options that it draws.
     pub fn of(seed: u64) -> Self {
         let changes = Vec::new();
         Self { seed, changes }
     }
 
-    /// A seed in this very world.
+    /// A seed in this world.
     pub fn in_world(seed: u64, world: &Options) -> Self {
         let drawn = Self::of(seed).options();
-        let value = |options: &Options, name| options.value(name).expect("it is an option");
-        let differs = |name: &&&'static str| value(&drawn, name) != value(world, name);
-        let changed = Options::NAMES.iter().filter(differs);
+        let names = Options::ALL.iter().map(|option| option.name);
+        let changed = names.filter(|name| drawn.value(name) != world.value(name));
         Self {
             seed,
-            changes: changed.map(|name| (*name, value(world, name))).collect(),
+            changes: changed.map(|name| (name, world.value(name))).collect(),
         }
     }
 
@@ -102,16 +112,17 @@ impl Case {
     pub fn options(&self) -> Options {
         let mut options = Options::draw(&mut Rng::seeded(self.seed));
         for (name, value) in &self.changes {
-            assert!(options.set(name, *value), "{name} is an option");
+            options.set(name, *value);
         }
         options
     }
 }
 
-/// The command that runs it, without the program's name.
+/// Prints the command that runs it.
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sim --seed {}", self.seed)?;
+        let end = self.seed.wrapping_add(1);
+        write!(f, "cargo run --release -- sim --seeds {}..{end}", self.seed)?;
         for (name, value) in &self.changes {
             write!(f, " --set {name}={value}")?;
         }
@@ -121,22 +132,25 @@ impl fmt::Display for Case {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            case,
+            options,
+            rule,
+            events,
+            story,
+            ..
+        } = self;
+        let seed = case.seed;
         write!(
             f,
-            "# {rule}\n#\n# This is how it came to that. Played is only a script from its beginning on; replay it with\n\
-             #   maelstrom-tests {case}\n\n{story}\nworld: {options}\nseed {seed}, event {events}: rule broken: {rule}\n\
-             replay it with: maelstrom-tests {case}\nlook for a smaller case with: maelstrom-tests {case} --shrink\n",
-            case = self.case,
-            story = self.story,
-            options = self.options,
-            seed = self.case.seed,
-            events = self.events,
-            rule = self.rule,
+            "# The last events before the failure; docs/OUTPUT.md explains how to read them.\n{story}\n\
+             world: {options}\nseed {seed}, event {events}: rule broken: {rule}\n\
+             replay it with:          {case}\nlook for a smaller case: {case} --shrink\n",
         )
     }
 }
 
-/// Runs one case. If it fails, so many of its last events are told.
+/// Runs one case. A failure's story has at most `events_max` events.
 ///
 /// # Errors
 /// If a rule is broken, or anything panics.
@@ -148,28 +162,28 @@ pub fn run(case: &Case, events_max: usize) -> Result<Report, Box<Failure>> {
     let began = guard::start((), &sender, move || {
         let mut world = World::new(seed, world, trace)?;
         world.run()?;
-        Ok((world.now, world.sightings))
+        Ok((world.agenda.now, world.rare))
     });
     let ended = began.map(|()| ended.recv());
     let trace = tape.trace();
     let rule = match ended {
-        Ok(Ok(((), Ended::Returned(Ok((time, sightings)))))) => {
+        Ok(Ok(((), Ended::Returned(Ok((time, rare)))))) => {
             return Ok(Report {
                 hash: trace.hash(),
                 events: trace.count(),
                 time,
-                sightings,
+                rare,
             });
         }
         Ok(Ok(((), Ended::Returned(Err(Broken(rule)))))) => rule,
-        Ok(Ok(((), Ended::Panicked(what)))) => format!("a node must not panic: {what}"),
+        Ok(Ok(((), Ended::Panicked(panic)))) => format!("{PANIC}{panic}"),
         Ok(Err(_)) => "a run must end".to_owned(),
-        Err(error) => format!("a run needs a thread: {error}"),
+        Err(error) => format!("a run must get a thread: {error}"),
     };
     Err(Box::new(Failure {
         case: case.clone(),
         options,
-        rule,
+        rule: cut(&rule, RULE_CHARACTERS_MAX),
         events: trace.count(),
         time: trace.time(),
         story: trace.story(),

@@ -1,5 +1,4 @@
-//! The clients of a cluster: the bench's workload, and the history of what they asked and were
-//! told.
+//! The clients of a cluster: the bench's workload, and the history of requests and answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -16,10 +15,10 @@ use crate::bench::workload::{self, Plan, Worker, Workload};
 use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
 use crate::rules::{Broken, CommandId};
 
-/// How many requests a run has, but for the last ones.
+/// The most requests of a run, except the last ones.
 const REQUESTS_MAX: u64 = 400;
 
-/// How many writes a run has that nobody waits for.
+/// The most writes of a run whose clients do not wait.
 const LOADS_MAX: u64 = 300;
 
 /// A client's request.
@@ -28,7 +27,7 @@ pub(super) struct Request {
     pub(super) ticket: Ticket,
     key: Value,
     call: Call,
-    /// What to apply; nothing, if the request is a read.
+    /// The command, unless the request is a read.
     pub(super) command: Option<Command>,
 }
 
@@ -39,23 +38,23 @@ pub(super) struct Clients {
     workload: Workload,
     retried_permille: u64,
     load_bytes: u64,
-    /// Requests so far of those who wait.
+    /// Requests so far whose clients wait.
     requests: u64,
-    /// Writes so far of those who do not.
+    /// Writes so far whose clients do not wait.
     loads: u64,
-    /// Tickets given out, which are the requests' numbers.
+    /// The number of requests so far, which is also the last ticket.
     tickets: u64,
-    /// Requests that a living node owes an answer.
+    /// Requests that a running process must answer.
     open: BTreeMap<Ticket, Open>,
-    /// Each client's present process; a client goes on as another one when it was told nothing.
+    /// Each client's present process. After a request without a certain answer it takes a new one.
     processes: Vec<Process>,
-    /// What each client will ask again.
+    /// Requests that will be sent again.
     again: BTreeMap<usize, workload::Request>,
     next_process: u64,
     history: History,
-    /// How many requests were asked again.
+    /// How many requests were sent again.
     pub(super) retries: u64,
-    /// How many of the last ones were not served.
+    /// How many of the last requests were not served.
     pub(super) unserved_at_last: u64,
 }
 
@@ -63,7 +62,7 @@ pub(super) struct Clients {
 struct Open {
     request: Request,
     node: NodeId,
-    /// The client that waits for it, while one does.
+    /// The client that waits for the answer.
     waiting: Option<usize>,
 }
 
@@ -74,7 +73,7 @@ impl Clients {
             keys_at_once: options.keys as usize,
             operations_per_key: options.key_operations,
         };
-        // The last one asks when all others are done.
+        // One more for the last requests.
         let processes = options.clients + 1;
         Self {
             workload: Workload::new(rng.fork(), plan),
@@ -98,17 +97,17 @@ impl Clients {
         &self.history
     }
 
-    /// Whether no request waits for its answer, but for those of nodes that are cut off.
+    /// Whether no request is open, except at nodes that are cut off.
     pub(super) fn is_idle_but_for(&self, exiled: &BTreeSet<NodeId>) -> bool {
         self.open.values().all(|open| exiled.contains(&open.node))
     }
 
-    /// Whether a node still owes an answer to this request.
+    /// Whether a request is open.
     pub(super) fn is_open(&self, ticket: Ticket) -> bool {
         self.open.contains_key(&ticket)
     }
 
-    /// A client thinks of a request; none, if there were enough.
+    /// Invents a client's next request, unless there were enough.
     pub(super) fn invoke(
         &mut self,
         client: usize,
@@ -120,20 +119,20 @@ impl Clients {
         }
         self.requests += 1;
         let process = self.processes[client];
-        let wish = match self.again.remove(&client) {
-            Some(wish) => {
+        let request = match self.again.remove(&client) {
+            Some(request) => {
                 self.retries += 1;
-                wish
+                request
             }
             None => self.workload.next(Worker(client), process),
         };
-        let workload::Request { key, call } = wish;
+        let workload::Request { key, call } = request;
         self.ask(client, node, Value::from(key), call, now)
             .map(Some)
     }
 
-    /// One more write or read, when all clients are done.
-    pub(super) fn last_wish(
+    /// A write or a read after all clients are done.
+    pub(super) fn last_request(
         &mut self,
         node: NodeId,
         write: bool,
@@ -148,8 +147,8 @@ impl Clients {
         self.ask(client, node, value!("end"), call, now)
     }
 
-    /// A write of somebody who does not wait for the answer, to a key that nobody else asks about:
-    /// logs grow by it, and differ. None, if there were enough.
+    /// A write whose client does not wait, to a key of its own, unless there were enough: logs grow
+    /// by it, and differ.
     pub(super) fn load(&mut self, node: NodeId) -> Option<Request> {
         if self.loads == LOADS_MAX {
             return None;
@@ -232,8 +231,7 @@ impl Clients {
         Ok(request)
     }
 
-    /// A client's patience ends. Returns it, if it was still waiting. The node still owes an
-    /// answer.
+    /// A client's timeout. Returns the client, if it was waiting. The node must still answer.
     pub(super) fn give_up(&mut self, ticket: Ticket, now: u64) -> Result<Option<usize>, Broken> {
         let Some(open) = self.open.get_mut(&ticket) else {
             return Ok(None);
@@ -246,7 +244,7 @@ impl Clients {
         Ok(Some(client))
     }
 
-    /// A process died and owes no answers any more. Returns the clients that were waiting for it.
+    /// A process died. Returns the clients that were waiting for it.
     pub(super) fn node_died(&mut self, node: NodeId, now: u64) -> Result<Vec<usize>, Broken> {
         let mut clients = Vec::new();
         let (died, open) = mem::take(&mut self.open)
@@ -263,8 +261,7 @@ impl Clients {
         Ok(clients)
     }
 
-    /// A node answers. Returns the command that is answered, if it is one, and the client, if it
-    /// was still waiting.
+    /// A node answers. Returns the command, unless it was a read, and the client, if it was waiting.
     pub(super) fn answered(
         &mut self,
         node: NodeId,
@@ -274,7 +271,7 @@ impl Clients {
         let open = self.open.remove(&reply.ticket);
         let Some(open) = open.filter(|open| open.node == node) else {
             return Err(Broken(format!(
-                "every request has one answer: node {node} answers {:?} again, or unasked",
+                "every request must have one answer: node {node} answers {:?} again or unasked",
                 reply.ticket
             )));
         };
@@ -310,7 +307,7 @@ impl Clients {
         Ok((command, Some(client)))
     }
 
-    /// Nobody knows what became of a request; its client goes on as another process.
+    /// A request has no certain answer. Its client takes a new process.
     fn record_unknown(
         &mut self,
         request: &Request,
@@ -348,13 +345,13 @@ impl Clients {
             call: request.call.clone(),
             stage,
         };
-        let broken = |error: Impossible| Broken(format!("the history makes sense: {error}"));
+        let broken = |error: Impossible| Broken(format!("the history must be consistent: {error}"));
         self.history.record(event).map_err(broken)
     }
 }
 
 impl Request {
-    /// What the node is told.
+    /// The replica's input.
     pub(super) fn input(self) -> Input<Store> {
         let Self {
             ticket,

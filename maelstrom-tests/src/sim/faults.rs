@@ -1,131 +1,190 @@
-//! What each kind of fault does.
+//! Injects faults.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::{io, mem};
 
 use raft_core::NodeId;
 
+use super::agenda::Happening;
 use super::options::Fault;
+use super::processes::End;
 use super::trace::Event;
-use super::world::{End, Happening, World};
+use super::world::World;
 use crate::replica::faulty_disk::Moment;
 use crate::rules::Broken;
 
-/// How much room a full disk still has, in bytes, at most.
+/// The most room that a full disk still has, in bytes.
 const ROOM_MAX: u64 = 8192;
 
+/// A call of a disk that is planned to fail is among this many next ones.
+const CALLS_AHEAD_MAX: u64 = 40;
+
 impl World {
-    /// A fault befalls a node, or all of them.
-    pub(super) fn befall(&mut self, fault: Fault, victim: NodeId) -> Result<(), Broken> {
+    pub(super) fn schedule_fault(&mut self) {
+        if self.options.fault_mean > 0 && !self.faults.kinds.is_empty() {
+            let delay = self.rng.exponential(self.options.fault_mean);
+            self.agenda.schedule(delay, Happening::Fault);
+        }
+    }
+
+    pub(super) fn draw_fault(&mut self) -> Result<(), Broken> {
+        if self.faults.healed {
+            return Ok(());
+        }
+        let fault = *self.rng.choose(&self.faults.kinds).expect("a fault");
+        let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
+        // Half of the faults hit a leader: they do the most.
+        let victim = match self.rng.choose(&leading) {
+            Some(leader) if self.rng.chance(1, 2) => *leader,
+            Some(_) | None => self.draw_node(),
+        };
+        self.inject_fault(fault, victim)
+    }
+
+    /// A node receives or installs a snapshot. It may die soon: faults at random times would seldom
+    /// hit it there.
+    pub(super) fn endanger(&mut self, id: NodeId, mean: u64) {
+        if self.options.fault_mean > 0 && self.options.crash > 0 && self.rng.chance(1, 20) {
+            let delay = self.rng.exponential(mean);
+            self.agenda.schedule(delay, Happening::Die(id));
+        }
+    }
+
+    /// Injects a fault into a node, or into all of them.
+    fn inject_fault(&mut self, fault: Fault, victim: NodeId) -> Result<(), Broken> {
         let length = self.rng.exponential(self.options.fault_length_mean);
-        let until = self.now + length;
         match fault {
             Fault::Crash => {
                 let end = self.draw_end();
                 return self.restart(victim, end, length);
             }
             Fault::PowerFailure => {
-                self.note(None, "the power fails");
-                self.sightings.power_failures += 1;
+                self.note(Event::Fault(None, "the power fails"));
+                self.rare.power_failures += 1;
                 for id in self.ids() {
                     self.restart(id, End::Machine, length)?;
                 }
             }
-            Fault::CrashInCall => {
-                let call = self.draw_call(victim);
-                let moment = *self
-                    .rng
-                    .choose(&[Moment::Before, Moment::After])
-                    .expect("a moment");
-                self.note(Some(victim), "will die in a call of its disk");
-                self.member(victim).node.disk.disk.crash_at(call, moment);
-            }
             Fault::Pause => {
-                self.sightings.pauses += 1;
+                self.rare.pauses += 1;
                 self.pause(victim, length);
             }
+            Fault::Isolation
+            | Fault::OneWay
+            | Fault::Halves
+            | Fault::Bridge
+            | Fault::Spike
+            | Fault::SlowLink => self.inject_network_fault(fault, victim, length),
+            Fault::CrashInCall
+            | Fault::FullDisk
+            | Fault::FailedCall
+            | Fault::HangingSync
+            | Fault::SlowDisk
+            | Fault::BitFlip => self.inject_disk_fault(fault, victim, length),
+            Fault::ClockJump => return self.inject_clock_fault(victim, length),
+        }
+        Ok(())
+    }
+
+    fn inject_network_fault(&mut self, fault: Fault, victim: NodeId, length: u64) {
+        match fault {
             Fault::Isolation => {
-                self.sightings.isolations += 1;
+                self.rare.isolations += 1;
                 self.cut_links(length, |from, to| from == victim || to == victim);
             }
             Fault::OneWay => {
-                self.sightings.one_way_cuts += 1;
+                self.rare.one_way_cuts += 1;
                 let inwards = self.rng.chance(1, 2);
                 self.cut_links(length, |from, to| victim == if inwards { to } else { from });
             }
             Fault::Halves => {
-                self.sightings.halves += 1;
+                self.rare.halves += 1;
                 let sides = self.draw_sides();
                 self.cut_links(length, |from, to| sides[&from] != sides[&to]);
             }
             Fault::Bridge => {
-                self.sightings.bridges += 1;
+                self.rare.bridges += 1;
                 let sides = self.draw_sides();
                 self.cut_links(length, |from, to| {
                     from != victim && to != victim && sides[&from] != sides[&to]
                 });
             }
             Fault::Spike => {
-                self.note(None, "all messages take long");
-                self.sightings.spikes += 1;
+                self.note(Event::Fault(None, "all messages take long"));
+                self.rare.spikes += 1;
                 self.network.spike = true;
-                self.schedule(length, Happening::HealLinks);
+                self.agenda.schedule(length, Happening::HealLinks);
             }
             Fault::SlowLink => {
-                self.note(Some(victim), "what it sends to one other takes long");
-                self.sightings.slow_links += 1;
+                let what = "what it sends to one other takes long";
+                self.note(Event::Fault(Some(victim), what));
+                self.rare.slow_links += 1;
                 let to = *self.rng.choose(&self.ids()).expect("a node");
                 self.network.slow(victim, to);
-                self.schedule(length, Happening::HealLinks);
+                self.agenda.schedule(length, Happening::HealLinks);
+            }
+            _ => unreachable!("{fault:?} is no fault of the network"),
+        }
+    }
+
+    fn inject_disk_fault(&mut self, fault: Fault, victim: NodeId, length: u64) {
+        let until = self.agenda.now + length;
+        let what = match fault {
+            Fault::CrashInCall => {
+                let call = self.draw_call(victim);
+                let moments = [Moment::Before, Moment::After];
+                let moment = *self.rng.choose(&moments).expect("two");
+                self.member(victim).node.disk.disk.crash_at(call, moment);
+                "will die in a call of its disk"
             }
             Fault::FullDisk => {
-                self.note(Some(victim), "its disk has little room");
                 let room = self.rng.below(ROOM_MAX);
                 let member = self.member(victim);
                 let disk = &member.node.disk.disk;
                 disk.set_capacity(disk.used() + room);
-                member.disk_is_full = true;
-                self.schedule(length, Happening::MakeRoom(victim));
+                member.disk.is_full = true;
+                self.agenda.schedule(length, Happening::MakeRoom(victim));
+                "its disk has little room"
             }
             Fault::FailedCall => {
-                self.note(Some(victim), "a call of its disk will fail");
                 let call = self.draw_call(victim);
                 let member = self.member(victim);
-                member.call_may_fail = true;
+                member.disk.call_may_fail = true;
                 member.node.disk.disk.fail_at(call, io::ErrorKind::Other);
+                "a call of its disk will fail"
             }
             Fault::HangingSync => {
-                self.note(Some(victim), "its disk hangs");
-                self.sightings.hanging_syncs += 1;
-                self.member(victim).sync_hangs_until = until;
+                self.rare.hanging_syncs += 1;
+                self.member(victim).disk.hangs_until = until;
+                "its disk hangs"
             }
             Fault::SlowDisk => {
-                self.note(Some(victim), "its disk is slow");
-                self.sightings.slow_disks += 1;
-                self.member(victim).disk_is_slow_until = until;
+                self.rare.slow_disks += 1;
+                self.member(victim).disk.slow_until = until;
+                "its disk is slow"
             }
-            Fault::BitFlip => self.flip(victim),
-            Fault::ClockJump if self.rng.chance(1, 2) => {
-                self.note(Some(victim), "its clock stands still");
-                self.sightings.clock_stops += 1;
-                self.member(victim).clock_stops_until = until;
-            }
-            Fault::ClockJump => {
-                self.note(Some(victim), "its clock jumps");
-                let ticks = self.rng.range(1..=2 * self.options.longest_election);
-                let member = &self.members[&victim];
-                let blocks = self.options.sync_blocks > 0;
-                if member.node.process().is_some() && !member.stands_still(blocks) {
-                    self.sightings.clock_jumps += 1;
-                    return self.ticks(victim, ticks);
-                }
-            }
-        }
-        Ok(())
+            Fault::BitFlip if self.flip(victim) => "its disk flips a bit",
+            Fault::BitFlip => return,
+            _ => unreachable!("{fault:?} is no fault of a disk"),
+        };
+        self.note(Event::Fault(Some(victim), what));
     }
 
-    fn note(&mut self, node: Option<NodeId>, what: &'static str) {
-        self.trace.note(self.now, Event::Fault(node, what));
+    fn inject_clock_fault(&mut self, victim: NodeId, length: u64) -> Result<(), Broken> {
+        if self.rng.chance(1, 2) {
+            self.note(Event::Fault(Some(victim), "its clock stands still"));
+            self.rare.clock_stops += 1;
+            self.member(victim).clock.stopped_until = self.agenda.now + length;
+            return Ok(());
+        }
+        self.note(Event::Fault(Some(victim), "its clock jumps"));
+        let ticks = self.rng.range(1..=2 * self.options.longest_election);
+        let member = &self.members[&victim];
+        if member.node.process().is_none() || member.is_blocked(self.options.sync_blocks > 0) {
+            return Ok(());
+        }
+        self.rare.clock_jumps += 1;
+        self.ticks(victim, ticks)
     }
 
     fn draw_sides(&mut self) -> BTreeMap<NodeId, bool> {
@@ -139,30 +198,62 @@ impl World {
         for from in self.ids() {
             for to in self.ids() {
                 if from != to && cuts(from, to) && self.network.cut(from, to) {
-                    self.trace.note(self.now, Event::Cut(from, to));
+                    self.note(Event::Cut(from, to));
                 }
             }
         }
-        self.schedule(length, Happening::HealLinks);
+        self.agenda.schedule(length, Happening::HealLinks);
     }
 
-    /// A bit of a file turns over. Only so many disks do this that a quorum has none of them.
-    fn flip(&mut self, victim: NodeId) {
-        let flipped = |world: &Self| world.members.values().filter(|m| m.has_flipped).count();
+    /// Flips a bit of a file, unless a quorum would then have such disks. Returns whether it did.
+    fn flip(&mut self, victim: NodeId) -> bool {
+        let flipped = self.members.values().filter(|m| m.disk.has_flipped);
+        let is_too_many = flipped.count() >= (self.members.len() - 1) / 2;
         let member = &self.members[&victim];
-        let is_one_more = !member.has_flipped;
-        if is_one_more && flipped(self) >= (self.members.len() - 1) / 2 {
-            return;
+        if !member.disk.has_flipped && is_too_many {
+            return false;
         }
         let disk = member.node.disk.disk.clone();
         let names = disk.files();
         let Some((name, length)) = self.rng.choose(&names).filter(|(_, length)| *length > 0) else {
-            return;
+            return false;
         };
         let bit = self.rng.below(length * 8);
         disk.flip(name, bit);
-        self.member(victim).has_flipped = true;
-        self.sightings.bit_flips += 1;
-        self.note(Some(victim), "its disk flips a bit");
+        self.member(victim).disk.has_flipped = true;
+        self.rare.bit_flips += 1;
+        true
+    }
+
+    /// Draws which of a disk's next calls fails or ends the process.
+    fn draw_call(&mut self, id: NodeId) -> u64 {
+        self.members[&id].node.disk.disk.calls() + self.rng.range(1..=CALLS_AHEAD_MAX)
+    }
+
+    pub(super) fn make_room(&mut self, id: NodeId) {
+        let member = self.member(id);
+        member.disk.is_full = false;
+        member.node.disk.disk.set_capacity(u64::MAX);
+    }
+
+    fn pause(&mut self, id: NodeId, length: u64) {
+        let until = self.agenda.now + length;
+        self.note(Event::Paused(id, until));
+        self.member(id).paused_until = Some(until);
+        self.agenda.schedule(length, Happening::Resume(id));
+    }
+
+    /// A paused process goes on, and finds everything that came meanwhile, in order. Late ticks
+    /// count as one.
+    pub(super) fn resume(&mut self, id: NodeId) {
+        if self.member(id).paused_until.take().is_some() {
+            self.flush_waiting(id);
+        }
+    }
+
+    pub(super) fn flush_waiting(&mut self, id: NodeId) {
+        for happening in mem::take(&mut self.member(id).waiting) {
+            self.agenda.schedule(0, happening);
+        }
     }
 }

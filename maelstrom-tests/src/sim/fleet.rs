@@ -1,4 +1,4 @@
-//! Many seeds at once, on as many threads as are wanted.
+//! Runs many seeds on several threads.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,45 +8,45 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::options::HOUR;
-use super::sightings::Sightings;
-use super::{Case, Failure, Report, run};
+use super::rare_events::RareEvents;
+use super::{Case, Failure, Report};
 
-/// How many events before a failure are told.
+/// How many events before a failure its story has.
 pub const EVENTS_MAX: usize = 200;
 
-/// How often progress is told, where somebody watches and where it goes into a file.
+/// How often progress is printed on a terminal, and into a file.
 const WATCHED: Duration = Duration::from_secs(1);
 const UNWATCHED: Duration = Duration::from_secs(30);
 
-/// Which seeds, and how long.
+/// Which seeds to run, and for how long.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     /// The first seed.
     pub first: u64,
-    /// How many there are; the next one follows each.
+    /// How many consecutive seeds.
     pub count: u64,
-    /// After that long no further seed is begun.
+    /// No seed starts after this time.
     pub time_max: Option<Duration>,
-    /// How many threads.
+    /// The number of threads.
     pub jobs: usize,
-    /// Options that all worlds have.
+    /// Options that are set in all worlds.
     pub changes: Vec<(&'static str, u64)>,
 }
 
-/// What a fleet came to.
+/// The result of a fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// How many runs broke no rule.
+    /// The runs in which all rules held.
     pub runs: u64,
-    /// How long they took in their own time, in thousandths of a tick.
+    /// Their simulated time, in thousandths of a tick.
     pub time: u64,
-    /// How many things happened.
+    /// Their events.
     pub events: u64,
-    /// How often rare things happened.
-    pub sightings: Sightings,
-    /// How long it really took.
+    /// How often rare events happened.
+    pub rare: RareEvents,
+    /// The real time that they took.
     pub took: Duration,
-    /// The first failure, if there was one. It ended the fleet.
+    /// The failure that ended the fleet.
     pub failure: Option<Box<Failure>>,
 }
 
@@ -55,10 +55,10 @@ impl Outcome {
         self.runs += 1;
         self.time += report.time;
         self.events += report.events;
-        self.sightings.add(&report.sightings);
+        self.rare.add(&report.rare);
     }
 
-    /// One line: how far, and how fast.
+    /// A line with the number of seeds, the rate and the simulated time.
     pub fn line(&self) -> String {
         let seconds = self.took.as_secs_f64();
         format!(
@@ -71,8 +71,8 @@ impl Outcome {
     }
 }
 
-/// Runs a fleet, and tells its progress on stderr.
-pub fn fly(fleet: &Fleet) -> Outcome {
+/// Runs a fleet, and prints its progress to standard error.
+pub fn run(fleet: &Fleet) -> Outcome {
     let began = Instant::now();
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let outcome = Mutex::new(Outcome::default());
@@ -88,12 +88,11 @@ pub fn fly(fleet: &Fleet) -> Outcome {
                 seed: fleet.first.wrapping_add(number),
                 changes: fleet.changes.clone(),
             };
-            match run(&case, EVENTS_MAX) {
+            match super::run(&case, EVENTS_MAX) {
                 Ok(report) => locked().add(&report),
                 Err(failure) => {
                     stop.store(true, Ordering::Relaxed);
-                    // Of two that fail at once the one with the lower seed is told, whoever was
-                    // faster.
+                    // Of two failures at once, the lower seed is reported.
                     let mut outcome = locked();
                     let known = outcome.failure.as_ref().map(|known| known.case.seed);
                     if known.is_none_or(|known| failure.case.seed < known) {
@@ -114,7 +113,6 @@ pub fn fly(fleet: &Fleet) -> Outcome {
                 tell(&outcome.line(), watched);
             }
             if watched {
-                // What comes next begins on a line of its own.
                 let _ = writeln!(std::io::stderr());
             }
         });
@@ -130,7 +128,7 @@ pub fn fly(fleet: &Fleet) -> Outcome {
     outcome
 }
 
-/// Progress is no result: if nobody can read it, the run goes on.
+/// A failure to print progress is ignored.
 fn tell(line: &str, watched: bool) {
     let mut err = std::io::stderr().lock();
     let _ = if watched {

@@ -1,5 +1,5 @@
-//! The machine that the simulated cluster runs: the product's own, whose commands have names
-//! besides, so that one that enters the log twice is seen.
+//! The state machine of the simulated cluster: the product's, with an id for each command, so that a
+//! command that enters the log twice is noticed.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,24 +12,27 @@ use raft_core::StateMachine;
 
 use crate::rules::{CommandId, Subject};
 
+/// The longest value that is printed.
+const VALUE_CHARACTERS_MAX: usize = 24;
+
 /// The key-value machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Store(Kv);
 
-/// A change with a name.
+/// A change with an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Command {
-    /// Its name.
+    /// Its id.
     pub(super) id: CommandId,
-    /// The product's own command.
+    /// The product's command.
     pub(super) change: kv::Command,
 }
 
-/// What a change came to.
+/// The outcome of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outcome(pub(super) kv::Outcome);
 
-/// The name of a command, and then the command.
+/// Encodes the id, then the change.
 impl Encode for Command {
     fn encode(&self, writer: &mut Writer<'_>) {
         (self.id.0, &self.change).encode(writer);
@@ -93,10 +96,10 @@ impl Image for Store {
     }
 }
 
-/// As in the golden scripts: `key=value` is a write, `key:from->to` a compare-and-set.
+/// As in golden scripts: `key=value` is a write, `key:from->to` a compare-and-set.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Value| short(&json::to_string(value));
+        let text = |value: &Value| cut(&json::to_string(value), VALUE_CHARACTERS_MAX);
         match &self.change {
             kv::Command::Write { key, value } => write!(f, "{}={}", text(key), text(value)),
             kv::Command::Cas { key, from, to, .. } => {
@@ -112,16 +115,16 @@ impl fmt::Display for Outcome {
             kv::Outcome::Written | kv::Outcome::Swapped => f.write_str("done"),
             kv::Outcome::Missing => f.write_str("absent"),
             kv::Outcome::Mismatch { found } => {
-                write!(f, "differs: {}", short(&json::to_string(found)))
+                let found = json::to_string(found);
+                write!(f, "differs: {}", cut(&found, VALUE_CHARACTERS_MAX))
             }
         }
     }
 }
 
 /// The first characters of a text.
-fn short(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 24;
-    match text.char_indices().nth(CHARACTERS_MAX) {
+pub(super) fn cut(text: &str, characters_max: usize) -> String {
+    match text.char_indices().nth(characters_max) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! The links between the nodes: what they carry is the product's wire format, byte for byte.
+//! The links between nodes. They carry the product's wire format, byte for byte.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -14,29 +14,29 @@ use super::options::Options;
 use crate::replica::node::demand;
 use crate::rules::Broken;
 
-/// How long a message travels when there are no faults.
+/// A message's latency without faults.
 const HEALTHY_LATENCY: RangeInclusive<u64> = 10..=200;
 
-/// How many times as long a message takes that travels in a spike or on a slow link.
+/// The factor by which messages are slower in a spike or on a slow link.
 const SLOWNESS: u64 = 20;
 
-/// A message on its way. Its copies share it.
+/// A message under way. Copies share it.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
-    /// What the sender meant.
+    /// The message.
     pub(super) envelope: Arc<Envelope<Store>>,
-    /// What travels.
+    /// Its encoding.
     body: Arc<str>,
 }
 
 /// All links.
 #[derive(Debug, Default)]
 pub(super) struct Network {
-    /// Those that carry nothing.
+    /// Links that lose all messages.
     cut: BTreeSet<(NodeId, NodeId)>,
-    /// Those on which messages take long.
+    /// Links whose messages are slow.
     slow: BTreeSet<(NodeId, NodeId)>,
-    /// All of them are slow.
+    /// All links are slow.
     pub(super) spike: bool,
     /// Nodes that are cut off for good.
     pub(super) exiled: BTreeSet<NodeId>,
@@ -46,14 +46,14 @@ impl Letter {
     pub(super) fn write(envelope: Envelope<Store>) -> Result<Self, Broken> {
         let (_, _, body) = wire::body(envelope.clone());
         let body = String::from_utf8(json::encode(&body))
-            .map_err(|error| Broken(format!("a message is JSON: {error}")))?;
+            .map_err(|error| Broken(format!("a message must be JSON: {error}")))?;
         Ok(Self {
             envelope: Arc::new(envelope),
             body: body.into(),
         })
     }
 
-    /// What the receiver reads. It must be what was meant.
+    /// Decodes the message, which must equal what was sent.
     pub(super) fn read(&self) -> Result<Envelope<Store>, Broken> {
         let Envelope { from, to, .. } = *self.envelope;
         let body = Raw::new(&self.body).map_err(|error| error.to_string());
@@ -61,21 +61,24 @@ impl Letter {
             wire::decode::<Store>(from, to, body).map_err(|error| format!("{error:?}"))
         });
         let read =
-            read.map_err(|why| Broken(format!("a message can be read: {}: {why}", self.body)))?;
+            read.map_err(|why| Broken(format!("a message must decode: {}: {why}", self.body)))?;
         demand(read == *self.envelope, || {
-            format!("a message says what was meant: {}: {read:?}", self.body)
+            format!(
+                "a message must decode to what was sent: {}: {read:?}",
+                self.body
+            )
         })?;
         Ok(read)
     }
 }
 
 impl Network {
-    /// Whether a link carries nothing.
+    /// Whether a link loses all messages.
     pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         self.cut.contains(&(from, to)) || self.exiled.contains(&from) || self.exiled.contains(&to)
     }
 
-    /// Cuts a link. Tells whether it carried anything before.
+    /// Cuts a link. Returns whether it worked before.
     pub(super) fn cut(&mut self, from: NodeId, to: NodeId) -> bool {
         self.cut.insert((from, to))
     }
@@ -85,19 +88,19 @@ impl Network {
         self.slow.insert((from, to));
     }
 
-    /// All links carry messages again, and none is slow.
+    /// All links work, and none is slow.
     pub(super) fn heal(&mut self) {
         self.cut.clear();
         self.slow.clear();
         self.spike = false;
     }
 
-    /// How long a message travels when there are no faults.
+    /// Draws a message's latency without faults.
     pub(super) fn healthy_delay(rng: &mut Rng) -> u64 {
         rng.range(HEALTHY_LATENCY)
     }
 
-    /// How long a message travels.
+    /// Draws a message's latency.
     pub(super) fn delay(&self, letter: &Letter, options: &Options, rng: &mut Rng) -> u64 {
         let mean = if rng.chance(options.straggling_permille, 1000) {
             options.straggling_mean

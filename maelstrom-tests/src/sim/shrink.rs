@@ -1,29 +1,29 @@
 //! Looks for a smaller case that fails too: fewer nodes, fewer kinds of faults, a shorter run.
 
-use super::options::Options;
-use super::{Case, Failure, run};
+use super::options::{Description, Options};
+use super::{Case, Failure, PANIC, run};
 
-/// How many seeds are tried for each smaller world: a change of the world changes all that is drawn
-/// after it, so the same seed may miss what others still meet.
+/// How many seeds are tried for each smaller world: a changed option changes all later draws, so the
+/// same seed may pass where others still fail.
 const SEEDS_PER_WORLD: u64 = 8;
 
-/// How many runs are enough. Each one that panics costs a thread until the process ends.
+/// The most runs. Each one that panics keeps a thread until the process ends.
 const ATTEMPTS_MAX: u64 = 4000;
 
-/// The smallest failure that was found, which may be the one that it began with. `tried` is told of
-/// each attempt.
+/// Returns the smallest failure found, which may be the first one. Calls `tried` for each smaller
+/// failure, with the number of runs so far.
 pub fn shrink(failure: Box<Failure>, mut tried: impl FnMut(&Failure, u64)) -> Box<Failure> {
     let mut best = failure;
     let mut attempts = 0;
     loop {
         let before = best.clone();
-        for name in Options::NAMES {
-            while let Some(smaller) = step(&best, name, &mut attempts) {
+        for option in Options::ALL {
+            while let Some(smaller) = step(&best, option, &mut attempts) {
                 best = smaller;
                 tried(&best, attempts);
             }
         }
-        // What happened after the rule broke is no part of the case.
+        // Faults after the failure are no part of the case.
         let end = best.time.max(1);
         if best.options.chaos > end
             && let Some(shorter) = attempt(&best, "chaos", end, &mut attempts)
@@ -38,19 +38,20 @@ pub fn shrink(failure: Box<Failure>, mut tried: impl FnMut(&Failure, u64)) -> Bo
     best
 }
 
-/// The same failure with one option nearer to its calm value, if there is one.
-fn step(best: &Failure, name: &'static str, attempts: &mut u64) -> Option<Box<Failure>> {
-    let value = best.options.value(name).expect("it is an option");
+/// A failure of the same kind with this option closer to its calm value.
+fn step(best: &Failure, option: &Description, attempts: &mut u64) -> Option<Box<Failure>> {
+    let name = option.name;
+    let value = best.options.value(name);
     let calm = match name {
         "nodes" => 1,
         "chaos" => 1000,
-        _ => Options::CALM.value(name).expect("it is an option"),
+        _ => option.calm,
     };
     let half = value.midpoint(calm);
     let candidates = if matches!(name, "nodes" | "chaos") {
         vec![calm, half, value.saturating_sub(1).max(calm)]
     } else {
-        // Anything between would not be simpler.
+        // A value in between would not be simpler.
         vec![calm]
     };
     let smaller = candidates
@@ -60,7 +61,7 @@ fn step(best: &Failure, name: &'static str, attempts: &mut u64) -> Option<Box<Fa
     smaller.filter(|smaller| weight(smaller) < weight(best))
 }
 
-/// Runs the world with one option changed, on some seeds. Only the same kind of failure counts.
+/// Runs some seeds with one option changed. Only a failure of the same kind counts.
 fn attempt(
     best: &Failure,
     name: &'static str,
@@ -83,17 +84,18 @@ fn attempt(
     })
 }
 
-/// What a rule says before it says whom it is about.
+/// The part of a rule before its details.
 fn kind(rule: &str) -> &str {
+    let rule = rule.strip_prefix(PANIC).unwrap_or(rule);
     rule.split([':', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
         .next()
         .unwrap_or(rule)
 }
 
-/// What is to become less.
+/// What shrinking reduces.
 fn weight(failure: &Failure) -> (u64, usize, u64) {
     let options = &failure.options;
-    let differs = |name: &&&str| options.value(name) != Options::CALM.value(name);
-    let changes = Options::NAMES.iter().filter(differs).count();
+    let differs = |option: &&Description| options.value(option.name) != option.calm;
+    let changes = Options::ALL.iter().filter(differs).count();
     (options.nodes, changes, options.chaos)
 }

@@ -1,7 +1,7 @@
-//! What happened in a run, in order: all of it as a hash, and its last part as a story.
+//! The events of a run: a hash of all of them, and the last ones as a story.
 //!
-//! The story is told in the language of the golden scripts: what happened to the cluster stands at
-//! the margin, and what came of it below, indented.
+//! The story is written like a golden script: what happens to the cluster begins at the margin, and
+//! what the nodes do about it is indented.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,20 +14,23 @@ use raft_core::{
     Ticket,
 };
 
-use super::machine::{Command, Store};
+use super::machine::{Command, Store, cut};
 use super::options::TICK;
 use crate::replica::describe;
 
-/// Something that happened.
+/// The longest event that is printed.
+const EVENT_CHARACTERS_MAX: usize = 600;
+
+/// An event.
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Event {
     /// A process started from its disk.
     Started(NodeId, Incarnation),
-    /// A process could not start, or had to stop, for this reason.
+    /// A process could not start, or stopped, for this reason.
     Stopped(NodeId, Words),
-    /// A process ended; so many outputs were lost.
+    /// A process died, and this many outputs were not stored.
     Died(NodeId, usize),
-    /// A process stands still until then.
+    /// A process is paused until then.
     Paused(NodeId, u64),
     /// A clock ticked.
     Ticked(NodeId),
@@ -35,7 +38,7 @@ pub(super) enum Event {
     Synced(NodeId, Vec<Record<Command>>),
     /// A snapshot was stored.
     Named(NodeId, SnapshotId),
-    /// The work on a snapshot is done, and the node hears of it.
+    /// The work on a snapshot is done, and the replica is notified.
     Worked(NodeId, SnapshotId),
     /// A message was sent.
     Sent(Arc<Envelope<Store>>),
@@ -43,11 +46,11 @@ pub(super) enum Event {
     Delivered(Arc<Envelope<Store>>),
     /// A message was lost.
     Lost(Arc<Envelope<Store>>),
-    /// Messages from the first to the second get lost from now on.
+    /// Messages from the first to the second are lost from now on.
     Cut(NodeId, NodeId),
-    /// All messages get through again.
+    /// All links work again.
     Healed,
-    /// Something else befell a node, or all of them.
+    /// Another fault of a node, or of all.
     Fault(Option<NodeId>, &'static str),
     /// A client asked a node to write.
     Wrote(NodeId, Ticket, Command),
@@ -59,7 +62,7 @@ pub(super) enum Event {
     Became(NodeId, RoleName, Term),
 }
 
-/// Words for people, some of them the system's. They are no part of the hash.
+/// Text that is no part of the hash, because some of it is the system's.
 #[derive(Clone, Debug)]
 pub(super) struct Words(pub(super) String);
 
@@ -67,23 +70,22 @@ impl Hash for Words {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// A trace that outlives the run: if that panics, the story can be told all the same.
+/// A trace that outlives its run, so that a panic has a story, too.
 #[derive(Clone, Debug)]
 pub(super) struct Tape(Arc<Mutex<Trace>>);
 
 impl Tape {
-    /// A tape that keeps so many events for the story.
+    /// A tape that keeps this many events for the story.
     pub(super) fn new(events_max: usize) -> Self {
         Self(Arc::new(Mutex::new(Trace::new(events_max))))
     }
 
-    /// Notes what happens at a time.
+    /// Adds an event.
     pub(super) fn note(&self, time: u64, event: Event) {
         self.trace().note(time, event);
     }
 
-    /// What is on it. A run that panicked has left it whole: nothing panics while it notes
-    /// something.
+    /// The trace. It is whole even after a panic: nothing panics while an event is added.
     pub(super) fn trace(&self) -> MutexGuard<'_, Trace> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,7 +102,7 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// A trace that keeps so many events for the story.
+    /// A trace that keeps this many events for the story.
     fn new(events_max: usize) -> Self {
         Self {
             events_max,
@@ -123,17 +125,17 @@ impl Trace {
         }
     }
 
-    /// How many events there were.
+    /// The number of events.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// When the last one was.
+    /// The time of the last event.
     pub(super) fn time(&self) -> u64 {
         self.time
     }
 
-    /// A hash of all events so far. Two runs with the same hash were the same run.
+    /// A hash of all events. Two runs with the same hash are the same run.
     pub(super) fn hash(&self) -> u64 {
         self.hash.finish()
     }
@@ -145,7 +147,7 @@ impl Trace {
         if left_out > 0 {
             tell(
                 &mut story,
-                &format!("# {left_out} events before these are left out."),
+                &format!("# {left_out} earlier events are left out."),
             );
         }
         let mut told = None;
@@ -155,7 +157,7 @@ impl Trace {
                 told = Some(tick);
                 tell(&mut story, &format!("# tick {tick}"));
             }
-            tell(&mut story, &event.to_string());
+            tell(&mut story, &cut(&event.to_string(), EVENT_CHARACTERS_MAX));
         }
         story
     }
@@ -169,11 +171,11 @@ fn tell(story: &mut String, line: &str) {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started(node, life) => write!(f, "start n{node}\n  it is life {}", life.0),
+            Self::Started(node, life) => write!(f, "start n{node}\n  incarnation {}", life.0),
             Self::Stopped(node, Words(why)) => write!(f, "    n{node} stops: {why}"),
             Self::Died(node, lost) => write!(f, "crash n{node}\n  {lost} outputs are lost"),
             Self::Paused(node, until) => {
-                write!(f, "# n{node} stands still until tick {}", until / TICK)
+                write!(f, "# n{node} is paused until tick {}", until / TICK)
             }
             Self::Ticked(node) => write!(f, "tick n{node} 1"),
             Self::Synced(node, records) => {
@@ -184,10 +186,10 @@ impl fmt::Display for Event {
                 Ok(())
             }
             Self::Named(node, id) => {
-                write!(f, "work n{node}\n  it names {}", describe::snapshot(id))
+                write!(f, "work n{node}\n  stores {}", describe::snapshot(id))
             }
             Self::Worked(node, id) => {
-                write!(f, "work n{node}\n  it hears of {}", describe::snapshot(id))
+                write!(f, "work n{node}\n  is done with {}", describe::snapshot(id))
             }
             Self::Sent(envelope) => write!(f, "    {}", Line(envelope)),
             Self::Delivered(envelope) => {
@@ -246,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_events_are_told_and_all_are_hashed() {
+    fn story_has_the_last_events_and_the_hash_all() {
         let (one, other) = (Tape::new(2), Tape::new(0));
         for tape in [&one, &other] {
             tape.note(10, Event::Started(NodeId(1), Incarnation(4)));
@@ -256,7 +258,7 @@ mod tests {
         assert_eq!(one.trace().hash(), other.trace().hash());
         assert_eq!(
             one.trace().story(),
-            "# 1 events before these are left out.\n# tick 1\ntick n1 1\ncut n1 n2\n"
+            "# 1 earlier events are left out.\n# tick 1\ntick n1 1\ncut n1 n2\n"
         );
         other.note(TICK + 2, Event::Healed);
         assert_ne!(one.trace().hash(), other.trace().hash());

@@ -1,5 +1,5 @@
-//! The simulator: seeds that are always run, seeds that ever failed, and worlds in which it must
-//! say no. Fleets of fresh seeds are run by the command, `maelstrom-tests sim`.
+//! The simulator: seeds with recorded hashes, seeds that once failed, and worlds in which a rule must
+//! break. The subcommand `sim` runs random seeds.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use maelstrom_tests::sim::options::Options;
 use maelstrom_tests::sim::shrink::shrink;
 use maelstrom_tests::sim::{Case, Report, run};
 
-/// The seeds whose hashes are written down.
+/// The number of seeds with recorded hashes.
 const RECORDED: u64 = 12;
 
 fn file(name: &str) -> PathBuf {
@@ -23,26 +23,26 @@ fn passes(case: &Case) -> Report {
     run(case, EVENTS_MAX).unwrap_or_else(|failure| panic!("{failure}"))
 }
 
-/// The same seed is the same run, today and on any machine. Whoever changes what nodes do changes
-/// the hashes, too: `UPDATE_GOLDEN=1` writes them down anew.
+/// A seed is the same run on any machine. A change of the nodes' behaviour changes the hashes:
+/// `STDRAFT_UPDATE=hashes` records them anew.
 #[test]
-fn a_seed_is_a_run() {
+fn seed_determines_the_run() {
     let hash = |seed| format!("{seed} {:016x}\n", passes(&Case::of(seed)).hash);
     let found: String = (0..RECORDED).map(hash).collect();
     let again: String = (0..RECORDED).map(hash).collect();
     assert_eq!(found, again, "two runs of one seed");
     let path = file("hashes.txt");
-    if env::var_os("UPDATE_GOLDEN").is_some() {
+    if env::var("STDRAFT_UPDATE").is_ok_and(|what| what == "hashes") {
         fs::write(&path, &found).expect("hashes.txt is written");
     }
     let recorded = fs::read_to_string(&path).expect("hashes.txt is read");
     assert_eq!(
         found, recorded,
-        "what nodes do has changed, or this machine runs them differently"
+        "the nodes' behaviour has changed: if it should, record it with STDRAFT_UPDATE=hashes"
     );
 }
 
-/// A line of `seeds.txt`: what follows `maelstrom-tests sim --seed`.
+/// A line of `seeds.txt`: what follows `sim --seed`.
 fn case(line: &str) -> Case {
     let mut words = line.split_whitespace();
     let seed = words.next().and_then(|seed| seed.parse().ok());
@@ -51,16 +51,20 @@ fn case(line: &str) -> Case {
         assert_eq!(word, "--set", "{line}");
         let change = words.next().and_then(|change| change.split_once('='));
         let (name, value) = change.unwrap_or_else(|| panic!("--set takes NAME=N: {line}"));
-        let name = Options::NAMES.iter().find(|known| **known == name);
+        let name = Options::ALL.iter().find(|option| option.name == name);
         let value = value.parse().ok();
-        changes.push(name.copied().zip(value).unwrap_or_else(|| panic!("{line}")));
+        changes.push(
+            name.map(|option| option.name)
+                .zip(value)
+                .unwrap_or_else(|| panic!("{line}")),
+        );
     }
     let seed = seed.unwrap_or_else(|| panic!("a line begins with its seed: {line}"));
     Case { seed, changes }
 }
 
 #[test]
-fn seeds_that_ever_failed_pass() {
+fn seeds_that_once_failed_pass() {
     let text = fs::read_to_string(file("seeds.txt")).expect("seeds.txt is read");
     let cases = text.lines().filter(|line| !line.starts_with('#'));
     let mut count = 0;
@@ -71,8 +75,7 @@ fn seeds_that_ever_failed_pass() {
     assert!(count > 0, "there is a seed");
 }
 
-/// The rules have teeth: a disk that forgets all that it was given when its machine loses power
-/// breaks them.
+/// Disks that lose synced data break the rules.
 #[test]
 fn forgetful_disks_break_the_rules() {
     let changes = vec![("amnesia", 1), ("fault_mean", 10_000), ("crash", 1)];
@@ -88,7 +91,7 @@ fn forgetful_disks_break_the_rules() {
 }
 
 #[test]
-fn a_failure_is_told_and_shrinks() {
+fn failure_is_printed_and_shrinks() {
     let world = Options {
         amnesia: 1,
         crash: 1,
@@ -103,7 +106,7 @@ fn a_failure_is_told_and_shrinks() {
     let failure = cases.find_map(|case| run(&case, 50).err());
     let failure = failure.expect("no consensus outlives disks that forget");
     let told = failure.to_string();
-    let replay = format!("maelstrom-tests {}", failure.case);
+    let replay = format!("replay it with:          {}\n", failure.case);
     assert!(
         told.contains(&replay) && told.contains("\ndeliver n"),
         "{told}"
@@ -120,7 +123,7 @@ fn a_failure_is_told_and_shrinks() {
 }
 
 #[test]
-fn a_fleet_ends_with_its_first_failure() {
+fn fleet_ends_with_its_first_failure() {
     let fleet = Fleet {
         first: 0,
         count: 1000,
@@ -128,13 +131,12 @@ fn a_fleet_ends_with_its_first_failure() {
         jobs: 2,
         changes: vec![("amnesia", 1), ("fault_mean", 10_000), ("crash", 1)],
     };
-    let outcome = fleet::fly(&fleet);
+    let outcome = fleet::run(&fleet);
     assert!(outcome.failure.is_some() && outcome.runs < 1000);
 }
 
-/// What a user types, and the status that scripts look at.
 #[test]
-fn the_command_tells_by_its_status() {
+fn exit_status_tells_the_result() {
     let sim = |arguments: &str| {
         Command::new(env!("CARGO_BIN_EXE_maelstrom-tests"))
             .arg("sim")
@@ -145,12 +147,12 @@ fn the_command_tells_by_its_status() {
     let calm = sim("--seed 3 --set chaos=10000");
     let said = String::from_utf8_lossy(&calm.stdout);
     assert_eq!(calm.status.code(), Some(0), "{said}");
-    assert!(said.contains("seed 3: no rule is broken"), "{said}");
+    assert!(said.contains("seed 3: all rules held"), "{said}");
     let broken = sim("--seeds 0..1000 --set amnesia=1 --set crash=1 --set fault_mean=10000");
     let said = String::from_utf8_lossy(&broken.stdout);
     assert_eq!(broken.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("replay it with: maelstrom-tests sim --seed"),
+        said.contains("cargo run --release -- sim --seeds"),
         "{said}"
     );
     assert_eq!(sim("--sed 3").status.code(), Some(255));

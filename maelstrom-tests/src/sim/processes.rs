@@ -1,0 +1,247 @@
+//! A node's process: it starts, takes inputs, has output, and dies.
+
+use std::mem;
+
+use raft::storage::{Error, ErrorKind};
+use raft_core::{Incarnation, Input, NodeId};
+
+use super::agenda::Happening;
+use super::machine::Store;
+use super::options::TICK;
+use super::trace::{Event, Words};
+use super::world::World;
+use crate::replica::faulty_disk::Tear;
+use crate::replica::node::{Disk as _, Released, Stop};
+use crate::rules::Broken;
+
+/// How long a process is down when there are no faults.
+const HEALTHY_ABSENCE: u64 = 100;
+
+/// How a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The process is killed or stops. All its writes remain, synced or not.
+    Process,
+    /// Its machine loses power. Unsynced writes may be lost.
+    Machine,
+}
+
+impl World {
+    pub(super) fn start(&mut self, id: NodeId) -> Result<(), Broken> {
+        self.incarnations += 1;
+        let incarnation = Incarnation(self.incarnations);
+        let seed = self.rng.next_u64();
+        let is_alone = self.members.len() == 1;
+        let member = self.member(id);
+        if member.node.process().is_some() || member.is_gone {
+            return Ok(());
+        }
+        if let Err(stop) = member.node.start(incarnation, seed) {
+            return self.stopped(id, stop);
+        }
+        let (found, has_flipped) = (member.node.disk.found, member.disk.has_flipped);
+        self.rare.bit_flips_harmless += u64::from(has_flipped);
+        self.rare.torn_tails += u64::from(found.torn > 0);
+        self.rare.unacknowledged_found += u64::from(found.unacknowledged);
+        self.rare.bases_missing += u64::from(found.rebased);
+        self.rare.starts_from_snapshots += u64::from(found.snapshot.is_some());
+        let rules = &mut self.checks.rules;
+        let node = &self.members[&id].node;
+        if is_alone {
+            rules.lone_voter_died(id, node.disk.ledger());
+        }
+        self.trace
+            .note(self.agenda.now, Event::Started(id, incarnation));
+        if let Some(snapshot) = found.snapshot {
+            let process = node.process().expect("it has just started");
+            rules.snapshot(id, snapshot.last, process.replica.machine())?;
+        }
+        let delay = self.rng.range(1..=TICK);
+        self.agenda
+            .schedule(delay, Happening::Tick(id, incarnation));
+        self.collect(id)
+    }
+
+    /// A node's process cannot go on, or cannot start.
+    pub(super) fn stopped(&mut self, id: NodeId, stop: Stop<Error>) -> Result<(), Broken> {
+        let error = match stop {
+            Stop::Broken(broken) => return Err(broken),
+            Stop::Storage(error) => error,
+        };
+        self.note(Event::Stopped(id, Words(error.to_string())));
+        let member = self.member(id);
+        if member.node.disk.disk.is_dead() {
+            self.rare.crashes_in_calls += 1;
+            let end = self.draw_end();
+            let after = self.absence();
+            return self.restart(id, end, after);
+        }
+        let is_damage = matches!(
+            error.kind(),
+            ErrorKind::Damaged
+                | ErrorKind::Missing
+                | ErrorKind::Foreign
+                | ErrorKind::Newer
+                | ErrorKind::TooLarge
+        );
+        if member.disk.is_full && error.kind() == ErrorKind::Full {
+            self.rare.stops_for_room += 1;
+        } else if error.kind() == ErrorKind::Disk && mem::take(&mut member.disk.call_may_fail) {
+            self.rare.stops_for_failed_calls += 1;
+        } else if member.disk.has_flipped && member.node.process().is_none() && is_damage {
+            member.is_gone = true;
+            self.rare.bit_flips_refused += 1;
+            return self.die(id, End::Process);
+        } else {
+            return Err(Broken(format!(
+                "storage must work while its disk works: node {id} stopped: {error}"
+            )));
+        }
+        let after = self.absence();
+        self.restart(id, End::Process, after)
+    }
+
+    pub(super) fn draw_end(&mut self) -> End {
+        if self.rng.chance(1, 3) {
+            End::Process
+        } else {
+            End::Machine
+        }
+    }
+
+    fn absence(&mut self) -> u64 {
+        if self.faults.healed {
+            HEALTHY_ABSENCE
+        } else {
+            self.rng.exponential(self.options.fault_length_mean)
+        }
+    }
+
+    pub(super) fn restart(&mut self, id: NodeId, end: End, after: u64) -> Result<(), Broken> {
+        self.die(id, end)?;
+        self.agenda.schedule(after, Happening::Start(id));
+        Ok(())
+    }
+
+    /// The power fails once more, and all nodes that are there start again.
+    pub(super) fn restart_all(&mut self) -> Result<(), Broken> {
+        for id in self.live() {
+            self.die(id, End::Machine)?;
+        }
+        for id in self.live() {
+            self.start(id)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a node's process, if one runs. A machine may lose power in any case.
+    pub(super) fn die(&mut self, id: NodeId, end: End) -> Result<(), Broken> {
+        let (content, names) = match end {
+            End::Process => (Tear::Everything, Tear::Everything),
+            End::Machine => {
+                let mut tear = || *self.rng.choose(&Tear::ALL).expect("there are some");
+                (tear(), tear())
+            }
+        };
+        if let Some(process) = self.members[&id].node.process() {
+            let status = &process.status;
+            let (works, is_own) = (process.work().is_some(), process.is_capturing());
+            self.rare.crashes += 1;
+            self.rare.add_process(status);
+            self.rare.gatherings_interrupted += u64::from(status.gathered.is_some());
+            self.rare.captures_interrupted += u64::from(is_own);
+            self.rare.installs_interrupted += u64::from(works && !is_own);
+        }
+        let forgets = self.options.amnesia > 0 && end == End::Machine;
+        let seed = self.rng.next_u64();
+        let member = self.member(id);
+        let was_running = member.node.process().is_some();
+        let lost = member.node.crash();
+        member.node.disk.restart(content, names);
+        if forgets {
+            member.node.disk.forget(seed);
+        }
+        member.paused_until = None;
+        member.waiting.clear();
+        member.gathering = false;
+        member.disk.syncing = false;
+        // A restart of the disk clears planned failures.
+        member.disk.call_may_fail = false;
+        if was_running {
+            self.rare.outputs_lost += lost as u64;
+            self.note(Event::Died(id, lost));
+        }
+        for client in self.clients.node_died(id, self.agenda.now)? {
+            self.think(client);
+        }
+        Ok(())
+    }
+
+    pub(super) fn tick(&mut self, id: NodeId, process: Incarnation) -> Result<(), Broken> {
+        let (now, healed) = (self.agenda.now, self.faults.healed);
+        let clock = &self.members[&id].clock;
+        let period = if healed { TICK } else { clock.period };
+        let is_stopped = !healed && now < clock.stopped_until;
+        self.agenda.schedule(period, Happening::Tick(id, process));
+        if is_stopped {
+            return Ok(());
+        }
+        self.ticks(id, 1)
+    }
+
+    /// A clock ticks this many times at once.
+    pub(super) fn ticks(&mut self, id: NodeId, ticks: u64) -> Result<(), Broken> {
+        for _ in 0..ticks {
+            self.note(Event::Ticked(id));
+            self.member(id).node.step(Input::Tick)?;
+            self.observe(id)?;
+        }
+        self.collect(id)
+    }
+
+    /// Gives a process an input, and then takes its output or waits for more inputs.
+    pub(super) fn step(&mut self, id: NodeId, input: Input<Store>) -> Result<(), Broken> {
+        self.member(id).node.step(input)?;
+        if self.rng.chance(self.options.gathered_permille, 1000) {
+            self.member(id).gathering = true;
+            self.observe(id)
+        } else {
+            self.collect(id)
+        }
+    }
+
+    fn collect(&mut self, id: NodeId) -> Result<(), Broken> {
+        let member = self.member(id);
+        let gathered = mem::take(&mut member.gathering);
+        let released = member.node.release();
+        self.rare.outputs_gathered += u64::from(gathered);
+        let Released {
+            messages,
+            replies,
+            begins_work,
+        } = match released {
+            Ok(released) => released,
+            Err(stop) => return self.stopped(id, stop),
+        };
+        self.observe(id)?;
+        if begins_work {
+            self.begin_work(id)?;
+        }
+        for envelope in messages {
+            self.send(envelope)?;
+        }
+        for reply in replies {
+            self.note(Event::Answered(id, reply.ticket, reply.response.clone()));
+            self.rare.add_response(&reply.response);
+            let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;
+            if let Some(command) = command {
+                self.checks.rules.answered(command, &reply.response)?;
+            }
+            if let Some(client) = client {
+                self.think(client);
+            }
+        }
+        self.schedule_sync(id);
+        Ok(())
+    }
+}
