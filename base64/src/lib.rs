@@ -1,9 +1,9 @@
 //! RFC 4648 base64: the standard alphabet (section 4), with padding, strict.
 //!
 //! Every byte string has exactly one encoding, and the decoder accepts no other: characters outside
-//! the alphabet (white space and line ends included), missing or surplus padding, and non-zero spare
-//! bits (section 3.5) are errors, each with its offset and kind. So two texts that decode to the same
-//! bytes are the same text.
+//! the alphabet (white space and line ends included), missing or surplus padding, and non-zero
+//! spare bits (section 3.5) are errors, each with its offset and kind. So two texts that decode to
+//! the same bytes are the same text.
 //!
 //! ```
 //! assert_eq!(base64::encode(b"raft"), "cmFmdA==");
@@ -161,8 +161,8 @@ fn group_bits(group: [u8; 4]) -> u32 {
         | SHIFTED[3][usize::from(d)]
 }
 
-/// Decodes the rest after the whole groups: nothing, or one padded group. Every error of an input is
-/// found here, and returned with its offset in `rest`. Returns the number of bytes.
+/// Decodes the rest after the whole groups: nothing, or one padded group. Every error of an input
+/// is found here, and returned with its offset in `rest`. Returns the number of bytes.
 fn decode_end(rest: &[u8], output: &mut [u8]) -> Result<usize, (usize, ErrorKind)> {
     let mut bits = 0;
     let mut characters = 0;
@@ -426,8 +426,8 @@ mod tests {
                 }
             }
         }
-        // Fifteen of the characters are in the alphabet. One `=` may follow those whose last two bits
-        // are zero; two may follow those whose last four bits are zero.
+        // Fifteen of the characters are in the alphabet. One `=` may follow those whose last two
+        // bits are zero; two may follow those whose last four bits are zero.
         let before_one = selection
             .iter()
             .filter(|&&c| c != PAD && SHIFTED[3][usize::from(c)] & 0x8000_0003 == 0);

@@ -43,8 +43,8 @@
 //! | `status [n1]`, `log [n1]`, `flight` | prints the nodes' states; the terms of their logs; the messages under way |
 //! | `quietly COMMAND` | the command, without its output |
 //!
-//! `which` selects messages by any of `first`, `last` or `#2`, `n1->n2`, `n1->`, `->n2`, and a kind.
-//! Without it all messages are meant.
+//! `which` selects messages by any of `first`, `last` or `#2`, `n1->n2`, `n1->`, `->n2`, and a
+//! kind. Without it all messages are meant.
 
 mod notes;
 mod scripts;

@@ -13,3 +13,4 @@ pub mod sim;
 pub mod svg;
 
 mod guard;
+mod progress;

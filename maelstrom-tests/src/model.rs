@@ -1,18 +1,18 @@
-//! The model checker: every course that a small world can take, searched breadth first, so that the
-//! way to a broken rule that it finds is a shortest one.
+//! The model checker: explores every interleaving of a small cluster, breadth first, so that it
+//! finds a shortest way to a broken rule.
 //!
-//! The nodes are the product's own ([`raft_core::Replica`]); what is small is the world: a few
-//! nodes and terms, a few requests, a bound for the messages on their way. Within that, any message
-//! may arrive at any time, twice, or never; any clock may run while the others stand still; any
-//! process may die, before or after it has stored what it must, and start again.
+//! The nodes are the product's ([`raft_core::Replica`]); the world is small: a few nodes, terms and
+//! requests, and a bound for the messages under way. Within that, any message may arrive at any
+//! time, twice, or never; any clock may run while the others stand still; any process may die,
+//! before or after it has stored its output, and start again.
 //!
-//! A world that was met before is not searched again. Worlds are told apart by a fingerprint of 64
-//! bits of all that decides what may follow, clocks and names left out (`names`). With a hundred
-//! million worlds the chance that any two share a fingerprint by accident is about 1 in 4,000.
+//! A world is searched once. Worlds are distinguished by a fingerprint of 64 bits of everything
+//! that decides what may follow, without clocks and names (`names`). Among a hundred million worlds
+//! the chance that any two share a fingerprint is about 1 in 4,000.
 //!
-//! Worlds share their parts, and what happens to a part is worked out once (`table`). Read `node`
-//! (what becomes of one node), `world` (what may happen), `clients` (what was asked, and whether
-//! the answers are linearizable), `names`, and then `search`.
+//! Worlds share their parts, and an event's effect on a part is computed once (`table`). Read
+//! `node` (the effects on one node), `world` (what may happen), `clients` (the requests, and
+//! whether the answers are linearizable), `names`, and then `search`.
 
 mod clients;
 mod mix;

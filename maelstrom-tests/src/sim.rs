@@ -1,6 +1,6 @@
-//! The simulator: a whole cluster in one thread and in virtual time. The nodes, their storage, their
-//! state machine and the bytes of their messages are the product's; the clients and their checker
-//! are the bench's.
+//! The simulator: a whole cluster in one thread and in virtual time. The nodes, their storage,
+//! their state machine and the bytes of their messages are the product's; the clients and their
+//! checker are the bench's.
 //!
 //! Everything is drawn from one seed, including the kind of world. First there are faults of every
 //! kind, and no rule may break; then they cease for at least a quorum, which must elect, agree and

@@ -162,50 +162,42 @@ impl Stage {
     fn process(&mut self, word: &str, words: &mut Words<'_>) -> Result<(), Problem> {
         let mut id = || words.node();
         match word {
-            "crash" => self.crash(id()?),
-            "start" => self.start(id()?),
+            "crash" => self.crash(id()?)?,
+            "start" => self.start(id()?)?,
             "restart" => {
                 let id = id()?;
                 self.crash(id)?;
-                self.start(id)
+                self.start(id)?;
             }
             "forget" => {
                 let id = id()?;
                 self.crash(id)?;
                 self.node(id)?.host.disk = MemoryDisk::default();
-                self.start(id)
+                self.start(id)?;
             }
-            "stall" => {
-                self.node(id()?)?.stalled = true;
-                Ok(())
-            }
-            "sync" => self.sync(id()?),
+            "stall" => self.node(id()?)?.stalled = true,
+            "sync" => self.sync(id()?)?,
             "unstall" => {
                 let id = id()?;
                 self.node(id)?.stalled = false;
-                self.sync(id)
+                self.sync(id)?;
             }
-            "busy" => {
-                self.node(id()?)?.busy = true;
-                Ok(())
-            }
-            "work" => self.work(id()?),
+            "busy" => self.node(id()?)?.busy = true,
+            "work" => self.work(id()?)?,
             "free" => {
                 let id = id()?;
                 self.node(id)?.busy = false;
-                self.collect(id)
+                self.collect(id)?;
             }
-            "gather" => {
-                self.node(id()?)?.gathering = true;
-                Ok(())
-            }
+            "gather" => self.node(id()?)?.gathering = true,
             "flush" => {
                 let id = id()?;
                 self.node(id)?.gathering = false;
-                self.collect(id)
+                self.collect(id)?;
             }
-            other => Err(format!("unknown command {other:?}").into()),
+            other => return Err(format!("unknown command {other:?}").into()),
         }
+        Ok(())
     }
 
     // ---- Nodes.

@@ -1,9 +1,9 @@
-//! What clients asked, and what the register may hold after all that they were told.
+//! The clients' requests, and the values that the register may have after all answers.
 //!
-//! A history is linearizable if its requests can be put in an order, each between its begin and its
-//! end, that explains every answer. What happened before decides about what may still be
-//! answered only through where such an order may have led. So not the history is kept, but
-//! everywhere that it may have led: few places, and the same ones for many histories.
+//! A history is linearizable if its requests have an order, each between its begin and its end,
+//! that explains every answer. Future answers depend on the past only through the states in which
+//! such an order may end. So the states are kept instead of the history: they are few, and many
+//! histories share them.
 
 use std::collections::BTreeSet;
 
@@ -12,46 +12,47 @@ use raft_core::{Reply, Response, Ticket};
 use crate::replica::machine::{Key, Registers};
 use crate::rules::Broken;
 
-/// The one register that clients ask for.
+/// The register that all requests use.
 pub(super) const KEY: Key = Key('x');
 
-/// So many requests there may be.
+/// The most requests.
 pub(super) const REQUESTS_MAX: u8 = 40;
 
-/// All clients. Each asks once.
+/// All clients. Each has one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Clients {
-    /// How many requests there were.
+    /// The number of requests.
     asked: u8,
-    /// Those that were reads.
+    /// The reads.
     reads: Tickets,
-    /// The writes that may take effect from now on, if they have not yet.
+    /// The writes that may still take effect, unless they have.
     writing: Tickets,
-    /// Where the requests may have led. No request that has no end yet need take effect now.
+    /// The states in which an order of the requests may end. An open request need not have taken
+    /// effect.
     places: BTreeSet<Place>,
 }
 
-/// What a client asks.
+/// A client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Request {
-    /// To hold the number of its ticket.
+    /// Writes the number of its ticket.
     Write,
-    /// What it holds.
+    /// Reads the register.
     Read,
 }
 
-/// Where an order of the requests leads.
+/// The state after an order of the requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Place {
-    /// The number of the last write that took effect; 0, if none did.
+    /// The last write that took effect; 0 if none did.
     value: u8,
-    /// Those of [`Clients::writing`] that took effect.
+    /// The writes of [`Clients::writing`] that took effect.
     written: Tickets,
-    /// What each read that has no answer yet may have seen.
+    /// The values that each open read may have seen.
     seen: Vec<(u8, Tickets)>,
 }
 
-/// A set of tickets; of values as well, since each write writes the number of its ticket.
+/// A set of tickets, or of values: each write writes the number of its ticket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Tickets(u64);
 
@@ -90,12 +91,12 @@ impl Default for Clients {
 }
 
 impl Clients {
-    /// How many asked for a write.
+    /// The number of writes.
     pub(super) fn writes(&self) -> u8 {
         self.asked - self.reads()
     }
 
-    /// How many asked for a read.
+    /// The number of reads.
     pub(super) fn reads(&self) -> u8 {
         u8::try_from(self.reads.0.count_ones()).expect("few requests")
     }
@@ -105,7 +106,7 @@ impl Clients {
         self.asked + 1
     }
 
-    /// A client asks.
+    /// A client sends a request.
     pub(super) fn ask(&mut self, request: Request) {
         self.asked += 1;
         let ticket = self.asked;
@@ -123,8 +124,8 @@ impl Clients {
         !self.reads.has(number(ticket))
     }
 
-    /// A client was told. There must be an order of the requests that explains it, and all that
-    /// was told before.
+    /// A client got an answer. There must be an order of the requests that explains it and all
+    /// earlier answers.
     pub(super) fn answered(&mut self, reply: &Reply<Registers>) -> Result<(), Broken> {
         let ticket = number(reply.ticket);
         let told = match &reply.response {
@@ -145,7 +146,7 @@ impl Clients {
                 self.end_write(ticket, false);
                 "it is refused".to_owned()
             }
-            // It may still take effect at any time.
+            // The write may still take effect at any time.
             Response::Unknown(_) if self.is_write(reply.ticket) => return Ok(()),
             Response::Refused(_) | Response::Unknown(_) => {
                 self.end_read(ticket);
@@ -154,14 +155,14 @@ impl Clients {
         };
         if self.places.is_empty() {
             return Err(Broken(format!(
-                "linearizability: no order of the requests explains what request {ticket} is told \
-                 ({told}) after all that was told before"
+                "linearizability: no order of the requests explains the answer to request {ticket} \
+                 ({told}) and all earlier answers"
             )));
         }
         Ok(())
     }
 
-    /// A write has or has not taken effect, and will not any more.
+    /// A write has taken effect, or never will.
     fn end_write(&mut self, ticket: u8, effect: bool) {
         self.writing = self.writing.without(ticket);
         self.places
@@ -182,7 +183,7 @@ impl Clients {
         self.places = changed.collect();
     }
 
-    /// Adds where the places lead if further writes take effect.
+    /// Adds the states after further writes take effect.
     fn go_on(&mut self) {
         let mut new: Vec<Place> = self.places.iter().cloned().collect();
         while let Some(place) = new.pop() {
@@ -230,10 +231,9 @@ mod tests {
     use crate::linearizability::{self, Limits, Verdict};
     use crate::replica::machine::Outcome as Applied;
 
-    /// Histories with a chance in them, right ones and wrong ones: the strict checker agrees about
-    /// each, after each answer.
+    /// On random histories, right and wrong, the strict checker agrees after each answer.
     #[test]
-    fn the_strict_checker_agrees() {
+    fn strict_checker_agrees() {
         let mut counts = [0, 0];
         for seed in 0..3000 {
             let mut rng = Rng::seeded(seed);

@@ -1,10 +1,10 @@
-//! A quick hash of 64 bits that is the same in every run.
+//! A fast hash of 64 bits that is the same in every run.
 
 use std::hash::{Hash, Hasher};
 
-/// Multiplies each word with a large odd number to 128 bits and folds the halves, so that every bit
-/// of the input moves about half the bits of the output. [`raft_core::Fingerprint`] takes a byte at
-/// a time instead, and nearly all that is hashed here is words.
+/// Multiplies each word by a large odd number to 128 bits and folds the halves, so that every input
+/// bit changes about half of the output bits. [`raft_core::Fingerprint`] takes single bytes, while
+/// nearly everything hashed here is words.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mix(u64);
 
@@ -50,7 +50,7 @@ impl Hasher for Mix {
     }
 
     fn finish(&self) -> u64 {
-        // The last word has been through one multiplication only.
+        // The last word went through a single multiplication.
         let mut last = self.clone();
         last.write_u64(0);
         last.write_u64(1);

@@ -1,12 +1,11 @@
-//! Worlds that differ in names alone are one world.
+//! Symmetry reduction: worlds that differ in names alone count as one world.
 //!
-//! The nodes are alike until something happens to them, so it makes no difference which of them it
-//! happens to; nor does it matter how many lives a node had before, or how many questions it asked,
-//! as long as old answers can be told from new ones. So of each world the fingerprint is taken
-//! under other names: the nodes in the order of what they look like without names, lives and
-//! questions counted anew.
+//! The nodes are equal until something happens to them, so it makes no difference to which of them
+//! it happens; nor do the number of earlier incarnations and of earlier requests, as long as old
+//! answers differ from new ones. So a world's fingerprint is taken under canonical names: nodes
+//! sorted by their look without names, incarnations and requests numbered anew.
 //!
-//! A part of a world has few names in it. What it comes to under others is remembered.
+//! A part of a world has few names. Its fingerprints under other names are cached.
 
 use std::hash::{Hash, Hasher};
 use std::mem;
@@ -18,13 +17,13 @@ use super::node::whose;
 use super::table::{ByFingerprint, Ref};
 use super::world::{Tables, World, slot};
 
-/// Lives of one node that a name has room for.
+/// The most incarnations of one node.
 const LIVES: u64 = 1 << 16;
 
-/// Fingerprints of parts that a [`Namer`] remembers; then it begins anew.
+/// The most cached fingerprints of parts; then the cache is cleared.
 const REMEMBERED_MAX: usize = 1 << 22;
 
-/// A part of worlds, and the names in it but those of nodes.
+/// A part of worlds, with the incarnations and requests in it.
 #[derive(Debug)]
 pub(super) struct Named<T> {
     pub(super) thing: T,
@@ -34,8 +33,8 @@ pub(super) struct Named<T> {
 }
 
 impl<T: Rename + Clone> Named<T> {
-    /// A part that looks like this to somebody who knows no names; what nobody looks at may look
-    /// like anything.
+    /// A part with this look without names. The look of a part that is no node or message is not
+    /// used.
     pub(super) fn new(thing: T, look: u64) -> Self {
         let mut used = Used::default();
         thing.clone().rename(&mut used);
@@ -50,24 +49,24 @@ impl<T: Rename + Clone> Named<T> {
     }
 }
 
-/// Finds out worlds' fingerprints.
+/// Computes worlds' fingerprints.
 #[derive(Default)]
 pub(super) struct Namer {
-    /// Those of parts under some names.
+    /// Cached fingerprints of parts under some names.
     remembered: ByFingerprint<u64>,
-    /// The names in the present world, and those that they get: kept for their room.
+    /// The names in the present world and their canonical names, kept to reuse their memory.
     used: Used,
     names: Canonical,
 }
 
 impl Namer {
-    /// A world's fingerprint: with overwhelming likelihood, two worlds have the same one exactly if
-    /// they differ in nothing but names and clocks.
+    /// A world's fingerprint. Two worlds have the same one if and (very likely) only if they differ
+    /// in nothing but names and clocks.
     pub(super) fn fingerprint(&mut self, tables: &Tables, world: &World) -> u64 {
         let looks = looks(tables, world);
         let mut order: Vec<usize> = (0..looks.len()).collect();
         order.sort_unstable_by_key(|at| looks[*at]);
-        self.gather(tables, world);
+        self.collect(tables, world);
         if order.is_sorted_by(|a, b| looks[*a] < looks[*b]) {
             return self.in_order(&order, tables, world);
         }
@@ -78,8 +77,8 @@ impl Namer {
         fingerprints.min().expect("there is one order at least")
     }
 
-    /// Gathers the names in a world.
-    fn gather(&mut self, tables: &Tables, world: &World) {
+    /// Collects the names in a world.
+    fn collect(&mut self, tables: &Tables, world: &World) {
         self.used.lives.clear();
         self.used.questions.clear();
         for node in &world.nodes {
@@ -114,7 +113,7 @@ impl Namer {
             let part = &tables.nodes.states[node];
             mix.write_u64(self.part((0, node), part, names));
         }
-        // They have no order.
+        // Messages under way have no order.
         let mut messages = 0;
         for message in &world.flight {
             let part = &tables.nodes.messages[*message];
@@ -130,7 +129,7 @@ impl Namer {
         mix.finish()
     }
 
-    /// A part's fingerprint under these names. The part is known by its kind and its number.
+    /// A part's fingerprint under these names. Its kind and its number identify the part.
     fn part<T: Rename + Clone + Hash>(
         &mut self,
         number: (u8, Ref<Named<T>>),
@@ -156,14 +155,14 @@ impl Namer {
     }
 }
 
-/// What the nodes look like: by themselves, and by their letters.
+/// The nodes' looks: their own, and those of their messages.
 fn looks(tables: &Tables, world: &World) -> Vec<u64> {
     let mut looks: Vec<u64> = (world.nodes.iter())
         .map(|node| tables.nodes.states[*node].look)
         .collect();
     for message in &world.flight {
         let Named { thing, look, .. } = &tables.nodes.messages[*message];
-        // Sums, since they have no order.
+        // Sums, because messages have no order.
         for (end, factor) in [(thing.from, 1), (thing.to, 3)] {
             let node = &mut looks[end.0 as usize - 1];
             *node = node.wrapping_add(look.wrapping_mul(factor));
@@ -172,7 +171,7 @@ fn looks(tables: &Tables, world: &World) -> Vec<u64> {
     looks
 }
 
-/// All orders that sort the nodes by their looks: more than one if some look the same.
+/// All orders that sort the nodes by their looks: several if some look the same.
 fn orders(order: &[usize], looks: &[u64]) -> Vec<Vec<usize>> {
     let Some((first, _)) = order.split_first() else {
         return vec![Vec::new()];
@@ -189,7 +188,7 @@ fn orders(order: &[usize], looks: &[u64]) -> Vec<Vec<usize>> {
     found
 }
 
-/// The names that occur.
+/// The names in a world.
 #[derive(Debug, Default)]
 struct Used {
     lives: Vec<Incarnation>,
@@ -202,7 +201,7 @@ impl Used {
         self.questions.extend_from_slice(&part.questions);
     }
 
-    /// Each once, and in order.
+    /// Sorts the names and drops repetitions.
     fn sort(&mut self) {
         self.lives.sort_unstable();
         self.lives.dedup();
@@ -228,12 +227,12 @@ impl Names for Used {
     }
 }
 
-/// The names that they get.
+/// The canonical names.
 #[derive(Debug, Default)]
 struct Canonical {
-    /// That of node 1, and so on.
+    /// The name of node 1, and so on.
     nodes: Vec<NodeId>,
-    /// All of these in one number.
+    /// The order in one number.
     order: u64,
     /// Old and new names, in order.
     lives: Vec<(Incarnation, Incarnation)>,
@@ -290,5 +289,5 @@ impl Names for Canonical {
 
 fn new_name<T: Copy + Ord>(names: &[(T, T)], old: T) -> T {
     let at = names.binary_search_by_key(&old, |(old, _)| *old);
-    names[at.expect("all names that occur were gathered")].1
+    names[at.expect("all names were collected")].1
 }

@@ -1,5 +1,5 @@
-//! One node of a world: what it is, and what becomes of it when something happens. That depends on
-//! nothing but the node and what happens, so it is worked out once and remembered.
+//! One node of a world, and the effects of events on it. An effect depends on nothing but the node
+//! and the event, so it is computed once.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use crate::replica::machine::{Change, Command, Registers};
 use crate::replica::node::{self, Disk as _, Process, Setting, Worked};
 use crate::rules::{Broken, CommandId, Rules};
 
-/// A heartbeat, the shortest and the longest election timeout, in ticks. How long they are means
-/// little here, since any clock may run while the others stand still; but a follower can lose touch
-/// with its leader before it wants to be elected itself, unless it draws the shortest timeout.
+/// A heartbeat, the shortest and the longest election timeout, in ticks. Their lengths matter
+/// little, because any clock may run while the others stand still. But unless a follower draws the
+/// shortest timeout, it would vote for others before it starts an election itself.
 pub(super) const TIMES: (u32, u32, u32) = (1, 2, 16);
 
-/// How many ticks a node may take until one of its timers shows: more than the longest timeout
-/// takes after elections without an end have made it eight times as long.
+/// The most ticks until one of a node's timers expires: above eight times the longest timeout, to
+/// which failed elections raise it.
 pub(super) const TICKS_MAX: usize = 160;
 
-/// Lives are numbered in the order in which they begin, and a life's name says whose it is.
+/// Names an incarnation by its number, in the order of their starts, and its node.
 pub(super) fn life(number: u64, node: NodeId) -> Incarnation {
     Incarnation(number * NODES + node.0)
 }
 
-/// Who lives this life.
+/// The node of an incarnation.
 pub(super) fn whose(life: Incarnation) -> NodeId {
     NodeId(life.0 % NODES)
 }
 
-/// More than there are nodes.
+/// Above the number of nodes.
 const NODES: u64 = 8;
 
 /// A node of a small world. Its process always runs: a process that is down does nothing, but
@@ -51,19 +51,19 @@ pub(super) type Node = node::Node<Registers, MemoryDisk>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Event {
     pub(super) what: What,
-    /// The life that it has next, if it dies over what it has to store: before it does, and after
-    /// it has said what it may say before.
+    /// The next incarnation, if the process dies before it stores its output, and after it has
+    /// sent what may leave earlier.
     pub(super) dies: Option<Incarnation>,
 }
 
-/// What happens.
+/// The event itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum What {
     /// A message arrives.
     Receive(Ref<Named<Envelope<Registers>>>),
-    /// Its clock runs until it says something, or would answer a message in another way.
+    /// Its clock runs until it sends a message, or its state changes.
     Wait,
-    /// Its clock runs until it wants to be elected, or has led without a quorum for too long.
+    /// Its clock runs until it starts an election, or steps down without a quorum.
     Expire,
     /// A client writes the number of its ticket.
     Write(Ticket),
@@ -71,62 +71,61 @@ pub(super) enum What {
     Read(Ticket),
     /// A step of the work on a snapshot is done.
     Work,
-    /// It dies, and starts again with this life.
+    /// The process dies, and a new one starts.
     Crash(Incarnation),
 }
 
-/// What comes of it.
+/// The effect of an event.
 #[derive(Debug)]
 pub(super) struct Effect {
     pub(super) after: Ref<Named<Node>>,
-    /// What was sent before any clock ran, and then at each tick.
+    /// The messages sent before any clock ran, and then at each tick.
     pub(super) sent: Vec<Vec<Ref<Named<Envelope<Registers>>>>>,
-    /// What the rules of the cluster have to be told, in order.
+    /// What the rules of the cluster must see, in order.
     pub(super) sights: Vec<Sight>,
-    /// Whether the node differs from before in more than its clocks.
+    /// Whether more than the node's clocks has changed.
     pub(super) changes: bool,
-    /// Whether the node commits further: then it matters what other nodes have stored.
+    /// Whether the commit index has advanced. Then other nodes' disks matter to the rules.
     pub(super) commits: bool,
-    /// A rule of one node that was broken after all that.
+    /// A rule of one node that was broken in the end.
     pub(super) broken: Option<Broken>,
 }
 
-/// What can be seen of a node.
+/// What the rules see of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Sight {
-    /// It is like this now.
+    /// Its state.
     Is(Ref<Named<Node>>),
-    /// It is like this, and begins to store a snapshot, or has stored one.
+    /// Its state when it begins to store a snapshot, or has stored one.
     Stores(Ref<Named<Node>>),
-    /// It is like this, and its process dies.
+    /// Its state when its process dies.
     Dies(Ref<Named<Node>>),
-    /// A client is told something.
+    /// An answer to a client.
     Tells(Reply<Registers>),
 }
 
-/// What becomes of states that differ in their clocks alone.
+/// How states that differ in their clocks alone are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clocks {
-    /// One of them stands for all, since any clock may run out at any time: so a search ends.
+    /// As one: any clock may expire at any time. So a search ends.
     Folded,
-    /// Each is kept: so a course can be played again, tick by tick.
+    /// Each by itself: so a story can be played again tick by tick.
     True,
 }
 
-/// A rule of one node beside those that every node has: for tests, which break it.
+/// An additional rule of each node, for tests that break it.
 pub(super) type Rule = fn(&Replica<Registers>) -> Result<(), Broken>;
 
-/// All that nodes were and said in any world, and what came of what.
+/// All states of nodes, all messages, and all effects.
 pub(super) struct Nodes {
     pub(super) bounds: Bounds,
     pub(super) rule: Rule,
     setting: Arc<Setting>,
     pub(super) states: Table<Named<Node>>,
     pub(super) messages: Table<Named<Envelope<Registers>>>,
-    /// Nothing, if an event cannot happen, or comes to the same as another one.
+    /// Nothing if an event cannot happen, or has the same effect as another one.
     effects: Table<Option<Effect>>,
-    /// If each state is kept for itself: how many there are. Else one stands for all that differ
-    /// in their clocks alone.
+    /// With [`Clocks::True`], the number of states so far.
     kept: Option<AtomicU64>,
 }
 
@@ -169,7 +168,7 @@ impl Nodes {
         run.into_effect(ended)
     }
 
-    /// What comes of an event; nothing, if it cannot happen, or comes to the same as another one.
+    /// The effect of an event; nothing if it cannot happen, or has the same effect as another one.
     pub(super) fn effect(
         &self,
         node: Ref<Named<Node>>,
@@ -201,9 +200,9 @@ impl Nodes {
     }
 }
 
-/// Why an event is no step.
+/// Why an event has no effect of its own.
 enum Skip {
-    /// It cannot happen, or comes to the same as another one.
+    /// It cannot happen, or has the same effect as another one.
     Idle,
     /// It breaks a rule.
     Broken(Broken),
@@ -216,7 +215,7 @@ impl From<Broken> for Skip {
 }
 
 impl Effect {
-    /// Whether nobody else notices anything of it.
+    /// Whether neither other nodes nor the rules notice it.
     pub(super) fn is_silent(&self) -> bool {
         let says_nothing = self.sent.iter().all(Vec::is_empty);
         says_nothing && self.sights.is_empty() && self.broken.is_none()
@@ -228,7 +227,7 @@ pub(super) fn process(node: &Node) -> &Process<Registers> {
     node.process().expect("a node of a small world always runs")
 }
 
-/// What a node looks like without any names.
+/// A node's look without names.
 fn look(node: &Node) -> u64 {
     let Process { status, .. } = process(node);
     let ballot = status.ballot;
@@ -244,7 +243,7 @@ fn look(node: &Node) -> u64 {
     mix.finish()
 }
 
-/// An event while it happens.
+/// An event under way.
 struct Run<'a> {
     nodes: &'a Nodes,
     node: Node,
@@ -253,13 +252,13 @@ struct Run<'a> {
     sent: Vec<Vec<Ref<Named<Envelope<Registers>>>>>,
     sights: Vec<Sight>,
     commits: bool,
-    /// The fingerprint of what it was before it began, if it was seen then.
+    /// The node's fingerprint before the event.
     before: Option<u64>,
-    /// What was seen last.
+    /// What the rules saw last.
     seen: Option<Look>,
 }
 
-/// What the rules of the cluster look at. While it stays the same they have nothing new to say.
+/// What the rules of the cluster look at. While it stays the same they need not look.
 #[derive(PartialEq, Eq)]
 struct Look {
     incarnation: Incarnation,
@@ -368,7 +367,7 @@ impl<'a> Run<'a> {
         Ok(self.settle()?)
     }
 
-    /// A tick of the clock, and all that comes of it.
+    /// A tick of the clock and its effects.
     fn tick(&mut self) -> Result<(), Skip> {
         if self.sent.len() > TICKS_MAX {
             return Err(Skip::Idle);
@@ -378,13 +377,13 @@ impl<'a> Run<'a> {
         Ok(self.settle()?)
     }
 
-    /// How often the node's patience has ended in this life.
+    /// How often this process has started an election or lost its quorum.
     fn expiries(&self) -> u64 {
         let counters = &process(&self.node).status.counters;
         counters.pre_elections + counters.quorum_lost
     }
 
-    /// Takes the node's outputs and does what they ask for, until there are none.
+    /// Takes the node's outputs and stores and sends them, until there are none.
     fn settle(&mut self) -> Result<(), Broken> {
         loop {
             let released = self.node.release()?;
@@ -420,7 +419,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The rules of the cluster have a look, if there may be anything new for them.
+    /// Shows the node to the rules of the cluster, if they may see anything new.
     fn look(&mut self) {
         let look = Look::at(&self.node);
         if self.seen.as_ref() != Some(&look) {

@@ -1,4 +1,4 @@
-//! How large a world may become, and how long it may be searched.
+//! The size of the world, and how long it is searched.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 /// The bounds of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many nodes there are.
+    /// The number of nodes.
     pub nodes: u8,
-    /// In this term nobody asks for another election.
+    /// In this term no node starts another election.
     pub terms: u8,
-    /// How often a node's patience ends: it asks for an election, or leads no longer.
+    /// How often a node starts an election or steps down without a quorum.
     pub expiries: u8,
     /// How often clients write.
     pub commands: u8,
@@ -22,12 +22,12 @@ pub struct Bounds {
     pub crashes: u8,
     /// How often a message arrives twice.
     pub copies: u8,
-    /// How many messages may be on their way at once. If there are more, some are lost.
+    /// The most messages under way. If there are more, some are lost.
     pub in_flight: u8,
-    /// A snapshot is taken after that many entries, and nothing is kept behind it. Without it,
-    /// none ever is.
+    /// A snapshot is taken after this many entries, and the log before it is dropped. Without it,
+    /// no snapshots.
     pub snapshot_entries: Option<u8>,
-    /// Whether a process that dies takes along what it had stored.
+    /// Whether a process that dies loses its disk.
     pub forgetful: bool,
 }
 
@@ -36,38 +36,66 @@ pub struct Bounds {
 pub struct Options {
     /// The world.
     pub bounds: Bounds,
-    /// The search ends after that long.
+    /// The search ends after this time.
     pub time_max: Option<Duration>,
-    /// The search ends with so many worlds.
+    /// The search ends at this many worlds.
     pub worlds_max: u32,
-    /// How many threads search.
+    /// The number of threads.
     pub jobs: usize,
 }
 
 /// The flags of `model`.
 pub const MODEL: Command = Command::new(
     "maelstrom-tests model",
-    "Searches every course that a small world can take: any message may arrive at any time, or never, or twice;\n\
-            any clock may run out; any process may die at any moment and start again from its disk. The nodes\n\
-            are the ones of the product. The first broken rule is told as a script of the shortest way to it.\n\
-            \n\
-            Exit status: 0 all was searched and no rule is broken, 1 one is, 2 the budget ended first.",
+    "Model checker: explores every interleaving of a small cluster. Any message may arrive at any time, or never, or\n\
+     twice; any clock may expire; any process may die at any moment and start again from its disk. The nodes are the\n\
+     product's. The first broken rule is printed with a shortest way to it, as a golden script.\n\
+     \n\
+     Exit status: 0 all states were searched and all rules held; 1 a rule was broken; 2 the budget ended first.",
     &[
-        Flag::new("nodes", "N", "How many nodes there are, 1 to 5.").default("3"),
-        Flag::new("terms", "T", "Nobody asks for an election beyond this term.").default("2"),
-        Flag::new("expiries", "E", "How often a node loses patience: asks whether it could be elected, or stops leading\n\
-                   (default: one more than there are terms)."),
-        Flag::new("commands", "C", "How often clients write, each to any node.").default("1"),
-        Flag::new("reads", "R", "How often clients read.").default("0"),
-        Flag::new("crashes", "K", "How often a process dies, before or after it has stored what it must.").default("0"),
+        Flag::new("nodes", "N", "Nodes, 1 to 5.").default("3"),
+        Flag::new("terms", "T", "In term T no node starts another election.").default("2"),
+        Flag::new(
+            "expiries",
+            "E",
+            "How often a node starts an election, or steps down without a quorum (default: T + 1).",
+        ),
+        Flag::new("commands", "C", "Writes by clients, each to any node.").default("1"),
+        Flag::new("reads", "R", "Reads by clients.").default("0"),
+        Flag::new(
+            "crashes",
+            "K",
+            "How often a process dies, before or after it has stored its output.",
+        )
+        .default("0"),
         Flag::new("copies", "D", "How often a message arrives twice.").default("0"),
-        Flag::new("in-flight", "M", "How many messages may be on their way at once. If there are more, any of them are\n\
-                   lost.").default("4"),
-        Flag::new("snapshot-entries", "S", "A snapshot is taken after that many entries, and nothing is kept behind it (default: never)."),
-        Flag::switch("forgetful", "Who dies forgets its disk. Raft can't bear that: a rule breaks, and the way there is told."),
-        Flag::new("seconds", "S", "Ends the search after that long (default: when all is searched)."),
-        Flag::new("states", "N", "Ends the search with so many worlds. Of each, 40 to 120\n                   bytes are kept.").default("400000000"),
-        Flag::new("jobs", "N", "How many threads search (default: as many as there are cores)."),
+        Flag::new(
+            "in-flight",
+            "M",
+            "The most messages under way. If there are more, any of them are lost.",
+        )
+        .default("4"),
+        Flag::new(
+            "snapshot-entries",
+            "S",
+            "Takes a snapshot after S entries and drops the log before it (default: never).",
+        ),
+        Flag::switch(
+            "forgetful",
+            "A crashed node loses its disk. Raft does not tolerate this: expect a broken rule and a trace.",
+        ),
+        Flag::new(
+            "seconds",
+            "S",
+            "Ends the search after this time (default: when all states are searched).",
+        ),
+        Flag::new(
+            "states",
+            "N",
+            "Ends the search at this many states. Each takes 40 to 120 bytes of memory.",
+        )
+        .default("400000000"),
+        Flag::new("jobs", "N", "Threads (default: one for each core)."),
     ],
 );
 
@@ -75,7 +103,7 @@ impl Options {
     /// Reads the arguments of `model`.
     ///
     /// # Errors
-    /// A flag that is unknown or that has a value it can't use.
+    /// A flag that is unknown, or whose value is wrong.
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Options>, UsageError> {

@@ -1,15 +1,15 @@
-//! Breadth first, and in little memory: of each world that was searched only its fingerprint is
-//! kept, and which way on from which other it was. The worlds that wait are packed.
+//! Breadth-first search in little memory: of each world that was searched only its fingerprint and
+//! its origin are kept. The worlds that wait are packed.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
-use std::{fmt, fs, mem, panic, thread};
+use std::{fmt, fs, panic, thread};
 
 use super::names::Namer;
 use super::node::{Clocks, Rule};
@@ -18,19 +18,20 @@ use super::story;
 use super::table::{Itself, SHARDS, shard};
 use super::world::{Action, Packed, Tables, World};
 use crate::check::Status;
+use crate::progress::Progress;
 use crate::rules::Broken;
 
-/// How many worlds a worker takes at a time.
+/// The number of worlds that a worker takes at once.
 const SHARE: usize = 64;
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// How many worlds there were.
+    /// The number of worlds.
     pub worlds: u64,
-    /// How many steps lead from the worlds that were searched to others.
+    /// The number of steps from the searched worlds to others.
     pub steps: u64,
-    /// How many actions the last of the worlds is away from the first.
+    /// The number of actions from the first world to the last.
     pub depth: u32,
     /// How it ended.
     pub end: End,
@@ -39,38 +40,44 @@ pub struct Found {
 /// How a search ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// All worlds were searched, and no rule is broken in any.
+    /// All worlds were searched, and all rules held.
     Exhausted,
-    /// The time or the room for worlds ended first.
+    /// The time or the number of worlds reached its limit.
     OutOfBudget,
     /// A rule is broken.
     Broken {
-        /// Which.
+        /// The rule.
         rule: String,
         /// A shortest way to break it, as a golden script.
         story: String,
     },
 }
 
-/// Searches, tells how it goes, and says what came of it.
+/// Searches, and prints the progress and the result.
 ///
 /// # Errors
-/// If standard output can't be written.
+/// If standard output cannot be written.
 pub fn run(options: &Options) -> io::Result<Status> {
     panic::set_hook(Box::new(tell_panic));
     let progress = Progress::new();
-    let found = search(options, |so_far| progress.tell(so_far));
+    let found = search(options, |so_far| {
+        progress.tell(|| so_far.line(progress.elapsed()));
+    });
     progress.end();
     let mut out = io::stdout().lock();
     let status = match &found.end {
         End::Exhausted => Status::Valid,
         End::OutOfBudget => Status::Unknown,
         End::Broken { rule, story } => {
-            writeln!(out, "{story}\nrule broken: {rule}\n")?;
+            writeln!(
+                out,
+                "{story}\nrule broken: {rule}\nThe lines above are a golden script. Write them to FILE and replay them with\n  \
+                 cargo run --release -- golden FILE\n"
+            )?;
             Status::Invalid
         }
     };
-    let took = progress.start.elapsed();
+    let took = progress.elapsed();
     let rate = found.worlds as f64 / took.as_secs_f64();
     writeln!(out, "{found}, {took:.1?}, {rate:.0} states/s{}", memory())?;
     Ok(status)
@@ -79,9 +86,11 @@ pub fn run(options: &Options) -> io::Result<Status> {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = match &self.end {
-            End::Exhausted => "exhausted",
-            End::OutOfBudget => "not exhausted, the budget ended",
-            End::Broken { .. } => "not exhausted, a rule is broken",
+            End::Exhausted => "all states searched, no rule is broken",
+            End::OutOfBudget => {
+                "the budget ended before all states were searched, no rule is broken so far"
+            }
+            End::Broken { .. } => "a rule is broken",
         };
         let Self {
             worlds,
@@ -93,7 +102,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// How far a search is.
+/// The progress of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct SoFar {
     worlds: u64,
@@ -101,15 +110,31 @@ pub struct SoFar {
     waiting: u64,
 }
 
-/// Searches all courses of a world.
+impl SoFar {
+    fn line(self, took: Duration) -> String {
+        let Self {
+            worlds,
+            depth,
+            waiting,
+        } = self;
+        let seconds = took.as_secs_f64();
+        let rate = worlds as f64 / seconds;
+        let memory = memory();
+        format!(
+            "{seconds:.0} s: depth {depth}, {worlds} states, {rate:.0} states/s, {waiting} to go at this depth{memory}"
+        )
+    }
+}
+
+/// Searches all worlds within the bounds.
 ///
 /// # Panics
-/// If a node does; then its way there is told by [`run`]'s panic hook.
+/// If a node does. The panic hook of [`run`] prints the way there.
 pub fn search(options: &Options, progress: impl Fn(SoFar) + Sync) -> Found {
     search_with(options, |_| Ok(()), progress)
 }
 
-/// The same with one more rule.
+/// The same with an additional rule.
 pub(super) fn search_with(options: &Options, rule: Rule, progress: impl Fn(SoFar) + Sync) -> Found {
     let tables = Tables::new(options.bounds.clone(), Clocks::Folded, rule);
     let first = match World::new(&tables) {
@@ -181,19 +206,19 @@ pub(super) fn search_with(options: &Options, rule: Rule, progress: impl Fn(SoFar
     }
 }
 
-/// The worlds that are equally far from the first.
+/// The worlds at the same distance from the first.
 struct Level {
-    /// The place of the first of them among all origins.
+    /// The index of their first in all origins.
     start: usize,
     worlds: Vec<Packed>,
 }
 
-/// Where a world came from.
+/// The origin of a world.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
-    /// Its parent's place among all origins.
+    /// Its parent's index in all origins.
     parent: u32,
-    /// Which of the ways on from there it was.
+    /// The number of the step from there.
     number: u32,
 }
 
@@ -210,7 +235,7 @@ struct Search<'a> {
     worlds: AtomicU64,
     steps: AtomicU64,
     out_of_budget: AtomicBool,
-    /// The world in which something happened that broke a rule, and what it was.
+    /// The world and the action that broke a rule.
     broken: Mutex<Option<(usize, Action, Broken)>>,
     trail: Arc<Trail>,
 }
@@ -263,7 +288,7 @@ impl Search<'_> {
             || self.broken.lock().expect("no worker panics").is_some()
     }
 
-    /// Lets everything happen to one world that may, and notes the worlds that are new.
+    /// Takes every step from one world, and keeps the new worlds.
     fn expand(
         &self,
         at: usize,
@@ -294,7 +319,7 @@ impl Search<'_> {
 }
 
 impl Trail {
-    /// Tells the way to a world, and what happened then.
+    /// The story of the way to a world, and of the action after it.
     fn tell(&self, at: usize, action: Action, rule: &str) -> String {
         let origins = self.origins.read().expect("no worker panics");
         let (mut way, mut at) = (Vec::new(), at);
@@ -317,16 +342,16 @@ impl Default for Seen {
 }
 
 impl Seen {
-    /// True if it is new.
+    /// Returns whether the fingerprint is new.
     fn insert(&self, fingerprint: u64) -> bool {
         let set = &self.0[shard(fingerprint)];
         set.lock().expect("no worker panics").insert(fingerprint)
     }
 }
 
-// ---- Telling.
+// ---- Output.
 
-/// What this thread is letting happen, in case a node panics.
+/// The step that this thread takes, in case a node panics.
 #[derive(Default)]
 struct UnderWay {
     trail: Option<Arc<Trail>>,
@@ -337,7 +362,7 @@ thread_local! {
     static UNDER_WAY: RefCell<UnderWay> = RefCell::default();
 }
 
-/// Tells the way to a panic. The process ends then, so there is no other place for it.
+/// Prints the way to a panic. The process ends then, so no other place can print it.
 fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
     let way = UNDER_WAY.take();
     if let (Some(trail), Some((at, action))) = (way.trail, way.next) {
@@ -346,63 +371,7 @@ fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
     eprintln!("{panic}");
 }
 
-/// Tells now and then how far the search is.
-struct Progress {
-    start: Instant,
-    is_terminal: bool,
-    told: Mutex<Told>,
-}
-
-/// What was told last, and when.
-struct Told {
-    at: Instant,
-    worlds: u64,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let at = Instant::now();
-        Self {
-            start: at,
-            is_terminal: io::stderr().is_terminal(),
-            told: Mutex::new(Told { at, worlds: 0 }),
-        }
-    }
-
-    fn tell(&self, so_far: SoFar) {
-        let interval = Duration::from_secs(if self.is_terminal { 1 } else { 30 });
-        let mut told = self.told.lock().expect("nobody panics");
-        if told.at.elapsed() < interval {
-            return;
-        }
-        let SoFar {
-            worlds,
-            depth,
-            waiting,
-        } = so_far;
-        let at = Instant::now();
-        let before = mem::replace(&mut *told, Told { at, worlds });
-        let rate = (worlds - before.worlds) as f64 / (at - before.at).as_secs_f64();
-        let line = format!(
-            "{:.0} s: depth {depth}, {worlds} states, {rate:.0} states/s, {waiting} to go at this depth{}",
-            self.start.elapsed().as_secs_f64(),
-            memory()
-        );
-        if self.is_terminal {
-            eprint!("\r{line}\x1b[K");
-        } else {
-            eprintln!("{line}");
-        }
-    }
-
-    fn end(&self) {
-        if self.is_terminal {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
-
-/// How much memory the process has, where the system says so.
+/// The process's memory, where the system tells it.
 fn memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! A course of a world as a golden script.
+//! Prints a way through worlds as a golden script.
 
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use super::table::Ref;
 use super::world::{Action, Fate, Step, Tables, World, slot};
 use crate::replica::machine::Registers;
 
-/// The first lines: new nodes, of which one may have broken `rule` already.
+/// The first lines: new nodes. `rule` is broken in the end, or by one of them at once.
 pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
     let (heartbeat, shortest, longest) = TIMES;
     let Bounds { nodes, .. } = bounds;
@@ -33,22 +33,21 @@ pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
 /// Why a string can be written to.
 const TAKES_ALL: &str = "a string takes all";
 
-/// Writes down what happens, from the start of the world: the ways on that were taken, by their
-/// numbers, and then an action which breaks `rule`.
+/// The story from the first world: the steps on the way, by their numbers, and then the action that
+/// breaks `rule`.
 pub(super) fn tell(tables: &Tables, way: &[u32], last: Option<Action>, rule: &str) -> String {
-    // In a search one state of a node stands for all that differ in their clocks alone. On a stage
-    // clocks are what they are.
+    // A search keeps one state for all that differ in their clocks alone. A script has real clocks.
     let own = Tables::new(tables.bounds().clone(), Clocks::True, tables.nodes.rule);
     match retrace(tables, way, &own) {
         Some(own_way) => tell_as_it_is(&own, &own_way, last, rule),
         None => {
-            let rule = format!("{rule} (if clocks have run somewhat differently than on a stage)");
+            let rule = format!("{rule} (with clocks that differ slightly from those of a script)");
             tell_as_it_is(tables, way, last, &rule)
         }
     }
 }
 
-/// Goes the same way in the same world with other tables, if the clocks allow it.
+/// Finds the same way with other tables, if the clocks allow it.
 fn retrace(tables: &Tables, way: &[u32], own: &Tables) -> Option<Vec<u32>> {
     let mut namers = [Namer::default(), Namer::default()];
     let mut worlds = [World::new(tables).ok()?, World::new(own).ok()?];
@@ -77,7 +76,7 @@ fn retrace(tables: &Tables, way: &[u32], own: &Tables) -> Option<Vec<u32>> {
     Some(own_way)
 }
 
-/// Writes it down as it is in these tables.
+/// The story with the clocks of these tables.
 pub(super) fn tell_as_it_is(
     tables: &Tables,
     way: &[u32],
@@ -102,10 +101,10 @@ pub(super) fn tell_as_it_is(
     story.text
 }
 
-/// One of the ways on from a world.
+/// The step with this number from a world.
 fn nth_step<'a>(world: &World, tables: &'a Tables, number: u32) -> Step<'a> {
     let (mut ways, mut taken) = (0, None);
-    // A rule may be broken on another way, behind this one.
+    // A later step may break a rule.
     let ended = world.steps(
         tables,
         |_| {},
@@ -120,7 +119,7 @@ fn nth_step<'a>(world: &World, tables: &'a Tables, number: u32) -> Step<'a> {
     );
     match (taken, ended) {
         (Some(step), _) => step,
-        (None, ended) => unreachable!("what happened once happens again: {ended:?}"),
+        (None, ended) => unreachable!("a step is the same each time: {ended:?}"),
     }
 }
 
@@ -134,7 +133,7 @@ impl Story<'_> {
         writeln!(self.text, "{line}").expect(TAKES_ALL);
     }
 
-    /// Tells what happens, but for clocks that run.
+    /// Prints an action, except clocks that run.
     fn begin(&mut self, world: &World, action: Action) {
         let id = world.actor(action, self.tables);
         if action.fate() == Fate::Dies {
@@ -156,7 +155,7 @@ impl Story<'_> {
         self.line(&command);
     }
 
-    /// Tells how a process ends that was kept from storing anything, and starts again.
+    /// Prints that a process dies before it stores its output, and starts again.
     fn end(&mut self, world: &World, action: Action) {
         if action.fate() == Fate::Dies {
             let id = world.actor(action, self.tables);
@@ -165,7 +164,7 @@ impl Story<'_> {
         }
     }
 
-    /// The word for a start, unless the disk is lost before.
+    /// The command for a start, or the one that loses the disk as well.
     fn forget_or(&self, word: &'static str) -> &'static str {
         if self.tables.bounds().forgetful {
             "forget"
@@ -174,17 +173,17 @@ impl Story<'_> {
         }
     }
 
-    /// Tells the last action, over which a rule was broken.
+    /// Prints the last action, which broke a rule.
     fn last(&mut self, world: &World, action: Action) {
         self.begin(world, action);
         if let Action::Wait(id, _) | Action::Expire(id, _) = action {
-            // At one of these ticks, and there the script ends.
+            // One of these ticks breaks the rule and ends the script.
             self.line(&format!("tick n{id} {TICKS_MAX}"));
         }
         self.end(world, action);
     }
 
-    /// Tells one way on, and all that was lost.
+    /// Prints one step, and the messages that were lost.
     fn step(&mut self, world: &World, step: &Step<'_>) {
         let Step {
             action,
@@ -234,8 +233,8 @@ impl Story<'_> {
         }
     }
 
-    /// Tells the ticks, if clocks ran, and that all was lost that was said at any but the last.
-    /// Returns what was said then.
+    /// Prints the ticks, if clocks ran, and that the messages of all but the last were lost.
+    /// Returns those of the last.
     fn ticks<'e>(
         &mut self,
         effect: &'e Effect,
@@ -261,7 +260,7 @@ impl Story<'_> {
         ticks.last().unwrap_or(before)
     }
 
-    /// Tells that what was just said is lost.
+    /// Prints that the last message is lost.
     fn loses_last(&mut self, message: Ref<Named<Envelope<Registers>>>) {
         let Envelope {
             from, to, message, ..
@@ -269,7 +268,7 @@ impl Story<'_> {
         self.line(&format!("drop last n{from}->n{to} {}", message.kind()));
     }
 
-    /// How a script picks a message out of those on their way.
+    /// The words that select a message under way.
     fn which(&self, flight: &[Ref<Named<Envelope<Registers>>>], at: usize) -> String {
         let Envelope {
             from, to, message, ..

@@ -1,8 +1,8 @@
-//! The parts that worlds are made of, each kept once.
+//! The parts of worlds, each kept once.
 //!
-//! Millions of worlds are put together from a few thousand states of a node, a few hundred messages
-//! and so on. A world that names its parts by numbers takes some sixty bytes, and what one part
-//! does to another is worked out once for all worlds in which they meet.
+//! Millions of worlds consist of a few thousand states of a node, a few hundred messages and so on.
+//! A world that refers to its parts by numbers takes about sixty bytes, and an event's effect on a
+//! part is computed once for all worlds.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,14 +12,13 @@ use std::ops::Index;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-/// Into how many maps the fingerprints are divided, so that workers seldom wait for each other.
+/// The number of maps that share the fingerprints, so that workers seldom wait for each other.
 pub(super) const SHARDS: usize = 64;
 
 /// A map by fingerprint.
 pub(super) type ByFingerprint<T> = HashMap<u64, T, BuildHasherDefault<Itself>>;
 
-/// Which shard of a sharded map a fingerprint belongs to. The map itself decides by the lowest and
-/// the highest bits.
+/// The shard of a fingerprint. The map itself uses the lowest and the highest bits.
 pub(super) fn shard(fingerprint: u64) -> usize {
     (fingerprint >> 32) as usize % SHARDS
 }
@@ -30,12 +29,12 @@ pub(super) struct Ref<T> {
     of: PhantomData<fn() -> T>,
 }
 
-/// Things that are told apart by fingerprints of 64 bits, and numbered. Nothing is ever taken out,
-/// so that all may be looked at without a lock.
+/// Numbered things, distinguished by fingerprints of 64 bits. Nothing is ever removed, so that
+/// reading needs no lock.
 pub(super) struct Table<T> {
     numbers: Vec<Mutex<ByFingerprint<u32>>>,
     next: AtomicU32,
-    /// Each is twice as long as the one before.
+    /// Each is twice as long as the previous one.
     runs: [OnceLock<Run<T>>; RUNS],
 }
 
@@ -44,7 +43,7 @@ type Run<T> = Box<[OnceLock<T>]>;
 /// The length of the first run, as a power of two.
 const FIRST: u32 = 6;
 
-/// So many runs hold 2^32 things.
+/// This many runs hold 2^32 things.
 const RUNS: usize = (32 - FIRST) as usize;
 
 impl<T> Default for Table<T> {
@@ -58,22 +57,22 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    /// The thing with this fingerprint, if it is here.
+    /// The thing with this fingerprint, if there is one.
     pub(super) fn find(&self, fingerprint: u64) -> Option<Ref<T>> {
         let numbers = &self.numbers[shard(fingerprint)];
         let numbers = numbers.lock().expect("no worker panics");
         numbers.get(&fingerprint).copied().map(Ref::new)
     }
 
-    /// The thing with this fingerprint; it is made if it is not here.
+    /// The thing with this fingerprint, which is made if necessary.
     ///
     /// # Panics
-    /// If there are more than some 2^32 things.
+    /// If there are more than about 2^32 things.
     pub(super) fn keep(&self, fingerprint: u64, make: impl FnOnce() -> T) -> Ref<T> {
         if let Some(known) = self.find(fingerprint) {
             return known;
         }
-        // Without the lock, since it may take long. If two make it at once, either will do.
+        // Without the lock, because it may take long. If two workers make it, either one is kept.
         let thing = make();
         let numbers = &self.numbers[shard(fingerprint)];
         let mut numbers = numbers.lock().expect("no worker panics");
@@ -101,7 +100,7 @@ impl<T> Index<Ref<T>> for Table<T> {
     }
 }
 
-/// The run of a number, and its place there.
+/// The run of a number, and its index there.
 fn place(number: u32) -> (usize, usize) {
     let at = u64::from(number) + (1 << FIRST);
     let run = at.ilog2();
@@ -115,21 +114,21 @@ impl<T> Ref<T> {
     }
 }
 
-/// Packed into a number.
+/// Packs a reference.
 impl<T> From<Ref<T>> for u32 {
     fn from(at: Ref<T>) -> Self {
         at.number
     }
 }
 
-/// Unpacked.
+/// Unpacks a reference.
 impl<T> From<u32> for Ref<T> {
     fn from(number: u32) -> Self {
         Self::new(number)
     }
 }
 
-// Written out, since a derive would ask the same of `T`, of which there is none inside.
+// Written out, because a derive would demand the same of `T`.
 impl<T> Clone for Ref<T> {
     fn clone(&self) -> Self {
         *self
@@ -158,7 +157,7 @@ impl<T> fmt::Debug for Ref<T> {
     }
 }
 
-/// The hash of a fingerprint.
+/// Hashes a fingerprint to itself.
 #[derive(Debug, Default)]
 pub(super) struct Itself(u64);
 
@@ -181,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_found_under_its_number() {
+    fn kept_thing_is_found_by_its_number() {
         let table = Table::default();
         let numbers: Vec<Ref<u64>> = (0..1000).map(|n| table.keep(n << 30, || n)).collect();
         for (n, number) in (0..).zip(numbers) {

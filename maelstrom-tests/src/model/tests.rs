@@ -1,4 +1,4 @@
-//! A search that finds nothing must be able to find something.
+//! Worlds in which a rule must break, and worlds in which none may.
 
 use std::ops::ControlFlow;
 
@@ -48,7 +48,7 @@ fn options(bounds: Bounds, worlds_max: u32) -> Options {
 }
 
 #[test]
-fn a_small_world_is_exhausted() {
+fn small_world_is_searched_completely() {
     let lone = Bounds {
         crashes: 1,
         reads: 1,
@@ -67,15 +67,14 @@ fn a_small_world_is_exhausted() {
 }
 
 #[test]
-fn a_budget_ends_a_search() {
+fn budget_ends_the_search() {
     let found = found_in(bounds(3), 500);
     assert_eq!(found.end, End::OutOfBudget, "{found}");
 }
 
-/// Nodes that forget what they stored break Raft. The shortest way there is told, and the golden
-/// scripts' stage sees the same rule broken at its end.
+/// Nodes that lose their disks break Raft. The story's golden script breaks the same rule.
 #[test]
-fn nodes_that_forget_are_found_out() {
+fn forgetful_nodes_break_a_rule() {
     let found = found(Bounds {
         crashes: 1,
         forgetful: true,
@@ -91,8 +90,8 @@ fn nodes_that_forget_are_found_out() {
 
 /// A rule that no correct node keeps is broken on a shortest way, which can be played.
 #[test]
-fn a_planted_rule_is_found_broken() {
-    let nobody_commits_a_command = |replica: &Replica<Registers>| {
+fn planted_rule_is_broken_on_a_shortest_way() {
+    let commits_nothing = |replica: &Replica<Registers>| {
         let commit = replica.status().commit.index;
         if commit < Index(2) {
             Ok(())
@@ -101,30 +100,30 @@ fn a_planted_rule_is_found_broken() {
         }
     };
     let options = options(bounds(3), 500_000);
-    let found = search_with(&options, nobody_commits_a_command, |_| {});
+    let found = search_with(&options, commits_nothing, |_| {});
     let End::Broken { rule, story } = &found.end else {
         panic!("{found}");
     };
     assert_eq!(rule, "nothing is written");
-    let played = golden::run(story).expect("on the stage that is no rule");
+    let played = golden::run(story).expect("a script does not know that rule");
     assert!(played.contains("commits"), "{played}");
-    // A round of pre-votes, one of votes, and one Append with all that there is.
+    // A round of pre-votes, a round of votes, and an Append with both entries.
     let deliveries = story.matches("deliver").count();
     assert_eq!(deliveries, 6, "{story}");
 }
 
 #[test]
-fn a_rule_that_is_broken_at_the_start_is_told() {
-    let nobody_starts = |_: &Replica<Registers>| Err(Broken("nobody starts".into()));
-    let found = search_with(&options(bounds(3), 10), nobody_starts, |_| {});
+fn rule_broken_at_the_start_is_reported() {
+    let starts_nothing = |_: &Replica<Registers>| Err(Broken("no node starts".into()));
+    let found = search_with(&options(bounds(3), 10), starts_nothing, |_| {});
     let (rule, story) = (
-        "nobody starts".into(),
-        story::begin(&bounds(3), "nobody starts"),
+        "no node starts".into(),
+        story::begin(&bounds(3), "no node starts"),
     );
     assert_eq!(found.end, End::Broken { rule, story });
 }
 
-/// What one node does and what another one does instead come to the same.
+/// Worlds that differ in the names of nodes have the same fingerprint.
 #[test]
 fn names_make_no_difference() {
     let bounds = Bounds {
@@ -164,9 +163,9 @@ fn names_make_no_difference() {
     assert_ne!(end(1, 1), one);
 }
 
-/// Whatever happens in a world can be played on the stage, without a message that is not there.
+/// Every way through worlds is a valid golden script.
 #[test]
-fn every_course_is_a_story() {
+fn every_way_is_a_story() {
     for seed in 0..40 {
         let mut rng = Rng::seeded(seed);
         let bounds = Bounds {

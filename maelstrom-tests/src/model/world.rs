@@ -1,5 +1,5 @@
-//! A small world: a few nodes, the messages between them, what clients asked and were told, and
-//! everything that may happen next.
+//! A small world: a few nodes, their messages, the clients' requests and answers, and everything
+//! that may happen next.
 
 use std::mem;
 use std::ops::ControlFlow;
@@ -16,18 +16,18 @@ use crate::replica::machine::Registers;
 use crate::replica::node::Disk as _;
 use crate::rules::{Broken, CommandId, Rules};
 
-/// All that there is, by the numbers of its parts in [`Tables`].
+/// A world, by the numbers of its parts in [`Tables`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct World {
     pub(super) nodes: Vec<Ref<Named<Node>>>,
-    /// Messages on their way, in the order in which they were sent. No two are equal.
+    /// Messages under way, in the order in which they were sent. No two are equal.
     pub(super) flight: Vec<Ref<Named<Envelope<Registers>>>>,
     pub(super) clients: Ref<Clients>,
     pub(super) rules: Ref<Named<Rules<Registers>>>,
     pub(super) left: Left,
 }
 
-/// How often things may still happen.
+/// How often each may still happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Left {
     pub(super) expiries: u8,
@@ -40,25 +40,25 @@ pub(super) struct Tables {
     pub(super) nodes: Nodes,
     pub(super) clients: Table<Clients>,
     pub(super) rules: Table<Named<Rules<Registers>>>,
-    /// The clients after one more has asked.
+    /// The clients after one more request.
     asked: Table<Ref<Clients>>,
-    /// What became of rules and clients that saw something.
+    /// The rules and clients after they saw an effect.
     verdicts: Table<Verdict>,
 }
 
 type Verdict = Result<(Ref<Named<Rules<Registers>>>, Ref<Clients>), Broken>;
 
-/// Something that may happen.
+/// An action that may be possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// A message arrives; it is known by its place among those on their way.
+    /// The message at this index of those under way arrives.
     Deliver(usize, Fate),
-    /// A message arrives, and will arrive once more.
+    /// A message arrives, and stays under way.
     Copy(usize),
-    /// A node's clock runs until the node does something about it.
+    /// A node's clock runs until the node reacts.
     Wait(NodeId, Fate),
-    /// A node's clock runs until the node wants to be elected, or has led without a quorum for too
-    /// long. What it says meanwhile is lost.
+    /// A node's clock runs until the node starts an election, or steps down without a quorum. Its
+    /// messages in the meantime are lost.
     Expire(NodeId, Fate),
     /// A client writes to a node.
     Write(NodeId, Fate),
@@ -66,20 +66,20 @@ pub(super) enum Action {
     Read(NodeId),
     /// A step of a node's work on a snapshot is done.
     Work(NodeId, Fate),
-    /// A process dies, and starts again.
+    /// A process dies, and a new one starts.
     Crash(NodeId),
 }
 
-/// What becomes of a process that has something to store.
+/// The fate of a process that must store something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It stores it.
+    /// It stores its output.
     Lives,
-    /// It dies before, and after it has said what it may say before. Then it starts again.
+    /// It dies before that, after it has sent what may leave earlier, and starts again.
     Dies,
 }
 
-/// One way on from a world.
+/// One step from a world.
 pub(super) struct Step<'a> {
     pub(super) action: Action,
     pub(super) effect: &'a Effect,
@@ -115,7 +115,7 @@ impl Tables {
     }
 
     fn keep_rules(&self, mut rules: Rules<Registers>) -> Ref<Named<Rules<Registers>>> {
-        // So that there are few of them.
+        // Fewer different rules.
         rules.forget_nodes();
         let fingerprint = Mix::of(&rules);
         self.rules.keep(fingerprint, || Named::new(rules, 0))
@@ -123,10 +123,10 @@ impl Tables {
 }
 
 impl World {
-    /// New nodes that have not done anything.
+    /// New nodes.
     ///
     /// # Errors
-    /// If that breaks a rule already.
+    /// If their start breaks a rule.
     pub(super) fn new(tables: &Tables) -> Result<Self, Broken> {
         let bounds = tables.bounds();
         let ids: Vec<NodeId> = (1..=u64::from(bounds.nodes)).map(NodeId).collect();
@@ -148,11 +148,10 @@ impl World {
         Ok(world)
     }
 
-    /// Lets everything happen that may, one thing at a time, until it was enough. The order is
-    /// always the same.
+    /// Takes every possible step, always in the same order, until `visit` breaks.
     ///
     /// # Errors
-    /// What happened when a rule was broken.
+    /// The action that broke a rule.
     pub(super) fn steps<'a>(
         &self,
         tables: &'a Tables,
@@ -200,7 +199,7 @@ impl World {
         Ok(())
     }
 
-    /// Everything that may happen, and much that turns out not to.
+    /// All actions, including some that turn out to be impossible.
     fn actions(&self, tables: &Tables) -> Vec<Action> {
         let bounds = tables.bounds();
         let clients = &tables.clients[self.clients];
@@ -239,7 +238,7 @@ impl World {
         actions
     }
 
-    /// To whom an action happens.
+    /// The node of an action.
     pub(super) fn actor(&self, action: Action, tables: &Tables) -> NodeId {
         match action {
             Action::Deliver(at, _) | Action::Copy(at) => tables.message(self.flight[at]).to,
@@ -252,8 +251,8 @@ impl World {
         }
     }
 
-    /// What comes of an action, and the world after it, but for what was sent. Nothing, if it
-    /// cannot happen, or comes to the same as another one.
+    /// The effect of an action, and the world after it without the messages sent. Nothing if it is
+    /// impossible, or has the same effect as another one.
     fn act<'a>(
         &self,
         action: Action,
@@ -286,7 +285,7 @@ impl World {
             return Ok(None);
         };
         if !effect.sights.is_empty() || effect.broken.is_some() {
-            // Only for what is committed does it matter what others have stored.
+            // Other nodes' disks matter only to a commit.
             let others = effect.commits.then_some(&next.nodes);
             let seen = Mix::of(&(next.rules, next.clients, number, others));
             let verdict = tables
@@ -298,7 +297,7 @@ impl World {
         Ok(Some((effect, next)))
     }
 
-    /// A client asks. Returns its ticket.
+    /// A client sends a request. Returns its ticket.
     fn ask(&mut self, tables: &Tables, request: Request) -> Ticket {
         let ticket = tables.clients[self.clients].next();
         let asked = Mix::of(&(self.clients, request));
@@ -311,14 +310,14 @@ impl World {
         Ticket(ticket.into())
     }
 
-    /// The name of a node's next life, which begins.
+    /// The name of a node's next incarnation.
     fn next_life(&mut self, id: NodeId, tables: &Tables) -> Incarnation {
         let Bounds { nodes, crashes, .. } = tables.bounds();
         self.left.crashes -= 1;
         life(u64::from(nodes + (crashes - self.left.crashes)), id)
     }
 
-    /// What becomes of the rules and the clients once they are told what was to be seen of a node.
+    /// The rules and the clients after they have seen an effect.
     fn judge(&self, at: usize, effect: &Effect, tables: &Tables) -> Verdict {
         let mut rules = tables.rules[self.rules].thing.clone();
         let mut clients = tables.clients[self.clients].clone();
@@ -365,17 +364,17 @@ impl World {
         }
     }
 
-    /// Whether it differs in nothing but messages, and what may still happen.
+    /// Whether the worlds differ at most in their messages and in what is left.
     fn is_like(&self, other: &Self) -> bool {
         self.nodes == other.nodes && self.clients == other.clients && self.rules == other.rules
     }
 
     // ---- Messages.
 
-    /// Gives all worlds that have only so much room for messages. What never arrives is as good as
-    /// lost, so messages are lost only to make room; any of them may be.
+    /// Visits all worlds in which only `room` messages are left. A message that never arrives is as
+    /// good as lost, so messages are lost only to make room; any of them may be.
     fn lose_all_but(self, room: usize, visit: &mut impl FnMut(Self)) {
-        /// Loses so many of those before a place.
+        /// Loses `many` of the messages before an index.
         fn lose(world: World, before: usize, many: usize, visit: &mut impl FnMut(World)) {
             if many == 0 {
                 return visit(world);
@@ -390,7 +389,7 @@ impl World {
         lose(self, here, many, visit);
     }
 
-    /// Lets go by what makes no difference any more.
+    /// Removes what makes no difference any more.
     fn tidy(&mut self, tables: &Tables) {
         self.forget_futile(tables);
         if self.is_calm(tables) {
@@ -400,26 +399,26 @@ impl World {
         }
     }
 
-    /// Whether nobody will ask for votes any more. Then it makes no difference how long ago a node
-    /// has heard a leader.
+    /// Whether no node will ask for votes any more. Then the time since a node heard from a leader
+    /// makes no difference.
     fn is_calm(&self, tables: &Tables) -> bool {
         let last = Term(tables.bounds().terms.into());
         let is_in_last = |node: &Ref<_>| tables.node(*node).disk.ledger().ballot().term() == last;
-        let nobody_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
+        let none_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
         let is_asking =
             |node: &Ref<_>| process(tables.node(*node)).status.role == RoleName::PreCandidate;
         let asks = |message: &Ref<_>| tables.message(*message).message.class() == Class::Candidacy;
-        nobody_may && !self.nodes.iter().any(is_asking) && !self.flight.iter().any(asks)
+        none_may && !self.nodes.iter().any(is_asking) && !self.flight.iter().any(asks)
     }
 
-    /// What a node's clock leads to if that is only that candidates would be heard again.
+    /// The effect of a node's clock, if it is only that the node would vote again.
     pub(super) fn calmed<'a>(&self, at: usize, tables: &'a Tables) -> Option<&'a Effect> {
         let (what, dies) = (What::Wait, None);
         let (_, effect) = tables.nodes.effect(self.nodes[at], Event { what, dies });
         effect.filter(|effect| effect.is_silent())
     }
 
-    /// Forgets messages that will have no effect, whenever they arrive.
+    /// Removes messages that will have no effect, whenever they arrive.
     fn forget_futile(&mut self, tables: &Tables) {
         let mut flight = mem::take(&mut self.flight);
         flight.retain(|message| !self.is_futile(*message, tables));
@@ -429,7 +428,7 @@ impl World {
     fn is_futile(&self, message: Ref<Named<Envelope<Registers>>>, tables: &Tables) -> bool {
         let envelope = tables.message(message);
         let at = self.nodes[slot(envelope.to)];
-        // No term falls, not even in a restart.
+        // Terms never decrease, not even in a restart.
         let term = |id| {
             let node = tables.node(self.nodes[slot(id)]);
             node.disk.ledger().ballot().term()
@@ -449,8 +448,8 @@ impl World {
         }
     }
 
-    /// Whether an answer has no effect now. It then has none later, since no question is put twice
-    /// under one name, and what is known already stays known.
+    /// Whether an answer has no effect now. It then has none later, because each request id is used
+    /// once, and what is known stays known.
     fn is_late(
         &self,
         message: Ref<Named<Envelope<Registers>>>,
@@ -464,7 +463,7 @@ impl World {
 
     // ---- Packed.
 
-    /// As few numbers as it takes.
+    /// The world in as few numbers as possible.
     pub(super) fn pack(&self) -> Packed {
         let Left {
             expiries,
@@ -479,12 +478,12 @@ impl World {
     }
 }
 
-/// A world that waits.
+/// A packed world.
 #[derive(Debug)]
 pub(super) struct Packed(Box<[u32]>);
 
 impl Packed {
-    /// A world of so many nodes.
+    /// Unpacks a world of this many nodes.
     pub(super) fn unpack(&self, nodes: u8) -> World {
         let (head, rest) = self.0.split_at(3);
         let [expiries, crashes, copies, _] = head[2].to_le_bytes();
@@ -543,7 +542,7 @@ fn tone(message: &Message<Registers>) -> Tone {
     }
 }
 
-/// A node's place among all.
+/// A node's index.
 pub(super) fn slot(id: NodeId) -> usize {
     usize::try_from(id.0).expect("few nodes") - 1
 }

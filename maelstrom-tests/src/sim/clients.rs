@@ -154,53 +154,22 @@ impl Clients {
             return None;
         }
         self.loads += 1;
-        let ticket = self.ticket();
-        let key = value!("load");
         let length = self.rng.range(1..=self.load_bytes) as usize;
         let to = Value::from("x".repeat(length));
-        let change = if self.rng.chance(1, 4) {
-            kv::Command::Cas {
-                key: key.clone(),
-                from: value!("x"),
-                to: to.clone().into(),
-                create_if_not_exists: self.rng.chance(1, 2),
-            }
+        let (call, create) = if self.rng.chance(1, 4) {
+            let from = value!("x");
+            (Call::Cas { from, to }, self.rng.chance(1, 2))
         } else {
-            kv::Command::Write {
-                key: key.clone(),
-                value: to.clone().into(),
-            }
+            (Call::Write(to), false)
         };
-        let id = CommandId(ticket.0);
-        let request = Request {
-            ticket,
-            key,
-            call: Call::Write(to),
-            command: Some(Command { id, change }),
-        };
-        let open = Open {
-            request: request.clone(),
-            node,
-            waiting: None,
-        };
-        self.open.insert(ticket, open);
+        let request = self.request(value!("load"), call, create);
+        self.open(&request, node, None);
         Some(request)
     }
 
-    fn ticket(&mut self) -> Ticket {
+    fn request(&mut self, key: Value, call: Call, create: bool) -> Request {
         self.tickets += 1;
-        Ticket(self.tickets)
-    }
-
-    fn ask(
-        &mut self,
-        client: usize,
-        node: NodeId,
-        key: Value,
-        call: Call,
-        now: u64,
-    ) -> Result<Request, Broken> {
-        let ticket = self.ticket();
+        let ticket = Ticket(self.tickets);
         let id = CommandId(ticket.0);
         let change = match &call {
             Call::Read => None,
@@ -212,22 +181,37 @@ impl Clients {
                 key: key.clone(),
                 from: from.clone(),
                 to: to.clone().into(),
-                create_if_not_exists: false,
+                create_if_not_exists: create,
             }),
         };
-        let request = Request {
+        Request {
             ticket,
             key,
             call,
             command: change.map(|change| Command { id, change }),
-        };
-        self.record(&request, client, now, Stage::Invoke)?;
+        }
+    }
+
+    fn open(&mut self, request: &Request, node: NodeId, waiting: Option<usize>) {
         let open = Open {
             request: request.clone(),
             node,
-            waiting: Some(client),
+            waiting,
         };
         self.open.insert(request.ticket, open);
+    }
+
+    fn ask(
+        &mut self,
+        client: usize,
+        node: NodeId,
+        key: Value,
+        call: Call,
+        now: u64,
+    ) -> Result<Request, Broken> {
+        let request = self.request(key, call, false);
+        self.record(&request, client, now, Stage::Invoke)?;
+        self.open(&request, node, Some(client));
         Ok(request)
     }
 
@@ -261,7 +245,8 @@ impl Clients {
         Ok(clients)
     }
 
-    /// A node answers. Returns the command, unless it was a read, and the client, if it was waiting.
+    /// A node answers. Returns the command, unless it was a read, and the client, if it was
+    /// waiting.
     pub(super) fn answered(
         &mut self,
         node: NodeId,

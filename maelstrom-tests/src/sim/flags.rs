@@ -23,13 +23,9 @@ const SEEDS_CHECKED: u64 = 1000;
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    first: u64,
-    /// How many seeds. A single one is printed in full.
-    count: u64,
-    time_max: Option<Duration>,
-    jobs: usize,
+    /// The seeds. A single one is printed in full.
+    fleet: Fleet,
     shrink: bool,
-    changes: Vec<(&'static str, u64)>,
 }
 
 /// The flags of `sim`.
@@ -102,19 +98,18 @@ impl Options {
             }
             (None, None) => (random_seed(), u64::MAX, Some(1.0)),
         };
-        let options = Self {
+        let fleet = Fleet {
             first,
             count,
             time_max: minutes
                 .or(default)
                 .map(|m| Duration::from_secs_f64(m * 60.0)),
             jobs: given.optional_number("jobs", 1..=256)?.unwrap_or(cores),
-            shrink: given.is_set("shrink"),
             changes: changes?,
         };
         // Options that are set may not fit what a seed draws.
         for offset in 0..count.min(SEEDS_CHECKED) {
-            let case = options.case(offset);
+            let case = fleet.case(offset);
             if let Err(why) = case.options().validate() {
                 let seed = case.seed;
                 return Err(UsageError::new(format!(
@@ -122,14 +117,8 @@ impl Options {
                 )));
             }
         }
-        Ok(options)
-    }
-
-    fn case(&self, offset: u64) -> Case {
-        Case {
-            seed: self.first.wrapping_add(offset),
-            changes: self.changes.clone(),
-        }
+        let shrink = given.is_set("shrink");
+        Ok(Self { fleet, shrink })
     }
 }
 
@@ -190,21 +179,15 @@ fn list_options() -> String {
 /// # Errors
 /// If standard output cannot be written.
 pub fn main(options: &Options) -> io::Result<Status> {
-    if options.count == 1 {
-        return one(options);
+    let Options { fleet, shrink } = options;
+    if fleet.count == 1 {
+        return one(&fleet.case(0), *shrink);
     }
-    let fleet = Fleet {
-        first: options.first,
-        count: options.count,
-        time_max: options.time_max,
-        jobs: options.jobs,
-        changes: options.changes.clone(),
-    };
-    writeln!(io::stdout().lock(), "seeds from {}", options.first)?;
-    let outcome = fleet::run(&fleet);
+    writeln!(io::stdout().lock(), "seeds from {}", fleet.first)?;
+    let outcome = fleet::run(fleet);
     let line = outcome.line();
     if let Some(failure) = outcome.failure {
-        let failure = shrunk(failure, options);
+        let failure = shrunk(failure, *shrink);
         let mut out = io::stdout().lock();
         writeln!(out, "{failure}\n{line}, then one failed")?;
         return Ok(Status::Invalid);
@@ -218,7 +201,7 @@ pub fn main(options: &Options) -> io::Result<Status> {
     )?;
     let (missing, excused) = outcome.rare.missing();
     // Worlds with options that were set need not meet everything.
-    if outcome.runs < COVERING_SEEDS || !options.changes.is_empty() {
+    if outcome.runs < COVERING_SEEDS || !fleet.changes.is_empty() {
         return Ok(Status::Valid);
     }
     if !excused.is_empty() {
@@ -239,9 +222,8 @@ pub fn main(options: &Options) -> io::Result<Status> {
     Ok(Status::Unknown)
 }
 
-fn one(options: &Options) -> io::Result<Status> {
-    let case = options.case(0);
-    match run(&case, fleet::EVENTS_MAX) {
+fn one(case: &Case, is_shrunk: bool) -> io::Result<Status> {
+    match run(case, fleet::EVENTS_MAX) {
         Ok(report) => {
             let mut out = io::stdout().lock();
             writeln!(out, "world: {}\n", case.options())?;
@@ -257,15 +239,15 @@ fn one(options: &Options) -> io::Result<Status> {
             Ok(Status::Valid)
         }
         Err(failure) => {
-            let failure = shrunk(failure, options);
+            let failure = shrunk(failure, is_shrunk);
             write!(io::stdout().lock(), "{failure}")?;
             Ok(Status::Invalid)
         }
     }
 }
 
-fn shrunk(failure: Box<Failure>, options: &Options) -> Box<Failure> {
-    if !options.shrink {
+fn shrunk(failure: Box<Failure>, is_shrunk: bool) -> Box<Failure> {
+    if !is_shrunk {
         return failure;
     }
     shrink(failure, |smaller, attempts| {
@@ -297,16 +279,18 @@ mod tests {
 
     #[test]
     fn seeds_and_options_are_read() {
-        let Parsed::Run(options) = parse(&["--seeds", "5..8", "--set", "nodes=5"]).unwrap() else {
+        let Parsed::Run(Options { fleet, .. }) =
+            parse(&["--seeds", "5..8", "--set", "nodes=5"]).unwrap()
+        else {
             panic!("no help was asked for");
         };
-        assert_eq!((options.first, options.count), (5, 3));
-        assert_eq!(options.changes, [("nodes", 5)]);
-        assert_eq!(options.time_max, None);
-        let Parsed::Run(options) = parse(&["--seed=7"]).unwrap() else {
+        assert_eq!((fleet.first, fleet.count), (5, 3));
+        assert_eq!(fleet.changes, [("nodes", 5)]);
+        assert_eq!(fleet.time_max, None);
+        let Parsed::Run(Options { fleet, .. }) = parse(&["--seed=7"]).unwrap() else {
             panic!("no help was asked for");
         };
-        assert_eq!((options.first, options.count), (7, 1));
+        assert_eq!((fleet.first, fleet.count), (7, 1));
         let Parsed::Print(page) = parse(&["--set", "help"]).unwrap() else {
             panic!("help was asked for");
         };

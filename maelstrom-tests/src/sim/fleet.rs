@@ -1,22 +1,17 @@
 //! Runs many seeds on several threads.
 
-use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::options::HOUR;
 use super::rare_events::RareEvents;
 use super::{Case, Failure, Report};
+use crate::progress::Progress;
 
 /// How many events before a failure its story has.
 pub const EVENTS_MAX: usize = 200;
-
-/// How often progress is printed on a terminal, and into a file.
-const WATCHED: Duration = Duration::from_secs(1);
-const UNWATCHED: Duration = Duration::from_secs(30);
 
 /// Which seeds to run, and for how long.
 #[derive(Clone, Debug)]
@@ -50,6 +45,16 @@ pub struct Outcome {
     pub failure: Option<Box<Failure>>,
 }
 
+impl Fleet {
+    /// The case of one of its seeds, counted from 0.
+    pub fn case(&self, number: u64) -> Case {
+        Case {
+            seed: self.first.wrapping_add(number),
+            changes: self.changes.clone(),
+        }
+    }
+}
+
 impl Outcome {
     fn add(&mut self, report: &Report) {
         self.runs += 1;
@@ -73,27 +78,28 @@ impl Outcome {
 
 /// Runs a fleet, and prints its progress to standard error.
 pub fn run(fleet: &Fleet) -> Outcome {
-    let began = Instant::now();
+    let progress = Progress::new();
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let outcome = Mutex::new(Outcome::default());
     let locked = &|| outcome.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let late = fleet.time_max.is_some_and(|max| began.elapsed() >= max);
+            let late = fleet.time_max.is_some_and(|max| progress.elapsed() >= max);
             if number >= fleet.count || late || stop.load(Ordering::Relaxed) {
                 return;
             }
-            let case = Case {
-                seed: fleet.first.wrapping_add(number),
-                changes: fleet.changes.clone(),
-            };
-            match super::run(&case, EVENTS_MAX) {
-                Ok(report) => locked().add(&report),
+            let result = super::run(&fleet.case(number), EVENTS_MAX);
+            let mut outcome = locked();
+            outcome.took = progress.elapsed();
+            match result {
+                Ok(report) => {
+                    outcome.add(&report);
+                    progress.tell(|| outcome.line());
+                }
                 Err(failure) => {
                     stop.store(true, Ordering::Relaxed);
                     // Of two failures at once, the lower seed is reported.
-                    let mut outcome = locked();
                     let known = outcome.failure.as_ref().map(|known| known.case.seed);
                     if known.is_none_or(|known| failure.case.seed < known) {
                         outcome.failure = Some(failure);
@@ -102,39 +108,11 @@ pub fn run(fleet: &Fleet) -> Outcome {
             }
         }
     };
-    let (ended, end) = channel::<()>();
     thread::scope(|scope| {
-        let progress = scope.spawn(move || {
-            let watched = std::io::stderr().is_terminal();
-            let pause = if watched { WATCHED } else { UNWATCHED };
-            while end.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                let mut outcome = locked();
-                outcome.took = began.elapsed();
-                tell(&outcome.line(), watched);
-            }
-            if watched {
-                let _ = writeln!(std::io::stderr());
-            }
-        });
-        let workers: Vec<_> = (0..fleet.jobs).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            worker.join().expect("a run's panics are caught");
+        for _ in 0..fleet.jobs {
+            scope.spawn(work);
         }
-        drop(ended);
-        progress.join().expect("it only prints");
     });
-    let mut outcome = outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
-    outcome.took = began.elapsed();
-    outcome
-}
-
-/// A failure to print progress is ignored.
-fn tell(line: &str, watched: bool) {
-    let mut err = std::io::stderr().lock();
-    let _ = if watched {
-        write!(err, "\r{line}\x1b[K")
-    } else {
-        writeln!(err, "{line}")
-    };
-    let _ = err.flush();
+    progress.end();
+    outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

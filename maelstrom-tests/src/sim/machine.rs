@@ -1,5 +1,5 @@
-//! The state machine of the simulated cluster: the product's, with an id for each command, so that a
-//! command that enters the log twice is noticed.
+//! The state machine of the simulated cluster: the product's, with an id for each command, so that
+//! a command that enters the log twice is noticed.
 
 use std::fmt;
 use std::io::{self, Write};

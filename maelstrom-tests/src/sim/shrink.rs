@@ -3,8 +3,8 @@
 use super::options::{Description, Options};
 use super::{Case, Failure, PANIC, run};
 
-/// How many seeds are tried for each smaller world: a changed option changes all later draws, so the
-/// same seed may pass where others still fail.
+/// How many seeds are tried for each smaller world: a changed option changes all later draws, so
+/// the same seed may pass where others still fail.
 const SEEDS_PER_WORLD: u64 = 8;
 
 /// The most runs. Each one that panics keeps a thread until the process ends.

@@ -1,5 +1,5 @@
-//! The simulator: seeds with recorded hashes, seeds that once failed, and worlds in which a rule must
-//! break. The subcommand `sim` runs random seeds.
+//! The simulator: seeds with recorded hashes, seeds that once failed, and worlds in which a rule
+//! must break. The subcommand `sim` runs random seeds.
 
 use std::path::PathBuf;
 use std::process::Command;
