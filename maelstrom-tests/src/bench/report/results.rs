@@ -1,5 +1,5 @@
-//! What a run came to: one struct, which is written as `results.json`, printed as the report, and
-//! gives the pictures their faults and numbers. Other programs read the file, so its names stay.
+//! The results of a run: one struct, written as `results.json`, printed as the report, and drawn
+//! in the pictures. Other programs read the file, so its names stay.
 //!
 //! Times are in milliseconds unless a name says otherwise, counts are since the first request, and
 //! what is not known is absent.
@@ -243,12 +243,13 @@ json::record! {
         pub what: String,
         /// When it began, after the first request.
         pub began_ms: f64,
-        /// How long before that the latest ok of any client was: long, if the cluster was still recovering from
-        /// another fault. Absent if there was none.
+        /// How long before that the latest ok of any client was. Long if the cluster was still
+        /// recovering from another fault, absent if there was no ok.
         pub since_last_ok_ms: Option<f64>,
         /// When it ended; absent if the run did first.
         pub ended_ms: Option<f64>,
-        /// The nodes that could go on without the others: up, connected, and a majority. Absent if there was no majority.
+        /// The nodes that could go on without the others: up, connected, and a majority. Absent
+        /// if there is no such majority.
         pub side: Option<Vec<String>>,
         /// How long the side was watched: until any fault began or ended.
         pub watched_ms: f64,
