@@ -189,7 +189,7 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A number of things: "1 key", "2 keys".
-fn counted(number: usize, noun: &str) -> String {
+pub(crate) fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::results::{Counts, Fault, Messages, Results};
-use crate::check;
+use crate::check::{self, counted};
 use crate::linearizability::Analysis;
 
 /// How to read the counts.
@@ -49,17 +49,11 @@ fn text(results: &Results, verbose: bool) -> String {
     text += &latencies(results, verbose);
     text += &messages(&results.messages, verbose);
     if let Some(elections) = &results.elections {
-        let terms = count(elections.terms as u64, "term");
+        let terms = counted(elections.terms, "term");
         let highest = elections.highest_term;
         text += &format!("elections: nodes asked for votes in {terms}, up to term {highest}\n");
     }
     text + &faults(results, verbose)
-}
-
-/// A number with its noun.
-fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }
 
 fn operations(results: &Results) -> String {
@@ -100,7 +94,7 @@ fn operations(results: &Results) -> String {
             "  timeouts: {} before the first ok, {} after it; {} came later\n",
             timeouts.before_first_ok,
             timeouts.after_first_ok,
-            count(results.late_answers, "answer")
+            counted(results.late_answers as usize, "answer")
         );
     }
     let availability = &results.availability;
@@ -184,7 +178,7 @@ fn faults(results: &Results, verbose: bool) -> String {
     let faults = &results.faults;
     let kinds = results.nemesis.iter().filter_map(|kind| {
         let number = faults.iter().filter(|fault| fault.kind == *kind).count();
-        (number > 0).then(|| count(number as u64, kind))
+        (number > 0).then(|| counted(number, kind))
     });
     let kinds: Vec<String> = kinds.collect();
     if kinds.is_empty() {
