@@ -1,5 +1,5 @@
-//! How fast texts of various kinds are read and written: `cargo bench -p json [WORD]`, where the
-//! word picks rows by a part of their names.
+//! Measures how fast texts of various kinds are read and written: `cargo bench -p json [WORD]`,
+//! where the word selects rows by a part of their names.
 //!
 //! Every figure is the median of rounds that take turns, in MB of text a second, with half the
 //! distance between the quartiles as its spread. Other programs on the machine show in the spread.
@@ -14,11 +14,11 @@ use corpora::{Corpus, Kind};
 
 const ROUNDS: usize = 15;
 
-/// How long a round of one row takes at least.
+/// The least time of a round of one row.
 const ROUND: Duration = Duration::from_millis(20);
 
 json::record! {
-    /// A message as a node sees it.
+    /// A message of the corpora.
     struct Message<'a> { id: Option<u64>, src: &'a str, dest: &'a str, body: Body<'a> }
 }
 
@@ -42,12 +42,12 @@ json::record! {
     struct Operation<'a> { client: &'a str, kind: &'a str as "type", key: u64, value: Option<u64> }
 }
 
-/// One way of going over a corpus, and what it took so far.
+/// One way to process a corpus, and its results so far.
 struct Row<'c> {
     name: String,
     bytes: usize,
     pass: Box<dyn FnMut() + 'c>,
-    /// MB a second.
+    /// In MB a second.
     rates: Vec<f64>,
 }
 
@@ -99,7 +99,7 @@ impl Row<'_> {
     }
 }
 
-/// The ways of going over a corpus.
+/// The ways to process a corpus.
 fn rows(corpus: &Corpus) -> Vec<Row<'_>> {
     let mut rows = vec![
         reading(corpus, "document, read", |text| {
@@ -127,10 +127,10 @@ fn rows(corpus: &Corpus) -> Vec<Row<'_>> {
 }
 
 fn decoded<'c, T: json::Decode<'c>>(text: &'c [u8]) -> T {
-    json::decode(text).expect("it was made to be decoded")
+    json::decode(text).expect("the corpus is valid")
 }
 
-/// The row of reading the texts of a corpus, and dropping what was read.
+/// A row that reads the texts of a corpus and drops the results.
 fn reading<'c, T>(corpus: &'c Corpus, name: &str, read: impl Fn(&'c [u8]) -> T + 'c) -> Row<'c> {
     row(corpus, name, move || {
         for text in &corpus.texts {
@@ -139,7 +139,7 @@ fn reading<'c, T>(corpus: &'c Corpus, name: &str, read: impl Fn(&'c [u8]) -> T +
     })
 }
 
-/// The row of writing what was read from the texts of a corpus.
+/// A row that writes what was read from the texts of a corpus.
 fn writing<'c, T: json::Encode + 'c>(
     corpus: &'c Corpus,
     name: &str,

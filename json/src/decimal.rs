@@ -1,8 +1,8 @@
-//! The canonical form of decimal numbers, by which they are compared.
+//! The canonical form of decimal numbers, for comparing them.
 
 use std::cmp::Reverse;
 
-/// The canonical form of a number. Its derived equality, order and hash are those of the numbers.
+/// The canonical form of a number. Derived equality, order and hash are those of the value.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Decimal {
     Negative(Reverse<Magnitude>),
@@ -43,7 +43,7 @@ impl Decimal {
     }
 }
 
-/// An integer of any size: how many decimal digits it has, and those, without leading zeros.
+/// An integer of any size: the number of its decimal digits, and the digits without leading zeros.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Integer {
     Negative(Reverse<(usize, Vec<u8>)>),
@@ -51,15 +51,15 @@ enum Integer {
 }
 
 impl Integer {
-    /// The integer that `text` denotes, plus `shift`, which is the length of a text at most.
+    /// The integer of `text` plus `shift`, whose magnitude is at most the length of a text.
     fn sum(text: &str, shift: i128) -> Integer {
-        /// An `i128` holds every integer of this many digits, and the sum with any shift. Integers
-        /// of more digits are larger than any shift.
+        /// An `i128` holds the sum of any integer of this many digits and any shift. Integers of
+        /// more digits are larger than any shift.
         const SMALL: usize = 30;
 
         let mut negative = text.starts_with('-');
         let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0');
-        // Adding to a negative integer takes away from its magnitude.
+        // Adding to a negative integer reduces its magnitude.
         let shift = if negative { -shift } else { shift };
         let digits = if digits.len() <= SMALL {
             let magnitude = digits
@@ -80,7 +80,7 @@ impl Integer {
     }
 }
 
-/// The digits of the integer that `digits` denotes, plus `carry`, whose magnitude is smaller.
+/// The digits of the sum of an integer, given by its digits, and `carry`, which is smaller.
 fn plus(digits: &str, mut carry: i128) -> Vec<u8> {
     let mut sum = digits.as_bytes().to_vec();
     for digit in sum.iter_mut().rev() {

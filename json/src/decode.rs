@@ -1,4 +1,4 @@
-//! From JSON to types.
+//! Decoding: from JSON to types.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, btree_map};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{DEFAULT_DEPTH, Error, ErrorKind, Number, Reader};
 
-/// A type that can be read from JSON; `'a` is how long the input lives, for types that borrow from
+/// A type that can be read from JSON. `'a` is the lifetime of the input, for types that borrow from
 /// it.
 ///
 /// [`record!`](crate::record) implements it for structs and enums. By hand it looks like this:
@@ -34,7 +34,7 @@ pub trait Decode<'a>: Sized {
     /// Reads exactly one value.
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Error>;
 
-    /// What a field of this type is when the object lacks it; `None` if the object must have it.
+    /// The value of a field of this type that the object lacks; `None` if the object must have it.
     fn absent() -> Option<Self> {
         None
     }
@@ -45,8 +45,8 @@ pub fn decode<'a, T: Decode<'a>>(bytes: &'a [u8]) -> Result<T, Error> {
     decode_with_depth(bytes, DEFAULT_DEPTH)
 }
 
-/// Decodes the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is
-/// cut down to [`MAX_DEPTH`](crate::MAX_DEPTH).
+/// Decodes the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, and
+/// never deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
 pub fn decode_with_depth<'a, T: Decode<'a>>(bytes: &'a [u8], max_depth: usize) -> Result<T, Error> {
     let mut reader = Reader::with_depth(bytes, max_depth);
     let value = T::decode(&mut reader)?;
@@ -62,7 +62,7 @@ impl<'a> Decode<'a> for bool {
 
 macro_rules! decode_integers {
     ($expected:literal, $plain:ident: $($int:ty),*) => {$(
-        /// Any number that is an integer in range, also if it is written `1.0` or `1e3`.
+        /// Any number that is an integer in range, even if it is written `1.0` or `1e3`.
         impl<'a> Decode<'a> for $int {
             #[inline]
             fn decode(reader: &mut Reader<'a>) -> Result<$int, Error> {
@@ -84,7 +84,7 @@ decode_integers!("an unsigned integer of 32 bits", plain_unsigned: u32);
 decode_integers!("an unsigned integer of 16 bits", plain_unsigned: u16);
 decode_integers!("an unsigned integer of 8 bits", plain_unsigned: u8);
 
-/// An integer that is long, or has a point or an exponent, or is none at all.
+/// Decodes an integer that is long or has a point or an exponent, or fails.
 #[cold]
 fn unusual_integer<T: FromStr + TryFrom<i128>>(
     reader: &mut Reader<'_>,
@@ -101,9 +101,9 @@ fn unusual_integer<T: FromStr + TryFrom<i128>>(
         .ok_or_else(|| reader.out_of_range(expected, text.as_bytes()))
 }
 
-const FLOAT: &str = "a number that a float can hold";
+const FLOAT: &str = "a number within the range of floats";
 
-/// The nearest float; numbers too large for any are refused.
+/// The nearest float; numbers beyond the range of floats are refused.
 impl<'a> Decode<'a> for f64 {
     #[inline]
     fn decode(reader: &mut Reader<'a>) -> Result<f64, Error> {
@@ -137,7 +137,7 @@ impl<'a> Decode<'a> for String {
     }
 }
 
-/// Borrowed from the input unless there are escapes in it.
+/// Borrowed from the input unless the string has escapes.
 impl<'a> Decode<'a> for Cow<'a, str> {
     fn decode(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, Error> {
         reader.string()
@@ -216,7 +216,7 @@ impl<'a, T: Decode<'a>, const N: usize> Decode<'a> for [T; N] {
 
 macro_rules! decode_tuples {
     ($($length:literal: $($element:ident)*;)*) => {$(
-        /// An array of exactly that many elements.
+        /// An array of exactly this many elements.
         impl<'a, $($element: Decode<'a>),*> Decode<'a> for ($($element,)*) {
             fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
                 let mut more = reader.enter_array()?;
@@ -246,8 +246,8 @@ decode_tuples! {
     4: A B C D;
 }
 
-/// An object with whatever keys; a duplicate key is refused. Keys can be `String`, `Cow<str>`,
-/// `Arc<str>` and types of one's own that are made from a `Cow<str>`.
+/// An object with any keys; a duplicate key is refused. A key type is made from a `Cow<str>`, like
+/// `String` and `Arc<str>`.
 impl<'a, K, T> Decode<'a> for BTreeMap<K, T>
 where
     K: From<Cow<'a, str>> + AsRef<str> + Ord,
@@ -280,7 +280,7 @@ mod tests {
         decode::<T>(text.as_bytes()).unwrap_err().to_string()
     }
 
-    /// Both ways: the text decodes to the value, and the value encodes to the text.
+    /// Checks that the text decodes to the value, and the value encodes to the text.
     fn both<'a, T: Decode<'a> + crate::Encode + Debug + PartialEq>(text: &'a str, value: T) {
         assert_eq!(encode(&value), text.as_bytes());
         assert_eq!(decode::<T>(text.as_bytes()), Ok(value));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn integers() {
+    fn integers_are_decoded_within_their_range() {
         integers_keep_to_their_range!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
         assert_eq!(
             message::<BTreeMap<String, u8>>(r#"{"size":256}"#),
@@ -314,10 +314,9 @@ mod tests {
         );
     }
 
-    /// Around the lengths at which integers are read in another way, and at the end of the text or
-    /// not.
+    /// Around the lengths at which another function reads integers, at the end of the text or not.
     #[test]
-    fn integers_of_every_length() {
+    fn integers_of_every_length_are_decoded() {
         for length in 1..25 {
             let text = "1234567890123456789012345"[..length].to_owned();
             let value: u128 = text.parse().unwrap();
@@ -342,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars() {
+    fn scalars_are_decoded_and_encoded() {
         both("true", true);
         both("0.1", 0.1_f64);
         both("\"a\\n\"", String::from("a\n"));
@@ -352,11 +351,11 @@ mod tests {
         assert_eq!(decode::<f64>(b"7"), Ok(7.0));
         assert_eq!(
             message::<f64>("-1e400"),
-            "line 1 column 1: expected a number that a float can hold, found -1e400"
+            "line 1 column 1: expected a number within the range of floats, found -1e400"
         );
         assert_eq!(
             message::<f64>("null"),
-            "line 1 column 1: expected a number that a float can hold, found null"
+            "line 1 column 1: expected a number within the range of floats, found null"
         );
         assert_eq!(
             message::<bool>("0"),
@@ -376,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn pointers_and_options() {
+    fn pointers_and_options_are_transparent() {
         both("[1,null]", vec![Some(1), None]);
         both("1", Box::new(Arc::new(1)));
         assert_eq!(encode(&&&1), b"1");
@@ -388,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_and_tuples_have_their_length() {
+    fn arrays_and_tuples_check_their_length() {
         both("[]", Vec::<u8>::new());
         both("[1,2]", [1, 2]);
         both("[]", [0_u8; 0]);
@@ -399,16 +398,16 @@ mod tests {
         for text in ["[1]", "[1,2,3]", "[]"] {
             assert_eq!(
                 message::<[u8; 2]>(text),
-                "line 1 column 1: expected 2 elements"
+                "line 1 column 1: expected an array of 2 elements"
             );
             assert_eq!(
                 message::<(u8, u8)>(text),
-                "line 1 column 1: expected 2 elements"
+                "line 1 column 1: expected an array of 2 elements"
             );
         }
         assert_eq!(
             message::<Vec<(u8, u8)>>("[[1,2],[1]]"),
-            "line 1 column 8: at [1]: expected 2 elements"
+            "line 1 column 8: at [1]: expected an array of 2 elements"
         );
         assert_eq!(
             message::<Vec<u8>>("{}"),
@@ -435,15 +434,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_may_follow() {
+    fn text_after_the_value_is_refused() {
         assert_eq!(decode::<u8>(b" 1 \n"), Ok(1));
         assert_eq!(
             message::<u8>("1 1"),
-            "line 1 column 3: more text after the value"
+            "line 1 column 3: unexpected text after the value"
         );
         assert_eq!(
             message::<Vec<u8>>("[1],"),
-            "line 1 column 4: more text after the value"
+            "line 1 column 4: unexpected text after the value"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A whole JSON text, read once and looked at in place.
+//! A whole JSON text, parsed once and read in place.
 
 mod parse;
 mod tree;
@@ -18,12 +18,12 @@ use crate::{
 
 /// Any JSON text, as one flat list of its values that borrows from the text.
 ///
-/// [`parse`] makes one, several times as fast as a [`Value`] is read: with one allocation, or two
-/// if there are escapes in the text. It takes four times the length of the text in memory, and at
-/// most about twice that. A document cannot be changed; to change it, or to outlive the text,
-/// convert it to a `Value`.
+/// [`parse`] makes one, several times as fast as reading a [`Value`]: with one allocation, or two if the
+/// text has escapes. Typically it takes four times the length of the text in memory, and at most
+/// about eight times. A document cannot be changed; to change it, or to outlive the text, convert
+/// it to a `Value`.
 ///
-/// [`root`](Document::root) is where to start looking.
+/// [`root`](Document::root) is the place to start.
 ///
 /// ```
 /// let document = json::parse(br#"{"id": 7, "tags": ["a", "b"], "at": {"x": 0.50}}"#)?;
@@ -39,15 +39,15 @@ use crate::{
 ///
 /// # Numbers
 ///
-/// A document keeps numbers as they are written, all their digits, and beside that what they are as
-/// an `i64`, or else the nearest `f64`: so [`Element::as_i64`] and [`Element::as_f64`] cost
-/// nothing, and nothing is lost.
+/// A document keeps numbers as they are written, with all their digits, and also their value as an
+/// `i64`, or else the nearest `f64`. So [`Element::as_i64`] and [`Element::as_f64`] cost nothing,
+/// and nothing is lost.
 ///
 /// # Equality
 ///
-/// Two documents or elements are equal if they denote the same: numbers by value, objects as sets
-/// of members in any order, and if an object has a key twice, the last one counts. It is the
-/// equality of `Value`.
+/// Two documents or elements are equal if they have the same meaning: numbers are compared by
+/// value, the order of an object's members does not matter, and if an object has a key twice, the
+/// last one counts. `Value` has the same equality.
 #[derive(Clone)]
 pub struct Document<'a> {
     tree: Tree<'a>,
@@ -60,8 +60,8 @@ pub fn parse(bytes: &[u8]) -> Result<Document<'_>, Error> {
     parse_with_depth(bytes, DEFAULT_DEPTH)
 }
 
-/// Reads the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, which is
-/// cut down to [`MAX_DEPTH`].
+/// Reads the one JSON value that `bytes` consists of, nested no deeper than `max_depth`, and never
+/// deeper than [`MAX_DEPTH`].
 ///
 /// Texts of 4 GiB and more are refused.
 pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, Error> {
@@ -75,8 +75,8 @@ pub fn parse_with_depth(bytes: &[u8], max_depth: usize) -> Result<Document<'_>, 
     Err(refusal(bytes, max_depth))
 }
 
-/// Why `bytes` are no document: only they pay for being read a second time, by somebody who can
-/// tell.
+/// The error of `bytes`. Only invalid texts pay for this second pass by a reader, which locates
+/// errors.
 #[cold]
 fn refusal(bytes: &[u8], max_depth: usize) -> Error {
     let check = |mut reader: Reader<'_>| {
@@ -90,7 +90,7 @@ fn refusal(bytes: &[u8], max_depth: usize) -> Error {
 }
 
 impl<'a> Document<'a> {
-    /// The value that the text is.
+    /// The value of the whole text.
     pub fn root(&self) -> Element<'_> {
         Element {
             tree: &self.tree,
@@ -104,11 +104,11 @@ impl<'a> Document<'a> {
     }
 }
 
-/// A value within a [`Document`]: a reference, so to say, and copied as freely.
+/// A value within a [`Document`]; a cheap reference.
 ///
-/// It is looked into by [`field`](Element::field) and [`at`](Element::at), and walked by
-/// [`elements`](Element::elements) and [`members`](Element::members). What is asked for and is not
-/// there, or is of another kind, is `None`, or empty.
+/// [`field`](Element::field) and [`at`](Element::at) return one item,
+/// [`elements`](Element::elements) and [`members`](Element::members) iterate over all. For a
+/// missing item, or a value of another kind, the result is `None` or empty.
 #[derive(Clone, Copy)]
 pub struct Element<'d> {
     tree: &'d Tree<'d>,
@@ -168,7 +168,7 @@ impl<'d> Element<'d> {
             Node::Float { value, .. } => return Some(value),
             _ => {}
         }
-        // Among them `-0`, which no integer can tell.
+        // This includes `-0`, which an integer cannot represent.
         let value = self.numeral()?.to_f64();
         value.is_finite().then_some(value)
     }
@@ -181,20 +181,20 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// What the number consists of, if this is one.
+    /// The parts of the number, if this is one.
     fn numeral(self) -> Option<Numeral<'d>> {
         match self.node() {
             Node::Integer { start, .. }
             | Node::Float { start, .. }
             | Node::Number { start, .. } => {
                 let numeral = Numeral::scan(self.tree.source, start as usize);
-                Some(numeral.expect("what a document was made of is JSON"))
+                Some(numeral.expect("the source of a document is JSON"))
             }
             _ => None,
         }
     }
 
-    /// The text of the number, just as it was read, if this is one.
+    /// The text of the number as it was read, if this is one.
     pub fn number_text(self) -> Option<&'d str> {
         let (start, length) = match self.node() {
             Node::Integer { start, length, .. } | Node::Float { start, length, .. } => {
@@ -208,7 +208,7 @@ impl<'d> Element<'d> {
 
     /// The string, if this is one.
     ///
-    /// A document's strings were found to be UTF-8 all at once; safe Rust looks at each again here.
+    /// The UTF-8 of all strings was checked by [`parse`]; safe Rust checks this one again here.
     pub fn as_str(self) -> Option<&'d str> {
         self.string_bytes().map(text)
     }
@@ -226,8 +226,8 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// How many elements or members this array or object has (each of a key's duplicates counts); 0
-    /// for everything else.
+    /// The number of elements or members of this array or object (duplicates of a key count); 0 for
+    /// other kinds.
     pub fn count(self) -> usize {
         match self.node() {
             Node::Array { count, .. } | Node::Object { count, .. } => count as usize,
@@ -235,7 +235,7 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// The elements, if this is an array; otherwise there are none.
+    /// The elements of an array; none for other kinds.
     pub fn elements(self) -> Elements<'d> {
         let left = match self.node() {
             Node::Array { count, .. } => count as usize,
@@ -247,8 +247,8 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// The members, if this is an object, in the order of the text and with duplicates; otherwise
-    /// there are none.
+    /// The members of an object, in the order of the text and with duplicates; none for other
+    /// kinds.
     pub fn members(self) -> Members<'d> {
         let left = match self.node() {
             Node::Object { count, .. } => count as usize,
@@ -260,15 +260,14 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// The members by name, if this is an object; the last of duplicates. For who looks up many
-    /// fields of a large object, since [`field`](Element::field) looks at every key each time.
+    /// The members of an object by name, the last of duplicates; none for other kinds. Faster than
+    /// [`field`](Element::field) for many look-ups in a large object.
     pub fn by_name(self) -> BTreeMap<&'d str, Element<'d>> {
         self.members().collect()
     }
 
-    /// The member of this name, if this is an object that has one; the last, if it has several.
-    ///
-    /// Looks at every key of this object.
+    /// The member of this name, if this is an object with such a member; the last of several.
+    /// Compares with every key of the object.
     pub fn field(self, name: &str) -> Option<Element<'d>> {
         let mut members = self.members();
         let mut found = None;
@@ -280,18 +279,18 @@ impl<'d> Element<'d> {
         found
     }
 
-    /// The element at `index`, if this is an array that has one there. Passes over those before it.
+    /// The element at `index`, if this is an array with such an element. Skips those before it.
     pub fn at(self, index: usize) -> Option<Element<'d>> {
         self.elements().nth(index)
     }
 
-    /// The text of this value, just as it was read.
+    /// The text of this value as it was read.
     pub fn raw(self) -> Raw<'d> {
         let mut reader = self.reader();
-        reader.raw().expect("what a document was made of is JSON")
+        reader.raw().expect("the source of a document is JSON")
     }
 
-    /// Decodes this value. Places in errors count from the start of this value.
+    /// Decodes this value. Positions in errors count from its start.
     pub fn decode<T: Decode<'d>>(self) -> Result<T, Error> {
         T::decode(&mut self.reader())
     }
@@ -307,7 +306,7 @@ impl<'d> Element<'d> {
         Reader::with_depth(source, MAX_DEPTH)
     }
 
-    /// What comes first inside of this array or object.
+    /// The first node inside this array or object.
     fn first(self) -> Element<'d> {
         Element {
             index: self.index + 1,
@@ -315,7 +314,7 @@ impl<'d> Element<'d> {
         }
     }
 
-    /// What comes after this value and all that is in it.
+    /// The first node after this value and its content.
     fn after(self) -> Element<'d> {
         let index = match self.node() {
             Node::Array { end, .. } | Node::Object { end, .. } => end as usize,
@@ -325,7 +324,7 @@ impl<'d> Element<'d> {
     }
 }
 
-/// Bytes that were found to be UTF-8 before.
+/// Converts bytes of a document, which are known to be UTF-8.
 fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).expect("a document is UTF-8")
 }
@@ -387,8 +386,8 @@ impl<'d> Iterator for Members<'d> {
 
 impl ExactSizeIterator for Members<'_> {}
 
-/// Compares without recursion: a debug build's stack is not enough for two texts as deep as they
-/// may be.
+/// Whether two elements have the same meaning. Without recursion, because the stack of a debug
+/// build does not suffice for two texts of the maximum depth.
 fn equal(a: Element<'_>, b: Element<'_>) -> bool {
     // The arrays and objects that are still to be compared.
     let mut pending = Vec::new();
@@ -414,7 +413,7 @@ fn equal(a: Element<'_>, b: Element<'_>) -> bool {
     true
 }
 
-/// Whether the elements are equal, arrays and objects apart, which are put with the `pending`.
+/// Whether the elements are equal; arrays and objects of the same kind are left to `pending`.
 fn equal_but_for_items<'a, 'b>(
     a: Element<'a>,
     b: Element<'b>,
@@ -436,7 +435,7 @@ fn equal_but_for_items<'a, 'b>(
 }
 
 impl PartialEq for Element<'_> {
-    /// Takes time linear in the texts, but for the members of objects, which are sorted.
+    /// Takes time linear in the texts, except for sorting the members of objects.
     fn eq(&self, other: &Element<'_>) -> bool {
         equal(*self, *other)
     }
@@ -454,9 +453,7 @@ impl Eq for Document<'_> {}
 
 impl From<Element<'_>> for Value {
     fn from(element: Element<'_>) -> Value {
-        element
-            .decode()
-            .expect("what a document was made of is JSON")
+        element.decode().expect("the source of a document is JSON")
     }
 }
 

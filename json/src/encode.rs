@@ -1,4 +1,4 @@
-//! From types to JSON.
+//! Encoding: from types to JSON.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,25 +12,25 @@ pub trait Encode {
     /// Writes exactly one value.
     fn encode(&self, writer: &mut Writer<'_>);
 
-    /// Whether a record leaves a field of this value out.
+    /// Whether a record omits a field with this value.
     fn is_absent(&self) -> bool {
         false
     }
 }
 
-/// The value as compact JSON.
+/// Encodes the value as compact JSON.
 pub fn encode<T: Encode + ?Sized>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode_into(value, &mut bytes);
     bytes
 }
 
-/// The value as compact JSON.
+/// Encodes the value as compact JSON.
 pub fn to_string<T: Encode + ?Sized>(value: &T) -> String {
     String::from_utf8(encode(value)).expect("a Writer writes whole strings only")
 }
 
-/// Appends the value as compact JSON to `bytes`, so that one buffer can serve for many values.
+/// Appends the value as compact JSON to `bytes`, so that one buffer can serve many values.
 pub fn encode_into<T: Encode + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     value.encode(&mut Writer::new(bytes));
 }
@@ -89,7 +89,7 @@ impl Encode for Cow<'_, str> {
     }
 }
 
-/// `None` is `null`; a record leaves it out.
+/// `None` is `null`; a record omits it.
 impl<T: Encode> Encode for Option<T> {
     fn encode(&self, writer: &mut Writer<'_>) {
         match self {

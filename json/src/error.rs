@@ -1,19 +1,19 @@
-//! What was wrong with a text, and where.
+//! Errors: what is wrong with a text, and where.
 
 use std::fmt::{self, Display, Formatter};
 
 use crate::Kind;
 
-/// How many characters of an offending name an error repeats.
+/// How many characters of a name an error repeats.
 const NAME_LIMIT: usize = 64;
 
 /// How many of the innermost steps of a path an error repeats.
 const PATH_LIMIT: usize = 32;
 
-/// Why a text was refused, and at which place of which value.
+/// Why a text was refused, and where.
 ///
 /// Displayed as `line 3 column 14: at body.entries[2].term: expected an unsigned integer, found a
-/// string`. The length of that text is bounded, whatever the input.
+/// string`. The length of the message is bounded for every input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(Box<Inner>);
 
@@ -26,72 +26,72 @@ struct Inner {
     path: String,
 }
 
-/// What was wrong.
+/// The kinds of error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The bytes are not UTF-8 (RFC 8259 section 8.1).
     Utf8,
     /// The text ends before its value does.
     UnexpectedEnd,
-    /// The grammar wants something else here.
+    /// The grammar does not allow what stands here.
     Unexpected {
-        /// What could have stood here.
+        /// What the grammar allows here.
         expected: &'static str,
         /// What stands here.
         found: char,
     },
-    /// A character below U+0020 stands in a string without being escaped (RFC 8259 section 7).
+    /// An unescaped character below U+0020 in a string (RFC 8259 section 7).
     ControlCharacter,
-    /// A backslash is not followed by one of the escapes of RFC 8259 section 7.
+    /// A backslash that does not begin an escape of RFC 8259 section 7.
     Escape,
-    /// An escape names one half of a surrogate pair without the other: that is no character.
+    /// The escape of one half of a surrogate pair without the other half.
     LoneSurrogate,
-    /// Something other than white space follows the value.
+    /// More than white space follows the value.
     TrailingData,
     /// Arrays and objects nest deeper than the reader allows.
     TooDeep {
-        /// How deep they may nest.
+        /// The limit.
         limit: usize,
     },
-    /// The text is longer than a document can be.
+    /// The text is too long for a document.
     TooLong {
-        /// How many bytes it may have.
+        /// The most bytes that it may have.
         limit: usize,
     },
-    /// The value is of another kind than was expected.
+    /// The value is not of the expected kind.
     WrongKind {
         /// What was expected.
         expected: &'static str,
-        /// What was found.
+        /// The kind of the value.
         found: Kind,
     },
-    /// The number is not one that the expected type can hold.
+    /// The expected type cannot hold the number.
     OutOfRange {
         /// What was expected.
         expected: &'static str,
         /// The text of the number, or its first characters.
         found: String,
     },
-    /// A string that was to be borrowed from the input has escapes in it.
+    /// The string has escapes, and so cannot be borrowed from the input.
     EscapedString,
-    /// The array has more or fewer elements than were expected.
+    /// The array does not have the expected number of elements.
     WrongLength {
-        /// How many were expected.
+        /// That number.
         expected: usize,
     },
     /// The object lacks a field.
     MissingField(&'static str),
     /// The object has a field twice.
     DuplicateField(String),
-    /// The tag names none of the known variants.
+    /// The string is not the name of a variant.
     UnknownVariant(String),
-    /// Whatever else a hand-written [`Decode`](crate::Decode) found wrong.
+    /// The message of a hand-written [`Decode`](crate::Decode).
     Custom(String),
 }
 
 impl Error {
-    /// An error at byte `offset` of `bytes`, which are UTF-8 unless they are what is wrong. Finds
-    /// out line, column and path, which takes linear time.
+    /// An error at byte `offset` of `bytes`. If they are not UTF-8, that is the error instead.
+    /// Computes line, column and path, which takes linear time.
     pub(crate) fn at(bytes: &[u8], offset: usize, kind: ErrorKind) -> Error {
         let (kind, offset, path) = match str::from_utf8(bytes) {
             Ok(text) => (kind, offset, path(text, offset)),
@@ -107,7 +107,7 @@ impl Error {
         }))
     }
 
-    /// What was wrong.
+    /// What is wrong.
     pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
@@ -127,9 +127,10 @@ impl Error {
         self.0.offset
     }
 
-    /// The value at which it happened, such as `body.entries[2].term`; empty for the whole text.
+    /// The path of the value, such as `body.entries[2].term`; empty for the whole text.
     ///
-    /// Keys stand as the text has them, escapes and all. A long path keeps its innermost steps.
+    /// Keys are shown as in the text, escapes included. Of a long path only the innermost steps are
+    /// shown.
     pub fn path(&self) -> &str {
         &self.0.path
     }
@@ -155,12 +156,12 @@ impl Display for ErrorKind {
             ErrorKind::Unexpected { expected, found } => {
                 write!(f, "expected {expected}, found {found:?}")
             }
-            ErrorKind::ControlCharacter => f.write_str("a control character that is not escaped"),
-            ErrorKind::Escape => f.write_str("a backslash without a valid escape"),
-            ErrorKind::LoneSurrogate => f.write_str("an escaped surrogate without its other half"),
-            ErrorKind::TrailingData => f.write_str("more text after the value"),
+            ErrorKind::ControlCharacter => f.write_str("unescaped control character in a string"),
+            ErrorKind::Escape => f.write_str("invalid escape in a string"),
+            ErrorKind::LoneSurrogate => f.write_str("unpaired surrogate escape in a string"),
+            ErrorKind::TrailingData => f.write_str("unexpected text after the value"),
             ErrorKind::TooDeep { limit } => write!(f, "nested more than {limit} deep"),
-            ErrorKind::TooLong { limit } => write!(f, "longer than {limit} bytes"),
+            ErrorKind::TooLong { limit } => write!(f, "the text is longer than {limit} bytes"),
             ErrorKind::WrongKind { expected, found } => {
                 write!(f, "expected {expected}, found {found}")
             }
@@ -168,7 +169,9 @@ impl Display for ErrorKind {
                 write!(f, "expected {expected}, found {}", clip(found))
             }
             ErrorKind::EscapedString => f.write_str("expected a string without escapes"),
-            ErrorKind::WrongLength { expected } => write!(f, "expected {expected} elements"),
+            ErrorKind::WrongLength { expected } => {
+                write!(f, "expected an array of {expected} elements")
+            }
             ErrorKind::MissingField(name) => write!(f, "missing field {name:?}"),
             ErrorKind::DuplicateField(name) => write!(f, "duplicate field {:?}", clip(name)),
             ErrorKind::UnknownVariant(name) => write!(f, "unknown variant {:?}", clip(name)),
@@ -177,7 +180,7 @@ impl Display for ErrorKind {
     }
 }
 
-/// The first characters of a name, so that a message stays short however long the name is.
+/// The first characters of a name, which keep a message short.
 pub(crate) fn clip(name: &str) -> &str {
     match name.char_indices().nth(NAME_LIMIT) {
         Some((end, _)) => &name[..end],
@@ -185,7 +188,7 @@ pub(crate) fn clip(name: &str) -> &str {
     }
 }
 
-/// Line and column of a byte; what stands before it is UTF-8.
+/// Line and column of the byte at `offset`; the bytes before it are UTF-8.
 fn place(bytes: &[u8], offset: usize) -> (usize, usize) {
     let before = &bytes[..offset];
     let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
@@ -201,7 +204,7 @@ fn place(bytes: &[u8], offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// A step of the path on which the walk of [`path`] stands.
+/// One step of a path.
 enum Step<'t> {
     Index(usize),
     Key(Option<&'t str>),
@@ -209,8 +212,8 @@ enum Step<'t> {
 
 /// The path of the value in which `offset` lies.
 ///
-/// Readers keep no path while they read: the text up to the error tells it, and only an error pays
-/// for it.
+/// Readers keep no path while they read: it follows from the text up to the error, and only errors
+/// pay for it.
 fn path(text: &str, offset: usize) -> String {
     let bytes = text.as_bytes();
     let mut steps = Vec::new();
@@ -243,7 +246,7 @@ fn path(text: &str, offset: usize) -> String {
     render(&steps)
 }
 
-/// Where the string that starts at `at` has its closing quote; the end of the text if it has none.
+/// The offset of the closing quote of the string that starts at `at`, or the end of the text.
 fn string_end(bytes: &[u8], mut at: usize) -> usize {
     while at < bytes.len() && bytes[at] != b'"' {
         at += if bytes[at] == b'\\' { 2 } else { 1 };
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn places_count_characters_and_bytes() {
+    fn columns_count_characters_and_offsets_bytes() {
         let error = decode::<Value>("{\"é💩\":\r\n  \"é\", x}".as_bytes()).unwrap_err();
         assert_eq!((error.line(), error.column(), error.offset()), (2, 8, 20));
         let error = decode::<Value>(b"[\n\"\xc3\xa9\xff\"]").unwrap_err();
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_lead_to_the_value() {
+    fn path_leads_to_the_value() {
         type Numbers = BTreeMap<String, Vec<BTreeMap<String, u64>>>;
         let found = "expected an unsigned integer, found a string";
         for (text, path) in [
@@ -331,11 +334,11 @@ mod tests {
         );
         assert_eq!(
             error::<Value>(r#"{"a":"\q"}"#),
-            "line 1 column 7: at a: a backslash without a valid escape"
+            "line 1 column 7: at a: invalid escape in a string"
         );
         assert_eq!(
             error::<Value>(r#"{"b":{"a\q":0}}"#),
-            "line 1 column 9: at b: a backslash without a valid escape"
+            "line 1 column 9: at b: invalid escape in a string"
         );
         assert_eq!(
             error::<Numbers>(r#"{"a":[],"a":[]}"#),
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_error_repeats_of_the_input_is_bounded() {
+    fn message_length_is_bounded() {
         let deep = "{\"key\":[".repeat(60) + "x";
         let message = error::<Value>(&deep);
         assert!(

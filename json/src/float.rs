@@ -1,9 +1,10 @@
-//! Floats from text and to text: correctly rounded the one way, as short as possible the other.
+//! Floats from text and to text: correctly rounded in one direction, as short as possible in the
+//! other.
 //!
-//! Both ways multiply by a power of ten that doesn't fit a float, and both take it from the same
-//! table of 128-bit significands (the room `powers`). Reading rounds the product, and asks the
-//! standard library in the rare case that 128 bits are too few to tell how; writing looks which
-//! shortest decimal lies in the interval of all numbers that round to the float.
+//! Both multiply by a power of ten that does not fit a float, from the same table of 128-bit
+//! significands (`powers`). Reading rounds the product, and uses the standard library in the rare
+//! case that 128 bits do not decide the rounding. Writing finds the shortest decimal in the
+//! interval of all numbers that round to the float.
 
 mod powers;
 mod read;

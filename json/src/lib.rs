@@ -1,10 +1,10 @@
 //! RFC 8259 JSON: typed encode and decode, a flat document, an owned value, a pull reader and a
 //! writer.
 //!
-//! There are four ways to use it, by what one wants of a text.
+//! There are four ways to use it.
 //!
 //! **Typed.** [`record!`] declares a struct or an enum together with its JSON form, and [`decode`]
-//! and [`encode`] turn it into bytes and back. This is what messages are made of.
+//! and [`encode`] convert it from and to bytes. This is the way for messages.
 //!
 //! ```
 //! json::record! {
@@ -22,8 +22,8 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **As a document.** [`parse`] reads any text into one flat list that borrows from it: the
-//! quickest way to look around in one. See [`Document`].
+//! **As a document.** [`parse`] reads any text into one flat list that borrows from it: the fastest
+//! way to look around in a text. See [`Document`].
 //!
 //! ```
 //! let document = json::parse(br#"{"a": [1.0, null]}"#)?;
@@ -31,9 +31,9 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **By value.** A [`Value`] is any JSON, owned, to be built, changed and kept. Values compare by
-//! what they denote: `1`, `1.0` and `10e-1` are one and the same number, and an object is its
-//! members in any order.
+//! **By value.** A [`Value`] is any JSON, owned, to build, change and keep. Values compare by
+//! meaning: `1`, `1.0` and `10e-1` are the same number, and the order of an object's members does
+//! not matter.
 //!
 //! ```
 //! let value: json::Value = json::decode(br#"{"a": [1.0, null]}"#)?;
@@ -41,12 +41,13 @@
 //! # Ok::<(), json::Error>(())
 //! ```
 //!
-//! **By hand.** A [`Reader`] hands out one token at a time, borrowed from the input where it can
-//! be, and a [`Writer`] appends one token at a time. Types and values stand on them.
+//! **By hand.** A [`Reader`] returns one token at a time, borrowed from the input where possible,
+//! and a [`Writer`] appends one token at a time. The other three ways are built on them, except for
+//! the parser of documents.
 //!
 //! Reading is strict: exactly the texts of RFC 8259 in UTF-8 are accepted, without a byte order
-//! mark. No input makes it recurse, panic, or take more than linear time; how deep arrays and
-//! objects may nest is limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
+//! mark. No input makes the reader recurse, panic, or take more than linear time; the depth of
+//! arrays and objects is limited ([`DEFAULT_DEPTH`], [`MAX_DEPTH`]).
 
 mod append;
 mod decimal;
@@ -79,7 +80,7 @@ pub use reader::{DEFAULT_DEPTH, MAX_DEPTH, Reader};
 pub use value::Value;
 pub use writer::Writer;
 
-/// What the expansion of [`record!`] calls; not for anybody else.
+/// For the expansion of [`record!`] only.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::record::{
@@ -88,7 +89,7 @@ pub mod __private {
     };
 }
 
-/// The examples of the README, which are tested like those of the documentation.
+/// Tests the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Numbers that lose nothing.
+//! Numbers without loss.
 
 use std::cmp::Ordering;
 use std::fmt::{self, Debug, Display, Formatter};
@@ -10,25 +10,26 @@ use crate::{append, float};
 
 /// A JSON number, of any size and precision.
 ///
-/// Two numbers are equal exactly when they denote the same decimal number: `1`, `1.0` and `10e-1`
-/// are, and so are `0` and `-0`; `9007199254740993` and `9007199254740992.0` are not. They are
-/// ordered by magnitude. Exponents may be as large as they like, since nothing is ever expanded:
-/// comparing takes time linear in the lengths of the texts.
+/// Two numbers are equal if they denote the same decimal number: `1`, `1.0` and `10e-1` are equal,
+/// and so are `0` and `-0`; `9007199254740993` and `9007199254740992.0` are not. They are ordered
+/// by value. Exponents may be of any size, because nothing is expanded: comparing takes time linear
+/// in the lengths of the texts.
 ///
-/// A number is kept in the first of these forms that reproduces its value: an `i64`, a `u64`, an
-/// `f64` (whose value here is its shortest decimal form), or its own text. A number kept as text is
-/// written as it was read; one kept in another form is written with the same value, but maybe in
-/// another notation.
+/// A number is kept in the first of these forms with exactly its value: an `i64`, a `u64`, an `f64`
+/// (whose value here is its shortest decimal form), or its text. A number kept as text is written
+/// as it was read; in another form it is written with the same value, but perhaps in another
+/// notation.
 #[derive(Clone)]
 pub struct Number(Form);
 
-// Invariant: a value has one form only, the first that fits. So numbers of different forms differ.
+// Invariant: each value has only one form, the first that fits. So numbers of different forms
+// differ.
 #[derive(Clone)]
 enum Form {
     Signed(i64),
     /// Above `i64::MAX`.
     Unsigned(u64),
-    /// Finite, and not an integer that one of the former could hold.
+    /// Finite, and not an integer that fits one of the forms above.
     Float(f64),
     /// Valid by the grammar of RFC 8259 section 6.
     Text(Box<str>),
@@ -72,12 +73,12 @@ impl Number {
         }
     }
 
-    /// The number that `text` denotes; `text` has the grammar of RFC 8259 section 6.
+    /// The number of a text in the grammar of RFC 8259 section 6.
     pub(crate) fn from_text(text: &str) -> Number {
         Number::from_numeral(numeral(text))
     }
 
-    /// The number that was read.
+    /// The number of a numeral.
     pub(crate) fn from_numeral(numeral: Numeral<'_>) -> Number {
         if let Some(integer) = numeral.to_i64() {
             return Number(Form::Signed(integer));
@@ -85,7 +86,7 @@ impl Number {
         if let Some(integer) = numeral.to_u64() {
             return Number(Form::Unsigned(integer));
         }
-        // With more digits than fit 64 bits, none of the machine's numbers has the same value.
+        // With more digits than fit 64 bits, no machine number has the same value.
         if numeral.exact {
             if let Some(integer) = integer(numeral.negative, numeral.digits, numeral.exponent) {
                 return integer;
@@ -99,7 +100,7 @@ impl Number {
         Number(Form::Text(text.into()))
     }
 
-    /// Appends its text.
+    /// Appends the number as JSON.
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
         match &self.0 {
             Form::Signed(value) => {
@@ -152,7 +153,7 @@ impl PartialEq for Number {
             (Form::Unsigned(a), Form::Unsigned(b)) => a == b,
             (Form::Float(a), Form::Float(b)) => a == b,
             (Form::Text(a), Form::Text(b)) => a == b || Decimal::of(a) == Decimal::of(b),
-            // A value has one form only.
+            // Numbers of different forms differ.
             _ => false,
         }
     }
@@ -171,7 +172,7 @@ impl Ord for Number {
         match (&self.0, &other.0) {
             (Form::Signed(a), Form::Signed(b)) => a.cmp(b),
             (Form::Unsigned(a), Form::Unsigned(b)) => a.cmp(b),
-            // Shortest forms are ordered as the floats are; no float here is NaN or -0.
+            // Shortest forms are ordered like the floats; no float here is NaN or -0.
             (Form::Float(a), Form::Float(b)) => a.total_cmp(b),
             _ => self.decimal().cmp(&other.decimal()),
         }
@@ -189,7 +190,7 @@ impl Hash for Number {
     }
 }
 
-/// The integer of 64 bits that `digits` times ten to the `exponent` is, or its negative.
+/// `digits` times ten to the `exponent`, or its negative, if it is an integer of 64 bits.
 fn integer(negative: bool, digits: u64, exponent: i64) -> Option<Number> {
     let magnitude = if digits == 0 {
         0
@@ -211,10 +212,10 @@ fn integer(negative: bool, digits: u64, exponent: i64) -> Option<Number> {
     }
 }
 
-/// Whether the shortest decimal form of `float`, the float nearest to `digits` times ten to the
-/// `exponent`, is just that number.
+/// Whether `digits` times ten to the `exponent` is the shortest decimal form of `float`, which is
+/// the float nearest to it.
 fn is_shortest(digits: u64, exponent: i64, float: f64) -> bool {
-    // So many digits come back from any normal float.
+    // Normal floats keep numbers of up to 15 digits.
     const SAFE: u64 = 10_u64.pow(f64::DIGITS);
     if digits < SAFE && float.is_normal() {
         return true;

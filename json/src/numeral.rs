@@ -1,20 +1,19 @@
-//! Numbers as they stand in a text.
+//! Numbers in a text.
 //!
-//! This is how a number gets from text to value. [`Numeral::scan`] checks the grammar and gathers
-//! the digits in a `u64` as it goes. An integer that fits is done with that
+//! This is the way of a number from text to value. [`Numeral::scan`] checks the grammar and
+//! collects the digits in a `u64`. An integer that fits is that number
 //! ([`to_u64`](Numeral::to_u64), [`to_i64`](Numeral::to_i64)). A float is the digits times a power
-//! of ten, rounded ([`to_f64`](Numeral::to_f64), [`float`]). Where a number must lose nothing,
-//! [`Number`](crate::Number) takes the first of an `i64`, a `u64` and an `f64` that has just its
+//! of ten, rounded ([`to_f64`](Numeral::to_f64), [`float`]). To lose nothing,
+//! [`Number`](crate::Number) takes the first of an `i64`, a `u64` and an `f64` with exactly its
 //! value, or else keeps the text.
 
 use crate::float;
 use crate::scan::{SAFE_DIGITS, WORD, non_digits, short_integer, word_at};
 
-/// What the grammar of RFC 8259 section 6 finds in a number, in one pass: its extent and what it
-/// denotes.
+/// A number in the grammar of RFC 8259 section 6: its extent and its value, found in one pass.
 ///
 /// ```text
-/// let numeral = Numeral::scan(b"[-12.50]", 1)?;   // an error is the offset where a digit is missing
+/// let numeral = Numeral::scan(b"[-12.50]", 1)?;   // an error is the offset of a missing digit
 /// numeral.text         // b"-12.50"; reading goes on at offset 1 + 6
 /// numeral.to_i64()     // None: not an integer
 /// numeral.to_f64()     // -12.5
@@ -25,26 +24,25 @@ pub(crate) struct Numeral<'a> {
     pub(crate) text: &'a [u8],
     /// Whether a minus comes first.
     pub(crate) negative: bool,
-    /// Its digits taken for one integer, without point; as many as fit, [`SAFE_DIGITS`] at least.
+    /// Its digits as one integer, without the point: as many as fit, at least [`SAFE_DIGITS`].
     pub(crate) digits: u64,
-    /// The power of ten to multiply `digits` with.
+    /// The number is `digits` times ten to this power, if it is `exact`.
     pub(crate) exponent: i64,
-    /// Whether that is the number, and no digit but zeros was left out of `digits`.
+    /// Whether only zeros were left out of `digits`.
     pub(crate) exact: bool,
-    /// Whether it is written as an integer: with neither a point nor an exponent.
+    /// Whether it is written as an integer: without point and exponent.
     pub(crate) integer: bool,
 }
 
-/// Exponents stop growing here. No text is long enough for its zeros to make up for that.
+/// Exponents stop growing here. No text has enough zeros to make up for a larger one.
 const GREATEST_EXPONENT: i64 = 100_000_000_000_000_000;
 
 impl<'a> Numeral<'a> {
-    /// Reads the number that starts at `start` and extends as far as the grammar lets it; whether
-    /// what comes next may follow a number is for the caller to see (a digit after a leading
-    /// zero, for one, may not).
+    /// Reads the number at `start`, as far as the grammar allows. The caller must check that the
+    /// next byte may follow a number (for example, a digit after a leading zero may not).
     ///
     /// # Errors
-    /// The offset at which a digit must come and doesn't.
+    /// The offset of a missing digit.
     #[inline]
     pub(crate) fn scan(text: &'a [u8], start: usize) -> Result<Numeral<'a>, usize> {
         let negative = text.get(start) == Some(&b'-');
@@ -63,7 +61,7 @@ impl<'a> Numeral<'a> {
         let mut integer = true;
         if text.get(end) == Some(&b'.') {
             let fraction = end + 1;
-            // The integer part is mostly short, but fractions often have a dozen digits and more.
+            // The integer part is mostly short; fractions often have a dozen digits or more.
             end = scan_eights(text, fraction, &mut digits);
             end = scan_digits(text, end, &mut digits);
             if end == fraction {
@@ -114,7 +112,7 @@ impl<'a> Numeral<'a> {
         }
     }
 
-    /// Whether `digits` is all of an integer.
+    /// Whether the number is an integer and equal to `digits`.
     fn fits(&self) -> bool {
         self.integer && self.exact && self.exponent == 0
     }
@@ -131,7 +129,7 @@ impl<'a> Numeral<'a> {
         if self.negative { -magnitude } else { magnitude }
     }
 
-    /// The nearest float, if it is the same whatever the digits are that were left out.
+    /// The nearest float, if the digits that were left out cannot change it.
     #[cold]
     fn rounded_alike(self) -> Option<f64> {
         let least = float::from_decimal(self.digits, self.exponent)?;
@@ -145,8 +143,8 @@ impl<'a> Numeral<'a> {
     }
 }
 
-/// Appends the digits that stand at `at` to the decimal number `digits`, which wraps around if they
-/// are too many, and says where they end.
+/// Appends the digits at `at` to the decimal number `digits`, which wraps around if there are too
+/// many, and returns their end.
 #[inline]
 fn scan_digits(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     while let Some(&byte @ b'0'..=b'9') = text.get(at) {
@@ -157,11 +155,10 @@ fn scan_digits(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     at
 }
 
-/// As [`scan_digits`], but eight digits at a time, as long as there are eight: a tenth off the time
-/// for 15 digits.
+/// As [`scan_digits`], eight digits at a time while there are eight: a tenth faster for 15 digits.
 ///
-/// To count the rest in the word too would make the processor wait; a loop lets it guess how many
-/// they are and go on.
+/// Counting the remaining digits in the word, too, would make the processor wait; with a loop it
+/// can predict their number and go on.
 #[inline]
 fn scan_eights(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     while let Some(word) = word_at(text, at)
@@ -175,8 +172,8 @@ fn scan_eights(text: &[u8], mut at: usize, digits: &mut u64) -> usize {
     at
 }
 
-/// Of many digits: the number that the first of them make, so many as fit; how many others there
-/// are; and whether those are all zeros.
+/// For many digits: the number of the first ones, as many as fit; the count of the others; and
+/// whether those are all zeros.
 #[cold]
 fn first_digits(mantissa: &[u8]) -> (u64, i64, bool) {
     let mut digits = mantissa
@@ -206,8 +203,8 @@ fn first_digits(mantissa: &[u8]) -> (u64, i64, bool) {
     (number, left_out, exact)
 }
 
-/// The exponent whose sign or first digit stands at `start`, at most [`GREATEST_EXPONENT`] either
-/// way, and where it ends.
+/// The exponent whose sign or first digit is at `start`, limited to [`GREATEST_EXPONENT`] in both
+/// directions, and its end.
 fn scan_exponent(text: &[u8], start: usize) -> Result<(i64, usize), usize> {
     let negative = text.get(start) == Some(&b'-');
     let signed = negative || text.get(start) == Some(&b'+');
@@ -243,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_number_is_made_of() {
+    fn numbers_are_split_into_their_parts() {
         assert_eq!(parts("0"), (false, 0, 0, true, true));
         assert_eq!(parts("-12"), (true, 12, 0, true, true));
         assert_eq!(parts("-12.50"), (true, 1250, -2, true, false));
@@ -304,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_that_fit() {
+    fn integers_are_returned_if_they_fit() {
         let ints = |text: &str| {
             let numeral = Numeral::scan(text.as_bytes(), 0).expect(text);
             (numeral.to_i64(), numeral.to_u64())
@@ -324,9 +321,9 @@ mod tests {
         assert_eq!(ints("1e0"), (None, None));
     }
 
-    /// The number ends where the grammar lets it end, whatever follows, and wherever it stands.
+    /// The number ends where the grammar ends, independently of what follows and of its position.
     #[test]
-    fn what_follows_is_left() {
+    fn bytes_after_the_number_are_left() {
         for (text, number) in [
             ("01", "0"),
             ("-00", "-0"),
@@ -349,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_digit_is_told() {
+    fn missing_digit_is_located() {
         for (text, offset) in [
             ("", 0),
             ("-", 1),

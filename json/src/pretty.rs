@@ -3,8 +3,8 @@
 use crate::scan::string_end;
 use crate::{Encode, encode};
 
-/// The value as JSON with a line for each element and member, indented by two spaces for each array
-/// and object around it. Empty arrays and objects take no lines of their own.
+/// Encodes the value as JSON with one line for each element and member, indented by two spaces for
+/// each array and object around it. Empty arrays and objects are written as `[]` and `{}`.
 ///
 /// ```
 /// let value = json::value!({"a": [1, {}, []], "b": "x: [y]"});
@@ -22,20 +22,20 @@ pub fn to_string_pretty<T: Encode + ?Sized>(value: &T) -> String {
     let compact = encode(value);
     let mut pretty = Vec::with_capacity(2 * compact.len());
     indent(&compact, &mut pretty);
-    String::from_utf8(pretty).expect("only white space outside of strings was changed")
+    String::from_utf8(pretty).expect("only white space outside of strings changes")
 }
 
-/// Appends the JSON text with its white space replaced.
+/// Appends the JSON text with new white space.
 fn indent(text: &[u8], out: &mut Vec<u8>) {
     let mut depth = 0;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         let mut next = at + 1;
         match byte {
-            // A `Raw` stands in the text as it was read.
+            // A `Raw` keeps its white space.
             b' ' | b'\n' | b'\r' | b'\t' => {}
             b'"' => {
-                next = string_end(text, next).expect("what was encoded is JSON");
+                next = string_end(text, next).expect("encoded text is valid JSON");
                 out.extend_from_slice(&text[at..next]);
             }
             b'{' | b'[' => {
@@ -63,7 +63,7 @@ fn indent(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether what comes next, after white space, is the end of an array or object.
+/// Whether the end of an array or object comes next, after white space.
 fn closes(text: &[u8], at: usize) -> bool {
     let next = text.get(crate::scan::white_end(text, at));
     matches!(next, Some(b'}' | b']'))
@@ -80,7 +80,7 @@ mod tests {
     use crate::{Raw, Value, decode, parse};
 
     #[test]
-    fn values_documents_and_raw_texts_look_the_same() {
+    fn values_documents_and_raw_texts_are_indented() {
         let text = "{\"a\":[ ], \"b\" : {\n} ,\"c\":[[\"],[\\\"{\", 1.50],{\"d\":null}]}";
         let pretty = "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    [\n      \"],[\\\"{\",\n      1.50\n    ],\n    \
             {\n      \"d\": null\n    }\n  ]\n}";
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_one_line() {
+    fn scalars_and_empty_containers_take_one_line() {
         for text in ["null", "-1.5e300", "\"a b\\n[]\"", "[]", "{}"] {
             assert_eq!(to_string_pretty(&Raw::new(text).unwrap()), text);
         }

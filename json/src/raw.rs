@@ -1,11 +1,11 @@
-//! Values that are kept as their text.
+//! Values kept as their text.
 
 use crate::{Decode, Encode, Error, MAX_DEPTH, Reader, Writer};
 
-/// One checked JSON value, kept as its text, to be decoded later or passed on as it is.
+/// One checked JSON value, kept as its text, to decode it later or to pass it on unchanged.
 ///
-/// Its text is just the value, without white space around it. White space inside stays, line feeds
-/// too: what was read from one line can be written to one line, other texts maybe not.
+/// The text has no white space around the value. White space inside stays, line feeds included, so
+/// a value that was read from one line can be written to one line, and others perhaps not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Raw<'a> {
     text: &'a str,
@@ -23,9 +23,9 @@ impl<'a> Raw<'a> {
         self.text
     }
 
-    /// Decodes the value. Places in errors count from the start of this value.
+    /// Decodes the value. Positions in errors count from its start.
     pub fn decode<T: Decode<'a>>(&self) -> Result<T, Error> {
-        // Its depth was checked, against whatever limit, when it was read.
+        // The depth was checked when the value was read.
         let mut reader = Reader::with_depth(self.text.as_bytes(), MAX_DEPTH);
         T::decode(&mut reader)
     }
@@ -45,13 +45,12 @@ impl<'a> Reader<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes a value as it stands.
+    /// Writes the text of the value.
     pub fn raw(&mut self, value: Raw<'_>) {
         self.token(value.text.as_bytes());
     }
 }
 
-/// Verbatim.
 impl Encode for Raw<'_> {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.raw(*self);

@@ -10,12 +10,12 @@ use crate::numeral::Numeral;
 use crate::scan::{self, Flaw, SAFE_DIGITS};
 use crate::{Error, ErrorKind, Kind, Number};
 
-/// How deep arrays and objects may nest unless the caller says otherwise.
+/// The default limit for the depth of arrays and objects.
 pub const DEFAULT_DEPTH: usize = 128;
 
-/// How deep arrays and objects may nest at most, whatever the caller says.
+/// The highest limit for the depth of arrays and objects; higher ones are reduced to it.
 ///
-/// What is decoded is later dropped, cloned and compared by plain recursion; this bounds it.
+/// Decoded values are dropped, cloned and compared recursively; this limits the recursion.
 pub const MAX_DEPTH: usize = 1024;
 
 const AFTER_ELEMENT: &str = "a comma or the end of the array";
@@ -23,9 +23,9 @@ const AFTER_MEMBER: &str = "a comma or the end of the object";
 
 /// Reads one JSON text token by token.
 ///
-/// Whoever reads an object calls [`begin_object`](Reader::begin_object), and then
-/// [`next_key`](Reader::next_key) until it says `None`, reading exactly one value after each key.
-/// Arrays likewise. After an error the reader stands at no particular place; drop it.
+/// To read an object, call [`begin_object`](Reader::begin_object), and then
+/// [`next_key`](Reader::next_key) until it returns `None`, reading exactly one value after each
+/// key. Arrays likewise. After an error the position of the reader is unspecified; drop it.
 ///
 /// ```
 /// let mut reader = json::Reader::new(br#"{"a": [1, 2], "b": true}"#);
@@ -46,19 +46,18 @@ const AFTER_MEMBER: &str = "a comma or the end of the object";
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// A clone of a reader reads on from the same place by itself, which is how to look ahead.
+/// A clone reads on independently from the same position, which is the way to look ahead.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    /// Checked to be UTF-8 string by string: outside of strings there is only ASCII anyway, and
-    /// most strings are a few bytes short. Checking all of a small message first takes a
+    /// UTF-8 is checked string by string: outside of strings only ASCII is allowed anyway, and
+    /// most strings are a few bytes long. Checking all of a small message first takes a
     /// quarter of the time of decoding it.
     text: &'a [u8],
-    /// What of it is left to be read.
+    /// The part of `text` that is still to be read.
     rest: &'a [u8],
-    /// How much was left where the latest token started.
+    /// The length of `rest` at the start of the latest token.
     token: usize,
-    /// Whether an array or object was just begun, so that no comma comes before what is next in
-    /// it.
+    /// Whether an array or object was just begun, so that no comma comes before its next item.
     fresh: bool,
     depth: usize,
     max_depth: usize,
@@ -83,7 +82,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The kind of the value that comes next. Nothing is consumed.
+    /// The kind of the next value, which is not consumed.
     #[inline]
     pub fn peek(&mut self) -> Result<Kind, Error> {
         match self.start_token() {
@@ -119,14 +118,14 @@ impl<'a> Reader<'a> {
         self.numeral("a number").map(Number::from_numeral)
     }
 
-    /// Consumes a number and hands out its text, which has the grammar of RFC 8259 section 6.
-    /// `expected` says in the error what was wanted if no number comes next.
+    /// Consumes a number and returns its text, which matches the grammar of RFC 8259 section 6. If
+    /// the next value is not a number, the error says that `expected` was expected.
     pub fn number_text(&mut self, expected: &'static str) -> Result<&'a str, Error> {
         let numeral = self.numeral(expected)?;
         Ok(str::from_utf8(numeral.text).expect("numbers are ASCII"))
     }
 
-    /// Consumes a number. `expected` says in the error what was wanted if no number comes next.
+    /// Consumes a number, as [`number_text`](Reader::number_text) does.
     #[inline]
     pub(crate) fn numeral(&mut self, expected: &'static str) -> Result<Numeral<'a>, Error> {
         match self.start_token() {
@@ -135,11 +134,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes a number if it is written as nothing but at most 19 digits, and hands out its
-    /// value. What is written otherwise, or does not fit, is left for
-    /// [`number_text`](Reader::number_text).
+    /// Consumes a number and returns its value, if it is written with digits only, at most 19, and
+    /// fits. Others are left to [`number_text`](Reader::number_text).
     ///
-    /// Without it, by the text of the integer, decoding a small message takes 60 % longer.
+    /// Without this, decoding a small message takes 60 % longer.
     #[inline]
     pub(crate) fn plain_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
         self.start_token();
@@ -149,7 +147,8 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// Like [`plain_unsigned`](Reader::plain_unsigned), with a minus sign before the digits or not.
+    /// Like [`plain_unsigned`](Reader::plain_unsigned), with an optional minus sign before the
+    /// digits.
     #[inline]
     pub(crate) fn plain_signed<T: TryFrom<i64>>(&mut self) -> Option<T> {
         let negative = self.start_token() == b'-';
@@ -161,7 +160,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    /// Consumes a string; borrowed from the input unless it has escapes.
+    /// Consumes a string, borrowed from the input unless it has escapes.
     #[inline]
     pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
         match self.start_token() {
@@ -170,7 +169,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes a string that has no escapes. An error if it has.
+    /// Consumes a string without escapes; an error if it has any.
     #[inline]
     pub(crate) fn plain_string(&mut self) -> Result<&'a str, Error> {
         if self.start_token() == b'"'
@@ -178,12 +177,12 @@ impl<'a> Reader<'a> {
         {
             return self.utf8(string);
         }
-        // An error, but which?
+        // Find out which error.
         self.string()?;
         Err(self.error(ErrorKind::EscapedString))
     }
 
-    /// Consumes `null`, if that is what comes next, and says so.
+    /// Consumes `null` and returns true, if it comes next.
     #[inline]
     pub(crate) fn take_null(&mut self) -> Result<bool, Error> {
         if self.start_token() != b'n' {
@@ -192,7 +191,7 @@ impl<'a> Reader<'a> {
         self.word("null").map(|()| true)
     }
 
-    /// Consumes the opening bracket of an array. An error if that is one array too deep.
+    /// Consumes the opening bracket of an array; an error if it nests too deep.
     pub fn begin_array(&mut self) -> Result<(), Error> {
         match self.start_token() {
             b'[' => self.begin(),
@@ -200,13 +199,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the array has another element, which is to be read next; otherwise its end is
-    /// consumed.
+    /// Whether the array has another element, which must be read next; otherwise consumes the end
+    /// of the array.
     pub fn next_element(&mut self) -> Result<bool, Error> {
         self.next_item(b']', AFTER_ELEMENT)
     }
 
-    /// Consumes the opening brace of an object. An error if that is one object too deep.
+    /// Consumes the opening brace of an object; an error if it nests too deep.
     pub fn begin_object(&mut self) -> Result<(), Error> {
         match self.start_token() {
             b'{' => self.begin(),
@@ -214,8 +213,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next key of the object, whose value is to be read next; or `None`, and its end is
-    /// consumed. Duplicate keys are the caller's to find.
+    /// The next key of the object, whose value must be read next; or `None`, after consuming the
+    /// end of the object. The caller must check for duplicate keys.
     pub fn next_key(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
         if self.next_item(b'}', AFTER_MEMBER)? {
             self.key().map(Some)
@@ -224,8 +223,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes the opening bracket of an array, and says whether an element follows; if not, its
-    /// end is consumed.
+    /// Consumes the opening bracket of an array, and its end if it is empty. Returns whether an
+    /// element follows.
     #[inline(always)]
     pub(crate) fn enter_array(&mut self) -> Result<bool, Error> {
         match self.start_token() {
@@ -234,15 +233,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// After an element: whether another follows, having consumed the comma between them; if not,
-    /// the end of the array is consumed.
+    /// After an element, consumes the comma or the end of the array. Returns whether an element
+    /// follows.
     #[inline]
     pub(crate) fn more_elements(&mut self) -> Result<bool, Error> {
         self.more_items(b']', AFTER_ELEMENT)
     }
 
-    /// Consumes the opening brace of an object, and says whether a member follows; if not, its end
-    /// is consumed.
+    /// Consumes the opening brace of an object, and its end if it is empty. Returns whether a
+    /// member follows.
     #[doc(hidden)]
     #[inline(always)]
     pub fn enter_object(&mut self) -> Result<bool, Error> {
@@ -252,8 +251,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// After a member: whether another follows, having consumed the comma between them; if not, the
-    /// end of the object is consumed.
+    /// After a member, consumes the comma or the end of the object. Returns whether a member
+    /// follows.
     #[doc(hidden)]
     #[inline]
     pub fn more_members(&mut self) -> Result<bool, Error> {
@@ -271,7 +270,7 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Consumes a key and its colon, and says whether the key is `name`.
+    /// Consumes a key and its colon. Returns whether the key is `name`.
     pub(crate) fn key_is(&mut self, name: &str) -> Result<bool, Error> {
         self.start_key()?;
         let same = match self.plain_string_token() {
@@ -282,9 +281,9 @@ impl<'a> Reader<'a> {
         Ok(same)
     }
 
-    /// Consumes the next key and its colon, and says so, if they are written as in `text`, which
-    /// begins with a comma that was consumed. Another spelling of the same key may have a space
-    /// before its colon, or escapes: it is left to [`key`](Reader::key).
+    /// Consumes the next key and its colon and returns true, if they are spelled as in `text`,
+    /// whose first byte is the comma that was already consumed. Other spellings of the key
+    /// (with a space before the colon, or with escapes) are left to [`key`](Reader::key).
     #[doc(hidden)]
     #[inline]
     pub fn take_key<const N: usize>(&mut self, text: &[u8; N]) -> bool {
@@ -298,7 +297,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes what comes next, and says so, if it is `text`.
+    /// Consumes `text` and returns true, if it comes next.
     #[doc(hidden)]
     #[inline]
     pub fn take<const N: usize>(&mut self, text: &[u8; N]) -> bool {
@@ -311,14 +310,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The byte number of what comes next.
+    /// The offset of the next byte.
     #[doc(hidden)]
     #[inline]
     pub fn position(&self) -> usize {
         self.text.len() - self.rest.len()
     }
 
-    /// Whatever follows the value must be white space.
+    /// Checks that only white space follows.
     #[inline]
     pub fn end(&mut self) -> Result<(), Error> {
         if self.rest.is_empty() {
@@ -331,8 +330,8 @@ impl<'a> Reader<'a> {
         Err(self.error(ErrorKind::TrailingData))
     }
 
-    /// Where the latest token started, in bytes from the start of the text: the value that was read
-    /// last, the key if it was a key, the opening bracket or brace.
+    /// The offset of the latest token: of the value or key that was read last, or of the bracket or
+    /// brace that opened it.
     #[inline]
     pub fn token_offset(&self) -> usize {
         self.text.len() - self.token
@@ -343,46 +342,46 @@ impl<'a> Reader<'a> {
         self.error_at(self.token_offset(), kind)
     }
 
-    /// An error in words of one's own about the latest token.
+    /// An error with this message about the latest token.
     pub fn custom_error(&self, message: impl Into<String>) -> Error {
         self.error(ErrorKind::Custom(message.into()))
     }
 
-    /// An error about the token at `offset`, which [`token_offset`](Reader::token_offset) told.
+    /// An error about the token at `offset`, a former [`token_offset`](Reader::token_offset).
     ///
-    /// Takes time linear in the text: the line, the column and the path are found out only now, and
-    /// a text that is not UTF-8 is told to be so whatever else is wrong with it.
+    /// Takes time linear in the text: line, column and path are computed only now. If the text is
+    /// not UTF-8, that is the error instead of `kind`.
     #[cold]
     pub fn error_at(&self, offset: usize, kind: ErrorKind) -> Error {
         Error::at(self.text, offset, kind)
     }
 
-    /// The latest token is the number of this text, and that is not as expected.
+    /// The error that the latest token, a number of this text, is not what was expected.
     #[cold]
     pub(crate) fn out_of_range(&self, expected: &'static str, text: &[u8]) -> Error {
         let found = clip(&String::from_utf8_lossy(text)).to_owned();
         self.error(ErrorKind::OutOfRange { expected, found })
     }
 
-    /// The object that started at `object` lacks this field.
+    /// The error that the object at offset `object` lacks this field.
     #[cold]
     pub fn missing_field(&self, object: usize, name: &'static str) -> Error {
         self.error_at(object, ErrorKind::MissingField(name))
     }
 
-    /// The latest token is a key that was there before.
+    /// The error that the latest token is the same key a second time.
     #[cold]
     pub fn duplicate_field(&self, name: &str) -> Error {
         self.error(ErrorKind::DuplicateField(clip(name).to_owned()))
     }
 
-    /// The latest token is the name of a variant that nobody knows.
+    /// The error that the latest token is not the name of a variant.
     #[cold]
     pub fn unknown_variant(&self, name: &str) -> Error {
         self.error(ErrorKind::UnknownVariant(clip(name).to_owned()))
     }
 
-    /// The value that comes next is of another kind than wanted; or the error that there is none.
+    /// The error that the next value is not of the expected kind, or that there is none.
     #[cold]
     pub fn wrong_kind(&mut self, expected: &'static str) -> Error {
         match self.peek() {
@@ -391,19 +390,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next byte; at the end of the text a zero, which no token begins with.
+    /// The next byte, or 0 at the end of the text; no token starts with 0.
     #[inline]
     fn byte(&self) -> u8 {
         self.rest.first().copied().unwrap_or(0)
     }
 
-    /// Consumes so many bytes.
+    /// Consumes `count` bytes.
     #[inline]
     fn advance(&mut self, count: usize) {
         self.rest = &self.rest[count..];
     }
 
-    /// Skips white space (RFC 8259 section 2) up to the next token, and hands out its first byte.
+    /// Skips white space (RFC 8259 section 2), and returns the first byte of the next token.
     #[doc(hidden)]
     #[inline]
     pub fn start_token(&mut self) -> u8 {
@@ -419,8 +418,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The part of [`pass_white`](Reader::pass_white) that compact texts do without; out of line,
-    /// it leaves room for the other.
+    /// The part of [`pass_white`](Reader::pass_white) that compact texts do not need; out of line,
+    /// so that the other part is inlined.
     #[inline(never)]
     fn pass_much_white(&mut self) {
         self.advance(scan::white_end(self.rest, 0));
@@ -457,7 +456,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The number that is next.
+    /// Consumes the number that comes next.
     fn numeral_token(&mut self) -> Result<Numeral<'a>, Error> {
         match Numeral::scan(self.rest, 0) {
             Ok(numeral) => {
@@ -471,7 +470,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes the bracket that comes next.
+    /// Consumes an opening bracket.
     #[inline]
     fn begin(&mut self) -> Result<(), Error> {
         if self.depth == self.max_depth {
@@ -483,8 +482,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether an item follows, which is the first or has its comma before it; otherwise consumes
-    /// the end.
+    /// Consumes the comma before the next item, if it needs one, or the end. Returns whether an
+    /// item follows.
     fn next_item(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         if mem::take(&mut self.fresh) {
             self.first_item(end, expected)
@@ -532,7 +531,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// [`more_items`](Reader::more_items) where there is white space, or an error.
+    /// [`more_items`](Reader::more_items) with white space, or with an error.
     #[inline(never)]
     fn more_items_in_white(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         match self.start_token() {
@@ -557,7 +556,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The string whose opening quote is next.
+    /// Consumes the string whose opening quote is next.
     #[inline]
     fn string_token(&mut self) -> Result<Cow<'a, str>, Error> {
         match self.plain_string_token() {
@@ -566,11 +565,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Consumes the string whose opening quote is next, if it has no escapes. It is not checked to
-    /// be UTF-8.
+    /// Consumes the string whose opening quote is next, if it has no escapes. Does not check that
+    /// it is UTF-8.
     #[inline]
     fn plain_string_token(&mut self) -> Option<&'a [u8]> {
-        // Nearly all strings of messages end within the first word. To look there first saves a
+        // Nearly all strings of messages end within the first word. Looking there first saves a
         // seventh of the time of decoding a small message.
         match scan::word_at(self.rest, 1).map(scan::specials) {
             Some(specials) if specials != 0 => self.take_string(1 + scan::first_byte(specials)),
@@ -594,7 +593,7 @@ impl<'a> Reader<'a> {
         Some(string)
     }
 
-    /// The string whose opening quote is next, and which has escapes, or a flaw.
+    /// Consumes the string whose opening quote is next, which has escapes or a flaw.
     #[cold]
     fn unusual_string(&mut self) -> Result<String, Error> {
         let mut string = Vec::new();
@@ -614,13 +613,13 @@ impl<'a> Reader<'a> {
         self.error(ErrorKind::Utf8)
     }
 
-    /// The error that something is wrong with the string that comes next.
+    /// The error for a flaw in the string that comes next.
     #[cold]
     fn flaw(&self, flaw: Flaw) -> Error {
         self.error_at(self.position() + flaw.at, flaw.what.into())
     }
 
-    /// The error that the grammar wants something else at the current place.
+    /// The error that the grammar does not allow what comes next.
     #[cold]
     fn unexpected(&self, expected: &'static str) -> Error {
         let rest = String::from_utf8_lossy(self.rest);
@@ -632,8 +631,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The integer that `text` begins with, and what comes after it, if it is written as digits and
-/// nothing else.
+/// The integer at the start of `text` and the rest after it, if the number is written with digits
+/// only.
 #[inline]
 fn plain_integer(text: &[u8]) -> Option<(u64, &[u8])> {
     let (value, length) = scan::digits(text, 0);

@@ -1,4 +1,4 @@
-//! The `record!` macro: types declared together with their JSON form.
+//! The `record!` macro: declares types together with their JSON form.
 
 use crate::append::escape;
 use crate::{Decode, Error, Reader};
@@ -12,7 +12,7 @@ use crate::{Decode, Error, Reader};
 ///
 /// ```
 /// json::record! {
-///     /// What one member tells another.
+///     /// A message between two members.
 ///     #[derive(Clone, Debug, PartialEq)]
 ///     pub struct Append {
 ///         pub term: u64,
@@ -34,16 +34,15 @@ use crate::{Decode, Error, Reader};
 /// ```
 ///
 /// Fields are written in the order of their declaration, and read in any order (but fastest in that
-/// one). `r#type` is called `type` in JSON. A field that is absent takes the
-/// default that is given, or else what its type says ([`Decode::absent`](crate::Decode::absent):
-/// `None` for an `Option`), or else it is an error. A field twice is an error. Unknown fields are
-/// skipped (and must be valid JSON).
+/// one). `r#type` is called `type` in JSON. An absent field takes its default, or else the value of
+/// its type ([`Decode::absent`](crate::Decode::absent): `None` for an `Option`), or else is an
+/// error. A duplicate field is an error. Unknown fields are skipped, but must be valid JSON.
 ///
 /// # Tagged enums
 ///
-/// An enum of which one field, the tag, says the variant. The tag may stand anywhere in the object;
-/// it is written first. Reading looks ahead for it: the fields before the tag are passed over
-/// twice, and once more for each tagged enum that this one lies within before the tag of that.
+/// One field of the object, the tag, names the variant. The tag may stand anywhere in the object;
+/// it is written first. Reading looks ahead for it: the fields before the tag are scanned twice,
+/// and once more for each tagged enum around this one whose own tag comes later.
 ///
 /// ```
 /// use json::Value;
@@ -63,8 +62,8 @@ use crate::{Decode, Error, Reader};
 /// # Ok::<(), json::Error>(())
 /// ```
 ///
-/// The fields of variants take everything that those of structs do. A variant without `as` is
-/// called in JSON what it is called in Rust.
+/// Fields of variants may have all that fields of structs may. A variant without `as` has the same
+/// name in JSON as in Rust.
 ///
 /// # Plain enums
 ///
@@ -82,8 +81,8 @@ use crate::{Decode, Error, Reader};
 ///
 /// # Generics
 ///
-/// One lifetime, which is that of the input, and after it type parameters, which are `Decode` and
-/// `Encode` in the implementations. Bounds of one's own are not supported.
+/// One lifetime, which is that of the input, and then type parameters, which the implementations
+/// bound by `Decode` and `Encode`. Other bounds are not supported.
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -111,8 +110,8 @@ macro_rules! record {
     };
 }
 
-// `struct` and `enum` match an `ident` above. After the generics have been taken apart, each of the
-// three forms has its arm here.
+// `struct` and `enum` match an `ident` above. Once the generics are taken apart, each of the three
+// forms has an arm here.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __record {
@@ -184,7 +183,7 @@ macro_rules! __record {
                 };
                 match variant {
                     $(
-                        // A closure, so that one variant's fields do not take up the stack for all others.
+                        // A closure, so that the fields of each variant take up stack only for itself.
                         Variant::$variant => (|| $crate::__decode_fields! {
                             reader object more [Self::$variant] [$tag tag_read]
                             $($($field: $ty $(as $rename)? $(= $default)?,)*)?
@@ -240,7 +239,7 @@ macro_rules! __record {
     };
 }
 
-// The names of an enum's variants, and how one of them is read.
+// The variants of an enum without their fields, and how their names are read.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __variants {
@@ -257,7 +256,7 @@ macro_rules! __variants {
                         return ::std::result::Result::Ok(Variant::$variant);
                     }
                 )+
-                // A name that is not known, or not spelled as usual.
+                // An unknown name, or one with an unusual spelling.
                 let name = reader.string()?;
                 $(
                     if name == $crate::__name!($variant $($name)?) {
@@ -270,8 +269,8 @@ macro_rules! __variants {
     };
 }
 
-// An object's fields, from before its first key (if there is `more`) to past its closing brace, as
-// the value that `$make` makes of them.
+// Reads an object's fields, from its first key (if there is `more`) through its closing brace, and
+// makes `$make` of them.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __decode_fields {
@@ -282,8 +281,8 @@ macro_rules! __decode_fields {
         $(let mut $field: ::std::option::Option<$ty> = ::std::option::Option::None;)*
         while $more {
             // Fields mostly come in the order of their declaration. Then one pass over them reads them all, and
-            // each is found by comparing a few bytes that are known at compile time. To read every key and then
-            // look which it is takes two to three times as long.
+            // finds each by comparing a few bytes that are known at compile time. Reading every key first and
+            // then comparing it takes two to three times as long.
             let start = $reader.position();
             $(
                 if $more && $reader.take_key($crate::__key!($field $($rename)?)) {
@@ -302,7 +301,7 @@ macro_rules! __decode_fields {
             if $reader.position() != start {
                 continue;
             }
-            // A key that is not known, or not spelled as usual.
+            // An unknown key, or one with an unusual spelling.
             let _key = $reader.key()?;
             #[allow(unused_labels)] // In a record without fields.
             'member: {
@@ -384,7 +383,7 @@ macro_rules! __encode_fields {
     };
 }
 
-// What a field or variant is called in JSON.
+// The name of a field or variant in JSON.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __name {
@@ -434,7 +433,7 @@ macro_rules! __tag {
     }};
 }
 
-/// What a Rust identifier is called without the `r#` that a keyword needs.
+/// A Rust identifier without the `r#` that a keyword needs.
 pub const fn plain_name(name: &'static str) -> &'static str {
     match name.as_bytes() {
         [b'r', b'#', plain @ ..] => match str::from_utf8(plain) {
@@ -490,7 +489,7 @@ pub const fn string_length(name: &str) -> usize {
     length
 }
 
-/// Puts a string at `at`; where it ends.
+/// Writes a string at `at`, and returns its end.
 const fn put_string(text: &mut [u8], mut at: usize, name: &str) -> usize {
     text[at] = b'"';
     at += 1;
@@ -509,8 +508,8 @@ const fn put_string(text: &mut [u8], mut at: usize, name: &str) -> usize {
     at + 1
 }
 
-/// What `decode` makes of the tag of the object that started at `object` and has `more` in it,
-/// which comes next. Nothing is consumed.
+/// Finds the tag of the object that started at `object` and decodes it, without consuming anything.
+/// `more` is whether a member follows.
 pub fn look_ahead<'a, T, const N: usize>(
     reader: &mut Reader<'a>,
     object: usize,
@@ -531,8 +530,8 @@ pub fn look_ahead<'a, T, const N: usize>(
     Err(reader.missing_field(object, name))
 }
 
-/// Consumes the value of the tag, which must not have been read before. Whoever looked ahead has
-/// checked it.
+/// Consumes the value of the tag, which [`look_ahead`] has decoded. It is an error if the tag was
+/// read before.
 pub fn pass_tag(read: &mut bool, reader: &mut Reader<'_>, key: &str) -> Result<(), Error> {
     if *read {
         return Err(reader.duplicate_field(key));
@@ -541,7 +540,7 @@ pub fn pass_tag(read: &mut bool, reader: &mut Reader<'_>, key: &str) -> Result<(
     reader.pass_value()
 }
 
-/// Reads the value of a field, which must not have been read before.
+/// Reads the value of a field. It is an error if the field was read before.
 #[inline]
 pub fn read_field<'a, T: Decode<'a>>(
     field: &mut Option<T>,
@@ -555,7 +554,7 @@ pub fn read_field<'a, T: Decode<'a>>(
     Ok(())
 }
 
-/// [`read_field`] where it is seldom called and must not take room.
+/// [`read_field`] where it is rarely called, and must not be inlined.
 #[cold]
 pub fn read_unusual_field<'a, T: Decode<'a>>(
     field: &mut Option<T>,

@@ -1,7 +1,7 @@
-//! Scanning: the inner loops of reading and writing, over bytes.
+//! Scanning: the inner loops of reading, over bytes.
 //!
-//! Two ways make them fast in safe code. A *word* is eight bytes of the text as one `u64`, the
-//! first byte lowest, so that one subtraction looks at eight bytes. A *block* is 32 bytes, over
+//! Two techniques make them fast in safe code. A *word* is eight bytes of the text as one `u64`,
+//! the first byte lowest, so that one subtraction tests eight bytes. A *block* is 32 bytes, over
 //! which a plain loop without an early end becomes a few vector instructions.
 
 use crate::ErrorKind;
@@ -12,15 +12,14 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 pub(crate) const WORD: usize = 8;
 const BLOCK: usize = 32;
 
-/// What is wrong inside a string, at the byte `at`.
+/// An error in a string, at the byte `at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
     pub(crate) at: usize,
     pub(crate) what: FlawKind,
 }
 
-/// The ways in which a string can be wrong; [`ErrorKind`] has them among others. This one is two
-/// words small.
+/// The errors in strings, a subset of [`ErrorKind`] without its size: two words with the position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FlawKind {
     End,
@@ -40,11 +39,11 @@ impl From<FlawKind> for ErrorKind {
     }
 }
 
-/// Where the run of string characters that stand for themselves ends: at a quote, a backslash, a
-/// control character (all of which are one byte), or the end of the text.
+/// The end of the run of string characters that stand for themselves: at a quote, a backslash, a
+/// control character, or the end of the text.
 #[inline]
 pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    // Most strings of messages end within two words; blocks pay from there on.
+    // Most strings of messages end within two words; blocks pay off after those.
     for _ in 0..2 {
         let Some(word) = word_at(bytes, at) else {
             return plain_end_bytewise(bytes, at);
@@ -86,7 +85,7 @@ fn plain_end_bytewise(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where white space (RFC 8259 section 2) ends.
+/// The end of the white space at `at` (RFC 8259 section 2).
 #[inline]
 pub(crate) fn white_end(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {
@@ -95,8 +94,8 @@ pub(crate) fn white_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// [`white_end`] past the first. Nearly all white space is the indentation after a line feed, so
-/// spaces go by the word.
+/// [`white_end`] after the first byte. Nearly all white space is the indentation after a line feed,
+/// so spaces are skipped by the word.
 fn white_end_long(bytes: &[u8], mut at: usize) -> usize {
     loop {
         while let Some(word) = word_at(bytes, at) {
@@ -114,11 +113,11 @@ fn white_end_long(bytes: &[u8], mut at: usize) -> usize {
     }
 }
 
-/// As many digits as surely fit a `u64`.
+/// Any number of this many digits fits a `u64`.
 pub(crate) const SAFE_DIGITS: usize = 19;
 
-/// The run of decimal digits at `at`: its value, and where it ends. The value means nothing if the
-/// run is longer than [`SAFE_DIGITS`]; it is 0 if there is no digit at all.
+/// The value and the end of the run of decimal digits at `at`. The value is meaningless if the run
+/// is longer than [`SAFE_DIGITS`], and 0 if there is no digit.
 #[inline]
 pub(crate) fn digits(bytes: &[u8], at: usize) -> (u64, usize) {
     let Some(word) = word_at(bytes, at) else {
@@ -145,16 +144,15 @@ fn digits_bytewise(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) 
     (value, at)
 }
 
-/// The number that the first `count` bytes of a word denote, which are digits, one at least.
+/// The number whose digits are the first `count` bytes of a word, at least one.
 #[inline]
 pub(crate) fn short_integer(word: u64, count: usize) -> u64 {
-    // Shifted to the end of the word, with zeros before them, they are eight digits like any other
-    // eight.
+    // Shifted to the end of the word, with zeros before them, they are eight digits.
     eight_digits((word ^ (ONES * u64::from(b'0'))) << (64 - 8 * count))
 }
 
-/// The number that eight digits (as values, not as characters; the first lowest) denote: neighbours
-/// are joined to numbers below 100, these to numbers below 10,000, and these to the result.
+/// The number of eight digits (values, not characters; the first lowest): neighbours are joined to
+/// numbers below 100, these to numbers below 10,000, and these to the result.
 #[inline]
 fn eight_digits(values: u64) -> u64 {
     let pairs = values.wrapping_mul(1 + (10 << 8)) >> 8 & 0x00ff_00ff_00ff_00ff;
@@ -162,8 +160,8 @@ fn eight_digits(values: u64) -> u64 {
     fours.wrapping_mul(1 + (10_000 << 32)) >> 32
 }
 
-/// Decodes the string whose characters from `at` on are left to be read, and appends it to `out`,
-/// which stays UTF-8 if it and `bytes` are. Returns where the string ends: past its closing quote.
+/// Decodes the rest of a string from `at` on, and appends it to `out`, which stays UTF-8 if it and
+/// `bytes` are. Returns the end of the string, after its closing quote.
 pub(crate) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result<usize, Flaw> {
     loop {
         at = copy_plain(bytes, at, out);
@@ -176,8 +174,8 @@ pub(crate) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result
     }
 }
 
-/// Where the string ends (past its closing quote) whose characters from `at` on are left to be
-/// read; it is checked as [`unescape`] does and not kept.
+/// The end of the string whose rest starts at `at`, after its closing quote. Checks the string like
+/// [`unescape`].
 pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
     loop {
         at = plain_end(bytes, at);
@@ -190,12 +188,12 @@ pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
     }
 }
 
-/// Appends the plain run at `at` to `out`; where it ends.
+/// Appends the plain run at `at` to `out`, and returns its end.
 #[inline]
 fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
     while let Some(word) = word_at(bytes, at) {
-        // All eight, and then without those too many: a copy of fixed size is one instruction,
-        // while one of two or three bytes is a call.
+        // Append all eight, and then drop the surplus: a copy of fixed size is one instruction, and
+        // a copy of two or three bytes is a call.
         out.extend_from_slice(&word.to_le_bytes());
         let special = specials(word);
         if special != 0 {
@@ -210,10 +208,11 @@ fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
     end
 }
 
-/// Appends the character of the escape whose backslash stands at `start`; where the escape ends.
+/// Appends the character of the escape whose backslash is at `start`, and returns the end of the
+/// escape.
 ///
-/// Tables and selections in place of branches, none of which could be foreseen, make this half as
-/// fast again as going by way of [`escape`], which is left to tell the flaws.
+/// Tables and selections in place of unpredictable branches make this half as fast again as
+/// [`escape`], which is left for the errors.
 #[inline]
 fn push_escaped(bytes: &[u8], start: usize, out: &mut Vec<u8>) -> Result<usize, Flaw> {
     if let Some(&letter) = bytes.get(start + 1) {
@@ -231,8 +230,8 @@ fn push_escaped(bytes: &[u8], start: usize, out: &mut Vec<u8>) -> Result<usize, 
                 && let Some(second) = unit_at(bytes, start + 6)
                 && second & 0xfc00 == 0xdc00
             {
-                // Twenty bits, which stand for what is beyond U+FFFF, as one byte of three and
-                // three of six.
+                // The 20 bits are the distance from U+10000; UTF-8 has one byte of 3 bits and three
+                // of 6.
                 let scalar = 0x10000 + ((unit & 0x3ff) << 10) + (second & 0x3ff);
                 let sixes = |shift: u32| (scalar >> shift & 0x3f) as u8 | 0x80;
                 out.extend_from_slice(&[
@@ -250,7 +249,7 @@ fn push_escaped(bytes: &[u8], start: usize, out: &mut Vec<u8>) -> Result<usize, 
     Ok(end)
 }
 
-/// The UTF-16 unit of the escape at `start`, if that is one with four hexadecimal digits.
+/// The UTF-16 unit of the escape at `start`, if it is a `\u` with four hexadecimal digits.
 #[inline]
 fn unit_at(bytes: &[u8], start: usize) -> Option<u32> {
     let [b'\\', b'u', digits @ ..] = bytes.get(start..)?.first_chunk::<6>()? else {
@@ -259,7 +258,7 @@ fn unit_at(bytes: &[u8], start: usize) -> Option<u32> {
     hex4(digits)
 }
 
-/// Appends a character that is no surrogate and at most U+FFFF.
+/// Appends a character up to U+FFFF that is not a surrogate.
 #[inline]
 fn push_unit(unit: u32, out: &mut Vec<u8>) {
     let low = unit & 0x3f | 0x80;
@@ -274,7 +273,7 @@ fn push_unit(unit: u32, out: &mut Vec<u8>) {
     out.truncate(out.len() - (4 - length));
 }
 
-/// What the letter after a backslash stands for; 0 for what is no letter of a short escape.
+/// The character of each short escape, by the letter after the backslash; 0 for other bytes.
 const SHORT_ESCAPES: [u8; 256] = {
     let mut characters = [0; 256];
     characters[b'"' as usize] = b'"';
@@ -288,7 +287,7 @@ const SHORT_ESCAPES: [u8; 256] = {
     characters
 };
 
-/// The character of the escape whose backslash stands at `start`, and where the escape ends.
+/// The character of the escape whose backslash is at `start`, and the end of the escape.
 #[inline]
 fn escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     match bytes.get(start + 1) {
@@ -301,8 +300,8 @@ fn escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     }
 }
 
-/// The character of the escape whose `\u` stands at `start`, and where the escape ends. Characters
-/// beyond U+FFFF are two escapes, a surrogate pair.
+/// The character of the escape whose `\u` is at `start`, and the end of the escape. Characters
+/// above U+FFFF are two escapes, a surrogate pair.
 fn unicode_escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     let first = unit(bytes, start)?;
     if let Some(character) = char::from_u32(first) {
@@ -320,7 +319,7 @@ fn unicode_escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     Err(flaw(start, FlawKind::LoneSurrogate))
 }
 
-/// The UTF-16 unit of the escape whose `\u` stands at `start`.
+/// The UTF-16 unit of the escape whose `\u` is at `start`.
 fn unit(bytes: &[u8], start: usize) -> Result<u32, Flaw> {
     let digits = &bytes[start + 2..];
     if let Some(value) = digits.first_chunk().and_then(hex4) {
@@ -337,7 +336,7 @@ fn unit(bytes: &[u8], start: usize) -> Result<u32, Flaw> {
     })
 }
 
-/// The number that four hexadecimal digits denote, of either case.
+/// The value of four hexadecimal digits in upper or lower case.
 #[inline]
 pub(crate) fn hex4(digits: &[u8; 4]) -> Option<u32> {
     let mut value = 0;
@@ -347,8 +346,8 @@ pub(crate) fn hex4(digits: &[u8; 4]) -> Option<u32> {
     (value <= 0xffff).then_some(value)
 }
 
-/// The value of each hexadecimal digit; of all other bytes one that no shift by three digits gets
-/// rid of.
+/// The value of each hexadecimal digit; other bytes have a bit that stays above 0xffff when
+/// shifted.
 const HEX_VALUES: [u32; 256] = {
     let mut values = [1 << 16; 256];
     let mut digit = 0;
@@ -366,38 +365,38 @@ fn flaw(at: usize, what: FlawKind) -> Flaw {
     Flaw { at, what }
 }
 
-/// The eight bytes at `at`, if there are so many.
+/// The eight bytes at `at`, if the text has them.
 #[inline]
 pub(crate) fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     let chunk: &[u8; WORD] = bytes.get(at..at.wrapping_add(WORD))?.try_into().ok()?;
     Some(u64::from_le_bytes(*chunk))
 }
 
-/// Whether a byte does not stand for itself in a string.
+/// Whether the byte does not stand for itself in a string.
 #[inline]
 fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// The high bit of each special byte, and maybe of bytes after the first of them (a borrow may
-/// cross over); none if none is special.
+/// The high bit of each special byte, and perhaps of bytes after the first of them (because of a
+/// borrow); 0 if no byte is special.
 #[inline]
 pub(crate) fn specials(word: u64) -> u64 {
-    // In ASCII a control character or a quote is what is at most 0x20 once bit 1 is flipped.
+    // With bit 1 flipped, control characters and the quote are the ASCII characters up to 0x20.
     let controls_and_quotes = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
     let backslashes = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
     (controls_and_quotes | backslashes) & !word & HIGHS
 }
 
-/// The high bit of each byte that is no digit, and maybe of bytes after the first of them.
+/// The high bit of each byte that is not a digit, and perhaps of bytes after the first of them.
 #[inline]
 pub(crate) fn non_digits(word: u64) -> u64 {
-    // The values of digits are what stays below 0x80 when 0x76 is added.
+    // Adding 0x76 leaves the values of digits below 0x80, and no others.
     let values = word ^ (ONES * u64::from(b'0'));
     (values.wrapping_add(ONES * 0x76) | values) & HIGHS
 }
 
-/// Which byte of a word is the first that has any bit.
+/// The index of the first byte with any bit set.
 #[inline]
 pub(crate) fn first_byte(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
@@ -409,7 +408,7 @@ mod tests {
 
     use super::*;
 
-    /// Calls `check` with many short texts made of pieces that matter here.
+    /// Calls `check` with many short texts made of relevant pieces, and a position in each.
     fn for_random_texts(test: &str, check: impl Fn(&[u8], usize)) {
         let seed: u64 = env::var("STDRAFT_SEED").map_or(7, |seed| seed.parse().unwrap());
         println!("replay: STDRAFT_SEED={seed} cargo test -p json {test}");
@@ -457,7 +456,7 @@ mod tests {
             (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
         };
         for _ in 0..20_000 {
-            // Few kinds of pieces in one text, so that long runs of a kind come up.
+            // Few kinds of pieces in one text, so that long runs of one kind come up.
             let kinds: Vec<&str> = (0..1 + below(4))
                 .map(|_| pieces[below(pieces.len())])
                 .collect();
@@ -473,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_end_where_looking_at_each_byte_says() {
+    fn runs_end_where_a_bytewise_scan_ends() {
         for_random_texts("runs_end", |bytes, at| {
             let text = String::from_utf8_lossy(bytes);
             let plain = run_end(bytes, at, |byte| !matches!(byte, 0..0x20 | b'"' | b'\\'));
@@ -486,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_of_a_run() {
+    fn every_byte_ends_the_right_runs_anywhere() {
         for length in [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 71] {
             for byte in 0..=255_u8 {
                 for at in 0..length {
@@ -524,7 +523,7 @@ mod tests {
         );
     }
 
-    /// What [`unescape`] does, one byte at a time.
+    /// [`unescape`], one byte at a time.
     fn unescape_bytewise(bytes: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Flaw> {
         let hex = |at: usize| -> Option<u32> {
             let digits = bytes.get(at + 2..at + 6)?;
@@ -585,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_decoded_as_byte_by_byte() {
+    fn strings_are_decoded_like_byte_by_byte() {
         for_random_texts("strings_are_decoded", |bytes, at| {
             let text = String::from_utf8_lossy(bytes);
             let mut out = b"before".to_vec();
@@ -600,7 +599,7 @@ mod tests {
     }
 
     #[test]
-    fn four_hexadecimal_digits() {
+    fn four_hexadecimal_digits_have_their_value() {
         for unit in 0..=0xffff {
             let lower = format!("{unit:04x}");
             assert_eq!(hex4(lower.as_bytes().try_into().unwrap()), Some(unit));

@@ -9,15 +9,15 @@ use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer};
 
 /// Any JSON value.
 ///
-/// Equality, order and hash are by value and agree with each other: numbers as [`Number`] says,
-/// objects as sets of members in any order. The kinds are ordered null, booleans, numbers, strings,
-/// arrays, objects. If an object of the text has a key twice, the last one wins. Displayed as
-/// compact JSON.
+/// Equality, order and hash are by value and agree with each other: numbers as [`Number`] defines
+/// it, objects without regard to the order of members. The kinds are ordered null, booleans,
+/// numbers, strings, arrays, objects. If an object of the text has a key twice, the last one wins.
+/// Displayed as compact JSON.
 ///
-/// Dropping, cloning, comparing and writing recurse as deep as the value nests:
-/// [`MAX_DEPTH`](crate::MAX_DEPTH) for what was read, which fits any stack; a program that builds
-/// values of its own should stay below that. In memory a value takes up to about a hundred times
-/// the length of its text (many tiny objects do).
+/// Dropping, cloning, comparing and writing recurse as deep as the value nests. Decoding limits
+/// that to [`MAX_DEPTH`](crate::MAX_DEPTH), which fits any stack; a program that builds values
+/// should stay below it, too. In memory a value takes up to a hundred times the length of its text
+/// (many tiny objects do).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// `null`
@@ -54,19 +54,17 @@ impl Value {
 
     /// The boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
-        if let Value::Bool(value) = self {
-            Some(*value)
-        } else {
-            None
+        match self {
+            Value::Bool(value) => Some(*value),
+            _ => None,
         }
     }
 
     /// The number, if this is one.
     pub fn as_number(&self) -> Option<&Number> {
-        if let Value::Number(number) = self {
-            Some(number)
-        } else {
-            None
+        match self {
+            Value::Number(number) => Some(number),
+            _ => None,
         }
     }
 
@@ -87,65 +85,60 @@ impl Value {
 
     /// The string, if this is one.
     pub fn as_str(&self) -> Option<&str> {
-        if let Value::String(string) = self {
-            Some(string)
-        } else {
-            None
+        match self {
+            Value::String(string) => Some(string),
+            _ => None,
         }
     }
 
     /// The elements, if this is an array.
     pub fn as_array(&self) -> Option<&[Value]> {
-        if let Value::Array(elements) = self {
-            Some(elements)
-        } else {
-            None
+        match self {
+            Value::Array(elements) => Some(elements),
+            _ => None,
         }
     }
 
     /// The members, if this is an object.
     pub fn as_object(&self) -> Option<&BTreeMap<String, Value>> {
-        if let Value::Object(members) = self {
-            Some(members)
-        } else {
-            None
+        match self {
+            Value::Object(members) => Some(members),
+            _ => None,
         }
     }
 
-    /// The elements, to be changed, if this is an array.
+    /// The elements, mutable, if this is an array.
     pub fn as_array_mut(&mut self) -> Option<&mut Vec<Value>> {
-        if let Value::Array(elements) = self {
-            Some(elements)
-        } else {
-            None
+        match self {
+            Value::Array(elements) => Some(elements),
+            _ => None,
         }
     }
 
-    /// The members, to be changed, if this is an object.
+    /// The members, mutable, if this is an object.
     pub fn as_object_mut(&mut self) -> Option<&mut BTreeMap<String, Value>> {
-        if let Value::Object(members) = self {
-            Some(members)
-        } else {
-            None
+        match self {
+            Value::Object(members) => Some(members),
+            _ => None,
         }
     }
 
-    /// The member of this name, if this is an object that has one.
+    /// The member of this name, if this is an object with such a member.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.as_object()?.get(name)
     }
 
-    /// The element at `index`, if this is an array that has one there.
+    /// The element at `index`, if this is an array with such an element.
     pub fn at(&self, index: usize) -> Option<&Value> {
         self.as_array()?.get(index)
     }
 
-    /// The elements, if this is an array; otherwise there are none.
+    /// The elements of an array; none for other kinds.
     pub fn elements(&self) -> std::slice::Iter<'_, Value> {
         self.as_array().unwrap_or_default().iter()
     }
 
-    /// The members in the order of their names, if this is an object; otherwise there are none.
+    /// The members of an object, ordered by name; none for other kinds.
     pub fn members(&self) -> btree_map::Iter<'_, String, Value> {
         static NONE: BTreeMap<String, Value> = BTreeMap::new();
         self.as_object().unwrap_or(&NONE).iter()
@@ -157,10 +150,10 @@ impl Value {
     }
 }
 
-/// `null`, which stands for what is not there.
+/// The result of indexing with a missing name or index.
 static NULL: Value = Value::Null;
 
-/// `value["name"]`: the member of this name; `null` if there is none, or this is no object.
+/// `value["name"]`: the member of this name; `null` if there is none, or this is not an object.
 ///
 /// ```
 /// let value = json::value!({"list": [{"x": 1}]});
@@ -175,7 +168,7 @@ impl Index<&str> for Value {
     }
 }
 
-/// `value[0]`: the element there; `null` if there is none, or this is no array.
+/// `value[0]`: the element at this index; `null` if there is none, or this is not an array.
 impl Index<usize> for Value {
     type Output = Value;
 
@@ -269,7 +262,7 @@ impl<T: Into<Value>> FromIterator<T> for Value {
     }
 }
 
-/// Collects an object; of members with one name the last one stays.
+/// Collects an object; of members with the same name the last one wins.
 impl<K: Into<String>, T: Into<Value>> FromIterator<(K, T)> for Value {
     fn from_iter<I: IntoIterator<Item = (K, T)>>(members: I) -> Value {
         let owned = |(name, value): (K, T)| (name.into(), value.into());
@@ -283,16 +276,16 @@ impl From<&Value> for Value {
     }
 }
 
-/// An array or object of which some items have been decoded.
+/// An array or object that is being decoded.
 enum Open {
     Array(Vec<Value>),
-    /// The members so far, and the key of the one that comes next.
+    /// The members so far, and the key of the next one.
     Object(BTreeMap<String, Value>, String),
 }
 
 impl<'a> Decode<'a> for Value {
     fn decode(reader: &mut Reader<'a>) -> Result<Value, Error> {
-        // The arrays and objects around the value that comes next, outermost first.
+        // The arrays and objects around the next value, outermost first.
         let mut around: Vec<Open> = Vec::new();
         'next: loop {
             let mut value = match reader.peek()? {
@@ -320,7 +313,7 @@ impl<'a> Decode<'a> for Value {
                     Value::Object(BTreeMap::new())
                 }
             };
-            // Put it where it belongs, and with it everything that it completes.
+            // Add it to the array or object around it, and so on for each that this completes.
             loop {
                 match around.pop() {
                     None => return Ok(value),
@@ -359,10 +352,10 @@ impl Encode for Value {
     }
 }
 
-/// Makes a [`Value`] from something that looks like JSON.
+/// Makes a [`Value`] from JSON-like syntax.
 ///
-/// Elements and members are literals, arrays, objects, or any expression that a `Value` has a
-/// `From` for. Keys are expressions that can be converted to a `String`.
+/// Elements and members are `null`, arrays, objects, or any expression that converts into a
+/// `Value`. Keys are expressions that convert into a `String`.
 ///
 /// ```
 /// let name = "x";
@@ -378,7 +371,7 @@ macro_rules! value {
         $crate::__elements!([] $($elements)*)
     };
     ({ $($members:tt)* }) => {{
-        #[allow(unused_mut, reason = "it is not changed when there are no members")]
+        #[allow(unused_mut, reason = "not mutated if there are no members")]
         let mut members = ::std::collections::BTreeMap::<::std::string::String, $crate::Value>::new();
         $crate::__members!(members $($members)*);
         $crate::Value::Object(members)
@@ -436,7 +429,7 @@ mod tests {
     use crate::{MAX_DEPTH, decode};
 
     #[test]
-    fn the_macro_makes_what_the_text_says() {
+    fn macro_makes_the_value_of_the_same_text() {
         let key = String::from("computed");
         let made = value!({
             "null": null,
@@ -454,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_equal_in_any_order_and_numbers_in_any_notation() {
+    fn equality_ignores_member_order_and_notation() {
         let a: Value = decode(br#"{"a":1,"b":[10e-1,"\u0061"]}"#).unwrap();
         let b: Value = decode(br#"{"b":[1.0,"a"],"a":1}"#).unwrap();
         assert_eq!(a, b);
@@ -515,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn accessors_say_none_to_other_kinds() {
+    fn accessors_return_none_for_other_kinds() {
         let value = value!({"n": -1, "u": 1.0, "s": "x", "a": [1], "b": true, "z": null});
         assert_eq!(value.field("n").and_then(Value::as_i64), Some(-1));
         assert_eq!(value.field("n").and_then(Value::as_u64), None);
@@ -538,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_as_deep_as_can_be_read_is_safe_to_use() {
+    fn value_of_the_maximum_depth_is_safe_to_use() {
         for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
             let text = format!("{}1{}", open.repeat(MAX_DEPTH), close.repeat(MAX_DEPTH));
             let value: Value = crate::decode_with_depth(text.as_bytes(), MAX_DEPTH).unwrap();

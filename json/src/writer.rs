@@ -4,8 +4,8 @@ use crate::{Number, append, float};
 
 /// Appends one JSON value, token by token, to a buffer. The output has no white space.
 ///
-/// It puts the commas and colons; that every array and object is ended, and every key followed by
-/// one value, is up to the caller.
+/// The writer adds commas and colons. The caller must end every array and object, and write one
+/// value after every key.
 ///
 /// ```
 /// let mut buffer = Vec::new();
@@ -22,12 +22,12 @@ use crate::{Number, append, float};
 #[derive(Debug)]
 pub struct Writer<'w> {
     out: &'w mut Vec<u8>,
-    /// Whether what comes next needs a comma before it.
+    /// Whether the next value or key needs a comma before it.
     comma: bool,
 }
 
 impl<'w> Writer<'w> {
-    /// A writer that appends to `out`, which only ever grows.
+    /// A writer that appends to `out`.
     pub fn new(out: &'w mut Vec<u8>) -> Writer<'w> {
         Writer { out, comma: false }
     }
@@ -39,7 +39,7 @@ impl<'w> Writer<'w> {
         self.comma = false;
     }
 
-    /// Writes a key; its value comes next.
+    /// Writes a key; its value must follow.
     #[inline]
     pub fn key(&mut self, key: &str) {
         self.string(key);
@@ -47,7 +47,7 @@ impl<'w> Writer<'w> {
         self.comma = false;
     }
 
-    /// Writes a key: `text` is that with the comma before and the colon after it.
+    /// Writes a key: `text` is the key with a comma before it and a colon after it.
     #[doc(hidden)]
     #[inline]
     pub fn key_text<const N: usize>(&mut self, text: &[u8; N]) {
@@ -59,7 +59,7 @@ impl<'w> Writer<'w> {
         self.comma = false;
     }
 
-    /// Begins an object with its first member: `text` is both.
+    /// Begins an object with its first member: `text` is the brace and the member.
     #[doc(hidden)]
     #[inline]
     pub fn begin_tagged<const N: usize>(&mut self, text: &[u8; N]) {
@@ -117,7 +117,7 @@ impl<'w> Writer<'w> {
     }
 
     /// Writes the shortest number that reads back as this float; `null` for NaN and the infinities,
-    /// which JSON does not have (JavaScript writes them so too).
+    /// as JavaScript does, because JSON does not have them.
     pub fn float(&mut self, value: f64) {
         if value.is_finite() {
             self.value();
@@ -133,14 +133,14 @@ impl<'w> Writer<'w> {
         value.append(self.out);
     }
 
-    /// Writes a string. Only what must be escaped is (RFC 8259 section 7).
+    /// Writes a string, with the escapes that RFC 8259 section 7 demands and no others.
     #[inline]
     pub fn string(&mut self, value: &str) {
         self.value();
         append::string(value.as_bytes(), self.out);
     }
 
-    /// The buffer, for somebody else to append one compact value to.
+    /// The buffer, to which the caller must append one compact value.
     pub(crate) fn value_buffer(&mut self) -> &mut Vec<u8> {
         self.value();
         self.out
@@ -153,7 +153,7 @@ impl<'w> Writer<'w> {
         self.out.extend_from_slice(token);
     }
 
-    /// A value comes: before it the comma, if it needs one.
+    /// Writes the comma before the next value, if it needs one.
     #[inline]
     fn value(&mut self) {
         if self.comma {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_stand_between_items_only() {
+    fn commas_stand_only_between_items() {
         let text = written(|writer| {
             writer.begin_array();
             writer.begin_array();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_to_their_limits() {
+    fn integers_are_written_up_to_their_limits() {
         for value in [i64::MIN, -10, -1, 0, 9, 10, i64::MAX] {
             assert_eq!(written(|writer| writer.signed(value)), value.to_string());
         }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_are_short() {
+    fn floats_are_written_in_their_shortest_form() {
         for (value, text) in [
             (0.1, "0.1"),
             (1.0, "1"),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_what_must_be_escaped_and_nothing_else() {
+    fn only_required_escapes_are_written() {
         assert_eq!(
             written(|writer| writer.string("\"\\/\u{8}\u{c}\n\r\t\0\u{1f}\u{7f}é\u{2028}💩")),
             "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}é\u{2028}💩\""

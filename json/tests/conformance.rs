@@ -1,6 +1,6 @@
-//! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if it is at hand: the
-//! variable `STDRAFT_JSON_TEST_SUITE` names its folder. What it asks of RFC 8259 is in `grammar.rs`
-//! too, which needs no files.
+//! The public test suite of JSON parsers (github.com/nst/JSONTestSuite), if the variable
+//! `STDRAFT_JSON_TEST_SUITE` names its folder. `grammar.rs` tests the same rules of RFC 8259
+//! without files.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use json::{DEFAULT_DEPTH, Error, ErrorKind, Kind, MAX_DEPTH, Raw, Reader, Value};
 
-/// What is made of a text that RFC 8259 leaves to the reader; `README.md` says why.
+/// The result for a text that RFC 8259 leaves to the reader; `README.md` gives the reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     /// Accepted.
@@ -18,9 +18,9 @@ enum Choice {
     Utf8,
     /// Half of a surrogate pair.
     Surrogate,
-    /// Starts with a byte order mark.
+    /// A byte order mark at the start.
     Mark,
-    /// Nested deeper than the default allows; accepted by who allows more.
+    /// Nested deeper than the default limit; accepted with a higher one.
     Deep,
 }
 
@@ -71,8 +71,8 @@ const CHOICES: [(&str, Choice); 35] = [
     ("i_structure_UTF-8_BOM_empty_object", Choice::Mark),
 ];
 
-/// What becomes of each file of the suite's second folder: as a `Value` writes it, and as a
-/// `Document` does. Nothing stands for a refusal.
+/// The output for each file of the suite's second folder, as a `Value` and as a `Document`. Refused
+/// texts have no output.
 const TRANSFORMED: [(&str, &str, &str); 22] = [
     (
         "number_-9223372036854775808",
@@ -150,9 +150,9 @@ const TRANSFORMED: [(&str, &str, &str); 22] = [
     ),
 ];
 
-/// Every file `y_*` is accepted, every `n_*` refused, and every `i_*` is what the table says.
+/// Every file `y_*` is accepted, every `n_*` refused, and every `i_*` has the result of the table.
 #[test]
-fn parsing() {
+fn parsing_suite_is_judged_as_documented() {
     let Some(files) = files("test_parsing") else {
         return;
     };
@@ -198,9 +198,9 @@ fn parsing() {
     );
 }
 
-/// What numbers beyond the range of machine types become as such types.
+/// Numbers beyond the range of machine types, decoded as such types.
 #[test]
-fn numbers_beyond_range_as_machine_types() {
+fn huge_numbers_are_refused_as_machine_types() {
     let Some(files) = files("test_parsing") else {
         return;
     };
@@ -233,9 +233,8 @@ fn assert_out_of_range<T: std::fmt::Debug>(name: &str, result: Result<Vec<T>, Er
     );
 }
 
-/// What is written of what was read.
 #[test]
-fn transforming() {
+fn transform_suite_is_written_as_documented() {
     let Some(files) = files("test_transform") else {
         return;
     };
@@ -251,7 +250,7 @@ fn transforming() {
     assert_eq!(names.len(), TRANSFORMED.len());
 }
 
-/// What every way of reading says of the text, which must be the same.
+/// The result of reading the text. Checks that all ways of reading agree.
 fn read(name: &str, text: &[u8], depth: usize) -> Result<Value, Error> {
     let value = json::decode_with_depth::<Value>(text, depth);
     let skipped = json::decode_with_depth::<Raw>(text, depth).map(|_| ());
@@ -271,7 +270,7 @@ fn read(name: &str, text: &[u8], depth: usize) -> Result<Value, Error> {
     value
 }
 
-/// Reads a value token by token. Recurses as deep as it nests, which the reader limits.
+/// Reads a value token by token. Recurses as deep as the value nests, which the reader limits.
 fn walk(reader: &mut Reader<'_>) -> Result<(), Error> {
     match reader.peek()? {
         Kind::Null => reader.null(),
@@ -304,12 +303,12 @@ fn choice(result: &Result<Value, Error>) -> Choice {
             found: '\u{feff}', ..
         }) => Choice::Mark,
         Err(ErrorKind::TooDeep { .. }) => Choice::Deep,
-        Err(other) => panic!("no choice is refused because: {other}"),
+        Err(other) => panic!("this error is none of the choices: {other}"),
     }
 }
 
-/// The files of a folder of the suite, in order, with their names without the ending; none if it is
-/// not at hand.
+/// The names (without extension) and contents of the files in a folder of the suite, ordered by
+/// name; `None` without the suite.
 fn files(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let Some(suite) = env::var_os("STDRAFT_JSON_TEST_SUITE") else {
         say(
@@ -329,7 +328,7 @@ fn files(folder: &str) -> Option<Vec<(String, Vec<u8>)>> {
     Some(paths.iter().map(|path| file(path)).collect())
 }
 
-/// Past the test harness, which shows what a test prints only if it fails.
+/// Prints even if the test passes, which the test harness suppresses for `println!`.
 fn say(message: &str) {
     io::stderr()
         .write_all(format!("JSON test suite: {message}\n").as_bytes())

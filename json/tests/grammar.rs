@@ -1,8 +1,8 @@
-//! The grammar of RFC 8259, production by production: what has it, and what just has not.
+//! The grammar of RFC 8259, production by production: valid texts, and nearly valid ones.
 
 use json::{Error, Raw, Value};
 
-/// Whether every way of reading accepts the text.
+/// Whether the text is accepted. Checks that all ways of reading agree.
 fn accepted(text: &[u8]) -> bool {
     let value = json::decode::<Value>(text);
     let skipped = json::decode::<Raw>(text).map(|_| ());
@@ -14,8 +14,8 @@ fn accepted(text: &[u8]) -> bool {
     unit.is_ok()
 }
 
-/// Tries each text alone, in an array, and as a member: what is next to it must not matter. Alone
-/// it may be in the last bytes of the text, which are read in another way than those before.
+/// Tries each text alone, in an array, and as a member: its neighbours must not matter. Alone, it
+/// may be in the last bytes of the text, which other code reads than those before.
 fn check(expected: bool, texts: &[&str]) {
     for text in texts {
         for (before, after) in [
@@ -42,7 +42,7 @@ fn refuses(texts: &[&str]) {
 /// Section 2: `JSON-text = ws value ws`, and the six structural characters with white space around
 /// them.
 #[test]
-fn texts_and_white_space() {
+fn texts_and_white_space_follow_the_grammar() {
     accepts(&[
         "0",
         " 0",
@@ -63,7 +63,7 @@ fn texts_and_white_space() {
     for nothing in ["", " ", "\r\n\t", "                "] {
         assert!(!accepted(nothing.as_bytes()), "{nothing:?}");
     }
-    // White space is those four characters and no other; there are no comments.
+    // Only those four characters are white space, and there are no comments.
     refuses(&[
         "\u{b}0",
         "\u{c}0",
@@ -96,7 +96,7 @@ fn texts_and_white_space() {
 
 /// Section 3: `value = false / null / true / object / array / number / string`, in lower case.
 #[test]
-fn literals() {
+fn literals_follow_the_grammar() {
     accepts(&["true", "false", "null"]);
     refuses(&[
         "True", "FALSE", "nULL", "t", "tru", "truE", "truee", "true1", "fals", "falsey", "nul",
@@ -117,7 +117,7 @@ fn literals() {
 
 /// Section 4: `object = { [ member *( , member ) ] }`, `member = string : value`.
 #[test]
-fn objects() {
+fn objects_follow_the_grammar() {
     accepts(&[
         "{}",
         r#"{"a":0}"#,
@@ -126,7 +126,7 @@ fn objects() {
         r#"{"a":{"a":{}}}"#,
         r#"{"\u0061":0}"#,
     ]);
-    // Names should be unique, says the section; texts where they are not are JSON still.
+    // The section says that names should be unique; texts with duplicates are still JSON.
     accepts(&[r#"{"a":0,"a":0}"#]);
     refuses(&[
         "{",
@@ -168,7 +168,7 @@ fn objects() {
 
 /// Section 5: `array = [ [ value *( , value ) ] ]`.
 #[test]
-fn arrays() {
+fn arrays_follow_the_grammar() {
     accepts(&[
         "[]",
         "[0]",
@@ -185,7 +185,7 @@ fn arrays() {
 
 /// Section 6: `number = [ - ] int [ frac ] [ exp ]`.
 #[test]
-fn numbers() {
+fn numbers_follow_the_grammar() {
     accepts(&[
         "0",
         "-0",
@@ -283,7 +283,7 @@ fn numbers() {
 
 /// Section 7: strings.
 #[test]
-fn strings() {
+fn strings_follow_the_grammar() {
     accepts(&[
         r#""""#,
         r#""a""#,
@@ -347,10 +347,10 @@ fn strings() {
     }
 }
 
-/// Section 8.2: escapes that name half of a character are refused, and so is what the second half
-/// may look like.
+/// Section 8.2: escapes of half a surrogate pair are refused, with anything in place of the other
+/// half.
 #[test]
-fn surrogates() {
+fn unpaired_surrogates_are_refused() {
     refuses(&[
         r#""\ud800""#,
         r#""\udbff""#,
@@ -381,7 +381,7 @@ fn surrogates() {
 
 /// Section 8.1: UTF-8 without a byte order mark.
 #[test]
-fn encodings() {
+fn invalid_utf8_is_refused() {
     let string = |bytes: &[u8]| [b"[\"", bytes, b"\"]"].concat();
     for well_formed in [
         &b"\xc2\x80"[..],
@@ -425,7 +425,7 @@ fn encodings() {
                 !accepted(&string(&[ill_formed, &padding].concat())),
                 "{ill_formed:x?}"
             );
-            // Half a character must not be completed by the one after, nor hide the quote.
+            // The next character must not complete half a character, and the quote must be found.
             assert!(
                 !accepted(&string(&[&padding, ill_formed, "é".as_bytes()].concat())),
                 "{ill_formed:x?}"
@@ -439,9 +439,9 @@ fn encodings() {
     assert!(!accepted(&utf16));
 }
 
-/// Every text of the grammar cut short is refused, but for numbers.
+/// Every text that is cut short is refused, except numbers.
 #[test]
-fn nothing_is_accepted_that_ends_too_early() {
+fn truncated_texts_are_refused() {
     let text = r#"[{"key":"value \u00e9\n","other":[true,false,null]},-12.5e+10,"😀",{}]"#;
     assert!(accepted(text.as_bytes()));
     for end in 0..text.len() {

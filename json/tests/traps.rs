@@ -1,6 +1,5 @@
-//! Texts that take quadratic time, or a stack as deep as they nest, where a codec isn't careful.
-//! They are so large that quadratic time would be many minutes: that these tests end is part of
-//! what they assert.
+//! Texts that take a careless codec quadratic time, or as much stack as they nest. They are so
+//! large that quadratic time would be many minutes, so these tests also assert by ending.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +28,7 @@ fn error<'a, T: Decode<'a>>(text: &'a str) -> Error {
 }
 
 #[test]
-fn long_runs_of_escapes() {
+fn long_runs_of_escapes_take_linear_time() {
     for (escape, character) in [("\\n", "\n"), ("\\u00e9", "é"), ("\\ud83d\\ude00", "😀")] {
         let text = format!("\"{}\"", escape.repeat(LARGE));
         assert_eq!(
@@ -55,7 +54,7 @@ fn long_runs_of_escapes() {
 }
 
 #[test]
-fn long_runs_of_digits() {
+fn long_runs_of_digits_take_linear_time() {
     let digits = "7".repeat(LARGE);
     for text in [
         digits.clone(),
@@ -77,7 +76,7 @@ fn long_runs_of_digits() {
 }
 
 #[test]
-fn brackets_that_nest_too_deep() {
+fn brackets_that_nest_too_deep_are_refused() {
     for open in ["[", "{\"a\":", "[{\"a\":"] {
         let text = open.repeat(LARGE);
         let errors = [
@@ -97,17 +96,17 @@ fn brackets_that_nest_too_deep() {
 }
 
 #[test]
-fn many_arrays_side_by_side() {
+fn many_arrays_side_by_side_take_linear_time() {
     let text = format!("[{}[]]", "[],".repeat(LARGE));
     let arrays: Vec<[u8; 0]> = json::decode(text.as_bytes()).expect("these are empty arrays");
     assert_eq!(arrays.len(), LARGE + 1);
-    // The path to the last of all is found in one pass.
+    // The path to the last array is found in one pass.
     let wrong = text.replace("[]]", "7]");
     assert_eq!(error::<Vec<[u8; 0]>>(&wrong).path(), format!("[{LARGE}]"));
 }
 
 #[test]
-fn many_keys() {
+fn many_keys_take_linear_time() {
     let same = format!("{{{}\"last\":1}}", "\"a\":0,".repeat(LARGE));
     assert_eq!(json::decode(same.as_bytes()), Ok(Open { last: 1 }));
     assert!(matches!(
@@ -125,10 +124,10 @@ fn many_keys() {
     assert!(json::to_string(&value).contains("\"0\":1"));
 }
 
-/// Each tag is looked for past what is before it, once for each tagged enum around it: as often as
-/// the depth limit at most, whatever the length.
+/// The search for a tag scans the fields before it, once for each tagged enum around it. The depth
+/// limit bounds that number.
 #[test]
-fn tags_that_come_last() {
+fn tags_that_come_last_take_linear_time() {
     let leaf = "{\"size\":1,\"type\":\"Leaf\"},";
     let text = format!(
         "{{\"inner\":[{}],\"type\":\"Node\"}}",
@@ -154,7 +153,7 @@ fn tags_that_come_last() {
 }
 
 #[test]
-fn white_space() {
+fn white_space_takes_linear_time() {
     for white in [" ", "\n", "\r\n", "\t    "] {
         let white = white.repeat(LARGE);
         let text = format!(

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::text::{Label, Metric, Page};
 
-/// A number that only grows, from 0 at the start of the process. After `u64::MAX` it starts again at
-/// 0, which Prometheus takes for a restart.
+/// A number that only grows, from 0 at the start of the process. After `u64::MAX` it starts again
+/// at 0, which Prometheus takes for a restart.
 ///
 /// Made by [`Registry::counter`](crate::Registry::counter). No count is lost, but counts order
 /// nothing: a thread that sees a count does not thereby see what the counting thread wrote before.
@@ -25,8 +25,8 @@ impl Counter {
         self.total.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// Raises the count to `total`, unless it is that high already. For a count that another part of
-    /// the program keeps and a [collector](crate::Registry::collector) copies.
+    /// Raises the count to `total`, unless it is that high already. For a count that another part
+    /// of the program keeps and a [collector](crate::Registry::collector) copies.
     pub fn advance_to(&self, total: u64) {
         self.total.fetch_max(total, Ordering::Relaxed);
     }

@@ -1,13 +1,13 @@
-//! A small HTTP/1.1 server for a registry's metrics: `GET` and `HEAD` of `/metrics`, and an index at
-//! `/`.
+//! A small HTTP/1.1 server for a registry's metrics: `GET` and `HEAD` of `/metrics`, and an index
+//! at `/`.
 //!
 //! The server must not burden its process, so everything about it is bounded: the number of
 //! connections, the length of a request, and the time that a client may take to send it and to
 //! receive the answer. One thread accepts; each connection has its own thread and is closed after
 //! one answer. No client can end the server.
 //!
-//! What is deliberately absent: TLS, authentication, persistent connections, compression, the `Date`
-//! field. Bind it to loopback, or put a proxy before it.
+//! What is deliberately absent: TLS, authentication, persistent connections, compression, the
+//! `Date` field. Bind it to loopback, or put a proxy before it.
 //!
 //! ```
 //! use std::{net::TcpListener, sync::Arc};
@@ -119,8 +119,8 @@ pub fn serve_within(
 /// Reads a request from a stream and returns the answer to it, as the server does: for streams that
 /// are not sockets.
 ///
-/// Reads at most [`Limits::head_bytes`] and 1,024 bytes, and after the empty line that ends the head
-/// only what arrives in one piece with it. A read that times out is answered 408.
+/// Reads at most [`Limits::head_bytes`] and 1,024 bytes, and after the empty line that ends the
+/// head only what arrives in one piece with it. A read that times out is answered 408.
 ///
 /// # Errors
 /// If the stream has one, other than a time-out; or [`io::ErrorKind::UnexpectedEof`] if it ends
@@ -220,7 +220,8 @@ const UNANSWERED: &str = "unanswered";
 struct Acceptor {
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
-    /// Each connection's thread holds a clone, so the strong count is one more than the connections.
+    /// Each connection's thread holds a clone, so the strong count is one more than the
+    /// connections.
     places: Arc<()>,
     /// The latest connections that were answered 503, the latest first.
     refused: VecDeque<TcpStream>,
@@ -318,14 +319,14 @@ impl Service {
     }
 }
 
-/// Ends a connection so that the answer arrives: shuts it down for writing, and then reads until the
-/// client closes, too. Closing it with unread bytes would reset the connection, and the reset may
-/// arrive before the answer.
+/// Ends a connection so that the answer arrives: shuts it down for writing, and then reads until
+/// the client closes, too. Closing it with unread bytes would reset the connection, and the reset
+/// may arrive before the answer.
 fn hang_up(stream: &TcpStream, deadline: Deadline) {
     if stream.shutdown(Shutdown::Write).is_ok() {
         let mut surplus = Timed { stream, deadline }.take(SURPLUS_BYTES);
-        // On an error the client has closed the connection, or did not do so in time: nothing is left
-        // to do.
+        // On an error the client has closed the connection, or did not do so in time: nothing is
+        // left to do.
         let _ = io::copy(&mut surplus, &mut io::sink());
     }
 }

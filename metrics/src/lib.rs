@@ -1,8 +1,8 @@
 //! Counters, gauges and histograms, their Prometheus text form, and a small HTTP endpoint.
 //!
 //! A [`Registry`] knows every metric by its name. Registration returns shared handles that any
-//! thread may use: counting is one atomic addition, without a lock. Changes are not pushed anywhere;
-//! a reader fetches all metrics as text, in Prometheus' text format 0.0.4, over [`http`].
+//! thread may use: counting is one atomic addition, without a lock. Changes are not pushed
+//! anywhere; a reader fetches all metrics as text, in Prometheus' text format 0.0.4, over [`http`].
 //!
 //! ```
 //! let registry = metrics::Registry::new();

@@ -146,8 +146,8 @@ impl Registry {
         )
     }
 
-    /// Calls `collect` at the beginning of every scrape, to update metrics that it holds handles of:
-    /// one look at a status can set many.
+    /// Calls `collect` at the beginning of every scrape, to update metrics that it holds handles
+    /// of: one look at a status can set many.
     ///
     /// `collect` runs in the thread that scrapes, never twice at a time, and must not scrape.
     pub fn collector(&self, collect: impl Fn() + Send + Sync + 'static) {

@@ -67,8 +67,8 @@ fn request(address: SocketAddr, request: &str) -> String {
     exchange(address, request.as_bytes())
 }
 
-/// Asks until the answer is 200. Meanwhile there may be no place for this client, its connection may
-/// be closed because many others are refused, the answer may take longer than the limit, or the
+/// Asks until the answer is 200. Meanwhile there may be no place for this client, its connection
+/// may be closed because many others are refused, the answer may take longer than the limit, or the
 /// system may have no port left.
 fn when_served(address: SocketAddr, request: &[u8]) -> (TcpStream, String) {
     loop {

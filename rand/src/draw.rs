@@ -1,5 +1,5 @@
-//! Draws: integers in a range, chances, shuffles and exponential waiting times, from the generator's
-//! bits.
+//! Draws: integers in a range, chances, shuffles and exponential waiting times, from the
+//! generator's bits.
 
 use core::ops::RangeInclusive;
 
@@ -76,8 +76,8 @@ impl Rng {
     ///
     /// It is `mean * -ln(u)` with `u` uniform in (0, 1), in fixed point. The error of the factor
     /// `-ln(u)` is less than 2^-47. The factor is at most 44.4 (`u` is a multiple of 2^-64), and a
-    /// result above `u64::MAX` becomes `u64::MAX`. Rounding lowers the mean of small results (a mean
-    /// of 1 gives 0.96, of 10 gives 9.996), so use fine units.
+    /// result above `u64::MAX` becomes `u64::MAX`. Rounding lowers the mean of small results (a
+    /// mean of 1 gives 0.96, of 10 gives 9.996), so use fine units.
     pub fn exponential(&mut self, mean: u64) -> u64 {
         let factor = u128::from(minus_ln(self.next_u64()));
         let half = 1 << (FRACTION_BITS - 1);
@@ -106,8 +106,8 @@ fn minus_ln(bits: u64) -> u64 {
 /// The binary logarithm of a number from 1 up to but not including 2, given with 63 bits after the
 /// point; the result has [`FRACTION_BITS`].
 ///
-/// Squaring a number doubles its logarithm, so the next binary digit comes before the point: it is 1
-/// if the square is at least 2. The bits that a squaring cuts off weigh less than 2^-62 in the
+/// Squaring a number doubles its logarithm, so the next binary digit comes before the point: it is
+/// 1 if the square is at least 2. The bits that a squaring cuts off weigh less than 2^-62 in the
 /// result, and half as much at each further step.
 fn log2_of_mantissa(mut mantissa: u64) -> u64 {
     let mut log = 0;
@@ -136,8 +136,8 @@ mod tests {
             .sum()
     }
 
-    /// Within five standard deviations of the value for equally likely cells: neither too uneven nor
-    /// too even.
+    /// Within five standard deviations of the value for equally likely cells: neither too uneven
+    /// nor too even.
     fn looks_even(counts: &[u64]) -> bool {
         let freedom = (counts.len() - 1) as f64;
         (chi_square(counts) - freedom).abs() < 5.0 * (2.0 * freedom).sqrt()
@@ -279,7 +279,8 @@ mod tests {
         assert!(looks_even(&counts), "{counts:?}");
     }
 
-    /// The platform's own logarithm is exact to about 2^-52 here, far finer than the asserted bound.
+    /// The platform's own logarithm is exact to about 2^-52 here, far finer than the asserted
+    /// bound.
     #[test]
     fn logarithm_is_as_accurate_as_documented() {
         let mut rng = Rng::seeded(36);
@@ -354,8 +355,9 @@ mod tests {
         assert!((985_000..1_015_000).contains(&sum), "{sum}");
     }
 
-    /// Recorded once, and checked against an independent program that computes with 60 decimal digits
-    /// (except the last 13 bits of the draws with a mean of 2^60). A change here changes every replay.
+    /// Recorded once, and checked against an independent program that computes with 60 decimal
+    /// digits (except the last 13 bits of the draws with a mean of 2^60). A change here changes
+    /// every replay.
     #[test]
     fn draws_are_the_same_on_every_machine() {
         let mut rng = Rng::seeded(2024);

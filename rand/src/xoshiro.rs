@@ -4,8 +4,8 @@
 /// A xoshiro256++ generator: 256 bits of state, a period of 2^256 - 1, and 64 bits for each draw.
 ///
 /// A clone continues with the same numbers; [`Rng::fork`] makes a generator with other numbers.
-/// Equality and hash are those of the state, so equal generators have equal futures. Not for secrets:
-/// the state can be computed from the output.
+/// Equality and hash are those of the state, so equal generators have equal futures. Not for
+/// secrets: the state can be computed from the output.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Rng {
     state: [u64; 4],
@@ -39,8 +39,8 @@ impl Rng {
     /// A child with its own stream, for a part whose number of draws must not affect its siblings.
     /// Costs the parent one draw.
     ///
-    /// The child is seeded anew instead of jumped ahead: jumps keep the children of one parent apart,
-    /// but the child of a child would meet a sibling of its parent.
+    /// The child is seeded anew instead of jumped ahead: jumps keep the children of one parent
+    /// apart, but the child of a child would meet a sibling of its parent.
     pub fn fork(&mut self) -> Self {
         Self::seeded(self.next_u64())
     }

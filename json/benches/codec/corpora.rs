@@ -1,4 +1,4 @@
-//! Texts of the kinds that matter, made here so that nothing has to be at hand.
+//! Generated texts of the relevant kinds.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ pub(crate) struct Corpus {
     pub(crate) kind: Kind,
 }
 
-/// What type the texts can be decoded as.
+/// The type of the texts.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     /// Each text is a message.
     Messages,
     /// Each text is a list of pairs of floats.
     Floats,
-    /// No type is declared for them.
+    /// Texts without a declared type.
     Other,
 }
 
@@ -74,7 +74,7 @@ impl Random {
         among[self.below(among.len() as u64) as usize]
     }
 
-    /// What a client and a node say to each other.
+    /// A message between a client and a node.
     fn message(&mut self, id: u64) -> String {
         let (client, node) = (self.below(40), self.below(5));
         let (key, value) = (self.below(100), self.below(10_000));
@@ -93,7 +93,7 @@ impl Random {
         format!(r#"{{"id":{id},"src":"c{client}","dest":"n{node}","body":{{{body}}}}}"#)
     }
 
-    /// What a leader sends.
+    /// A message of a leader.
     fn append(&mut self, id: u64) -> String {
         let entry = |index: u64, random: &mut Random| {
             let (term, client, key) = (random.below(10), random.below(40), random.below(100));
@@ -115,7 +115,7 @@ impl Random {
         )
     }
 
-    /// Coordinates with as many digits as there are in floats.
+    /// Coordinates with as many digits as floats have.
     fn floats(&mut self) -> String {
         let degrees = |random: &mut Random| {
             let degrees = random.below(360_000_000_000) as f64 / 1e9 - 180.0;
@@ -127,7 +127,7 @@ impl Random {
         format!("[{}]", pairs.join(","))
     }
 
-    /// Posts of a social network: long names, nesting, words in several scripts, the odd escape.
+    /// Posts of a social network: long names, nesting, words in several scripts, a few escapes.
     fn posts(&mut self) -> String {
         let words = [
             "the ",
@@ -155,7 +155,7 @@ impl Random {
         format!(r#"{{"statuses":[{}]}}"#, posts.join(","))
     }
 
-    /// Strings made of such pieces.
+    /// Strings made of these pieces.
     fn strings(&mut self, pieces: &[&str]) -> String {
         let mut text = String::from("[");
         for _ in 0..4_000 {

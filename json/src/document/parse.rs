@@ -6,19 +6,18 @@ use super::tree::{Node, Tree};
 use crate::numeral::Numeral;
 use crate::scan::{self, first_byte, non_digits, short_integer, specials, white_end, word_at};
 
-/// Stands for the container around the outermost one.
+/// The container around the outermost one.
 const NONE: u32 = u32::MAX;
 
-/// The one JSON value that `text` is; `None` if it is not JSON or nests too deep.
+/// Parses the one JSON value that `text` consists of; `None` if it is not JSON or nests too deep.
 ///
-/// What is wrong and where is left to [`Reader`](crate::Reader), in a second pass that only texts
-/// with an error pay for. `text` is UTF-8 and no longer than
-/// [`MAX_LENGTH`](super::tree::MAX_LENGTH).
+/// Errors are left to [`Reader`](crate::Reader), in a second pass that only invalid texts pay for.
+/// `text` is UTF-8 and no longer than [`MAX_LENGTH`](super::tree::MAX_LENGTH).
 pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Tree<'_>> {
     let mut tree = Tree {
         source: text,
-        // Messages have about five bytes a node. Pages that are not touched cost nothing, growing
-        // does.
+        // Messages have about five bytes for each node. Growing costs time; untouched pages cost
+        // nothing.
         nodes: Vec::with_capacity(text.len() / 4 + 4),
         unescaped: Vec::new(),
     };
@@ -51,12 +50,12 @@ pub(super) fn parse(text: &[u8], max_depth: usize) -> Option<Tree<'_>> {
                 if byte != closing {
                     continue 'item;
                 }
-                // Empty; what follows counts the item that it lacks.
+                // Empty: the loop below counts one item, which makes the count 0.
                 place.count = u32::MAX;
             }
             _ => at = scalar(text, at, byte, &mut tree)?,
         }
-        // The item is complete, and maybe with it some containers.
+        // The item is complete, and perhaps also some containers around it.
         loop {
             place.count = place.count.wrapping_add(1);
             (at, byte) = token(text, at);
@@ -89,6 +88,7 @@ struct Place {
 }
 
 impl Place {
+    /// Opens a container inside this one.
     #[inline(always)]
     fn enter(&mut self, is_object: bool, start: usize, nodes: &mut Vec<Node>) {
         if let Some(Node::Array { count, .. } | Node::Object { count, .. }) =
@@ -110,8 +110,8 @@ impl Place {
         });
     }
 
-    /// Goes back to the container around this one; `None` if the bracket is not this one's, or if
-    /// no container is open.
+    /// Closes the container and returns to the one around it; `None` if the bracket does not match,
+    /// or no container is open.
     #[inline(always)]
     fn leave(&mut self, bracket: u8, nodes: &mut [Node]) -> Option<()> {
         let after = nodes.len() as u32;
@@ -132,7 +132,7 @@ impl Place {
     }
 }
 
-/// Reads the value at `at`, which is no container and starts with `byte`, and says where it ends.
+/// Reads the value at `at`, which starts with `byte` and is not a container, and returns its end.
 #[inline(always)]
 fn scalar(text: &[u8], at: usize, byte: u8, tree: &mut Tree<'_>) -> Option<usize> {
     let start = at as u32;
@@ -165,11 +165,11 @@ fn scalar(text: &[u8], at: usize, byte: u8, tree: &mut Tree<'_>) -> Option<usize
     }
 }
 
-/// Where the next token starts, after white space (RFC 8259 section 2), and its first byte, or 0 at
+/// The start of the next token, after white space (RFC 8259 section 2), and its first byte, or 0 at
 /// the end.
 #[inline(always)]
 fn token(text: &[u8], at: usize) -> (usize, u8) {
-    // Most often there is no white space.
+    // Mostly there is no white space.
     match byte_at(text, at) {
         0..=b' ' => {
             let at = white_end(text, at);
@@ -179,21 +179,20 @@ fn token(text: &[u8], at: usize) -> (usize, u8) {
     }
 }
 
-/// The byte at `at`, or 0, which no token starts with, at the end.
+/// The byte at `at`, or 0 at the end; no token starts with 0.
 #[inline(always)]
 fn byte_at(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or(0)
 }
 
-/// Reads the key whose opening quote is at `start` and its colon, and says where that ends, if all
-/// this is in one word, as most keys of messages are. Going byte by byte reads messages a sixth
-/// more slowly.
+/// Reads the key whose opening quote is at `start` and its colon, if both are in one word, as most
+/// keys of messages are, and returns the end. Reading byte by byte takes a sixth longer for
+/// messages.
 #[inline(always)]
 fn short_key(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let word = word_at(text, start + 1)?;
     let length = first_byte(specials(word));
-    // If nothing special is in the word, or only its last byte is, then this sees no quote before a
-    // colon.
+    // If the word has no special byte, or only its last byte is special, this test fails.
     if word.wrapping_shr(8 * length as u32) as u16 != u16::from_le_bytes(*b"\":") {
         return None;
     }
@@ -204,7 +203,7 @@ fn short_key(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> 
     Some(start + length + 3)
 }
 
-/// The same for any key.
+/// [`short_key`] for any key.
 #[inline(never)]
 fn long_key(text: &[u8], start: usize, tree: &mut Tree<'_>) -> Option<usize> {
     let end = long_string(text, start, tree)?;
@@ -212,8 +211,8 @@ fn long_key(text: &[u8], start: usize, tree: &mut Tree<'_>) -> Option<usize> {
     (byte == b':').then_some(colon + 1)
 }
 
-/// Reads the string whose opening quote is at `start`, and says where it ends, if its closing quote
-/// is in the word after that.
+/// Reads the string whose opening quote is at `start`, if its closing quote is in the next word,
+/// and returns the end.
 #[inline(always)]
 fn short_string(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let word = word_at(text, start + 1)?;
@@ -228,7 +227,7 @@ fn short_string(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usiz
     Some(start + length + 2)
 }
 
-/// The same for any string.
+/// [`short_string`] for any string.
 #[inline(never)]
 fn long_string(text: &[u8], start: usize, tree: &mut Tree<'_>) -> Option<usize> {
     let Tree {
@@ -254,8 +253,8 @@ fn long_string(text: &[u8], start: usize, tree: &mut Tree<'_>) -> Option<usize> 
     Some(end)
 }
 
-/// Reads the number at `start`, where a digit is, and says where it ends, if it is an integer and
-/// in one word with the byte after it.
+/// Reads the number at `start`, which starts with a digit, if it is an integer and in one word with
+/// the byte after it, and returns the end.
 #[inline(always)]
 fn short_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let word = word_at(text, start)?;
@@ -274,7 +273,7 @@ fn short_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usiz
     Some(start + length)
 }
 
-/// The same for any number.
+/// [`short_number`] for any number.
 #[inline(never)]
 fn long_number(text: &[u8], start: usize, nodes: &mut Vec<Node>) -> Option<usize> {
     let numeral = Numeral::scan(text, start).ok()?;

@@ -1,14 +1,15 @@
-//! What a document is made of.
+//! The data of a document.
 
-/// The most bytes that a document may have: places in it are kept in 32 bits, which halves the
+/// The most bytes that a document may have. Offsets have 32 bits, which halves the size of the
 /// nodes.
 pub(crate) const MAX_LENGTH: usize = u32::MAX as usize;
 
-/// A document: its values in the order of the text, the root first.
+/// A parsed text.
 #[derive(Clone)]
 pub(super) struct Tree<'a> {
     /// UTF-8, and one JSON value.
     pub(super) source: &'a [u8],
+    /// The values in the order of the text, the root first.
     pub(super) nodes: Vec<Node>,
     /// The content of the strings with escapes, unescaped, one after the other.
     pub(super) unescaped: Vec<u8>,
@@ -17,8 +18,8 @@ pub(super) struct Tree<'a> {
 /// One value or key of a document. A container is followed by the nodes of its items; those of an
 /// object are keys and values in turn.
 ///
-/// Sixteen bytes each, as the test below holds: a small message then fits into a few cache lines.
-/// `start` is where the text of the value begins in the source.
+/// A node has 16 bytes, which a test ensures, so that a small message fits into a few cache lines.
+/// `start` is the offset of the value's text in the source.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Node {
     Null {
@@ -31,14 +32,14 @@ pub(super) enum Node {
     /// An integer that fits.
     Integer {
         start: u32,
-        /// Of the text.
+        /// The length of the text.
         length: u8,
         value: i64,
     },
-    /// A number of any other form, and the float nearest to it. Its text says it exactly.
+    /// Any other number, with the nearest float. Its exact value is in the source.
     Float {
         start: u32,
-        /// Of the text.
+        /// The length of the text.
         length: u8,
         value: f64,
     },
@@ -47,13 +48,12 @@ pub(super) enum Node {
         start: u32,
         length: u32,
     },
-    /// A string that the source has without escapes, after the quote at `start`.
+    /// A string without escapes, in the source after the quote at `start`.
     Plain {
         start: u32,
         length: u32,
     },
-    /// A string that the source has with escapes; unescaped it stands at `at` in the document's own
-    /// buffer.
+    /// A string with escapes. Its content is at `at` in [`Tree::unescaped`].
     Unescaped {
         start: u32,
         at: u32,
@@ -61,14 +61,14 @@ pub(super) enum Node {
     },
     Array {
         start: u32,
-        /// How many elements.
+        /// The number of elements.
         count: u32,
         /// The index of the first node after its elements.
         end: u32,
     },
     Object {
         start: u32,
-        /// How many members.
+        /// The number of members.
         count: u32,
         /// The index of the first node after its members.
         end: u32,
@@ -76,7 +76,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// Where the text of the value begins in the source.
+    /// The offset of the value's text in the source.
     pub(super) fn start(self) -> usize {
         let (Node::Null { start }
         | Node::Bool { start, .. }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_small() {
+    fn node_has_16_bytes() {
         assert_eq!(size_of::<Node>(), 16);
     }
 }

@@ -1,11 +1,11 @@
-//! From nodes back to compact text.
+//! Writing a document as compact text.
 
 use super::tree::{Node, Tree};
 use crate::append;
 
 /// Appends the value of the node at `index` as compact JSON.
 ///
-/// Numbers, and strings that had no escapes, are copied from the source as they stand.
+/// Numbers, and strings without escapes, are copied from the source.
 pub(super) fn write(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) {
     value(tree, index, out);
     // The comma after it.
@@ -14,8 +14,8 @@ pub(super) fn write(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) {
 
 /// Appends a value and a comma. Recurses as deep as the value nests, which the parser has limited.
 ///
-/// What it calls is to be inlined, which makes writing a fourth faster, but not in debug builds: a
-/// function of these needs so much stack with all of them in it that there would not be enough.
+/// Inlining the functions below makes writing a fourth faster. Debug builds do not inline them,
+/// because the frames of this function would then need more stack than there is.
 fn value(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) {
     match tree.nodes[index] {
         Node::Array { end, .. } => {
@@ -39,7 +39,7 @@ fn value(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a value and a comma, and says where the next is.
+/// Appends a value and a comma, and returns the index of the next value.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn item(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) -> usize {
     match tree.nodes[index] {
@@ -54,7 +54,7 @@ fn item(tree: &Tree<'_>, index: usize, out: &mut Vec<u8>) -> usize {
     }
 }
 
-/// Puts the bracket in place of the last comma, and a comma after it.
+/// Replaces the last comma by the bracket and a comma.
 #[inline]
 fn close(empty: bool, bracket: u8, out: &mut Vec<u8>) {
     if !empty {
@@ -87,8 +87,8 @@ fn scalar(tree: &Tree<'_>, node: Node, then: u8, out: &mut Vec<u8>) {
 #[inline]
 fn copy(source: &[u8], start: usize, length: usize, out: &mut Vec<u8>) {
     const FEW: usize = 16;
-    // A copy of fixed size, of which those too many are dropped, is two instructions; one of
-    // unknown size is a call, with which writing messages takes a fourth longer.
+    // A copy of fixed size, whose surplus is dropped, is two instructions. A copy of unknown size
+    // is a call, which makes writing messages take a fourth longer.
     if length <= FEW
         && let Some(few) = source[start..].first_chunk::<FEW>()
     {

@@ -2,13 +2,14 @@
 
 use super::powers::{self, significand};
 
-/// The float nearest to `digits` times ten to the `exponent`, of two equally near ones the even
-/// one, as IEEE 754 rounds; `None` where that is hard to say, and [`from_text`] has to.
+/// The float nearest to `digits` times ten to the `exponent`, and of two equally near ones the even
+/// one (IEEE 754); `None` in the hard cases, which are left to [`from_text`].
 ///
-/// Hard is what lies, as far as 128 bits can tell, just at the middle between two floats, and what
-/// is subnormal or infinite.
+/// These are numbers that, as far as 128 bits tell, lie exactly in the middle between two floats,
+/// and results that are subnormal or infinite.
 pub(crate) fn from_decimal(digits: u64, exponent: i64) -> Option<f64> {
-    // William Clinger's fast path: both operands are floats, so the one operation rounds correctly.
+    // William Clinger's fast path: both operands are floats, so a single operation rounds
+    // correctly.
     if digits <= EXACT_INTEGERS
         && let Some(&power) = EXACT_POWERS.get(exponent.unsigned_abs() as usize)
     {
@@ -28,7 +29,7 @@ pub(crate) fn from_decimal(digits: u64, exponent: i64) -> Option<f64> {
     product(digits, power)
 }
 
-/// Integers up to this one are floats.
+/// All integers up to this one are floats.
 const EXACT_INTEGERS: u64 = 1 << 53;
 
 /// The powers of ten that are floats.
@@ -38,7 +39,7 @@ const EXACT_POWERS: [f64; 23] = [
 ];
 
 /// Michael Eisel's and Daniel Lemire's way ("Number Parsing at a Gigabyte per Second", 2021), with
-/// all 128 bits at once: multiplies `digits`, which isn't zero, by the significand of ten to the
+/// all 128 bits at once: multiplies `digits`, which is not zero, by the significand of ten to the
 /// `power`, and rounds.
 fn product(digits: u64, power: i32) -> Option<f64> {
     let leading = digits.leading_zeros();
@@ -50,12 +51,12 @@ fn product(digits: u64, power: i32) -> Option<f64> {
     // significand was less than one of its units too large, which is less than one unit here.
     // So the true value lies less than one unit away, on either side.
     let product = upper + (lower >> 64);
-    // Both factors had their highest bit at the top, so the product has it there or one place
+    // Both factors have their highest bit at the top, so the product has it there or one place
     // below.
     let high = (product >> 64) as u64;
     let zeros = high.leading_zeros();
-    // One bit more than a float has is kept: the last tells how to round. Unless all bits below are
-    // zero, one unit changes nothing in the kept ones, and the true value isn't just at the
+    // One bit more than a float has is kept, to decide the rounding. Unless all bits below are
+    // zero, one unit does not change the kept bits, and the true value is not exactly in the
     // middle either.
     let dropped = u64::BITS - f64::MANTISSA_DIGITS - 1 - zeros;
     if high & ((1 << dropped) - 1) == 0 && product as u64 == 0 {
@@ -69,28 +70,27 @@ fn product(digits: u64, power: i32) -> Option<f64> {
     if !(1..2 * f64::MAX_EXP - 2).contains(&biased) {
         return None;
     }
-    // The highest bit of `rounded` makes the exponent greater by one; also if rounding carried into
-    // it.
+    // The highest bit of `rounded` adds one to the exponent, also if rounding carried into it.
     let bits = ((biased - 1) as u64) << (f64::MANTISSA_DIGITS - 1);
     Some(f64::from_bits(bits + rounded))
 }
 
-/// The float nearest to the number that `text` denotes by the grammar of RFC 8259 section 6,
-/// without its sign; infinite beyond the range. Its first significant digits, or all of them, are
-/// `digits`, which isn't zero, and stand for `digits` times ten to the `exponent`.
+/// The float nearest to the number of `text`, which has the grammar of RFC 8259 section 6, without
+/// its sign; infinite beyond the range. `digits`, which is not zero, are all or the first of its
+/// significant digits, and stand for `digits` times ten to the `exponent`.
 ///
-/// For what [`from_decimal`] doesn't answer; takes time linear in the length.
+/// For the cases that [`from_decimal`] does not answer. Takes time linear in the length.
 #[cold]
 pub(crate) fn from_text(text: &[u8], digits: u64, exponent: i64) -> f64 {
-    /// The middle between two floats never has more than 767 significant digits. Whether a number
-    /// is above or below shows in those, or else in any further digit that isn't zero.
+    /// The middle between two floats has at most 767 significant digits. Whether a number is above
+    /// or below it shows in those digits, or in any further digit that is not zero.
     const ENOUGH: usize = 768;
-    /// Beyond this power of ten, or its negative, at most twenty digits are infinite, or zero.
+    /// Above this power of ten, numbers of at most 20 digits are infinite; below its negative,
+    /// zero.
     const BEYOND: i64 = 1_000;
 
-    // The standard library rounds correctly, but has a limit for exponents, which would tell if as
-    // many zeros made up for a greater one. So it gets the significant digits only, and an
-    // exponent to match.
+    // The standard library rounds correctly, but limits exponents, which is wrong if enough zeros
+    // make up for a larger one. So it gets only the significant digits and a matching exponent.
     let mut significant = text
         .iter()
         .take_while(|byte| !matches!(byte, b'e' | b'E'))

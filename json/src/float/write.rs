@@ -1,23 +1,22 @@
-//! The shortest decimal number that reads back as a given float, of several the nearest to it.
+//! The shortest decimal number that reads back as a given float, and of several the nearest to it.
 //!
 //! This is Raffaello Giulietti's Schubfach ("The Schubfach way to render doubles", 2020). All
 //! numbers between the middles to the left and to the right neighbour of a float read back as it.
-//! Look at the grid of decimals whose step is the greatest power of ten that isn't longer than this
-//! interval: at least one of them lies in it, and on the grid ten times as wide at most one. If
-//! there's one on the wide grid, it is the shortest; otherwise it's one of the two neighbours on
-//! the fine grid. So there's nothing to try in a loop.
+//! Take the grid of decimals whose step is the greatest power of ten that is not longer than this
+//! interval: at least one of its points lies in the interval, and at most one point of the grid ten
+//! times as wide. If there is one on the wide grid, it is the shortest; otherwise the shortest is
+//! one of the two neighbours on the fine grid. So there is no loop.
 //!
-//! Schubfach multiplies three numbers by a power of ten, the float and the two middles. Here the
-//! middles are the float's product and some bits of the power itself, half the distance of two
-//! floats: 16 ns instead of 27.
+//! Schubfach multiplies three numbers by a power of ten: the float and the two middles. Here the
+//! middles are the float's product plus or minus half the distance of two floats, which is some
+//! bits of the power itself: 16 ns instead of 27.
 
 use super::powers::{self, significand};
 use crate::append::eight_digits;
 
 /// Appends the shortest number that reads back as `value`, which is finite: `0.1`, `-5`, `1e300`.
 ///
-/// It's plain from 1e-5 up to 1e17, and has an exponent elsewhere, so there's no row of three
-/// hundred zeros.
+/// It has an exponent below 1e-5 and from 1e17 on, so that there are no long rows of zeros.
 pub(crate) fn append(value: f64, out: &mut Vec<u8>) {
     debug_assert!(value.is_finite());
     if value.is_sign_negative() {
@@ -29,15 +28,13 @@ pub(crate) fn append(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// How many bits of a float's form are for its digits, the highest of which is left out.
+/// The number of bits for the digits in a float, whose highest digit is implicit.
 const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 
-/// The digits of the shortest decimal, and the power of ten to multiply them with, without the
-/// sign; there may be zeros at the end of the digits, but no more than [`MOST_DIGITS`] in all.
-/// `None` for zero and for what isn't finite.
+/// The digits of the shortest decimal, and their power of ten, without the sign. The digits may end
+/// in zeros, but are at most [`MOST_DIGITS`]. `None` for zero, NaN and the infinities.
 pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
-    /// What the biased exponent is greater by, for a float taken as an integer times a power of
-    /// two.
+    /// The bias of the exponent, for a float as an integer times a power of two.
     const BIAS: i32 = f64::MAX_EXP - 2 + f64::MANTISSA_DIGITS as i32;
     const IMPLICIT: u64 = 1 << FRACTION_BITS;
 
@@ -58,16 +55,16 @@ pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
     if (-(FRACTION_BITS as i32)..=0).contains(&log2) && binary.trailing_zeros() as i32 >= -log2 {
         return Some((binary >> -log2, 0));
     }
-    // Below a power of two, floats are twice as dense as above.
+    // Below a power of two, floats are twice as dense as above it.
     let uneven = fraction == 0 && biased > 1;
 
-    // The fine grid has the greatest power of ten up to the length of the interval as its step.
+    // The step of the fine grid is the greatest power of ten up to the length of the interval.
     let power = log10(log2, uneven);
     let step = significand(-power);
     let shift = (log2 + powers::log2(-power) + 1) as u32;
     let float = product(step, binary << (shift + POINT - 64));
     let half = step >> (129 - POINT - shift);
-    // A middle reads back as the even one of its neighbours.
+    // A middle reads back as its even neighbour.
     let reach = if binary.is_multiple_of(2) {
         half + TOLERANCE
     } else {
@@ -77,55 +74,53 @@ pub(crate) fn shortest(value: f64) -> Option<(u64, i32)> {
 
     let fine = (float >> POINT) as u64;
     let wide = fine / 10 * 10;
-    let behind = float & (STEP - 1);
-    let from_wide = u128::from(fine - wide) << POINT | behind;
+    let fraction_of_step = float & (STEP - 1);
+    let from_wide = u128::from(fine - wide) << POINT | fraction_of_step;
     let digits = if from_wide <= reach_below {
         wide
     } else if 10 * STEP - from_wide <= reach {
         wide + 10
     } else {
-        // The nearer one, of two equally near ones the upper one, as the standard library has it.
-        // Only below a power of two the nearer one can be outside.
-        fine + u64::from(behind >= STEP / 2 || behind > reach_below)
+        // The nearer one, and of two equally near ones the upper one, like the standard library.
+        // Only below a power of two the nearer one can be outside the interval.
+        fine + u64::from(fraction_of_step >= STEP / 2 || fraction_of_step > reach_below)
     };
     Some((digits, power))
 }
 
-/// How many bits behind the point there are in a float that was divided by the step; before the
-/// point are 57.
+/// The number of bits after the point in a float divided by the step; 57 bits are before it.
 const POINT: u32 = 70;
 
-/// One step, thus.
+/// One step in this form.
 const STEP: u128 = 1 << POINT;
 
-/// Products are less than three units wrong. Whatever is not exactly at the end of the interval is
-/// farther than 80 units from it (as continued fractions show for each exponent). So what lies
-/// nearer than this is at the end.
+/// The error of a product is less than three units. A number that is not exactly at an end of the
+/// interval is more than 80 units away from it (continued fractions show this for each exponent).
+/// So a number closer than this is at the end.
 const TOLERANCE: u128 = 16;
 
-/// The product with a power's significand, without its last 64 bits.
+/// The product with a power's significand, without the last 64 bits.
 fn product(significand: u128, factor: u64) -> u128 {
     let factor = u128::from(factor);
     let lower = factor * (significand & u128::from(u64::MAX));
     factor * (significand >> 64) + (lower >> 64)
 }
 
-/// The greatest power of ten up to the length of the interval around a float: two to the `log2`, or
-/// three quarters of that where the neighbours are unevenly far.
+/// The greatest power of ten up to the length of the interval around a float, which is two to the
+/// `log2`, or three quarters of that if the distances to the neighbours are uneven.
 fn log10(log2: i32, uneven: bool) -> i32 {
     // 2^22 times the logarithm of 2, and that of 4/3.
     (log2 * 1_262_611 - if uneven { 524_031 } else { 0 }) >> 22
 }
 
-/// Appends `digits` times ten to the `exponent`; `digits` isn't zero and has at most
+/// Appends `digits` times ten to the `exponent`; `digits` is not zero and has at most
 /// [`MOST_DIGITS`].
 fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     const EIGHT: u64 = 100_000_000;
     /// The characters `0`, to be added to digits.
     const ASCII: u64 = u64::from_le_bytes([b'0'; 8]);
 
-    // With zeros behind, so that the number always has all its digits. Most have only one less, if
-    // any.
+    // Append zeros, so that the number always has all its digits. Most lack at most one.
     let missing = if digits >= POWERS[MOST_DIGITS - 2] {
         usize::from(digits < POWERS[MOST_DIGITS - 1])
     } else {
@@ -147,12 +142,13 @@ fn append_decimal(digits: u64, exponent: i32, out: &mut Vec<u8>) {
     };
     let length = MOST_DIGITS - zeros as usize;
     let (middle, last) = (middle | ASCII, last | ASCII);
-    // How many of the digits come before the point; negative if zeros come after it first.
+    // The number of digits before the point; negative if zeros come between the point and the
+    // digits.
     let point = MOST_DIGITS as i32 + exponent;
 
-    // Pieces of a fixed length are stored in place, which takes no loop; what is too much comes off
-    // at the end. Nothing is loaded that was just stored piece by piece: the processor would
-    // have to wait for that.
+    // Pieces of fixed length are stored in place, without a loop; the surplus is dropped at the
+    // end. Nothing that was just stored in pieces is loaded again: the processor would have to
+    // wait for it.
     let start = out.len();
     out.extend_from_slice(&[b'0'; ROOM]);
     let text: &mut [u8; ROOM] = out.last_chunk_mut().expect("they were just appended");
@@ -199,8 +195,8 @@ const POWERS: [u64; MOST_DIGITS] = {
     powers
 };
 
-/// Writes all digits with a point after the first `point` of them, which are seven at most, and
-/// says how long the text is: without the point, if there are no digits behind.
+/// Writes all digits with a point after the first `point` of them, at most seven, and returns the
+/// length of the text: without the point, if no digits follow it.
 #[inline]
 fn with_point(
     first: u64,
@@ -210,8 +206,8 @@ fn with_point(
     length: usize,
     text: &mut [u8; ROOM],
 ) -> usize {
-    // What comes behind the point is one place further. The other digits are stored so, and then
-    // what comes before is put in its place in a word.
+    // Digits after the point are one place further. All digits are stored there first, and then
+    // those before the point are put in their place in a word.
     text[2..10].copy_from_slice(&middle.to_le_bytes());
     text[10..18].copy_from_slice(&last.to_le_bytes());
     let eight = first | middle << 8;
@@ -221,13 +217,13 @@ fn with_point(
     if length > point { length + 1 } else { point }
 }
 
-/// More bytes than any float takes, and than are written on the way.
+/// More bytes than any float takes, including the surplus that is written on the way.
 const ROOM: usize = 40;
 
-/// How many digits the shortest form of a float has at most.
+/// The most digits of the shortest form of a float.
 const MOST_DIGITS: usize = 17;
 
-/// Writes an exponent of at most three digits to the start of `text`, and says how long it is.
+/// Writes an exponent of at most three digits to the start of `text`, and returns its length.
 fn put_exponent(exponent: i32, text: &mut [u8]) -> usize {
     let magnitude = exponent.unsigned_abs();
     let places = [magnitude / 100, magnitude / 10 % 10, magnitude % 10, 0];
@@ -250,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn shortest_decimals() {
+    fn shortest_decimals_are_found() {
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "-0"),
@@ -270,7 +266,7 @@ mod tests {
             (f64::EPSILON, "2.220446049250313e-16"),
             (1.0 - f64::EPSILON / 2.0, "0.9999999999999999"),
             (9.5367431640625e-7, "9.5367431640625e-7"),
-            // Hard for shortest conversion, from the papers and tests on Grisu and Ryu.
+            // Hard cases from the papers and tests of Grisu and Ryu.
             (1e23, "1e23"),
             (1e23_f64.next_up(), "1.0000000000000001e23"),
             (9.5e-323, "9.4e-323"),
@@ -283,7 +279,7 @@ mod tests {
             (1.8531501765868567e21, "1.8531501765868567e21"),
             (-3.347727380279489e33, "-3.347727380279489e33"),
             (1.9430376160308388e16, "19430376160308388"),
-            // Just at the middle of two shortest ones, the upper one.
+            // In the middle of two shortest ones: the upper one.
             (1.0 / 33_554_432.0, "2.9802322387695313e-8"),
             (2179139703190279.0 + 0.25, "2179139703190279.3"),
         ] {
@@ -292,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_point_is_at_every_place() {
+    fn point_is_written_at_every_position() {
         for (exponent, text) in [
             (-7, "1.2345678901234567e-7"),
             (-6, "1.2345678901234567e-6"),

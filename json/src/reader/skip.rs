@@ -1,4 +1,4 @@
-//! Passing over values: all of them is checked, and nothing kept.
+//! Skipping values: they are checked, and not kept.
 
 use super::{MAX_DEPTH, Reader, plain_integer};
 use crate::{Error, scan};
@@ -18,7 +18,7 @@ impl<'a> Reader<'a> {
         self.utf8(&self.text[self.token_offset()..self.position()])
     }
 
-    /// Consumes the next value. Its strings are not checked to be UTF-8.
+    /// Consumes the next value. Does not check that its strings are UTF-8.
     #[inline]
     pub(crate) fn pass_value(&mut self) -> Result<(), Error> {
         match self.start_token() {
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
 
     /// Consumes the next array or object.
     fn pass_container(&mut self) -> Result<(), Error> {
-        // One bit for each level that was entered: whether it is an object.
+        // One bit for each open level: whether it is an object.
         let mut is_object = [0_u64; MAX_DEPTH / 64];
         let outside = self.depth;
         loop {
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
                 }
                 continue;
             }
-            // Go on to the next value inside, leaving every array and object that ends here.
+            // Leave every array and object that ends here, up to the next value.
             loop {
                 if self.depth == outside {
                     return Ok(());
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Passes over the string whose opening quote is next. It is not checked to be UTF-8.
+    /// Consumes the string whose opening quote is next. Does not check that it is UTF-8.
     #[inline]
     fn pass_string(&mut self) -> Result<(), Error> {
         match self.plain_string_token() {

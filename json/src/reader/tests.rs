@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Raw, Value, decode, decode_with_depth};
 
-/// What reading the text says; skipping it must say the same.
+/// The result of reading the text. Checks that skipping it gives the same error.
 fn read(text: impl AsRef<[u8]>) -> Result<Value, Error> {
     let read = decode::<Value>(text.as_ref());
     let skipped = decode::<Raw>(text.as_ref());
@@ -16,7 +16,7 @@ fn string(text: &str) -> String {
 }
 
 #[test]
-fn accepts_every_kind_of_value_with_white_space_around() {
+fn every_kind_of_value_is_accepted() {
     assert_eq!(read("null"), Ok(Value::Null));
     assert_eq!(read(" true\n"), Ok(Value::Bool(true)));
     assert_eq!(read("\t\r\n false "), Ok(Value::Bool(false)));
@@ -44,16 +44,16 @@ fn accepts_every_kind_of_value_with_white_space_around() {
 }
 
 #[test]
-fn the_last_of_duplicate_keys_wins_in_a_value() {
+fn last_of_duplicate_keys_wins_in_a_value() {
     assert_eq!(
         read(r#"{"a":1,"b":2,"\u0061":3}"#),
         Ok(crate::value!({"a": 3, "b": 2}))
     );
 }
 
-/// One row for each way in which a text can break a rule of the grammar.
+/// One row for each way to break a rule of the grammar.
 #[test]
-fn refuses_what_the_grammar_does_not_have() {
+fn invalid_texts_are_refused_with_kind_and_offset() {
     let unexpected = |expected, found| ErrorKind::Unexpected { expected, found };
     let end = ErrorKind::UnexpectedEnd;
     let (value, key, colon, digit) = ("a value", "a key", "a colon", "a digit");
@@ -162,7 +162,7 @@ fn refuses_what_the_grammar_does_not_have() {
 }
 
 #[test]
-fn strings_and_their_escapes() {
+fn escapes_are_decoded() {
     assert_eq!(string(r#""\"\\\/\b\f\n\r\t""#), "\"\\/\u{8}\u{c}\n\r\t");
     assert_eq!(
         string(r#""\u0000\u0041\u00e9\u20ac\u20AC\uFFFF""#),
@@ -173,7 +173,7 @@ fn strings_and_their_escapes() {
         string("\"a\u{7f}\u{2028}\u{10ffff}é\""),
         "a\u{7f}\u{2028}\u{10ffff}é"
     );
-    // Escapes at every place relative to the eight bytes that are looked at together.
+    // Escapes at every position of the eight bytes that are scanned together.
     for before in 0..20 {
         let plain = "x".repeat(before);
         assert_eq!(
@@ -184,7 +184,7 @@ fn strings_and_their_escapes() {
 }
 
 #[test]
-fn borrows_what_is_not_escaped() {
+fn strings_without_escapes_are_borrowed() {
     let mut reader = Reader::new(br#"{"plain":"text","esc\u0061ped":"te\u0078t"}"#);
     reader.begin_object().unwrap();
     assert!(matches!(
@@ -199,7 +199,7 @@ fn borrows_what_is_not_escaped() {
 }
 
 #[test]
-fn depth_is_limited_where_the_caller_says() {
+fn depth_limit_is_the_callers() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     let objects = |depth: usize| "{\"\":".repeat(depth) + "0" + &"}".repeat(depth);
     for (max_depth, allowed) in [
@@ -231,7 +231,7 @@ fn depth_is_limited_where_the_caller_says() {
 }
 
 #[test]
-fn half_a_million_brackets_are_an_error_and_no_overflow() {
+fn half_a_million_brackets_are_an_error() {
     for bracket in ["[", "{\"a\":", "[{\"a\":[", "]", "}"] {
         let text = bracket.repeat(500_000);
         for max_depth in [DEFAULT_DEPTH, usize::MAX] {
@@ -242,7 +242,7 @@ fn half_a_million_brackets_are_an_error_and_no_overflow() {
 }
 
 #[test]
-fn siblings_are_not_depth() {
+fn siblings_do_not_count_as_depth() {
     let text = format!("[{}[]]", "[{\"a\":[]}],".repeat(5_000));
     assert!(decode_with_depth::<Value>(text.as_bytes(), 4).is_ok());
     assert!(decode_with_depth::<Raw>(text.as_bytes(), 4).is_ok());
@@ -250,7 +250,7 @@ fn siblings_are_not_depth() {
 }
 
 #[test]
-fn a_caller_who_asks_past_the_end_gets_an_error() {
+fn reading_past_the_end_is_an_error() {
     for text in ["[]]", "{}}", "[]", ""] {
         let mut reader = Reader::new(text.as_bytes());
         while reader.skip_value().is_ok() {}

@@ -3,7 +3,7 @@ use std::fmt::Debug;
 
 use crate::{Decode, Raw, Value, decode, encode_into, to_string, value};
 
-// Names that the expansion uses itself must not get in the way of fields.
+// Fields may have the names of variables in the expansion.
 record! {
     /// A record with awkward names.
     #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,7 +81,7 @@ fn message<'a, T: Decode<'a> + Debug>(text: &'a str) -> String {
 }
 
 #[test]
-fn awkward_names() {
+fn fields_may_have_awkward_names() {
     let text = r#"{"reader":1,"writer":2,"key":3,"tag":4,"value":5,"object":6,"field":7,"type":8,"\"\n":9}"#;
     let record = Awkward {
         reader: 1,
@@ -144,7 +144,7 @@ fn absent_and_null_fields_take_what_their_type_says() {
 }
 
 #[test]
-fn what_is_wrong_with_an_object() {
+fn object_errors_name_the_field() {
     assert_eq!(
         message::<Defaults>("{}"),
         r#"line 1 column 1: missing field "d""#
@@ -170,7 +170,7 @@ fn what_is_wrong_with_an_object() {
 }
 
 #[test]
-fn lifetimes_and_type_parameters() {
+fn records_may_have_lifetimes_and_type_parameters() {
     let text = r#"{"text":"a","cow":"b","raw":[1, 2]}"#;
     let record: Borrowing<'_> = decode(text.as_bytes()).unwrap();
     assert_eq!(
@@ -186,7 +186,7 @@ fn lifetimes_and_type_parameters() {
 }
 
 #[test]
-fn the_tag_may_stand_anywhere() {
+fn tag_may_stand_anywhere() {
     let tree = Tree::Node {
         left: Box::new(Tree::Named {
             name: "x".into(),
@@ -202,7 +202,7 @@ fn the_tag_may_stand_anywhere() {
 }
 
 #[test]
-fn what_is_wrong_with_a_tag() {
+fn tag_errors_name_the_tag_or_the_field() {
     assert_eq!(
         message::<Vec<Tree>>(r#"[{"kind":"Leaf"},{}]"#),
         r#"line 1 column 18: at [1]: missing field "kind""#
@@ -256,7 +256,6 @@ fn plain_enums_are_strings() {
     );
 }
 
-/// A recursive type goes as deep as the reader lets it, and no deeper.
 #[test]
 fn recursive_types_are_bounded_by_the_depth_limit() {
     let open = r#"{"kind":"node","left":"#;

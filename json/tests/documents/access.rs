@@ -1,4 +1,4 @@
-//! Looking at values in a document.
+//! Access to the values in a document.
 
 use json::{Kind, parse};
 
@@ -6,7 +6,7 @@ const TEXT: &str = r#" {"a": [1, -2.50, "x", "\u0061\n", true, false, null, [], 
     "é": "日本", "twice": 1, "twice": 2 } "#;
 
 #[test]
-fn every_kind_says_what_it_is() {
+fn elements_have_their_kind_and_value() {
     let document = parse(TEXT.as_bytes()).unwrap();
     let array = document.root().field("a").unwrap();
     let kinds: Vec<Kind> = array.elements().map(|element| element.kind()).collect();
@@ -42,7 +42,7 @@ fn every_kind_says_what_it_is() {
 }
 
 #[test]
-fn other_kinds_are_none_and_empty() {
+fn accessors_are_empty_for_other_kinds() {
     let document = parse(b"[null, true, 1, \"s\", [1], {\"k\": 1}]").unwrap();
     for element in document.root().elements() {
         let kind = element.kind();
@@ -62,7 +62,7 @@ fn other_kinds_are_none_and_empty() {
 }
 
 #[test]
-fn members_keep_their_order_and_the_last_of_duplicates_counts() {
+fn members_keep_order_and_the_last_duplicate_counts() {
     let document = parse(TEXT.as_bytes()).unwrap();
     let root = document.root();
     let names: Vec<&str> = root.members().map(|(name, _)| name).collect();
@@ -76,7 +76,7 @@ fn members_keep_their_order_and_the_last_of_duplicates_counts() {
 }
 
 #[test]
-fn numbers_keep_their_text_until_they_are_asked_for() {
+fn numbers_keep_their_text() {
     let text = "[0,-0,0.10,1E+2,123456789012345678,1234567890123456789,-9223372036854775808,18446744073709551615,\
         18446744073709551616,1e400,0.1000000000000000055511151231257827021181583404541015625]";
     let document = parse(text.as_bytes()).unwrap();

@@ -1,10 +1,10 @@
-//! A document and a value of the same text agree in everything.
+//! A document and a value of the same text agree.
 
 use json::{Error, Value, parse};
 
 use crate::random::Random;
 
-/// What both say of the text, which must be the same.
+/// The result of reading the text. Checks that both ways agree.
 fn read(text: &[u8]) -> Result<Value, Error> {
     let value = json::decode::<Value>(text);
     match parse(text) {
@@ -30,7 +30,7 @@ fn read(text: &[u8]) -> Result<Value, Error> {
 }
 
 #[test]
-fn on_random_values() {
+fn document_and_value_agree_on_random_values() {
     let mut random = Random::of_test("on_random_values");
     for _ in 0..Random::rounds(3_000) {
         let value = random.value(4);
@@ -39,10 +39,11 @@ fn on_random_values() {
 }
 
 #[test]
-fn on_mangled_texts() {
+fn document_and_value_agree_on_mangled_texts() {
     let mut random = Random::of_test("on_mangled_texts");
     let (mut accepted, mut refused) = (0, 0);
-    for _ in 0..Random::rounds(30_000) {
+    let rounds = Random::rounds(30_000);
+    for _ in 0..rounds {
         let mut text = random.value(3).to_string().into_bytes();
         for _ in 0..random.below(3) {
             let at = random.below(text.len() + 1);
@@ -59,7 +60,10 @@ fn on_mangled_texts() {
             Err(_) => refused += 1,
         }
     }
-    assert!(accepted > 1_000 && refused > 1_000, "{accepted} {refused}");
+    assert!(
+        accepted >= rounds / 30 && refused >= rounds / 30,
+        "{accepted} {refused}"
+    );
 }
 
 #[test]
@@ -67,7 +71,8 @@ fn documents_are_equal_when_values_are() {
     let mut random = Random::of_test("documents_are_equal_when_values_are");
     let small = ["1", "1.0", "\"a\"", "\"\\u0061\"", "[1,{}]", "[10e-1, { }]"];
     let (mut equal, mut unequal) = (0, 0);
-    for _ in 0..Random::rounds(5_000) {
+    let rounds = Random::rounds(5_000);
+    for _ in 0..rounds {
         let mut object = || {
             let member = |random: &mut Random| {
                 format!(
@@ -84,5 +89,8 @@ fn documents_are_equal_when_values_are() {
         assert_eq!(same, read(a.as_bytes()) == read(b.as_bytes()), "{a} {b}");
         *(if same { &mut equal } else { &mut unequal }) += 1;
     }
-    assert!(equal > 100 && unequal > 100, "{equal} {unequal}");
+    assert!(
+        equal >= rounds / 50 && unequal >= rounds / 50,
+        "{equal} {unequal}"
+    );
 }

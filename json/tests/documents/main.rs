@@ -1,4 +1,4 @@
-//! Documents: what they say of a text, against what a `Value` of the same text says.
+//! Documents, compared with a `Value` of the same text.
 
 #[path = "../properties/random.rs"]
 mod random;

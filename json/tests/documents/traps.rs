@@ -1,11 +1,11 @@
-//! Texts that some parsers take quadratic time for, or die of. None of these may take longer than
-//! its length says: at the sizes here a quadratic step would show as minutes.
+//! Texts that take some parsers quadratic time, or crash them. They are so large that a quadratic
+//! step would take minutes.
 
 use json::{ErrorKind, MAX_DEPTH, Raw, Value, parse, parse_with_depth};
 
 const MANY: usize = 100_000;
 
-/// Reads the text in every way, and looks at it in every way that visits all of it.
+/// Reads the text in every way, and uses every function that visits all of it.
 fn visit(text: &str) -> Value {
     let document = parse(text.as_bytes()).unwrap();
     let again = document.clone();
@@ -21,7 +21,7 @@ fn visit(text: &str) -> Value {
 }
 
 #[test]
-fn many_members() {
+fn many_members_take_linear_time() {
     let members: Vec<String> = (0..MANY)
         .map(|index| format!("\"key {index}\":{index}"))
         .collect();
@@ -38,7 +38,7 @@ fn many_members() {
 }
 
 #[test]
-fn many_duplicates_of_one_member() {
+fn many_duplicates_of_a_member_take_linear_time() {
     let text = format!(
         "{{{}\"k\":-1}}",
         "\"k\":1,\"\\u006b\":[2],".repeat(MANY / 2)
@@ -48,7 +48,7 @@ fn many_duplicates_of_one_member() {
 }
 
 #[test]
-fn long_strings() {
+fn long_strings_take_linear_time() {
     for piece in [
         "\\n",
         "\\u00e9",
@@ -66,7 +66,7 @@ fn long_strings() {
 }
 
 #[test]
-fn long_numbers() {
+fn long_numbers_take_linear_time() {
     let digits = "7".repeat(MANY);
     let zeros = "0".repeat(MANY);
     for text in [
@@ -86,7 +86,7 @@ fn long_numbers() {
 }
 
 #[test]
-fn many_numbers_strings_and_containers() {
+fn many_items_take_linear_time() {
     for piece in [
         "1.5",
         "-0",
@@ -115,7 +115,7 @@ fn many_numbers_strings_and_containers() {
 }
 
 #[test]
-fn deep_nesting() {
+fn deep_nesting_is_read_or_refused() {
     for (open, close) in [("[", "]"), ("{\"k\":", "}"), ("[{\"k\":[0,", "]}]")] {
         let levels = open.matches(['[', '{']).count();
         let nested = |times: usize| format!("{}0{}", open.repeat(times), close.repeat(times));

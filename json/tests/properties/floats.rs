@@ -1,4 +1,4 @@
-//! Floats are read to the nearest one, and written as the shortest text that reads back.
+//! Floats are rounded to the nearest when read, and written as the shortest text that reads back.
 
 use json::Number;
 
@@ -17,17 +17,17 @@ fn reads(text: &str, bits: u64) {
     );
 }
 
-/// Numbers on which readers were wrong, or slow without end, as the literature and the tests of
-/// others tell.
+/// Numbers on which other readers were wrong or did not end, from the literature and from their
+/// tests.
 #[test]
-fn hard_cases_of_the_literature() {
+fn hard_cases_are_read_correctly() {
     for (text, bits) in [
         ("0", 0),
         ("0.0", 0),
         ("0e99999999999999999999", 0),
         ("0.1", 0x3fb9_9999_9999_999a),
         ("0.30000000000000004", 0x3fd3_3333_3333_3334),
-        // Integers around the first one that no float has, and just at the middle or not.
+        // Integers around the first one that is not a float, in the middle or not.
         ("9007199254740992", 0x4340_0000_0000_0000),
         ("9007199254740993", 0x4340_0000_0000_0000),
         ("9007199254740993.0", 0x4340_0000_0000_0000),
@@ -47,7 +47,7 @@ fn hard_cases_of_the_literature() {
         ("18014398509481983", 0x4350_0000_0000_0000),
         ("18446744073709551615", 0x43f0_0000_0000_0000),
         ("1090544144181609348835077142190", 0x462b_8779_f247_4dfb),
-        // Middles with digits behind the point.
+        // Middles with digits after the point.
         (
             "1.00000000000000011102230246251565404236316680908203125",
             0x3ff0_0000_0000_0000,
@@ -110,10 +110,9 @@ fn numbers_beyond_the_range_are_infinite_or_refused() {
     }
 }
 
-/// Zeros make up for exponents that seem beyond all range; the standard library alone has a limit
-/// there.
+/// Zeros make up for exponents that look out of range, beyond the limit of the standard library.
 #[test]
-fn great_exponents_and_as_many_zeros() {
+fn large_exponents_with_many_zeros_are_read() {
     let zeros = "0".repeat(700_000);
     for (text, float) in [
         (format!("0.{zeros}15e700001"), 1.5),
@@ -137,9 +136,9 @@ fn great_exponents_and_as_many_zeros() {
     }
 }
 
-/// Just at the middle between two floats, and a little off it, computed digit by digit.
+/// In the middle between two floats, and slightly off it, computed digit by digit.
 #[test]
-fn middles_between_floats() {
+fn middles_between_floats_round_correctly() {
     let mut random = Random::of_test("middles_between_floats");
     for _ in 0..Random::rounds(300) {
         let below = f64::from_bits(random.bits() & i64::MAX as u64);
@@ -210,9 +209,9 @@ fn middle(below: f64) -> (String, i32) {
     (text.collect(), log2.min(0) + zeros as i32)
 }
 
-/// What is read is what the standard library reads, which rounds correctly.
+/// The standard library rounds correctly.
 #[test]
-fn random_numbers_are_read_as_std_reads_them() {
+fn random_numbers_are_read_like_std() {
     let mut random = Random::of_test("random_numbers_are_read");
     for _ in 0..Random::rounds(100_000) {
         let float = f64::from_bits(random.bits());
@@ -239,14 +238,14 @@ fn random_numbers_are_read_as_std_reads_them() {
     }
 }
 
-/// What is written has the digits that the standard library writes, which are the fewest.
+/// The standard library writes the fewest digits.
 #[test]
-fn random_floats_are_written_as_std_writes_them() {
+fn random_floats_are_written_like_std() {
     let mut random = Random::of_test("random_floats_are_written");
     for _ in 0..Random::rounds(100_000) {
         let any = f64::from_bits(random.bits());
-        // Powers of two and their neighbours have uneven intervals; these and short decimals are
-        // rare among all.
+        // Powers of two and their neighbours have uneven intervals. These and short decimals are
+        // rare among random floats.
         let power = f64::from_bits((random.bits() % 2047) << 52);
         let float = match random.below(5) {
             0 => power,

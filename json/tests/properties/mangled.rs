@@ -1,10 +1,10 @@
-//! Mangled texts are judged alike by all ways of reading, and none of them panics.
+//! All ways of reading agree on mangled texts, and none panics.
 
 use json::{Element, Raw, Value};
 
 use crate::random::Random;
 
-/// Texts to begin with, beside random ones: what the grammar has, and what it nearly has.
+/// Texts to start from, beside random ones: valid and nearly valid.
 const SEEDS: &[&str] = &[
     r#"{"src":"c1","dest":"n1","body":{"type":"cas","msg_id":3,"key":0,"from":4,"to":1}}"#,
     r#"{"term":7,"entries":[{"term":6,"op":"aGVsbG8="},{"term":7,"op":null}],"commit":18446744073709551615}"#,
@@ -15,12 +15,12 @@ const SEEDS: &[&str] = &[
     "[01, +1, .5, 1., 1e, NaN, tru, 'a', // x\n]",
 ];
 
-/// What is inserted or put in place of a byte.
+/// The bytes that are inserted, or replace another.
 const BYTES: &[u8] = b"\"\\[]{},:0123456789-+.eEutn/ \n\x00\x1f\x7f\x80\xc3\xed\xff";
 
 /// A run of hours: `STDRAFT_ROUNDS=1000000000 cargo test --release -p json mangled_texts`.
 #[test]
-fn mangled_texts_are_judged_alike_by_all_ways_of_reading() {
+fn all_ways_of_reading_agree_on_mangled_texts() {
     let mut random = Random::of_test("mangled_texts");
     let (mut accepted, mut refused) = (0, 0);
     let rounds = Random::rounds(20_000);
@@ -39,7 +39,7 @@ fn mangled_texts_are_judged_alike_by_all_ways_of_reading() {
         }
     }
     assert!(
-        accepted > rounds / 10 && refused > rounds / 10,
+        accepted >= rounds / 10 && refused >= rounds / 10,
         "{accepted} accepted, {refused} refused"
     );
 }
@@ -61,7 +61,7 @@ fn mangle(random: &mut Random, bytes: &mut Vec<u8>) {
             bytes.splice(place..place, piece);
         }
         6 => {
-            // Another number, where there is one.
+            // Replace a number, if there is one.
             let digit = |byte: &u8| byte.is_ascii_digit();
             let start = bytes
                 .iter()
@@ -80,8 +80,7 @@ fn mangle(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
-/// Whether the text is accepted; all ways of reading say the same of it, and what they read is the
-/// same.
+/// Whether the text is accepted. Checks that all ways of reading agree, and read the same.
 fn judge(bytes: &[u8]) -> bool {
     let shown = || String::from_utf8_lossy(bytes).into_owned();
     let value = json::decode::<Value>(bytes);
@@ -93,7 +92,7 @@ fn judge(bytes: &[u8]) -> bool {
             assert!(same(document.root(), &value), "{}", shown());
 
             let text = json::to_string(&value);
-            let again: Value = json::decode(text.as_bytes()).expect("what was written is JSON");
+            let again: Value = json::decode(text.as_bytes()).expect("encoded text is valid JSON");
             assert_eq!(again, value, "{}", shown());
             assert_eq!(json::to_string(&again), text, "{}", shown());
             let text = json::to_string(&document);
@@ -104,7 +103,7 @@ fn judge(bytes: &[u8]) -> bool {
             assert_eq!(error, of_raw, "{}", shown());
             assert_eq!(error, of_document, "{}", shown());
             assert!(error.offset() <= bytes.len());
-            // To say where it is, it takes the text apart once more.
+            // The message contains the path, for which the text is scanned once more.
             assert!(error.to_string().starts_with("line "), "{error}");
             false
         }

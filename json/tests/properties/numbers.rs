@@ -13,7 +13,7 @@ fn number(text: &str) -> Number {
         .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// In ascending order; each line holds texts of one and the same number.
+/// In ascending order; each line has texts of the same number.
 const ASCENDING: &[&[&str]] = &[
     &[
         "-1e1000000000000000000000000000000000000000001",
@@ -165,8 +165,8 @@ fn order_is_transitive_so_that_numbers_can_be_keys() {
 }
 
 #[test]
-fn what_a_client_writes_reads_back_with_the_same_value() {
-    let mut random = Random::of_test("what_a_client_writes");
+fn written_numbers_read_back_with_the_same_value() {
+    let mut random = Random::of_test("written_numbers");
     for _ in 0..Random::rounds(20_000) {
         let text = random.number_text();
         let written = json::to_string(&number(&text));
@@ -215,9 +215,9 @@ fn floats_survive_bit_for_bit() {
     }
 }
 
-/// Absurd numbers take linear time and linear space: these would not end otherwise.
+/// With quadratic time this test would not end.
 #[test]
-fn numbers_of_a_hundred_thousand_digits() {
+fn numbers_of_100_000_digits_take_linear_time() {
     let digits = "7".repeat(100_000);
     let texts = [
         digits.clone(),
@@ -242,8 +242,8 @@ fn numbers_of_a_hundred_thousand_digits() {
     assert_eq!(numbers[5].to_string(), texts[5]);
 }
 
-/// Another text of the same number: the decimal point moved, and the exponent with it, where that
-/// can be done by hand; or else zeros added.
+/// Another text of the same number: with the decimal point and the exponent moved, if the exponent
+/// is small enough, or else with more zeros.
 fn moved(random: &mut Random, text: &str) -> String {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

@@ -1,4 +1,4 @@
-//! A seeded generator of numbers and values, for the tests of this crate alone.
+//! A seeded generator of numbers and values for the tests of this crate.
 
 use std::env;
 
@@ -8,19 +8,20 @@ use json::{Number, Value};
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The generator of a test. Its seed is `STDRAFT_SEED` if that is set, so that a failure can
-    /// be replayed.
+    /// The generator of a test. Its seed is `STDRAFT_SEED`, if that is set, to replay a failure.
     pub(crate) fn of_test(name: &str) -> Random {
-        let seed = env::var("STDRAFT_SEED")
-            .map_or(20_240_229, |seed| seed.parse().expect("a seed is a u64"));
+        let seed = env::var("STDRAFT_SEED").map_or(20_240_229, |seed| {
+            seed.parse().expect("STDRAFT_SEED is a number")
+        });
         println!("replay: STDRAFT_SEED={seed} cargo test -p json {name}");
         Random(seed.max(1))
     }
 
-    /// How often a test tries, unless `STDRAFT_ROUNDS` says so.
+    /// The number of rounds of a test: `STDRAFT_ROUNDS`, if that is set.
     pub(crate) fn rounds(usual: usize) -> usize {
-        env::var("STDRAFT_ROUNDS")
-            .map_or(usual, |rounds| rounds.parse().expect("rounds are a usize"))
+        env::var("STDRAFT_ROUNDS").map_or(usual, |rounds| {
+            rounds.parse().expect("STDRAFT_ROUNDS is a number")
+        })
     }
 
     /// Any 64 bits.
@@ -41,7 +42,7 @@ impl Random {
         among[self.below(among.len())]
     }
 
-    /// The text of a number, of any of the forms that one can have.
+    /// The text of a number, in any form.
     pub(crate) fn number_text(&mut self) -> String {
         match self.below(5) {
             0 => (self.bits() as i64 >> self.below(64)).to_string(),
@@ -84,7 +85,7 @@ impl Random {
         }
     }
 
-    /// A string with all sorts of characters.
+    /// A string with characters of all kinds.
     pub(crate) fn string(&mut self) -> String {
         let length = self.below(20);
         (0..length)

@@ -1,4 +1,4 @@
-//! Random values survive being written and read.
+//! Random values are written and read back.
 
 use json::{Raw, Value};
 
@@ -15,7 +15,7 @@ fn values_read_back_as_they_were_written() {
             Ok(&value),
             "{text}"
         );
-        // What was written once is written the same again.
+        // Writing is stable.
         assert_eq!(
             json::to_string(&json::decode::<Value>(text.as_bytes()).unwrap()),
             text
@@ -34,7 +34,7 @@ fn white_space_between_tokens_changes_nothing() {
     }
 }
 
-/// The text with white space wherever it may stand.
+/// The text with white space wherever it is allowed.
 fn spaced(random: &mut Random, compact: &str) -> String {
     let mut text = String::new();
     let (mut in_string, mut escaped) = (false, false);

@@ -145,8 +145,8 @@ impl<'a> Request<'a> {
 }
 
 /// The path of a target in origin form (`/metrics?x=1`) or absolute form (`http://host/metrics?x=1`),
-/// which a server must accept, too (section 3.2.2). Other forms are returned as they are; no page has
-/// such a path.
+/// which a server must accept, too (section 3.2.2). Other forms are returned as they are; no page
+/// has such a path.
 fn path_of(target: &str) -> &str {
     let target = target.split('?').next().unwrap_or_default();
     match target.split_at_checked("http://".len()) {
