@@ -197,20 +197,11 @@ impl<'a, T: Decode<'a>> Decode<'a> for Vec<T> {
 /// An array of exactly `N` elements.
 impl<'a, T: Decode<'a>, const N: usize> Decode<'a> for [T; N] {
     fn decode(reader: &mut Reader<'a>) -> Result<[T; N], Error> {
-        let mut more = reader.enter_array()?;
+        reader.start_token();
         let array = reader.token_offset();
-        let wrong_length = ErrorKind::WrongLength { expected: N };
-        let mut elements = Vec::with_capacity(N);
-        while more {
-            if elements.len() == N {
-                return Err(reader.error_at(array, wrong_length));
-            }
-            elements.push(T::decode(reader)?);
-            more = reader.more_elements()?;
-        }
-        elements
+        Vec::decode(reader)?
             .try_into()
-            .map_err(|_| reader.error_at(array, wrong_length))
+            .map_err(|_| reader.error_at(array, ErrorKind::WrongLength { expected: N }))
     }
 }
 

@@ -386,58 +386,10 @@ impl<'d> Iterator for Members<'d> {
 
 impl ExactSizeIterator for Members<'_> {}
 
-/// Whether two elements have the same meaning. Without recursion, because the stack of a debug
-/// build does not suffice for two texts of the maximum depth.
-fn equal(a: Element<'_>, b: Element<'_>) -> bool {
-    // The arrays and objects that are still to be compared.
-    let mut pending = Vec::new();
-    if !equal_but_for_items(a, b, &mut pending) {
-        return false;
-    }
-    while let Some((a, b)) = pending.pop() {
-        let equal = if a.kind() == Kind::Array {
-            let mut pairs = a.elements().zip(b.elements());
-            a.count() == b.count() && pairs.all(|(a, b)| equal_but_for_items(a, b, &mut pending))
-        } else {
-            let (a, b) = (a.by_name(), b.by_name());
-            let mut pairs = a.iter().zip(&b);
-            a.len() == b.len()
-                && pairs.all(|((a_name, &a), (b_name, &b))| {
-                    a_name == b_name && equal_but_for_items(a, b, &mut pending)
-                })
-        };
-        if !equal {
-            return false;
-        }
-    }
-    true
-}
-
-/// Whether the elements are equal; arrays and objects of the same kind are left to `pending`.
-fn equal_but_for_items<'a, 'b>(
-    a: Element<'a>,
-    b: Element<'b>,
-    pending: &mut Vec<(Element<'a>, Element<'b>)>,
-) -> bool {
-    if a.kind() != b.kind() {
-        return false;
-    }
-    match a.kind() {
-        Kind::Null => true,
-        Kind::Bool => a.as_bool() == b.as_bool(),
-        Kind::Number => a.number_text() == b.number_text() || a.as_number() == b.as_number(),
-        Kind::String => a.string_bytes() == b.string_bytes(),
-        Kind::Array | Kind::Object => {
-            pending.push((a, b));
-            true
-        }
-    }
-}
-
 impl PartialEq for Element<'_> {
-    /// Takes time linear in the texts, except for sorting the members of objects.
+    /// Compares the two as values, which takes memory for both.
     fn eq(&self, other: &Element<'_>) -> bool {
-        equal(*self, *other)
+        Value::from(*self) == Value::from(*other)
     }
 }
 

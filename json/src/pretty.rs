@@ -1,6 +1,6 @@
 //! JSON for human readers.
 
-use crate::scan::string_end;
+use crate::scan::{string_end, white_end};
 use crate::{Encode, encode};
 
 /// Encodes the value as JSON with one line for each element and member, indented by two spaces for
@@ -19,54 +19,45 @@ use crate::{Encode, encode};
 /// assert_eq!(json::to_string_pretty(&value), text);
 /// ```
 pub fn to_string_pretty<T: Encode + ?Sized>(value: &T) -> String {
-    let compact = encode(value);
-    let mut pretty = Vec::with_capacity(2 * compact.len());
-    indent(&compact, &mut pretty);
-    String::from_utf8(pretty).expect("only white space outside of strings changes")
-}
-
-/// Appends the JSON text with new white space.
-fn indent(text: &[u8], out: &mut Vec<u8>) {
+    let text = encode(value);
+    let mut out = Vec::with_capacity(2 * text.len());
     let mut depth = 0;
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
-        let mut next = at + 1;
+        let start = at;
+        at += 1;
         match byte {
             // A `Raw` keeps its white space.
             b' ' | b'\n' | b'\r' | b'\t' => {}
             b'"' => {
-                next = string_end(text, next).expect("encoded text is valid JSON");
-                out.extend_from_slice(&text[at..next]);
+                at = string_end(&text, at).expect("encoded text is valid JSON");
+                out.extend_from_slice(&text[start..at]);
             }
             b'{' | b'[' => {
                 out.push(byte);
-                depth += 1;
-                if !closes(text, next) {
-                    new_line(depth, out);
+                at = white_end(&text, at);
+                if let Some(&end @ (b'}' | b']')) = text.get(at) {
+                    out.push(end);
+                    at += 1;
+                } else {
+                    depth += 1;
+                    new_line(depth, &mut out);
                 }
             }
             b'}' | b']' => {
                 depth -= 1;
-                if !matches!(out.last(), Some(b'{' | b'[')) {
-                    new_line(depth, out);
-                }
+                new_line(depth, &mut out);
                 out.push(byte);
             }
             b',' => {
                 out.push(byte);
-                new_line(depth, out);
+                new_line(depth, &mut out);
             }
             b':' => out.extend_from_slice(b": "),
             _ => out.push(byte),
         }
-        at = next;
     }
-}
-
-/// Whether the end of an array or object comes next, after white space.
-fn closes(text: &[u8], at: usize) -> bool {
-    let next = text.get(crate::scan::white_end(text, at));
-    matches!(next, Some(b'}' | b']'))
+    String::from_utf8(out).expect("only white space outside of strings changes")
 }
 
 fn new_line(depth: usize, out: &mut Vec<u8>) {

@@ -139,8 +139,8 @@ macro_rules! __record {
             }
         }
 
-        $crate::__impl_encode! {
-            $name [$($generics)*] |self, writer| {
+        impl<$lifetime $(, $param: $crate::Encode)*> $crate::Encode for $name $($generics)* {
+            fn encode(&self, writer: &mut $crate::Writer<'_>) {
                 let Self { $($field),* } = self;
                 writer.begin_object();
                 $crate::__encode_fields! { writer $($field $(as $rename)?,)* }
@@ -193,8 +193,8 @@ macro_rules! __record {
             }
         }
 
-        $crate::__impl_encode! {
-            $name [$($generics)*] |self, writer| {
+        impl<$lifetime $(, $param: $crate::Encode)*> $crate::Encode for $name $($generics)* {
+            fn encode(&self, writer: &mut $crate::Writer<'_>) {
                 match self {
                     $(
                         Self::$variant { $($($field),*)? } => {
@@ -346,26 +346,6 @@ macro_rules! __absent {
             ::std::option::Option::None => {
                 return ::std::result::Result::Err($reader.missing_field($object, $name));
             }
-        }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __impl_encode {
-    ($name:ident [] |$this:ident, $writer:ident| $body:block) => {
-        impl $crate::Encode for $name {
-            fn encode(&$this, $writer: &mut $crate::Writer<'_>) $body
-        }
-    };
-    ($name:ident [<$lifetime:lifetime $(, $param:ident)*>] |$this:ident, $writer:ident| $body:block) => {
-        impl<$lifetime $(, $param: $crate::Encode)*> $crate::Encode for $name<$lifetime $(, $param)*> {
-            fn encode(&$this, $writer: &mut $crate::Writer<'_>) $body
-        }
-    };
-    ($name:ident [<$($param:ident),+>] |$this:ident, $writer:ident| $body:block) => {
-        impl<$($param: $crate::Encode),+> $crate::Encode for $name<$($param),+> {
-            fn encode(&$this, $writer: &mut $crate::Writer<'_>) $body
         }
     };
 }

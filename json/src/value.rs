@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, btree_map};
 use std::fmt::{self, Display, Formatter};
 use std::ops::Index;
-use std::str::FromStr;
 
 use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer};
 
@@ -177,15 +176,6 @@ impl Index<usize> for Value {
     }
 }
 
-/// Like [`json::decode`](crate::decode): the one JSON value that the text consists of.
-impl FromStr for Value {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Value, Error> {
-        crate::decode(text.as_bytes())
-    }
-}
-
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&crate::to_string(self))
@@ -242,12 +232,6 @@ impl<T: Into<Value>> From<Vec<T>> for Value {
     }
 }
 
-impl<T: Into<Value>> From<BTreeMap<String, T>> for Value {
-    fn from(value: BTreeMap<String, T>) -> Value {
-        value.into_iter().collect()
-    }
-}
-
 /// `null` for `None`.
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Value {
@@ -267,12 +251,6 @@ impl<K: Into<String>, T: Into<Value>> FromIterator<(K, T)> for Value {
     fn from_iter<I: IntoIterator<Item = (K, T)>>(members: I) -> Value {
         let owned = |(name, value): (K, T)| (name.into(), value.into());
         Value::Object(members.into_iter().map(owned).collect())
-    }
-}
-
-impl From<&Value> for Value {
-    fn from(value: &Value) -> Value {
-        value.clone()
     }
 }
 
@@ -503,8 +481,6 @@ mod tests {
         let names: Vec<&String> = object.members().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b"]);
         assert_eq!((array.members().len(), object.elements().len()), (0, 0));
-        assert_eq!("[1, 2,3]".parse(), Ok(array));
-        assert!("[1".parse::<Value>().is_err());
     }
 
     #[test]
