@@ -31,7 +31,7 @@ impl Progress {
     }
 
     /// Prints a line, if it is time for one. A failure to print is ignored.
-    pub(crate) fn tell(&self, line: impl FnOnce() -> String) {
+    pub(crate) fn print(&self, line: impl FnOnce() -> String) {
         let (terminal, file) = INTERVALS;
         let interval = if self.is_terminal { terminal } else { file };
         let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);

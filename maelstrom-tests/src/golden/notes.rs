@@ -1,4 +1,4 @@
-//! What a script's output says of a node.
+//! A script's output.
 
 use std::fmt::Write;
 use std::mem;
@@ -13,20 +13,20 @@ use crate::replica::node::Process;
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     text: String,
-    /// The present event, until something comes of it.
+    /// The present event, until it has a consequence.
     heading: Option<String>,
     indented: bool,
 }
 
 impl Notes {
-    /// Begins an event that is printed only if something comes of it.
+    /// Begins an event that is printed only with a consequence.
     pub(super) fn begin(&mut self, heading: String) {
         self.heading = Some(heading);
         self.indented = true;
     }
 
     /// Begins an event that is always printed.
-    pub(super) fn tell(&mut self, heading: &str) {
+    pub(super) fn begin_always(&mut self, heading: &str) {
         self.heading = None;
         self.indented = true;
         writeln!(self.text, "  {heading}").expect("a string takes all");

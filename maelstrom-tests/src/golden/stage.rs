@@ -449,10 +449,10 @@ impl Stage {
         let line = self.message(&envelope);
         let is_down = self.node(to)?.host.process().is_none();
         if is_down || self.cut.contains(&(envelope.from, to)) {
-            self.notes.tell(&format!("lost: {line}"));
+            self.notes.begin_always(&format!("lost: {line}"));
             return Ok(());
         }
-        self.notes.tell(&line);
+        self.notes.begin_always(&line);
         self.happen(to, Input::Receive(envelope))
     }
 

@@ -128,7 +128,7 @@ impl Clients {
     /// earlier answers.
     pub(super) fn answered(&mut self, reply: &Reply<Registers>) -> Result<(), Broken> {
         let ticket = number(reply.ticket);
-        let told = match &reply.response {
+        let answer = match &reply.response {
             Response::Applied(_) => {
                 self.end_write(ticket, true);
                 "done".to_owned()
@@ -156,7 +156,7 @@ impl Clients {
         if self.places.is_empty() {
             return Err(Broken(format!(
                 "linearizability: no order of the requests explains the answer to request {ticket} \
-                 ({told}) and all earlier answers"
+                 ({answer}) and all earlier answers"
             )));
         }
         Ok(())

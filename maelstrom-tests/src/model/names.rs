@@ -13,12 +13,12 @@ use std::mem;
 use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
 
 use super::mix::Mix;
-use super::node::whose;
+use super::node::node_of;
 use super::table::{ByFingerprint, Ref};
 use super::world::{Tables, World, slot};
 
 /// The most incarnations of one node.
-const LIVES: u64 = 1 << 16;
+const INCARNATIONS_MAX: u64 = 1 << 16;
 
 /// The most cached fingerprints of parts; then the cache is cleared.
 const REMEMBERED_MAX: usize = 1 << 22;
@@ -27,7 +27,7 @@ const REMEMBERED_MAX: usize = 1 << 22;
 #[derive(Debug)]
 pub(super) struct Named<T> {
     pub(super) thing: T,
-    lives: Vec<Incarnation>,
+    incarnations: Vec<Incarnation>,
     questions: Vec<RequestId>,
     look: u64,
 }
@@ -39,10 +39,13 @@ impl<T: Rename + Clone> Named<T> {
         let mut used = Used::default();
         thing.clone().rename(&mut used);
         used.sort();
-        let Used { lives, questions } = used;
+        let Used {
+            incarnations,
+            questions,
+        } = used;
         Self {
             thing,
-            lives,
+            incarnations,
             questions,
             look,
         }
@@ -79,7 +82,7 @@ impl Namer {
 
     /// Collects the names in a world.
     fn collect(&mut self, tables: &Tables, world: &World) {
-        self.used.lives.clear();
+        self.used.incarnations.clear();
         self.used.questions.clear();
         for node in &world.nodes {
             self.used.add(&tables.nodes.states[*node]);
@@ -138,7 +141,7 @@ impl Namer {
     ) -> u64 {
         let mut mix = Mix::default();
         (number, names.order).hash(&mut mix);
-        for life in &part.lives {
+        for life in &part.incarnations {
             mix.write_u64(names.life(*life).0);
         }
         for question in &part.questions {
@@ -191,20 +194,20 @@ fn orders(order: &[usize], looks: &[u64]) -> Vec<Vec<usize>> {
 /// The names in a world.
 #[derive(Debug, Default)]
 struct Used {
-    lives: Vec<Incarnation>,
+    incarnations: Vec<Incarnation>,
     questions: Vec<RequestId>,
 }
 
 impl Used {
     fn add<T>(&mut self, part: &Named<T>) {
-        self.lives.extend_from_slice(&part.lives);
+        self.incarnations.extend_from_slice(&part.incarnations);
         self.questions.extend_from_slice(&part.questions);
     }
 
     /// Sorts the names and drops repetitions.
     fn sort(&mut self) {
-        self.lives.sort_unstable();
-        self.lives.dedup();
+        self.incarnations.sort_unstable();
+        self.incarnations.dedup();
         self.questions.sort_unstable();
         self.questions.dedup();
     }
@@ -216,12 +219,12 @@ impl Names for Used {
     }
 
     fn life(&mut self, life: Incarnation) -> Incarnation {
-        self.lives.push(life);
+        self.incarnations.push(life);
         life
     }
 
     fn question(&mut self, question: RequestId) -> RequestId {
-        self.lives.push(question.incarnation);
+        self.incarnations.push(question.incarnation);
         self.questions.push(question);
         question
     }
@@ -235,7 +238,7 @@ struct Canonical {
     /// The order in one number.
     order: u64,
     /// Old and new names, in order.
-    lives: Vec<(Incarnation, Incarnation)>,
+    incarnations: Vec<(Incarnation, Incarnation)>,
     questions: Vec<(RequestId, RequestId)>,
 }
 
@@ -249,19 +252,23 @@ impl Canonical {
             self.nodes[*at] = name;
             self.order = self.order * 8 + *at as u64;
         }
-        self.lives.clear();
-        for life in &used.lives {
-            let node = self.nodes[slot(whose(*life))].0;
-            let earlier = self.lives.iter().filter(|(_, new)| new.0 / LIVES == node);
+        self.incarnations.clear();
+        for life in &used.incarnations {
+            let node = self.nodes[slot(node_of(*life))].0;
+            let earlier = self
+                .incarnations
+                .iter()
+                .filter(|(_, new)| new.0 / INCARNATIONS_MAX == node);
             let number = earlier.count() as u64;
-            self.lives.push((*life, Incarnation(node * LIVES + number)));
+            self.incarnations
+                .push((*life, Incarnation(node * INCARNATIONS_MAX + number)));
         }
         self.questions.clear();
         for run in used
             .questions
             .chunk_by(|a, b| a.incarnation == b.incarnation)
         {
-            let incarnation = new_name(&self.lives, run[0].incarnation);
+            let incarnation = new_name(&self.incarnations, run[0].incarnation);
             for (counter, question) in (1..).zip(run) {
                 let name = RequestId {
                     incarnation,
@@ -279,7 +286,7 @@ impl Names for Canonical {
     }
 
     fn life(&mut self, life: Incarnation) -> Incarnation {
-        new_name(&self.lives, life)
+        new_name(&self.incarnations, life)
     }
 
     fn question(&mut self, question: RequestId) -> RequestId {

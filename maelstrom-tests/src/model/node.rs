@@ -30,13 +30,13 @@ pub(super) const TIMES: (u32, u32, u32) = (1, 2, 16);
 pub(super) const TICKS_MAX: usize = 160;
 
 /// Names an incarnation by its number, in the order of their starts, and its node.
-pub(super) fn life(number: u64, node: NodeId) -> Incarnation {
+pub(super) fn incarnation(number: u64, node: NodeId) -> Incarnation {
     Incarnation(number * NODES + node.0)
 }
 
 /// The node of an incarnation.
-pub(super) fn whose(life: Incarnation) -> NodeId {
-    NodeId(life.0 % NODES)
+pub(super) fn node_of(incarnation: Incarnation) -> NodeId {
+    NodeId(incarnation.0 % NODES)
 }
 
 /// Above the number of nodes.
@@ -82,7 +82,7 @@ pub(super) struct Effect {
     /// The messages sent before any clock ran, and then at each tick.
     pub(super) sent: Vec<Vec<Ref<Named<Envelope<Registers>>>>>,
     /// What the rules of the cluster must see, in order.
-    pub(super) sights: Vec<Sight>,
+    pub(super) observed: Vec<Observed>,
     /// Whether more than the node's clocks has changed.
     pub(super) changes: bool,
     /// Whether the commit index has advanced. Then other nodes' disks matter to the rules.
@@ -93,15 +93,15 @@ pub(super) struct Effect {
 
 /// What the rules see of a node.
 #[derive(Clone, Debug)]
-pub(super) enum Sight {
+pub(super) enum Observed {
     /// Its state.
-    Is(Ref<Named<Node>>),
+    State(Ref<Named<Node>>),
     /// Its state when it begins to store a snapshot, or has stored one.
     Stores(Ref<Named<Node>>),
     /// Its state when its process dies.
     Dies(Ref<Named<Node>>),
     /// An answer to a client.
-    Tells(Reply<Registers>),
+    Answers(Reply<Registers>),
 }
 
 /// How states that differ in their clocks alone are kept.
@@ -164,7 +164,7 @@ impl Nodes {
     pub(super) fn first(&self, id: NodeId) -> Effect {
         let node = Node::new(id, self.setting.clone(), MemoryDisk::default());
         let mut run = Run::new(self, node, None);
-        let ended = run.starts(life(id.0, id));
+        let ended = run.starts(incarnation(id.0, id));
         run.into_effect(ended)
     }
 
@@ -218,7 +218,7 @@ impl Effect {
     /// Whether neither other nodes nor the rules notice it.
     pub(super) fn is_silent(&self) -> bool {
         let says_nothing = self.sent.iter().all(Vec::is_empty);
-        says_nothing && self.sights.is_empty() && self.broken.is_none()
+        says_nothing && self.observed.is_empty() && self.broken.is_none()
     }
 }
 
@@ -250,7 +250,7 @@ struct Run<'a> {
     dies: Option<Incarnation>,
     died: bool,
     sent: Vec<Vec<Ref<Named<Envelope<Registers>>>>>,
-    sights: Vec<Sight>,
+    observed: Vec<Observed>,
     commits: bool,
     /// The node's fingerprint before the event.
     before: Option<u64>,
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
             dies,
             died: false,
             sent: vec![Vec::new()],
-            sights: Vec::new(),
+            observed: Vec::new(),
             commits: false,
             before: None,
             seen: None,
@@ -308,7 +308,7 @@ impl<'a> Run<'a> {
             commits: self.commits,
             after: self.nodes.keep(&self.node),
             sent: self.sent,
-            sights: self.sights,
+            observed: self.observed,
             broken: ended.err(),
         }
     }
@@ -357,7 +357,8 @@ impl<'a> Run<'a> {
             What::Work => match self.node.work().map_err(Broken::from)? {
                 None => return Err(Skip::Idle),
                 Some(Worked::Named(_)) => {
-                    self.sights.push(Sight::Stores(self.nodes.keep(&self.node)));
+                    self.observed
+                        .push(Observed::Stores(self.nodes.keep(&self.node)));
                     return Ok(());
                 }
                 Some(Worked::Done(_, input)) => self.step(input)?,
@@ -393,10 +394,11 @@ impl<'a> Run<'a> {
             }
             self.look();
             let replies = released.replies.into_iter();
-            self.sights.extend(replies.map(Sight::Tells));
+            self.observed.extend(replies.map(Observed::Answers));
             self.send(released.messages)?;
             if released.begins_work {
-                self.sights.push(Sight::Stores(self.nodes.keep(&self.node)));
+                self.observed
+                    .push(Observed::Stores(self.nodes.keep(&self.node)));
             }
             let stores = !self.node.unsynced_records().is_empty();
             if stores && let Some(next) = self.dies {
@@ -405,7 +407,7 @@ impl<'a> Run<'a> {
             let (messages, synced) = self.node.sync()?.expect("an output waits");
             self.send(messages)?;
             if !stores {
-                // As in the product's host: the receipt would tell the replica nothing new.
+                // As in the product's host: the receipt has no news for the replica.
                 return Ok(());
             }
             self.step(Input::Synced(synced))?;
@@ -426,7 +428,8 @@ impl<'a> Run<'a> {
             let before = self.seen.replace(look);
             let commit = process(&self.node).status.commit;
             self.commits |= before.is_none_or(|before| before.commit != commit);
-            self.sights.push(Sight::Is(self.nodes.keep(&self.node)));
+            self.observed
+                .push(Observed::State(self.nodes.keep(&self.node)));
         }
     }
 
@@ -446,7 +449,8 @@ impl<'a> Run<'a> {
     fn crash(&mut self, next: Incarnation) -> Result<(), Broken> {
         self.died = true;
         self.dies = None;
-        self.sights.push(Sight::Dies(self.nodes.keep(&self.node)));
+        self.observed
+            .push(Observed::Dies(self.nodes.keep(&self.node)));
         self.node.crash();
         if self.nodes.bounds.forgetful {
             self.node.disk = MemoryDisk::default();

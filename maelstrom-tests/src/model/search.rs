@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> io::Result<Status> {
     panic::set_hook(Box::new(tell_panic));
     let progress = Progress::new();
     let found = search(options, |so_far| {
-        progress.tell(|| so_far.line(progress.elapsed()));
+        progress.print(|| so_far.line(progress.elapsed()));
     });
     progress.end();
     let mut out = io::stdout().lock();
@@ -186,7 +186,7 @@ pub(super) fn search_with(options: &Options, rule: Rule, progress: impl Fn(SoFar
         let broken = search.broken.lock().expect("no worker panics").take();
         let end = match broken {
             Some((at, action, Broken(rule))) => {
-                let story = search.trail.tell(at, action, &rule);
+                let story = search.trail.story(at, action, &rule);
                 Some(End::Broken { rule, story })
             }
             None if search.out_of_budget.load(Ordering::Relaxed) => Some(End::OutOfBudget),
@@ -320,7 +320,7 @@ impl Search<'_> {
 
 impl Trail {
     /// The story of the way to a world, and of the action after it.
-    fn tell(&self, at: usize, action: Action, rule: &str) -> String {
+    fn story(&self, at: usize, action: Action, rule: &str) -> String {
         let origins = self.origins.read().expect("no worker panics");
         let (mut way, mut at) = (Vec::new(), at);
         while at != 0 {
@@ -328,7 +328,7 @@ impl Trail {
             at = origins[at].parent as usize;
         }
         way.reverse();
-        story::tell(&self.tables, &way, Some(action), rule)
+        story::write(&self.tables, &way, Some(action), rule)
     }
 }
 
@@ -366,12 +366,12 @@ thread_local! {
 fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
     let way = UNDER_WAY.take();
     if let (Some(trail), Some((at, action))) = (way.trail, way.next) {
-        println!("{}", trail.tell(at, action, "a panic"));
+        println!("{}", trail.story(at, action, "a panic"));
     }
     eprintln!("{panic}");
 }
 
-/// The process's memory, where the system tells it.
+/// The process's memory, if the system reports it.
 fn memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -35,14 +35,14 @@ const TAKES_ALL: &str = "a string takes all";
 
 /// The story from the first world: the steps on the way, by their numbers, and then the action that
 /// breaks `rule`.
-pub(super) fn tell(tables: &Tables, way: &[u32], last: Option<Action>, rule: &str) -> String {
+pub(super) fn write(tables: &Tables, way: &[u32], last: Option<Action>, rule: &str) -> String {
     // A search keeps one state for all that differ in their clocks alone. A script has real clocks.
     let own = Tables::new(tables.bounds().clone(), Clocks::True, tables.nodes.rule);
     match retrace(tables, way, &own) {
-        Some(own_way) => tell_as_it_is(&own, &own_way, last, rule),
+        Some(own_way) => write_with_clocks(&own, &own_way, last, rule),
         None => {
             let rule = format!("{rule} (with clocks that differ slightly from those of a script)");
-            tell_as_it_is(tables, way, last, &rule)
+            write_with_clocks(tables, way, last, &rule)
         }
     }
 }
@@ -77,7 +77,7 @@ fn retrace(tables: &Tables, way: &[u32], own: &Tables) -> Option<Vec<u32>> {
 }
 
 /// The story with the clocks of these tables.
-pub(super) fn tell_as_it_is(
+pub(super) fn write_with_clocks(
     tables: &Tables,
     way: &[u32],
     last: Option<Action>,

@@ -9,7 +9,7 @@ use raft_core::{Class, Envelope, Incarnation, Message, NodeId, RoleName, Term, T
 use super::clients::{Clients, Request};
 use super::mix::Mix;
 use super::names::Named;
-use super::node::{Clocks, Effect, Event, Node, Nodes, Rule, Sight, What, life, process};
+use super::node::{Clocks, Effect, Event, Node, Nodes, Observed, Rule, What, incarnation, process};
 use super::options::Bounds;
 use super::table::{Ref, Table};
 use crate::replica::machine::Registers;
@@ -284,7 +284,7 @@ impl World {
         let Some(effect) = effect else {
             return Ok(None);
         };
-        if !effect.sights.is_empty() || effect.broken.is_some() {
+        if !effect.observed.is_empty() || effect.broken.is_some() {
             // Other nodes' disks matter only to a commit.
             let others = effect.commits.then_some(&next.nodes);
             let seen = Mix::of(&(next.rules, next.clients, number, others));
@@ -314,15 +314,15 @@ impl World {
     fn next_life(&mut self, id: NodeId, tables: &Tables) -> Incarnation {
         let Bounds { nodes, crashes, .. } = tables.bounds();
         self.left.crashes -= 1;
-        life(u64::from(nodes + (crashes - self.left.crashes)), id)
+        incarnation(u64::from(nodes + (crashes - self.left.crashes)), id)
     }
 
     /// The rules and the clients after they have seen an effect.
     fn judge(&self, at: usize, effect: &Effect, tables: &Tables) -> Verdict {
         let mut rules = tables.rules[self.rules].thing.clone();
         let mut clients = tables.clients[self.clients].clone();
-        for sight in &effect.sights {
-            self.see(at, sight, &mut rules, &mut clients, tables)?;
+        for seen in &effect.observed {
+            self.see(at, seen, &mut rules, &mut clients, tables)?;
         }
         match &effect.broken {
             Some(broken) => Err(broken.clone()),
@@ -333,13 +333,13 @@ impl World {
     fn see(
         &self,
         at: usize,
-        sight: &Sight,
+        seen: &Observed,
         rules: &mut Rules<Registers>,
         clients: &mut Clients,
         tables: &Tables,
     ) -> Result<(), Broken> {
-        match sight {
-            Sight::Is(node) => {
+        match seen {
+            Observed::State(node) => {
                 let nodes = self.nodes.iter().enumerate();
                 let disks = nodes.map(|(other, known)| {
                     let node = if other == at { *node } else { *known };
@@ -347,15 +347,15 @@ impl World {
                 });
                 tables.node(*node).observe(rules, disks)
             }
-            Sight::Stores(node) => tables.node(*node).check_work(rules),
-            Sight::Dies(node) => {
+            Observed::Stores(node) => tables.node(*node).check_work(rules),
+            Observed::Dies(node) => {
                 if self.nodes.len() == 1 {
                     let node = tables.node(*node);
                     rules.lone_voter_died(node.id, node.disk.ledger());
                 }
                 Ok(())
             }
-            Sight::Tells(reply) => {
+            Observed::Answers(reply) => {
                 if clients.is_write(reply.ticket) {
                     rules.answered(CommandId(reply.ticket.0), &reply.response)?;
                 }
@@ -391,7 +391,7 @@ impl World {
 
     /// Removes what makes no difference any more.
     fn tidy(&mut self, tables: &Tables) {
-        self.forget_futile(tables);
+        self.remove_futile(tables);
         if self.is_calm(tables) {
             for at in 0..self.nodes.len() {
                 self.nodes[at] = self.calmed(at, tables).map_or(self.nodes[at], |e| e.after);
@@ -419,7 +419,7 @@ impl World {
     }
 
     /// Removes messages that will have no effect, whenever they arrive.
-    fn forget_futile(&mut self, tables: &Tables) {
+    fn remove_futile(&mut self, tables: &Tables) {
         let mut flight = mem::take(&mut self.flight);
         flight.retain(|message| !self.is_futile(*message, tables));
         self.flight = flight;
@@ -435,7 +435,7 @@ impl World {
         };
         let is_old = || envelope.term < term(envelope.to);
         match tone(&envelope.message) {
-            // The answer would name the last term to somebody who is in it.
+            // The answer would only name the last term to a node that is in it.
             Tone::Request => {
                 let last = Term(tables.bounds().terms.into());
                 is_old() && term(envelope.to) == last && term(envelope.from) == last
@@ -515,15 +515,15 @@ impl Action {
     }
 }
 
-/// What decides whether a message can still have an effect.
+/// How a message's effect depends on its term.
 enum Tone {
-    /// Even one of a lower term is answered.
+    /// It is answered even if its term is lower.
     Request,
-    /// If it is of a lower term, it is dropped, by the term rule.
+    /// It is dropped if its term is lower.
     Notice,
-    /// The same; and it speaks of a question that may be answered already, or forgotten.
+    /// The same, and its request may be answered already, or no longer open.
     Answer,
-    /// The same; but a leader that loses track of what it has sent may heed an old one again.
+    /// The same, but a leader that no longer knows what it sent may accept an old one.
     Acknowledgement,
 }
 

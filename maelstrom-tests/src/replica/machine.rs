@@ -14,34 +14,34 @@ pub struct Key(pub char);
 /// What changes a register.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Command {
-    /// Its name.
+    /// Its id.
     pub id: CommandId,
-    /// Which register.
+    /// The register.
     pub key: Key,
-    /// What becomes of it.
+    /// The change.
     pub change: Change,
 }
 
-/// What becomes of a register.
+/// A change of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// It holds this from now on.
+    /// Writes a value.
     Write(u8),
-    /// If it holds `from`, it holds `to` from now on.
+    /// Writes `to` if the register holds `from`.
     Cas {
-        /// What it must hold.
+        /// The expected value.
         from: u8,
-        /// What it then holds.
+        /// The new value.
         to: u8,
     },
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It was done.
+    /// The change was made.
     Done,
-    /// A cas found no register of that name.
+    /// A cas found no value.
     Absent,
     /// A cas found another value.
     Differs,
@@ -52,7 +52,7 @@ pub enum Outcome {
 pub struct Registers(BTreeMap<Key, u8>);
 
 impl Registers {
-    /// The registers that were written, in order.
+    /// The registers with a value, in order.
     pub fn values(&self) -> impl Iterator<Item = (Key, u8)> + '_ {
         self.0.iter().map(|(key, value)| (*key, *value))
     }
@@ -93,7 +93,7 @@ impl StateMachine for Registers {
     }
 
     fn size(_: &Command) -> usize {
-        /// As much as a small JSON object takes.
+        /// The size of a small JSON object.
         const BYTES: usize = 48;
         BYTES
     }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cas_needs_the_value_that_it_names() {
+    fn cas_needs_the_expected_value() {
         let mut registers = Registers::default();
         let mut apply = |change| {
             let (id, key) = (CommandId(0), Key('x'));

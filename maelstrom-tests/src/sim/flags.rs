@@ -61,7 +61,7 @@ pub const SIM: Command = Command::new(
         Flag::new(
             "set",
             "NAME=N",
-            "Sets an option of the world, whatever the seed draws. May be repeated. --set help lists the options.",
+            "Sets an option of the world instead of the value that the seed draws. May be repeated. --set help lists the options.",
         ),
     ],
 );

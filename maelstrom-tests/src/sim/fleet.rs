@@ -95,7 +95,7 @@ pub fn run(fleet: &Fleet) -> Outcome {
             match result {
                 Ok(report) => {
                     outcome.add(&report);
-                    progress.tell(|| outcome.line());
+                    progress.print(|| outcome.line());
                 }
                 Err(failure) => {
                     stop.store(true, Ordering::Relaxed);

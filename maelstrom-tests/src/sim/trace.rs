@@ -145,27 +145,20 @@ impl Trace {
         let mut story = String::new();
         let left_out = self.count - self.recent.len() as u64;
         if left_out > 0 {
-            tell(
-                &mut story,
-                &format!("# {left_out} earlier events are left out."),
-            );
+            story += &format!("# {left_out} earlier events are left out.\n");
         }
-        let mut told = None;
+        let mut last = None;
         for (time, event) in &self.recent {
             let tick = time / TICK;
-            if told != Some(tick) {
-                told = Some(tick);
-                tell(&mut story, &format!("# tick {tick}"));
+            if last != Some(tick) {
+                last = Some(tick);
+                story += &format!("# tick {tick}\n");
             }
-            tell(&mut story, &cut(&event.to_string(), EVENT_CHARACTERS_MAX));
+            story += &cut(&event.to_string(), EVENT_CHARACTERS_MAX);
+            story.push('\n');
         }
         story
     }
-}
-
-fn tell(story: &mut String, line: &str) {
-    story.push_str(line);
-    story.push('\n');
 }
 
 impl fmt::Display for Event {

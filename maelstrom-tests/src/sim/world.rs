@@ -1,4 +1,4 @@
-//! The world of one run, and its main loop: whatever is next on the [`Agenda`] happens.
+//! The world of one run, and its main loop: it does what is next on the [`Agenda`].
 //!
 //! The other files that extend [`World`] each have a subject: `processes` (a node's process starts,
 //! steps and dies), `storing` (what takes a disk's time), `traffic` (messages and requests),
@@ -144,7 +144,7 @@ impl World {
         Ok(true)
     }
 
-    /// Lets something happen now, or once its process takes inputs again.
+    /// Lets something happen now, or later if its process takes no inputs now.
     fn meet(&mut self, happening: Happening) -> Result<(), Broken> {
         let blocks = self.options.sync_blocks > 0 && !matches!(happening, Happening::Sync(..));
         let node = happening.node();

@@ -85,9 +85,9 @@ fn forgetful_disks_break_the_rules() {
     };
     let failures = (0..40).filter_map(|seed| run(&case(seed), 0).err());
     let rules: Vec<String> = failures.map(|failure| failure.rule).collect();
-    let is_told = |rule: &str| rules.iter().any(|told| told.contains(rule));
-    assert!(is_told("State Machine Safety"), "{rules:#?}");
-    assert!(is_told("Leader Completeness"), "{rules:#?}");
+    let is_broken = |rule: &str| rules.iter().any(|broken| broken.contains(rule));
+    assert!(is_broken("State Machine Safety"), "{rules:#?}");
+    assert!(is_broken("Leader Completeness"), "{rules:#?}");
 }
 
 #[test]
@@ -105,11 +105,11 @@ fn failure_is_printed_and_shrinks() {
     let mut cases = (0..100).map(|seed| Case::in_world(seed, &world));
     let failure = cases.find_map(|case| run(&case, 50).err());
     let failure = failure.expect("no consensus outlives disks that forget");
-    let told = failure.to_string();
+    let text = failure.to_string();
     let replay = format!("replay it with:          {}\n", failure.case);
     assert!(
-        told.contains(&replay) && told.contains("\ndeliver n"),
-        "{told}"
+        text.contains(&replay) && text.contains("\ndeliver n"),
+        "{text}"
     );
     let again = run(&failure.case, 50).expect_err("one seed is one run");
     assert_eq!(again.story, failure.story);
