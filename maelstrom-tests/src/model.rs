@@ -16,6 +16,7 @@
 
 mod clients;
 mod mix;
+mod named;
 mod names;
 mod node;
 pub mod options;

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use raft::flags::{Command, Flag, Parsed, UsageError};
 
-use super::run;
+use super::play::run;
 use crate::check::Status;
 
 /// The scripts of the repository.

@@ -13,6 +13,7 @@ use std::mem;
 use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
 
 use super::mix::Mix;
+use super::named::{Named, Used};
 use super::node::node_of;
 use super::table::{ByFingerprint, Ref};
 use super::world::{Tables, World, slot};
@@ -22,35 +23,6 @@ const INCARNATIONS_MAX: u64 = 1 << 16;
 
 /// The most cached fingerprints of parts; then the cache is cleared.
 const REMEMBERED_MAX: usize = 1 << 22;
-
-/// A part of worlds, with the incarnations and requests in it.
-#[derive(Debug)]
-pub(super) struct Named<T> {
-    pub(super) thing: T,
-    incarnations: Vec<Incarnation>,
-    questions: Vec<RequestId>,
-    look: u64,
-}
-
-impl<T: Rename + Clone> Named<T> {
-    /// A part with this look without names. The look of a part that is no node or message is not
-    /// used.
-    pub(super) fn new(thing: T, look: u64) -> Self {
-        let mut used = Used::default();
-        thing.clone().rename(&mut used);
-        used.sort();
-        let Used {
-            incarnations,
-            questions,
-        } = used;
-        Self {
-            thing,
-            incarnations,
-            questions,
-            look,
-        }
-    }
-}
 
 /// Computes worlds' fingerprints.
 #[derive(Default)]
@@ -189,45 +161,6 @@ fn orders(order: &[usize], looks: &[u64]) -> Vec<Vec<usize>> {
         }
     }
     found
-}
-
-/// The names in a world.
-#[derive(Debug, Default)]
-struct Used {
-    incarnations: Vec<Incarnation>,
-    questions: Vec<RequestId>,
-}
-
-impl Used {
-    fn add<T>(&mut self, part: &Named<T>) {
-        self.incarnations.extend_from_slice(&part.incarnations);
-        self.questions.extend_from_slice(&part.questions);
-    }
-
-    /// Sorts the names and drops repetitions.
-    fn sort(&mut self) {
-        self.incarnations.sort_unstable();
-        self.incarnations.dedup();
-        self.questions.sort_unstable();
-        self.questions.dedup();
-    }
-}
-
-impl Names for Used {
-    fn node(&mut self, node: NodeId) -> NodeId {
-        node
-    }
-
-    fn life(&mut self, life: Incarnation) -> Incarnation {
-        self.incarnations.push(life);
-        life
-    }
-
-    fn question(&mut self, question: RequestId) -> RequestId {
-        self.incarnations.push(question.incarnation);
-        self.questions.push(question);
-        question
-    }
 }
 
 /// The canonical names.

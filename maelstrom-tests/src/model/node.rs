@@ -12,7 +12,7 @@ use raft_core::{
 
 use super::clients::KEY;
 use super::mix::Mix;
-use super::names::Named;
+use super::named::Named;
 use super::options::Bounds;
 use super::table::{Ref, Table};
 use crate::replica::disk::MemoryDisk;

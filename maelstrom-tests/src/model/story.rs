@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 
 use raft_core::{Envelope, NodeId};
 
-use super::names::{Named, Namer};
+use super::named::Named;
+use super::names::Namer;
 use super::node::{Clocks, Effect, TICKS_MAX, TIMES};
 use super::options::Bounds;
 use super::table::Ref;

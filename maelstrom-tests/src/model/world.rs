@@ -8,7 +8,7 @@ use raft_core::{Class, Envelope, Incarnation, Message, NodeId, RoleName, Term, T
 
 use super::clients::{Clients, Request};
 use super::mix::Mix;
-use super::names::Named;
+use super::named::Named;
 use super::node::{Clocks, Effect, Event, Node, Nodes, Observed, Rule, What, incarnation, process};
 use super::options::Bounds;
 use super::table::{Ref, Table};

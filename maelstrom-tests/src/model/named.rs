@@ -1,0 +1,71 @@
+//! The parts of worlds, with the names in them.
+
+use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
+
+/// A part of worlds, with the incarnations and requests in it.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    pub(super) thing: T,
+    pub(super) incarnations: Vec<Incarnation>,
+    pub(super) questions: Vec<RequestId>,
+    pub(super) look: u64,
+}
+
+impl<T: Rename + Clone> Named<T> {
+    /// A part with this look without names. The look of a part that is no node or message is not
+    /// used.
+    pub(super) fn new(thing: T, look: u64) -> Self {
+        let mut used = Used::default();
+        thing.clone().rename(&mut used);
+        used.sort();
+        let Used {
+            incarnations,
+            questions,
+        } = used;
+        Self {
+            thing,
+            incarnations,
+            questions,
+            look,
+        }
+    }
+}
+
+/// The names in a world.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    pub(super) incarnations: Vec<Incarnation>,
+    pub(super) questions: Vec<RequestId>,
+}
+
+impl Used {
+    pub(super) fn add<T>(&mut self, part: &Named<T>) {
+        self.incarnations.extend_from_slice(&part.incarnations);
+        self.questions.extend_from_slice(&part.questions);
+    }
+
+    /// Sorts the names and drops repetitions.
+    pub(super) fn sort(&mut self) {
+        self.incarnations.sort_unstable();
+        self.incarnations.dedup();
+        self.questions.sort_unstable();
+        self.questions.dedup();
+    }
+}
+
+impl Names for Used {
+    fn node(&mut self, node: NodeId) -> NodeId {
+        node
+    }
+
+    fn life(&mut self, life: Incarnation) -> Incarnation {
+        self.incarnations.push(life);
+        life
+    }
+
+    fn question(&mut self, question: RequestId) -> RequestId {
+        self.incarnations.push(question.incarnation);
+        self.questions.push(question);
+        question
+    }
+}
