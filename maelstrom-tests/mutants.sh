@@ -138,21 +138,21 @@ run_tests() {
 }
 
 # Runs a rung, with its output in $log. Returns 0 if it found nothing, 1 if it found the mutant, 2 if it failed in any
-# other way. $why says what happened.
+# other way. Sets $why to what happened.
 climb() {
     local rung=$1 exe=$2 status=0 world
     case $rung in
         golden | storage | unit) run_tests "$exe" || status=$? ;;
         sim)
             timeout 900 "$exe" sim --seeds "0..$seeds" --jobs "$threads" >"$log" 2>&1 || status=$?
-            # Status 2 says that some rare event never occurred.
+            # Status 2: some rare event never occurred.
             if [ $status = 2 ]; then status=0; fi ;;
         model)
             for world in "${worlds[@]}"; do
                 status=0
                 # shellcheck disable=SC2086
                 timeout $((seconds + 60)) "$exe" model $world --seconds "$seconds" >"$log" 2>&1 || status=$?
-                # Status 2 says that the time was too short for all interleavings.
+                # Status 2: the time was too short for all interleavings.
                 if [ $status = 2 ]; then status=0; fi
                 if [ $status != 0 ]; then break; fi
             done ;;
@@ -165,10 +165,11 @@ climb() {
             rm -rf "$copy/data" "$copy/store" ;;
     esac
     if [ $status = 0 ]; then return 0; fi
-    # A finding in the words of a test, a rule or the linearizability checker.
+    # A finding in the words of a test, a rule, the linearizability checker or an assertion of the product.
     why=$(sed -n 's/^test \(.*\) \.\.\. FAILED$/\1/p
+        s/^seed \([0-9]*\), event [0-9]*: rule broken:/seed \1:/p
         s/.*rule broken: //p
-        s/^seed \([0-9]*\), event [0-9]*: \(panicked.*\)/seed \1 \2/p
+        s/.*\(panicked at raft\/[^ ]*\).*/\1/p
         /is not linearizable/p' "$log" | head -1)
     if [ -n "$why" ]; then return 1; fi
     why="status $status: $(grep -v '^ *$' "$log" | tail -n 1)"

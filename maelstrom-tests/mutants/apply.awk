@@ -1,10 +1,11 @@
-# Reads mutants, and puts one of them into the sources below `root`, or looks whether each of them fits.
+# Reads mutants, and applies one of them to the sources in `root`, or checks that each of them fits.
 #
 #   awk -f apply.awk -v root=DIR -v name=NAME FILE...    applies NAME
-#   awk -f apply.awk -v root=DIR -v name=all FILE...     checks all, and lists them: name, files, why, why equivalent
+#   awk -f apply.awk -v root=DIR -v name=all FILE...     checks all, and prints a line for each: name, files, what is
+#                                                        wrong, why it is equivalent
 #
-# The lines of a change that begin with a minus or a blank stand in the source, one after the other, exactly once. Blanks
-# at both ends of a line do not count. The exit status is 1 if anything is not as it should be.
+# The lines of a change that begin with a minus or a blank must occur in the source, one after the other, exactly once.
+# Blanks at both ends of a line do not count. Exit status: 0, or 1 after any error.
 
 function fail(what) {
     print FILENAME ":" FNR ": " what > "/dev/stderr"
@@ -30,7 +31,7 @@ function load(path,    line, count) {
     return count > 0
 }
 
-# Where the lines of the present change stand, or 0.
+# The place of the lines of the present change, or 0.
 function place(path,    at, i, found) {
     found = 0
     for (at = 1; at <= length_of[path] - olds + 1; at++) {
@@ -40,13 +41,13 @@ function place(path,    at, i, found) {
             continue
         }
         if (found) {
-            fail("mutant " mutant ": these lines stand in " path " twice: " old[1])
+            fail("mutant " mutant ": these lines occur in " path " more than once: " old[1])
             return 0
         }
         found = at
     }
     if (!found) {
-        fail("mutant " mutant ": these lines do not stand in " path ": " old[1])
+        fail("mutant " mutant ": these lines do not occur in " path ": " old[1])
     }
     return found
 }
@@ -67,19 +68,19 @@ function replace(path, at,    i, count, rest) {
     changed[path] = 1
 }
 
-# A run of changed lines is over.
+# Ends a change: a run of lines.
 function end_change(    at) {
     if (olds == 0 && news == 0) {
         return
     }
     if (olds == 0) {
-        fail("mutant " mutant ": a change has no old line")
+        fail("mutant " mutant ": a change needs a line that begins with - or a blank")
     } else if (news == olds && !differs) {
-        fail("mutant " mutant ": a change changes nothing")
+        fail("mutant " mutant ": the new lines equal the old ones")
     } else if (name != "all" && name != mutant) {
-        # Others need not fit any more once this one is in place.
+        # Other mutants need not fit once this one is applied.
     } else if (!load(source)) {
-        fail("mutant " mutant ": there is no " source)
+        fail("mutant " mutant ": no file " source)
     } else {
         at = place(source)
         if (at && name == mutant) {
@@ -93,7 +94,7 @@ function end_mutant() {
     end_change()
     if (mutant != "") {
         if (why == "" || sources == "") {
-            fail("mutant " mutant ": it says not what it is, or changes nothing")
+            fail("mutant " mutant ": a line `why` or `in` is missing")
         }
         if (name == "all") {
             printf "%s\t%s\t%s\t%s\n", mutant, sources, why, equivalent
@@ -108,7 +109,7 @@ FNR == 1 { end_mutant() }
     end_mutant()
     mutant = $2
     if (mutant in seen) {
-        fail("a second mutant " mutant)
+        fail("another mutant is named " mutant)
     }
     seen[mutant] = 1
     next
@@ -123,7 +124,7 @@ FNR == 1 { end_mutant() }
 }
 /^[-+ ]/ {
     mark = substr($0, 1, 1)
-    # Old lines behind new ones begin another change, unless context joins them.
+    # Old lines after new ones begin another change, unless a line that stays joins them.
     if (mark == "-" && last == "+") {
         end_change()
     }
@@ -140,12 +141,12 @@ FNR == 1 { end_mutant() }
     last = mark
     next
 }
-{ fail("this line has no meaning: " $0) }
+{ fail("unknown line: " $0) }
 
 END {
     end_mutant()
     if (name != "all" && !(name in seen)) {
-        fail("there is no mutant " name)
+        fail("unknown mutant " name)
     }
     if (failed) {
         exit 1

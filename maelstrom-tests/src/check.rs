@@ -118,7 +118,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Status, String> {
         History::read(BufReader::new(file))
     };
     let history = history.map_err(|error| {
-        format!("'{name}', {error}; `maelstrom-tests help check` describes the format")
+        format!("'{name}', {error}; `cargo run --release -- help check` describes the format")
     })?;
     if history.operations().is_empty() {
         let text =

@@ -9,7 +9,7 @@
 //! counted: an input that is always rejected at its first byte tests nothing. The tests demand that
 //! each class of a target occurs.
 //!
-//! Read `options`, `search` and `shrink` for the machinery (`guard` says how it survives panics),
+//! Read `options`, `search` and `shrink` for the machinery (`guard` survives panics),
 //! `mutate` for how inputs are damaged, and then the targets: `protocol` is the shortest, `storage`
 //! the most thorough.
 

@@ -47,7 +47,7 @@ use crate::history::{Call, ErrorCode, Operation, Outcome};
 /// more is undecided.
 pub const WORK_MAX: u64 = 16_000_000;
 
-/// The limit of work for shrinking one contradiction. Whatever size is reached by then is final.
+/// The limit of work for shrinking one contradiction. Shrinking ends there.
 const SHRINK_WORK_MAX: u64 = 32_000_000;
 
 /// After this share of a key's work, the search looks for a contradiction among the last operations

@@ -67,7 +67,10 @@ fn main() -> ExitCode {
 fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Error>> {
     let status = match subcommand {
         None if arguments.is_empty() => {
-            print(&format!("maelstrom-tests test {}\n", DEFAULT_RUN.join(" ")))?;
+            print(&format!(
+                "cargo run --release -- test {}\n",
+                DEFAULT_RUN.join(" ")
+            ))?;
             match Options::parse(DEFAULT_RUN.iter().map(OsString::from))? {
                 Parsed::Run(options) => bench::test(&options)?,
                 Parsed::Print(_) => unreachable!("the default run asks for no help"),

@@ -1,4 +1,4 @@
-//! The endpoint of the metrics, without its sockets.
+//! The metrics endpoint, without its sockets.
 
 use std::io::{self, Read};
 use std::sync::LazyLock;
@@ -11,10 +11,10 @@ use rand::Rng;
 use super::mutate::{noise, spoil};
 use super::target::{Seen, Target, demand};
 
-/// Short, so that short requests are too long.
+/// Low, so that short requests exceed it.
 const HEAD_BYTES: usize = 150;
 
-/// What may be read beyond a head's limit: one piece.
+/// How much may be read beyond the limit: one piece.
 const PIECE: usize = 1024;
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
@@ -55,7 +55,7 @@ fn draw(rng: &mut Rng) -> Vec<u8> {
         let answer = answer(&text, 1, End::Closed).expect("memory has no errors");
         assert!(
             answer.starts_with(format!("HTTP/1.1 {status} ").as_bytes()),
-            "a request that is to be answered {status}: {text:?} is answered {}",
+            "a request that must be answered {status}: {text:?} is answered {}",
             answer.escape_ascii()
         );
     }
@@ -81,7 +81,7 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
     for length in [1, 2 + chance as usize % 40, 3 + chance as usize % 500] {
         let in_pieces = answer(input, length, end);
         demand(in_pieces == at_once, || {
-            format!("in pieces of {length} it is answered {in_pieces:?}, at once {at_once:?}")
+            format!("in pieces of {length} it is answered {in_pieces:?}, in one piece {at_once:?}")
         })?;
     }
     let answer = match at_once {
@@ -93,29 +93,32 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
         Err(error) => {
             seen.note("broken stream");
             return demand(end == End::Broken && error == BROKEN, || {
-                format!("{error} comes from nowhere")
+                format!("the stream did not fail: {error}")
             });
         }
     };
-    let text = str::from_utf8(&answer).map_err(|error| format!("an answer: {error}"))?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or("an answer without end")?;
+    let text =
+        str::from_utf8(&answer).map_err(|error| format!("the answer is not UTF-8: {error}"))?;
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .ok_or("the answer has no end of headers")?;
     let status = head
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3));
     let classes = CLASSES.iter();
     let status = classes.copied().find(|class| Some(*class) == status);
-    seen.note(status.ok_or_else(|| format!("an answer that nobody expects: {text}"))?);
+    seen.note(status.ok_or_else(|| format!("an unexpected status: {text}"))?);
     let field = head
         .lines()
         .find_map(|line| line.strip_prefix("Content-Length: "));
     let length = field.and_then(|length| length.parse::<usize>().ok());
     let is_head = input.starts_with(b"HEAD ") && body.is_empty();
     demand(is_head || length == Some(body.len()), || {
-        format!("{length:?} bytes were announced: {text}")
+        format!("Content-Length is {length:?}: {text}")
     })
 }
 
-/// What comes behind the last byte.
+/// What follows the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Closed,
@@ -125,7 +128,7 @@ enum End {
 
 const BROKEN: io::ErrorKind = io::ErrorKind::ConnectionReset;
 
-/// A stream that gives an input in pieces.
+/// A stream that returns an input in pieces.
 struct Pieces<'a> {
     rest: &'a [u8],
     length: usize,
@@ -171,11 +174,11 @@ fn answer(input: &[u8], length: usize, end: End) -> Result<Vec<u8>, io::ErrorKin
     respond(&REGISTRY, &limits, &mut stream).map_err(|error| error.kind())
 }
 
-/// A request, and the status with which it must be answered if it is short enough.
+/// A request, and the status of its answer if it is short enough.
 fn request(rng: &mut Rng) -> (Vec<u8>, u16) {
     let method = *rng
         .choose(&["GET", "GET", "HEAD", "POST", "OPTIONS"])
-        .expect("there are some");
+        .expect("not empty");
     let (target, is_known) = *rng
         .choose(&[
             ("/metrics", true),
@@ -186,10 +189,10 @@ fn request(rng: &mut Rng) -> (Vec<u8>, u16) {
             ("/other", false),
             ("*", false),
         ])
-        .expect("there are some");
+        .expect("not empty");
     let version = *rng
         .choose(&["HTTP/1.1", "HTTP/1.0", "HTTP/1.1", "HTTP/1.7", "HTTP/2.0"])
-        .expect("there are some");
+        .expect("not empty");
     let break_ = if rng.chance(3, 4) { "\r\n" } else { "\n" };
     let mut fields = Vec::new();
     let has_host = rng.chance(5, 6);
@@ -204,7 +207,7 @@ fn request(rng: &mut Rng) -> (Vec<u8>, u16) {
                 "User-Agent: f\u{fc}zz",
                 "A:",
             ])
-            .expect("there are some");
+            .expect("not empty");
         fields.push(field.to_owned());
     }
     rng.shuffle(&mut fields);

@@ -63,7 +63,7 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
     agree("raw", &document, &json::decode::<Raw>(input))?;
     agree("a pull reader", &document, &pulled(input))?;
     demand(document.is_ok() == plain, || {
-        format!("a document says {document:?}, the simple recognizer {plain}")
+        format!("a document: {document:?}, the simple recognizer: {plain}")
     })?;
     let shape = json::decode::<Shape>(input);
     let Ok((document, value)) = document.and_then(|document| Ok((document, value?))) else {
@@ -104,7 +104,7 @@ fn agree<A, B>(
 ) -> Result<(), String> {
     let errors = (document.as_ref().err(), read.as_ref().err());
     demand(errors.0 == errors.1, || {
-        format!("a document says {:?}, {other} {:?}", errors.0, errors.1)
+        format!("a document: {:?}, {other}: {:?}", errors.0, errors.1)
     })
 }
 

@@ -27,7 +27,7 @@ use rand::Rng;
 
 use self::damage::{Damage, Kind};
 use self::folder::{Files, open};
-use self::history::{History, State};
+use self::history::{History, State, check_order, recovered};
 use super::tape::Tape;
 use super::target::{Seen, Target, demand};
 use crate::replica::faulty_disk::{FaultyDisk, Tear};
@@ -97,12 +97,12 @@ fn reopen(
             demand(unchanged(), || format!("{error}, and files have changed"))?;
             return demand(
                 verdict.as_ref().err().map(ToString::to_string) == Some(error.to_string()),
-                || format!("opening says {error}, the check {verdict:?}"),
+                || format!("opening reports {error}, the check {verdict:?}"),
             );
         }
     };
-    let recovered = &opened.recovered;
-    let expected = match recovered.torn {
+    let torn = opened.recovered.torn;
+    let expected = match torn {
         0 => Verdict::Sound,
         bytes => Verdict::Torn(bytes),
     };
@@ -110,13 +110,13 @@ fn reopen(
     demand(
         verdict
             .as_ref()
-            .is_ok_and(|said| *said == expected || *said == Verdict::New),
-        || format!("opening says {expected:?}, the check {verdict:?}"),
+            .is_ok_and(|found| *found == expected || *found == Verdict::New),
+        || format!("opening reports {expected:?}, the check {verdict:?}"),
     )?;
-    if recovered.torn > 0 {
+    if torn > 0 {
         seen.note("torn");
     }
-    let state = State::of(recovered);
+    let state = recovered(&opened.recovered);
     let last = history.last();
     match damage.kind {
         Kind::None | Kind::Bits => {
@@ -129,7 +129,7 @@ fn reopen(
                 format!("{state:?} was recovered, which never existed")
             })?;
         }
-        Kind::Forged => state.is_consistent()?,
+        Kind::Forged => check_order(&state)?,
     }
     seen.note(match damage.kind {
         Kind::Bits => "flipped bits",
@@ -141,7 +141,7 @@ fn reopen(
         drop(opened);
         match open(&disk) {
             Ok(again) => demand(
-                State::of(&again.recovered) == expected && again.recovered.torn == 0,
+                recovered(&again.recovered) == expected && again.recovered.torn == 0,
                 || format!("{expected:?} was left, and {:?} recovered", again.recovered),
             ),
             Err(error) => Err(format!("the second opening fails: {error}")),
@@ -166,7 +166,7 @@ fn go_on(opened: &mut Opened<String>, mut state: State, seen: &mut Seen) -> Resu
     let more: Record<String> = Record::Entries(vec![entry(1)]);
     let written = opened.log.append_and_sync(std::slice::from_ref(&more));
     written.map_err(|error| format!("it was opened, and cannot be written to: {error}"))?;
-    state.apply(&more);
+    state.store(&more);
     for expected in [ErrorKind::Impossible, ErrorKind::Stopped] {
         let gap = opened
             .log
@@ -222,7 +222,7 @@ fn failing(
     disk.restart(content, names);
     disk.set_capacity(u64::MAX);
     let again = open(&disk).map_err(|error| format!("after the disk was repaired: {error}"))?;
-    let (state, last) = (State::of(&again.recovered), history.last());
+    let (state, last) = (recovered(&again.recovered), history.last());
     demand(state == last, || {
         format!("{last:?} was acknowledged, and {state:?} recovered")
     })

@@ -11,17 +11,13 @@ use raft_core::{
 
 use super::folder::open;
 use crate::fuzz::tape::Tape;
+use crate::rules::Ledger;
 
 /// The most steps.
 const STEPS_MAX: u64 = 12;
 
 /// What a node has stored.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct State {
-    ballot: Ballot,
-    base: EntryId,
-    entries: Vec<Entry<String>>,
-}
+pub(super) type State = Ledger<String>;
 
 /// All states of a node so far, and the snapshots that it stored.
 #[derive(Debug)]
@@ -31,61 +27,34 @@ pub(super) struct History {
     snapshots: Vec<EntryId>,
 }
 
-impl State {
-    pub(super) fn of(recovered: &Recovered<String>) -> Self {
-        Self {
-            ballot: recovered.ballot,
-            base: recovered.base(),
-            entries: recovered.entries.clone(),
-        }
-    }
+/// The state that was recovered.
+pub(super) fn recovered(recovered: &Recovered<String>) -> State {
+    let entries = recovered.entries.clone();
+    State::holding(recovered.ballot, recovered.base(), entries)
+}
 
-    /// The last entry, or the base if there is none.
-    pub(super) fn last(&self) -> EntryId {
-        self.entries.last().map_or(self.base, |entry| entry.id)
-    }
-
-    pub(super) fn apply(&mut self, record: &Record<String>) {
-        match record {
-            Record::Ballot(ballot) => self.ballot = *ballot,
-            Record::Entries(entries) => {
-                for entry in entries {
-                    self.entries.retain(|old| old.id.index < entry.id.index);
-                    self.entries.push(entry.clone());
-                }
-            }
-            Record::Base(base) => {
-                let held = *base == self.base || self.entries.iter().any(|e| e.id == *base);
-                self.entries
-                    .retain(|entry| held && entry.id.index > base.index);
-                self.base = *base;
-            }
+/// Fails unless the entries follow one another.
+pub(super) fn check_order(state: &State) -> Result<(), String> {
+    let mut before = state.base();
+    for Entry { id, payload: _ } in state.entries() {
+        if Some(id.index.0) != before.index.0.checked_add(1) || id.term < before.term {
+            return Err(format!("{id} follows {before}"));
         }
+        before = *id;
     }
+    Ok(())
+}
 
-    /// This state with a snapshot adopted whose base record was not written yet.
-    fn adopting(&self, last: EntryId) -> Self {
-        let mut state = self.clone();
-        if last.index > self.base.index {
-            if state.ballot.term() < last.term {
-                state.ballot = Ballot::new(last.term, None);
-            }
-            state.apply(&Record::Base(last));
+/// This state with a snapshot adopted whose base record was not written yet.
+fn adopting(state: &State, last: EntryId) -> State {
+    let mut state = state.clone();
+    if last.index > state.base().index {
+        if state.ballot().term() < last.term {
+            state.store(&Record::Ballot(Ballot::new(last.term, None)));
         }
-        state
+        state.store(&Record::Base(last));
     }
-
-    /// Fails unless the entries follow one another.
-    pub(super) fn is_consistent(&self) -> Result<(), String> {
-        let mut before = self.base;
-        for Entry { id, payload: _ } in &self.entries {
-            if Some(id.index.0) != before.index.0.checked_add(1) || id.term < before.term {
-                return Err(format!("{id} follows {before}"));
-            }
-            before = *id;
-        }
-        Ok(())
-    }
+    state
 }
 
 impl History {
@@ -100,7 +69,7 @@ impl History {
         let mut term = 0;
         for _ in 0..tape.below(STEPS_MAX + 1) {
             let state = history.newest().clone();
-            let (base, last) = (state.base.index.0, state.last().index.0);
+            let (base, last) = (state.base().index.0, state.last().index.0);
             let length = tape.choose(&[10, 0, 30, 300, 1_000, 4_000]);
             let mut records = Vec::new();
             match tape.below(8) {
@@ -117,9 +86,8 @@ impl History {
                     records.push(entries(from, 1 + tape.below(4), term, length));
                 }
                 5 | 6 => {
-                    let Some(entry) = (!state.entries.is_empty())
-                        .then(|| &state.entries[tape.below(state.entries.len() as u64) as usize])
-                    else {
+                    let at = tape.below(state.entries().len() as u64) as usize;
+                    let Some(entry) = state.entries().get(at) else {
                         continue;
                     };
                     store(&opened.snapshots, entry.id);
@@ -157,7 +125,7 @@ impl History {
     fn wrote(&mut self, records: &[Record<String>]) {
         let mut state = self.newest().clone();
         for record in records {
-            state.apply(record);
+            state.store(record);
             self.steps.push(match record {
                 Record::Ballot(ballot) => format!("term {}", ballot.term()),
                 Record::Base(base) => format!("base {base}"),
@@ -178,14 +146,14 @@ impl History {
     pub(super) fn last(&self) -> State {
         let newest = self.snapshots.iter().max_by_key(|last| last.index);
         let state = self.newest();
-        newest.map_or_else(|| state.clone(), |last| state.adopting(*last))
+        newest.map_or_else(|| state.clone(), |last| adopting(state, *last))
     }
 
     /// Whether the node was ever in this state.
     pub(super) fn had(&self, state: &State) -> bool {
         self.states.iter().any(|once| {
             let mut snapshots = self.snapshots.iter();
-            once == state || snapshots.any(|last| once.adopting(*last) == *state)
+            once == state || snapshots.any(|last| adopting(once, *last) == *state)
         })
     }
 }
