@@ -129,7 +129,7 @@ build() {
         *) what=(build "${what[@]}") is_test=false ;;
     esac
     cargo "${what[@]}" --release --message-format json-render-diagnostics 2>"$log" |
-        sed -n "s/.*\"test\":$is_test}.*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
+        sed -n "s/.*\"test\":$is_test},\"features\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
 }
 
 # Runs the tests of an executable until one fails. Exits with 0 if none did.
