@@ -57,7 +57,7 @@ const GAUGES: [(&str, &str, Value<Status, i64>); 13] = [
     ("raft_snapshot_bytes", "Size of the newest stored snapshot.",
         |status| gauge(status.snapshot.map_or(0, |id| id.length))),
     ("raft_snapshot_streams", "Followers to which this leader is sending a snapshot.",
-        |status| gauge(status.transfers.len() as u64)),
+        |status| gauge(status.snapshot_streams.len() as u64)),
 ];
 
 /// The counters of the core: name, help, value.
@@ -65,7 +65,7 @@ const GAUGES: [(&str, &str, Value<Status, i64>); 13] = [
 const COUNTERS: [(&str, &str, Value<Counters>); 11] = [
     ("raft_snapshot_streams_begun_total",
         "Snapshots that this leader began to send to a follower.",
-        |counters| counters.transfers_begun),
+        |counters| counters.snapshot_streams_begun),
     ("raft_chunks_sent_total", "Chunks of snapshots sent to followers.",
         |counters| counters.chunks_sent),
     ("raft_chunks_repeated_total", "Chunks of snapshots sent again.",

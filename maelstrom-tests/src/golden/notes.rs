@@ -119,13 +119,13 @@ pub(super) fn status(status: &Status) -> String {
     for (peer, matched) in &status.matched {
         add(format!(", n{peer} has {matched}"));
     }
-    for (peer, (snapshot, offset)) in &status.transfers {
+    for (peer, (snapshot, offset)) in &status.snapshot_streams {
         let (last, length) = (snapshot.last, snapshot.length);
         add(format!(
             ", n{peer} has {offset} of {length} bytes of {last}"
         ));
     }
-    if let Some((here, snapshot)) = status.gathered {
+    if let Some((here, snapshot)) = status.incoming_snapshot {
         let (last, length) = (snapshot.last, snapshot.length);
         add(format!(", has {here} of {length} bytes of {last}"));
     }

@@ -58,12 +58,12 @@ impl Names for Used {
         node
     }
 
-    fn life(&mut self, life: Incarnation) -> Incarnation {
+    fn incarnation(&mut self, life: Incarnation) -> Incarnation {
         self.incarnations.push(life);
         life
     }
 
-    fn question(&mut self, question: RequestId) -> RequestId {
+    fn request(&mut self, question: RequestId) -> RequestId {
         self.incarnations.push(question.incarnation);
         self.questions.push(question);
         question

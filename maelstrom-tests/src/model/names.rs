@@ -114,10 +114,10 @@ impl Namer {
         let mut mix = Mix::default();
         (number, names.order).hash(&mut mix);
         for life in &part.incarnations {
-            mix.write_u64(names.life(*life).0);
+            mix.write_u64(names.incarnation(*life).0);
         }
         for question in &part.questions {
-            mix.write_u64(names.question(*question).counter);
+            mix.write_u64(names.request(*question).counter);
         }
         if self.remembered.len() >= REMEMBERED_MAX {
             self.remembered.clear();
@@ -218,11 +218,11 @@ impl Names for Canonical {
         self.nodes[slot(node)]
     }
 
-    fn life(&mut self, life: Incarnation) -> Incarnation {
+    fn incarnation(&mut self, life: Incarnation) -> Incarnation {
         new_name(&self.incarnations, life)
     }
 
-    fn question(&mut self, question: RequestId) -> RequestId {
+    fn request(&mut self, question: RequestId) -> RequestId {
         new_name(&self.questions, question)
     }
 }

@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use raft_core::{
-    Ballot, Capture, Chunks, Entry, EntryId, Fingerprint, Index, Names, Received, Record, Rename,
-    SnapshotId, Term, Wal,
+    Ballot, Chunks, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId,
+    SnapshotToInstall, SnapshotToStore, Term, Wal,
 };
 
 use super::machine::{Command, Key, Registers};
@@ -145,14 +145,20 @@ impl Disk<Registers> for MemoryDisk {
         &self.ledger
     }
 
-    fn store_snapshot(&mut self, capture: Capture<Registers>) -> Result<SnapshotId, Infallible> {
+    fn store_snapshot(
+        &mut self,
+        capture: SnapshotToStore<Registers>,
+    ) -> Result<SnapshotId, Infallible> {
         let file = File::encode(capture.last, &capture.machine);
         let id = file.id;
         self.put(file);
         Ok(id)
     }
 
-    fn install_snapshot(&mut self, received: Received) -> Result<Option<Registers>, Infallible> {
+    fn install_snapshot(
+        &mut self,
+        received: SnapshotToInstall,
+    ) -> Result<Option<Registers>, Infallible> {
         let file = File::new(received.id.last, received.bytes);
         let state = file.decode().filter(|_| file.id == received.id);
         if state.is_some() {

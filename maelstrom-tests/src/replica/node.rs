@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use raft_core::invariant::Violation;
 use raft_core::{
-    Ballot, Capture, Chunks, Config, Entry, Envelope, Incarnation, Input, Membership, Names,
-    NodeId, Output, Received, Record, Rename, Replica, Reply, Restored, SnapshotId, Status, Synced,
-    Task, Volatile, Wal,
+    Ballot, Chunks, Config, Entry, Envelope, Incarnation, Input, Membership, Names, NodeId, Output,
+    Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall, SnapshotToStore,
+    Status, Synced, Task, Volatile, Wal,
 };
 
 use crate::rules::{Broken, Ledger, Rules, Subject};
@@ -29,13 +29,13 @@ pub trait Disk<S: Subject>: Wal<S::Command> + Chunks {
     ///
     /// # Errors
     /// The storage's own. The process must stop.
-    fn store_snapshot(&mut self, capture: Capture<S>) -> Result<SnapshotId, Self::Error>;
+    fn store_snapshot(&mut self, capture: SnapshotToStore<S>) -> Result<SnapshotId, Self::Error>;
 
     /// Stores a leader's snapshot and returns the state in it, or nothing if the bytes are damaged.
     ///
     /// # Errors
     /// The storage's own. The process must stop.
-    fn install_snapshot(&mut self, received: Received) -> Result<Option<S>, Self::Error>;
+    fn install_snapshot(&mut self, received: SnapshotToInstall) -> Result<Option<S>, Self::Error>;
 
     /// Reports that [`Chunks::read`] failed since the last call.
     ///
@@ -320,7 +320,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     /// The rule that is broken.
     pub fn check_work(&self, rules: &Rules<S>) -> Result<(), Broken> {
         match self.process().and_then(Process::work) {
-            Some(Work::Begun(Task::Store(Capture { last, machine, .. }))) => {
+            Some(Work::Begun(Task::Store(SnapshotToStore { last, machine, .. }))) => {
                 rules.captures(self.id, *last, machine, self.disk.ledger())
             }
             Some(Work::Installed(id, machine)) => rules.snapshot(self.id, id.last, machine),

@@ -195,7 +195,7 @@ impl RareEvents {
         self.entries_truncated += counters.entries_truncated;
         self.snapshots_stored += counters.snapshots_stored;
         self.snapshots_broken += counters.snapshots_broken;
-        self.snapshot_streams += counters.transfers_begun;
+        self.snapshot_streams += counters.snapshot_streams_begun;
         self.chunks_repeated += counters.chunks_repeated;
         self.forwards_repeated += counters.dropped.repeated_forward;
         self.stale_replies += counters.dropped.stale_reply;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use raft::host::Image;
 use raft::storage::{self, Error, Identity, Log, Opened, SnapshotFile, Snapshots};
-use raft_core::{Capture, Chunks, EntryId, Membership, NodeId, Received, Record, SnapshotId, Wal};
+use raft_core::{
+    Chunks, EntryId, Membership, NodeId, Record, SnapshotId, SnapshotToInstall, SnapshotToStore,
+    Wal,
+};
 
 use super::machine::{Command, Store};
 use crate::replica::faulty_disk::{FaultyDisk, Tear};
@@ -193,8 +196,8 @@ impl Disk<Store> for FaultyStorage {
         &self.ledger
     }
 
-    fn store_snapshot(&mut self, capture: Capture<Store>) -> Result<SnapshotId, Error> {
-        let Capture {
+    fn store_snapshot(&mut self, capture: SnapshotToStore<Store>) -> Result<SnapshotId, Error> {
+        let SnapshotToStore {
             last,
             membership,
             machine,
@@ -207,8 +210,8 @@ impl Disk<Store> for FaultyStorage {
         Ok(id)
     }
 
-    fn install_snapshot(&mut self, received: Received) -> Result<Option<Store>, Error> {
-        let Received { id, bytes } = received;
+    fn install_snapshot(&mut self, received: SnapshotToInstall) -> Result<Option<Store>, Error> {
+        let SnapshotToInstall { id, bytes } = received;
         let Ok(whole) = SnapshotFile::received(id, &bytes) else {
             return Ok(None);
         };

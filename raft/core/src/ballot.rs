@@ -1,7 +1,6 @@
 //! A node's current term and its vote in that term.
 
 use crate::id::{NodeId, Term};
-use crate::rename::renames;
 
 /// `currentTerm` and `votedFor` of Figure 2. The fields are private, so that the two rules hold by
 /// construction: the term never falls, and a vote once given in a term stays.
@@ -55,8 +54,6 @@ impl Ballot {
         self.vote = Some(candidate);
     }
 }
-
-renames!(Ballot { vote });
 
 #[cfg(test)]
 mod tests {

@@ -5,17 +5,17 @@ use crate::id::NodeId;
 use crate::leader::Leader;
 use crate::machine::StateMachine;
 use crate::message::{Class, Message, Vote, VoteReply};
-use crate::node::{Node, Role, Shared};
+use crate::node::{Node, Role};
 use crate::pre_candidate::PreCandidate;
 use crate::quorum::{Elected, Tally, Votes};
 use crate::raft::Raft;
-use crate::rename::renames;
+use crate::shared::Shared;
 
 /// What only a candidate has. It is public as the name of a role alone, for [`Elected`].
 #[derive(Clone, Debug, Hash)]
 pub struct Candidate {
-    votes: Votes<Candidate>,
-    countdown: Countdown,
+    pub(crate) votes: Votes<Candidate>,
+    pub(crate) countdown: Countdown,
 }
 
 impl Candidate {
@@ -87,5 +87,3 @@ impl<S: StateMachine> Node<Candidate, S> {
         self.become_role(Leader::new)
     }
 }
-
-renames!(Candidate { votes });

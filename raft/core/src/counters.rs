@@ -27,7 +27,7 @@ pub struct Counters {
     pub snapshots_broken: u64,
     /// Transfers of this leader's snapshots to followers that were begun, or begun again with a
     /// newer one.
-    pub transfers_begun: u64,
+    pub snapshot_streams_begun: u64,
     /// Chunks of snapshots that this leader sent.
     pub chunks_sent: u64,
     /// Chunks that this leader sent again since they were lost, or the follower had lost them.

@@ -10,20 +10,20 @@ use crate::message::{
     Append, AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, Round,
     RoundReply, SnapshotChunk,
 };
-use crate::node::{Node, Role, Shared};
+use crate::node::{Node, Role};
 use crate::pre_candidate::PreCandidate;
 use crate::raft::Raft;
-use crate::rename::renames;
+use crate::shared::Shared;
 
 /// What only a follower has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Follower<S: StateMachine> {
     /// The leader of this term, once it was heard.
-    leader: Option<NodeId>,
-    countdown: Countdown,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) countdown: Countdown,
     /// Appends that overtook others, by the place before their entries, until the gap is filled.
     /// Networks reorder; throwing these away would make the leader send each of them again.
-    early: BTreeMap<Index, Append<S>>,
+    pub(crate) early: BTreeMap<Index, Append<S>>,
 }
 
 impl<S: StateMachine> Follower<S> {
@@ -94,13 +94,13 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         let shared = &mut self.shared;
         let requests = shared.proxy.dispatch();
         for write in requests.writes {
-            let id = shared.question();
+            let id = shared.next_request_id();
             shared.proxy.forward(id, write.ticket, write.since);
             let command = write.command;
             shared.send(leader, Message::Forward(Forward { id, command }));
         }
         if !requests.reads.is_empty() {
-            let id = shared.question();
+            let id = shared.next_request_id();
             shared.proxy.ask(id, requests.reads, shared.now);
             shared.send(leader, Message::ReadIndex(ReadIndex { id }));
         }
@@ -185,7 +185,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             stream,
             snapshot,
             asked,
-            offset: self.shared.gather(chunk),
+            offset: self.shared.receive_chunk(chunk),
         });
         self.shared.send(from, message);
     }
@@ -304,6 +304,3 @@ impl<S: StateMachine> Append<S> {
         self.entries.iter().map(entry_size::<S>).sum()
     }
 }
-
-renames!(<S: StateMachine> Follower<S> { leader, early });
-renames!(<S: StateMachine> Append<S> { stream });

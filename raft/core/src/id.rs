@@ -69,6 +69,41 @@ pub struct RequestId {
     pub counter: u64,
 }
 
+/// The host's id for a client's request. The host never uses one twice in an incarnation, and each
+/// gets exactly one [`crate::Response`] if the node lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// The id of a stored snapshot. Two nodes that have stored snapshots of one id have stored the same
+/// bytes, so that chunks of one id may come from any node, and those of two ids never mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SnapshotId {
+    /// The last entry that the snapshot contains.
+    pub last: EntryId,
+    /// Its length in bytes, as stored and sent.
+    pub length: u64,
+    /// A checksum over those bytes. The core compares it and never computes it.
+    pub crc: u32,
+}
+
+/// The other ids of a renaming (see [`crate::Fingerprint`]): the same state under other ids, so
+/// that the model checker counts states once that differ in ids alone. No two ids may become the
+/// same, and those of one incarnation must keep their order.
+pub trait Names {
+    /// Another id for a node.
+    fn node(&mut self, node: NodeId) -> NodeId;
+    /// Another incarnation.
+    fn incarnation(&mut self, incarnation: Incarnation) -> Incarnation;
+    /// Another request id, whose incarnation is [`Names::incarnation`]'s.
+    fn request(&mut self, request: RequestId) -> RequestId;
+}
+
+/// Something that holds ids. All implementations but that of `Shared` are in `search`.
+pub trait Rename {
+    /// Replaces all ids in it.
+    fn rename(&mut self, names: &mut dyn Names);
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)

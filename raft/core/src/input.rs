@@ -1,15 +1,10 @@
 //! Everything that can happen to a node.
 
+use crate::id::{SnapshotId, Ticket};
 use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::message::Envelope;
-use crate::output::Synced;
-use crate::snapshot::SnapshotId;
-
-/// The host's name for a client's request. The host never uses one twice in a node's life, and
-/// each gets exactly one [`crate::Response`] if the node lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+use crate::persistence::Synced;
 
 /// One thing that happened.
 #[derive(Debug)]

@@ -159,8 +159,7 @@ mod tests {
     use super::*;
     use crate::ballot::Ballot;
     use crate::counters::Counters;
-    use crate::id::{NodeId, Term};
-    use crate::snapshot::SnapshotId;
+    use crate::id::{NodeId, SnapshotId, Term};
 
     const ME: NodeId = NodeId(1);
     const PEER: NodeId = NodeId(2);
@@ -192,8 +191,8 @@ mod tests {
             applied: Index(4),
             synced: Index(5),
             matched: BTreeMap::from([(PEER, Index(4))]),
-            transfers: BTreeMap::new(),
-            gathered: None,
+            snapshot_streams: BTreeMap::new(),
+            incoming_snapshot: None,
             requests_open: 1,
             requests_waiting: 0,
             proposals: 1,

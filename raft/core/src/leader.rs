@@ -2,39 +2,36 @@
 
 pub(crate) mod progress;
 pub(crate) mod reads;
-pub(crate) mod transfer;
+pub(crate) mod snapshot_stream;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use self::progress::{Peer, Progress, Rejection};
+use self::progress::{Peer, Progress, Rejection, send_append, send_entries};
 use self::reads::{Reader, Reads, TermCommitted};
-use self::transfer::Transfer;
 use crate::clock::{Moment, Patience};
 use crate::entry::Payload;
-use crate::id::{Incarnation, Index, NodeId, RequestId};
-use crate::log::entry_size;
+use crate::id::{Incarnation, Index, NodeId, RequestId, SnapshotId};
 use crate::machine::StateMachine;
 use crate::message::{
-    Append, AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply,
-    Round, RoundReply, SnapshotChunk,
+    AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply, Round,
+    RoundReply,
 };
-use crate::node::{Node, Role, Shared};
-use crate::output::{Refusal, Response, Wanted};
+use crate::node::{Node, Role};
 use crate::proxy::Origin;
 use crate::raft::Raft;
-use crate::rename::renames;
-use crate::snapshot::SnapshotId;
+use crate::response::{Refusal, Response};
+use crate::shared::Shared;
 
 /// What only a leader has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Leader<S: StateMachine> {
-    peers: BTreeMap<NodeId, Peer>,
-    reads: Reads<S>,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    pub(crate) reads: Reads<S>,
     /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
     /// took longer ones to be elected, for then round trips are that long.
-    patience: Patience,
+    pub(crate) patience: Patience,
 }
 
 impl<S: StateMachine> Leader<S> {
@@ -47,7 +44,7 @@ impl<S: StateMachine> Leader<S> {
         let blank = shared.append(Payload::Blank);
         let others: Vec<NodeId> = shared.membership.others(shared.id).collect();
         let now = shared.now;
-        let peer = |node| (node, Peer::new(shared.question(), blank.index, now));
+        let peer = |node| (node, Peer::new(shared.next_request_id(), blank.index, now));
         Self {
             peers: others.into_iter().map(peer).collect(),
             reads: Reads::new(now),
@@ -61,12 +58,14 @@ impl<S: StateMachine> Leader<S> {
     }
 
     /// Who is sent a snapshot, which one, and how much of it is there.
-    pub(crate) fn transfers(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
-        let transfer = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
-            Progress::Snapshot(transfer) => Some((*node, (transfer.id, transfer.offset()))),
+    pub(crate) fn snapshot_streams(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
+        let snapshot_stream = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
+            Progress::Snapshot(snapshot_stream) => {
+                Some((*node, (snapshot_stream.id, snapshot_stream.offset())))
+            }
             Progress::Probe { .. } | Progress::Replicate { .. } => None,
         };
-        self.peers.iter().filter_map(transfer).collect()
+        self.peers.iter().filter_map(snapshot_stream).collect()
     }
 
     /// How many of this node's own reads wait here.
@@ -94,8 +93,8 @@ impl<S: StateMachine> Leader<S> {
         }
         shared.counters.streams_restarted += 1;
         let next = shared.log().last().index.next();
-        *peer = Peer::new(shared.question(), next, shared.now);
-        peer.remind(shared, from);
+        *peer = Peer::new(shared.next_request_id(), next, shared.now);
+        peer.send_heartbeat(shared, from);
         None
     }
 }
@@ -217,7 +216,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Self { shared, role } = self;
         let last = shared.log().last().index;
         for (&to, peer) in &mut role.peers {
-            peer.turn_if_compacted(shared);
+            peer.switch_to_snapshot_if_compacted(shared);
             peer.send_chunk(shared, to);
             while let Some(next) = peer.next_to_send(&shared.config.limits)
                 && next <= last
@@ -236,7 +235,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             let silent = now.is_past(peer.sent, interval);
             let overdue = peer.awaits_reply() && now.is_past(peer.appended, interval);
             if silent || overdue {
-                peer.remind(shared, to);
+                peer.send_heartbeat(shared, to);
             }
         }
     }
@@ -293,7 +292,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 }
             }
             Rejection::Diverged => {
-                peer.turn_if_compacted(shared);
+                peer.switch_to_snapshot_if_compacted(shared);
                 let last = shared.log().last().index;
                 if let Some(next) = peer.next_to_send(&shared.config.limits) {
                     send_append(shared, from, peer, next, last);
@@ -339,12 +338,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let peer = role.peers.get_mut(&from).filter(|p| p.stream == stream);
         if let Some(peer) = peer {
             peer.heard = shared.now;
-            if let Progress::Snapshot(transfer) = &mut peer.progress
-                && transfer.id == snapshot
+            if let Progress::Snapshot(snapshot_stream) = &mut peer.progress
+                && snapshot_stream.id == snapshot
             {
-                let before = transfer.offset();
+                let before = snapshot_stream.offset();
                 let interval = shared.config.heartbeat;
-                let is_news = transfer.answered(asked, offset, shared.now, interval);
+                let is_news = snapshot_stream.answered(asked, offset, shared.now, interval);
                 if is_news && offset <= before {
                     shared.counters.chunks_repeated += 1;
                 }
@@ -394,7 +393,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             return;
         };
         let Self { shared, role } = self;
-        let id = shared.question();
+        let id = shared.next_request_id();
         // Alone, there is nobody to wait for but the disk: then a client that sends a read right
         // behind a write, without waiting, sees what it wrote.
         let index = if shared.membership.is_lone_voter(shared.id) {
@@ -448,124 +447,3 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         shared.serve_confirmed_reads();
     }
 }
-
-impl Peer {
-    /// Sends an empty Append: where a probe looks, or behind all that was sent. Its answer tells
-    /// what is missing; a peer that is gone costs no more than this.
-    ///
-    /// Whoever is sent a snapshot is asked how much of it has come.
-    fn remind<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
-        self.turn_if_compacted(shared);
-        match &mut self.progress {
-            Progress::Probe { next, asked } => {
-                *asked = true;
-                let next = *next;
-                send_entries(shared, to, self, next, next.previous());
-            }
-            Progress::Replicate { next, .. } => {
-                let next = *next;
-                send_entries(shared, to, self, next, next.previous());
-            }
-            Progress::Snapshot(transfer) => {
-                let chunk = SnapshotChunk {
-                    stream: self.stream,
-                    snapshot: transfer.id,
-                    offset: transfer.offset(),
-                    data: Arc::default(),
-                };
-                self.sent = shared.now;
-                self.appended = shared.now;
-                shared.send(to, Message::SnapshotChunk(chunk));
-            }
-        }
-    }
-
-    /// If the next entry to send can't be sent since the one before it is compacted, the follower
-    /// is sent the newest snapshot.
-    fn turn_if_compacted<S: StateMachine>(&mut self, shared: &mut Shared<S>) {
-        let Some(newest) = shared.snapshots.stored() else {
-            return;
-        };
-        let transfer = match &self.progress {
-            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
-                (next.previous() < shared.log().base().index).then(|| Transfer::new(newest))
-            }
-            // What it began with may be deleted by now. If it has all of it, it needs no more.
-            Progress::Snapshot(transfer) => {
-                (transfer.id != newest && !transfer.is_whole()).then(|| transfer.superseded(newest))
-            }
-        };
-        if let Some(transfer) = transfer {
-            shared.counters.transfers_begun += 1;
-            self.progress = Progress::Snapshot(transfer);
-        }
-    }
-
-    /// Sends the next chunk to whoever is sent a snapshot, unless one is on its way.
-    fn send_chunk<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
-        let Progress::Snapshot(transfer) = &mut self.progress else {
-            return;
-        };
-        let Some(length) = transfer.next_chunk(shared.config.limits.chunk_bytes) else {
-            return;
-        };
-        shared.wanted.push(Wanted {
-            from: shared.id,
-            to,
-            term: shared.term(),
-            stream: self.stream,
-            snapshot: transfer.id,
-            offset: transfer.offset(),
-            length,
-        });
-        transfer.chunk_sent(shared.now);
-        shared.counters.chunks_sent += 1;
-        self.sent = shared.now;
-        self.appended = shared.now;
-    }
-}
-
-/// Sends one Append of the entries from `next` on, as many as one Append carries.
-fn send_append<S: StateMachine>(
-    shared: &mut Shared<S>,
-    to: NodeId,
-    peer: &mut Peer,
-    next: Index,
-    last: Index,
-) {
-    let (through, bytes) = send_entries(shared, to, peer, next, last);
-    peer.sent_through(through, bytes);
-}
-
-/// Sends one Append of the entries from `first` to `last`, as many as one Append carries. Returns
-/// the last one that it carries and roughly how many bytes it takes.
-fn send_entries<S: StateMachine>(
-    shared: &mut Shared<S>,
-    to: NodeId,
-    peer: &mut Peer,
-    first: Index,
-    last: Index,
-) -> (Index, usize) {
-    let limits = &shared.config.limits;
-    let prev = shared
-        .log()
-        .id_at(first.previous())
-        .expect("whoever lacks what is compacted is sent a snapshot");
-    let entries = shared
-        .log()
-        .batch(first, last, limits.append_entries, limits.append_bytes);
-    let through = entries.last().map_or(prev, |entry| entry.id).index;
-    let bytes = entries.iter().map(entry_size::<S>).sum();
-    peer.sent = shared.now;
-    peer.appended = shared.now;
-    let append = Append {
-        stream: peer.stream,
-        prev,
-        entries,
-        commit: shared.commit(),
-    };
-    shared.send(to, Message::Append(append));
-    (through, bytes)
-}
-
-renames!(<S: StateMachine> Leader<S> { peers, reads });

@@ -131,7 +131,6 @@ mod clock;
 mod config;
 mod counters;
 mod entry;
-mod fingerprint;
 mod follower;
 mod id;
 mod input;
@@ -148,20 +147,22 @@ mod pre_candidate;
 mod proxy;
 mod quorum;
 mod raft;
-mod rename;
 mod replica;
+mod response;
+mod search;
+mod shared;
 mod snapshot;
 mod status;
-mod wal;
 
 pub use crate::ballot::Ballot;
 pub use crate::candidate::Candidate;
 pub use crate::config::{Config, Limits};
 pub use crate::counters::{Counters, Dropped};
 pub use crate::entry::{Entry, Payload};
-pub use crate::fingerprint::Fingerprint;
-pub use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Term};
-pub use crate::input::{Input, Ticket};
+pub use crate::id::{
+    EntryId, Incarnation, Index, Names, NodeId, Rename, RequestId, SnapshotId, Term, Ticket,
+};
+pub use crate::input::Input;
 pub use crate::leader::reads::TermCommitted;
 pub use crate::machine::StateMachine;
 pub use crate::membership::Membership;
@@ -170,13 +171,12 @@ pub use crate::message::{
     Forwarded, Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round,
     RoundReply, SnapshotChunk, Vote, VoteReply, Wait,
 };
-pub use crate::node::Restored;
-pub use crate::output::{
-    Doubt, Durable, Output, Refusal, Released, Reply, Response, Synced, Volatile,
-};
+pub use crate::output::{Durable, Output, Released, Volatile};
+pub use crate::persistence::{Record, Synced, Wal};
 pub use crate::quorum::{Elected, Tally, Votes};
-pub use crate::rename::{Names, Rename};
 pub use crate::replica::Replica;
-pub use crate::snapshot::{Capture, Chunks, Received, SnapshotId, Task};
+pub use crate::response::{Doubt, Refusal, Reply, Response};
+pub use crate::search::Fingerprint;
+pub use crate::shared::Restored;
+pub use crate::snapshot::{Chunks, SnapshotToInstall, SnapshotToStore, Task};
 pub use crate::status::{RoleName, Status};
-pub use crate::wal::{Record, Wal};

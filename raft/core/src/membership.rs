@@ -4,12 +4,11 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::id::NodeId;
-use crate::rename::renames;
 
 /// The members of the cluster: all of them vote.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Membership {
-    voters: BTreeSet<NodeId>,
+    pub(crate) voters: BTreeSet<NodeId>,
 }
 
 impl Membership {
@@ -68,8 +67,6 @@ impl Membership {
         values[values.len() / 2]
     }
 }
-
-renames!(Membership { voters });
 
 #[cfg(test)]
 mod tests {

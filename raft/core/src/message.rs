@@ -4,10 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::entry::Entry;
-use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Term};
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, SnapshotId, Term};
 use crate::machine::StateMachine;
-use crate::rename::{Names, Rename};
-use crate::snapshot::SnapshotId;
 
 /// A message with its sender, its receiver, and the sender's current term.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -318,61 +316,6 @@ impl<S: StateMachine> Message<S> {
             Self::Forward(_) => "forward",
             Self::ForwardReply(_) => "forward_reply",
             Self::Outdated(_) => "outdated",
-        }
-    }
-}
-
-impl<S: StateMachine> Rename for Envelope<S> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        self.from.rename(names);
-        self.to.rename(names);
-        match &mut self.message {
-            Message::PreVote(PreVote { round: id, last: _ })
-            | Message::PreVoteReply(PreVoteReply {
-                round: id,
-                granted: _,
-            })
-            | Message::Append(Append {
-                stream: id,
-                prev: _,
-                entries: _,
-                commit: _,
-            })
-            | Message::SnapshotChunk(SnapshotChunk {
-                stream: id,
-                snapshot: _,
-                offset: _,
-                data: _,
-            })
-            | Message::ChunkReceived(ChunkReceived {
-                stream: id,
-                snapshot: _,
-                asked: _,
-                offset: _,
-            })
-            | Message::Round(Round { id, commit: _ })
-            | Message::RoundReply(RoundReply { id })
-            | Message::ReadIndex(ReadIndex { id })
-            | Message::ReadIndexReply(ReadIndexReply { id, commit: _ })
-            | Message::Forward(Forward { id, command: _ })
-            | Message::ForwardReply(ForwardReply { id, reply: _ }) => id.rename(names),
-            Message::Appended(Appended {
-                stream,
-                incarnation,
-                matched: _,
-            })
-            | Message::AppendRejected(AppendRejected {
-                stream,
-                incarnation,
-                prev: _,
-                hint: _,
-            }) => {
-                stream.rename(names);
-                incarnation.rename(names);
-            }
-            Message::Vote(Vote { last: _ })
-            | Message::VoteReply(VoteReply { granted: _ })
-            | Message::Outdated(Outdated) => {}
         }
     }
 }

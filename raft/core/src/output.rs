@@ -5,58 +5,12 @@ use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::mem;
 
-use crate::id::{Incarnation, NodeId, RequestId, Term};
-use crate::input::Ticket;
+use crate::id::{NodeId, RequestId, SnapshotId, Term};
 use crate::machine::StateMachine;
 use crate::message::{Envelope, Message, SnapshotChunk};
-use crate::rename::renames;
-use crate::snapshot::{Chunks, SnapshotId, Task};
-use crate::wal::{Record, Wal};
-
-/// What became of a client's request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Response<S: StateMachine> {
-    /// The command was committed and applied.
-    Applied(S::Outcome),
-    /// The query was answered, linearizably.
-    Answered(S::Answer),
-    /// It surely never had an effect and never will: no log ever held it.
-    Refused(Refusal),
-    /// It may have taken effect, or may yet.
-    Unknown(Doubt),
-}
-
-/// Why a request surely had no effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// No leader was known until the request's deadline.
-    NoLeader,
-    /// The node whom we took for the leader did not take the command: it leads no more, or has no
-    /// room.
-    NotLeader,
-    /// Too many requests are under way.
-    Full,
-    /// A read could not be confirmed until its deadline.
-    ReadExpired,
-}
-
-/// Why nobody here can tell whether a request had an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Doubt {
-    /// The deadline passed before the command was known to be committed.
-    Expired,
-    /// Another leader's entry took the command's place in the log.
-    Overwritten,
-}
-
-/// An answer for the client behind `ticket`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Reply<S: StateMachine> {
-    /// Whose answer it is.
-    pub ticket: Ticket,
-    /// The answer.
-    pub response: Response<S>,
-}
+use crate::persistence::{Record, Synced, Wal};
+use crate::response::Reply;
+use crate::snapshot::{Chunks, Task};
 
 /// The mark of an [`Output`] whose records are not on disk yet.
 #[derive(Debug)]
@@ -146,30 +100,6 @@ impl Wanted {
             message,
         })
     }
-}
-
-renames!(Wanted { from, to, stream });
-
-/// Says that everything through one output is on disk. Outputs are numbered, since term
-/// and index do not name a moment: entries can be truncated and appended again meanwhile.
-///
-/// Only [`Output::persist`] leads to one, and it cannot be made up:
-///
-/// ```
-/// # use raft_core::{Input, Replica, StateMachine, Synced};
-/// fn confirm<S: StateMachine>(replica: &mut Replica<S>, synced: Synced) {
-///     replica.step(Input::Synced(synced));
-/// }
-/// ```
-///
-/// ```compile_fail,E0451
-/// # use raft_core::{Incarnation, Synced};
-/// let synced = Synced { incarnation: Incarnation(1), number: 1 };
-/// ```
-#[derive(Debug)]
-pub struct Synced {
-    pub(crate) incarnation: Incarnation,
-    pub(crate) number: u64,
 }
 
 impl<S: StateMachine> Output<S, Volatile> {

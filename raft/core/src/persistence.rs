@@ -1,10 +1,61 @@
-//! Which part of a node's state is known to be on disk.
+//! What must be on disk: records for the write-ahead log, and which of them are known to be stored.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use crate::id::{Incarnation, Index, Term};
-use crate::output::Synced;
+use crate::ballot::Ballot;
+use crate::entry::Entry;
+use crate::id::{EntryId, Incarnation, Index, Term};
+
+/// Something that must be on disk before what waits for it is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Record<C> {
+    /// The term and vote from now on.
+    Ballot(Ballot),
+    /// These entries stand in the log from now on, and nothing stands behind the last of them:
+    /// what stood at the first one's index or above is gone.
+    Entries(Vec<Entry<C>>),
+    /// The log begins right after this entry from now on: a stored snapshot covers all through it.
+    /// If the log holds this very entry, what stands behind it stays; else all of the log is gone
+    /// (Figure 13, steps 6 and 7). The snapshot is safe on disk before this record is made.
+    Base(EntryId),
+}
+
+/// A write-ahead log.
+pub trait Wal<C> {
+    /// Why a batch could not be stored.
+    type Error;
+
+    /// Stores a batch of records, in order, and returns once all of it would survive a crash.
+    ///
+    /// # Errors
+    /// Nothing is known about the batch then. The node must stop: a failed sync cannot be retried,
+    /// since the page may be gone.
+    fn append_and_sync(&mut self, records: &[Record<C>]) -> Result<(), Self::Error>;
+}
+
+/// Says that everything through one output is on disk. Outputs are numbered, since term
+/// and index do not name a moment: entries can be truncated and appended again meanwhile.
+///
+/// Only [`Output::persist`] leads to one, and it cannot be made up:
+///
+/// ```
+/// # use raft_core::{Input, Replica, StateMachine, Synced};
+/// fn confirm<S: StateMachine>(replica: &mut Replica<S>, synced: Synced) {
+///     replica.step(Input::Synced(synced));
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use raft_core::{Incarnation, Synced};
+/// let synced = Synced { incarnation: Incarnation(1), number: 1 };
+/// ```
+#[derive(Debug)]
+pub struct Synced {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) number: u64,
+}
 
 /// Maps the numbers of outputs to what they made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +149,21 @@ impl Persistence {
 /// Without the numbers themselves: how many outputs there were makes no difference.
 impl Hash for Persistence {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.term, self.index).hash(state);
-        for pending in &self.pending {
-            (pending.term, pending.index).hash(state);
+        let Self {
+            incarnation: _,
+            number: _,
+            term,
+            index,
+            pending,
+        } = self;
+        (term, index).hash(state);
+        for Pending {
+            number: _,
+            term,
+            index,
+        } in pending
+        {
+            (term, index).hash(state);
         }
     }
 }

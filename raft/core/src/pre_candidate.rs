@@ -6,18 +6,18 @@ use crate::clock::Countdown;
 use crate::id::{NodeId, RequestId};
 use crate::machine::StateMachine;
 use crate::message::{Class, Message, PreVote, PreVoteReply};
-use crate::node::{Node, Role, Shared};
+use crate::node::{Node, Role};
 use crate::quorum::{Elected, Tally, Votes};
 use crate::raft::Raft;
-use crate::rename::renames;
+use crate::shared::Shared;
 
 /// What only a pre-candidate has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct PreCandidate {
     /// This round of asking. Replies to former rounds say nothing about now.
-    round: RequestId,
-    votes: Votes<PreCandidate>,
-    countdown: Countdown,
+    pub(crate) round: RequestId,
+    pub(crate) votes: Votes<PreCandidate>,
+    pub(crate) countdown: Countdown,
 }
 
 impl PreCandidate {
@@ -26,7 +26,7 @@ impl PreCandidate {
         let mut votes = Votes::new(shared.term());
         votes.record(shared.id, true);
         Self {
-            round: shared.question(),
+            round: shared.next_request_id(),
             votes,
             countdown: shared.election_countdown(),
         }
@@ -96,5 +96,3 @@ impl<S: StateMachine> Node<PreCandidate, S> {
         self.become_role(Candidate::new)
     }
 }
-
-renames!(PreCandidate { round, votes });

@@ -21,40 +21,38 @@ use core::mem;
 
 use crate::clock::Moment;
 use crate::config::Limits;
-use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId};
-use crate::input::Ticket;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Ticket};
 use crate::machine::StateMachine;
-use crate::output::{Doubt, Refusal, Reply, Response};
-use crate::rename::{Names, Rename, renames};
+use crate::response::{Doubt, Refusal, Reply, Response};
 
 /// The table of requests.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Proxy<S: StateMachine> {
     /// Taken, and not sent to anybody yet.
-    waiting: VecDeque<Waiting<S>>,
+    pub(crate) waiting: VecDeque<Waiting<S>>,
     /// Writes that were sent to a leader.
-    forwarded: BTreeMap<RequestId, Sent>,
+    pub(crate) forwarded: BTreeMap<RequestId, Sent>,
     /// Reads for which a leader was asked for an index.
-    asked: BTreeMap<RequestId, Asked<S>>,
+    pub(crate) asked: BTreeMap<RequestId, Asked<S>>,
     /// Reads that may be served once the entry at their index is applied.
-    confirmed: BTreeMap<Index, Vec<Read<S>>>,
+    pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
     /// Commands that this node appended as a leader, by their place in the log.
-    proposed: BTreeMap<Index, Proposal>,
+    pub(crate) proposed: BTreeMap<Index, Proposal>,
     /// The forwards of the current term that this node has acted upon.
-    seen: BTreeMap<NodeId, BTreeMap<Incarnation, Window>>,
+    pub(crate) seen: BTreeMap<NodeId, BTreeMap<Incarnation, Window>>,
     /// How many of this node's own clients' requests are not answered yet.
-    open: usize,
+    pub(crate) open: usize,
 }
 
 #[derive(Clone, Debug, Hash)]
-struct Waiting<S: StateMachine> {
+pub(crate) struct Waiting<S: StateMachine> {
     ticket: Ticket,
     since: Moment,
     request: Request<S>,
 }
 
 #[derive(Clone, Debug, Hash)]
-enum Request<S: StateMachine> {
+pub(crate) enum Request<S: StateMachine> {
     Write(S::Command),
     Read(S::Query),
 }
@@ -62,8 +60,8 @@ enum Request<S: StateMachine> {
 /// A write, without its command, which is gone to the leader.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Sent {
-    ticket: Ticket,
-    since: Moment,
+    pub(crate) ticket: Ticket,
+    pub(crate) since: Moment,
 }
 
 /// A client's read.
@@ -86,18 +84,18 @@ pub(crate) struct Write<S: StateMachine> {
 /// leader or another one: any answer to it names an index of a moment when all these reads had
 /// come, and no read joins them later.
 #[derive(Clone, Debug, Hash)]
-struct Asked<S: StateMachine> {
+pub(crate) struct Asked<S: StateMachine> {
     /// When the question was put last; never, if the leader that was asked is no more.
-    at: Option<Moment>,
-    reads: Vec<Read<S>>,
+    pub(crate) at: Option<Moment>,
+    pub(crate) reads: Vec<Read<S>>,
 }
 
 /// An entry that this node appended as leader, and who wants to know what becomes of it.
 #[derive(Clone, Debug, Hash)]
-struct Proposal {
-    id: EntryId,
-    since: Moment,
-    origin: Origin,
+pub(crate) struct Proposal {
+    pub(crate) id: EntryId,
+    pub(crate) since: Moment,
+    pub(crate) origin: Origin,
 }
 
 /// Who wants to know.
@@ -111,10 +109,10 @@ pub(crate) enum Origin {
 
 /// The forwards of one life of one sender.
 #[derive(Clone, Debug, Default, Hash)]
-struct Window {
+pub(crate) struct Window {
     /// All counters below count as seen.
-    floor: u64,
-    seen: BTreeSet<u64>,
+    pub(crate) floor: u64,
+    pub(crate) seen: BTreeSet<u64>,
 }
 
 /// Whether a forward was seen before.
@@ -415,50 +413,5 @@ impl<S: StateMachine> Proxy<S> {
             + self.asked.values().map(|a| a.reads.len()).sum::<usize>()
             + self.confirmed.values().map(Vec::len).sum::<usize>()
             + self.proposed.values().filter(local).count()
-    }
-}
-
-renames!(<S: StateMachine> Proxy<S> { forwarded, asked, proposed, seen });
-renames!(Proposal { origin });
-
-/// What has no name in it.
-impl Rename for Sent {
-    fn rename(&mut self, _: &mut dyn Names) {}
-}
-
-impl<S: StateMachine> Rename for Asked<S> {
-    fn rename(&mut self, _: &mut dyn Names) {}
-}
-
-impl Rename for Origin {
-    fn rename(&mut self, names: &mut dyn Names) {
-        match self {
-            Self::Local(_) => {}
-            Self::Remote(node, question) => {
-                node.rename(names);
-                question.rename(names);
-            }
-        }
-    }
-}
-
-impl Rename for BTreeMap<Incarnation, Window> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        let renamed = mem::take(self).into_iter().map(|(incarnation, window)| {
-            let mut name = |counter| {
-                let question = RequestId {
-                    incarnation,
-                    counter,
-                };
-                names.question(question).counter
-            };
-            let window = Window {
-                // That this much is forgotten must not be forgotten.
-                floor: window.floor,
-                seen: window.seen.into_iter().map(&mut name).collect(),
-            };
-            (names.life(incarnation), window)
-        });
-        *self = renamed.collect();
     }
 }

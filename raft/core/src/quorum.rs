@@ -6,13 +6,12 @@ use core::{fmt, hash};
 
 use crate::id::{NodeId, Term};
 use crate::membership::Membership;
-use crate::rename::renames;
 
 /// The votes that a node in role `R` gathered in one term.
 pub struct Votes<R> {
-    term: Term,
-    replies: BTreeMap<NodeId, bool>,
-    role: PhantomData<fn() -> R>,
+    pub(crate) term: Term,
+    pub(crate) replies: BTreeMap<NodeId, bool>,
+    pub(crate) role: PhantomData<fn() -> R>,
 }
 
 /// What the votes come to.
@@ -127,8 +126,6 @@ impl<R> fmt::Debug for Elected<R> {
         write!(f, "Elected in term {}", self.term)
     }
 }
-
-renames!(<R> Votes<R> { replies });
 
 #[cfg(test)]
 mod tests {

@@ -2,18 +2,18 @@
 
 use crate::candidate::Candidate;
 use crate::follower::Follower;
-use crate::id::{EntryId, NodeId, Term};
+use crate::id::{EntryId, Term};
 use crate::leader::Leader;
 use crate::log::follow;
 use crate::machine::StateMachine;
 use crate::message::{
-    Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Message, Outdated, PreVote,
+    Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Message, PreVote,
     ReadIndexReply, Round, SnapshotChunk, Vote,
 };
-use crate::node::{Node, Shared};
-use crate::output::Synced;
+use crate::node::Node;
+use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
-use crate::rename::{Names, Rename};
+use crate::shared::Shared;
 
 /// A node in whichever role it is now.
 #[derive(Clone, Debug, Hash)]
@@ -151,18 +151,6 @@ impl<S: StateMachine> Raft<S> {
     }
 }
 
-impl<S: StateMachine> Shared<S> {
-    /// Answers a message of a lower term. A leader behind us is told our term, so that it steps
-    /// down and we get a hearing; a candidate likewise. All else of a lower term is dropped.
-    fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
-        match message.class() {
-            Class::FromLeader => self.send(from, Message::Outdated(Outdated)),
-            Class::Candidacy => self.refuse_candidate(from, message),
-            Class::Reply | Class::Request => self.counters.dropped.stale_term += 1,
-        }
-    }
-}
-
 /// Whether a message could come from a correct peer at all. What passes here needs no further
 /// check against overflow or disorder.
 fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
@@ -221,15 +209,4 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
             | Message::ForwardReply(_)
             | Message::Outdated(_) => true,
         }
-}
-
-impl<S: StateMachine> Rename for Raft<S> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        match self {
-            Self::Follower(node) => node.rename(names),
-            Self::PreCandidate(node) => node.rename(names),
-            Self::Candidate(node) => node.rename(names),
-            Self::Leader(node) => node.rename(names),
-        }
-    }
 }

@@ -3,24 +3,22 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 use core::mem;
 
 use crate::clock::Countdown;
 use crate::entry::Entry;
-use crate::fingerprint::Fingerprint;
 use crate::follower::Follower;
 use crate::id::Index;
 use crate::input::Input;
 use crate::invariant::{self, Violation};
 use crate::machine::StateMachine;
 use crate::message::Wait;
-use crate::node::{Node, Restored, Shared};
-use crate::output::{Output, Refusal, Response, Volatile};
+use crate::node::Node;
+use crate::output::{Output, Volatile};
 use crate::proxy::Read;
 use crate::raft::Raft;
-use crate::rename::renames;
+use crate::shared::{Restored, Shared};
 use crate::status::{RoleName, Status};
 
 /// A Raft node: inputs in, outputs out, nothing else.
@@ -32,7 +30,7 @@ use crate::status::{RoleName, Status};
 #[derive(Clone, Debug)]
 pub struct Replica<S: StateMachine> {
     /// Empty only while a step is under way.
-    raft: Option<Raft<S>>,
+    pub(crate) raft: Option<Raft<S>>,
 }
 
 impl<S: StateMachine> Replica<S> {
@@ -161,8 +159,8 @@ impl<S: StateMachine> Replica<S> {
     pub fn status(&self) -> Status {
         let raft = self.raft();
         let shared = raft.shared();
-        let transfers = match raft {
-            Raft::Leader(node) => node.role.transfers(),
+        let snapshot_streams = match raft {
+            Raft::Leader(node) => node.role.snapshot_streams(),
             Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => BTreeMap::new(),
         };
         let (role, leader, matched) = match raft {
@@ -188,8 +186,8 @@ impl<S: StateMachine> Replica<S> {
             applied: shared.commit(),
             synced: shared.persistence.index(),
             matched: matched.unwrap_or_default(),
-            transfers,
-            gathered: shared.snapshots.gathered(),
+            snapshot_streams,
+            incoming_snapshot: shared.snapshots.incoming(),
             requests_open: shared.proxy.open(),
             requests_waiting: shared.proxy.waiting(),
             proposals: shared.proxy.proposals(),
@@ -207,16 +205,6 @@ impl<S: StateMachine> Replica<S> {
     #[must_use]
     pub fn machine(&self) -> &S {
         self.raft().shared().machine()
-    }
-
-    /// A hash of the whole state but its clocks, counters and random numbers; of the clocks only
-    /// whether candidates are refused now. Two states of one fingerprint answer every message
-    /// and request alike, but may differ in how many ticks they need to time out.
-    #[must_use]
-    pub fn fingerprint(&self) -> u64 {
-        let mut hasher = Fingerprint::default();
-        self.hash(&mut hasher);
-        hasher.finish()
     }
 
     /// Checks the state, and the way to it from `before`.
@@ -248,28 +236,7 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    fn raft(&self) -> &Raft<S> {
+    pub(crate) fn raft(&self) -> &Raft<S> {
         self.raft.as_ref().expect("no step is under way")
     }
 }
-
-impl<S: StateMachine> Shared<S> {
-    /// Refuses the request that was just taken, if it is one too many.
-    fn refuse_if_full(&mut self) {
-        if self.proxy.open() > self.config.limits.requests
-            && let Some(ticket) = self.proxy.give_back()
-        {
-            self.reply(ticket, Response::Refused(Refusal::Full));
-        }
-    }
-}
-
-/// As [`Replica::fingerprint`] has it, with a hasher of one's own.
-impl<S: StateMachine> Hash for Replica<S> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Of all clocks, this is what decides how a message is answered.
-        (self.raft(), self.raft().is_sticky()).hash(state);
-    }
-}
-
-renames!(<S: StateMachine> Replica<S> { raft });

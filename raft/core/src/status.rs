@@ -5,8 +5,7 @@ use core::fmt;
 
 use crate::ballot::Ballot;
 use crate::counters::Counters;
-use crate::id::{EntryId, Index, NodeId};
-use crate::snapshot::SnapshotId;
+use crate::id::{EntryId, Index, NodeId, SnapshotId};
 
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,9 +76,9 @@ pub struct Status {
     pub matched: BTreeMap<NodeId, Index>,
     /// Of a leader's followers, those who are sent a snapshot: which one, and how many bytes of it
     /// each is known to have.
-    pub transfers: BTreeMap<NodeId, (SnapshotId, u64)>,
+    pub snapshot_streams: BTreeMap<NodeId, (SnapshotId, u64)>,
     /// How many bytes of a leader's snapshot have come, and of which one.
-    pub gathered: Option<(u64, SnapshotId)>,
+    pub incoming_snapshot: Option<(u64, SnapshotId)>,
     /// Clients' requests taken here and not answered yet.
     pub requests_open: usize,
     /// Those of them that wait for a leader to be known.

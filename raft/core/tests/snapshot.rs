@@ -8,9 +8,9 @@ use std::convert::Infallible;
 
 use count::Count;
 use raft_core::{
-    Ballot, Capture, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership,
-    Message, NodeId, Received, Record, Replica, Restored, SnapshotChunk, SnapshotId, Status, Task,
-    Ticket, Wal,
+    Ballot, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership, Message,
+    NodeId, Record, Replica, Restored, SnapshotChunk, SnapshotId, SnapshotToInstall,
+    SnapshotToStore, Status, Task, Ticket, Wal,
 };
 
 /// Each command takes 100 bytes or so. The snapshot is large nevertheless.
@@ -24,7 +24,7 @@ const LENGTH: usize = 10_000;
 struct Disk(Option<(SnapshotId, Vec<u8>)>);
 
 impl Disk {
-    fn store(&mut self, capture: &Capture<Machine>) -> SnapshotId {
+    fn store(&mut self, capture: &SnapshotToStore<Machine>) -> SnapshotId {
         let count = capture.machine.0.to_le_bytes();
         let bytes: Vec<u8> = count.iter().copied().cycle().take(LENGTH).collect();
         let id = SnapshotId {
@@ -134,7 +134,7 @@ impl Cluster {
                     let id = disk.store(&capture);
                     replica.step(Input::SnapshotStored(id));
                 }
-                Some(Task::Install(Received { id, bytes })) => {
+                Some(Task::Install(SnapshotToInstall { id, bytes })) => {
                     let (count, _) = bytes.split_first_chunk().expect("eight bytes");
                     let machine = Count(u64::from_le_bytes(*count));
                     disk.0 = Some((id, bytes));
@@ -234,7 +234,7 @@ fn a_follower_that_was_away_needs_one_snapshot_under_load() {
     cluster.away = Some(3);
     cluster.ticks(200, 50);
     assert!(cluster.status(1).base.index > Index(8_000));
-    let begun = cluster.status(1).counters.transfers_begun;
+    let begun = cluster.status(1).counters.snapshot_streams_begun;
     cluster.away = None;
     cluster.loses = Some(5);
     let mut longest = 0;
@@ -246,7 +246,7 @@ fn a_follower_that_was_away_needs_one_snapshot_under_load() {
     let (leader, follower) = (cluster.status(1), cluster.status(3));
     assert_eq!(follower.counters.snapshots_installed, 1);
     // When it is back, the leader may be about to take the snapshot that it needs.
-    assert!(leader.counters.transfers_begun <= begun + 1);
+    assert!(leader.counters.snapshot_streams_begun <= begun + 1);
     assert!(follower.applied.0 + 1_000 > leader.applied.0);
     assert!(follower.applied.0 > 20_000);
     assert!(leader.counters.chunks_repeated > 0);
@@ -278,7 +278,7 @@ fn a_follower_that_never_catches_up_costs_no_growing_memory() {
         let length = status.last.index.0 - status.base.index.0;
         assert!(length <= 3_000 + 100 + 500, "{length} entries");
     }
-    assert!(cluster.status(1).counters.transfers_begun > 5);
+    assert!(cluster.status(1).counters.snapshot_streams_begun > 5);
     assert_eq!(cluster.status(3).counters.snapshots_installed, 0);
     // Less load, and it gets through.
     cluster.ticks(10_000, 0);
@@ -294,7 +294,7 @@ fn a_follower_that_dies_in_the_middle_costs_empty_messages() {
     cluster.ticks(100, 50);
     cluster.away = None;
     cluster.ticks(60, 0);
-    assert!(cluster.status(3).gathered.is_some());
+    assert!(cluster.status(3).incoming_snapshot.is_some());
     cluster.away = Some(3);
     let (chunks, bytes) = (cluster.chunks, cluster.chunk_bytes);
     cluster.ticks(1_000, 0);
@@ -302,7 +302,7 @@ fn a_follower_that_dies_in_the_middle_costs_empty_messages() {
     assert!(cluster.chunk_bytes - bytes <= 100);
     // Nor is a newer snapshot forced upon it.
     cluster.ticks(100, 50);
-    assert!(cluster.status(1).counters.transfers_begun > 3);
+    assert!(cluster.status(1).counters.snapshot_streams_begun > 3);
     assert!(cluster.chunks - chunks <= 1);
     cluster.away = None;
     cluster.ticks(1_000, 0);

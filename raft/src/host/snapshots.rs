@@ -9,7 +9,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use raft_core::{Capture, Chunks, Membership, Received, SnapshotId, StateMachine, Task};
+use raft_core::{
+    Chunks, Membership, SnapshotId, SnapshotToInstall, SnapshotToStore, StateMachine, Task,
+};
 
 use super::inbox::Inbox;
 use crate::storage::{Error, SnapshotFile, Snapshots};
@@ -156,10 +158,10 @@ fn work<S: StateMachine + Image, A>(
 
 fn store<S: Image>(
     snapshots: &Snapshots,
-    capture: &Capture<S>,
+    capture: &SnapshotToStore<S>,
     began: Instant,
 ) -> Result<SnapshotResult<S>, Error> {
-    let Capture {
+    let SnapshotToStore {
         last,
         membership,
         machine,
@@ -172,7 +174,7 @@ fn store<S: Image>(
 fn install<S: Image>(
     snapshots: &Snapshots,
     membership: &Membership,
-    Received { id, bytes }: &Received,
+    SnapshotToInstall { id, bytes }: &SnapshotToInstall,
     began: Instant,
 ) -> Result<SnapshotResult<S>, Error> {
     let broken = |reason: String| {
@@ -240,7 +242,7 @@ mod tests {
 
         fn install(&mut self, id: SnapshotId, bytes: &[u8]) -> SnapshotResult<Kv> {
             let bytes = bytes.to_vec();
-            self.result(Task::Install(Received { id, bytes }))
+            self.result(Task::Install(SnapshotToInstall { id, bytes }))
         }
 
         fn store(&mut self, machine: Kv) -> SnapshotId {
@@ -248,7 +250,7 @@ mod tests {
         }
 
         fn store_of(&mut self, membership: Membership, machine: Kv) -> SnapshotId {
-            let task = Task::Store(Capture {
+            let task = Task::Store(SnapshotToStore {
                 last: LAST,
                 membership,
                 machine,

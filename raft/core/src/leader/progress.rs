@@ -1,12 +1,17 @@
 //! How far one follower is, as its leader knows it.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 
-use super::transfer::Transfer;
+use super::snapshot_stream::SnapshotStream;
 use crate::clock::Moment;
 use crate::config::Limits;
-use crate::id::{EntryId, Incarnation, Index, RequestId};
-use crate::rename::renames;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId};
+use crate::log::entry_size;
+use crate::machine::StateMachine;
+use crate::message::{Append, Message, SnapshotChunk};
+use crate::output::Wanted;
+use crate::shared::Shared;
 
 /// What a leader knows of one follower.
 #[derive(Clone, Debug, Hash)]
@@ -17,7 +22,7 @@ pub(crate) struct Peer {
     /// `matchIndex`: the follower has synced all through here. Never falls within a stream.
     pub(crate) matched: Index,
     /// The follower's incarnation that replied first in this stream.
-    incarnation: Option<Incarnation>,
+    pub(crate) incarnation: Option<Incarnation>,
     pub(crate) progress: Progress,
     /// When the follower last showed that it hears this leader.
     pub(crate) heard: Moment,
@@ -45,7 +50,7 @@ pub(crate) enum Progress {
         repair: Option<Repair>,
     },
     /// What the follower lacks is compacted: it is sent a snapshot, and no entries.
-    Snapshot(Transfer),
+    Snapshot(SnapshotStream),
 }
 
 /// An Append on its way.
@@ -128,8 +133,8 @@ impl Peer {
         self.matched = self.matched.max(matched);
         match &mut self.progress {
             // An old acknowledgement, or else it needs another snapshot by now.
-            Progress::Snapshot(transfer) if self.matched < base => {
-                if self.matched >= transfer.id.last.index {
+            Progress::Snapshot(snapshot_stream) if self.matched < base => {
+                if self.matched >= snapshot_stream.id.last.index {
                     self.progress = Progress::Probe {
                         next: self.matched.next(),
                         asked: false,
@@ -199,6 +204,128 @@ impl Peer {
             }
         }
     }
+
+    /// Sends an empty Append: where a probe looks, or behind all that was sent. Its answer tells
+    /// what is missing; a peer that is gone costs no more than this.
+    ///
+    /// Whoever is sent a snapshot is asked how much of it has come.
+    pub(crate) fn send_heartbeat<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
+        self.switch_to_snapshot_if_compacted(shared);
+        match &mut self.progress {
+            Progress::Probe { next, asked } => {
+                *asked = true;
+                let next = *next;
+                send_entries(shared, to, self, next, next.previous());
+            }
+            Progress::Replicate { next, .. } => {
+                let next = *next;
+                send_entries(shared, to, self, next, next.previous());
+            }
+            Progress::Snapshot(snapshot_stream) => {
+                let chunk = SnapshotChunk {
+                    stream: self.stream,
+                    snapshot: snapshot_stream.id,
+                    offset: snapshot_stream.offset(),
+                    data: Arc::default(),
+                };
+                self.sent = shared.now;
+                self.appended = shared.now;
+                shared.send(to, Message::SnapshotChunk(chunk));
+            }
+        }
+    }
+
+    /// If the next entry to send can't be sent since the one before it is compacted, the follower
+    /// is sent the newest snapshot.
+    pub(crate) fn switch_to_snapshot_if_compacted<S: StateMachine>(
+        &mut self,
+        shared: &mut Shared<S>,
+    ) {
+        let Some(newest) = shared.snapshots.stored() else {
+            return;
+        };
+        let stream = match &self.progress {
+            Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
+                let is_compacted = next.previous() < shared.log().base().index;
+                is_compacted.then(|| SnapshotStream::new(newest))
+            }
+            // The older snapshot may be deleted by now. A follower that has all of it needs no more.
+            Progress::Snapshot(stream) => {
+                let is_outdated = stream.id != newest && !stream.is_whole();
+                is_outdated.then(|| stream.superseded(newest))
+            }
+        };
+        if let Some(stream) = stream {
+            shared.counters.snapshot_streams_begun += 1;
+            self.progress = Progress::Snapshot(stream);
+        }
+    }
+
+    /// Sends the next chunk to whoever is sent a snapshot, unless one is on its way.
+    pub(crate) fn send_chunk<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
+        let Progress::Snapshot(snapshot_stream) = &mut self.progress else {
+            return;
+        };
+        let Some(length) = snapshot_stream.next_chunk(shared.config.limits.chunk_bytes) else {
+            return;
+        };
+        shared.wanted.push(Wanted {
+            from: shared.id,
+            to,
+            term: shared.term(),
+            stream: self.stream,
+            snapshot: snapshot_stream.id,
+            offset: snapshot_stream.offset(),
+            length,
+        });
+        snapshot_stream.chunk_sent(shared.now);
+        shared.counters.chunks_sent += 1;
+        self.sent = shared.now;
+        self.appended = shared.now;
+    }
+}
+
+/// Sends one Append of the entries from `next` on, as many as one Append carries.
+pub(crate) fn send_append<S: StateMachine>(
+    shared: &mut Shared<S>,
+    to: NodeId,
+    peer: &mut Peer,
+    next: Index,
+    last: Index,
+) {
+    let (through, bytes) = send_entries(shared, to, peer, next, last);
+    peer.sent_through(through, bytes);
+}
+
+/// Sends one Append of the entries from `first` to `last`, as many as one Append carries. Returns
+/// the last one that it carries and roughly how many bytes it takes.
+pub(crate) fn send_entries<S: StateMachine>(
+    shared: &mut Shared<S>,
+    to: NodeId,
+    peer: &mut Peer,
+    first: Index,
+    last: Index,
+) -> (Index, usize) {
+    let limits = &shared.config.limits;
+    let prev = shared
+        .log()
+        .id_at(first.previous())
+        .expect("whoever lacks what is compacted is sent a snapshot");
+    let entries = shared
+        .log()
+        .batch(first, last, limits.append_entries, limits.append_bytes);
+    let through = entries.last().map_or(prev, |entry| entry.id).index;
+    let bytes = entries.iter().map(entry_size::<S>).sum();
+    peer.sent = shared.now;
+    peer.appended = shared.now;
+    let append = Append {
+        stream: peer.stream,
+        prev,
+        entries,
+        commit: shared.commit(),
+    };
+    shared.send(to, Message::Append(append));
+    (through, bytes)
 }
 
 /// What a rejection means.
@@ -212,16 +339,10 @@ pub(crate) enum Rejection {
     Diverged,
 }
 
-renames!(Peer {
-    stream,
-    incarnation
-});
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Term;
-    use crate::snapshot::SnapshotId;
+    use crate::id::{SnapshotId, Term};
 
     fn id(index: u64) -> EntryId {
         let (term, index) = (Term(1), Index(index));
@@ -258,9 +379,10 @@ mod tests {
     fn after_a_snapshot_replication_resumes() {
         let (length, crc) = (10, 1);
         let last = id(20);
-        let transfer = Progress::Snapshot(Transfer::new(SnapshotId { last, length, crc }));
+        let snapshot_stream =
+            Progress::Snapshot(SnapshotStream::new(SnapshotId { last, length, crc }));
         let mut peer = peer();
-        peer.progress = transfer.clone();
+        peer.progress = snapshot_stream.clone();
         peer.acknowledged(Index(6), Index(20));
         assert!(matches!(peer.progress, Progress::Snapshot(_)));
         peer.acknowledged(Index(20), Index(20));
@@ -271,7 +393,7 @@ mod tests {
                 ..
             }
         ));
-        peer.progress = transfer;
+        peer.progress = snapshot_stream;
         peer.acknowledged(Index(20), Index(30));
         assert!(matches!(
             peer.progress,

@@ -13,7 +13,6 @@ use crate::id::{Index, NodeId, RequestId, Term};
 use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::proxy::Read;
-use crate::rename::{Names, Rename, renames};
 
 /// Proof that a leader has committed an entry of its own term. A leader alone makes one, in one
 /// place, and it cannot be copied.
@@ -53,9 +52,9 @@ impl TermCommitted {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Reads<S: StateMachine> {
     /// Those that came since the last round began.
-    waiting: Vec<Reader<S>>,
+    pub(crate) waiting: Vec<Reader<S>>,
     /// Rounds under way, oldest first.
-    rounds: VecDeque<Round<S>>,
+    pub(crate) rounds: VecDeque<Round<S>>,
     /// When the newest round was last announced.
     pub(crate) announced: Moment,
 }
@@ -70,12 +69,12 @@ pub(crate) enum Reader<S: StateMachine> {
 }
 
 #[derive(Clone, Debug, Hash)]
-struct Round<S: StateMachine> {
-    id: RequestId,
+pub(crate) struct Round<S: StateMachine> {
+    pub(crate) id: RequestId,
     /// The commit index when the round began; the last index, if this node is alone.
-    index: Index,
-    confirmed: BTreeSet<NodeId>,
-    readers: Vec<Reader<S>>,
+    pub(crate) index: Index,
+    pub(crate) confirmed: BTreeSet<NodeId>,
+    pub(crate) readers: Vec<Reader<S>>,
 }
 
 impl<S: StateMachine> Reads<S> {
@@ -187,21 +186,6 @@ impl<S: StateMachine> Reader<S> {
         match self {
             Self::Local(read) => Some(read),
             Self::Remote(..) => None,
-        }
-    }
-}
-
-renames!(<S: StateMachine> Reads<S> { waiting, rounds });
-renames!(<S: StateMachine> Round<S> { id, confirmed, readers });
-
-impl<S: StateMachine> Rename for Reader<S> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        match self {
-            Self::Local(_) => {}
-            Self::Remote(node, question) => {
-                node.rename(names);
-                question.rename(names);
-            }
         }
     }
 }

@@ -6,11 +6,11 @@
 //! costs an empty message now and then.
 
 use crate::clock::Moment;
-use crate::snapshot::SnapshotId;
+use crate::id::SnapshotId;
 
 /// How far one follower has got with one snapshot.
 #[derive(Clone, Debug, Hash)]
-pub(crate) struct Transfer {
+pub(crate) struct SnapshotStream {
     pub(crate) id: SnapshotId,
     /// The follower has all bytes before this one.
     offset: u64,
@@ -18,7 +18,7 @@ pub(crate) struct Transfer {
     sent: Option<Moment>,
 }
 
-impl Transfer {
+impl SnapshotStream {
     pub(crate) fn new(id: SnapshotId) -> Self {
         Self {
             id,
@@ -90,64 +90,64 @@ mod tests {
         (0..ticks).fold(Moment::default(), |moment, _| moment.next())
     }
 
-    /// A transfer of ten bytes, of which four have come, and four more are on their way.
-    fn under_way() -> Transfer {
+    /// A stream of ten bytes, of which four have come, and four more are on their way.
+    fn under_way() -> SnapshotStream {
         let last = EntryId {
             term: Term(1),
             index: Index(7),
         };
         let (length, crc) = (10, 1);
-        let mut transfer = Transfer::new(SnapshotId { last, length, crc });
-        assert_eq!(transfer.next_chunk(4), Some(4));
-        transfer.chunk_sent(later(0));
-        assert_eq!(transfer.next_chunk(4), None);
-        assert!(transfer.answered(4, 4, later(1), INTERVAL));
-        assert_eq!(transfer.next_chunk(4), Some(4));
-        transfer.chunk_sent(later(1));
-        transfer
+        let mut stream = SnapshotStream::new(SnapshotId { last, length, crc });
+        assert_eq!(stream.next_chunk(4), Some(4));
+        stream.chunk_sent(later(0));
+        assert_eq!(stream.next_chunk(4), None);
+        assert!(stream.answered(4, 4, later(1), INTERVAL));
+        assert_eq!(stream.next_chunk(4), Some(4));
+        stream.chunk_sent(later(1));
+        stream
     }
 
     #[test]
     fn the_last_chunk_is_as_long_as_what_is_left() {
-        let mut transfer = under_way();
-        assert!(transfer.answered(8, 8, later(2), INTERVAL));
-        assert_eq!(transfer.next_chunk(4), Some(2));
-        transfer.chunk_sent(later(2));
-        assert!(!transfer.is_whole());
-        assert!(transfer.answered(10, 10, later(3), INTERVAL));
-        assert!(transfer.is_whole());
-        assert_eq!(transfer.next_chunk(4), None);
+        let mut stream = under_way();
+        assert!(stream.answered(8, 8, later(2), INTERVAL));
+        assert_eq!(stream.next_chunk(4), Some(2));
+        stream.chunk_sent(later(2));
+        assert!(!stream.is_whole());
+        assert!(stream.answered(10, 10, later(3), INTERVAL));
+        assert!(stream.is_whole());
+        assert_eq!(stream.next_chunk(4), None);
     }
 
     #[test]
     fn what_is_answered_late_or_twice_says_nothing() {
-        let mut transfer = under_way();
-        assert!(!transfer.answered(4, 4, later(2), INTERVAL));
-        assert!(!transfer.answered(0, 0, later(9), INTERVAL));
-        assert_eq!((transfer.offset(), transfer.next_chunk(4)), (4, None));
+        let mut stream = under_way();
+        assert!(!stream.answered(4, 4, later(2), INTERVAL));
+        assert!(!stream.answered(0, 0, later(9), INTERVAL));
+        assert_eq!((stream.offset(), stream.next_chunk(4)), (4, None));
     }
 
     #[test]
     fn a_chunk_is_sent_again_once_it_is_asked_for_and_time_has_passed() {
-        let mut transfer = under_way();
-        assert!(!transfer.answered(4, 4, later(3), INTERVAL));
-        assert!(transfer.answered(4, 4, later(4), INTERVAL));
-        assert_eq!((transfer.offset(), transfer.next_chunk(4)), (4, Some(4)));
+        let mut stream = under_way();
+        assert!(!stream.answered(4, 4, later(3), INTERVAL));
+        assert!(stream.answered(4, 4, later(4), INTERVAL));
+        assert_eq!((stream.offset(), stream.next_chunk(4)), (4, Some(4)));
         // Nothing is on its way now, so nothing is lost.
-        assert!(!transfer.answered(4, 4, later(9), INTERVAL));
+        assert!(!stream.answered(4, 4, later(9), INTERVAL));
     }
 
     #[test]
     fn a_follower_that_has_lost_what_it_had_begins_again() {
-        let mut transfer = under_way();
-        assert!(transfer.answered(8, 0, later(2), INTERVAL));
-        assert_eq!((transfer.offset(), transfer.next_chunk(4)), (0, Some(4)));
+        let mut stream = under_way();
+        assert!(stream.answered(8, 0, later(2), INTERVAL));
+        assert_eq!((stream.offset(), stream.next_chunk(4)), (0, Some(4)));
     }
 
     #[test]
     fn a_follower_that_is_further_goes_on_from_there() {
-        let mut transfer = under_way();
-        assert!(transfer.answered(4, 8, later(2), INTERVAL));
-        assert_eq!((transfer.offset(), transfer.next_chunk(4)), (8, Some(2)));
+        let mut stream = under_way();
+        assert!(stream.answered(4, 8, later(2), INTERVAL));
+        assert_eq!((stream.offset(), stream.next_chunk(4)), (8, Some(2)));
     }
 }

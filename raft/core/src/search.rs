@@ -1,0 +1,324 @@
+//! For searches through all states: a fingerprint of a state, and the same state under other ids.
+//!
+//! Which of three alike nodes did something, or how many requests it sent before, changes nothing
+//! about what may happen next. The model checker renames the ids in each state in one fixed way, and
+//! so recognizes states that differ in ids alone.
+//!
+//! Every type that may hold ids is taken apart field by field, so that a new field does not compile
+//! until it is said whether ids are in it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::mem;
+
+use crate::ballot::Ballot;
+use crate::candidate::Candidate;
+use crate::follower::Follower;
+use crate::id::{Incarnation, Names, NodeId, Rename, RequestId};
+use crate::leader::Leader;
+use crate::leader::progress::Peer;
+use crate::leader::reads::{Reader, Reads, Round};
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::message::{self, Envelope, Message};
+use crate::node::Node;
+use crate::output::Wanted;
+use crate::persistence::Record;
+use crate::pre_candidate::PreCandidate;
+use crate::proxy::{Asked, Origin, Proposal, Proxy, Sent, Window};
+use crate::quorum::Votes;
+use crate::raft::Raft;
+use crate::replica::Replica;
+use crate::snapshot::{IncomingSnapshot, SnapshotToStore, Snapshots, Work};
+
+/// FNV-1a, 64 bits. The standard library's hasher is seeded at random, and is not in `core`.
+#[derive(Clone, Debug)]
+pub struct Fingerprint(u64);
+
+impl Default for Fingerprint {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl<S: StateMachine> Replica<S> {
+    /// A hash of the whole state but its clocks, counters and random numbers; of the clocks only
+    /// whether candidates are refused now. Two states of one fingerprint answer every message
+    /// and request alike, but may differ in how many ticks they need to time out.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = Fingerprint::default();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// As [`Replica::fingerprint`] has it, with a hasher of one's own.
+impl<S: StateMachine> Hash for Replica<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Of all clocks, this is what decides how a message is answered.
+        (self.raft(), self.raft().is_sticky()).hash(state);
+    }
+}
+
+impl Rename for NodeId {
+    fn rename(&mut self, names: &mut dyn Names) {
+        *self = names.node(*self);
+    }
+}
+
+impl Rename for Incarnation {
+    fn rename(&mut self, names: &mut dyn Names) {
+        *self = names.incarnation(*self);
+    }
+}
+
+impl Rename for RequestId {
+    fn rename(&mut self, names: &mut dyn Names) {
+        *self = names.request(*self);
+    }
+}
+
+impl<T: Rename> Rename for Option<T> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.iter_mut().for_each(|item| item.rename(names));
+    }
+}
+
+impl<T: Rename> Rename for Box<T> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        (**self).rename(names);
+    }
+}
+
+impl<T: Rename> Rename for Vec<T> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.iter_mut().for_each(|item| item.rename(names));
+    }
+}
+
+impl<T: Rename> Rename for VecDeque<T> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.iter_mut().for_each(|item| item.rename(names));
+    }
+}
+
+impl<T: Rename + Ord> Rename for BTreeSet<T> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        let renamed = mem::take(self).into_iter().map(|mut item| {
+            item.rename(names);
+            item
+        });
+        *self = renamed.collect();
+    }
+}
+
+impl<K: Rename + Ord, V: Rename> Rename for BTreeMap<K, V> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        let renamed = mem::take(self).into_iter().map(|(mut key, mut value)| {
+            key.rename(names);
+            value.rename(names);
+            (key, value)
+        });
+        *self = renamed.collect();
+    }
+}
+
+/// Renames within structs: in the fields before the semicolon. Those after it hold no ids.
+macro_rules! renames {
+    ($([$($generic:tt)*] $type:ty { $($field:ident),*; $($other:ident),* })*) => {$(
+        impl<$($generic)*> Rename for $type {
+            #[allow(unused_variables, reason = "some types hold no ids")]
+            fn rename(&mut self, names: &mut dyn Names) {
+                let Self { $($field,)* $($other: _,)* } = self;
+                $($field.rename(names);)*
+            }
+        }
+    )*};
+}
+
+renames! {
+    [S: StateMachine] Replica<S> { raft; }
+    [R: Rename, S: StateMachine] Node<R, S> { shared, role; }
+    [S: StateMachine] Follower<S> { leader, early; countdown }
+    [] PreCandidate { round, votes; countdown }
+    [] Candidate { votes; countdown }
+    [S: StateMachine] Leader<S> { peers, reads; patience }
+    [] Peer { stream, incarnation; matched, progress, heard, sent, appended }
+    [S: StateMachine] Reads<S> { waiting, rounds; announced }
+    [S: StateMachine] Round<S> { id, confirmed, readers; index }
+    [R] Votes<R> { replies; term, role }
+    [] Membership { voters; }
+    [S: StateMachine] Proxy<S> { forwarded, asked, proposed, seen; waiting, confirmed, open }
+    [] Sent { ; ticket, since }
+    [S: StateMachine] Asked<S> { ; at, reads }
+    [] Proposal { origin; id, since }
+    [S] Snapshots<S> { work, incoming; stored }
+    [] IncomingSnapshot { stream; id, bytes }
+    [S] SnapshotToStore<S> { membership; last, machine }
+    [] Wanted { from, to, stream; term, snapshot, offset, length }
+    [S: StateMachine] Envelope<S> { from, to, message; term }
+    [] message::PreVote { round; last }
+    [] message::PreVoteReply { round; granted }
+    [] message::Vote { ; last }
+    [] message::VoteReply { ; granted }
+    [S: StateMachine] message::Append<S> { stream; prev, entries, commit }
+    [] message::Appended { stream, incarnation; matched }
+    [] message::AppendRejected { stream, incarnation; prev, hint }
+    [] message::SnapshotChunk { stream; snapshot, offset, data }
+    [] message::ChunkReceived { stream; snapshot, asked, offset }
+    [] message::Round { id; commit }
+    [] message::RoundReply { id; }
+    [] message::ReadIndex { id; }
+    [] message::ReadIndexReply { id; commit }
+    [S: StateMachine] message::Forward<S> { id; command }
+    [S: StateMachine] message::ForwardReply<S> { id; reply }
+    [] message::Outdated { ; }
+}
+
+impl<S: StateMachine> Rename for Message<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::PreVote(message) => message.rename(names),
+            Self::PreVoteReply(message) => message.rename(names),
+            Self::Vote(message) => message.rename(names),
+            Self::VoteReply(message) => message.rename(names),
+            Self::Append(message) => message.rename(names),
+            Self::Appended(message) => message.rename(names),
+            Self::AppendRejected(message) => message.rename(names),
+            Self::SnapshotChunk(message) => message.rename(names),
+            Self::ChunkReceived(message) => message.rename(names),
+            Self::Round(message) => message.rename(names),
+            Self::RoundReply(message) => message.rename(names),
+            Self::ReadIndex(message) => message.rename(names),
+            Self::ReadIndexReply(message) => message.rename(names),
+            Self::Forward(message) => message.rename(names),
+            Self::ForwardReply(message) => message.rename(names),
+            Self::Outdated(message) => message.rename(names),
+        }
+    }
+}
+
+impl<S: StateMachine> Rename for Raft<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Follower(node) => node.rename(names),
+            Self::PreCandidate(node) => node.rename(names),
+            Self::Candidate(node) => node.rename(names),
+            Self::Leader(node) => node.rename(names),
+        }
+    }
+}
+
+/// Made anew from all of its parts: no other way leads to another vote.
+impl Rename for Ballot {
+    fn rename(&mut self, names: &mut dyn Names) {
+        let mut vote = self.vote();
+        vote.rename(names);
+        *self = Self::new(self.term(), vote);
+    }
+}
+
+impl<C> Rename for Record<C> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Ballot(ballot) => ballot.rename(names),
+            Self::Entries(_) | Self::Base(_) => {}
+        }
+    }
+}
+
+impl<S> Rename for Work<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Taken(snapshot) => snapshot.rename(names),
+            Self::None | Self::Storing(_) | Self::Installing(_) => {}
+        }
+    }
+}
+
+impl Rename for Origin {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Local(_) => {}
+            Self::Remote(node, request) => {
+                node.rename(names);
+                request.rename(names);
+            }
+        }
+    }
+}
+
+impl<S: StateMachine> Rename for Reader<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Local(_) => {}
+            Self::Remote(node, request) => {
+                node.rename(names);
+                request.rename(names);
+            }
+        }
+    }
+}
+
+impl Rename for BTreeMap<Incarnation, Window> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        let renamed = mem::take(self).into_iter().map(|(incarnation, window)| {
+            let Window { floor, seen } = window;
+            let counter = |counter| {
+                let request = RequestId {
+                    incarnation,
+                    counter,
+                };
+                names.request(request).counter
+            };
+            // The floor is state too: ids below it count as seen.
+            let seen = seen.into_iter().map(counter).collect();
+            (names.incarnation(incarnation), Window { floor, seen })
+        });
+        *self = renamed.collect();
+    }
+}
+
+/// Holds no ids.
+macro_rules! nameless {
+    ($($type:ty),*) => {$(
+        impl Rename for $type {
+            fn rename(&mut self, _: &mut dyn Names) {}
+        }
+    )*};
+}
+
+nameless!(bool, crate::id::Index, crate::id::Term, crate::id::Ticket);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_fnv_1a() {
+        let hash = |text: &str| {
+            let mut fingerprint = Fingerprint::default();
+            fingerprint.write(text.as_bytes());
+            fingerprint.finish()
+        };
+        // The vectors that come with the FNV specification.
+        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(hash("foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,734 @@
+//! What every role shares.
+
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::mem;
+
+use rand::Rng;
+
+use crate::ballot::Ballot;
+use crate::clock::{Countdown, Moment};
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::entry::{Entry, Payload};
+use crate::id::{
+    EntryId, Incarnation, Index, Names, NodeId, Rename, RequestId, SnapshotId, Term, Ticket,
+};
+use crate::log::Log;
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::message::{
+    Class, Envelope, Forward, ForwardReply, Forwarded, Message, Outdated, PreVote, PreVoteReply,
+    ReadIndexReply, SnapshotChunk, Vote, VoteReply,
+};
+use crate::output::Wanted;
+use crate::persistence::{Persistence, Record};
+use crate::proxy::{Origin, Proxy, Sighting};
+use crate::response::{Refusal, Reply, Response};
+use crate::snapshot::{
+    IncomingSnapshot, SnapshotToInstall, SnapshotToStore, Snapshots, Task, Work,
+};
+
+/// What every role has.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared<S: StateMachine> {
+    pub(crate) id: NodeId,
+    pub(crate) membership: Membership,
+    pub(crate) config: Config,
+    /// Private, so that no change of term or vote forgets its record.
+    ballot: Ballot,
+    /// The term in which this life began. What a former life did in it is not known.
+    pub(crate) born: Term,
+    /// Private, so that no change of the log forgets its record.
+    log: Log<S>,
+    commit: Index,
+    /// The last entry that a leader is known to have committed; it may not be here yet.
+    learned: EntryId,
+    machine: S,
+    pub(crate) snapshots: Snapshots<S>,
+    pub(crate) persistence: Persistence,
+    pub(crate) proxy: Proxy<S>,
+    /// Who led in this term, as far as was seen. Two in one term stop the node.
+    leader_of_term: Option<NodeId>,
+    /// When a leader of this term was last heard.
+    heard: Option<Moment>,
+    /// How many times longer than usual the next election timeout is.
+    backoff: u32,
+    pub(crate) now: Moment,
+    rng: Rng,
+    incarnation: Incarnation,
+    /// How many request ids this incarnation has given.
+    requests: u64,
+    pub(crate) records: Vec<Record<S::Command>>,
+    pub(crate) messages: Vec<Envelope<S>>,
+    /// Chunks of the stored snapshot that followers want.
+    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) replies: Vec<Reply<S>>,
+    pub(crate) counters: Counters,
+}
+
+/// The election timeout grows up to this many times its usual length.
+const MAX_BACKOFF: u32 = 8;
+
+/// What a node is made of when its process starts.
+#[derive(Clone, Debug)]
+pub struct Restored<S: StateMachine> {
+    /// Its own id.
+    pub id: NodeId,
+    /// The members of the cluster, itself included.
+    pub membership: Membership,
+    /// Times and limits.
+    pub config: Config,
+    /// Term and vote as they were stored; the default on a first start.
+    pub ballot: Ballot,
+    /// The stored snapshot that `machine` was made from; none, if there is none.
+    pub snapshot: Option<SnapshotId>,
+    /// The state machine, as the snapshot left it; new on a first start.
+    pub machine: S,
+    /// The stored entries behind the snapshot's last.
+    pub entries: Vec<Entry<S::Command>>,
+    /// Drawn at random for this life.
+    pub incarnation: Incarnation,
+    /// Decides the election timeouts.
+    pub seed: u64,
+}
+
+impl<S: StateMachine> Shared<S> {
+    pub(crate) fn new(restored: Restored<S>) -> Self {
+        let Restored {
+            id,
+            membership,
+            config,
+            ballot,
+            snapshot,
+            machine,
+            entries,
+            incarnation,
+            seed,
+        } = restored;
+        let snapshots = Snapshots::new(snapshot);
+        let base = snapshots.covered();
+        let log = Log::new(base, entries);
+        assert!(
+            log.last().term <= ballot.term(),
+            "the ballot is stored before the entries of its term"
+        );
+        Self {
+            id,
+            membership,
+            config,
+            ballot,
+            born: ballot.term(),
+            commit: base.index,
+            learned: base,
+            machine,
+            snapshots,
+            persistence: Persistence::new(incarnation, ballot.term(), log.last().index),
+            log,
+            proxy: Proxy::new(),
+            leader_of_term: None,
+            heard: None,
+            backoff: 1,
+            now: Moment::default(),
+            rng: Rng::seeded(seed),
+            incarnation,
+            requests: 0,
+            records: Vec::new(),
+            messages: Vec::new(),
+            wanted: Vec::new(),
+            replies: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    // ---- What may be looked at by everybody, and changed only below.
+
+    pub(crate) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.ballot.term()
+    }
+
+    pub(crate) fn log(&self) -> &Log<S> {
+        &self.log
+    }
+
+    /// The last entry known to be committed; all through it is applied.
+    pub(crate) fn commit(&self) -> Index {
+        self.commit
+    }
+
+    /// The name of the last committed entry.
+    pub(crate) fn committed(&self) -> EntryId {
+        self.log
+            .id_at(self.commit)
+            .expect("the committed entry is in the log, or is its base")
+    }
+
+    pub(crate) fn machine(&self) -> &S {
+        &self.machine
+    }
+
+    // ---- Speaking.
+
+    pub(crate) fn send(&mut self, to: NodeId, message: Message<S>) {
+        self.messages.push(Envelope {
+            from: self.id,
+            to,
+            term: self.term(),
+            message,
+        });
+    }
+
+    pub(crate) fn broadcast(&mut self, message: &Message<S>) {
+        let others: Vec<NodeId> = self.membership.others(self.id).collect();
+        for to in others {
+            self.send(to, message.clone());
+        }
+    }
+
+    /// This node's present incarnation.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// A new request id.
+    pub(crate) fn next_request_id(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId {
+            incarnation: self.incarnation,
+            counter: self.requests,
+        }
+    }
+
+    pub(crate) fn reply(&mut self, ticket: Ticket, response: Response<S>) {
+        let reply = self.proxy.answer(ticket, response);
+        self.replies.push(reply);
+    }
+
+    // ---- Terms and votes (§5.1, §5.2).
+
+    /// Enters a higher term. Of it, no leader is known yet.
+    pub(crate) fn enter_term(&mut self, term: Term) {
+        self.ballot.enter(term);
+        self.leader_of_term = None;
+        self.heard = None;
+        self.proxy.forget_seen();
+        self.record_ballot();
+    }
+
+    /// Votes in the current term.
+    pub(crate) fn vote_for(&mut self, candidate: NodeId) {
+        self.ballot.vote_for(candidate);
+        self.record_ballot();
+    }
+
+    fn record_ballot(&mut self) {
+        // Nothing was sent between two ballots of one batch, so the last one says it all.
+        if let Some(Record::Ballot(_)) = self.records.last() {
+            self.records.pop();
+        }
+        self.records.push(Record::Ballot(self.ballot));
+    }
+
+    /// A leader of the current term was heard.
+    ///
+    /// # Panics
+    /// If another one led in this term before: Election Safety (Figure 3) is broken, and
+    /// whatever this node did next could only make it worse.
+    pub(crate) fn heard_leader(&mut self, leader: NodeId) {
+        let known = *self.leader_of_term.get_or_insert(leader);
+        assert_eq!(known, leader, "a second leader in term {}", self.term());
+        self.heard = Some(self.now);
+        self.backoff = 1;
+    }
+
+    /// Whether a leader was heard of within the shortest election timeout: then there is no
+    /// need for an election, and whoever wants one has lost touch (§6, thesis §4.2.3).
+    pub(crate) fn heard_lately(&self) -> bool {
+        let shortest = self.config.shortest_election;
+        self.heard
+            .is_some_and(|heard| !self.now.is_past(heard, shortest))
+    }
+
+    /// A random election timeout, as long as the backoff makes it.
+    pub(crate) fn election_countdown(&mut self) -> Countdown {
+        Countdown::election(&self.config, &mut self.rng, self.backoff)
+    }
+
+    /// The longest election timeout, as long as the backoff makes it.
+    pub(crate) fn longest_election(&self) -> u32 {
+        self.config.longest_election.saturating_mul(self.backoff)
+    }
+
+    /// An election was lost by prompt answers: its timeout was long enough.
+    pub(crate) fn reset_backoff(&mut self) {
+        self.backoff = 1;
+    }
+
+    /// An election timed out: with a longer timeout, any latency elects in the end.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+    }
+
+    /// Answers a message of a lower term. A leader behind us is told our term, so that it steps
+    /// down and we get a hearing; a candidate likewise. All else of a lower term is dropped.
+    pub(crate) fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
+        match message.class() {
+            Class::FromLeader => self.send(from, Message::Outdated(Outdated)),
+            Class::Candidacy => self.refuse_candidate(from, message),
+            Class::Reply | Class::Request => self.counters.dropped.stale_term += 1,
+        }
+    }
+
+    /// Refuses a candidate's message, and adopts nothing from it.
+    pub(crate) fn refuse_candidate(&mut self, from: NodeId, message: &Message<S>) {
+        let granted = false;
+        let refusal = if let Message::PreVote(PreVote { round, .. }) = *message {
+            Message::PreVoteReply(PreVoteReply { round, granted })
+        } else {
+            Message::VoteReply(VoteReply { granted })
+        };
+        self.send(from, refusal);
+    }
+
+    /// Answers a pre-vote of the current term. Changes nothing here (thesis §9.6).
+    fn pre_vote(&mut self, from: NodeId, PreVote { round, last }: PreVote) {
+        let granted = last >= self.log.last();
+        self.send(from, Message::PreVoteReply(PreVoteReply { round, granted }));
+    }
+
+    /// Answers a vote of the current term (§5.2, §5.4.1). Returns whether it was granted.
+    pub(crate) fn vote(&mut self, from: NodeId, Vote { last }: Vote) -> bool {
+        let granted = self.ballot.may_vote_for(from) && last >= self.log.last();
+        if granted && self.ballot.vote().is_none() {
+            self.vote_for(from);
+        }
+        self.send(from, Message::VoteReply(VoteReply { granted }));
+        granted
+    }
+
+    /// Handles a message of the current term as every role does unless it has a use of its own for
+    /// that kind.
+    ///
+    /// # Panics
+    /// At a message that only a leader sends: each role but the leader follows its sender. If this
+    /// node leads itself, Election Safety (Figure 3) is broken, and going on could only make it
+    /// worse.
+    pub(crate) fn receive(&mut self, from: NodeId, message: Message<S>) {
+        match message {
+            Message::PreVote(pre_vote) => self.pre_vote(from, pre_vote),
+            Message::Vote(vote) => {
+                self.vote(from, vote);
+            }
+            Message::Append(_) | Message::SnapshotChunk(_) | Message::Round(_) => {
+                panic!("node {from} leads in term {} too", self.term())
+            }
+            Message::PreVoteReply(_)
+            | Message::VoteReply(_)
+            | Message::Appended(_)
+            | Message::AppendRejected(_)
+            | Message::ChunkReceived(_)
+            | Message::RoundReply(_) => self.counters.dropped.stale_reply += 1,
+            Message::ReadIndex(_) => self.counters.dropped.unexpected += 1,
+            Message::ReadIndexReply(reply) => self.read_index_decided(reply),
+            Message::Forward(Forward { id, command: _ }) => self.refuse_forward(from, id),
+            Message::ForwardReply(reply) => self.forward_decided(reply),
+            // The term rule has acted upon its term, which is all that it carries.
+            Message::Outdated(_) => {}
+        }
+    }
+
+    // ---- The log.
+
+    /// Appends an entry of this leader's own.
+    pub(crate) fn append(&mut self, payload: Payload<S::Command>) -> EntryId {
+        let id = self.log.append(self.term(), payload.clone());
+        self.record_entries(alloc::vec![Entry { id, payload }]);
+        id
+    }
+
+    /// Takes over a leader's entries after `prev`, which is here. False if that would drop what is
+    /// committed: no correct leader asks for it.
+    pub(crate) fn splice(&mut self, prev: EntryId, entries: Vec<Entry<S::Command>>) -> bool {
+        let conflict = entries.iter().find(|entry| !self.log.holds(entry.id));
+        if conflict.is_some_and(|entry| entry.id.index <= self.commit) {
+            return false;
+        }
+        let last = self.log.last().index;
+        let new = self.log.splice(prev, entries);
+        if let Some(first) = new.first().map(|entry| entry.id.index) {
+            if first <= last {
+                self.persistence.truncate(first);
+                self.counters.entries_truncated += last.0 - first.previous().0;
+            }
+            self.record_entries(new);
+        }
+        true
+    }
+
+    /// A leader's snapshot through `last` is safe on disk: puts it in place of what is here. If the
+    /// log holds its last entry, all that the snapshot contains is here already, and only has to be
+    /// applied; else the log is shorter or in conflict, and all of it is gone (Figure 13, steps 6
+    /// to 8). False if that would change what is committed, or what this node leads with: no
+    /// correct leader sent it.
+    pub(crate) fn adopt(&mut self, last: EntryId, machine: S) -> bool {
+        if self.log.holds(last) {
+            if last.index > self.commit {
+                self.commit_to(last.index);
+            }
+            return true;
+        }
+        if last.index <= self.commit || self.leader_of_term == Some(self.id) {
+            return false;
+        }
+        let uncommitted = self.log.last().index.0 - self.commit.0;
+        self.counters.entries_truncated += uncommitted;
+        self.persistence.truncate(self.commit.next());
+        self.log = Log::new(last, Vec::new());
+        self.commit = last.index;
+        self.machine = machine;
+        self.commit_learned();
+        self.serve_confirmed_reads();
+        true
+    }
+
+    /// A snapshot is safe on disk, and all that it contains is applied here: the stored log begins
+    /// behind it from now on. In memory a little more is kept, for followers that are behind.
+    pub(crate) fn set_base(&mut self, id: SnapshotId) {
+        self.snapshots.store(id);
+        self.records.push(Record::Base(id.last));
+        let limits = &self.config.limits;
+        let cut = self.log.cut(
+            id.last.index,
+            limits.trailing_entries,
+            limits.trailing_bytes,
+        );
+        self.log.compact(cut);
+    }
+
+    fn record_entries(&mut self, entries: Vec<Entry<S::Command>>) {
+        if let Some(Record::Entries(run)) = self.records.last_mut()
+            && let (Some(last), Some(first)) = (run.last(), entries.first())
+            && first.id.index == last.id.index.next()
+        {
+            run.extend(entries);
+        } else {
+            self.records.push(Record::Entries(entries));
+        }
+    }
+
+    /// Commits and applies all through `index`, and answers whoever waited for it.
+    pub(crate) fn commit_to(&mut self, index: Index) {
+        assert!(index <= self.log.last().index, "only what is here commits");
+        while self.commit < index {
+            self.commit = self.commit.next();
+            let entry = self.log.entry(self.commit).expect("checked above");
+            let id = entry.id;
+            let outcome = match &entry.payload {
+                Payload::Blank => None,
+                Payload::Command(command) => Some(self.machine.apply(command)),
+            };
+            let (origin, overwritten) = self.proxy.applied(id);
+            self.replies.extend(overwritten);
+            match (origin, outcome) {
+                (Some(Origin::Local(ticket)), Some(outcome)) => {
+                    self.reply(ticket, Response::Applied(outcome));
+                }
+                (Some(Origin::Remote(node, id)), Some(outcome)) => {
+                    let reply = Forwarded::Applied(outcome);
+                    self.send(node, Message::ForwardReply(ForwardReply { id, reply }));
+                }
+                // Nobody waits for it here, or it is nobody's: a leader's blank.
+                (None, _) | (_, None) => {}
+            }
+        }
+        self.serve_confirmed_reads();
+    }
+
+    /// A leader says that it has committed `id`. If this log holds that very entry, it holds all
+    /// that the leader committed before it too (Log Matching), and may commit as far.
+    pub(crate) fn learn_commit(&mut self, id: EntryId) {
+        self.learned = self.learned.max(id);
+        self.commit_learned();
+    }
+
+    /// Commits as far as was learned, once that entry is here.
+    pub(crate) fn commit_learned(&mut self) {
+        if self.learned.index > self.commit && self.log.holds(self.learned) {
+            self.commit_to(self.learned.index);
+        }
+    }
+
+    // ---- Snapshots (§7).
+
+    /// A leader sends a part of its snapshot. Returns which byte of it is wanted next.
+    pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk) -> u64 {
+        if chunk.snapshot.length > self.config.limits.snapshot_bytes_max {
+            self.counters.dropped.overflow += 1;
+            return 0;
+        }
+        self.snapshots.receive_chunk(chunk)
+    }
+
+    /// Whether enough was applied since the last snapshot, and none is in the making.
+    pub(crate) fn snapshot_is_due(&self) -> bool {
+        let limits = &self.config.limits;
+        let (covered, commit) = (self.snapshots.covered().index, self.commit());
+        let is_enough = commit.0 - covered.0 >= limits.snapshot_entries
+            || self.log().bytes(covered, commit) >= limits.snapshot_bytes;
+        is_enough && self.snapshots.is_idle()
+    }
+
+    /// Takes a snapshot of the state as it is.
+    pub(crate) fn capture(&mut self) {
+        self.snapshots.work = Work::Taken(SnapshotToStore {
+            last: self.committed(),
+            membership: self.membership.clone(),
+            machine: self.machine().clone(),
+        });
+    }
+
+    /// The task that the host may begin now, if there is one.
+    pub(crate) fn next_task(&mut self) -> Option<Task<S>> {
+        let commit = self.commit();
+        let snapshots = &mut self.snapshots;
+        // A snapshot never replaces newer state.
+        let (is_new, is_whole) = match &snapshots.incoming {
+            Some(IncomingSnapshot { id, bytes, .. }) => {
+                (id.last.index > commit, bytes.len() as u64 == id.length)
+            }
+            None => (false, false),
+        };
+        if !is_new {
+            snapshots.incoming = None;
+        }
+        // It may contain entries of the present term: none is stored before that term is.
+        if !self.persistence.holds_ballot_of(self.term()) {
+            return None;
+        }
+        let synced = self.persistence.index();
+        let snapshots = &mut self.snapshots;
+        match mem::replace(&mut snapshots.work, Work::None) {
+            // A leader's is newer than what was taken here, and takes its place.
+            Work::None | Work::Taken(_) if is_new && is_whole => {
+                let IncomingSnapshot { id, bytes, .. } = snapshots.incoming.take()?;
+                snapshots.work = Work::Installing(id);
+                Some(Task::Install(SnapshotToInstall { id, bytes }))
+            }
+            Work::Taken(snapshot) if snapshot.last.index <= synced => {
+                snapshots.work = Work::Storing(snapshot.last);
+                Some(Task::Store(snapshot))
+            }
+            other => {
+                snapshots.work = other;
+                None
+            }
+        }
+    }
+
+    /// A snapshot of this node's own state is safe on disk.
+    ///
+    /// # Panics
+    /// If it is not the one that the host was asked to store.
+    pub(crate) fn snapshot_stored(&mut self, id: SnapshotId) {
+        let work = mem::replace(&mut self.snapshots.work, Work::None);
+        assert!(
+            matches!(work, Work::Storing(last) if last == id.last),
+            "the snapshot that was to be stored"
+        );
+        self.counters.snapshots_stored += 1;
+        self.set_base(id);
+    }
+
+    /// A leader's snapshot is safe on disk.
+    ///
+    /// # Panics
+    /// If it is not the one that the host was asked to install.
+    pub(crate) fn snapshot_installed(
+        &mut self,
+        id: SnapshotId,
+        membership: &Membership,
+        machine: S,
+    ) {
+        self.end_install(id);
+        if *membership == self.membership && self.adopt(id.last, machine) {
+            self.counters.snapshots_installed += 1;
+            self.set_base(id);
+        } else {
+            self.counters.dropped.malformed += 1;
+        }
+    }
+
+    /// A leader's snapshot is not what its name says.
+    ///
+    /// # Panics
+    /// If it is not the one that the host was asked to install.
+    pub(crate) fn snapshot_broken(&mut self, id: SnapshotId) {
+        self.end_install(id);
+        self.counters.snapshots_broken += 1;
+    }
+
+    fn end_install(&mut self, id: SnapshotId) {
+        let work = mem::replace(&mut self.snapshots.work, Work::None);
+        assert!(
+            matches!(work, Work::Installing(installing) if installing == id),
+            "the snapshot that was to be installed"
+        );
+    }
+
+    // ---- Requests.
+
+    /// Refuses the request that was just taken, if it is one too many.
+    pub(crate) fn refuse_if_full(&mut self) {
+        if self.proxy.open() > self.config.limits.requests
+            && let Some(ticket) = self.proxy.give_back()
+        {
+            self.reply(ticket, Response::Refused(Refusal::Full));
+        }
+    }
+
+    /// Serves the reads whose index is applied by now.
+    pub(crate) fn serve_confirmed_reads(&mut self) {
+        for read in self.proxy.ready(self.commit) {
+            self.answer_read(read.ticket, &read.query);
+        }
+    }
+
+    /// Answers a read from the state as it is.
+    pub(crate) fn answer_read(&mut self, ticket: Ticket, query: &S::Query) {
+        let answer = self.machine.answer(query);
+        self.reply(ticket, Response::Answered(answer));
+    }
+
+    /// A node that cannot append was sent a command. It may say "refused" only if no log holds the
+    /// command and none ever will: not if it was seen before, nor if a former life of this process
+    /// may have led in the term in which it was sent.
+    pub(crate) fn refuse_forward(&mut self, from: NodeId, id: RequestId) {
+        if !self.is_new_forward(from, id) {
+            return;
+        }
+        if self.term() > self.born {
+            let reply = Forwarded::Refused;
+            self.send(from, Message::ForwardReply(ForwardReply { id, reply }));
+        } else {
+            self.counters.dropped.repeated_forward += 1;
+        }
+    }
+
+    /// Notes a forward; false, and it must be dropped, if it was or may have been acted upon.
+    pub(crate) fn is_new_forward(&mut self, from: NodeId, id: RequestId) -> bool {
+        match self.proxy.sight(from, id, &self.config.limits) {
+            Sighting::First => return true,
+            Sighting::Again => self.counters.dropped.repeated_forward += 1,
+            Sighting::NoRoom => self.counters.dropped.overflow += 1,
+        }
+        false
+    }
+
+    /// Another node decided what was forwarded to it.
+    fn forward_decided(&mut self, reply: ForwardReply<S>) {
+        let response = match reply.reply {
+            Forwarded::Applied(outcome) => Response::Applied(outcome),
+            Forwarded::Refused => Response::Refused(Refusal::NotLeader),
+        };
+        match self.proxy.forward_decided(reply.id, response) {
+            Some(reply) => self.replies.push(reply),
+            None => self.counters.dropped.stale_reply += 1,
+        }
+    }
+
+    /// A leader named the index for reads that it was asked for.
+    fn read_index_decided(&mut self, ReadIndexReply { id, commit }: ReadIndexReply) {
+        if !self.proxy.confirm(id, commit.index) {
+            self.counters.dropped.stale_reply += 1;
+        }
+        self.learn_commit(commit);
+        self.serve_confirmed_reads();
+    }
+}
+
+/// The state without its clocks, its random numbers and its counters, and without the
+/// configuration, which never changes.
+impl<S: StateMachine> Hash for Shared<S> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            id,
+            membership,
+            config: _,
+            ballot,
+            born,
+            log,
+            commit,
+            learned,
+            machine,
+            snapshots,
+            persistence,
+            proxy,
+            leader_of_term,
+            heard: _,
+            backoff: _,
+            now: _,
+            rng: _,
+            incarnation,
+            requests,
+            records,
+            messages,
+            wanted,
+            replies,
+            counters: _,
+        } = self;
+        (id, membership, ballot, born).hash(state);
+        (log, commit, learned, machine).hash(state);
+        snapshots.hash(state);
+        (persistence, proxy, leader_of_term).hash(state);
+        (incarnation, requests).hash(state);
+        (records, messages, wanted, replies).hash(state);
+    }
+}
+
+/// Here and not in `search`, since the ballot and the log are private.
+impl<S: StateMachine> Rename for Shared<S> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        let Self {
+            id,
+            membership,
+            config: _,
+            ballot,
+            born: _,
+            log: _,
+            commit: _,
+            learned: _,
+            machine: _,
+            snapshots,
+            persistence: _,
+            proxy,
+            leader_of_term,
+            heard: _,
+            backoff: _,
+            now: _,
+            rng: _,
+            incarnation,
+            requests,
+            records,
+            messages,
+            wanted,
+            replies: _,
+            counters: _,
+        } = self;
+        id.rename(names);
+        membership.rename(names);
+        ballot.rename(names);
+        snapshots.rename(names);
+        proxy.rename(names);
+        leader_of_term.rename(names);
+        incarnation.rename(names);
+        records.rename(names);
+        messages.rename(names);
+        wanted.rename(names);
+        // Its next request has a new id, whatever the last one's was.
+        *requests = 0;
+    }
+}
