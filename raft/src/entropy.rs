@@ -1,4 +1,4 @@
-//! Random numbers that differ between any two lives of any two processes.
+//! Random numbers that differ between any two processes.
 
 use std::collections::hash_map::RandomState;
 use std::fs::File;
@@ -7,8 +7,8 @@ use std::io::{self, Read};
 use std::process;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// 64 random bits from the operating system, or, where it gives none, from what is likely to be
-/// different each time.
+/// 64 random bits from the operating system or, if that fails, from sources that are likely to
+/// differ each time.
 pub(crate) fn random() -> u64 {
     from_system().unwrap_or_else(|_| from_circumstances())
 }
@@ -19,8 +19,8 @@ fn from_system() -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The keys of the standard library's hasher are random themselves; the time and the process's id
-/// make up for it where they are not.
+/// The keys of the standard library's hasher are random themselves; the time and the process id
+/// help where they are not.
 fn from_circumstances() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(process::id());
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_draws_are_equal() {
+    fn draws_differ() {
         assert_ne!(from_system().unwrap(), from_system().unwrap());
         assert_ne!(from_circumstances(), from_circumstances());
     }

@@ -34,11 +34,11 @@ use std::time::{Duration, Instant};
 use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synced, Ticket, Wal};
 
 use self::inbox::{Arrival, Inflow, Peers};
-pub use self::inbox::{ClientRequest, Inbox};
+pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
 pub use self::outbox::Outbox;
 pub use self::queue::Limit;
 use self::shared::Stepper;
-pub use self::snapshots::{Image, SnapshotResult, SnapshotThread};
+pub use self::snapshots::{Image, SnapshotThread};
 
 /// The named limits of the queues.
 pub mod limits {
@@ -101,8 +101,8 @@ where
     W: Wal<S::Command>,
     F: FrontEnd<S>,
 {
-    /// A host for the replica of `stepper`, which was never stepped before. The snapshot thread puts
-    /// its results into the same inbox.
+    /// A host for the replica of `stepper`, which was never stepped before. The snapshot thread
+    /// puts its results into the same inbox.
     pub fn new(
         stepper: Stepper<S>,
         inbox: Arc<Inbox<S, F::ReplyTo>>,

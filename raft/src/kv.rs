@@ -1,13 +1,11 @@
 //! The state machine of the lin-kv workload: a map from any JSON to any JSON.
 //!
 //! Keys are equal when they denote the same value: `1`, `1.0` and `10e-1` are one key, and so are
-//! two objects with the same members in another order. What a client wrote is read back as it was
-//! written.
+//! two objects with the same members in another order. A value is read as it was written.
 //!
-//! A value is shared by all who hold it: the log, the map, and the answers that wait to be written.
-//! A thousand reads of a large value cost a thousand pointers. So is the map itself: a copy of it,
-//! from which a snapshot is written while the machine goes on, is one pointer, however many keys
-//! there are.
+//! The log, the map and the waiting answers share a value by pointer, so a thousand reads of a
+//! large value cost a thousand pointers. The map is shared, too: its clone, from which a snapshot
+//! is written while the machine continues, is one pointer.
 
 mod image;
 mod map;
@@ -20,71 +18,70 @@ use raft_core::StateMachine;
 pub use self::image::ImageError;
 use self::map::Map;
 
-/// The map. Its copy is one pointer; what either of the two changes afterwards is copied then, a
-/// few nodes of 32 pointers for each write.
+/// The map. Its clone is one pointer; later writes copy a few nodes of 32 pointers each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kv {
     values: Map,
 }
 
 json::record! {
-    /// What changes the map.
+    /// A command that changes the map.
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
     pub enum Command tagged "type" {
-        /// Puts a value under a key, whether or not there is one.
+        /// Sets the value of a key.
         Write as "write" {
-            /// Where.
+            /// The key.
             key: Value,
-            /// What.
+            /// The new value.
             value: Arc<Value>,
         },
-        /// Puts `to` under a key if `from` stands there (compare and set).
+        /// Sets the value of a key to `to` if it is `from` (compare and set).
         Cas as "cas" {
-            /// Where.
+            /// The key.
             key: Value,
-            /// What must stand there.
+            /// The expected value.
             from: Value,
-            /// What will.
+            /// The new value.
             to: Arc<Value>,
-            /// Whether to put it there too if nothing stands there.
+            /// Whether to set it, too, if the key has no value.
             create_if_not_exists: bool = false,
         },
     }
 }
 
 json::record! {
-    /// What a command came to.
+    /// The outcome of a command.
     #[derive(Clone, Debug, PartialEq, Eq, Hash)]
     pub enum Outcome tagged "type" {
         /// The value was written.
         Written as "written",
         /// The value was compared and set.
         Swapped as "swapped",
-        /// There is nothing under the key. Nothing was changed.
+        /// The key has no value. Nothing was changed.
         Missing as "missing",
-        /// There is something else under the key. Nothing was changed.
+        /// The key has another value. Nothing was changed.
         Mismatch as "mismatch" {
-            /// What it is.
+            /// The current value.
             found: Arc<Value>,
         },
     }
 }
 
-/// Looks a key up.
+/// A query for the value of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
-    /// Where.
+    /// The key.
     pub key: Value,
 }
 
 impl Kv {
-    /// How many keys there are.
+    /// The number of keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there is no key.
+    /// Whether there are no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -145,8 +142,7 @@ impl StateMachine for Kv {
     }
 }
 
-/// Roughly how many bytes a value takes as JSON. Recurses as deep as the value nests, as all that
-/// is done with values does.
+/// The approximate length of a value as JSON. Recurses as deep as the value nests.
 pub(crate) fn size(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 5,
@@ -162,10 +158,10 @@ pub(crate) fn size(value: &Value) -> usize {
     }
 }
 
-/// Roughly how many bytes a value holds in memory, which may be a hundred times what its text does.
+/// The approximate size of a value in memory, which may be a hundred times that of its text.
 pub(crate) fn memory(value: &Value) -> usize {
-    /// What a node of a B-tree takes, which has room for 11 members and has 5 at least, if it is
-    /// not the only one.
+    /// The size of a B-tree node, which has room for 11 members and holds at least 5 unless it is
+    /// the root.
     const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
     let content = match value {
         Value::Null | Value::Bool(_) => 0,
@@ -175,7 +171,7 @@ pub(crate) fn memory(value: &Value) -> usize {
         Value::Array(elements) => elements.iter().map(memory).sum(),
         Value::Object(members) => {
             let content = |(key, value): (&String, &Value)| {
-                // The value itself lies in the node.
+                // The value itself is inside the node.
                 key.len() + memory(value) - size_of::<Value>()
             };
             members.len().div_ceil(5) * NODE + members.iter().map(content).sum::<usize>()
@@ -209,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_value_is_read() {
         let mut kv = Kv::default();
         assert_eq!(read(&kv, value!(1)), None);
         assert_eq!(kv.apply(&write(value!(1), value!(null))), Outcome::Written);
@@ -223,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_compared_and_set() {
+    fn cas_compares_and_sets() {
         let mut kv = Kv::default();
         let key = value!(["k"]);
         let missing = kv.apply(&cas(key.clone(), value!(1), value!(2), false));
@@ -249,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_never_copied() {
+    fn values_are_never_copied() {
         let mut kv = Kv::default();
         let value = Arc::new(value!("large"));
         kv.apply(&Command::Write {
@@ -265,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_what_they_denote() {
+    fn equal_json_values_are_one_key() {
         let mut kv = Kv::default();
         let key = |text: &str| json::decode::<Value>(text.as_bytes()).unwrap();
         kv.apply(&write(key("10e-1"), value!("number")));
@@ -278,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_more_than_text() {
+    fn size_in_memory_exceeds_the_text() {
         let one = memory(&value!({"": 0}));
         assert!(one > 11 * 2 * size_of::<String>(), "{one}");
         let many = Value::Array(vec![value!({"": 0}); 1000]);
@@ -288,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_close_to_that_of_the_text() {
+    fn size_is_close_to_the_text() {
         for text in [
             r#"{"type":"write","key":"k","value":null}"#,
             r#"{"type":"write","key":{"a":[true,false,"x"]},"value":123456789012345678901234567890}"#,

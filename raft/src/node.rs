@@ -5,6 +5,7 @@
 //! Between the two it starts the threads that fill the inbox.
 
 mod data;
+mod member;
 pub mod options;
 
 use std::net::TcpListener;
@@ -13,9 +14,10 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use metrics::http;
-use raft_core::{Config, Incarnation, Membership, NodeId, Replica, Restored};
+use raft_core::{Config, Incarnation, Replica, Restored};
 
 use self::data::{Data, DataError, NodeLog};
+pub use self::member::Member;
 pub use self::options::{Metrics, Options};
 use crate::host::shared::{Stepper, share};
 use crate::host::{FrontEnd, Host, HostError, Inbox, SnapshotThread, TICK};
@@ -23,23 +25,6 @@ use crate::kv::Kv;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
 use crate::{entropy, storage};
-
-/// This node as a member of its cluster.
-#[derive(Clone, Debug)]
-pub struct Member<'a> {
-    /// The node's id, which is the position of its name among the sorted names.
-    pub id: NodeId,
-    /// The node's name.
-    pub name: &'a str,
-    /// The sorted names of all members.
-    pub names: Vec<&'a str>,
-}
-
-impl Member<'_> {
-    fn membership(&self) -> Membership {
-        Membership::of((0..self.names.len() as u64).map(NodeId))
-    }
-}
 
 /// A recovered node that does not run yet. `R` is what a front end needs to reply to a client.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! The bodies of clients' requests and of the replies, and the error codes: the same for every front
-//! end.
+//! The bodies of clients' requests and of the replies, and the error codes: the same for every
+//! front end.
 
 use std::sync::Arc;
 

@@ -1,14 +1,14 @@
-//! What a node keeps on disk: its log, with its ballot, and its snapshots.
+//! What a node keeps on disk: its log, which includes its ballot, and its snapshots.
 //!
 //! A folder belongs to one node of one cluster, and to one process at a time:
 //!
 //! ```text
-//! identity                     whose folder it is
-//! lock                         empty; whoever runs the node holds it
+//! identity                     the owner of the folder
+//! lock                         empty; the running node holds a lock on it
 //! log-00000000000000000007     segments of the log: older ones are sealed,
 //! log-00000000000000000008     the newest one is written to
 //! snapshot-INDEX-TERM          the state after that entry, where the log begins
-//! NAME.new                     is being written; nothing until it gets its name
+//! NAME.new                     being written; counts once it is renamed to NAME
 //! ```
 //!
 //! ```text
@@ -16,26 +16,26 @@
 //!  ┌──────┬──────┬───────┬───────┬─────────┐   ┌──────┬─────────────────────────┬─────┬──────┐
 //!  │ head │ seal │ frame │ frame │ 0 0 0 … │   │ head │ ballot │ entry │ entry  │ CRC │ end! │
 //!  └──────┴──────┴───────┴───────┴─────────┘   └──────┴─────────────────────────┴─────┴──────┘
-//!   ballot, base   one behind     the file's     number, length, what was synced before,
-//!   and last entry another        length stays   the CRC of the frame before
+//!   ballot, base   one after      the file's     number, length, how far the segment was
+//!   and last entry another        length stays   synced, the CRC of the previous frame
 //! ```
 //!
-//! Read the rooms in this order:
+//! In reading order:
 //!
-//! | room | what lives there |
+//! | module | content |
 //! |---|---|
-//! | [`disk`] | the few calls that all goes through; real files, memory, and a disk that breaks |
+//! | [`disk`] | the few disk operations that everything uses; real files and memory |
 //! | `record`, `frame`, `segment` | the bytes of the log, from small to large |
-//! | `outline` | what each record does to the log |
-//! | `wal` | writing: one frame and one sync for each batch |
+//! | `outline` | the effect of each record on the log |
+//! | `wal` | writing: one frame and one sync per batch |
 //! | `snapshot` | the bytes of a snapshot; storing, reading |
-//! | `scan` | reading a log, and refusing what no crash can have left |
+//! | `scan` | reading a log, and rejecting what no crash can have left |
 //! | `recover` | opening a folder: scan, repair, resume |
-//! | `check`, `command` | the same for people: `raft log` |
-//! | `folder`, `identity`, `error`, `crc`, `bytes` | what they all use |
+//! | `check` | the same for `raft log` |
+//! | `volatile` | a log in memory |
+//! | `folder`, `identity`, `error`, `crc`, `bytes` | what all of them use |
 //!
-//! `docs/STORAGE.md` has every byte, and what recovery makes of every point at which a crash may
-//! come.
+//! `docs/STORAGE.md` describes every byte, and the recovery from a crash at any point.
 
 mod bytes;
 mod check;
@@ -59,9 +59,6 @@ pub use self::crc::{Crc, crc32c};
 pub use self::error::{Error, ErrorKind};
 pub use self::identity::Identity;
 pub use self::recover::{Opened, Options, Recovered, Restored, open};
-pub use self::snapshot::{Broken, MAX_SNAPSHOT, SnapshotFile, Snapshots};
+pub use self::snapshot::{MAX_SNAPSHOT, SnapshotError, SnapshotFile, Snapshots};
 pub use self::volatile::VolatileLog;
 pub use self::wal::Log;
-
-/// The version of all files. A folder with a higher one is refused.
-const FORMAT: u32 = 1;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::{fs, process};
 
 use raft::storage::disk::{Disk, Memory, Real};
-use raft::storage::{self, Broken, Error, ErrorKind, Identity, SnapshotFile, Verdict, check};
+use raft::storage::{
+    self, Error, ErrorKind, Identity, SnapshotError, SnapshotFile, Verdict, check,
+};
 use raft_core::{Record, SnapshotId, Wal};
 
 use crate::history::{
@@ -44,7 +46,7 @@ fn what_is_written_comes_back(disk: &Arc<dyn Disk>) {
         assert_eq!(opened.recovered.torn, 0);
         perform(&mut opened, &step).expect("a disk without faults");
         let states = state.through(&step);
-        state = states.last().expect("a state behind the step").clone();
+        state = states.last().expect("a state after the step").clone();
         match &step {
             // The next start writes the base record itself.
             Step::Store(last) | Step::Install(last) => state = state.adopting(*last),
@@ -210,7 +212,9 @@ fn an_unknown_command_is_refused() {
     drop(opened);
     let error = storage::open::<u64>(disk, &identity(), OPTIONS).expect_err("a text is no number");
     assert!(
-        error.to_string().contains("the command of entry 1@1"),
+        error
+            .to_string()
+            .contains("entry 1@1: cannot decode its command"),
         "{error}"
     );
     assert_eq!(error.offset(), Some(1024));
@@ -249,7 +253,10 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
         ..stored
     };
     assert_eq!(read(other, 0, 10), None);
-    assert_eq!(SnapshotFile::received(other, &whole), Err(Broken::Another));
+    assert_eq!(
+        SnapshotFile::received(other, &whole),
+        Err(SnapshotError::Another)
+    );
     for at in 0..whole.len() {
         let mut broken = whole.clone();
         broken[at] ^= 4;
@@ -322,7 +329,7 @@ fn looking_at_a_folder_changes_nothing() {
     let text = String::from_utf8(text).expect("text");
     for line in [
         "identity  node n1 of n1, n2, n3\n",
-        "    base    35@5, what is behind it stays\n",
+        "    base    35@5, later entries remain\n",
         "    entry   42@6  \"4\"\n",
         "term 6, no vote; base 35@5, last entry 42@6\n",
     ] {
@@ -351,7 +358,10 @@ fn a_command_of_another_machine_is_refused_by_the_check_too() {
     drop(opened);
     let refused = storage::open::<u64>(Arc::new(disk.clone()), &identity(), OPTIONS);
     let refused = refused.expect_err("its commands are strings").to_string();
-    assert!(refused.contains("the command of entry 1@1"), "{refused}");
+    assert!(
+        refused.contains("entry 1@1: cannot decode its command"),
+        "{refused}"
+    );
     let verdict = check::<u64>(Arc::new(disk.clone()), true, &mut std::io::sink());
     let verdict = verdict.expect("the sink takes all");
     assert_eq!(verdict.map_err(|error| error.to_string()), Err(refused));

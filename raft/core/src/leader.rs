@@ -73,9 +73,9 @@ impl<S: StateMachine> Leader<S> {
         self.reads.held()
     }
 
-    /// The follower that sent a reply, if the reply counts. A reply of a former stream does not. One
-    /// of another incarnation does not either, and begins a new stream: if the restarted follower
-    /// lost its disk, nothing that it acknowledged before may count.
+    /// The follower that sent a reply, if the reply counts. A reply of a former stream does not.
+    /// One of another incarnation does not either, and begins a new stream: if the restarted
+    /// follower lost its disk, nothing that it acknowledged before may count.
     fn replied(
         &mut self,
         shared: &mut Shared<S>,

@@ -2,12 +2,11 @@
 //! work on a snapshot.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use raft_core::{Envelope, StateMachine};
+use raft_core::{Envelope, Membership, SnapshotId, StateMachine};
 
 use super::queue::{Limit, Queue};
-use super::snapshots::SnapshotResult;
 
 /// The most messages of peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -52,6 +51,38 @@ struct Queues<S: StateMachine, R> {
     closed: bool,
     /// Whether the event loop waits for a wake-up.
     idle: bool,
+}
+
+/// The result of work on a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotResult<S> {
+    /// The node's own state is stored.
+    Stored {
+        /// The id of the snapshot.
+        id: SnapshotId,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A leader's snapshot is stored.
+    Installed {
+        /// The id of the snapshot.
+        id: SnapshotId,
+        /// The members of the cluster as of the snapshot.
+        membership: Membership,
+        /// The decoded state.
+        machine: S,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A leader's snapshot does not fit its id, or cannot be decoded.
+    Broken {
+        /// The id of the snapshot.
+        id: SnapshotId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A snapshot could not be stored, for this reason. The node must stop.
+    Failed(String),
 }
 
 /// A request of a client.
@@ -184,8 +215,8 @@ impl<S: StateMachine, R> Inbox<S, R> {
         }
     }
 
-    /// Waits until something has arrived, the inbox is closed, or the deadline has passed. Takes what
-    /// waits, up to [`DRAIN`]: peers before clients.
+    /// Waits until something has arrived, the inbox is closed, or the deadline has passed. Takes
+    /// what waits, up to [`DRAIN`]: peers before clients.
     pub(crate) fn drain(
         &self,
         deadline: Instant,
@@ -269,8 +300,6 @@ impl<S: StateMachine, R> Queues<S, R> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use raft_core::{Message, NodeId, Term};
 
     use super::*;

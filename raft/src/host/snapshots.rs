@@ -6,14 +6,14 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fmt, thread};
 
 use raft_core::{
     Chunks, Membership, SnapshotId, SnapshotToInstall, SnapshotToStore, StateMachine, Task,
 };
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, SnapshotResult};
 use crate::storage::{Error, SnapshotFile, Snapshots};
 
 /// A state machine that can be written as bytes, and read again.
@@ -32,38 +32,6 @@ pub trait Image: Sized {
     /// # Errors
     /// The bytes are not an image.
     fn read(bytes: &[u8]) -> Result<Self, Self::Error>;
-}
-
-/// The result of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnapshotResult<S> {
-    /// The node's own state is stored.
-    Stored {
-        /// The id of the snapshot.
-        id: SnapshotId,
-        /// How long it took.
-        took: Duration,
-    },
-    /// A leader's snapshot is stored.
-    Installed {
-        /// The id of the snapshot.
-        id: SnapshotId,
-        /// The members of the cluster as of the snapshot.
-        membership: Membership,
-        /// The decoded state.
-        machine: S,
-        /// How long it took.
-        took: Duration,
-    },
-    /// A leader's snapshot does not fit its id, or cannot be decoded.
-    Broken {
-        /// The id of the snapshot.
-        id: SnapshotId,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A snapshot could not be stored, for this reason. The node must stop.
-    Failed(String),
 }
 
 /// A handle of the thread.
@@ -85,8 +53,8 @@ where
 {
     /// Starts the thread. Results go to the inbox. The thread ends when the handle is dropped.
     ///
-    /// A leader's snapshot is stored only if its cluster has these members: once stored, it replaces
-    /// the log before it, and the next start depends on it.
+    /// A leader's snapshot is stored only if its cluster has these members: once stored, it
+    /// replaces the log before it, and the next start depends on it.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -203,6 +171,8 @@ fn install<S: Image>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use json::{Value, value};
     use raft_core::{EntryId, Index, NodeId, Term};
 

@@ -6,8 +6,8 @@
 //! [{"a":null},[]]
 //! ```
 //!
-//! The pairs stand in the order of their keys, so equal maps have equal images, and every line ends
-//! with a line feed.
+//! The pairs are in the order of their keys, so equal maps have equal images. Every line ends with
+//! a line feed.
 
 use std::{fmt, io};
 
@@ -23,7 +23,7 @@ const MACHINE: &str = "lin-kv";
 /// The version of the format.
 const VERSION: u64 = 1;
 
-/// How many bytes of lines are gathered before they are written.
+/// The bytes of lines that are written at once.
 const CHUNK: usize = 64 << 10;
 
 json::record! {
@@ -39,25 +39,25 @@ json::record! {
 /// Why bytes are not the image of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageError {
-    /// A line is not what it should be.
+    /// A line is invalid.
     Line {
-        /// Which one, from 1.
+        /// Its number, from 1.
         number: usize,
         /// What is wrong with it.
         reason: String,
     },
-    /// It is another machine's, or of a version that this program does not know.
+    /// It is an image of another state machine or version.
     Foreign {
-        /// The machine that it names.
+        /// The machine in the first line.
         machine: String,
-        /// The version that it names.
+        /// The version in the first line.
         version: u64,
     },
-    /// There are more or fewer keys than the first line says.
+    /// The number of keys differs from that in the first line.
     Keys {
-        /// How many it says.
+        /// The number in the first line.
         expected: usize,
-        /// How many there are.
+        /// The number of keys found.
         found: usize,
     },
     /// The last line has no end.
@@ -70,10 +70,10 @@ impl fmt::Display for ImageError {
             Self::Line { number, reason } => write!(f, "line {number} of the map: {reason}"),
             Self::Foreign { machine, version } => write!(
                 f,
-                "a state of {machine:?} version {version}, where this program knows {MACHINE:?} version {VERSION}"
+                "expected a map of {MACHINE:?} version {VERSION}, found one of {machine:?} version {version}"
             ),
             Self::Keys { expected, found } => {
-                write!(f, "{found} keys in the map instead of {expected}")
+                write!(f, "expected {expected} keys in the map, found {found}")
             }
             Self::Cut => f.write_str("the last line of the map has no end"),
         }
@@ -85,7 +85,7 @@ impl std::error::Error for ImageError {}
 impl Image for Kv {
     type Error = ImageError;
 
-    /// Pair by pair: the map never stands in memory a second time.
+    /// Writes pair by pair, so that the map is never in memory twice.
     fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let mut lines = Vec::with_capacity(CHUNK + 1024);
         let header = Header {
@@ -125,7 +125,7 @@ impl Image for Kv {
             let (key, value) =
                 json::decode_with_depth::<(Value, Value)>(line, MAX_DEPTH).map_err(bad(number))?;
             if last.as_ref().is_some_and(|last| *last >= key) {
-                let reason = "its key is not above the one before".into();
+                let reason = "the key is not higher than the previous one".into();
                 return Err(ImageError::Line { number, reason });
             }
             values.insert(&key, value.into());
@@ -160,7 +160,7 @@ mod tests {
 
     fn image(kv: &Kv) -> Vec<u8> {
         let mut bytes = Vec::new();
-        kv.write(&mut bytes).expect("memory takes all");
+        kv.write(&mut bytes).expect("memory never fails");
         bytes
     }
 
@@ -174,11 +174,11 @@ mod tests {
     }
 
     fn refused(bytes: &[u8]) -> String {
-        Kv::read(bytes).expect_err("it is no image").to_string()
+        Kv::read(bytes).expect_err("not an image").to_string()
     }
 
     #[test]
-    fn an_image_is_lines_of_pairs_in_order() {
+    fn image_is_sorted_lines_of_pairs() {
         let kv = of([
             (value!({"a": null}), value!([])),
             (value!(1), value!("one\n")),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn image_is_read_as_written() {
         let deep = (0..120).fold(value!(1), |inner, _| value!([inner]));
         let number = |text: &str| Value::Number(text.parse().unwrap());
         let odd = [
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_is_refused() {
+    fn invalid_images_are_rejected() {
         let header = r#"{"machine":"lin-kv","version":1,"keys":1}"#;
         for (text, expected) in [
             ("", "the last line of the map has no end"),
@@ -224,20 +224,23 @@ mod tests {
             ),
             (
                 "{\"machine\":\"queue\",\"version\":1,\"keys\":0}\n",
-                "a state of \"queue\" version 1, where this program knows \"lin-kv\" version 1",
+                "expected a map of \"lin-kv\" version 1, found one of \"queue\" version 1",
             ),
             (
                 "{\"machine\":\"lin-kv\",\"version\":2,\"keys\":0}\n",
-                "a state of \"lin-kv\" version 2, where this program knows \"lin-kv\" version 1",
+                "expected a map of \"lin-kv\" version 1, found one of \"lin-kv\" version 2",
             ),
-            (&format!("{header}\n"), "0 keys in the map instead of 1"),
+            (
+                &format!("{header}\n"),
+                "expected 1 keys in the map, found 0",
+            ),
             (
                 &format!("{header}\n[1,1]\n[2,2]\n"),
-                "2 keys in the map instead of 1",
+                "expected 1 keys in the map, found 2",
             ),
             (
                 &format!("{header}\n[1,1]\n[1.0,2]\n"),
-                "line 3 of the map: its key is not above the one before",
+                "line 3 of the map: the key is not higher than the previous one",
             ),
             (&format!("{header}\n[1]\n"), "line 2 of the map: line 1"),
             (
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn no_beginning_of_an_image_is_an_image() {
+    fn truncated_images_are_rejected() {
         let kv = of((0..30).map(|key| (value!(key), value!({"n": key}))));
         let whole = image(&kv);
         for end in 0..whole.len() {

@@ -1,7 +1,7 @@
-//! An ordered map whose copy is one pointer: a B-tree that shares what was not changed since.
+//! An ordered map whose clone is one pointer: a B-tree with copy-on-write nodes.
 //!
-//! The pairs stand in the leaves, in order; an inner node has one key fewer than children, and each
-//! key is the first below the child to its right:
+//! The leaves hold the pairs in order. An inner node has one key fewer than children; each key is
+//! the first one below the child to its right:
 //!
 //! ```text
 //!                    [  k3   |    k6  ]
@@ -9,12 +9,11 @@
 //!          [k1 k2]      [k3 k4 k5]      [k6 k7]
 //! ```
 //!
-//! All links are counted pointers. Whoever changes a leaf that a copy of the map still sees, copies
-//! that leaf and the nodes above it first, which is one node a level: pointers, never a key or a
-//! value. So a copy of a million pairs costs nothing when it is made, and each write after it
-//! copies the few nodes on its way, once.
+//! All links are reference-counted. Changing a leaf that a clone shares copies that leaf and its
+//! ancestors first: one node per level, and pointers only, never a key or a value. So cloning a
+//! million pairs costs nothing, and each later write copies the few nodes on its path once.
 //!
-//! Pairs are put and replaced and never taken away, since no command of the machine does that.
+//! Pairs are added and replaced but never removed, since no command of the machine removes them.
 
 use std::hash::{Hash, Hasher};
 use std::slice;
@@ -22,11 +21,11 @@ use std::sync::Arc;
 
 use json::Value;
 
-/// The most pairs of a leaf and the most children of an inner node. Small, since a node that is
-/// shared is copied whole before it changes; a million pairs are five levels of it.
+/// The most pairs of a leaf and the most children of an inner node. Small, since a shared node is
+/// copied before it changes. A million pairs take five levels.
 const WIDTH: usize = 32;
 
-/// The map. Equal if the pairs are, however they came to be there.
+/// The map. Maps with equal pairs are equal.
 #[derive(Clone, Debug)]
 pub(super) struct Map {
     root: Arc<Node>,
@@ -44,16 +43,16 @@ enum Node {
 
 type Pair = (Arc<Value>, Arc<Value>);
 
-/// A new right neighbour of a node that was too full, and the first key below it.
+/// The new right neighbour of a node that was split, and the first key below it.
 type Split = (Arc<Value>, Arc<Node>);
 
 impl Map {
-    /// How many pairs there are.
+    /// The number of pairs.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// What stands under a key.
+    /// The value of a key.
     pub(super) fn get(&self, key: &Value) -> Option<&Arc<Value>> {
         let mut node = &self.root;
         loop {
@@ -67,7 +66,7 @@ impl Map {
         }
     }
 
-    /// Puts a value under a key, whether or not there is one.
+    /// Sets the value of a key.
     pub(super) fn insert(&mut self, key: &Value, value: Arc<Value>) {
         let (added, split) = Arc::make_mut(&mut self.root).insert(key, value);
         self.len += usize::from(added);
@@ -80,7 +79,7 @@ impl Map {
         }
     }
 
-    /// All pairs, by key.
+    /// All pairs in the order of their keys.
     pub(super) fn iter(&self) -> Iter<'_> {
         let mut iter = Iter {
             above: Vec::new(),
@@ -92,7 +91,7 @@ impl Map {
 }
 
 impl Node {
-    /// Whether the key is new, and what did not fit.
+    /// Returns whether the key is new, and the right part if the node was split.
     fn insert(&mut self, key: &Value, value: Arc<Value>) -> (bool, Option<Split>) {
         match self {
             Self::Leaf(pairs) => match pairs.binary_search_by(|(k, _)| (**k).cmp(key)) {
@@ -132,13 +131,13 @@ impl Node {
     }
 }
 
-/// Below which child the key stands, if it stands anywhere.
+/// The child below which the key belongs.
 fn below(keys: &[Arc<Value>], key: &Value) -> usize {
     keys.partition_point(|first| **first <= *key)
 }
 
-/// Where to split a node that is too full since something was put at `at`. Keys that come in
-/// ascending order would leave every node half empty if it were always in the middle.
+/// Where to split a node that is too full after an insertion at `at`. Always splitting in the
+/// middle would leave every node half empty when keys arrive in ascending order.
 fn middle(at: usize) -> usize {
     if at == WIDTH { WIDTH } else { WIDTH / 2 }
 }
@@ -168,9 +167,9 @@ impl Hash for Map {
     }
 }
 
-/// Walks through a map, by key.
+/// Iterates over a map in the order of keys.
 pub(super) struct Iter<'a> {
-    /// What is still to be seen of the nodes above the leaf, outermost first.
+    /// The remaining children of the nodes above the leaf, outermost first.
     above: Vec<slice::Iter<'a, Arc<Node>>>,
     leaf: slice::Iter<'a, Pair>,
 }
@@ -234,7 +233,7 @@ mod tests {
         map
     }
 
-    /// Checks what the picture above says, and returns how many levels there are.
+    /// Checks the structure, and returns the number of levels.
     fn check(node: &Node, from: Option<&Value>, to: Option<&Value>) -> usize {
         match node {
             Node::Leaf(pairs) => {
@@ -261,7 +260,7 @@ mod tests {
         }
     }
 
-    /// How many nodes there are, and how many of them `other` sees too.
+    /// The number of nodes, and how many of them `other` shares.
     fn shared(one: &Map, other: &Map) -> (usize, usize) {
         fn nodes(node: &Arc<Node>, seen: &mut Vec<*const Node>) {
             seen.push(Arc::as_ptr(node));
@@ -279,9 +278,10 @@ mod tests {
     }
 
     #[test]
-    fn it_does_as_a_sorted_map_does() {
-        let seed = env::var("SEED").map_or(7, |seed| seed.parse().expect("SEED is a number"));
-        println!("SEED={seed} cargo test -p raft it_does_as_a_sorted_map_does");
+    fn map_agrees_with_a_btree_map() {
+        let seed = env::var("STDRAFT_SEED")
+            .map_or(7, |seed| seed.parse().expect("STDRAFT_SEED is a number"));
+        println!("STDRAFT_SEED={seed} cargo test -p raft map_agrees_with_a_btree_map");
         let mut rng = Rng::seeded(seed);
         for keys in [1, 40, 2_000, 100_000] {
             let (mut map, mut model) = (Map::default(), BTreeMap::new());
@@ -298,7 +298,7 @@ mod tests {
                 }
             }
             copies.push((map, model));
-            // No copy saw what came after it.
+            // No clone has seen later writes.
             for (map, model) in copies {
                 check(&map.root, None, None);
                 assert_eq!(map.len(), model.len());
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn how_it_came_about_makes_no_difference() {
+    fn equality_does_not_depend_on_history() {
         let (up, down) = (of(0..5_000), of((0..5_000).rev()));
         assert_eq!(up, down);
         assert_eq!(hash(&up), hash(&down));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_after_a_copy_copies_one_node_a_level() {
+    fn write_after_a_clone_copies_one_node_per_level() {
         let map = of(0..100_000);
         let levels = check(&map.root, None, None);
         let mut copy = map.clone();
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(nodes, both);
         copy.insert(&50_000.into(), Arc::new(Value::Null));
         assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
-        // What was copied already is not copied again.
+        // Copied nodes are not copied again.
         copy.insert(&50_000.into(), Arc::new(Value::Null));
         assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
         assert_eq!(**map.get(&50_000.into()).unwrap(), Value::from(50_000));

@@ -67,7 +67,8 @@ struct BeforeInit<'a> {
 }
 
 impl BeforeInit<'_> {
-    /// Handles a line. Returns the names, this node's position and the sender if it is a valid `init`.
+    /// Handles a line. Returns the names, this node's position and the sender if it is a valid
+    /// `init`.
     fn line(&mut self, line: &[u8]) -> Option<(Names, usize, ReplyTo)> {
         let Line { src, dest, body } = match open(line) {
             Ok(opened) => opened,

@@ -14,7 +14,8 @@ pub const MAX_NAME: usize = 256;
 /// The names of a cluster's nodes, and which of them is this node's.
 ///
 /// A node's id is the position of its name when they are ordered by length, then by text, so that
-/// `n2` comes before `n10`. Every node gets the same names, in any order, and so gives the same ids.
+/// `n2` comes before `n10`. Every node gets the same names, in any order, and so gives the same
+/// ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     names: Vec<String>,

@@ -1,14 +1,13 @@
 //! Opens the data of a node: its own folder inside the data folder, or memory.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use std::{fmt, io};
 
 use raft_core::{Ballot, Entry, Membership, Record, SnapshotId, Wal};
 
-use super::Member;
+use super::member::Member;
 use crate::host::Image;
 use crate::kv::{Command, Kv};
 use crate::storage::disk::{Disk, Memory, Real};

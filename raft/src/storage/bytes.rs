@@ -1,4 +1,7 @@
-//! Numbers as they stand in all files: little-endian.
+//! The version of all files, and their numbers, which are little-endian.
+
+/// The version of all files. A folder with a higher one is refused.
+pub(super) const FORMAT: u32 = 1;
 
 /// The number at `offset`.
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -12,7 +15,7 @@ pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(number.expect("eight bytes"))
 }
 
-/// Puts bytes at `offset`.
+/// Writes bytes at `offset`.
 pub(super) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     bytes[offset..offset + value.len()].copy_from_slice(value);
 }

@@ -1,4 +1,4 @@
-//! A folder for people: what is in it, and whether it is sound. Not a byte is changed.
+//! Checks a folder and prints its content. Changes nothing.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,23 +15,23 @@ use super::recover::{demand_new, newest_snapshot, read_command};
 use super::scan::{self, Event};
 use super::segment::Head;
 
-/// What can be said of a folder that recovery would take.
+/// The result for a folder that recovery would accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All is whole, and behind the log's last frame there are zeros.
+    /// Everything is complete.
     Sound,
-    /// Behind the log's last frame there are so many bytes of a frame that a crash tore. Recovery
-    /// cuts them; none was acknowledged.
+    /// After the log's last frame there are this many bytes of torn frames. Recovery cuts them;
+    /// none was acknowledged.
     Torn(u64),
-    /// No node has promised anything here yet.
+    /// No node has used the folder yet.
     New,
 }
 
-/// Checks a folder as recovery would, and prints what it meets to `out`: all of it if `full`, else
-/// one line for each file. `C` are the commands of the state machine, as for recovery.
+/// Checks a folder as recovery would, and prints its content to `out`: every record if `full`, else
+/// one line per file. `C` is the command type of the state machine.
 ///
 /// # Errors
-/// What recovery would refuse; or that `out` cannot be written to.
+/// The outer error is that of `out`, the inner one that of recovery.
 pub fn check<C: for<'a> Decode<'a>>(
     disk: Arc<dyn Disk>,
     full: bool,
@@ -57,7 +57,7 @@ fn walk<C: for<'a> Decode<'a>>(
     let inventory = folder.inventory()?;
     for name in &inventory.unfinished {
         printer.line(format_args!(
-            "{name}  was being written; the next start removes it"
+            "{name}  unfinished; the next start removes it"
         ));
     }
     if !inventory.identity {
@@ -89,7 +89,7 @@ fn walk<C: for<'a> Decode<'a>>(
         let name = Name::Snapshot(*id).text();
         match &newest {
             Some(newest) if newest.id.last == *id => printer.line(format_args!(
-                "{name}  {} bytes, {} of them the machine's, CRC {:08x}, voters {:?}",
+                "{name}  {} bytes, {} of them the state machine, CRC {:08x}, voters {:?}",
                 newest.id.length,
                 newest.machine.len(),
                 newest.id.crc,
@@ -99,7 +99,7 @@ fn walk<C: for<'a> Decode<'a>>(
                     .map(|node| node.0)
                     .collect::<Vec<_>>(),
             )),
-            Some(_) | None => printer.line(format_args!("{name}  older; not read")),
+            Some(_) | None => printer.line(format_args!("{name}  older, not checked")),
         }
     }
     printer.line(format_args!(
@@ -157,10 +157,10 @@ impl Printer<'_> {
         match record {
             Stored::Ballot(ballot) => self.line(format_args!("    ballot  {}", Vote(*ballot))),
             Stored::Base { last, kept: true } => {
-                self.line(format_args!("    base    {last}, what is behind it stays"));
+                self.line(format_args!("    base    {last}, later entries remain"));
             }
             Stored::Base { last, kept: false } => {
-                self.line(format_args!("    base    {last}, nothing is behind it"));
+                self.line(format_args!("    base    {last}, no later entries"));
             }
             Stored::Entry { id, command: None } => self.line(format_args!("    entry   {id}")),
             Stored::Entry {
@@ -173,7 +173,7 @@ impl Printer<'_> {
         }
     }
 
-    /// Prints a line, unless one could not be printed.
+    /// Prints a line, unless an earlier one failed.
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         if self.failed.is_none() {
             self.failed = writeln!(self.out, "{line}").err();
@@ -181,7 +181,7 @@ impl Printer<'_> {
     }
 }
 
-/// A ballot as people read it.
+/// Formats a ballot.
 struct Vote(Ballot);
 
 impl std::fmt::Display for Vote {

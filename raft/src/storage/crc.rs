@@ -1,12 +1,12 @@
-//! CRC-32C (Castagnoli), as iSCSI has it (RFC 3720, section 12.1): what tells written from damaged.
+//! CRC-32C (Castagnoli), as in iSCSI (RFC 3720, section 12.1). It detects damaged bytes.
 //!
-//! It finds every flipped bit, every two, and every burst of up to 32 bits; of any other damage it
-//! misses one in four thousand million.
+//! It detects one or two flipped bits and any burst of up to 32 bits for certain; of other damage
+//! it misses one case in 2^32.
 //!
-//! Eight bytes are taken at a time: table `n` says what a byte does to the sum when `n` more bytes
-//! come behind it, so the eight are looked up independently of each other ("slicing by 8").
+//! It takes eight bytes at a time ("slicing by 8"): table `n` holds the effect of a byte that `n`
+//! more bytes follow, so the eight lookups are independent of each other.
 
-/// The polynomial 0x1EDC6F41, its bits in reverse: the lowest bit is the one that is sent first.
+/// The polynomial 0x1EDC6F41 with its bits reversed: the lowest bit comes first.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
 static TABLES: [[u32; 256]; 8] = tables();
@@ -19,18 +19,18 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     crc.value()
 }
 
-/// A CRC that is computed piece by piece.
+/// A CRC computed piece by piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Crc(u32);
 
 impl Crc {
-    /// Of no bytes yet.
+    /// The CRC of no bytes.
     #[must_use]
     pub fn new() -> Self {
         Self(!0)
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         let mut crc = self.0;
         let (eights, rest) = bytes.as_chunks::<8>();
@@ -82,15 +82,15 @@ const fn tables() -> [[u32; 256]; 8] {
         tables[0][byte] = crc;
         byte += 1;
     }
-    let mut behind = 1;
-    while behind < 8 {
+    let mut following = 1;
+    while following < 8 {
         let mut byte = 0;
         while byte < 256 {
-            let crc: u32 = tables[behind - 1][byte];
-            tables[behind][byte] = crc >> 8 ^ tables[0][(crc & 0xFF) as usize];
+            let crc: u32 = tables[following - 1][byte];
+            tables[following][byte] = crc >> 8 ^ tables[0][(crc & 0xFF) as usize];
             byte += 1;
         }
-        behind += 1;
+        following += 1;
     }
     tables
 }
@@ -99,9 +99,9 @@ const fn tables() -> [[u32; 256]; 8] {
 mod tests {
     use super::*;
 
-    /// RFC 3720, appendix B.4, and the check value of the catalogues.
+    /// From RFC 3720, appendix B.4, and the common check value.
     #[test]
-    fn the_vectors_of_the_rfc() {
+    fn test_vectors_match() {
         let rising: Vec<u8> = (0..32).collect();
         let falling: Vec<u8> = (0..32).rev().collect();
         let read_command = [
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn piece_by_piece_is_the_same() {
+    fn pieces_give_the_same_crc() {
         let bytes: Vec<u8> = (0..100u8).map(|n| n.wrapping_mul(37)).collect();
         for cut in 0..=bytes.len() {
             let mut crc = Crc::new();

@@ -1,9 +1,9 @@
-//! Why storage refuses: always with the file, mostly with the place in it, and with what whoever
-//! runs the node can do.
+//! The errors of storage: each names the file, mostly the offset in it, and what the operator can
+//! do.
 
 use std::{fmt, io};
 
-/// Why storage could not be opened, or cannot go on. The node must stop.
+/// Why storage cannot be opened, or cannot continue. The node must stop.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -12,58 +12,53 @@ pub struct Error {
     what: String,
 }
 
-/// What to do about an [`Error`] depends on this.
+/// The kind of an [`Error`], which decides what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// A call of the disk failed.
+    /// A disk operation failed.
     Disk,
-    /// The disk has no room.
+    /// The disk is full.
     Full,
-    /// Another process has the folder.
+    /// Another process uses the folder.
     Locked,
-    /// The folder is another node's, another cluster's, or of something else altogether.
+    /// The folder or file belongs to another node or another cluster.
     Foreign,
-    /// A newer version of the program wrote it.
+    /// A newer version of the program wrote the file.
     Newer,
-    /// Bytes that were safely on disk are not what they were.
+    /// Bytes changed after they were safely on disk.
     Damaged,
-    /// A file is not there without which something acknowledged would be lost.
+    /// A file is missing that holds acknowledged data.
     Missing,
-    /// More than the format can hold.
+    /// The data exceeds a limit of the format.
     TooLarge,
-    /// The node's own rules forbid it: a defect of the program.
+    /// The records break the rules of a log: a defect of the program.
     Impossible,
-    /// An earlier call failed, and nothing is tried after that.
+    /// An earlier operation failed; nothing is written after that.
     Stopped,
 }
 
 impl ErrorKind {
-    /// What whoever runs the node can do.
+    /// What the operator can do.
     fn advice(self) -> &'static str {
         match self {
             Self::Disk => {
-                "see to the disk and to who may use the folder, then start the node again: nothing \
-                 that it acknowledged is lost as long as the disk gives back what it was given"
+                "check the disk and the folder's permissions, then restart the node; no \
+                 acknowledged write is lost if the disk returns what was written"
             }
-            Self::Full => {
-                "make room, then start the node again: nothing that it acknowledged is lost"
-            }
-            Self::Locked => "stop that process first, or give this node another folder",
-            Self::Foreign => {
-                "give this node the folder that it had before, or a new one if it never had any"
-            }
-            Self::Newer => "start the version that wrote it, or a later one",
+            Self::Full => "free disk space, then restart the node; no acknowledged write is lost",
+            Self::Locked => "stop the other process first, or give this node another folder",
+            Self::Foreign => "give this node its own folder, or an empty one if it is new",
+            Self::Newer => "start the version that wrote the file, or a later one",
             Self::Damaged | Self::Missing => {
-                "nothing was changed; bring the whole folder back as it was (a disk that reads \
-                 again, a copy taken while the node was stopped after its last run); an older copy \
-                 or an empty folder under the same node id would forget votes and entries that \
-                 others count on"
+                "nothing was changed; restore the whole folder from a copy taken after the node's \
+                 last run; an older copy or an empty folder under the same node id would lose votes \
+                 and entries that the cluster relies on"
             }
-            Self::TooLarge => "start the node again: nothing that it acknowledged is lost",
+            Self::TooLarge => "restart the node; no acknowledged write is lost",
             Self::Impossible => {
-                "this is a defect of the program: keep the folder and its output, and report it"
+                "this is a defect of the program: keep the folder and the log, and report it"
             }
-            Self::Stopped => "start the node again",
+            Self::Stopped => "restart the node",
         }
     }
 }
@@ -78,7 +73,7 @@ impl Error {
         }
     }
 
-    /// A call of the disk failed; `doing` says which, as in "cannot …".
+    /// A failed disk operation; `doing` completes "cannot …".
     pub(super) fn disk(file: String, doing: &str, error: &io::Error) -> Self {
         let kind = match error.kind() {
             io::ErrorKind::StorageFull
@@ -94,19 +89,19 @@ impl Error {
         self
     }
 
-    /// What to do about it depends on this.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The file that it is about, as people find it.
+    /// The path of the file.
     #[must_use]
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Where in the file, in bytes from its beginning.
+    /// The offset in the file, in bytes.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.offset

@@ -1,4 +1,4 @@
-//! A node's folder while it is open: the disk, the lock, and whether all is still well.
+//! A node's open folder: the disk, the lock, and the first failure.
 
 use std::io::ErrorKind as Io;
 use std::sync::{Arc, OnceLock};
@@ -8,18 +8,17 @@ use raft_core::{EntryId, Index, Term};
 use super::disk::{Disk, File, Lock};
 use super::error::{Error, ErrorKind};
 
-/// Ends the names of files that are being written. They are nothing until they are renamed.
+/// The suffix of files that are being written. They count only once they are renamed.
 const ASIDE: &str = ".new";
 
-/// What a file is, by its name.
+/// A file name with a meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
-    /// Whose folder it is: `identity`.
+    /// The owner of the folder: `identity`.
     Identity,
     /// A segment of the log, by number: `log-NUMBER`, in 20 digits.
     Segment(u64),
-    /// A snapshot, by the last entry that it covers:
-    /// `snapshot-INDEX-TERM`, in 20 digits each, as many as a `u64` may have.
+    /// A snapshot, by the last entry that it covers: `snapshot-INDEX-TERM`, in 20 digits each.
     Snapshot(EntryId),
 }
 
@@ -36,7 +35,7 @@ impl Name {
                 index: Index(index.parse().ok()?),
             })
         };
-        // A number has one form only.
+        // Each number has one form only.
         (parsed.text() == name).then_some(parsed)
     }
 
@@ -49,25 +48,24 @@ impl Name {
     }
 }
 
-/// What stands in a folder.
+/// The files of a folder.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     pub(super) identity: bool,
-    /// In order.
+    /// In ascending order.
     pub(super) segments: Vec<u64>,
-    /// In the order of their indices.
+    /// In ascending order of the index.
     pub(super) snapshots: Vec<EntryId>,
     /// Files that were being written when the process ended.
     pub(super) unfinished: Vec<String>,
 }
 
-/// The folder of a node. It is shared by the log and the snapshots, and locked as long as one of
-/// them lives.
+/// The folder of a node. The log and the snapshots share it; it is locked until both are dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     disk: Arc<dyn Disk>,
     _lock: Box<dyn Lock>,
-    /// The first failure. After it nothing is written any more.
+    /// The first failure. Nothing is written after it.
     failed: OnceLock<String>,
 }
 
@@ -82,13 +80,13 @@ impl Folder {
             Err(error) if error.kind() == Io::WouldBlock => Err(Error::new(
                 ErrorKind::Locked,
                 disk.path(""),
-                "another process is using this folder",
+                "another process uses this folder",
             )),
             Err(error) => Err(Error::disk(disk.path("lock"), "lock it", &error)),
         }
     }
 
-    /// Lists the files. Those that are none of ours are left alone.
+    /// Lists the files. Unknown ones are ignored.
     pub(super) fn inventory(&self) -> Result<Inventory, Error> {
         let names = self.disk.list();
         let names = names.map_err(|error| Error::disk(self.disk.path(""), "list it", &error))?;
@@ -124,8 +122,8 @@ impl Folder {
         }
     }
 
-    /// Makes a file that is there whole after a crash, or not at all: it is written under another
-    /// name, synced, renamed, and the folder is synced.
+    /// Creates a file that exists completely after a crash, or not at all: it is written under
+    /// another name, synced and renamed, and the folder is synced.
     pub(super) fn create<T>(
         &self,
         name: Name,
@@ -152,8 +150,8 @@ impl Folder {
         })
     }
 
-    /// Removes files one by one, so that a crash leaves a folder without the first few, never one
-    /// with a hole.
+    /// Removes files one by one, so that after a crash the first few are missing, never one between
+    /// others.
     pub(super) fn remove(&self, names: impl IntoIterator<Item = Name>) -> Result<(), Error> {
         self.guard(|| {
             for name in names {
@@ -164,23 +162,23 @@ impl Folder {
         })
     }
 
-    /// Removes what was being written when the process ended.
+    /// Removes files that were being written when the process ended.
     pub(super) fn remove_unfinished(&self, names: &[String]) -> Result<(), Error> {
         self.guard(|| names.iter().try_for_each(|name| self.remove_text(name)))
     }
 
-    /// Makes the names durable as they are: a former life may have died before it did.
+    /// Makes the names durable: an earlier process may have ended before it did.
     pub(super) fn sync(&self) -> Result<(), Error> {
         self.guard(|| self.sync_names())
     }
 
-    /// Does something that writes, unless something failed before; and notes whether it failed.
+    /// Runs an operation that writes, unless an earlier one failed. Notes the first failure.
     pub(super) fn guard<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         if let Some(first) = self.failed.get() {
             return Err(Error::new(
                 ErrorKind::Stopped,
                 self.disk.path(""),
-                format!("nothing is written after a failure, which was: {first}"),
+                format!("nothing is written after an earlier failure: {first}"),
             ));
         }
         work().inspect_err(|error| {
@@ -188,7 +186,7 @@ impl Folder {
         })
     }
 
-    /// A refusal that is about a file.
+    /// An error about a file.
     pub(super) fn refuse(&self, kind: ErrorKind, name: Name, what: impl Into<String>) -> Error {
         Error::new(kind, self.disk.path(&name.text()), what)
     }
@@ -223,7 +221,7 @@ impl Folder {
     }
 }
 
-/// An open file that knows its name.
+/// An open file with its path.
 #[derive(Debug)]
 pub(super) struct Handle {
     path: String,
@@ -233,7 +231,7 @@ pub(super) struct Handle {
 impl Handle {
     pub(super) fn length(&self) -> Result<u64, Error> {
         let length = self.file.length();
-        length.map_err(|error| Error::disk(self.path.clone(), "tell its length", &error))
+        length.map_err(|error| Error::disk(self.path.clone(), "get its length", &error))
     }
 
     pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), Error> {

@@ -1,33 +1,32 @@
-//! A frame: the records of one batch, and all that is needed to tell whether it is whole.
+//! A frame: the records of one batch, with what it takes to verify them.
 //!
 //! ```text
 //!  0  mark         FF 'F' 'R' 'M'
 //!  4  length       of the records, in bytes
-//!  8  number       one more than that of the frame before, across segments
-//! 16  synced       all bytes of the segment before this offset were on disk when it was written
-//! 20  chain        the CRC of the frame before, across segments
+//!  8  number       one more than that of the previous frame, across segments
+//! 16  synced       when this was written, the segment was on disk up to this offset
+//! 20  chain        the CRC of the previous frame, across segments
 //! 24  CRC          of the 24 bytes before
 //! 28  end of head  'r' 'e' 'c' ':'
 //! 32  records
-//!     zeros, until four bytes are missing to the next multiple of eight
-//!  …  CRC          of all bytes of the frame so far
+//!     zeros, up to a multiple of eight
+//!  …  CRC          of all bytes of the frame before
 //!     end mark     'e' 'n' 'd' '!'
 //! ```
 //!
-//! Frames begin at multiples of eight, so each piece of one that lies in a sector of 512 bytes has
-//! at least eight bytes. No such piece of a whole frame is zero: the first has the mark, the last
-//! the end mark, and records are mostly JSON, which has no zero byte. Nor does a frame's mark stand
-//! in JSON by chance, since FF stands in no UTF-8 text. So three things tell a frame that was torn
-//! by a crash from one that was damaged later: its last byte is zero, or that of its head, or a
-//! whole sector of it.
+//! Frames begin at multiples of eight, so the part of a frame in any sector of 512 bytes has at
+//! least eight bytes. No such part of a complete frame is zero: the first has the mark, the last
+//! the end mark, and records are mostly JSON, which has no zero byte. JSON never contains the mark
+//! either, since UTF-8 has no byte FF. So a frame was torn by a crash, not damaged later, if its
+//! last byte, the last byte of its head or a whole sector of it is zero.
 
 use super::bytes::{put, u32_at, u64_at};
 use super::crc::{Crc, crc32c};
 
-/// How many bytes the records of a frame may have. A command must fit in.
+/// The most bytes of records in a frame. A command must fit.
 pub(super) const MAX_RECORDS: usize = 128 << 20;
 
-/// What a frame takes beside its records, at most.
+/// The most bytes of a frame beside its records.
 pub(super) const OVERHEAD: usize = HEAD + 7 + TRAILER;
 
 /// Frames begin at multiples of this.
@@ -40,7 +39,7 @@ const HEAD_END: [u8; 4] = *b"rec:";
 const END: [u8; 4] = *b"end!";
 const SECTOR: usize = 512;
 
-/// What a frame's head says, but for the length.
+/// The head of a frame without the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) number: u64,
@@ -48,37 +47,34 @@ pub(super) struct Head {
     pub(super) chain: u32,
 }
 
-/// A frame that is whole.
+/// A verified frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame<'a> {
     pub(super) head: Head,
     pub(super) records: &'a [u8],
     pub(super) crc: u32,
-    /// Where it ends, and the next one begins.
+    /// The offset of its end, where the next frame begins.
     pub(super) end: usize,
 }
 
-/// Makes room for a frame's head. The records are to be appended behind it.
+/// Makes room for a frame's head. The caller then appends the records.
 pub(super) fn begin(buffer: &mut Vec<u8>) {
     buffer.extend([0; HEAD]);
 }
 
-/// How many bytes a frame takes in a segment if it has so many before it is finished.
+/// The bytes that a frame takes in a segment if it has `unfinished` bytes before [`finish`].
 pub(super) fn room(unfinished: usize) -> u64 {
     (unfinished.next_multiple_of(ALIGNMENT) + TRAILER) as u64
 }
 
-/// Makes the frame that begins at `start` whole and returns its CRC. Its length is a multiple of
+/// Completes the frame that begins at `start` and returns its CRC. Its length becomes a multiple of
 /// [`ALIGNMENT`].
 ///
 /// # Panics
-/// If it has more than [`MAX_RECORDS`].
+/// If it has more than [`MAX_RECORDS`] bytes of records.
 pub(super) fn finish(buffer: &mut Vec<u8>, start: usize, head: Head) -> u32 {
     let length = buffer.len() - start - HEAD;
-    assert!(
-        length <= MAX_RECORDS,
-        "a frame's records are bounded by the writer"
-    );
+    assert!(length <= MAX_RECORDS, "the writer bounds a frame's records");
     buffer.resize(start + HEAD + padded(length), 0);
     let frame = &mut buffer[start..];
     put(frame, 0, &MARK);
@@ -95,7 +91,7 @@ pub(super) fn finish(buffer: &mut Vec<u8>, start: usize, head: Head) -> u32 {
     crc
 }
 
-/// Whether nothing begins at `at`: the segment is full or goes on with zeros.
+/// Whether no frame begins at `at`: the segment is full or continues with zeros.
 pub(super) fn is_end(segment: &[u8], at: usize) -> bool {
     let mark = segment.get(at..at + ALIGNMENT);
     mark.is_none_or(|mark| mark == [0; ALIGNMENT])
@@ -104,7 +100,7 @@ pub(super) fn is_end(segment: &[u8], at: usize) -> bool {
 /// The frame that begins at `at`.
 ///
 /// # Errors
-/// Says why there is no whole one.
+/// Why there is no complete frame.
 pub(super) fn read(segment: &[u8], at: usize) -> Result<Frame<'_>, &'static str> {
     let (head, end) = read_head(segment, at)?;
     let (body, trailer) = segment[at..end].split_at(end - at - TRAILER);
@@ -112,10 +108,10 @@ pub(super) fn read(segment: &[u8], at: usize) -> Result<Frame<'_>, &'static str>
     crc.update(body);
     let crc = crc.value();
     if crc != u32_at(trailer, 0) {
-        return Err("a frame's CRC is wrong");
+        return Err("the CRC of the frame is wrong");
     }
     if trailer[4..] != END {
-        return Err("a frame's end mark is wrong");
+        return Err("the end mark of the frame is wrong");
     }
     let length = u32_at(body, 4) as usize;
     Ok(Frame {
@@ -126,30 +122,30 @@ pub(super) fn read(segment: &[u8], at: usize) -> Result<Frame<'_>, &'static str>
     })
 }
 
-/// Judges what stands at `at`, where a whole frame in its order does not: the last segment of a log
-/// from there on.
+/// Decides whether the invalid bytes at `at` in the last segment are a torn tail or damage.
 ///
-/// A crash tears only what was not synced. So it is damage if any whole frame further on says that
-/// the place was synced; and else it is a torn tail only if it lacks what a torn write lacks.
+/// A crash tears only bytes that were not synced. So they are damage if a later complete frame
+/// records that this offset was synced. Otherwise they are a torn tail only if a torn write can
+/// have left them.
 ///
 /// # Errors
-/// Says why it is damage.
-pub(super) fn judge(segment: &[u8], at: usize) -> Result<(), String> {
+/// Why they are damage.
+pub(super) fn check_torn(segment: &[u8], at: usize) -> Result<(), String> {
     let end = used(segment);
     for other in (at + ALIGNMENT..end).step_by(ALIGNMENT) {
         if let Ok(frame) = read(segment, other)
             && frame.head.synced as usize > at
         {
             return Err(format!(
-                "it was on disk safely, as the frame at byte {other} says"
+                "these bytes were synced, as the frame at byte {other} records"
             ));
         }
     }
     let (torn, end) = match read_head(segment, at) {
         Ok((_, end)) => (segment[end - 1] == 0, end),
         Err(_) => {
-            // A head that a crash spoiled lacks a piece itself: zeros further on prove nothing, for
-            // behind the last frame there are only zeros.
+            // A torn head has zeros itself. Zeros after the head prove nothing, since the rest of
+            // the segment is zero anyway.
             let last_of_head = segment.get(at + HEAD - 1);
             let end = (at + HEAD).min(segment.len());
             (last_of_head.is_none_or(|byte| *byte == 0), end)
@@ -158,10 +154,10 @@ pub(super) fn judge(segment: &[u8], at: usize) -> Result<(), String> {
     if torn || has_zero_sector(segment, at, end) {
         return Ok(());
     }
-    Err("a crash does not leave such bytes: it was whole once".into())
+    Err("a crash cannot leave such bytes: the frame was complete once".into())
 }
 
-/// Where the zeros begin that a segment ends with.
+/// The offset of the zeros at the end of a segment.
 pub(super) fn used(segment: &[u8]) -> usize {
     segment
         .iter()
@@ -169,21 +165,21 @@ pub(super) fn used(segment: &[u8]) -> usize {
         .map_or(0, |last| last + 1)
 }
 
-/// The head of the frame that begins at `at`, and where the frame ends.
+/// The head of the frame that begins at `at`, and the frame's end.
 fn read_head(segment: &[u8], at: usize) -> Result<(Head, usize), &'static str> {
     let bytes = segment
         .get(at..at + HEAD)
-        .ok_or("a frame's head does not fit into the segment")?;
+        .ok_or("the segment ends inside the head of a frame")?;
     if bytes[..4] != MARK {
         return Err("no frame begins here");
     }
     if crc32c(&bytes[..24]) != u32_at(bytes, 24) || bytes[28..] != HEAD_END {
-        return Err("a frame's head has a wrong CRC or end");
+        return Err("the CRC or the end of a frame's head is wrong");
     }
     let length = u32_at(bytes, 4) as usize;
     let end = at + HEAD + padded(length.min(MAX_RECORDS)) + TRAILER;
     if length > MAX_RECORDS || end > segment.len() {
-        return Err("a frame is longer than its segment");
+        return Err("the frame is longer than its segment");
     }
     let head = Head {
         number: u64_at(bytes, 8),
@@ -193,7 +189,7 @@ fn read_head(segment: &[u8], at: usize) -> Result<(Head, usize), &'static str> {
     Ok((head, end))
 }
 
-/// Whether all of a sector that lies between two offsets is zero, as far as it lies there.
+/// Whether any sector is zero, as far as it lies between two offsets.
 fn has_zero_sector(segment: &[u8], from: usize, to: usize) -> bool {
     let mut at = from;
     while at < to {
@@ -206,7 +202,7 @@ fn has_zero_sector(segment: &[u8], from: usize, to: usize) -> bool {
     false
 }
 
-/// How much room records take, so that the frame's end is a multiple of [`ALIGNMENT`].
+/// The room of records, such that the frame's end is a multiple of [`ALIGNMENT`].
 fn padded(length: usize) -> usize {
     length.next_multiple_of(ALIGNMENT)
 }
@@ -239,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_read_as_it_was_written() {
+    fn frame_is_read_as_written() {
         for length in 0..40 {
             let records = vec![b'x'; length];
             let (bytes, _) = segment(&[&records]);
@@ -252,43 +248,43 @@ mod tests {
         }
     }
 
-    /// The last frame, with every bit flipped in turn: no frame, and no torn tail.
+    /// Flips every bit of the last frame in turn: it is neither a frame nor a torn tail.
     #[test]
-    fn a_flipped_bit_is_damage() {
+    fn flipped_bit_is_damage() {
         let (mut bytes, starts) = segment(&[b"one", &[b'y'; 1500]]);
         let at = starts[1];
         for bit in at * 8..used(&bytes) * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&bytes, at).is_err(), "bit {bit}");
-            assert!(judge(&bytes, at).is_err(), "bit {bit}");
+            assert!(check_torn(&bytes, at).is_err(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
 
-    /// With another bit behind the last frame, between zeros.
+    /// With another bit flipped in the zeros after the last frame.
     #[test]
-    fn a_flipped_bit_of_a_head_is_damage_whatever_stands_behind_it() {
+    fn flipped_bit_of_a_head_is_damage() {
         let (mut bytes, starts) = segment(&[b"one", b"two"]);
         let at = starts[1];
-        let behind = bytes.len() - 500;
-        bytes[behind] = 1;
+        let after = bytes.len() - 500;
+        bytes[after] = 1;
         for bit in at * 8..(at + HEAD) * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(judge(&bytes, at).is_err(), "bit {bit}");
+            assert!(check_torn(&bytes, at).is_err(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
     }
 
-    /// The last frame, cut at every byte, and with any set of its sectors missing.
+    /// Cuts the last frame at every byte, and drops any set of its sectors.
     #[test]
-    fn what_a_crash_leaves_is_a_torn_tail() {
+    fn crash_leaves_a_torn_tail() {
         let (bytes, starts) = segment(&[&[b'x'; 100], &[b'y'; 1500]]);
         let (at, end) = (starts[1], used(&bytes));
         for cut in at..end {
             let mut torn = bytes.clone();
             torn[cut..].fill(0);
             assert!(is_end(&torn, at) || read(&torn, at).is_err(), "cut {cut}");
-            assert_eq!(judge(&torn, at), Ok(()), "cut {cut}");
+            assert_eq!(check_torn(&torn, at), Ok(()), "cut {cut}");
         }
         let sectors = (end - 1) / SECTOR - at / SECTOR + 1;
         for lost in 1..1usize << sectors {
@@ -302,15 +298,15 @@ mod tests {
                 is_end(&torn, at) || read(&torn, at).is_err(),
                 "lost {lost:b}"
             );
-            assert_eq!(judge(&torn, at), Ok(()), "lost {lost:b}");
+            assert_eq!(check_torn(&torn, at), Ok(()), "lost {lost:b}");
         }
     }
 
     #[test]
-    fn what_a_later_frame_knows_to_be_synced_is_never_torn() {
+    fn synced_bytes_are_never_a_torn_tail() {
         let (mut bytes, starts) = segment(&[&[b'x'; 100], b"two", b"three"]);
         bytes[starts[1]..starts[2]].fill(0);
-        let said = judge(&bytes, starts[1]).expect_err("damage");
-        assert!(said.contains(&format!("byte {}", starts[2])), "{said}");
+        let error = check_torn(&bytes, starts[1]).expect_err("damage");
+        assert!(error.contains(&format!("byte {}", starts[2])), "{error}");
     }
 }

@@ -1,18 +1,18 @@
-//! Whose folder it is: the file `identity`, a line of JSON.
+//! The owner of a folder: the file `identity`, a line of JSON.
 //!
 //! ```json
 //! {"format":1,"node":"n1","nodes":["n1","n2","n3"],"crc":1234567890}
 //! ```
 //!
-//! It is written once, last, when a folder is made. The CRC is that of the line without it (and
-//! without the line's end), and stands in every segment of the log, too.
+//! It is written last when a folder is created, and never changed. The CRC is that of the line
+//! without the field `crc` and without the line's end. Every segment of the log repeats it.
 
-use super::FORMAT;
+use super::bytes::FORMAT;
 use super::crc::crc32c;
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Name};
 
-/// A node and its cluster, as their folder knows them.
+/// The node and the cluster to which a folder belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     node: String,
@@ -20,7 +20,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The node's own name, and those of all nodes of its cluster, in whatever order.
+    /// `node` is the node's name, `nodes` those of all nodes of its cluster in any order.
     #[must_use]
     pub fn new(node: &str, nodes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut nodes: Vec<String> = nodes.into_iter().map(Into::into).collect();
@@ -31,19 +31,19 @@ impl Identity {
         }
     }
 
-    /// The node's own name.
+    /// The node's name.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// The names of all nodes, sorted as texts.
+    /// The names of all nodes, sorted as text.
     #[must_use]
     pub fn nodes(&self) -> &[String] {
         &self.nodes
     }
 
-    /// What stands for it in every segment.
+    /// The CRC that every segment repeats.
     pub(super) fn crc(&self) -> u32 {
         crc32c(&json::encode(&Content {
             format: FORMAT,
@@ -52,7 +52,7 @@ impl Identity {
         }))
     }
 
-    /// Makes the file.
+    /// Creates the file.
     pub(super) fn create(&self, folder: &Folder) -> Result<(), Error> {
         folder.create(Name::Identity, |file| file.write_at(&self.to_bytes(), 0))?;
         Ok(())
@@ -63,43 +63,43 @@ impl Identity {
         let file = folder.open(Name::Identity)?;
         let length = file.length()?;
         if length > MAX_LENGTH {
-            let what = format!("it has {length} bytes, more than any identity ({MAX_LENGTH})");
+            let what = format!("the file has {length} bytes; the maximum is {MAX_LENGTH}");
             return Err(file.refuse(ErrorKind::Damaged, what).at(MAX_LENGTH));
         }
         let mut bytes = vec![0; length as usize];
         file.read_at(&mut bytes, 0)?;
         let damaged = |what: String| file.refuse(ErrorKind::Damaged, what).at(0);
         let version: Version = json::decode(&bytes)
-            .map_err(|error| damaged(format!("it is not what such a file is: {error}")))?;
+            .map_err(|error| damaged(format!("not an identity file: {error}")))?;
         if version.format > FORMAT {
             let what = format!(
-                "the folder is of version {}, and this program knows versions to {FORMAT}",
+                "the folder has format {}; this program knows formats up to {FORMAT}",
                 version.format
             );
             return Err(file.refuse(ErrorKind::Newer, what));
         }
         let stored: Stored = json::decode(&bytes)
-            .map_err(|error| damaged(format!("it is not what such a file is: {error}")))?;
+            .map_err(|error| damaged(format!("not an identity file: {error}")))?;
         let identity = Self::new(&stored.node, stored.nodes);
         if identity.to_bytes() != bytes {
-            return Err(damaged("its CRC is wrong, or it was edited".into()));
+            return Err(damaged("the CRC is wrong, or the file was edited".into()));
         }
         Ok(identity)
     }
 
-    /// Refuses the folder of another node or cluster.
+    /// Returns an error if the folder belongs to another node or cluster.
     pub(super) fn demand(&self, folder: &Folder, found: &Self) -> Result<(), Error> {
         let refuse = |what| Err(folder.refuse(ErrorKind::Foreign, Name::Identity, what));
         if self.nodes != found.nodes {
             return refuse(format!(
-                "the folder belongs to the cluster of {}, and this is one of {}",
+                "the folder belongs to the cluster of {}, but this node is in that of {}",
                 found.nodes.join(", "),
                 self.nodes.join(", ")
             ));
         }
         if self.node != found.node {
             return refuse(format!(
-                "the folder belongs to node {}, and this is {}",
+                "the folder belongs to node {}, but this is node {}",
                 found.node, self.node
             ));
         }
@@ -118,7 +118,7 @@ impl Identity {
     }
 }
 
-/// How many bytes the file may have. The names of a thousand nodes have room.
+/// The longest file in bytes: room for the names of a thousand nodes.
 const MAX_LENGTH: u64 = 1 << 20;
 
 json::record! {

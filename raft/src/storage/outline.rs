@@ -1,28 +1,28 @@
-//! Which entries a log holds, without what they say: the one place that knows what each record does
-//! to the log. The writer keeps an outline to know what it may delete; recovery rebuilds it.
+//! The ids of the entries in a log, without their commands. This alone defines the effect of each
+//! record on the log. The writer keeps an outline to know what it may delete; recovery rebuilds it.
 
 use std::collections::VecDeque;
 
 use raft_core::{EntryId, Index, Term};
 
-/// The names of the entries of a log.
+/// The ids of the entries in a log.
 ///
-/// Terms never fall along a log, so it is a few runs of indices with one term each.
+/// Terms never decrease along a log, so a few runs of indices with one term each describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outline {
     base: EntryId,
     last: EntryId,
-    /// The entries behind the base and up to this index stood in segments that are not there any
-    /// more. That is well only if a later base covers them.
+    /// The entries after the base and up to this index were in deleted segments. A later base must
+    /// cover them.
     missing: Index,
-    /// Where each run begins, and its term. The first begins at the base or at `missing`,
-    /// whichever is later.
+    /// The first entry of each run. The first run begins at the base or at `missing`, whichever is
+    /// later.
     runs: VecDeque<EntryId>,
 }
 
 impl Outline {
-    /// The log as it is at the head of the first segment that is there: its entries from the base
-    /// to the last one were in the segments before.
+    /// The log at the head of the first existing segment: its entries from the base to the last one
+    /// were in earlier segments.
     pub(super) fn new(base: EntryId, last: EntryId) -> Self {
         Self {
             base,
@@ -42,30 +42,30 @@ impl Outline {
         self.last
     }
 
-    /// The last entry that is not there though it should be.
+    /// The last missing entry, if any is missing.
     pub(super) fn gap(&self) -> Option<Index> {
         (self.missing > self.base.index).then_some(self.missing)
     }
 
-    /// Whether the log holds this very entry (or it is the base).
+    /// Whether the log holds this entry, or it is the base.
     pub(super) fn holds(&self, id: EntryId) -> bool {
         self.term_at(id.index) == Some(id.term)
     }
 
-    /// An entry takes its place. All behind it is gone.
+    /// Appends an entry in place of the one at its index and of all later ones.
     ///
     /// # Errors
-    /// If no log can take it; nothing has changed then.
+    /// The entry does not fit the log. Nothing has changed then.
     pub(super) fn append(&mut self, id: EntryId) -> Result<(), &'static str> {
         if id.index <= self.base.index {
-            return Err("an entry would replace what a snapshot covers");
+            return Err("the entry would replace one that a snapshot covers");
         }
         let before = id.index.previous();
         if before > self.last.index {
-            return Err("an entry does not follow the one before it");
+            return Err("the entry does not follow the previous one");
         }
         if self.term_at(before).is_some_and(|term| term > id.term) {
-            return Err("an entry's term is below that of the entry before it");
+            return Err("the entry's term is lower than the previous entry's");
         }
         if id.index <= self.last.index {
             self.missing = self.missing.min(before);
@@ -80,25 +80,24 @@ impl Outline {
         Ok(())
     }
 
-    /// The log begins after `base` from now on. What stands behind it is `kept` if the log holds
-    /// this very entry (Figure 13); whoever wrote the record knew, and here it may not be known
-    /// any more.
+    /// Lets the log begin after `base`. Later entries are `kept` if the log holds this entry
+    /// (Figure 13). The writer of the record knew; here the segment that shows it may be deleted.
     ///
     /// # Errors
-    /// If the log begins later already, or can't have held the entry, or must have; nothing has
+    /// The log begins later already, or `kept` contradicts what is known of the entry. Nothing has
     /// changed then.
     pub(super) fn rebase(&mut self, base: EntryId, kept: bool) -> Result<(), &'static str> {
         if base.index < self.base.index || base.index == self.base.index && base != self.base {
-            return Err("the log's base goes back");
+            return Err("the base is before that of the log");
         }
-        // An entry of a missing segment may have been this one or another.
+        // An entry of a deleted segment may have been this one or another.
         let known = base.index > self.last.index || self.term_at(base.index).is_some();
         if known && kept != self.holds(base) {
-            return Err("a base does not fit the log that it was written for");
+            return Err("the base does not fit the log");
         }
         self.base = base;
         if kept {
-            // The run that the base is in stays, and begins at the base.
+            // The run that contains the base now begins at it.
             while self.runs.get(1).is_some_and(|run| run.index <= base.index) {
                 self.runs.pop_front();
             }
@@ -113,8 +112,7 @@ impl Outline {
         Ok(())
     }
 
-    /// The term of the entry at an index (or of the base), if one is there and was not in a missing
-    /// segment.
+    /// The term of the entry at an index or of the base, unless it is missing.
     fn term_at(&self, index: Index) -> Option<Term> {
         if index == self.base.index {
             return Some(self.base.term);
@@ -140,9 +138,9 @@ mod tests {
         }
     }
 
-    /// Beside a list of all names, through histories drawn from seeds.
+    /// Compares it with a list of all ids, in histories drawn from seeds.
     #[test]
-    fn it_knows_what_a_list_of_names_knows() {
+    fn outline_agrees_with_a_list_of_ids() {
         for seed in 0..500 {
             let mut rng = Rng::seeded(seed);
             let mut outline = Outline::new(id(0, 0), id(0, 0));
@@ -182,26 +180,26 @@ mod tests {
     }
 
     #[test]
-    fn what_no_log_can_take_is_refused() {
+    fn records_that_do_not_fit_are_rejected() {
         let mut outline = Outline::new(id(4, 2), id(4, 2));
         assert_eq!(outline.append(id(5, 3)), Ok(()));
         let before = outline.clone();
         assert!(outline.append(id(4, 3)).is_err(), "covered");
         assert!(outline.append(id(7, 3)).is_err(), "a gap");
-        assert!(outline.append(id(6, 2)).is_err(), "a term that falls");
+        assert!(outline.append(id(6, 2)).is_err(), "a lower term");
         assert!(outline.rebase(id(3, 2), false).is_err(), "back");
         assert!(outline.rebase(id(5, 3), false).is_err(), "it is held");
         assert!(outline.rebase(id(5, 4), true).is_err(), "it is not held");
         assert!(
             outline.rebase(id(9, 4), true).is_err(),
-            "it is behind the last"
+            "it is after the last"
         );
         assert_eq!(outline, before);
     }
 
-    /// No node gets that far, but a segment may say so.
+    /// No node gets that far, but a damaged segment may claim it.
     #[test]
-    fn the_highest_index_has_none_behind_it() {
+    fn highest_index_has_no_successor() {
         let last = id(u64::MAX, 1);
         let mut outline = Outline::new(last, last);
         assert!(outline.append(id(u64::MAX, 2)).is_err(), "covered");
@@ -210,13 +208,13 @@ mod tests {
         assert_eq!(outline.append(last), Ok(()), "in its own place");
     }
 
-    /// The entries from 5 to 9 were in a segment that has been deleted.
+    /// The entries from 5 to 9 were in a deleted segment.
     #[test]
-    fn a_gap_is_closed_by_a_base_that_covers_it() {
+    fn covering_base_closes_a_gap() {
         let mut outline = Outline::new(id(4, 2), id(9, 3));
         assert_eq!(outline.gap(), Some(Index(9)));
         assert_eq!(outline.append(id(10, 3)), Ok(()));
-        // Whether the log held this one only its writer knew.
+        // Only the writer knew whether the log held this one.
         assert_eq!(outline.rebase(id(7, 3), true), Ok(()));
         assert_eq!(outline.gap(), Some(Index(9)));
         assert_eq!(outline.append(id(9, 5)), Ok(()));

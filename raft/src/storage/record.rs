@@ -1,16 +1,16 @@
-//! What a frame holds: one record behind another.
+//! The records of a frame, one after another.
 //!
 //! ```text
-//! ballot   1 | term 8 | vote 8 | voted 1                      the term and vote from now on
+//! ballot   1 | term 8 | vote 8 | voted 1                      the new term and vote
 //! base     2 | index 8 | term 8 | kept 1                      the log begins after this entry
-//! blank    3 | index 8 | term 8                               an entry that says nothing
+//! blank    3 | index 8 | term 8                               an entry without a command
 //! command  4 | index 8 | term 8 | length 4 | bytes of JSON    an entry for the state machine
 //! ```
 //!
-//! Numbers are little-endian. An entry takes the place of the one at its index and of all behind
-//! it. A base says itself whether the log went on behind it (`kept` = 1: the log held this very
-//! entry) or was gone (0: Figure 13 of the paper, and section 7), because when it is read again the
-//! segment that told may have been deleted.
+//! Numbers are little-endian. An entry replaces the one at its index and all later ones. A base
+//! records whether the log after it remained (`kept` = 1: the log held this entry) or was discarded
+//! (0: Figure 13 of the paper, and section 7), because the segment that shows it may be deleted
+//! before the base is read.
 
 use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 
@@ -21,29 +21,29 @@ const BASE: u8 = 2;
 const BLANK: u8 = 3;
 const COMMAND: u8 = 4;
 
-/// A record; the command is as it stands in the file.
+/// A record with the command as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored<'a> {
-    /// The term and vote from now on.
+    /// The new term and vote.
     Ballot(Ballot),
-    /// The log begins after this entry from now on.
+    /// The log now begins after this entry.
     Base {
         /// The entry.
         last: EntryId,
-        /// Whether what stood behind it stays.
+        /// Whether the entries after it remain.
         kept: bool,
     },
-    /// An entry stands in the log from now on, and nothing behind it.
+    /// Appends an entry, and removes the one at its index and all later ones.
     Entry {
-        /// Its name.
+        /// Its id.
         id: EntryId,
-        /// Its command, as JSON; none if it is blank.
+        /// Its command as JSON; `None` if it is blank.
         command: Option<&'a [u8]>,
     },
 }
 
 impl<'a> Stored<'a> {
-    /// Appends it to a frame's records.
+    /// Appends the record to a frame.
     ///
     /// # Panics
     /// If the command is 4 GiB long or longer; [`super::frame::MAX_RECORDS`] is less.
@@ -76,7 +76,7 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// How many bytes it takes in a frame.
+    /// The bytes that it takes in a frame.
     pub(super) fn length(&self) -> usize {
         match self {
             Self::Ballot(_) | Self::Base { .. } => 18,
@@ -88,12 +88,12 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Reads the first record of `bytes`; what is behind it is returned with it.
+    /// Reads the first record of `bytes`. Returns the bytes after it as well.
     ///
     /// # Errors
-    /// Says why there is none.
+    /// Why there is none.
     pub(super) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
-        let cut = "a record is cut off";
+        let cut = "a record is incomplete";
         let (fixed, rest) = bytes.split_at_checked(17).ok_or(cut)?;
         let (one, other) = (u64_at(fixed, 1), u64_at(fixed, 9));
         let id = EntryId {
@@ -123,7 +123,7 @@ impl<'a> Stored<'a> {
                 let command = Some(command);
                 Ok((Self::Entry { id, command }, rest))
             }
-            _ => Err("a record is of a kind that this version does not know"),
+            _ => Err("unknown kind of record"),
         }
     }
 }
@@ -157,22 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn records_are_read_as_they_were_written() {
+    fn records_are_read_as_written() {
         let mut bytes = Vec::new();
         for record in samples() {
             record.write(&mut bytes);
         }
         let mut rest = bytes.as_slice();
         for record in samples() {
-            let (read, behind) = Stored::read(rest).expect("a record");
+            let (read, after) = Stored::read(rest).expect("a record");
             assert_eq!(read, record);
-            rest = behind;
+            rest = after;
         }
         assert_eq!(rest, b"");
     }
 
     #[test]
-    fn a_record_that_is_cut_off_is_none() {
+    fn incomplete_records_are_rejected() {
         for record in samples() {
             let mut bytes = Vec::new();
             record.write(&mut bytes);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_kinds_and_flags_are_none() {
+    fn unknown_kinds_and_flags_are_rejected() {
         assert!(Stored::read(&[9; 40]).is_err());
         let mut bytes = Vec::new();
         samples()[0].write(&mut bytes);

@@ -1,4 +1,4 @@
-//! Opens a node's folder: makes it, or brings back all that the node acknowledged in it.
+//! Opens a node's folder: creates it, or recovers everything that the node acknowledged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use super::segment::{self, FRAMES, Head};
 use super::snapshot::{self, Snapshots};
 use super::wal::Log;
 
-/// How storage is to be kept.
+/// The options of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How long a segment of the log is made, in bytes: so much is taken from the disk at once,
-    /// and given back at once. A frame that is longer gets a segment of its own.
+    /// The length of a segment of the log in bytes. A longer frame gets a segment of its own.
     pub segment_bytes: u64,
 }
 
@@ -41,27 +40,27 @@ impl Default for Options {
     }
 }
 
-/// A node's storage, and what was in it.
+/// A node's open storage, and what was recovered.
 #[derive(Debug)]
 pub struct Opened<C> {
-    /// To write to.
+    /// The log, open at its end.
     pub log: Log,
-    /// To store snapshots and to read them.
+    /// Stores and reads snapshots.
     pub snapshots: Snapshots,
-    /// What the node knew.
+    /// The recovered state.
     pub recovered: Recovered<C>,
 }
 
-/// What a node knew when it stopped.
+/// The state of a node when it stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered<C> {
     /// Its term and vote.
     pub ballot: Ballot,
     /// The newest snapshot. The log begins after it.
     pub snapshot: Option<Restored>,
-    /// The log.
+    /// The entries after the snapshot.
     pub entries: Vec<Entry<C>>,
-    /// How many bytes of a torn frame were cut from the log's end. None of them was acknowledged.
+    /// The bytes of torn frames that were cut from the log's end. None was acknowledged.
     pub torn: u64,
 }
 
@@ -74,29 +73,29 @@ impl<C> Recovered<C> {
     }
 }
 
-/// A snapshot as it was found.
+/// A recovered snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// Its name.
+    /// Its id.
     pub id: SnapshotId,
-    /// Who belonged to the cluster then.
+    /// The members of the cluster as of the snapshot.
     pub membership: Membership,
-    /// The machine, as it encoded itself.
+    /// The encoded state machine.
     pub machine: Vec<u8>,
 }
 
-/// Opens a node's folder, and makes it if the folder is empty.
+/// Opens a node's folder. Initialises an empty one.
 ///
-/// All that was acknowledged is there, and maybe more: what was written and not yet acknowledged.
-/// All that is there is on disk: this process may acknowledge it.
+/// The result contains everything that was acknowledged, and possibly writes that were not yet
+/// acknowledged. All of it is on disk, so this process may acknowledge it.
 ///
 /// # Errors
-/// If anything that was acknowledged may be missing or cannot be read, if the folder is another
-/// node's or in use, or the disk's own. The folder is as it was then, but for torn tails that were
-/// cut and files that were never finished.
+/// Acknowledged data may be missing or unreadable, the folder belongs to another node or is in use,
+/// or the disk fails. The folder is then unchanged, but for torn tails that were cut and unfinished
+/// files that were removed.
 ///
 /// # Panics
-/// If the options are out of their limits.
+/// If the options are out of range.
 pub fn open<C>(
     disk: Arc<dyn Disk>,
     identity: &Identity,
@@ -108,7 +107,7 @@ where
     let limits = Options::SEGMENT_BYTES_MIN..=Options::SEGMENT_BYTES_MAX;
     assert!(
         limits.contains(&options.segment_bytes),
-        "a segment's limits"
+        "segment_bytes is out of range"
     );
     let folder = Arc::new(Folder::lock(disk)?);
     let mut inventory = folder.inventory()?;
@@ -121,7 +120,7 @@ where
     recover(folder, &inventory, identity.crc(), options)
 }
 
-/// Makes a node's folder. The identity is written last: before it is there nothing was promised.
+/// Initialises a node's folder. The identity is written last: before it nothing was acknowledged.
 fn create(
     folder: &Folder,
     inventory: &Inventory,
@@ -144,10 +143,10 @@ fn create(
     identity.create(folder)
 }
 
-/// Without an identity there may be at most a first segment that was never written to.
+/// Without an identity there may be only a first segment without frames.
 pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), Error> {
     let refuse = |name| {
-        let what = "the folder has no identity, so nobody can tell whose file this is";
+        let what = "the folder has no identity file, so the owner of this file is unknown";
         Err(folder.refuse(ErrorKind::Missing, name, what))
     };
     if let Some(id) = inventory.snapshots.first() {
@@ -163,7 +162,7 @@ pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), E
     Ok(())
 }
 
-/// Brings back what is in a node's folder.
+/// Recovers a node's folder.
 fn recover<C>(
     folder: Arc<Folder>,
     inventory: &Inventory,
@@ -186,7 +185,7 @@ where
         && id != log.base()
     {
         entries.rebase(id, log.holds(id));
-        adopt(&mut log, id)?;
+        write_base(&mut log, id)?;
     }
     log.delete_covered()?;
     let recovered = Recovered {
@@ -202,7 +201,7 @@ where
     })
 }
 
-/// The newest snapshot, if any is there. It must cover what the log does not hold any more.
+/// The newest snapshot, if there is any. It must cover all entries before the base of the log.
 pub(super) fn newest_snapshot(
     folder: &Folder,
     inventory: &Inventory,
@@ -213,19 +212,18 @@ pub(super) fn newest_snapshot(
         if base == EntryId::default() {
             return Ok(None);
         }
-        let what =
-            format!("the log begins after {base}, and the snapshot that covers it is missing");
+        let what = format!("the log begins after entry {base}, but its snapshot is missing");
         return Err(folder.refuse(ErrorKind::Missing, Name::Snapshot(base), what));
     };
     if last.index == base.index && *last != base {
-        let what = format!("the log begins after {base}, and this is a snapshot of another past");
+        let what = format!("the log begins after entry {base}, which this snapshot contradicts");
         return Err(folder.refuse(ErrorKind::Foreign, Name::Snapshot(*last), what));
     }
     let mut bytes = Vec::new();
     let whole = snapshot::load(folder, *last, &mut bytes)?;
     let (id, membership) = (whole.id, whole.membership);
     let machine = whole.machine.len();
-    // What stands around the machine is cut off in place: it may be large.
+    // Stripped in place, since the machine may be large.
     snapshot::strip(&mut bytes, machine);
     Ok(Some(Restored {
         id,
@@ -234,7 +232,7 @@ pub(super) fn newest_snapshot(
     }))
 }
 
-/// Makes the folder such that all that was read is on disk, with zeros behind it.
+/// Makes all that was read durable, with zeros after it.
 fn repair(
     folder: Arc<Folder>,
     inventory: &Inventory,
@@ -244,12 +242,12 @@ fn repair(
 ) -> Result<Log, Error> {
     let newest = scan.newest().number;
     let file = folder.open(Name::Segment(newest))?;
-    // First the names: a seal says that a name is there, and a base record that another is.
+    // First the names: a seal and a base record each rely on one.
     folder.sync()?;
     folder.guard(|| {
-        // A former process may have died between a write and its sync, or because a sync failed.
-        // What it wrote is read back, but the page may count as clean and be lost with the power.
-        // Written again it is synced for sure, and so is what a torn frame is overwritten with.
+        // An earlier process may have ended between a write and its sync, or because a sync failed.
+        // Its bytes can be read, but the page may count as clean and be lost in a power cut. So
+        // they are written again, and the zeros over a torn frame are synced with them.
         let mut tail = vec![0; (scan.end - scan.synced) as usize];
         file.read_at(&mut tail, scan.synced)?;
         file.write_at(&tail, scan.synced)?;
@@ -267,11 +265,11 @@ fn repair(
     Ok(Log::resume(folder.clone(), identity, bytes, file, scan))
 }
 
-/// Writes the base record of a snapshot that was stored right before a crash. It holds nothing that
-/// was not committed, so it may take its place in the log now.
-fn adopt(log: &mut Log, last: EntryId) -> Result<(), Error> {
+/// Writes the base record of a snapshot that was stored right before a crash. Everything in it is
+/// committed.
+fn write_base(log: &mut Log, last: EntryId) -> Result<(), Error> {
     let mut records: Vec<Record<Nothing>> = Vec::new();
-    // The ballot of the term in which it was sent here may not have been stored yet.
+    // The ballot of the term in which it arrived may not be stored yet.
     if log.ballot().term() < last.term {
         records.push(Record::Ballot(Ballot::new(last.term, None)));
     }
@@ -279,7 +277,7 @@ fn adopt(log: &mut Log, last: EntryId) -> Result<(), Error> {
     log.append_and_sync(&records)
 }
 
-/// There is no such command.
+/// The command type of records without commands.
 enum Nothing {}
 
 impl Encode for Nothing {
@@ -288,17 +286,16 @@ impl Encode for Nothing {
     }
 }
 
-/// The command of an entry, as it stands in the log.
+/// Decodes the command of an entry.
 ///
 /// # Errors
-/// If it is none of the machine's.
+/// It is not a command of the state machine.
 pub(super) fn read_command<'a, C: Decode<'a>>(id: EntryId, bytes: &'a [u8]) -> Result<C, String> {
-    json::decode_with_depth(bytes, json::MAX_DEPTH).map_err(|error| {
-        format!("the command of entry {id} is none that this program knows: {error}")
-    })
+    json::decode_with_depth(bytes, json::MAX_DEPTH)
+        .map_err(|error| format!("entry {id}: cannot decode its command: {error}"))
 }
 
-/// The entries of the log, while it is read.
+/// The entries of the log while it is read.
 struct Entries<C>(VecDeque<Entry<C>>);
 
 impl<C: for<'a> Decode<'a>> Entries<C> {

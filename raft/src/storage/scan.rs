@@ -1,7 +1,6 @@
-//! Reads a log from its first segment to its last, and refuses what a crash cannot have left.
+//! Reads a log from its first segment to its last, and rejects what a crash cannot have left.
 //!
-//! Nothing is changed here: recovery and `raft log --verify` both read with this, and so they
-//! agree.
+//! It changes nothing. Both recovery and `raft log` read with it, so they agree.
 
 use raft_core::{Ballot, Index};
 
@@ -12,7 +11,7 @@ use super::outline::Outline;
 use super::record::Stored;
 use super::segment::{self, FRAMES, Head, SEAL, Seal, Sealed};
 
-/// What is met on the way.
+/// One thing that a scan meets.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
     Segment(&'a Head),
@@ -29,7 +28,7 @@ pub(super) enum Event<'a> {
     },
 }
 
-/// What a log came to.
+/// The state at the end of a log.
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) ballot: Ballot,
@@ -39,30 +38,31 @@ pub(super) struct Scan {
     pub(super) chain: u32,
     /// The number of the next frame.
     pub(super) next_frame: u64,
-    /// Where the next frame begins in the last segment.
+    /// The offset of the next frame in the last segment.
     pub(super) end: u64,
-    /// How much of the last segment was on disk before its last batch, as that batch says.
+    /// The last segment was on disk up to this offset before its last batch, as that batch
+    /// records.
     pub(super) synced: u64,
-    /// How many bytes of the last segment, from there on, a crash left of frames that it tore.
+    /// The bytes of torn frames from `end` on.
     pub(super) torn: u64,
-    /// The last segment but one, and the seal that it must have. As long as there is no frame in
-    /// the last one a crash may have come before the seal.
+    /// The last segment but one, and the seal that it must have. While the last one has no frame,
+    /// the node may have crashed before it wrote the seal.
     pub(super) before: Option<(u64, Seal)>,
 }
 
-/// A segment that is there.
+/// An existing segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) number: u64,
     pub(super) length: u64,
-    /// The highest index of all entries in it: a base from there on makes it worthless.
+    /// The highest index of its entries: a base from there on covers the segment.
     pub(super) highest: Index,
 }
 
-/// Reads the log. `visit` may refuse what it meets, too.
+/// Reads the log. `visit` may reject an event, too.
 ///
 /// # Errors
-/// If the log is not what was acknowledged.
+/// Acknowledged data is damaged or missing.
 pub(super) fn scan(
     folder: &Folder,
     inventory: &Inventory,
@@ -72,13 +72,13 @@ pub(super) fn scan(
     let numbers = &inventory.segments;
     let (Some(first), Some(newest)) = (numbers.first(), numbers.last()) else {
         let missing = Name::Segment(1);
-        return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segment"));
+        return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segments"));
     };
     if let Some(missing) = numbers
         .windows(2)
         .find_map(|pair| (pair[1] - pair[0] > 1).then_some(pair[0] + 1))
     {
-        let what = "this segment of the log is missing, and later ones are there";
+        let what = "this segment of the log is missing, but later ones exist";
         return Err(folder.refuse(ErrorKind::Missing, Name::Segment(missing), what));
     }
     let mut bytes = Vec::new();
@@ -91,7 +91,7 @@ pub(super) fn scan(
         let damaged = |(at, what): Bad| file.refuse(ErrorKind::Damaged, what).at(at as u64);
 
         if (head.number, head.folder) != (*number, identity) {
-            let what = "it is a segment of another folder, or another segment of this one";
+            let what = "the segment belongs to another folder, or was renamed";
             return Err(file.refuse(ErrorKind::Foreign, what).at(0));
         }
         let walked = log.walk(&head, &bytes, &mut visit);
@@ -101,8 +101,8 @@ pub(super) fn scan(
             && seal != here
         {
             let what = format!(
-                "{}; when it was sealed there were frames to byte {}",
-                bad.unwrap_or("frames end here"),
+                "{}; but when the segment was sealed, frames reached byte {}",
+                bad.unwrap_or("the frames end here"),
                 seal.end
             );
             return Err(damaged((log.end as usize, what)));
@@ -112,7 +112,7 @@ pub(super) fn scan(
         } else {
             if sealed != Sealed::No {
                 let missing = Name::Segment(number + 1);
-                let what = "this segment of the log is missing: the one before it has a seal";
+                let what = "this segment of the log is missing: the previous one is sealed";
                 return Err(folder.refuse(ErrorKind::Missing, missing, what));
             }
             log.torn = torn_tail(&bytes, log.end as usize, bad).map_err(damaged)?;
@@ -121,11 +121,11 @@ pub(super) fn scan(
                 visit(Event::Torn { offset, bytes }).map_err(|what| damaged((0, what)))?;
             }
         }
-        // A segment is used only after the one before has been sealed.
+        // A segment is used only after the previous one is sealed.
         if let Some(before) = unsealed
             && (number < newest || frame::used(&bytes) > FRAMES)
         {
-            let what = "it has lost its seal: the next segment is in use";
+            let what = "the seal is missing, but the next segment is in use";
             let lost = folder.refuse(ErrorKind::Damaged, Name::Segment(before), what);
             return Err(lost.at(SEAL as u64));
         }
@@ -139,8 +139,8 @@ pub(super) fn scan(
     if let Some(gap) = log.outline.gap() {
         let missing = Name::Segment(first.saturating_sub(1));
         let what = format!(
-            "the entries from {} to {gap} are missing, and no snapshot covers them: they were in \
-             this segment, or one before it",
+            "entries {} to {gap} are missing and no snapshot covers them: they were in this segment \
+             or an earlier one",
             log.outline.base().index.next()
         );
         return Err(folder.refuse(ErrorKind::Missing, missing, what));
@@ -148,7 +148,7 @@ pub(super) fn scan(
     Ok(log)
 }
 
-/// Where something is wrong in a segment, and what.
+/// An offset in a segment, and what is wrong there.
 type Bad = (usize, String);
 
 impl Scan {
@@ -166,12 +166,12 @@ impl Scan {
         }
     }
 
-    /// The segment that is written to.
+    /// The last segment, to which the log is written.
     pub(super) fn newest(&self) -> Known {
         *self.segments.last().expect("a log has a segment")
     }
 
-    /// The seal of the segment that was walked last.
+    /// The seal of the segment that was read last.
     fn seal(&self) -> Seal {
         Seal {
             end: self.end,
@@ -192,7 +192,10 @@ impl Scan {
             && (head.base, head.last) == (self.outline.base(), self.outline.last())
             && head.ballot == self.ballot;
         if !follows {
-            return Err((0, "the segments before it do not lead to its head".into()));
+            return Err((
+                0,
+                "the header does not continue the previous segment".into(),
+            ));
         }
         visit(Event::Segment(head)).map_err(|what| (0, what))?;
         self.segments.push(Known {
@@ -229,7 +232,7 @@ impl Scan {
         let synced = u64::from(head.synced);
         let fits = (self.synced..=at as u64).contains(&synced);
         if (head.number, head.chain) != (self.next_frame, self.chain) || !fits {
-            return Err("a whole frame, but not the one that follows".into());
+            return Err("a complete frame, but not the next one".into());
         }
         self.synced = synced;
         visit(Event::Frame {
@@ -240,10 +243,10 @@ impl Scan {
         })?;
         let mut rest = frame.records;
         while !rest.is_empty() {
-            let (record, behind) = Stored::read(rest)?;
+            let (record, after) = Stored::read(rest)?;
             self.apply(&record)?;
             visit(Event::Record(record))?;
-            rest = behind;
+            rest = after;
         }
         self.next_frame += 1;
         self.chain = frame.crc;
@@ -258,7 +261,7 @@ impl Scan {
                 if new.term() < old.term()
                     || same_term && old.vote().is_some() && new.vote() != old.vote()
                 {
-                    return Err("a ballot takes back a term or a vote");
+                    return Err("the ballot revokes a term or a vote");
                 }
                 self.ballot = new;
             }
@@ -274,24 +277,24 @@ impl Scan {
     }
 }
 
-/// In a segment that is not the last one all was synced before the next one was made.
+/// Checks a segment that is not the last one: all of it was synced before the next one was created.
 fn check_zeros(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<(), Bad> {
     if frame::used(bytes) > end {
-        let what = bad.unwrap_or("there are bytes behind the last frame");
+        let what = bad.unwrap_or("there are bytes after the last frame");
         return Err((
             end,
-            format!("{what}; later segments show that it was whole"),
+            format!("{what}; later segments prove that it was complete"),
         ));
     }
     Ok(())
 }
 
-/// How many bytes a crash left behind the last whole frame of the log.
+/// The bytes that a crash left after the last complete frame of the log.
 fn torn_tail(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<u64, Bad> {
     let used = frame::used(bytes).max(end);
     if used > end {
-        frame::judge(bytes, end).map_err(|why| {
-            let what = bad.unwrap_or("there are bytes behind the last frame");
+        frame::check_torn(bytes, end).map_err(|why| {
+            let what = bad.unwrap_or("there are bytes after the last frame");
             (end, format!("{what}; {why}"))
         })?;
     }

@@ -1,49 +1,48 @@
 //! A segment: one file of the log.
 //!
 //! ```text
-//!    0  head    what the log was when the segment was made
-//!  512  seal    zeros; once the next segment is there, that it is, and where the frames end here
-//! 1024  frames  one behind another
+//!    0  head    the state of the log when the segment was created
+//!  512  seal    zeros until the next segment exists, then where the frames end here
+//! 1024  frames  one after another
 //!       zeros   to the end of the file, whose length never changes
 //! ```
 //!
-//! A segment is written aside with all its zeros, so that no later write makes the file grow: a
-//! sync then has the bytes to write and nothing else. The head repeats what older segments said and
-//! what is still needed, so that they can be deleted.
+//! A segment is created with all its zeros, so that no later write makes the file longer: a sync
+//! then writes the new bytes and nothing else. The head repeats what is still needed of older
+//! segments, so that they can be deleted.
 //!
 //! ```text
 //! head:   0  "stdraftL"         8  version 4     12  folder 4: the identity's CRC
 //!        16  segment's number  24  file's length
 //!        32  number of its first frame           40  term   48  vote   56  voted 1
 //!        64  base: index, term                   80  last entry: index, term
-//!        96  chain 4: the CRC of the frame before
+//!        96  chain 4: the CRC of the previous frame
 //!       504  CRC of the 504 bytes before    508  "end!"
 //! seal: 512  "stdraftS"       520  where the frames end
 //!       528  number of the last frame            536  its CRC 4
 //!      1016  CRC of the 504 bytes before   1020  "end!"
 //! ```
 //!
-//! What is not named is zero.
+//! All other bytes are zero.
 
 use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 
-use super::bytes::{put, u32_at, u64_at};
+use super::bytes::{FORMAT, put, u32_at, u64_at};
 use super::crc::crc32c;
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
-use super::{FORMAT, frame};
+use super::frame;
 
-/// Where the seal stands.
+/// The offset of the seal.
 pub(super) const SEAL: usize = 512;
 
-/// Where the frames begin.
+/// The offset of the first frame.
 pub(super) const FRAMES: usize = 1024;
 
-/// How long a segment may be: one frame fits into it, however long it is.
+/// The longest segment: the longest frame fits into it.
 pub(super) const MAX_LENGTH: u64 = (FRAMES + frame::OVERHEAD + frame::MAX_RECORDS) as u64;
 
-/// How far segments and frames are counted. No node gets there, so that any number can have a next
-/// one.
+/// The highest number of a segment or frame. No node reaches it, so every number has a successor.
 const MAX_NUMBER: u64 = 1 << 62;
 
 const HEAD_MAGIC: &[u8; 8] = b"stdraftL";
@@ -52,10 +51,10 @@ const BLOCK: usize = 512;
 const BLOCK_CRC: usize = 504;
 const END: [u8; 4] = *b"end!";
 
-/// What stands at the beginning of a segment.
+/// The head of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The identity's CRC: a segment of another folder is no part of this log.
+    /// The identity's CRC, by which segments of other folders are recognised.
     pub(super) folder: u32,
     pub(super) number: u64,
     pub(super) length: u64,
@@ -66,7 +65,7 @@ pub(super) struct Head {
     pub(super) last: EntryId,
 }
 
-/// What is written into a segment once the next one is there.
+/// The seal of a segment, written once the next one exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seal {
     pub(super) end: u64,
@@ -74,14 +73,14 @@ pub(super) struct Seal {
     pub(super) crc: u32,
 }
 
-/// Whether a segment has its seal.
+/// The state of a segment's seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sealed {
-    /// The next segment is not there, or a crash came right after it was made.
+    /// No seal: there is no next segment, or the node crashed just after creating it.
     No,
-    /// A crash came while it was written.
+    /// The node crashed while it wrote the seal.
     Torn,
-    /// The next segment is there.
+    /// The next segment exists.
     Yes(Seal),
 }
 
@@ -112,22 +111,22 @@ impl Head {
 
     fn parse(block: &[u8]) -> Result<Self, (ErrorKind, &'static str)> {
         if &block[..8] != HEAD_MAGIC {
-            return Err((
-                ErrorKind::Damaged,
-                "it does not begin like a segment of a log",
-            ));
+            return Err((ErrorKind::Damaged, "not a segment of a log"));
         }
         if u32_at(block, 8) > FORMAT {
-            return Err((
-                ErrorKind::Newer,
-                "it is of a version that this program does not know",
-            ));
+            return Err((ErrorKind::Newer, "its format is newer than this program"));
         }
         if !is_closed(block) {
-            return Err((ErrorKind::Damaged, "its head has a wrong CRC or end"));
+            return Err((
+                ErrorKind::Damaged,
+                "the CRC or the end of the header is wrong",
+            ));
         }
         if u64_at(block, 16).max(u64_at(block, 32)) > MAX_NUMBER {
-            return Err((ErrorKind::Damaged, "its head counts further than any log"));
+            return Err((
+                ErrorKind::Damaged,
+                "the header holds a number larger than the maximum",
+            ));
         }
         let entry = |offset| EntryId {
             term: Term(u64_at(block, offset + 8)),
@@ -170,12 +169,12 @@ impl Seal {
         }
         match block.last() {
             Some(0) => Ok(Sealed::Torn),
-            Some(_) | None => Err("its seal has a wrong CRC or end"),
+            Some(_) | None => Err("the CRC or the end of the seal is wrong"),
         }
     }
 }
 
-/// Makes a segment, whole and without frames. It is there after a crash once this has returned.
+/// Creates a segment without frames, durably.
 pub(super) fn create(folder: &Folder, head: Head) -> Result<Handle, Error> {
     let (handle, ()) = folder.create(Name::Segment(head.number), |file| {
         write_zeros(file, BLOCK as u64, head.length)?;
@@ -184,9 +183,9 @@ pub(super) fn create(folder: &Folder, head: Head) -> Result<Handle, Error> {
     Ok(handle)
 }
 
-/// Writes zeros from one place to another.
+/// Writes zeros between two offsets.
 pub(super) fn write_zeros(file: &Handle, from: u64, to: u64) -> Result<(), Error> {
-    /// They are written in pieces of this size.
+    /// The size of one write.
     const PIECE: u64 = 256 << 10;
     let zeros = vec![0; PIECE.min(to - from) as usize];
     let mut at = from;
@@ -198,7 +197,7 @@ pub(super) fn write_zeros(file: &Handle, from: u64, to: u64) -> Result<(), Error
     Ok(())
 }
 
-/// Notes in a segment that the next one is there.
+/// Writes the seal of a segment.
 pub(super) fn seal(file: &Handle, seal: Seal) -> Result<(), Error> {
     file.write_at(&seal.to_bytes(), SEAL as u64)?;
     file.sync()
@@ -207,15 +206,12 @@ pub(super) fn seal(file: &Handle, seal: Seal) -> Result<(), Error> {
 /// Reads a whole segment into `bytes`, and its head and seal.
 ///
 /// # Errors
-/// If they are not whole, or the file is not as long as it was made.
+/// The head or the seal is damaged, or the file has another length than it was created with.
 pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Sealed), Error> {
     let length = file.length()?;
     if length < FRAMES as u64 {
         return Err(file
-            .refuse(
-                ErrorKind::Damaged,
-                "it ends within its head, though it was made whole",
-            )
+            .refuse(ErrorKind::Damaged, "the file ends inside its header")
             .at(length));
     }
     bytes.clear();
@@ -227,7 +223,10 @@ pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Sealed),
         return Err(file
             .refuse(
                 ErrorKind::Damaged,
-                format!("it is {length} bytes long, but was made {}", head.length),
+                format!(
+                    "the file has {length} bytes, but was created with {}",
+                    head.length
+                ),
             )
             .at(length.min(head.length)));
     }

@@ -1,13 +1,13 @@
-//! Snapshot files. The whole file, as it lies here, is also what travels to other nodes.
+//! Snapshot files. The same bytes are sent to other nodes.
 //!
 //! ```text
 //!  0  "stdraftP"
 //!  8  version 4            12  number of voters 4
 //! 16  last entry: index    24  its term
-//! 32  length of the sessions, 0 until there are any
+//! 32  length of the client sessions, 0 until there are any
 //! 40  voters, 8 each
 //!     sessions
-//!     the machine, as it encodes itself
+//!     the encoded state machine
 //!  …  CRC of all bytes before
 //! ```
 
@@ -17,60 +17,58 @@ use std::{fmt, io};
 
 use raft_core::{EntryId, Index, Membership, NodeId, SnapshotId, Term};
 
-use super::FORMAT;
-use super::bytes::{u32_at, u64_at};
+use super::bytes::{FORMAT, u32_at, u64_at};
 use super::crc::{Crc, crc32c};
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
 
-/// How many bytes a snapshot may have as a file. One that grows beyond cannot be stored, and the
-/// node stops.
+/// The largest snapshot file in bytes. A node that needs a larger one stops.
 pub const MAX_SNAPSHOT: u64 = 8 << 30;
 
 const MAGIC: &[u8; 8] = b"stdraftP";
 const FIXED: usize = 40;
 const TRAILER: usize = 4;
 
-/// The snapshots of a node. Clones are about the same folder, and each thread may have one.
+/// The snapshots of a node. Clones share the folder, and each thread may have one.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
     folder: Arc<Folder>,
     open: Arc<Mutex<OpenFiles>>,
 }
 
-/// The newest is in front.
+/// The newest comes first.
 type OpenFiles = VecDeque<(SnapshotId, Arc<Handle>)>;
 
-/// A snapshot that is whole: its CRC is right, and its head makes sense.
+/// A snapshot file with a valid CRC and a valid head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotFile<'a> {
-    /// Its name.
+    /// Its id.
     pub id: SnapshotId,
-    /// Who belonged to the cluster then.
+    /// The members of the cluster as of the snapshot.
     pub membership: Membership,
-    /// The machine, as it encoded itself.
+    /// The encoded state machine.
     pub machine: &'a [u8],
     bytes: &'a [u8],
 }
 
 /// Why bytes are not a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Broken {
-    /// They do not begin like one, or are too few.
-    NoSnapshot,
-    /// A newer version of the program wrote it.
+pub enum SnapshotError {
+    /// They do not begin like a snapshot, or are too few.
+    NotASnapshot,
+    /// A newer version of the program wrote them.
     Newer,
     /// The CRC is wrong.
     Crc,
-    /// The CRC is right, but what stands in it can't be.
-    Nonsense,
-    /// It is a snapshot, but not the one that was to come.
+    /// The CRC is right, but the head is invalid.
+    Head,
+    /// They are another snapshot than expected.
     Another,
 }
 
 impl Snapshots {
-    /// How many snapshots at most are held open for those who read them. A snapshot that is held
-    /// open can be read to its end though it has been removed meanwhile.
+    /// The most snapshot files that stay open. An open file can be read to its end even after it
+    /// was removed.
     pub const OPEN_MAX: usize = 2;
 
     pub(super) fn new(folder: Arc<Folder>) -> Self {
@@ -80,12 +78,12 @@ impl Snapshots {
         }
     }
 
-    /// Stores the state after the entry `last`. `machine` writes the machine, in as many pieces as
-    /// it likes. When this returns it would survive a crash, and the base record may be made. Those
-    /// before it stay until then.
+    /// Stores the state after the entry `last`; `machine` writes the encoded state machine. When
+    /// this returns, the snapshot is durable, and the base record may be written. Older
+    /// snapshots stay until then.
     ///
     /// # Errors
-    /// The disk's own, `machine`'s, or that it is too large. The node must stop.
+    /// Those of the disk or of `machine`, or the snapshot is too large. The node must stop.
     pub fn store(
         &self,
         last: EntryId,
@@ -100,18 +98,21 @@ impl Snapshots {
                 return Err(error);
             }
             encoded.map_err(|error| {
-                file.refuse(ErrorKind::Disk, format!("cannot encode it: {error}"))
+                file.refuse(
+                    ErrorKind::Disk,
+                    format!("cannot encode the state machine: {error}"),
+                )
             })?;
             out.finish(last)
         })?;
         Ok(id)
     }
 
-    /// Stores a snapshot that another node sent. When this returns it would survive a crash, and
-    /// the base record may be made.
+    /// Stores a snapshot that another node sent. When this returns, it is durable, and the base
+    /// record may be written.
     ///
     /// # Errors
-    /// The disk's own. The node must stop.
+    /// Those of the disk. The node must stop.
     pub fn install(&self, snapshot: &SnapshotFile<'_>) -> Result<(), Error> {
         let name = Name::Snapshot(snapshot.id.last);
         self.folder.create(name, |file| {
@@ -122,11 +123,11 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Up to `length` bytes of a stored snapshot, from `offset` on; less at its end. `None` if that
-    /// very snapshot is not there any more.
+    /// Reads up to `length` bytes of a stored snapshot from `offset` on, fewer at its end. `None`
+    /// if this snapshot was removed.
     ///
     /// # Errors
-    /// The disk's own.
+    /// Those of the disk.
     pub fn read(
         &self,
         id: SnapshotId,
@@ -142,7 +143,7 @@ impl Snapshots {
         Ok(Some(bytes))
     }
 
-    /// The open file of this very snapshot.
+    /// The open file of this snapshot.
     fn find(&self, id: SnapshotId) -> Result<Option<Arc<Handle>>, Error> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, file)) = open.iter().find(|(known, _)| *known == id) {
@@ -167,21 +168,21 @@ impl Snapshots {
 }
 
 impl<'a> SnapshotFile<'a> {
-    /// Checks the bytes of a snapshot, however they came here.
+    /// Checks the bytes of a snapshot.
     ///
     /// # Errors
-    /// If they are none.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Broken> {
+    /// They are not a snapshot.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, SnapshotError> {
         if bytes.len() < FIXED + TRAILER || &bytes[..8] != MAGIC {
-            return Err(Broken::NoSnapshot);
+            return Err(SnapshotError::NotASnapshot);
         }
         if u32_at(bytes, 8) > FORMAT {
-            return Err(Broken::Newer);
+            return Err(SnapshotError::Newer);
         }
         let (content, crc) = bytes.split_at(bytes.len() - TRAILER);
         let crc = u32_at(crc, 0);
         if crc32c(content) != crc {
-            return Err(Broken::Crc);
+            return Err(SnapshotError::Crc);
         }
         let id = SnapshotId {
             last: EntryId {
@@ -195,10 +196,10 @@ impl<'a> SnapshotFile<'a> {
         let (voters, rest) = content[FIXED..]
             .split_at_checked(voters * 8)
             .filter(|(voters, _)| !voters.is_empty())
-            .ok_or(Broken::Nonsense)?;
+            .ok_or(SnapshotError::Head)?;
         let (voters, _) = voters.as_chunks::<8>();
-        let sessions = usize::try_from(u64_at(content, 32)).map_err(|_| Broken::Nonsense)?;
-        let (_, machine) = rest.split_at_checked(sessions).ok_or(Broken::Nonsense)?;
+        let sessions = usize::try_from(u64_at(content, 32)).map_err(|_| SnapshotError::Head)?;
+        let (_, machine) = rest.split_at_checked(sessions).ok_or(SnapshotError::Head)?;
         Ok(Self {
             id,
             membership: Membership::of(voters.iter().map(|v| NodeId(u64::from_le_bytes(*v)))),
@@ -207,34 +208,34 @@ impl<'a> SnapshotFile<'a> {
         })
     }
 
-    /// Checks the bytes of a snapshot that was announced under a name.
+    /// Checks the received bytes of the snapshot `id`.
     ///
     /// # Errors
-    /// If they are none, or another one.
-    pub fn received(id: SnapshotId, bytes: &'a [u8]) -> Result<Self, Broken> {
-        let whole = Self::parse(bytes)?;
-        if whole.id != id {
-            return Err(Broken::Another);
+    /// They are not a snapshot, or another one.
+    pub fn received(id: SnapshotId, bytes: &'a [u8]) -> Result<Self, SnapshotError> {
+        let file = Self::parse(bytes)?;
+        if file.id != id {
+            return Err(SnapshotError::Another);
         }
-        Ok(whole)
+        Ok(file)
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoSnapshot => "it does not begin like a snapshot, or is too short for one",
-            Self::Newer => "it is of a version that this program does not know",
-            Self::Crc => "its CRC is wrong",
-            Self::Nonsense => "its CRC is right, but its head makes no sense",
-            Self::Another => "it is not the snapshot that its name says",
+            Self::NotASnapshot => "not a snapshot",
+            Self::Newer => "the format is newer than this program",
+            Self::Crc => "the CRC is wrong",
+            Self::Head => "the CRC is right, but the header is invalid",
+            Self::Another => "not the expected snapshot",
         })
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for SnapshotError {}
 
-/// Reads a snapshot's file into `bytes`, whole.
+/// Reads and checks a snapshot file. `bytes` gets its content.
 pub(super) fn load<'a>(
     folder: &Folder,
     last: EntryId,
@@ -244,31 +245,32 @@ pub(super) fn load<'a>(
     let file = folder.open(name)?;
     let length = file.length()?;
     if length > MAX_SNAPSHOT {
-        let what = format!("it has {length} bytes, more than any snapshot ({MAX_SNAPSHOT})");
+        let what = format!("the file has {length} bytes; the maximum is {MAX_SNAPSHOT}");
         return Err(file.refuse(ErrorKind::Damaged, what).at(MAX_SNAPSHOT));
     }
     bytes.clear();
     bytes.resize(length as usize, 0);
     file.read_at(bytes, 0)?;
-    let whole = SnapshotFile::parse(bytes).and_then(|whole| {
-        if whole.id.last != last {
-            return Err(Broken::Another);
+    let parsed = SnapshotFile::parse(bytes).and_then(|parsed| {
+        if parsed.id.last != last {
+            return Err(SnapshotError::Another);
         }
-        Ok(whole)
+        Ok(parsed)
     });
-    whole.map_err(|broken| {
-        let kind = match broken {
-            Broken::Newer => ErrorKind::Newer,
-            Broken::NoSnapshot | Broken::Crc | Broken::Nonsense | Broken::Another => {
-                ErrorKind::Damaged
-            }
+    parsed.map_err(|error| {
+        let kind = match error {
+            SnapshotError::Newer => ErrorKind::Newer,
+            SnapshotError::NotASnapshot
+            | SnapshotError::Crc
+            | SnapshotError::Head
+            | SnapshotError::Another => ErrorKind::Damaged,
         };
-        let whole_file = format!("{broken} (of {length} bytes)");
-        file.refuse(kind, whole_file).at(0)
+        let what = format!("{error} (file of {length} bytes)");
+        file.refuse(kind, what).at(0)
     })
 }
 
-/// Leaves only the machine, which has so many bytes, of the bytes of a snapshot.
+/// Strips a snapshot file to the encoded state machine, which has `machine` bytes.
 pub(super) fn strip(bytes: &mut Vec<u8>, machine: usize) {
     bytes.truncate(bytes.len() - TRAILER);
     bytes.drain(..bytes.len() - machine);
@@ -288,7 +290,7 @@ fn head(last: EntryId, membership: &Membership) -> Vec<u8> {
     head
 }
 
-/// Writes a file in large pieces and computes the CRC of it all.
+/// Writes a file in large pieces and computes its CRC.
 struct Out<'a> {
     file: &'a Handle,
     piece: Vec<u8>,
@@ -298,7 +300,7 @@ struct Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    /// How much is written at once.
+    /// The size of one write.
     const PIECE: usize = 256 << 10;
 
     fn new(file: &'a Handle) -> Self {
@@ -327,7 +329,7 @@ impl<'a> Out<'a> {
     fn flush_all(&mut self) -> Result<(), Error> {
         let length = self.written + self.piece.len() as u64;
         if length > MAX_SNAPSHOT {
-            let what = format!("a snapshot may have {MAX_SNAPSHOT} bytes, and this one has more");
+            let what = format!("the snapshot exceeds the maximum of {MAX_SNAPSHOT} bytes");
             return Err(self.file.refuse(ErrorKind::TooLarge, what));
         }
         self.file.write_at(&self.piece, self.written)?;
@@ -353,9 +355,9 @@ impl io::Write for Out<'_> {
         match self.take(bytes) {
             Ok(()) => Ok(bytes.len()),
             Err(error) => {
-                let said = io::Error::other(error.to_string());
+                let copy = io::Error::other(error.to_string());
                 self.failed = Some(error);
-                Err(said)
+                Err(copy)
             }
         }
     }

@@ -2,7 +2,8 @@
 
 use raft_core::{Record, Wal};
 
-use super::{Error, Log};
+use super::error::Error;
+use super::wal::Log;
 
 /// A log in memory that reports every write as durable.
 ///

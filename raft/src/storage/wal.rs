@@ -13,8 +13,8 @@ use super::record::Stored;
 use super::scan::{Known, Scan};
 use super::segment::{self, FRAMES, Seal};
 
-/// A batch whose records have more bytes is written as several frames. A crash may then leave the
-/// first few of them, which is a state that the records lead through.
+/// A larger batch is written as several frames. A crash may then leave the first few, which is a
+/// state that a smaller batch would have left.
 const FRAME_BYTES: usize = 4 << 20;
 
 /// A node's log, open at its end.
@@ -23,19 +23,19 @@ pub struct Log {
     folder: Arc<Folder>,
     /// The identity's CRC.
     identity: u32,
-    /// How long a new segment is made.
+    /// The length of a new segment.
     segment_bytes: u64,
     ballot: Ballot,
     outline: Outline,
-    /// All segments that are there, in order. The last one is written to.
+    /// All existing segments, in order. The last one is written to.
     segments: Vec<Known>,
     file: Handle,
-    /// Where the next frame begins.
+    /// The offset of the next frame.
     end: u64,
-    /// How much of the last segment is on disk.
+    /// The last segment is on disk up to this offset.
     synced: u64,
     next_frame: u64,
-    /// The CRC of the frame before.
+    /// The CRC of the previous frame.
     chain: u32,
     draft: Draft,
 }
@@ -44,16 +44,16 @@ pub struct Log {
 #[derive(Debug, Default)]
 struct Draft {
     bytes: Vec<u8>,
-    /// The log as it was before this frame.
+    /// The ballot, base and last entry before this frame.
     before: (Ballot, EntryId, EntryId),
-    /// The highest index of the entries in it.
+    /// The highest index of its entries.
     highest: Index,
-    /// A command on its way into the frame.
+    /// A buffer for the command that is being encoded.
     command: Vec<u8>,
 }
 
 impl Log {
-    /// Goes on where a log ends. All of it must have been synced, and zeros stand behind it.
+    /// Continues a log at its end. All of it is synced, and followed by zeros.
     pub(super) fn resume(
         folder: Arc<Folder>,
         identity: u32,
@@ -77,19 +77,19 @@ impl Log {
         }
     }
 
-    /// The last entry that a snapshot covers, by the last base record.
+    /// The last entry that a snapshot covers.
     #[must_use]
     pub fn base(&self) -> EntryId {
         self.outline.base()
     }
 
-    /// The last entry; the base if there is none.
+    /// The last entry, or the base if there is none.
     #[must_use]
     pub fn last(&self) -> EntryId {
         self.outline.last()
     }
 
-    /// How many bytes all segments take.
+    /// The size of all segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.length).sum()
@@ -99,13 +99,13 @@ impl Log {
         self.ballot
     }
 
-    /// Whether the log holds this very entry.
+    /// Whether the log holds this entry.
     pub(super) fn holds(&self, id: EntryId) -> bool {
         self.outline.holds(id)
     }
 
-    /// Deletes what the base covers: segments all of whose entries it covers, and older snapshots.
-    /// The base record must be on disk.
+    /// Deletes segments whose entries the base covers, and older snapshots. The base record must be
+    /// on disk.
     pub(super) fn delete_covered(&mut self) -> Result<(), Error> {
         let base = self.outline.base();
         let older = &self.segments[..self.segments.len() - 1];
@@ -147,12 +147,12 @@ impl Log {
         }
     }
 
-    /// Puts a record into the frame that is being filled.
+    /// Adds a record to the frame that is being filled.
     fn push(&mut self, record: Stored<'_>) -> Result<(), Error> {
         let length = record.length();
         if length > frame::MAX_RECORDS {
             let what = format!(
-                "a command has {length} bytes, and a frame has room for {}",
+                "a command of {length} bytes exceeds the limit of {} bytes",
                 frame::MAX_RECORDS
             );
             return Err(self.file.refuse(ErrorKind::TooLarge, what));
@@ -181,7 +181,7 @@ impl Log {
         Ok(())
     }
 
-    /// Writes the frame, without a sync.
+    /// Writes the frame without a sync.
     fn write(&mut self) -> Result<(), Error> {
         let needed = frame::room(self.draft.bytes.len());
         let segment = self.segments.last().expect("a log has a segment");
@@ -203,7 +203,7 @@ impl Log {
         Ok(())
     }
 
-    /// Goes on in a new segment, with room for a frame of so many bytes.
+    /// Begins a new segment with room for a frame of `needed` bytes.
     fn begin_segment(&mut self, needed: u64) -> Result<(), Error> {
         self.sync()?;
         let old = self.segments.last().expect("a log has a segment");
@@ -249,7 +249,7 @@ impl Log {
     }
 
     fn refuse(&self, what: &str) -> Error {
-        let what = format!("this can't be stored: {what}");
+        let what = format!("cannot append: {what}");
         self.file.refuse(ErrorKind::Impossible, what)
     }
 }

@@ -127,7 +127,7 @@ fn a_folder_serves_one_cluster() {
     let (code, text) = refused(folder.start(&[]), &["n1", "n2"]);
     assert_eq!(code, 22);
     assert!(
-        text.contains("the cluster of n1, and this is one of n1, n2"),
+        text.contains("the cluster of n1, but this node is in that of n1, n2"),
         "{text}"
     );
     // That it was refused did no harm.

@@ -1,4 +1,4 @@
-//! Files that are gone when the process ends.
+//! Files in memory, which are lost when the process ends.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, File, Lock};
 
-/// A folder in memory. Its clones are the same folder.
+/// A folder in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     files: Arc<Mutex<BTreeMap<String, Content>>>,
@@ -74,7 +74,7 @@ impl Disk for Memory {
     }
 }
 
-/// A file's bytes, shared by all who have it open.
+/// A file's bytes, shared by all open handles.
 #[derive(Clone, Debug, Default)]
 struct Content(Arc<Mutex<Vec<u8>>>);
 
@@ -103,7 +103,7 @@ impl File for Content {
     }
 }
 
-/// Fills `bytes` with what stands in a file's content at `offset`.
+/// Fills `bytes` from a file's content at `offset`.
 fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
     let from = usize::try_from(offset).unwrap_or(usize::MAX);
     let found = content
@@ -113,7 +113,7 @@ fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts `bytes` into a file's content at `offset`; a gap is filled with zeros.
+/// Writes `bytes` into a file's content at `offset`; a gap is filled with zeros.
 fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
     let from = offset as usize;
     let to = from + bytes.len();

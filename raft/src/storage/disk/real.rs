@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Disk, File, Lock};
 
-/// The file that is locked, and the folder with it. It stays behind, empty; the lock itself goes
-/// with the process.
+/// The locked file. It stays in the folder, empty; the lock itself ends with the process.
 const LOCK: &str = "lock";
 
 /// A folder of the file system.
@@ -19,10 +18,10 @@ pub struct Real {
 }
 
 impl Real {
-    /// The folder, which is made if it is not there, with those above it.
+    /// Opens the folder. Creates it and its parents if need be.
     ///
     /// # Errors
-    /// The file system's own.
+    /// Those of the file system.
     pub fn create(folder: &Path) -> io::Result<Self> {
         let mut missing = Vec::new();
         let mut present = folder;
@@ -32,13 +31,13 @@ impl Real {
         }
         for new in missing.into_iter().rev() {
             fs::create_dir(new).or_else(|error| match error.kind() {
-                // Another node of the run has made the folder above theirs meanwhile.
+                // Another node has created the common parent meanwhile.
                 io::ErrorKind::AlreadyExists => Ok(()),
                 _ => Err(error),
             })?;
             sync_name(new)?;
         }
-        // A former life may have made it and died before this.
+        // An earlier process may have created it and ended before this.
         sync_name(folder)?;
         Ok(Self {
             folder: folder.into(),
@@ -46,11 +45,11 @@ impl Real {
         })
     }
 
-    /// The folder, to be looked at only: every call that would change a byte of it fails with
+    /// Opens the folder for reading only: every call that would change it fails with
     /// [`io::ErrorKind::PermissionDenied`].
     ///
     /// # Errors
-    /// If it is not there, is not a folder, or the file system's own.
+    /// It does not exist or is not a folder, or those of the file system.
     pub fn read_only(folder: &Path) -> io::Result<Self> {
         fs::read_dir(folder)?;
         Ok(Self {
@@ -59,18 +58,18 @@ impl Real {
         })
     }
 
-    fn changing(&self) -> io::Result<()> {
+    fn check_writable(&self) -> io::Result<()> {
         if self.read_only {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                "the folder was opened to be looked at only",
+                "the folder was opened for reading only",
             ));
         }
         Ok(())
     }
 }
 
-/// Makes the name of a folder durable, in the one above it.
+/// Makes the name of a folder durable in its parent.
 fn sync_name(folder: &Path) -> io::Result<()> {
     let above = folder.parent().filter(|path| !path.as_os_str().is_empty());
     fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()
@@ -81,12 +80,12 @@ impl Disk for Real {
         self.folder.join(name).display().to_string()
     }
 
-    /// The lock is the operating system's (`flock`): it ends with the process, however that ends. A
-    /// folder that is only looked at is locked too, unless no node ever was here.
+    /// The lock is the operating system's (`flock`), which ends with the process. A folder opened
+    /// for reading is locked too, unless no node has used it.
     ///
-    /// The folder itself is locked as well as the file in it: whoever removes the file by hand
-    /// would let a second process in, which makes and locks another one. The file is there for
-    /// file systems of a network, where the lock of a folder counts on one machine only.
+    /// Both the folder and a file in it are locked. Without the lock on the folder, removing the
+    /// file by hand would admit a second process. Without the file, the lock would hold on one
+    /// machine only where the folder is on a network file system.
     fn lock(&self) -> io::Result<Box<dyn Lock>> {
         let path = self.folder.join(LOCK);
         let opened = if self.read_only {
@@ -118,7 +117,7 @@ impl Disk for Real {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for file in fs::read_dir(&self.folder)? {
-            // What is not UTF-8 is not ours.
+            // Names that are not UTF-8 are not ours.
             names.extend(file?.file_name().into_string().ok());
         }
         names.sort();
@@ -134,7 +133,7 @@ impl Disk for Real {
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
-        self.changing()?;
+        self.check_writable()?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -145,17 +144,17 @@ impl Disk for Real {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.changing()?;
+        self.check_writable()?;
         fs::rename(self.folder.join(from), self.folder.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.changing()?;
+        self.check_writable()?;
         fs::remove_file(self.folder.join(name))
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        self.changing()?;
+        self.check_writable()?;
         fs::File::open(&self.folder)?.sync_all()
     }
 }
@@ -173,14 +172,13 @@ impl File for fs::File {
         self.write_all_at(bytes, offset)
     }
 
-    /// `fdatasync`: the bytes, and of the rest what is needed to read them back, which the length
-    /// is part of.
+    /// `fdatasync`: the bytes, and the metadata needed to read them, such as the length.
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }
 }
 
-/// The locked file and folder, if a node ever was there.
+/// The locked file and folder, if a node has used the folder.
 #[derive(Debug)]
 struct Held(#[expect(dead_code, reason = "they are held, not read")] Option<[fs::File; 2]>);
 

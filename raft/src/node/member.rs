@@ -1,0 +1,20 @@
+//! A node as a member of its cluster.
+
+use raft_core::{Membership, NodeId};
+
+/// This node as a member of its cluster.
+#[derive(Clone, Debug)]
+pub struct Member<'a> {
+    /// The node's id, which is the position of its name among the sorted names.
+    pub id: NodeId,
+    /// The node's name.
+    pub name: &'a str,
+    /// The sorted names of all members.
+    pub names: Vec<&'a str>,
+}
+
+impl Member<'_> {
+    pub(super) fn membership(&self) -> Membership {
+        Membership::of((0..self.names.len() as u64).map(NodeId))
+    }
+}
