@@ -10,7 +10,6 @@
 pub mod clients;
 pub mod cluster;
 pub mod error;
-pub mod matrix;
 pub mod measure;
 pub mod nemesis;
 pub mod network;
@@ -20,6 +19,7 @@ pub mod processes;
 pub mod protocol;
 pub mod report;
 pub mod router;
+pub mod runs;
 pub mod store;
 pub mod workload;
 
@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use error::BenchError;
 use nemesis::Kind;
-use options::Options;
+use options::{Options, ourselves};
 use output::say;
 use processes::data::Data;
 use processes::program::Program;
@@ -47,6 +47,9 @@ use crate::linearizability::{self, Limits, Verdict};
 /// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the
 /// store.
 pub fn test(options: &Options) -> Result<Status, BenchError> {
+    if let Some(runs) = options.runs {
+        return runs::run(options, runs);
+    }
     say(format_args!(
         "seed {}; to repeat: {} {}",
         options.seed,
@@ -128,10 +131,4 @@ fn draw(
 
 fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), BenchError> {
     std::fs::write(store.file(name), bytes).map_err(BenchError::io(name))
-}
-
-/// What was typed to start the bench.
-fn ourselves() -> String {
-    let typed = std::env::args_os().next().unwrap_or_default();
-    options::quoted(&typed.to_string_lossy())
 }

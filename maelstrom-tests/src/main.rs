@@ -11,9 +11,8 @@ use maelstrom_tests::bench::measure::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
 use maelstrom_tests::bench::processes::builtin::{self, Builtin};
 use maelstrom_tests::bench::processes::builtin_node;
-use maelstrom_tests::bench::{self, matrix};
 use maelstrom_tests::check::{self, Status};
-use maelstrom_tests::{fuzz, golden, model, sim};
+use maelstrom_tests::{bench, fuzz, golden, model, sim};
 use raft::flags::{Command, Parsed, UsageError};
 
 /// The program: its subcommands and its version.
@@ -30,7 +29,6 @@ const PROGRAM: Command = Command::new(
 .subcommands(&[
     ("test", "Tests a cluster under load and faults; most flags are Maelstrom's."),
     ("check", "Checks whether a history.jsonl is linearizable."),
-    ("matrix", "Many runs with options drawn from a seed, and what they have in common."),
     ("model", "Model checker: explores every interleaving of a small cluster."),
     ("sim", "Simulates clusters in virtual time, with faults drawn from a seed."),
     ("golden", "Plays golden scripts: protocol stories with the expected output."),
@@ -87,10 +85,6 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         Some("check") => match check::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => check::run(&options, &mut io::stdout())?,
-        },
-        Some("matrix") => match matrix::Options::parse(arguments)? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => matrix::run(&options)?,
         },
         Some("model") => match model::options::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,

@@ -280,6 +280,27 @@ fn a_program_that_is_no_node_is_reported() {
 }
 
 #[test]
+fn many_runs_are_summed_up() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--runs=2",
+        "--jobs=2",
+        "--seed=1",
+        "--builtin=null",
+        "--node-count=1",
+        "--rate=0",
+        "--time-limit=1",
+        "--nemesis=none",
+        PATIENT,
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("2 valid, 0 unknown"), "{told}");
+    let results = folder.path("store/runs-1/002/latest/results.json");
+    assert!(results.exists(), "{told}");
+}
+
+#[test]
 fn a_mistyped_command_line_is_rejected() {
     for (arguments, told) in [
         (
@@ -291,8 +312,8 @@ fn a_mistyped_command_line_is_rejected() {
             &["--rate=1"],
             "unknown flag --rate; flags follow a subcommand",
         ),
-        (&["matrix", "--runs=0"], "--runs: expected"),
-        (&["matrix", "--builtin=best"], "--builtin: expected"),
+        (&["test", "--runs=0"], "--runs: expected"),
+        (&["test", "--builtin=best"], "--builtin: expected"),
         (&["builtin-node", "best"], "expected null or stale"),
         (&["check", "--wat"], "--wat"),
     ] {
@@ -308,7 +329,6 @@ fn every_subcommand_explains_itself() {
         (&["--help"][..], "check  "),
         (&["test", "--help"], "--nemesis-interval"),
         (&["check", "--help"], "--svg"),
-        (&["matrix", "--help"], "--runs"),
         (&["soak", "--help"], "--writes"),
         (&["catch-up", "--help"], "--loss"),
         (&["node", "--help"], "--election-timeout"),

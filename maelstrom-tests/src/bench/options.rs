@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,12 @@ pub struct Options {
     pub store: PathBuf,
     /// Where to make a folder for the nodes' data.
     pub data_dir: Option<PathBuf>,
+    /// How many runs to make with options that are drawn; `None` for one run with these.
+    pub runs: Option<usize>,
+    /// How many of many runs go on at once.
+    pub jobs: usize,
+    /// The flags that all of many runs share, as they were given.
+    pub shared: Vec<String>,
 }
 
 /// The most nodes of a run.
@@ -63,13 +70,18 @@ pub const NODES_MAX: usize = 64;
 /// The most clients of a run.
 pub const CLIENTS_MAX: usize = 10_000;
 
-/// The longest run.
-pub const TIME_LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest run: a week.
+const TIME_LIMIT_MAX_S: f64 = 604_800.0;
 
-/// The highest mean latency and the longest interval between faults.
-const DELAY_MAX: Duration = Duration::from_secs(3600);
+/// The highest mean latency: a minute.
+const LATENCY_MAX_MS: f64 = 60_000.0;
 
-const STORE: &str = "store";
+/// The longest interval between faults: an hour.
+const INTERVAL_MAX_S: f64 = 3600.0;
+
+const OPERATIONS_PER_KEY_MAX: u64 = 1_000_000_000;
+const RUNS_MAX: usize = 100_000;
+const JOBS_MAX: usize = 64;
 
 /// What the bench does when it is started without arguments.
 pub const DEFAULT_RUN: &[&str] = &[
@@ -82,53 +94,60 @@ pub const DEFAULT_RUN: &[&str] = &[
 /// The flags of `test`.
 pub const TEST: Command = Command::new(
     "maelstrom-tests test",
-    "Runs a cluster of nodes under load and faults, and says whether what the clients saw is linearizable.\n\
-            \n\
-            Each node is a process that reads Maelstrom messages on its standard input and writes them to its\n\
-            standard output; all run in the system's temporary folder. A node that prints anything else, or ends\n\
-            before the run does, breaks the run. Paused nodes go on and all nodes are killed at the end, also when\n\
-            the bench itself is killed.\n\
-            \n\
-            A node that is killed by --nemesis kill starts again as a new process and gets the same init. So that\n\
-            it finds its data, the environment variable STDRAFT_DATA_DIR names a folder, the same for all nodes\n\
-            and new for each run; without --nemesis kill and --data-dir it is not set. What was on its way out of\n\
-            the node is lost, so is what comes to it while it is dead; its clients' requests time out.\n\
-            \n\
-            Exit status: 0 valid, 1 invalid, 2 unknown, 255 the bench or a node broke.",
+    "Runs a cluster of nodes under load and faults, and checks whether what the clients saw is linearizable.\n\
+     \n\
+     Each node is a process that reads Maelstrom messages from standard input and writes them to standard output,\n\
+     in the system's temporary folder. A node that prints anything else, or that ends before the run does, breaks\n\
+     the run. All nodes are killed at the end, also if the bench itself is killed.\n\
+     \n\
+     --nemesis kill kills nodes and starts them again as new processes with the same init. The environment variable\n\
+     STDRAFT_DATA_DIR names a folder for their data: the same for all nodes, and new for each run. It is set only\n\
+     with --nemesis kill or --data-dir. A kill loses the node's unsent output and all messages that arrive before\n\
+     the restart; the requests of its clients time out.\n\
+     \n\
+     Exit status: 0 valid; 1 invalid; 2 unknown; 255 the bench or a node failed. Of many runs, the worst.",
     &[
         Flag::new("workload", "lin-kv", "What to test. There is one workload: a linearizable key-value store.").short('w'),
-        Flag::new("bin", "PATH", "The node's executable. Without it, --builtin decides."),
-        Flag::new("builtin", "raft|null|stale", "A node that is part of the bench; raft if there is no --bin either.\n\
-                   raft:  the node that all this is about.\n\
-                   null:  answers at once from its own memory: right when alone, and then a measure of how much\n\
-                   the bench can drive (--node-count 1 --rate 0).\n\
-                   stale: writes at one place, but reads from its own memory: wrong, and must be found so."),
-        Flag::new("node-count", "N", "How many nodes.").default("5"),
-        Flag::new("concurrency", "N|Nn", "How many clients; 4n means four for each node.").default("2n"),
+        Flag::new("bin", "PATH", "The node's executable, instead of --builtin."),
+        Flag::new("builtin", "raft|null|stale", "A node that is part of the bench (default: raft).\n\
+            raft:  the Raft node.\n\
+            null:  answers at once from its own memory. Correct if it is the only node, and then measures\n\
+            the bench itself (--node-count 1 --rate 0).\n\
+            stale: n0 executes all writes, but each node answers reads from its own memory. Its runs are\n\
+            invalid."),
+        Flag::new("node-count", "N", "The number of nodes.").default("5"),
+        Flag::new("concurrency", "N|Nn", "The number of clients; 4n means four for each node.").default("2n"),
         Flag::new("rate", "R", "Requests a second, on average over all clients. 0: as fast as they are answered.").default("100"),
-        Flag::new("time-limit", "SECONDS", "How long requests are made.").default("20"),
+        Flag::new("time-limit", "SECONDS", "How long clients send requests.").default("20"),
         Flag::new("latency", "MS", "The mean latency between nodes. Clients have none.").default("0"),
         Flag::new("latency-dist", "constant|uniform|exponential", "How latencies vary. Uniform: from 0 to twice the mean.").default("constant"),
-        Flag::switch("clients-wait", "A client's request waits behind the message that its node's queue waits for, as in Maelstrom.\n\
-                   Without it clients have no latency at all."),
+        Flag::switch("clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
         Flag::new("loss", "P", "The probability that a message between nodes is lost. Maelstrom loses none.").default("0"),
         Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice.").default("0"),
         Flag::new("nemesis", "partition,pause,kill", "The faults, separated by commas, or all.").default("none"),
-        Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next.").default("10"),
-        Flag::new("availability", "total|FRACTION", "The least share of requests that must be answered ok, or the run is invalid.\n\
-                   A cas that fails because of another value counts against it, so about 0.5 is normal."),
-        Flag::new("key-count", "N", "How many keys are worked on at once (default: one for each 2n clients)."),
-        Flag::new("ops-per-key", "N", "About how many operations each key sees.").default("128"),
+        Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next; at least 0.01.").default("10"),
+        Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
+            another value fails, so about 0.5 is normal."),
+        Flag::new("key-count", "N", "How many keys are in use at once (default: one for each 2n clients)."),
+        Flag::new("ops-per-key", "N", "About how many operations each key gets.").default("128"),
+        Flag::new("runs", "N", "Makes N runs, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
+            rate, faults. Prints a line for each run, a summary, and the command that repeats each run that\n\
+            is not valid."),
+        Flag::new("jobs", "N", "With --runs: how many runs go on at once. Runs that share a core slow each other down.").default("1"),
         Flag::new("seed", "N", "Decides workload, faults and latencies (default: random; it is printed)."),
         Flag::switch("verbose", "Prints the whole report: also latencies by node, messages by type, and each fault."),
-        Flag::switch("log-stderr", "Copies what the nodes write to standard error to the bench's own."),
+        Flag::switch("log-stderr", "Copies the nodes' standard error to the bench's own."),
         Flag::switch("log-net-send", "Prints each message when it is sent."),
         Flag::switch("log-net-recv", "Prints each message when it is received."),
-        Flag::new("store", "FOLDER", "Where results are put, as FOLDER/lin-kv/TIME.").default("store"),
-        Flag::new("data-dir", "FOLDER", "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills has them in the\n\
-                   system's temporary folder, and removes them if it is valid; and a run without kills has none."),
+        Flag::new("store", "FOLDER", "The folder for results, as FOLDER/lin-kv/TIME.").default("store"),
+        Flag::new("data-dir", "FOLDER", "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills uses the system's\n\
+            temporary folder, and removes the data if it is valid; other runs have no data folder."),
     ],
-).arguments("[-- NODE-ARGUMENTS]");
+)
+.arguments("[-- NODE-ARGUMENTS]");
+
+/// Flags that each of many runs has of its own.
+const OWN: [&str; 4] = ["runs", "jobs", "seed", "store"];
 
 impl Options {
     /// Reads the arguments of `test`.
@@ -158,8 +177,7 @@ impl Options {
             && !builtin.is_durable()
         {
             return Err(UsageError::new(format!(
-                "--nemesis kill: the built-in node {builtin} keeps its state in memory, and one that was killed must \
-                 not come back. There are partition and pause"
+                "--nemesis kill does not work with --builtin {builtin}, which loses its data; use partition or pause"
             )));
         }
         Ok(Options {
@@ -168,10 +186,12 @@ impl Options {
             node_count,
             concurrency,
             rate: rate(given)?,
-            time_limit: delay(given, "time-limit", 1.0, TIME_LIMIT_MAX)?,
+            time_limit: seconds(given, "time-limit", 0.0..=TIME_LIMIT_MAX_S)?,
             conditions: Conditions {
                 latency: Latency {
-                    mean: delay(given, "latency", 1e-3, DELAY_MAX)?,
+                    mean: Duration::from_secs_f64(
+                        given.number("latency", 0.0..=LATENCY_MAX_MS)? / 1e3,
+                    ),
                     distribution: distribution(given)?,
                 },
                 loss: chance(given, "loss")?,
@@ -179,7 +199,7 @@ impl Options {
                 clients_wait: given.is_set("clients-wait"),
             },
             nemesis,
-            nemesis_interval: delay(given, "nemesis-interval", 1.0, DELAY_MAX)?,
+            nemesis_interval: seconds(given, "nemesis-interval", 0.01..=INTERVAL_MAX_S)?,
             availability: availability(given)?,
             verbose: given.is_set("verbose"),
             log_stderr: given.is_set("log-stderr"),
@@ -189,7 +209,13 @@ impl Options {
                 .optional_number("seed", 0..=u64::MAX)?
                 .unwrap_or_else(random_seed),
             key_count,
-            operations_per_key: given.number("ops-per-key", 1..=u64::MAX)?,
+            operations_per_key: given.number("ops-per-key", 1..=OPERATIONS_PER_KEY_MAX)?,
+            runs: given.optional_number("runs", 1..=RUNS_MAX)?,
+            jobs: given.number("jobs", 1..=JOBS_MAX)?,
+            shared: match given.is_set("runs") {
+                true => shared(given),
+                false => Vec::new(),
+            },
             store: PathBuf::from(given.text("store").expect("a default")),
             data_dir: given.text("data-dir").map(PathBuf::from),
         })
@@ -202,44 +228,61 @@ impl Options {
 
     /// The arguments that repeat this run, beginning with `test`, ready for a shell.
     pub fn command_line(&self) -> String {
+        let share = |chance: Millionths| f64::from(chance.0) / f64::from(Millionths::ONE);
         let latency = &self.conditions.latency;
-        let mut line = String::from("test");
-        let mut add = |name: &str, value: String| {
-            let _ = write!(line, " --{name} {}", quoted(&value));
+        let kinds: Vec<&str> = self.nemesis.iter().map(|kind| kind.name()).collect();
+        let (builtin, bin) = match &self.node {
+            NodeChoice::Builtin(builtin) => (Some(builtin.to_string()), None),
+            NodeChoice::Bin(path) => (None, Some(path.display().to_string())),
         };
-        match &self.node {
-            NodeChoice::Builtin(Builtin::Raft) => {}
-            NodeChoice::Builtin(builtin) => add("builtin", builtin.to_string()),
-            NodeChoice::Bin(path) => add("bin", path.display().to_string()),
-        }
-        add("node-count", self.node_count.to_string());
-        add("concurrency", self.concurrency.to_string());
-        add("rate", self.rate.unwrap_or(0.0).to_string());
-        add("time-limit", seconds(self.time_limit));
-        add("latency", seconds(latency.mean * 1000));
-        add("latency-dist", latency.distribution.name().to_owned());
-        for (name, chance) in [
-            ("loss", self.conditions.loss),
-            ("duplicate", self.conditions.duplicate),
-        ] {
-            if chance != Millionths(0) {
-                add(
-                    name,
-                    (f64::from(chance.0) / f64::from(Millionths::ONE)).to_string(),
-                );
+        let values = [
+            ("builtin", builtin),
+            ("bin", bin),
+            ("node-count", Some(self.node_count.to_string())),
+            ("concurrency", Some(self.concurrency.to_string())),
+            ("rate", Some(self.rate.unwrap_or(0.0).to_string())),
+            (
+                "time-limit",
+                Some(self.time_limit.as_secs_f64().to_string()),
+            ),
+            (
+                "latency",
+                Some((latency.mean.as_nanos() as f64 / 1e6).to_string()),
+            ),
+            ("latency-dist", Some(latency.distribution.name().to_owned())),
+            ("loss", Some(share(self.conditions.loss).to_string())),
+            (
+                "duplicate",
+                Some(share(self.conditions.duplicate).to_string()),
+            ),
+            ("nemesis", Some(kinds.join(","))),
+            (
+                "nemesis-interval",
+                Some(self.nemesis_interval.as_secs_f64().to_string()),
+            ),
+            (
+                "availability",
+                self.availability.map(|share| share.to_string()),
+            ),
+            ("key-count", Some(self.key_count.to_string())),
+            ("ops-per-key", Some(self.operations_per_key.to_string())),
+            ("seed", Some(self.seed.to_string())),
+            ("store", Some(self.store.display().to_string())),
+            (
+                "data-dir",
+                self.data_dir
+                    .as_ref()
+                    .map(|folder| folder.display().to_string()),
+            ),
+        ];
+        let mut line = String::from("test");
+        for (name, value) in values {
+            let flag = TEST.flags.iter().find(|flag| flag.name == name);
+            let default = flag.map_or("", |flag| flag.default);
+            if let Some(value) = value.filter(|value| value != default && !value.is_empty()) {
+                let _ = write!(line, " --{name} {}", quoted(&value));
             }
         }
-        if !self.nemesis.is_empty() {
-            let names: Vec<&str> = self.nemesis.iter().map(|kind| kind.name()).collect();
-            add("nemesis", names.join(","));
-            add("nemesis-interval", seconds(self.nemesis_interval));
-        }
-        if let Some(availability) = self.availability {
-            add("availability", availability.to_string());
-        }
-        add("key-count", self.key_count.to_string());
-        add("ops-per-key", self.operations_per_key.to_string());
-        add("seed", self.seed.to_string());
         for (name, given) in [
             ("clients-wait", self.conditions.clients_wait),
             ("verbose", self.verbose),
@@ -250,20 +293,6 @@ impl Options {
             if given {
                 let _ = write!(line, " --{name}");
             }
-        }
-        if self.store.as_os_str() != STORE {
-            let _ = write!(
-                line,
-                " --store {}",
-                quoted(&self.store.display().to_string())
-            );
-        }
-        if let Some(folder) = &self.data_dir {
-            let _ = write!(
-                line,
-                " --data-dir {}",
-                quoted(&folder.display().to_string())
-            );
         }
         if !self.node_arguments.is_empty() {
             line.push_str(" --");
@@ -277,7 +306,9 @@ impl Options {
 
 fn node(given: &Given) -> Result<NodeChoice, UsageError> {
     match (given.text("bin"), given.text("builtin")) {
-        (Some(_), Some(_)) => Err(UsageError::new("--bin and --builtin contradict each other")),
+        (Some(_), Some(_)) => Err(UsageError::new(
+            "--bin and --builtin exclude each other: give only one of them",
+        )),
         (Some(path), None) => Ok(NodeChoice::Bin(PathBuf::from(path))),
         (None, Some(name)) => match Builtin::from_name(name) {
             Some(builtin) => Ok(NodeChoice::Builtin(builtin)),
@@ -308,22 +339,19 @@ fn rate(given: &Given) -> Result<Option<f64>, UsageError> {
     Ok((rate > 1e-6).then_some(rate))
 }
 
-fn delay(given: &Given, name: &str, unit_s: f64, most: Duration) -> Result<Duration, UsageError> {
-    let text = given.text(name).expect("a default");
-    let unit = if unit_s == 1.0 {
-        "seconds"
-    } else {
-        "milliseconds"
+fn seconds(given: &Given, name: &str, range: RangeInclusive<f64>) -> Result<Duration, UsageError> {
+    given.number(name, range).map(Duration::from_secs_f64)
+}
+
+/// The flags that all of many runs share, as they were given.
+fn shared(given: &Given) -> Vec<String> {
+    let flags = TEST.flags.iter().filter(|flag| !OWN.contains(&flag.name));
+    let values = flags.filter_map(|flag| Some((flag, given.texts(flag.name).last()?)));
+    let text = |(flag, value): (&Flag, &str)| match flag.value {
+        "" => format!("--{}", flag.name),
+        _ => format!("--{}={value}", flag.name),
     };
-    let what = format!(
-        "a number of {unit}, at most {}",
-        most.as_secs_f64() / unit_s
-    );
-    let number = text.parse::<f64>().ok();
-    let delay = number.and_then(|number| Duration::try_from_secs_f64(number * unit_s).ok());
-    delay
-        .filter(|delay| *delay <= most)
-        .ok_or_else(|| UsageError::value(name, &what, text))
+    values.map(text).collect()
 }
 
 fn distribution(given: &Given) -> Result<Distribution, UsageError> {
@@ -371,18 +399,20 @@ fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
     }
 }
 
-/// A seed for whoever has not given one. Small enough to be read out and typed again. The keys of a
-/// `RandomState` come from the system.
+/// A random seed, small enough to be read out and typed again. The keys of a `RandomState` come
+/// from the system.
 pub fn random_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) >> 32
 }
 
-fn seconds(duration: Duration) -> String {
-    duration.as_secs_f64().to_string()
+/// The command that started the bench, as one word of a shell's command line.
+pub fn ourselves() -> String {
+    let typed = std::env::args_os().next().unwrap_or_default();
+    quoted(&typed.to_string_lossy())
 }
 
 /// The text as one word of a shell's command line.
-pub fn quoted(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./,:=+@%".contains(letter);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
@@ -463,6 +493,9 @@ mod tests {
             operations_per_key: 64,
             store: "/somewhere".into(),
             data_dir: Some("elsewhere".into()),
+            runs: None,
+            jobs: 1,
+            shared: Vec::new(),
         };
         assert_eq!(options, expected);
         assert_eq!(options.client_timeout(), Duration::from_secs(1));
@@ -521,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_values_are_named() {
+    fn unusable_values_are_rejected() {
         for (argument, part) in [
             ("--workload=txn", "--workload: expected lin-kv, got 'txn'"),
             (
@@ -539,12 +572,12 @@ mod tests {
             ("--rate=NaN", "--rate"),
             (
                 "--time-limit=soon",
-                "--time-limit: expected a number of seconds",
+                "--time-limit: expected a number from 0 to 604800",
             ),
             ("--time-limit=1e300", "--time-limit"),
             (
                 "--latency=-5",
-                "--latency: expected a number of milliseconds",
+                "--latency: expected a number from 0 to 60000",
             ),
             (
                 "--latency-dist=normal",
@@ -564,6 +597,10 @@ mod tests {
                 "--key-count: expected a whole number from 1 to 10",
             ),
             ("--ops-per-key=0", "--ops-per-key"),
+            (
+                "--nemesis-interval=0",
+                "--nemesis-interval: expected a number from 0.01",
+            ),
             ("--seed=-1", "--seed"),
             ("--builtin=zero", "--builtin: expected raft, null or stale"),
             ("--node-cuont=3", "did you mean --node-count?"),
@@ -572,7 +609,7 @@ mod tests {
             assert!(error.contains(part), "{argument}: {error}");
         }
         let error = options(&["--bin=x", "--builtin=null"]).expect_err("a contradiction");
-        assert!(error.contains("contradict"));
+        assert!(error.contains("exclude"));
     }
 
     #[test]
@@ -587,8 +624,8 @@ mod tests {
             assert_eq!(nemesis(value), Ok(kinds.iter().copied().collect()));
         }
         for builtin in ["--builtin=null", "--builtin=stale"] {
-            let error = options(&[builtin, "--nemesis=all"]).expect_err("it forgets");
-            assert!(error.contains("must not come back"), "{error}");
+            let error = options(&[builtin, "--nemesis=all"]).expect_err("it loses its data");
+            assert!(error.contains("loses its data"), "{error}");
             options(&[builtin, "--nemesis=pause"]).expect("it can be paused");
         }
     }

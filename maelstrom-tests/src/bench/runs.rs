@@ -1,0 +1,345 @@
+//! Many runs, with options drawn from one seed.
+//!
+//! Each run is a process of its own, so that one that breaks does not end the others.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::{io, thread};
+
+use raft::flags::Parsed;
+use rand::Rng;
+
+use super::error::BenchError;
+use super::nemesis::Kind;
+use super::network::Distribution;
+use super::options::{Options, ourselves};
+use super::output::say;
+use super::processes::program::NodeChoice;
+use super::report::results::{Results, name};
+use crate::check::Status;
+
+/// The verdicts, from good to bad.
+const SEVERITY: [Status; 4] = [
+    Status::Valid,
+    Status::Unknown,
+    Status::Invalid,
+    Status::Broken,
+];
+
+/// Makes this many runs and prints a line for each, and a summary. Returns the worst verdict.
+///
+/// # Errors
+/// The bench cannot start itself, or cannot write results. A run that breaks is a verdict.
+pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
+    say(format_args!("{runs} runs, seed {}", options.seed))?;
+    let bench = std::env::current_exe().map_err(BenchError::io("cannot find the bench itself"))?;
+    let mut rng = Rng::seeded(options.seed);
+    let folder = options.store.join(format!("runs-{}", options.seed));
+    let runs = (1..=runs).map(|number| {
+        let store = folder.join(format!("{number:03}"));
+        Run::draw(number, &mut rng.fork(), options, store)
+    });
+    let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
+    let next = AtomicUsize::new(0);
+    let summary = Mutex::new(Summary::default());
+    let work = || {
+        while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let results = run.make(&bench)?;
+            // A thread that panicked took the process with it, so a lock is never really poisoned.
+            let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+            say(run.describe(runs.len(), results.as_ref()))?;
+            summary.add(run, results);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let helpers: Vec<_> = (1..options.jobs).map(|_| scope.spawn(work)).collect();
+        let mut worked = work();
+        for helper in helpers {
+            let helped = helper.join().unwrap_or_else(|panic| resume_unwind(panic));
+            worked = worked.and(helped);
+        }
+        worked
+    })?;
+    let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    say(summary.text())?;
+    Ok(summary.worst())
+}
+
+/// One run.
+#[derive(Debug)]
+struct Run {
+    number: usize,
+    /// The flags that were drawn.
+    drawn: Vec<String>,
+    options: Options,
+    /// What is passed to the process.
+    arguments: Vec<OsString>,
+}
+
+impl Run {
+    /// Draws the options of a run, but for the flags that were given.
+    fn draw(
+        number: usize,
+        rng: &mut Rng,
+        given: &Options,
+        store: PathBuf,
+    ) -> Result<Run, BenchError> {
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let fixed: Vec<String> = given.shared.iter().map(|flag| name(flag)).collect();
+        let mut drawn = draw(rng, given);
+        drawn.retain(|flag| !fixed.contains(&name(flag)));
+        let mut arguments: Vec<OsString> = drawn.iter().map(OsString::from).collect();
+        arguments.extend(given.shared.iter().map(OsString::from));
+        arguments.push("--store".into());
+        arguments.push(store.into());
+        if !given.node_arguments.is_empty() {
+            arguments.push("--".into());
+            arguments.extend_from_slice(&given.node_arguments);
+        }
+        match Options::parse(arguments.clone()) {
+            Ok(Parsed::Run(options)) => Ok(Run {
+                number,
+                drawn,
+                options,
+                arguments,
+            }),
+            Ok(Parsed::Print(_)) => unreachable!("no flag asks for help"),
+            Err(error) => Err(BenchError::new(format!("run {number}: {error}"))),
+        }
+    }
+
+    /// Makes the run. `None` if it left no results.
+    fn make(&self, bench: &Path) -> Result<Option<Results>, BenchError> {
+        let store = &self.options.store;
+        let cannot = |path: &Path| format!("cannot write {}", path.display());
+        fs::create_dir_all(store).map_err(BenchError::io(cannot(store)))?;
+        let results = store.join("latest").join("results.json");
+        // A former run in the same folder may have left its results.
+        match fs::remove_file(&results) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(BenchError::io(cannot(&results))(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let path = store.join("output.txt");
+        let output = File::create(&path).map_err(BenchError::io(cannot(&path)))?;
+        let errors = output.try_clone().map_err(BenchError::io(cannot(&path)))?;
+        Command::new(bench)
+            .arg("test")
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .status()
+            .map_err(BenchError::io("cannot start the bench itself"))?;
+        // A run that breaks early leaves no results.
+        let read = fs::read(results);
+        Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
+    }
+
+    fn describe(&self, runs: usize, results: Option<&Results>) -> String {
+        let drawn = self.drawn.iter().map(|flag| flag.trim_start_matches("--"));
+        let drawn = drawn.collect::<Vec<_>>().join(" ");
+        let (number, verdict) = (self.number, verdict(results));
+        let counts = results.map_or(String::new(), |results| {
+            let all = &results.operations.all;
+            format!("  ok {} fail {} info {}", all.ok, all.fail, all.info)
+        });
+        format!("{number:4}/{runs} {verdict:8} {drawn}{counts}")
+    }
+}
+
+fn verdict(results: Option<&Results>) -> &str {
+    results.map_or(name(Status::Broken), |results| &results.verdict)
+}
+
+/// The drawn flags of one run. Every run draws the same number of times.
+fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
+    fn one_of<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
+        items[rng.below(items.len() as u64) as usize]
+    }
+    let durable = match &given.node {
+        NodeChoice::Builtin(builtin) => builtin.is_durable(),
+        NodeChoice::Bin(_) => false,
+    };
+    let mut drawn = vec![
+        format!("--node-count={}", one_of(rng, &[1, 3, 5, 7])),
+        format!("--latency={}", one_of(rng, &["0", "10", "100"])),
+        format!("--latency-dist={}", one_of(rng, &Distribution::ALL).name()),
+        format!("--rate={}", one_of(rng, &[10, 30, 100, 300, 1000])),
+        format!("--concurrency={}", one_of(rng, &["2n", "4n"])),
+    ];
+    let calm = rng.chance(1, 3);
+    let faults = rng.range(1..=if durable { 7 } else { 3 });
+    let interval: u64 = one_of(rng, &[1, 2, 4]);
+    let loss = one_of(rng, &["0", "0", "0.01", "0.05"]);
+    let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);
+    drawn.push(format!("--seed={}", rng.next_u64() >> 32));
+    let kinds = match given.nemesis.is_empty() {
+        true => {
+            let kinds = Kind::ALL.into_iter().enumerate();
+            let kinds = kinds.filter(|(bit, _)| faults >> bit & 1 == 1);
+            kinds.map(|(_, kind)| kind).collect()
+        }
+        false => given.nemesis.clone(),
+    };
+    if !calm || !given.nemesis.is_empty() {
+        // A cluster that is killed every second is rarely up, and a run in which nothing is
+        // answered tests nothing.
+        let kills = kinds.contains(&Kind::Kill);
+        let interval = if kills { interval.max(2) } else { interval };
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        drawn.push(format!("--nemesis={}", names.join(",")));
+        drawn.push(format!("--nemesis-interval={interval}"));
+        drawn.push(format!("--loss={loss}"));
+        drawn.push(format!("--duplicate={duplicate}"));
+    }
+    drawn
+}
+
+/// The results of all runs together.
+#[derive(Debug, Default)]
+struct Summary {
+    /// How many runs had each verdict, from good to bad.
+    verdicts: [usize; SEVERITY.len()],
+    /// For each run that is not as it should be, why, and the command that repeats it.
+    remarks: Vec<String>,
+    /// After each fault that left a connected majority, the time until a new request to it was
+    /// answered ok.
+    recoveries_ms: Vec<f64>,
+}
+
+impl Summary {
+    fn add(&mut self, run: &Run, results: Option<Results>) {
+        let verdict = verdict(results.as_ref());
+        let known = SEVERITY.iter().position(|status| name(*status) == verdict);
+        let severity = known.unwrap_or(SEVERITY.len() - 1);
+        self.verdicts[severity] += 1;
+        let (command, store) = (run.options.command_line(), run.options.store.display());
+        let mut remark = |what: &str| {
+            let line = format!("\n{what} ({store})\n  {} {command}\n", ourselves());
+            self.remarks.push(line);
+        };
+        if severity > 0 {
+            remark(verdict);
+        }
+        let Some(results) = results else { return };
+        let calm = results.nemesis.is_empty() && results.loss == 0.0 && results.duplicate == 0.0;
+        if calm && results.timeouts.after_first_ok > 0 {
+            let count = results.timeouts.after_first_ok;
+            remark(&format!(
+                "{count} time-outs after the first ok, without faults"
+            ));
+        }
+        let faults = results.faults.iter();
+        let recoveries = faults.filter_map(|fault| fault.first_new_ok_ms);
+        self.recoveries_ms.extend(recoveries);
+    }
+
+    fn worst(&self) -> Status {
+        let worst = self.verdicts.iter().rposition(|count| *count > 0);
+        SEVERITY[worst.unwrap_or(0)]
+    }
+
+    fn text(&self) -> String {
+        let counts = self.verdicts.iter().zip(SEVERITY);
+        let counts = counts.map(|(count, status)| format!("{count} {}", name(status)));
+        let counts = counts.collect::<Vec<_>>().join(", ");
+        let mut recoveries = self.recoveries_ms.clone();
+        recoveries.sort_unstable_by(f64::total_cmp);
+        let recovered = match recoveries.last() {
+            None => String::new(),
+            Some(longest) => format!(
+                "After {} faults that left a connected majority, it answered a new request ok within {:.0} ms\n\
+                 (median), at most {longest:.0} ms.\n",
+                recoveries.len(),
+                recoveries[recoveries.len() / 2]
+            ),
+        };
+        format!("\n{counts}\n{recovered}{}", self.remarks.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Options {
+        match Options::parse(arguments.iter().map(OsString::from)) {
+            Ok(Parsed::Run(options)) => options,
+            Ok(Parsed::Print(_)) | Err(_) => panic!("not options: {arguments:?}"),
+        }
+    }
+
+    fn drawn(seed: u64, arguments: &[&str]) -> Options {
+        let given = options(arguments);
+        let run = Run::draw(1, &mut Rng::seeded(seed), &given, "x".into());
+        run.expect("options").options
+    }
+
+    #[test]
+    fn runs_of_one_seed_are_the_same() {
+        for seed in 0..50 {
+            let one = drawn(seed, &["--runs=9", "--seed=1"]);
+            assert_eq!(one, drawn(seed, &["--runs=9", "--seed=1"]));
+            assert!(one.runs.is_none());
+        }
+    }
+
+    #[test]
+    fn given_flags_are_not_drawn() {
+        for seed in 0..50 {
+            let run = drawn(
+                seed,
+                &["--runs=9", "--latency=7", "--nemesis=kill", "--", "-x"],
+            );
+            assert_eq!(run.conditions.latency.mean.as_millis(), 7);
+            assert_eq!(run.nemesis, [Kind::Kill].into());
+            assert_eq!(run.node_arguments, ["-x"]);
+            assert!(run.nemesis_interval.as_secs() >= 2);
+        }
+    }
+
+    #[test]
+    fn only_durable_nodes_are_killed() {
+        let kills = |arguments: &[&str]| {
+            let runs = (0..50).map(|seed| drawn(seed, arguments));
+            runs.filter(|run| run.nemesis.contains(&Kind::Kill)).count()
+        };
+        assert!(kills(&["--runs=1"]) > 0);
+        assert_eq!(kills(&["--runs=1", "--builtin=null"]), 0);
+        assert_eq!(kills(&["--runs=1", "--bin=some/node"]), 0);
+    }
+
+    #[test]
+    fn the_worst_verdict_counts() {
+        let given = options(&["--runs=1"]);
+        let run = Run::draw(1, &mut Rng::seeded(1), &given, "x".into()).expect("options");
+        let mut summary = Summary::default();
+        assert_eq!(summary.worst(), Status::Valid);
+        for (verdict, worst) in [
+            (Status::Valid, Status::Valid),
+            (Status::Invalid, Status::Invalid),
+            (Status::Unknown, Status::Invalid),
+        ] {
+            let mut results = Results::broken(&run.options, None);
+            results.verdict = name(verdict).to_owned();
+            summary.add(&run, Some(results));
+            assert_eq!(summary.worst(), worst);
+        }
+        summary.add(&run, None);
+        assert_eq!(summary.worst(), Status::Broken);
+        let text = summary.text();
+        assert!(
+            text.contains("1 valid, 1 unknown, 1 invalid, 1 broken"),
+            "{text}"
+        );
+        assert!(text.contains("broken (x)\n"), "{text}");
+    }
+}
