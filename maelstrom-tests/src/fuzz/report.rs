@@ -7,6 +7,9 @@ use super::options::Options;
 use super::{Report, TARGETS, Target, search};
 use crate::check::Status;
 
+/// Classes that did not occur in fewer inputs are not worth a line.
+const COVERING_INPUTS: u64 = 1_000;
+
 /// Runs the subcommand.
 ///
 /// # Errors
@@ -45,7 +48,7 @@ fn print(target: &Target, report: &Report, out: &mut dyn io::Write) -> io::Resul
     let classes: Vec<String> = classes.map(|(class, n)| format!("{class} {n}")).collect();
     writeln!(out, "  {}", classes.join(", "))?;
     let missing = report.seen.missing(target);
-    if !missing.is_empty() {
+    if !missing.is_empty() && report.inputs >= COVERING_INPUTS {
         writeln!(out, "  never occurred: {}", missing.join(", "))?;
     }
     match &report.finding {

@@ -39,7 +39,7 @@ pub(super) const TARGET: Target = Target {
     classes: &[
         "as it was",
         "as it once was",
-        "forged, and consistent",
+        "forged but consistent",
         "torn",
         "flipped bits",
         "disk",
@@ -135,7 +135,7 @@ fn reopen(
         Kind::Bits => "flipped bits",
         _ if state == last => "as it was",
         Kind::None | Kind::Structure => "as it once was",
-        Kind::Forged => "forged, and consistent",
+        Kind::Forged => "forged but consistent",
     });
     go_on(&mut opened, state, seen).and_then(|expected| {
         drop(opened);
