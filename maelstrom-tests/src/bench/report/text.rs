@@ -8,10 +8,10 @@ use super::results::{Counts, Fault, Messages, Results};
 use crate::check::{self, counted};
 use crate::linearizability::Analysis;
 
-/// How to read the counts.
+/// How to read the counts, in one sentence.
 const LEGEND: &str = "\
-ok: done; fail: certainly changed nothing, which is normal where a read or cas finds no key (20) or a cas
-finds another value (22); info: unknown, it may have taken effect or may still do so.
+ok: done; fail: changed nothing, which is normal for a read or cas of a missing key (20), a cas that finds
+another value (22) and a read without an answer; info: unknown, it may have taken effect or may still do so.
 ";
 
 /// Prints the report on standard output, the verdict last. `folder` holds the files of the run.
@@ -191,14 +191,14 @@ fn faults(results: &Results, verbose: bool) -> String {
         .collect();
     firsts.sort_by(f64::total_cmp);
     let mut text = format!(
-        "faults: {}; a majority stayed connected in {watched}, and {} of these saw a new request ok",
+        "faults: {}; in {watched} a majority stayed connected, in {} of these a new request was ok",
         kinds.join(", "),
         firsts.len()
     );
     if let [least, .., most] | [least @ most] = &firsts[..] {
-        text += &format!(" after {least:.0} to {most:.0} ms");
+        text += &format!(" after {least:.0} to {most:.0} ms,");
     }
-    text += "\n";
+    text += " before the next fault\n";
     for fault in faults.iter().filter(|_| verbose) {
         let (began, recovery) = (fault.began_ms / 1000.0, recovery(fault));
         let ended = fault.ended_ms.map(|ms| ms / 1000.0);
