@@ -559,7 +559,6 @@ fn take(messages: &mut Flight, which: &Which) -> Result<Vec<Envelope<Registers>>
     let fits: Vec<usize> = fits.collect();
     let taken = match which.pick {
         Pick::All => &fits[..],
-        Pick::First => &fits[..fits.len().min(1)],
         Pick::Last => &fits[fits.len().saturating_sub(1)..],
         Pick::Nth(place) => fits.get(place.saturating_sub(1)..place).unwrap_or_default(),
     };

@@ -32,7 +32,6 @@ pub(super) struct Which {
 pub(super) enum Pick {
     #[default]
     All,
-    First,
     Last,
     /// Counted from 1.
     Nth(usize),
@@ -112,7 +111,7 @@ impl<'a> Words<'a> {
                 let end = |end: &str| (!end.is_empty()).then(|| node(end)).transpose();
                 (which.from, which.to) = (end(from)?, end(to)?);
             } else if word == "first" {
-                which.pick = Pick::First;
+                which.pick = Pick::Nth(1);
             } else if let Some(place) = word.strip_prefix('#') {
                 which.pick = Pick::Nth(number(place)?);
             } else if word == "last" {

@@ -146,6 +146,9 @@ pub enum Worked<S: Subject> {
     Done(SnapshotId, Input<S>),
 }
 
+/// The messages that waited for a sync, and what the replica needs to know of it.
+pub type Receipt<S> = (Vec<Envelope<S>>, Synced);
+
 /// What leaves a process before anything is stored.
 #[derive(Debug, Default)]
 pub struct Released<S: Subject> {
@@ -267,7 +270,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     ///
     /// # Errors
     /// The disk's own. The process must stop.
-    pub fn sync(&mut self) -> Result<Option<(Vec<Envelope<S>>, Synced)>, Stop<D::Error>> {
+    pub fn sync(&mut self) -> Result<Option<Receipt<S>>, Stop<D::Error>> {
         let unsynced = self.process.as_mut().map(|process| &mut process.unsynced);
         let Some(output) = unsynced.and_then(VecDeque::pop_front) else {
             return Ok(None);

@@ -184,16 +184,13 @@ impl fmt::Display for Event {
             Self::Worked(node, id) => {
                 write!(f, "work n{node}\n  is done with {}", describe::snapshot(id))
             }
-            Self::Sent(envelope) => write!(f, "    {}", Line(envelope)),
-            Self::Delivered(envelope) => {
+            Self::Sent(envelope) => write!(f, "    {}", line(envelope)),
+            Self::Delivered(envelope) | Self::Lost(envelope) => {
                 let Envelope { from, to, .. } = **envelope;
                 let kind = envelope.message.kind();
-                write!(f, "deliver n{from}->n{to} {kind}\n  {}", Line(envelope))
-            }
-            Self::Lost(envelope) => {
-                let Envelope { from, to, .. } = **envelope;
-                let kind = envelope.message.kind();
-                write!(f, "drop n{from}->n{to} {kind}\n  {}", Line(envelope))
+                let is_lost = matches!(self, Self::Lost(_));
+                let verb = if is_lost { "drop" } else { "deliver" };
+                write!(f, "{verb} n{from}->n{to} {kind}\n  {}", line(envelope))
             }
             Self::Cut(from, to) => write!(f, "cut n{from} n{to}"),
             Self::Healed => f.write_str("heal"),
@@ -227,13 +224,8 @@ impl fmt::Display for Event {
     }
 }
 
-/// A message on one line.
-struct Line<'a>(&'a Envelope<Store>);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&describe::envelope(self.0, |_, id| id.to_string()))
-    }
+fn line(envelope: &Envelope<Store>) -> String {
+    describe::envelope(envelope, |_, id| id.to_string())
 }
 
 #[cfg(test)]
