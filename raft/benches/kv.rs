@@ -1,8 +1,8 @@
-//! What a snapshot of a large map costs: `cargo bench -p raft --bench kv`.
+//! The cost of a snapshot of a large map: `cargo bench -p raft --bench kv`.
 //!
-//! The figures that matter are the first (done while the node holds its lock) and how much slower
-//! writes are after it (each copies what the image still sees); the others are work of a thread of
-//! its own.
+//! Two figures matter: cloning the map, which happens under the node's lock, and how much slower
+//! writes are afterwards, since each copies nodes that the clone shares. The rest is work of another
+//! thread.
 
 use std::hint::black_box;
 use std::io;
@@ -22,31 +22,31 @@ fn main() {
     let mut rng = Rng::seeded(1);
     let mut kv = Kv::default();
     let fill = timed(|| (0..KEYS).for_each(|key| write(&mut kv, key)));
-    say(&format!("put {KEYS} keys"), fill);
+    print(&format!("put {KEYS} keys"), fill);
 
     let some = |rng: &mut Rng| -> Vec<u64> { (0..WRITES).map(|_| rng.below(KEYS)).collect() };
     let each = |time: Duration| time / WRITES as u32;
     let keys = some(&mut rng);
     let before = timed(|| keys.iter().for_each(|key| write(&mut kv, *key)));
-    say("one write", each(before));
+    print("one write", each(before));
 
     let mut image = Kv::default();
     let capture = timed(|| image = kv.clone());
-    say("copy the map", capture);
+    print("copy the map", capture);
     let keys = some(&mut rng);
     let after = timed(|| keys.iter().for_each(|key| write(&mut kv, *key)));
-    say("one write of the first 100000 after the copy", each(after));
+    print("one write of the first 100000 after the copy", each(after));
 
-    let encode = timed(|| image.write(&mut io::sink()).expect("a sink takes all"));
-    say("encode the copy", encode);
+    let encode = timed(|| image.write(&mut io::sink()).expect("a sink never fails"));
+    print("encode the copy", encode);
     let release = timed(|| drop(image));
-    say("drop the copy", release);
+    print("drop the copy", release);
 
     let mut bytes = Vec::new();
-    kv.write(&mut bytes).expect("memory takes all");
+    kv.write(&mut bytes).expect("memory never fails");
     println!("{:>12} bytes  the image", bytes.len());
-    let decode = timed(|| drop(black_box(Kv::read(&bytes).expect("it is an image"))));
-    say("decode the image and drop the map", decode);
+    let decode = timed(|| drop(black_box(Kv::read(&bytes).expect("an image"))));
+    print("decode the image and drop the map", decode);
 }
 
 fn write(kv: &mut Kv, key: u64) {
@@ -61,6 +61,6 @@ fn timed(work: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-fn say(what: &str, time: Duration) {
+fn print(what: &str, time: Duration) {
     println!("{:>15.3} us  {what}", time.as_nanos() as f64 / 1e3);
 }

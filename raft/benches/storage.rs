@@ -1,8 +1,8 @@
-//! What the disk costs: `cargo bench -p raft --bench storage [FOLDER]`. The default folder is the
+//! The cost of storage: `cargo bench -p raft --bench storage [FOLDER]`. The default folder is the
 //! current one, since a temporary one may be memory.
 //!
-//! Batches are appended to a log, beside the least that any log must do for them: the same bytes
-//! written to a file of zeros, and one sync. Then a log of a million small entries is recovered.
+//! Batches are appended to a log and, for comparison, the same bytes are written to a file of zeros
+//! with one sync. Then a log of a million small entries is recovered.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -40,7 +40,7 @@ fn main() {
     let disk: Arc<dyn Disk> = Arc::new(Real::create(&node).expect("a folder"));
     let mut opened = open(&disk);
     let write = timed(|| fill(&mut opened, ENTRIES, 1_000));
-    say(
+    print(
         write,
         &format!("write {ENTRIES} entries in batches of 1000"),
     );
@@ -50,14 +50,14 @@ fn main() {
     let replay = timed(|| opened = Some(open(&disk)));
     let opened = opened.expect("a log");
     assert_eq!(opened.recovered.entries.len() as u64, ENTRIES);
-    say(replay, &format!("recover {ENTRIES} entries"));
+    print(replay, &format!("recover {ENTRIES} entries"));
     fs::remove_dir_all(&folder).expect("our own folder");
 
     let bytes = vec![7; 64 << 20];
     let sum = timed(|| {
         black_box(crc32c(&bytes));
     });
-    say(sum, "the CRC of 64 MiB");
+    print(sum, "the CRC of 64 MiB");
 }
 
 fn open(disk: &Arc<dyn Disk>) -> Opened<Command> {
@@ -91,8 +91,8 @@ fn entry(index: u64) -> Entry<Command> {
     }
 }
 
-/// Batches of so many entries, and in turns with them the same bytes without anything that makes a
-/// log of them: what else the machine does slows both.
+/// Times batches of `size` entries in turns with plain writes of the same bytes, so that other load
+/// on the machine slows both.
 fn append(disk: &Arc<dyn Disk>, folder: &Path, size: u64) {
     const LENGTH: u64 = 8 << 20;
     let path = folder.join("bare");
@@ -122,13 +122,13 @@ fn in_memory() {
     rate(time, "batches of 10 entries in memory");
 }
 
-/// What the batch pays that needs a new segment: a file of zeros, synced, and the folder synced.
+/// Times a batch that needs a new segment: a synced file of zeros, and a sync of the folder.
 fn segment(folder: &Path) {
     const SEGMENTS: u32 = 20;
     let disk: Arc<dyn Disk> = Arc::new(Real::create(&folder.join("n2")).expect("a folder"));
     let mut opened = open(&disk);
     let before = opened.log.bytes();
-    // A frame of two thirds of a segment never fits behind another.
+    // A frame of two thirds of a segment never fits after another.
     let batch = |index: u64| {
         let command = Command::Write {
             key: Value::from(1),
@@ -147,7 +147,7 @@ fn segment(folder: &Path) {
         }
     });
     assert_eq!(opened.log.bytes(), before * u64::from(SEGMENTS + 1));
-    say(
+    print(
         whole / SEGMENTS,
         "a new segment of 8 MiB and a batch of 5 MiB",
     );
@@ -164,7 +164,7 @@ fn snapshot(disk: &Arc<dyn Disk>, bytes: usize) {
             .store(last, &voters, |out| out.write_all(&machine));
         stored.expect("room");
     });
-    say(store, &format!("store a snapshot of {} MiB", bytes >> 20));
+    print(store, &format!("store a snapshot of {} MiB", bytes >> 20));
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
@@ -173,13 +173,13 @@ fn timed(work: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
-fn say(time: Duration, what: &str) {
+fn print(time: Duration, what: &str) {
     println!("{:>12.3} ms  {what}", time.as_secs_f64() * 1e3);
 }
 
 fn rate(time: Duration, what: &str) {
     println!(
-        "{:>12.0} a second  {what}",
+        "{:>12.0} per second  {what}",
         BATCHES as f64 / time.as_secs_f64()
     );
 }

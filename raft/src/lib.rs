@@ -11,7 +11,7 @@
 //! | 2 | [`host`] | the event loop, its queues and threads, the one mutex around the replica |
 //! | 3 | [`kv`] | the state machine: a map from any JSON to any JSON |
 //! | | [`telemetry`] | metrics, and log lines on stderr |
-//! | 4 | [`node`] | the assembly: from options to a running node, whatever the transport |
+//! | 4 | [`node`] | the assembly: from options to a running node, for any transport |
 //! | 5 | [`requests`] | the bodies of requests and replies, for every front end |
 //! | 6 | [`maelstrom`] | the front end on stdin and stdout |
 //! | 7 | [`commands`] | the commands of the `raft` binary |

@@ -1,4 +1,4 @@
-//! The assembly of a node, whatever its transport: from options to a running event loop.
+//! The assembly of a node, for any transport: from options to a running event loop.
 //!
 //! A front end first learns which member of which cluster it serves, and then calls
 //! [`Node::open`], which recovers the data folder and restores the replica, and [`Node::run`].

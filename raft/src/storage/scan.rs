@@ -180,8 +180,8 @@ impl Scan {
         }
     }
 
-    /// Walks from frame to frame as far as they are whole. Returns what is wrong with the one
-    /// behind them, if one seems to begin there.
+    /// Reads the valid frames. If another frame seems to begin after them, returns what is wrong with
+    /// it.
     fn walk(
         &mut self,
         head: &Head,

@@ -12,7 +12,7 @@ fn code(reply: &Value) -> Option<i64> {
 }
 
 #[test]
-fn a_session() {
+fn requests_are_served() {
     let mut node = Node::alone(&[]);
     let key = value!({"any": ["json", null, 1.5]});
     let read = value!({"type": "read", "key": (key.clone())});
@@ -39,7 +39,7 @@ fn a_session() {
     assert!(node.end().status.success());
 }
 
-/// What a pipe gets, to the letter.
+/// The exact bytes on stdout.
 #[test]
 fn lines_have_exactly_their_keys() {
     let requests = [
@@ -61,7 +61,7 @@ fn lines_have_exactly_their_keys() {
 }
 
 #[test]
-fn what_makes_no_sense_is_answered_and_harms_nothing() {
+fn invalid_requests_get_errors() {
     let mut node = Node::alone(&[]);
     for (body, expected) in [
         (value!({"type": "read"}), 12),
@@ -88,11 +88,11 @@ fn what_makes_no_sense_is_answered_and_harms_nothing() {
 }
 
 #[test]
-fn garbage_is_dropped() {
+fn invalid_lines_are_dropped() {
     let mut node = Node::alone(&["--log", "debug"]);
     let read = value!({"type": "read", "msg_id": 1, "key": 1});
     let deep = "[".repeat(100_000);
-    for garbage in [
+    for invalid in [
         "",
         "garbage",
         "null",
@@ -110,7 +110,7 @@ fn garbage_is_dropped() {
         ),
         &deep,
     ] {
-        node.send(garbage);
+        node.send(invalid);
         node.read_stderr("dropped a line");
     }
     node.send_bytes(b"{\"src\":\"\xff\"}\n\0\n");
@@ -122,7 +122,7 @@ fn garbage_is_dropped() {
 }
 
 #[test]
-fn a_very_long_line_is_dropped() {
+fn very_long_line_is_dropped() {
     let mut node = Node::alone(&[]);
     let piece = [b'x'; 1 << 20];
     node.send_bytes(br#"{"src":"c1","dest":"n1","body":{"type":"read","msg_id":1,"key":""#);
@@ -135,9 +135,9 @@ fn a_very_long_line_is_dropped() {
     assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
 }
 
-/// A reply would be as long as the name, and so would a line on stderr.
+/// A reply or a log line would be as long as the name.
 #[test]
-fn nobody_has_a_very_long_name() {
+fn very_long_names_are_dropped() {
     let mut node = Node::alone(&[]);
     let long = "c".repeat(1 << 20);
     let unknown = value!({"type": "nothing", "msg_id": 1});
@@ -150,7 +150,7 @@ fn nobody_has_a_very_long_name() {
 }
 
 #[test]
-fn a_second_init_changes_nothing() {
+fn second_init_changes_nothing() {
     let mut node = Node::start(&[]);
     let ids = ["n1", "n2", "n3"];
     node.init("n1", &ids);
@@ -167,10 +167,10 @@ fn a_second_init_changes_nothing() {
     assert_eq!(node.ask(&init(0, "n1", &ids)), value!({"type": "init_ok"}));
 }
 
-/// A node may ask another as a client does. What is no request is answered only if it is numbered,
-/// and never if it is an answer itself, or two nodes could go on for ever.
+/// A node may send requests like a client. Its invalid requests are answered only if they have a
+/// msg_id, and its replies never, or two nodes would never stop.
 #[test]
-fn a_node_may_be_a_client() {
+fn node_may_act_as_a_client() {
     let mut node = Node::start(&["--settle", "3600000", "--log", "debug"]);
     let ids = ["n1", "n2", "n3"];
     node.init("n1", &ids);
@@ -195,7 +195,7 @@ fn a_node_may_be_a_client() {
 }
 
 #[test]
-fn an_unfit_init_is_refused_and_may_be_repeated() {
+fn invalid_init_is_refused_and_can_be_repeated() {
     let mut node = Node::start(&[]);
     for ids in [&[][..], &["n2"], &["n1", "n1"]] {
         assert_eq!(code(&node.ask(&init(0, "n1", ids))), Some(12), "{ids:?}");
@@ -210,7 +210,7 @@ fn requests_before_init_wait() {
     let mut node = Node::start(&[]);
     let write = value!({"type": "write", "msg_id": 5, "key": 1, "value": 1});
     node.send(&line("c1", "n1", &write));
-    // A peer's message, of which nobody can say yet whether it is one.
+    // Possibly a peer's message: before init nothing tells.
     node.send(&line(
         "n2",
         "n1",
@@ -222,7 +222,7 @@ fn requests_before_init_wait() {
 }
 
 #[test]
-fn the_end_of_input_comes_after_all_answers() {
+fn all_requests_are_answered_before_the_end() {
     let mut input = line("c1", "n1", &init(0, "n1", &["n1"])) + "\n";
     for number in 1..=2_000 {
         let write = value!({"type": "write", "msg_id": number, "key": 1, "value": number});
@@ -239,7 +239,7 @@ fn the_end_of_input_comes_after_all_answers() {
 }
 
 #[test]
-fn without_a_quorum_the_end_is_not_put_off() {
+fn without_a_quorum_the_node_still_ends() {
     let mut input = line("c1", "n1", &init(0, "n1", &["n1", "n2", "n3"])) + "\n";
     for number in 1..=10 {
         let read = value!({"type": "read", "msg_id": number, "key": 1});
@@ -256,14 +256,14 @@ fn without_a_quorum_the_end_is_not_put_off() {
 }
 
 #[test]
-fn without_input_there_is_nothing_to_do() {
+fn without_input_the_node_ends() {
     let end = run(&[], b"");
     assert!(end.status.success());
     assert_eq!(end.stdout, [""; 0]);
 }
 
 #[test]
-fn a_node_that_nobody_hears_ends() {
+fn node_ends_when_stdout_is_closed() {
     let mut child = command()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -274,7 +274,7 @@ fn a_node_that_nobody_hears_ends() {
     let mut stdin = child.stdin.take().unwrap();
     let text = line("c1", "n1", &init(1, "n1", &["n1"])) + "\n";
     std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
-    // Its input is still open.
+    // Its stdin is still open.
     assert!(child.wait().unwrap().success());
     drop(stdin);
 }

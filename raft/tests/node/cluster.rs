@@ -1,4 +1,4 @@
-//! Three nodes, and a network between them.
+//! Three nodes with a network between them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,14 +13,14 @@ use crate::process::{HANG, Node, init, line, with};
 
 const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 
-/// How deep anything here may nest.
+/// The deepest nesting of a line.
 const DEPTH: usize = json::MAX_DEPTH;
 
-/// Three nodes. Each line that one says to another reaches it at once.
+/// Three nodes. Lines between them are delivered at once.
 struct Cluster {
     /// To each node's stdin.
     pipes: BTreeMap<String, Sender<String>>,
-    /// What nodes say to clients.
+    /// The lines for clients.
     replies: Receiver<String>,
     asked: i64,
 }
@@ -30,7 +30,7 @@ impl Cluster {
         let mut pipes = BTreeMap::new();
         let mut nodes = Vec::new();
         for name in NAMES {
-            let mut node = Node::start(&["--settle", "0"]);
+            let mut node = Node::start(&["--settle=0", "--election-timeout=500..1000"]);
             let (send, lines) = mpsc::channel();
             let stdin = node.take_stdin();
             thread::spawn(move || write_all(stdin, &lines));
@@ -44,7 +44,7 @@ impl Cluster {
                 // Ends when the node does.
                 while let Some(line) = node.try_read() {
                     let dest = dest(&line);
-                    // Whoever is gone by now needs nothing.
+                    // The receiver may have ended.
                     let _ = pipes.get(&dest).unwrap_or(&send).send(line);
                 }
             });
@@ -61,7 +61,7 @@ impl Cluster {
         cluster
     }
 
-    /// Sends a body to a node and returns the body of the reply, without its number.
+    /// Sends a body to a node. Returns the body of the reply without its number.
     fn ask_once(&mut self, node: &str, body: &Value) -> Value {
         self.asked += 1;
         let request = with(body, "msg_id", self.asked.into());
@@ -79,8 +79,8 @@ impl Cluster {
         Value::Object(members)
     }
 
-    /// Asks again while the answer is that it surely did not happen, or, which is as good for
-    /// what is asked here, that it may have: a busy machine can make any election late.
+    /// Repeats a request that was refused (11) or is in doubt (13): on a busy machine any election
+    /// may be late. All requests here may be repeated.
     fn ask(&mut self, node: &str, body: &Value) -> Value {
         loop {
             let reply = self.ask_once(node, body);
@@ -95,14 +95,14 @@ impl Cluster {
 fn write_all(mut stdin: ChildStdin, lines: &Receiver<String>) {
     for line in lines {
         if stdin.write_all((line + "\n").as_bytes()).is_err() {
-            // The node has ended, as the test has.
+            // The node has ended.
             return;
         }
     }
 }
 
 json::record! {
-    /// As much of a line as it takes to pass it on.
+    /// The part of a line that delivery needs.
     struct Address { dest: String }
 }
 
@@ -112,7 +112,7 @@ fn dest(line: &str) -> String {
 }
 
 #[test]
-fn every_node_takes_every_request() {
+fn every_node_serves_every_request() {
     let mut cluster = Cluster::start();
     for (number, name) in NAMES.into_iter().enumerate() {
         let write = value!({"type": "write", "key": "k", "value": number});
@@ -132,8 +132,8 @@ fn every_node_takes_every_request() {
     }
 }
 
-/// The longest and deepest line that a client may send goes through every log and comes back; the
-/// next longer and the next deeper do not.
+/// The longest and deepest line of a client passes through every log; longer and deeper ones are
+/// refused.
 #[test]
 fn the_longest_and_deepest_request_is_replicated() {
     let mut cluster = Cluster::start();
@@ -142,7 +142,7 @@ fn the_longest_and_deepest_request_is_replicated() {
             r#"{{"src":"c1","dest":"{node}","body":{{"type":"write","msg_id":{msg_id},"key":"k","value":{value}}}}}"#
         )
     };
-    // The line and its body are two levels themselves.
+    // The line and its body are two levels.
     let nested = |depth: usize, inside: &str| {
         let (open, close) = ("[".repeat(depth - 2), "]".repeat(depth - 2));
         format!("{open}\"{inside}\"{close}")

@@ -1,4 +1,4 @@
-//! Flags, and how a wrong one is told.
+//! The command line.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -31,7 +31,22 @@ fn help_and_version() {
 }
 
 #[test]
-fn an_unknown_flag_is_named() {
+fn help_names_the_subcommands() {
+    for (args, text) in [
+        (&["help"][..], "\n  log "),
+        (&["help", "log"], "raft log [FLAGS] DIR"),
+        (&["log", "-h"], "--verify"),
+        (&["-V"], "raft "),
+    ] {
+        let output = output(args);
+        assert!(output.status.success(), "{args:?}");
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.contains(text), "{stdout}");
+    }
+}
+
+#[test]
+fn mistakes_are_explained() {
     for (args, text) in [
         (
             &["--hearbeat", "50"][..],
@@ -39,18 +54,21 @@ fn an_unknown_flag_is_named() {
         ),
         (&["--settle", "soon"], "--settle: expected a whole number"),
         (&["--election-timeout", "100..50"], "do not go together"),
+        (&["lgo"], "unknown subcommand 'lgo'; did you mean log?"),
+        (&["log"], "raft log: no folder given"),
+        (&["log", "a", "b"], "raft log: unknown argument 'b'"),
     ] {
         let output = output(args);
         assert_eq!(output.status.code(), Some(2));
         assert_eq!(output.stdout, b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains(text), "{stderr}");
-        assert!(stderr.contains("raft --help"), "{stderr}");
+        assert!(stderr.contains("--help"), "{stderr}");
     }
 }
 
 #[test]
-fn a_place_that_is_taken_ends_the_node() {
+fn taken_metrics_port_ends_the_node() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let place = format!("127.0.0.1:{port}");
@@ -59,7 +77,7 @@ fn a_place_that_is_taken_ends_the_node() {
     let text = format!("cannot serve metrics at {place}");
     assert!(end.stderr.contains(&text), "{}", end.stderr);
 
-    // The node's position is added to the port.
+    // Here the node's position is added to the port.
     let before = format!("127.0.0.1:{}+", port - 1);
     let mut node = Node::start(&["--metrics", &before]);
     node.send(&line("c1", "n2", &init(1, "n2", &["n1", "n2"])));
@@ -69,7 +87,7 @@ fn a_place_that_is_taken_ends_the_node() {
 }
 
 #[test]
-fn stderr_says_no_more_than_it_should() {
+fn log_level_is_respected() {
     let end = run(&["--log=error"], b"garbage\n");
     assert_eq!(end.stderr, "");
     let end = run(&["--log=warn"], b"garbage\n");

@@ -1,4 +1,4 @@
-//! What is left of a node that was killed.
+//! Nodes with a data folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use json::{Value, value};
 
 use crate::process::{Node, command, init, line, said};
 
-/// A folder of a test's own, removed at its end.
+/// A folder for one test, removed at its end.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -25,20 +25,20 @@ impl Folder {
         self.0.to_str().unwrap()
     }
 
-    /// A node that keeps its data here.
+    /// Starts a node with this data folder.
     fn start(&self, flags: &[&str]) -> Node {
         let data = ["--data-dir", self.text()];
         Node::start(&[&data[..], flags].concat())
     }
 
-    /// One that is alone.
+    /// Starts a node that is the only one of its cluster.
     pub(crate) fn alone(&self, flags: &[&str]) -> Node {
         let mut node = self.start(flags);
         node.init("n1", &["n1"]);
         node
     }
 
-    /// The files of a node whose names begin so.
+    /// The files of a node whose names begin with `start`.
     fn files(&self, node: &str, start: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.0.join(node)).unwrap();
         let paths = entries.map(|entry| entry.unwrap().path());
@@ -66,7 +66,7 @@ fn read(node: &mut Node, key: i64) -> Value {
         .clone()
 }
 
-/// What a node says to `init`, which it refuses, and what it says to people. It ends, and not well.
+/// Sends an `init` that the node refuses. Returns the code and the text of the error.
 fn refused(mut node: Node, ids: &[&str]) -> (i64, String) {
     node.send(&line("c1", "n1", &init(1, "n1", ids)));
     let reply = node.read();
@@ -83,14 +83,14 @@ fn refused(mut node: Node, ids: &[&str]) -> (i64, String) {
 }
 
 #[test]
-fn what_was_acknowledged_outlives_a_kill() {
+fn acknowledged_writes_survive_a_kill() {
     let folder = Folder::new();
-    for life in 0..4 {
+    for run in 0..4 {
         let mut node = folder.alone(&[]);
-        for key in 0..life {
+        for key in 0..run {
             assert_eq!(read(&mut node, key), value!(key * 10));
         }
-        write(&mut node, life, life * 10);
+        write(&mut node, run, run * 10);
         node.kill();
     }
     let end = folder.alone(&[]).end();
@@ -100,7 +100,7 @@ fn what_was_acknowledged_outlives_a_kill() {
 }
 
 #[test]
-fn a_snapshot_takes_the_place_of_the_log() {
+fn snapshot_replaces_the_log() {
     let folder = Folder::new();
     let mut node = folder.alone(&["--snapshot-entries=10"]);
     for number in 0..100 {
@@ -119,7 +119,7 @@ fn a_snapshot_takes_the_place_of_the_log() {
 }
 
 #[test]
-fn a_folder_serves_one_cluster() {
+fn folder_serves_one_cluster() {
     let folder = Folder::new();
     let mut node = folder.alone(&[]);
     write(&mut node, 1, 1);
@@ -130,12 +130,12 @@ fn a_folder_serves_one_cluster() {
         text.contains("the cluster of n1, but this node is in that of n1, n2"),
         "{text}"
     );
-    // That it was refused did no harm.
+    // The refusal did no harm.
     assert_eq!(read(&mut folder.alone(&[]), 1), value!(1));
 }
 
 #[test]
-fn a_folder_serves_one_process() {
+fn folder_serves_one_process() {
     let folder = Folder::new();
     let mut node = folder.alone(&[]);
     let (code, text) = refused(folder.start(&[]), &["n1"]);
@@ -145,7 +145,7 @@ fn a_folder_serves_one_process() {
 }
 
 #[test]
-fn damage_is_refused_with_its_place() {
+fn damage_is_reported_with_its_file() {
     let folder = Folder::new();
     let mut node = folder.alone(&[]);
     for number in 0..10 {
@@ -157,7 +157,7 @@ fn damage_is_refused_with_its_place() {
     bytes[200] ^= 1;
     fs::write(log, &bytes).unwrap();
     let mut node = folder.start(&[]);
-    // Whoever came too early hears it too.
+    // A request before init is refused, too.
     let early = value!({"type": "read", "msg_id": 9, "key": 1});
     node.send(&line("c2", "n1", &early));
     let (code, text) = refused(node, &["n1"]);
@@ -167,7 +167,7 @@ fn damage_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_is_refused() {
+fn impossible_folder_is_reported() {
     let folder = Folder::new();
     let file = folder.0.join("file");
     fs::write(&file, "").unwrap();
@@ -178,7 +178,7 @@ fn a_folder_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn the_environment_names_the_folder_unless_a_flag_does() {
+fn flag_overrides_the_environment() {
     let (folder, other) = (Folder::new(), Folder::new());
     let mut named = command();
     named.env("STDRAFT_DATA_DIR", folder.text());

@@ -1,4 +1,4 @@
-//! A node's process, and what a test may do with it.
+//! A node's process, for tests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use json::{Value, value};
 
-/// A test that waits for so long for one line hangs, and is ended.
-pub(crate) const HANG: Duration = Duration::from_secs(120);
+/// Only a hanging test waits this long for one line.
+pub(crate) const HANG: Duration = Duration::from_secs(3600);
+
+/// Requests expire after two election timeouts. With this flag they never do, however slow the
+/// machine is. A lone node is elected at once all the same.
+const PATIENT: &str = "--election-timeout=1800000..1800000";
 
 /// A running node. It is killed when this is dropped.
 pub(crate) struct Node {
@@ -21,15 +25,15 @@ pub(crate) struct Node {
     asked: i64,
 }
 
-/// What a node left behind.
+/// The end of a node.
 pub(crate) struct End {
     pub(crate) status: ExitStatus,
-    /// The lines that nobody has taken yet.
+    /// The lines that were not read yet.
     pub(crate) stdout: Vec<String>,
     pub(crate) stderr: String,
 }
 
-/// The command, without arguments, and with nothing in its environment that it looks at.
+/// The command without arguments and without environment variables that it reads.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_raft"));
     command.env_remove("STDRAFT_DATA_DIR");
@@ -38,7 +42,7 @@ pub(crate) fn command() -> Command {
 
 impl Node {
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::start_as(command().args(args))
+        Self::start_as(command().arg(PATIENT).args(args))
     }
 
     pub(crate) fn start_as(command: &mut Command) -> Self {
@@ -63,7 +67,7 @@ impl Node {
             let mut all = String::new();
             let mut start = 0;
             while err.read_line(&mut all).unwrap() > 0 {
-                // The test may not care for the lines as they come.
+                // The test may ignore the lines.
                 let _ = send.send(all[start..].trim_end().to_owned());
                 start = all.len();
             }
@@ -79,14 +83,14 @@ impl Node {
         }
     }
 
-    /// A node that is the only one of its cluster, and knows it.
+    /// An initialised node that is the only one of its cluster.
     pub(crate) fn alone(args: &[&str]) -> Self {
         let mut node = Self::start(args);
         node.init("n1", &["n1"]);
         node
     }
 
-    /// Tells the node who it is.
+    /// Initialises the node.
     pub(crate) fn init(&mut self, id: &str, ids: &[&str]) {
         self.send(&line("c0", id, &init(1, id, ids)));
         let reply = self.read();
@@ -108,15 +112,15 @@ impl Node {
     /// The next line of stdout.
     pub(crate) fn read(&mut self) -> Value {
         let line = self.stdout.recv_timeout(HANG);
-        parsed(&line.expect("the node says something"))
+        parsed(&line.expect("a line of stdout"))
     }
 
-    /// The next line of stdout, however long it takes; nothing once the node has ended.
+    /// The next line of stdout; `None` once the node has ended.
     pub(crate) fn try_read(&mut self) -> Option<String> {
         self.stdout.recv().ok()
     }
 
-    /// Takes stdin to write to it elsewhere.
+    /// Takes stdin, to write to it elsewhere.
     pub(crate) fn take_stdin(&mut self) -> ChildStdin {
         self.stdin.take().unwrap()
     }
@@ -125,15 +129,14 @@ impl Node {
     pub(crate) fn read_stderr(&mut self, text: &str) -> String {
         loop {
             let line = self.stderr_lines.recv_timeout(HANG);
-            let line = line.unwrap_or_else(|_| panic!("stderr says {text:?}"));
+            let line = line.unwrap_or_else(|_| panic!("no line with {text:?} on stderr"));
             if line.contains(text) {
                 return line;
             }
         }
     }
 
-    /// Sends a body, to which a message id is added, to `n1`, and returns the body of the reply,
-    /// from which the id is taken.
+    /// Sends a body with a message id to `n1`. Returns the body of the reply without the id.
     pub(crate) fn ask(&mut self, body: &Value) -> Value {
         self.asked += 1;
         let request = with(body, "msg_id", self.asked.into());
@@ -144,7 +147,7 @@ impl Node {
         Value::Object(members)
     }
 
-    /// Kills the node, however much it is in the middle of something.
+    /// Kills the node.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -186,17 +189,17 @@ pub(crate) fn run(args: &[&str], input: &[u8]) -> End {
     node.end()
 }
 
-/// A line from one to another.
+/// A line with this body.
 pub(crate) fn line(src: &str, dest: &str, body: &Value) -> String {
     value!({"src": src, "dest": dest, "body": (body.clone())}).to_string()
 }
 
-/// The same, as [`Node::read`] returns it.
+/// The same as [`Node::read`] returns it.
 pub(crate) fn said(src: &str, dest: &str, body: &Value) -> Value {
     parsed(&line(src, dest, body))
 }
 
-/// What a line says, from whom and to whom.
+/// Parses a line.
 pub(crate) fn parsed(line: &str) -> Value {
     json::decode(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
@@ -214,7 +217,7 @@ pub(crate) fn with(object: &Value, key: &str, value: Value) -> Value {
     Value::Object(members)
 }
 
-/// All of a pipe.
+/// Reads a pipe to its end.
 pub(crate) fn all(mut pipe: impl Read) -> String {
     let mut text = String::new();
     pipe.read_to_string(&mut text).unwrap();

@@ -8,17 +8,17 @@ use json::value;
 use crate::durable::Folder;
 use crate::process::{Node, all, init, line, run};
 
-/// The page that a node serves, and its samples.
+/// The metrics page of a node.
 fn scrape(node: &mut Node) -> String {
-    let place = place(node);
-    page(&place)
+    let address = address(node);
+    page(&address)
 }
 
-/// Where a node serves it, as its first lines on stderr say.
-fn place(node: &mut Node) -> String {
-    let said = node.read_stderr("metrics: http://");
-    let place = said.split("http://").nth(1);
-    place.unwrap().strip_suffix("/metrics").unwrap().into()
+/// The address of the page, from stderr.
+fn address(node: &mut Node) -> String {
+    let line = node.read_stderr("metrics: http://");
+    let url = line.split("http://").nth(1);
+    url.unwrap().strip_suffix("/metrics").unwrap().into()
 }
 
 fn page(address: &str) -> String {
@@ -31,16 +31,16 @@ fn page(address: &str) -> String {
 }
 
 #[test]
-fn storage_is_measured() {
+fn storage_metrics_are_shown() {
     let folder = Folder::new();
     let mut node = folder.alone(&["--snapshot-entries=4"]);
-    let place = place(&mut node);
+    let address = address(&mut node);
     for number in 0..10 {
         node.ask(&value!({"type": "write", "key": 1, "value": number}));
     }
     node.read_stderr("stored a snapshot");
     node.ask(&value!({"type": "read", "key": 1}));
-    let page = page(&place);
+    let page = page(&address);
     for name in [
         "raft_snapshots_total{result=\"stored\"}",
         "raft_snapshot_seconds_count{work=\"store\"}",
@@ -55,17 +55,17 @@ fn storage_is_measured() {
     }
 }
 
-/// Port 0 is a free one for each node, not the place where ports begin.
+/// Port 0 is a free port for each node, to which no position is added.
 #[test]
-fn no_port_is_counted_from_none() {
+fn port_0_plus_is_a_free_port() {
     let mut node = Node::start(&["--metrics", "127.0.0.1:0+"]);
     node.send(&line("c1", "n2", &init(1, "n2", &["n1", "n2"])));
-    let said = node.read_stderr("metrics: http://127.0.0.1:");
-    assert!(!said.contains(":1/"), "{said}");
+    let line = node.read_stderr("metrics: http://127.0.0.1:");
+    assert!(!line.contains(":1/"), "{line}");
 }
 
 #[test]
-fn a_node_shows_what_it_does() {
+fn metrics_of_a_node_are_shown() {
     let mut node = Node::alone(&[]);
     node.ask(&value!({"type": "write", "key": 1, "value": 1}));
     node.ask(&value!({"type": "read", "key": 1}));
@@ -110,7 +110,7 @@ fn a_node_shows_what_it_does() {
 }
 
 #[test]
-fn messages_of_peers_are_counted() {
+fn peers_messages_are_counted() {
     let mut node = Node::start(&["--settle", "0"]);
     node.init("n1", &["n1", "n2"]);
     for body in [
@@ -122,7 +122,7 @@ fn messages_of_peers_are_counted() {
         node.send(&line("n2", "n1", &body));
     }
     node.send(&line("c1", "n1", &init(2, "n1", &["n1", "n2"])));
-    // It may ask its peer for a vote meanwhile.
+    // The node may ask its peer for a vote meanwhile.
     while node.read().field("dest") != Some(&value!("c1")) {}
     let page = scrape(&mut node);
     for sample in [
@@ -137,7 +137,7 @@ fn messages_of_peers_are_counted() {
 }
 
 #[test]
-fn a_node_can_do_without() {
+fn metrics_can_be_off() {
     let end = run(&["--metrics", "off"], b"");
     assert!(end.status.success());
     assert!(!end.stderr.contains("metrics"), "{}", end.stderr);
