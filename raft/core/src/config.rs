@@ -12,59 +12,57 @@ pub struct Config {
     pub shortest_election: u32,
     /// The longest election timeout.
     pub longest_election: u32,
-    /// What may be held at once.
+    /// Limits of queues, messages and memory.
     pub limits: Limits,
 }
 
-/// How much of each thing a node holds at once.
+/// The limits of a node's queues, messages and memory. Byte limits are approximate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Requests taken from clients here and not answered yet; one more is refused.
+    /// Unanswered requests of this node's own clients; more are refused.
     pub requests: usize,
-    /// Commands appended here as leader, on behalf of any node, and not committed yet; one more is
-    /// refused.
+    /// Uncommitted commands that a leader appended for any node; more are refused.
     pub proposals: usize,
-    /// Reads of all nodes that wait for a round here as leader; one more is refused or, if it came
-    /// from another node, dropped (its node asks again).
+    /// Reads of all nodes that wait for a round of this leader. More are refused or, if another
+    /// node sent them, dropped (that node asks again).
     pub reads: usize,
-    /// Read rounds under way at once; reads beyond wait for the first to end.
+    /// Concurrent read rounds; further reads wait for the first to end.
     pub rounds: usize,
-    /// Bytes of the entries that this node appended as leader and that are not committed yet,
-    /// roughly; with more than that, one more is refused.
+    /// Bytes of the uncommitted entries that a leader appended; above this, commands are refused.
     pub uncommitted_bytes: usize,
     /// Entries in one Append.
     pub append_entries: usize,
-    /// Bytes in one Append, roughly; an entry larger than this travels alone.
+    /// Bytes in one Append; a larger entry is sent alone.
     pub append_bytes: usize,
-    /// Appends on their way to one follower.
+    /// Unacknowledged Appends to one follower.
     pub inflight_appends: usize,
-    /// Bytes on their way to one follower, roughly.
+    /// Unacknowledged bytes to one follower.
     pub inflight_bytes: usize,
-    /// Appends that overtook others and that a follower keeps until the gap is filled; of bytes,
-    /// as many as may be on their way to it.
+    /// Appends that overtook others and that a follower keeps until the gap is filled; their bytes
+    /// are limited by `inflight_bytes`.
     pub early_appends: usize,
-    /// Forwards remembered for each sender in a term; older ones count as seen.
+    /// Forwards remembered for each incarnation of a sender in a term; older ones count as seen.
     pub forwards_seen: usize,
-    /// Lives of one sender whose forwards are told apart in a term; those of one more are dropped,
-    /// so that its clients' writes end as unknown until the next term.
+    /// Incarnations of one sender whose forwards are told apart in a term. Those of further ones are
+    /// dropped, so that their clients' writes end as unknown until the next term.
     pub incarnations: usize,
-    /// A snapshot is taken when so many entries were applied since the last one,
+    /// Take a snapshot after this many applied entries.
     pub snapshot_entries: u64,
-    /// or entries of so many bytes, roughly.
+    /// Or after applied entries of this many bytes.
     pub snapshot_bytes: u64,
-    /// Entries kept in memory behind a snapshot's last, for followers that are a little behind,
+    /// Entries before a snapshot's last that stay in memory, for followers that lag a little.
     pub trailing_entries: u64,
-    /// but of no more than so many bytes.
+    /// Limits the bytes of these entries.
     pub trailing_bytes: u64,
-    /// A leader takes no snapshot that would leave a follower behind to whom it sends one, or who
-    /// catches up after one, until it holds so many entries above the last one,
+    /// While a follower lacks entries that the next snapshot would compact, a leader takes none
+    /// until its log holds this many entries after the last one.
     pub retained_entries: u64,
-    /// or so many bytes. Then the follower is sent the new one.
+    /// Or this many bytes. Then the follower is sent the new snapshot.
     pub retained_bytes: u64,
-    /// Bytes in one chunk of a snapshot; one chunk is on its way to each follower that needs it.
+    /// Bytes in one chunk of a snapshot; each follower is sent one chunk at a time.
     pub chunk_bytes: usize,
-    /// Bytes in a leader's snapshot, which a follower gathers in memory; a longer one is not
-    /// taken, and the follower never catches up.
+    /// Bytes in a leader's snapshot, which a follower collects in memory. A longer one is rejected,
+    /// and the follower never catches up.
     pub snapshot_bytes_max: u64,
 }
 
@@ -96,8 +94,8 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// How long a client's request may wait before it is answered as refused or unknown: two
-    /// longest election timeouts.
+    /// How long a client's request may wait before it ends as refused or unknown: two longest
+    /// election timeouts.
     #[must_use]
     pub fn request_deadline(&self) -> u32 {
         self.longest_election.saturating_mul(2)
@@ -109,13 +107,13 @@ impl Config {
         self.heartbeat.saturating_mul(3)
     }
 
-    /// Checks that a cluster can live with these times.
+    /// Checks times and limits.
     ///
     /// # Errors
-    /// Says what is wrong, in words for the person who set them.
+    /// Names the first wrong setting.
     pub fn validate(&self) -> Result<(), String> {
         if self.heartbeat == 0 {
-            return Err("the heartbeat interval must be at least one tick".into());
+            return Err("the heartbeat interval must be at least 1 tick".into());
         }
         if self.shortest_election > self.longest_election {
             return Err(format!(
@@ -130,53 +128,36 @@ impl Config {
                 self.shortest_election, self.heartbeat
             ));
         }
-        let Limits {
-            requests,
-            proposals,
-            reads,
-            rounds,
-            uncommitted_bytes,
-            append_entries,
-            append_bytes,
-            inflight_appends,
-            inflight_bytes,
-            early_appends: _,
-            forwards_seen,
-            incarnations,
-            snapshot_entries,
-            snapshot_bytes,
-            trailing_entries: _,
-            trailing_bytes: _,
-            retained_entries,
-            retained_bytes,
-            chunk_bytes,
-            snapshot_bytes_max,
-        } = self.limits;
+        let l = &self.limits;
         let needed = [
-            requests,
-            proposals,
-            reads,
-            rounds,
-            uncommitted_bytes,
-            append_entries,
-            append_bytes,
-            inflight_appends,
-            inflight_bytes,
-            forwards_seen,
-            incarnations,
-            chunk_bytes,
+            ("requests", l.requests as u64),
+            ("proposals", l.proposals as u64),
+            ("reads", l.reads as u64),
+            ("rounds", l.rounds as u64),
+            ("uncommitted_bytes", l.uncommitted_bytes as u64),
+            ("append_entries", l.append_entries as u64),
+            ("append_bytes", l.append_bytes as u64),
+            ("inflight_appends", l.inflight_appends as u64),
+            ("inflight_bytes", l.inflight_bytes as u64),
+            ("forwards_seen", l.forwards_seen as u64),
+            ("incarnations", l.incarnations as u64),
+            ("snapshot_entries", l.snapshot_entries),
+            ("snapshot_bytes", l.snapshot_bytes),
+            ("chunk_bytes", l.chunk_bytes as u64),
+            ("snapshot_bytes_max", l.snapshot_bytes_max),
         ];
-        let long = [snapshot_entries, snapshot_bytes, snapshot_bytes_max];
-        if needed.contains(&0) || long.contains(&0) {
-            let but = "that of early Appends and those of what is kept behind a snapshot";
-            return Err(format!("no limit may be 0 but {but}"));
+        if let Some((name, _)) = needed.iter().find(|(_, limit)| *limit == 0) {
+            return Err(format!("{name} must be at least 1"));
         }
-        if retained_entries < snapshot_entries || retained_bytes < snapshot_bytes {
-            return Err(format!(
-                "what a leader retains for a follower that needs a snapshot ({retained_entries} \
-                 entries, {retained_bytes} bytes) must not be less than what leads to a snapshot \
-                 ({snapshot_entries} entries, {snapshot_bytes} bytes)"
-            ));
+        for (retained, due, unit) in [
+            (l.retained_entries, l.snapshot_entries, "entries"),
+            (l.retained_bytes, l.snapshot_bytes, "bytes"),
+        ] {
+            if retained < due {
+                return Err(format!(
+                    "retained_{unit} ({retained}) must be at least snapshot_{unit} ({due})"
+                ));
+            }
         }
         Ok(())
     }
@@ -187,7 +168,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn says_no(change: impl FnOnce(&mut Limits), why: &str) {
+    fn rejects(change: impl FnOnce(&mut Limits), why: &str) {
         let mut config = Config {
             heartbeat: 1,
             shortest_election: 2,
@@ -196,18 +177,36 @@ mod tests {
         };
         assert_eq!(config.validate(), Ok(()));
         change(&mut config.limits);
-        let said = config.validate().expect_err("that makes no sense");
-        assert!(said.contains(why), "{said}");
+        let error = config.validate().expect_err("invalid limits");
+        assert!(error.contains(why), "{error}");
     }
 
     #[test]
-    fn limits_that_make_no_sense_are_told() {
-        says_no(|l| l.uncommitted_bytes = 0, "no limit may be 0");
-        says_no(|l| l.chunk_bytes = 0, "no limit may be 0");
-        says_no(|l| l.snapshot_entries = 0, "no limit may be 0");
-        says_no(|l| l.snapshot_bytes = 0, "no limit may be 0");
-        says_no(|l| l.snapshot_bytes_max = 0, "no limit may be 0");
-        says_no(|l| l.retained_entries = 1, "must not be less");
-        says_no(|l| l.retained_bytes = 1, "must not be less");
+    fn invalid_limits_are_named() {
+        rejects(
+            |l| l.uncommitted_bytes = 0,
+            "uncommitted_bytes must be at least 1",
+        );
+        rejects(|l| l.chunk_bytes = 0, "chunk_bytes must be at least 1");
+        rejects(
+            |l| l.snapshot_entries = 0,
+            "snapshot_entries must be at least 1",
+        );
+        rejects(
+            |l| l.snapshot_bytes = 0,
+            "snapshot_bytes must be at least 1",
+        );
+        rejects(
+            |l| l.snapshot_bytes_max = 0,
+            "snapshot_bytes_max must be at least 1",
+        );
+        rejects(
+            |l| l.retained_entries = 1,
+            "retained_entries (1) must be at least",
+        );
+        rejects(
+            |l| l.retained_bytes = 1,
+            "retained_bytes (1) must be at least",
+        );
     }
 }

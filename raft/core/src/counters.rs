@@ -1,6 +1,6 @@
-//! What a node counts, for metrics and for searches that must know that a rare thing happened.
+//! Counts of events, for metrics and for searches that must have met rare ones.
 
-/// How often things happened in a node's life.
+/// Counts of events since the node's start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Pre-vote rounds begun.
@@ -11,26 +11,26 @@ pub struct Counters {
     pub elections_won: u64,
     /// Leaderships given up because a quorum was silent for an election timeout.
     pub quorum_lost: u64,
-    /// Votes and pre-votes refused because a leader was heard of a moment ago.
+    /// Votes and pre-votes refused because the node had just heard from a leader.
     pub sticky_refusals: u64,
     /// Appends of this leader that a follower could not fit to its log.
     pub appends_rejected: u64,
     /// Appends that overtook others and were kept for later.
     pub appends_early: u64,
-    /// Entries dropped in favour of a leader's.
+    /// Entries replaced by a leader's.
     pub entries_truncated: u64,
     /// Snapshots of this node's own state that were stored.
     pub snapshots_stored: u64,
     /// Leaders' snapshots that were installed.
     pub snapshots_installed: u64,
-    /// Leaders' snapshots that came whole and were not what their name said.
+    /// Leaders' snapshots that were received completely and failed their check.
     pub snapshots_broken: u64,
     /// Transfers of this leader's snapshots to followers that were begun, or begun again with a
     /// newer one.
     pub snapshot_streams_begun: u64,
     /// Chunks of snapshots that this leader sent.
     pub chunks_sent: u64,
-    /// Chunks that this leader sent again since they were lost, or the follower had lost them.
+    /// Chunks that this leader sent again because they, or the follower's copies, were lost.
     pub chunks_repeated: u64,
     /// Replication streams of this leader begun again because the follower had restarted.
     pub streams_restarted: u64,
@@ -43,15 +43,15 @@ pub struct Counters {
 pub struct Dropped {
     /// Not from a member, or not for this node.
     pub stranger: u64,
-    /// Makes no sense, whoever sent it.
+    /// No correct node sends it.
     pub malformed: u64,
     /// Of a lower term.
     pub stale_term: u64,
-    /// Too late to matter: the answer to a question that is no longer open.
+    /// A late reply, to a request that is no longer open.
     pub stale_reply: u64,
     /// A forward that was acted upon before, or may have been.
     pub repeated_forward: u64,
-    /// Nothing that a node in this role can act upon.
+    /// The receiver's role has no use for it.
     pub unexpected: u64,
     /// No room for it.
     pub overflow: u64,

@@ -1,46 +1,74 @@
-//! Everything that can happen to a node.
+//! The inputs of a node.
 
-use crate::id::{SnapshotId, Ticket};
+use alloc::vec::Vec;
+
+use crate::ballot::Ballot;
+use crate::config::Config;
+use crate::entry::Entry;
+use crate::id::{Incarnation, NodeId, SnapshotId, Ticket};
 use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::persistence::Synced;
 
+/// What a node starts from.
+#[derive(Clone, Debug)]
+pub struct Restored<S: StateMachine> {
+    /// The node's id.
+    pub id: NodeId,
+    /// The members of the cluster, the node included.
+    pub membership: Membership,
+    /// Times and limits.
+    pub config: Config,
+    /// The stored term and vote; the default on a first start.
+    pub ballot: Ballot,
+    /// The stored snapshot that `machine` was decoded from, if there is one.
+    pub snapshot: Option<SnapshotId>,
+    /// The state machine of that snapshot; a new one without it.
+    pub machine: S,
+    /// The stored entries after the snapshot's last.
+    pub entries: Vec<Entry<S::Command>>,
+    /// Drawn at random at this start.
+    pub incarnation: Incarnation,
+    /// Seeds the election timeouts.
+    pub seed: u64,
+}
+
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Input<S: StateMachine> {
-    /// A tick of the clock went by.
+    /// One tick has passed.
     Tick,
-    /// A peer's message arrived. It is checked here; nothing about it is taken on trust.
+    /// A peer's message arrived. The core validates it.
     Receive(Envelope<S>),
     /// A client wants its command applied.
     Write {
-        /// The host's name for the request.
+        /// The host's id for the request.
         ticket: Ticket,
-        /// What to apply.
+        /// The command.
         command: S::Command,
     },
-    /// A client wants to know something.
+    /// A client queries the state.
     Read {
-        /// The host's name for the request.
+        /// The host's id for the request.
         ticket: Ticket,
-        /// What to look up.
+        /// The query.
         query: S::Query,
     },
     /// All through this output is on disk.
     Synced(Synced),
-    /// The state of a [`crate::Task::Store`] is safe on disk, under this name.
+    /// The state of a [`crate::Task::Store`] is on disk, under this id.
     SnapshotStored(SnapshotId),
-    /// The snapshot of a [`crate::Task::Install`] is safe on disk.
+    /// The snapshot of a [`crate::Task::Install`] is on disk.
     SnapshotInstalled {
-        /// Its name.
+        /// Its id.
         snapshot: SnapshotId,
-        /// Who belonged to the cluster then.
+        /// The members of the cluster at its last entry.
         membership: Membership,
         /// The machine that it contains.
         machine: S,
     },
-    /// The snapshot of a [`crate::Task::Install`] is not what its name says, or makes no sense.
+    /// The bytes of a [`crate::Task::Install`] do not match their checksum or cannot be decoded.
     /// Nothing was stored.
     SnapshotBroken(SnapshotId),
 }

@@ -10,7 +10,7 @@ use alloc::string::String;
 use crate::id::{EntryId, Index};
 use crate::status::{RoleName, Status};
 
-/// A rule that was broken, in words.
+/// A broken rule, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
@@ -27,63 +27,65 @@ macro_rules! demand {
 /// # Errors
 /// Names the first rule that is broken.
 pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
-    let s = status;
+    let &Status {
+        id,
+        role,
+        ballot,
+        last,
+        base,
+        commit,
+        synced,
+        requests_open: open,
+        ..
+    } = status;
+    let term = ballot.term();
+    let covered = status.covered();
     demand!(
-        s.base <= s.commit,
-        "the base {} is committed ({})",
-        s.base,
-        s.commit
-    );
-    let covered = s.snapshot.map_or_else(EntryId::default, |id| id.last);
-    demand!(
-        s.base <= covered,
-        "nothing is compacted that no snapshot covers ({}, {covered})",
-        s.base
-    );
-    demand!(
-        covered <= s.commit,
-        "a snapshot holds only what is committed ({covered}, {})",
-        s.commit
-    );
-    demand!(
-        s.commit.index <= s.last.index,
-        "the committed entry {} is in the log, which ends at {}",
-        s.commit,
-        s.last
+        base <= commit,
+        "the base {base} must be committed (commit {commit})"
     );
     demand!(
-        s.synced <= s.last.index,
-        "what is synced is in the log ({}, {})",
-        s.synced,
-        s.last
+        base <= covered,
+        "only what a snapshot covers is compacted (base {base}, snapshot {covered})"
     );
     demand!(
-        s.last.term <= s.ballot.term(),
-        "no entry is of a term to come ({}, {})",
-        s.last,
-        s.ballot.term()
+        covered <= commit,
+        "a snapshot must hold only committed entries (snapshot {covered}, commit {commit})"
     );
     demand!(
-        held == s.requests_open,
-        "every request is held until it is answered ({held} held, {} open)",
-        s.requests_open
+        commit.index <= last.index,
+        "the committed entry {commit} must be in the log (last {last})"
     );
-    let votes_for_itself = s.ballot.vote() == Some(s.id);
-    match s.role {
+    demand!(
+        synced <= last.index,
+        "synced entries must be in the log (synced {synced}, last {last})"
+    );
+    demand!(
+        last.term <= term,
+        "no entry may be of a future term (last {last}, term {term})"
+    );
+    demand!(
+        held == open,
+        "every request must be held until it is answered (held {held}, open {open})"
+    );
+    let voted_for_itself = ballot.vote() == Some(id);
+    match role {
         RoleName::Follower | RoleName::PreCandidate => {}
-        RoleName::Candidate => demand!(votes_for_itself, "a candidate votes for itself"),
+        RoleName::Candidate => demand!(voted_for_itself, "a candidate must vote for itself"),
         RoleName::Leader => {
-            demand!(votes_for_itself, "a leader voted for itself");
-            demand!(s.leader == Some(s.id), "a leader knows who leads");
+            demand!(voted_for_itself, "a leader must have voted for itself");
             demand!(
-                s.last.term == s.ballot.term(),
-                "a leader's log ends in its own term, since it begins with a blank"
+                status.leader == Some(id),
+                "a leader must know that it leads"
             );
-            for (node, matched) in &s.matched {
+            demand!(
+                last.term == term,
+                "a leader's log must end in its own term, since it begins with a blank entry"
+            );
+            for (node, matched) in &status.matched {
                 demand!(
-                    *matched <= s.last.index,
-                    "node {node} matches no more than there is ({matched}, {})",
-                    s.last
+                    *matched <= last.index,
+                    "node {node} cannot match more than there is (match {matched}, last {last})"
                 );
             }
         }
@@ -102,52 +104,43 @@ pub fn check_step(
     at_old_commit: Option<EntryId>,
 ) -> Result<(), Violation> {
     let (b, a) = (before, after);
-    demand!(
-        a.ballot.term() >= b.ballot.term(),
-        "the term never falls ({} to {})",
-        b.ballot.term(),
-        a.ballot.term()
-    );
-    if a.ballot.term() == b.ballot.term() {
+    let (old, new) = (b.ballot.term(), a.ballot.term());
+    demand!(new >= old, "the term must never fall ({old} to {new})");
+    if new == old {
+        let (old, new) = (b.ballot.vote(), a.ballot.vote());
         demand!(
-            b.ballot.vote().is_none() || a.ballot.vote() == b.ballot.vote(),
-            "one vote a term ({:?} to {:?})",
-            b.ballot.vote(),
-            a.ballot.vote()
+            old.is_none() || new == old,
+            "a node must vote once a term ({old:?} to {new:?})"
         );
         let both_lead = a.role == RoleName::Leader && b.role == RoleName::Leader;
         demand!(
             !both_lead || a.last >= b.last,
-            "a leader only appends (Leader Append-Only: {} to {})",
+            "a leader must only append (Leader Append-Only: {} to {})",
             b.last,
             a.last
         );
+        let restarted = a.counters.streams_restarted > b.counters.streams_restarted;
         for (node, matched) in &b.matched {
             let now = a.matched.get(node).copied().unwrap_or(Index(u64::MAX));
-            let restarted = a.counters.streams_restarted > b.counters.streams_restarted;
             demand!(
                 restarted || now >= *matched,
-                "what node {node} acknowledged stays ({matched} to {now})"
+                "the match of node {node} must never fall in a stream ({matched} to {now})"
             );
         }
     }
+    let (old, new) = (b.commit, a.commit);
     demand!(
-        a.commit.index >= b.commit.index,
-        "the commit index never falls ({} to {})",
-        b.commit,
-        a.commit
-    );
-    let covered = |s: &Status| s.snapshot.map_or_else(EntryId::default, |id| id.last);
-    demand!(
-        covered(a) >= covered(b),
-        "a snapshot never takes the place of a newer one ({} to {})",
-        covered(b),
-        covered(a)
+        new.index >= old.index,
+        "the commit index must never fall ({old} to {new})"
     );
     demand!(
-        at_old_commit.is_none_or(|id| id == b.commit),
-        "a committed entry never changes ({} to {at_old_commit:?})",
-        b.commit
+        at_old_commit.is_none_or(|id| id == old),
+        "a committed entry must never change ({old} to {at_old_commit:?})"
+    );
+    let (old, new) = (b.covered(), a.covered());
+    demand!(
+        new >= old,
+        "a snapshot must never replace a newer one ({old} to {new})"
     );
     Ok(())
 }
@@ -201,7 +194,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn state_says_no(change: impl FnOnce(&mut Status), rule: &str) {
+    fn state_rejects(change: impl FnOnce(&mut Status), rule: &str) {
         let mut status = leader();
         change(&mut status);
         let Violation(said) = check_state(&status, 1).expect_err("a rule is broken");
@@ -210,7 +203,7 @@ mod tests {
 
     /// From the leader above to what `change` makes of it.
     #[track_caller]
-    fn step_says_no(change: impl FnOnce(&mut Status), rule: &str) {
+    fn step_rejects(change: impl FnOnce(&mut Status), rule: &str) {
         let mut after = leader();
         change(&mut after);
         let step = check_step(&leader(), &after, Some(id(4, 3)));
@@ -219,56 +212,59 @@ mod tests {
     }
 
     #[test]
-    fn a_right_state_breaks_no_rule() {
+    fn valid_state_passes() {
         assert_eq!(check_state(&leader(), 1), Ok(()));
     }
 
     #[test]
-    fn each_rule_of_a_state_says_no() {
-        state_says_no(|s| s.base = id(5, 3), "the base 5@3 is committed");
-        state_says_no(
+    fn each_broken_rule_of_a_state_is_found() {
+        state_rejects(|s| s.base = id(5, 3), "the base 5@3 must be committed");
+        state_rejects(
             |s| s.base = id(3, 3),
-            "nothing is compacted that no snapshot covers",
+            "only what a snapshot covers is compacted",
         );
-        state_says_no(
+        state_rejects(
             |s| s.snapshot = None,
-            "nothing is compacted that no snapshot covers",
+            "only what a snapshot covers is compacted",
         );
-        state_says_no(
+        state_rejects(
             |s| s.snapshot = snapshot(id(5, 3)),
-            "a snapshot holds only what is committed",
+            "a snapshot must hold only committed entries",
         );
-        state_says_no(
+        state_rejects(
             |s| s.commit = id(6, 3),
-            "the committed entry 6@3 is in the log",
+            "the committed entry 6@3 must be in the log",
         );
-        state_says_no(|s| s.synced = Index(6), "what is synced is in the log");
-        state_says_no(|s| s.last = id(5, 4), "no entry is of a term to come");
-        state_says_no(|s| s.requests_open = 2, "every request is held");
-        state_says_no(
+        state_rejects(|s| s.synced = Index(6), "synced entries must be in the log");
+        state_rejects(|s| s.last = id(5, 4), "no entry may be of a future term");
+        state_rejects(|s| s.requests_open = 2, "every request must be held");
+        state_rejects(
             |s| {
                 s.role = RoleName::Candidate;
                 s.ballot = Ballot::new(Term(3), Some(PEER));
             },
-            "a candidate votes for itself",
+            "a candidate must vote for itself",
         );
-        state_says_no(
+        state_rejects(
             |s| s.ballot = Ballot::new(Term(3), None),
-            "a leader voted for itself",
+            "a leader must have voted for itself",
         );
-        state_says_no(|s| s.leader = Some(PEER), "a leader knows who leads");
-        state_says_no(
+        state_rejects(
+            |s| s.leader = Some(PEER),
+            "a leader must know that it leads",
+        );
+        state_rejects(
             |s| s.ballot = Ballot::new(Term(4), Some(ME)),
-            "a leader's log ends in its own term",
+            "a leader's log must end in its own term",
         );
-        state_says_no(
+        state_rejects(
             |s| s.matched = BTreeMap::from([(PEER, Index(6))]),
-            "matches no more than there is",
+            "cannot match more than there is",
         );
     }
 
     #[test]
-    fn a_right_step_breaks_no_rule() {
+    fn valid_step_passes() {
         let mut after = leader();
         after.last = id(6, 3);
         after.commit = id(5, 3);
@@ -291,28 +287,34 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_of_a_step_says_no() {
-        step_says_no(
+    fn each_broken_rule_of_a_step_is_found() {
+        step_rejects(
             |s| s.ballot = Ballot::new(Term(2), None),
-            "the term never falls",
+            "the term must never fall",
         );
-        step_says_no(
+        step_rejects(
             |s| s.ballot = Ballot::new(Term(3), Some(PEER)),
-            "one vote a term",
+            "a node must vote once a term",
         );
-        step_says_no(|s| s.ballot = Ballot::new(Term(3), None), "one vote a term");
-        step_says_no(|s| s.last = id(4, 3), "a leader only appends");
-        step_says_no(
+        step_rejects(
+            |s| s.ballot = Ballot::new(Term(3), None),
+            "a node must vote once a term",
+        );
+        step_rejects(|s| s.last = id(4, 3), "a leader must only append");
+        step_rejects(
             |s| s.matched = BTreeMap::from([(PEER, Index(3))]),
-            "what node 2 acknowledged stays",
+            "the match of node 2 must never fall",
         );
-        step_says_no(|s| s.commit = id(3, 3), "the commit index never falls");
-        step_says_no(
+        step_rejects(|s| s.commit = id(3, 3), "the commit index must never fall");
+        step_rejects(
             |s| s.snapshot = snapshot(id(1, 1)),
-            "a snapshot never takes the place of a newer one",
+            "a snapshot must never replace a newer one",
         );
         let changed = check_step(&leader(), &leader(), Some(id(4, 2)));
         let Violation(said) = changed.expect_err("a rule is broken");
-        assert!(said.contains("a committed entry never changes"), "{said}");
+        assert!(
+            said.contains("a committed entry must never change"),
+            "{said}"
+        );
     }
 }

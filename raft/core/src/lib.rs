@@ -7,44 +7,117 @@
 //!
 //! # The protocol in prose
 //!
-//! A cluster keeps one log of commands on several machines, so that it outlives the loss of less
-//! than half of them. Time is cut into **terms**. Each has at most one **leader**, because a node
-//! votes once a term and a leader needs a majority's votes. The leader alone adds entries; it sends
-//! them to the **followers**, and an entry is **committed** once a majority has it on disk. Any
-//! later leader has a majority's votes too, the two majorities share a node, and nobody votes for
-//! a log that is behind its own: so what was committed once is in every later leader's log. That is
-//! all of Raft's safety; the rest makes it go on.
+//! A cluster keeps one log of commands on several machines, so that it survives the loss of less
+//! than half of them. Time is divided into **terms**. Each has at most one **leader**, because a node
+//! votes once a term and a leader needs the votes of a majority. Only the leader adds entries; it
+//! sends them to the **followers**.
 //!
-//! A follower that hears no leader for a random while becomes a **pre-candidate** and asks
+//! An entry is **committed** once a majority has it on disk *and it is of the leader's own term*; all
+//! entries before it are committed with it. An entry of an earlier term is never committed by
+//! counting copies: even on a majority, a later leader may still replace it (§5.4.2, Figure 8). That
+//! is why each leader begins its term with a blank entry. A node votes only for a candidate whose
+//! log is at least as up-to-date as its own (§5.4.1). A later leader has the votes of a majority,
+//! which shares a node with the majority that stored the entry: so every committed entry is in the
+//! log of every later leader.
+//!
+//! A follower that hears from no leader for a random time becomes a **pre-candidate** and asks
 //! whether the others would vote for it; only if a majority would does it become a **candidate**,
-//! enter the next term and ask for votes. A node that hears a leader refuses, so a
-//! machine with a bad connection disturbs nobody. A leader that hears no majority for a while steps
+//! enter the next term and ask for votes. A node that hears from a leader refuses, so a machine with
+//! a bad connection disturbs no election. A leader that hears from no majority for a while steps
 //! down, so that its clients look elsewhere.
 //!
-//! Where the logs of leader and follower differ, the leader's wins: it goes back to the last entry
-//! that both hold, and the follower drops what it has behind it. Terms never fall along a log, and
-//! two entries of the same term and index are the same entry, so one comparison tells whether all
-//! before it matches.
+//! Where the logs of leader and follower differ, the leader's wins. In the picture each entry is
+//! shown by its term:
 //!
-//! Reads do not enter the log. The leader notes how far it has committed, asks a majority whether
-//! it still leads, and then answers from its state; a follower asks the leader for that index and
-//! answers from its own state once it has come as far.
+//! ```text
+//! index        1   2   3   4   5   6
+//!            +---+---+---+---+---+---+
+//! leader     | 1 | 1 | 2 | 3 | 3 | 3 |      leads in term 3
+//!            +---+---+---+---+---+---+
+//!            +---+---+---+---+---+
+//! follower   | 1 | 1 | 2 | 2 | 2 |
+//!            +---+---+---+---+---+
+//!                      ^   ^
+//!                      |   the logs part here: the follower drops 4@2 and 5@2
+//!                      the last entry that both hold: 3@2, index 3 of term 2
+//! ```
 //!
-//! # In which order to read
+//! The leader sends `Append { prev: 3@2, entries: [4@3, 5@3, 6@3] }`. The follower holds 3@2, so it
+//! drops what conflicts and appends the rest; a follower that did not hold 3@2 would reject, and the
+//! leader would try an earlier `prev`. This check makes logs match (Log Matching, §5.3): if two logs
+//! hold an entry of the same index and term, they hold the same entries up to it. For an entry is
+//! made by one leader, at one index of its term, and is accepted only after the entry before it: the
+//! claim for that one gives the claim for this one, by induction.
 //!
-//! 1. [`Term`], [`EntryId`] and the other names (`id`), `entry`, `log`, `ballot`: the state of
-//!    Figure 2.
-//! 2. `membership` and `quorum`: who counts, and the proof that somebody won.
-//! 3. [`Message`]: what nodes say.
-//! 4. `raft`: the roles, and the term rule that stands above them.
-//! 5. `node` (what all roles share), `follower`, `pre_candidate`, `candidate`.
-//! 6. `leader`, with `leader/progress` (one follower as its leader sees it), `leader/transfer` and
-//!    `leader/reads`.
-//! 7. `snapshot`: when one is taken, and how a leader's is gathered.
-//! 8. `proxy`: clients' requests on their way.
-//! 9. [`Replica`], [`Input`], [`Output`], [`Wal`]: the outside, and why nothing is promised before
-//!    it is on disk.
+//! Reads do not enter the log. The leader notes its commit index, asks a majority whether it still
+//! leads, and then answers from its state; a follower asks the leader for that index and answers
+//! from its own state once it has applied it.
+//!
+//! # The host's duties
+//!
+//! 1. At each start, draw a random [`Incarnation`], read ballot, snapshot and entries from storage,
+//!    and call [`Replica::restore`].
+//! 2. Call [`Replica::step`] for all that happens: ticks, messages, clients' requests. Messages may
+//!    be lost, repeated and reordered, but never altered.
+//! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives what may leave at
+//!    once: messages, replies and a snapshot task.
+//! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and step
+//!    its [`Input::Synced`]. If the storage fails, stop the node.
+//! 5. Do the [`Task`] beside the replica, and step its result as an [`Input`]. Keep the newest stored
+//!    snapshot readable ([`Chunks`]).
+//! 6. Give each request a [`Ticket`] of its own. Each gets exactly one [`Response`].
+//! 7. Never start a node under its old id without its storage: its vote and what it acknowledged
+//!    would be forgotten.
+//!
+//! # Figure 2, rule by rule
+//!
+//! | Figure 2 | where it is kept |
+//! |---|---|
+//! | **State**: `currentTerm`, `votedFor` | [`Ballot`]; `record_ballot` in `shared.rs` |
+//! | `log[]` | `Log` in `log.rs`; `record_entries` in `shared.rs` |
+//! | `commitIndex`, `lastApplied` | both are `commit` of `Shared`: `commit_to` in `shared.rs` applies as it commits |
+//! | `nextIndex[]`, `matchIndex[]` | `next` of `Progress`, `matched` of `Peer` in `leader/progress.rs` |
+//! | on disk before the reply | [`Message::waits_for`], [`Output::persist`] |
+//! | **AppendEntries** 1: refuse a lower term | `Raft::receive` in `raft.rs`, `answer_stale` in `shared.rs` |
+//! | 2: reject without `prevLogIndex`, `prevLogTerm` | `append` and `reject` in `follower.rs` |
+//! | 3: delete a conflicting entry and all after it | `Log::splice` in `log.rs` |
+//! | 4: append the new entries | `Log::splice` in `log.rs` |
+//! | 5: `commitIndex` = min(`leaderCommit`, last new entry) | `fit` in `follower.rs` |
+//! | **RequestVote** 1: refuse a lower term | `Raft::receive` in `raft.rs`, `answer_stale` in `shared.rs` |
+//! | 2: one vote a term, and only for an up-to-date log | `vote` in `shared.rs`, [`Ballot::may_vote_for`] |
+//! | **All servers**: apply what is committed | `commit_to` in `shared.rs` |
+//! | a higher term makes a follower | `Raft::receive` in `raft.rs`, `enter` in `node.rs` |
+//! | **Followers**: reply to candidates and leaders | `receive` in `follower.rs` |
+//! | election timeout: become candidate | `tick` in `follower.rs`, then `pre_candidate.rs` |
+//! | **Candidates**: next term, vote for self, reset the timer | `Candidate::new` in `candidate.rs` |
+//! | send RequestVote to all others | `ask` in `candidate.rs` |
+//! | votes of a majority: become leader | `tally` and `lead` in `candidate.rs` |
+//! | Append of a new leader: become follower | `receive` in `candidate.rs` |
+//! | election timeout: new election | `tick` in `candidate.rs`, after a new pre-vote |
+//! | **Leaders**: heartbeat at once after the election | the blank entry of `Leader::new`, sent by `flush`, in `leader.rs` |
+//! | heartbeats while idle | `heartbeat` in `leader.rs` |
+//! | append a client's command | `propose` in `leader.rs` |
+//! | reply once it is applied | `commit_to` in `shared.rs` |
+//! | send entries from `nextIndex` on | `replicate` in `leader.rs` |
+//! | success: update `nextIndex` and `matchIndex` | `Peer::acknowledged` in `leader/progress.rs` |
+//! | failure: lower `nextIndex` and retry | `Peer::rejected` in `leader/progress.rs` |
+//! | commit N: majority, and `log[N].term == currentTerm` | `advance_commit` in `leader.rs` |
+//!
+//! # Reading order
+//!
+//! 1. [`Term`], [`EntryId`] and the other ids (`id`), `entry`, `log`, `ballot`: the state of Figure 2.
+//! 2. `membership` and `quorum`: the voters, and the proof of an election won.
+//! 3. [`Message`]: one struct for each message.
+//! 4. `raft`: the roles, and the term rule before all of them.
+//! 5. `shared` (what all roles have), `node`, `follower`, `pre_candidate`, `candidate`.
+//! 6. `leader`, with `leader/progress` (one follower as its leader knows it),
+//!    `leader/snapshot_stream` and `leader/reads`.
+//! 7. `snapshot`: the stages of a snapshot.
+//! 8. `proxy`: clients' requests until they are answered; `response`: how they end.
+//! 9. [`Replica`], [`Input`], [`Output`], `persistence` ([`Wal`]): the outside, and why nothing is
+//!    promised before it is on disk.
 //! 10. [`invariant`]: what must always hold.
+//! 11. `search`: fingerprints and symmetry, for the model checker.
 //!
 //! # A cluster of one
 //!
@@ -109,7 +182,7 @@
 //! });
 //! replica.step(Input::Write { ticket: Ticket(7), command: 5 });
 //!
-//! // Nothing is committed before it is on disk.
+//! // No entry is committed before it is on disk.
 //! let mut output = replica.output();
 //! assert!(output.release(&mut disk).replies.is_empty());
 //! let (_, synced) = output.persist(&mut disk).unwrap().finish();
@@ -162,7 +235,7 @@ pub use crate::entry::{Entry, Payload};
 pub use crate::id::{
     EntryId, Incarnation, Index, Names, NodeId, Rename, RequestId, SnapshotId, Term, Ticket,
 };
-pub use crate::input::Input;
+pub use crate::input::{Input, Restored};
 pub use crate::leader::reads::TermCommitted;
 pub use crate::machine::StateMachine;
 pub use crate::membership::Membership;
@@ -177,6 +250,5 @@ pub use crate::quorum::{Elected, Tally, Votes};
 pub use crate::replica::Replica;
 pub use crate::response::{Doubt, Refusal, Reply, Response};
 pub use crate::search::Fingerprint;
-pub use crate::shared::Restored;
 pub use crate::snapshot::{Chunks, SnapshotToInstall, SnapshotToStore, Task};
 pub use crate::status::{RoleName, Status};

@@ -2,31 +2,31 @@
 
 use alloc::collections::BTreeMap;
 use core::marker::PhantomData;
-use core::{fmt, hash};
 
 use crate::id::{NodeId, Term};
 use crate::membership::Membership;
 
-/// The votes that a node in role `R` gathered in one term.
+/// The votes that a node in role `R` received in one term.
+#[derive(Clone, Debug, Hash)]
 pub struct Votes<R> {
     pub(crate) term: Term,
     pub(crate) replies: BTreeMap<NodeId, bool>,
     pub(crate) role: PhantomData<fn() -> R>,
 }
 
-/// What the votes come to.
+/// The result of an election so far.
 #[derive(Debug)]
 pub enum Tally<R> {
     /// A quorum granted.
     Won(Elected<R>),
-    /// So many refused that the rest is no quorum.
+    /// The rest is no quorum.
     Lost,
     /// Still open.
     Pending,
 }
 
-/// Proof that a node in role `R` won a quorum's votes in a term. [`Votes::tally`] alone makes one,
-/// and it cannot be copied, so an election is won once.
+/// Proof that a node in role `R` won the votes of a quorum in a term. Only [`Votes::tally`] makes
+/// one, and it cannot be copied, so an election is won once.
 ///
 /// ```
 /// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
@@ -52,6 +52,7 @@ pub enum Tally<R> {
 /// let Tally::Won(won) = votes.tally(&Membership::of([NodeId(1)])) else { panic!() };
 /// let again: Elected<Candidate> = won.clone();
 /// ```
+#[derive(Debug)]
 pub struct Elected<R> {
     term: Term,
     role: PhantomData<fn() -> R>,
@@ -98,35 +99,6 @@ impl<R> Elected<R> {
     }
 }
 
-// Written out, since a derive would ask the same of `R`, of which there is none inside.
-impl<R> Clone for Votes<R> {
-    fn clone(&self) -> Self {
-        Self {
-            term: self.term,
-            replies: self.replies.clone(),
-            role: PhantomData,
-        }
-    }
-}
-
-impl<R> fmt::Debug for Votes<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(&self.replies).finish()
-    }
-}
-
-impl<R> hash::Hash for Votes<R> {
-    fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        (self.term, &self.replies).hash(state);
-    }
-}
-
-impl<R> fmt::Debug for Elected<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Elected in term {}", self.term)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +106,7 @@ mod tests {
 
     /// Every set of replies of up to five voters.
     #[test]
-    fn a_tally_is_won_by_a_majority_and_lost_without_one() {
+    fn tally_is_won_by_a_majority_and_lost_without_one() {
         for size in 1..=5u32 {
             let membership = Membership::of((0..u64::from(size)).map(NodeId));
             for replies in 0..3u32.pow(size) {
@@ -167,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_s_vote_counts_for_nothing() {
+    fn non_members_vote_is_ignored() {
         let membership = Membership::of([NodeId(1), NodeId(2), NodeId(3)]);
         let mut votes = Votes::<Candidate>::new(Term(1));
         votes.record(NodeId(1), true);

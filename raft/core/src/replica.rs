@@ -10,7 +10,7 @@ use crate::clock::Countdown;
 use crate::entry::Entry;
 use crate::follower::Follower;
 use crate::id::Index;
-use crate::input::Input;
+use crate::input::{Input, Restored};
 use crate::invariant::{self, Violation};
 use crate::machine::StateMachine;
 use crate::message::Wait;
@@ -18,7 +18,7 @@ use crate::node::Node;
 use crate::output::{Output, Volatile};
 use crate::proxy::Read;
 use crate::raft::Raft;
-use crate::shared::{Restored, Shared};
+use crate::shared::Shared;
 use crate::status::{RoleName, Status};
 
 /// A Raft node: inputs in, outputs out, nothing else.

@@ -190,37 +190,24 @@ renames! {
     [] message::Outdated { ; }
 }
 
-impl<S: StateMachine> Rename for Message<S> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        match self {
-            Self::PreVote(message) => message.rename(names),
-            Self::PreVoteReply(message) => message.rename(names),
-            Self::Vote(message) => message.rename(names),
-            Self::VoteReply(message) => message.rename(names),
-            Self::Append(message) => message.rename(names),
-            Self::Appended(message) => message.rename(names),
-            Self::AppendRejected(message) => message.rename(names),
-            Self::SnapshotChunk(message) => message.rename(names),
-            Self::ChunkReceived(message) => message.rename(names),
-            Self::Round(message) => message.rename(names),
-            Self::RoundReply(message) => message.rename(names),
-            Self::ReadIndex(message) => message.rename(names),
-            Self::ReadIndexReply(message) => message.rename(names),
-            Self::Forward(message) => message.rename(names),
-            Self::ForwardReply(message) => message.rename(names),
-            Self::Outdated(message) => message.rename(names),
+/// Renames within enums of which every variant holds one value.
+macro_rules! renames_variants {
+    ($($type:ident { $($variant:ident),* })*) => {$(
+        impl<S: StateMachine> Rename for $type<S> {
+            fn rename(&mut self, names: &mut dyn Names) {
+                match self {
+                    $(Self::$variant(value) => value.rename(names),)*
+                }
+            }
         }
-    }
+    )*};
 }
 
-impl<S: StateMachine> Rename for Raft<S> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        match self {
-            Self::Follower(node) => node.rename(names),
-            Self::PreCandidate(node) => node.rename(names),
-            Self::Candidate(node) => node.rename(names),
-            Self::Leader(node) => node.rename(names),
-        }
+renames_variants! {
+    Raft { Follower, PreCandidate, Candidate, Leader }
+    Message {
+        PreVote, PreVoteReply, Vote, VoteReply, Append, Appended, AppendRejected, SnapshotChunk,
+        ChunkReceived, Round, RoundReply, ReadIndex, ReadIndexReply, Forward, ForwardReply, Outdated
     }
 }
 

@@ -14,6 +14,7 @@ use crate::entry::{Entry, Payload};
 use crate::id::{
     EntryId, Incarnation, Index, Names, NodeId, Rename, RequestId, SnapshotId, Term, Ticket,
 };
+use crate::input::Restored;
 use crate::log::Log;
 use crate::machine::StateMachine;
 use crate::membership::Membership;
@@ -69,29 +70,6 @@ pub(crate) struct Shared<S: StateMachine> {
 
 /// The election timeout grows up to this many times its usual length.
 const MAX_BACKOFF: u32 = 8;
-
-/// What a node is made of when its process starts.
-#[derive(Clone, Debug)]
-pub struct Restored<S: StateMachine> {
-    /// Its own id.
-    pub id: NodeId,
-    /// The members of the cluster, itself included.
-    pub membership: Membership,
-    /// Times and limits.
-    pub config: Config,
-    /// Term and vote as they were stored; the default on a first start.
-    pub ballot: Ballot,
-    /// The stored snapshot that `machine` was made from; none, if there is none.
-    pub snapshot: Option<SnapshotId>,
-    /// The state machine, as the snapshot left it; new on a first start.
-    pub machine: S,
-    /// The stored entries behind the snapshot's last.
-    pub entries: Vec<Entry<S::Command>>,
-    /// Drawn at random for this life.
-    pub incarnation: Incarnation,
-    /// Decides the election timeouts.
-    pub seed: u64,
-}
 
 impl<S: StateMachine> Shared<S> {
     pub(crate) fn new(restored: Restored<S>) -> Self {

@@ -1,4 +1,4 @@
-//! What metrics, scripts and people may see of a node.
+//! A node's state as metrics and scripts show it.
 
 use alloc::collections::BTreeMap;
 use core::fmt;
@@ -7,7 +7,7 @@ use crate::ballot::Ballot;
 use crate::counters::Counters;
 use crate::id::{EntryId, Index, NodeId, SnapshotId};
 
-/// What a node is doing.
+/// The name of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleName {
     /// Follows a leader, or waits for one.
@@ -50,19 +50,19 @@ impl fmt::Display for RoleName {
 /// A node's state at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Who this is.
+    /// The node's id.
     pub id: NodeId,
-    /// What it is doing.
+    /// Its role.
     pub role: RoleName,
     /// Its term and vote.
     pub ballot: Ballot,
-    /// Whom it believes to lead now, itself included.
+    /// The leader of its term, if it knows one; may be the node itself.
     pub leader: Option<NodeId>,
     /// Its last entry.
     pub last: EntryId,
     /// The entry before the first one that is in memory: a snapshot covers all through it.
     pub base: EntryId,
-    /// How many bytes the entries in memory take, roughly.
+    /// The approximate size of the entries in memory, in bytes.
     pub log_bytes: u64,
     /// The newest stored snapshot.
     pub snapshot: Option<SnapshotId>,
@@ -72,19 +72,26 @@ pub struct Status {
     pub applied: Index,
     /// All entries through this one are on this node's disk.
     pub synced: Index,
-    /// A leader's followers and how far each is known to match; empty elsewhere.
+    /// On a leader, the match index of each follower.
     pub matched: BTreeMap<NodeId, Index>,
-    /// Of a leader's followers, those who are sent a snapshot: which one, and how many bytes of it
+    /// On a leader, the followers that are sent a snapshot: which one, and how many bytes of it
     /// each is known to have.
     pub snapshot_streams: BTreeMap<NodeId, (SnapshotId, u64)>,
-    /// How many bytes of a leader's snapshot have come, and of which one.
+    /// How many bytes of a leader's snapshot were received, and of which one.
     pub incoming_snapshot: Option<(u64, SnapshotId)>,
-    /// Clients' requests taken here and not answered yet.
+    /// Unanswered requests of this node's own clients.
     pub requests_open: usize,
-    /// Those of them that wait for a leader to be known.
+    /// Those of them that wait until a leader is known.
     pub requests_waiting: usize,
-    /// Commands appended here as leader and not applied yet.
+    /// Commands that this node appended as leader and has not applied yet.
     pub proposals: usize,
-    /// What was counted since the start.
+    /// Events since the start.
     pub counters: Counters,
+}
+
+impl Status {
+    /// The last entry that the newest stored snapshot contains.
+    pub(crate) fn covered(&self) -> EntryId {
+        self.snapshot.map_or_else(EntryId::default, |id| id.last)
+    }
 }
