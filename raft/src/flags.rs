@@ -38,7 +38,8 @@ pub struct Flag {
     pub value: &'static str,
     /// The value if the flag is not given; empty if there is none that text can express.
     pub default: &'static str,
-    /// What the flag does. Line breaks are kept on the help page.
+    /// What the flag does. Line breaks are kept on the help page; after one at the end the default
+    /// has a line to itself.
     pub help: &'static str,
 }
 
@@ -82,6 +83,7 @@ impl Flag {
     fn text(&self) -> String {
         match self.default {
             "" => self.help.to_owned(),
+            default if self.help.ends_with('\n') => format!("{}[default: {default}]", self.help),
             default => format!("{} [default: {default}]", self.help),
         }
     }

@@ -160,7 +160,7 @@ fn a_newer_format_is_refused() {
         assert!(
             error
                 .to_string()
-                .contains("start the version that wrote it"),
+                .contains("start the version that wrote the file"),
             "{error}"
         );
     }

@@ -57,11 +57,16 @@ pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
 /// The flags of every command that runs a node.
 pub const FLAGS: &[Flag] = &[
-    Flag::new("heartbeat", "MS", "Longest silence of a leader.").default("100"),
+    Flag::new(
+        "heartbeat",
+        "MS",
+        "A leader contacts each follower at least this often.",
+    )
+    .default("100"),
     Flag::new(
         "election-timeout",
         "MIN..MAX",
-        "A follower that hears no leader for a random time between these,\n\
+        "A follower that hears from no leader for a random time in this range,\n\
          in ms, stands for election.",
     )
     .default("500..1000"),
@@ -92,28 +97,28 @@ pub const FLAGS: &[Flag] = &[
     Flag::new(
         "snapshot-entries",
         "N",
-        "Takes a snapshot, and drops the log before it, after this many\n\
-         entries.",
+        "Takes a snapshot after this many applied entries, and drops the log\n\
+         before it.",
     )
     .default("65536"),
     Flag::new(
         "snapshot-bytes",
         "N",
-        "Or after entries of this many bytes. An eighth of the entries, or\n\
-         a quarter of the bytes, stay in memory for lagging followers;\n\
-         while a snapshot is sent to a follower, up to eight times as much.",
+        "Takes one after about this many bytes of them, too. An eighth of the\n\
+         entries, or a quarter of the bytes, stay for lagging followers;\n\
+         up to eight times as much while a snapshot is sent to a follower.\n",
     )
     .default("33554432"),
     Flag::new(
         "snapshot-chunk-bytes",
         "N",
-        "Sends a snapshot to a follower in chunks of this size.",
+        "Sends a snapshot to a follower in chunks of this size.\n",
     )
     .default("262144"),
     Flag::new(
         "log",
         "LEVEL",
-        "How much to print on stderr: error, warn, info or debug.",
+        "The least severe lines on stderr: error, warn, info or debug.\n",
     )
     .default("info"),
 ];

@@ -70,17 +70,7 @@ pub(super) fn scan(
     mut visit: impl FnMut(Event<'_>) -> Result<(), String>,
 ) -> Result<Scan, Error> {
     let numbers = &inventory.segments;
-    let (Some(first), Some(newest)) = (numbers.first(), numbers.last()) else {
-        let missing = Name::Segment(1);
-        return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segments"));
-    };
-    if let Some(missing) = numbers
-        .windows(2)
-        .find_map(|pair| (pair[1] - pair[0] > 1).then_some(pair[0] + 1))
-    {
-        let what = "this segment of the log is missing, but later ones exist";
-        return Err(folder.refuse(ErrorKind::Missing, Name::Segment(missing), what));
-    }
+    let (first, newest) = first_and_newest(folder, numbers)?;
     let mut bytes = Vec::new();
     let mut log: Option<Scan> = None;
     let mut unsealed = None;
@@ -107,7 +97,7 @@ pub(super) fn scan(
             );
             return Err(damaged((log.end as usize, what)));
         }
-        if number < newest {
+        if *number < newest {
             check_zeros(&bytes, log.end as usize, bad).map_err(damaged)?;
         } else {
             if sealed != Sealed::No {
@@ -123,13 +113,13 @@ pub(super) fn scan(
         }
         // A segment is used only after the previous one is sealed.
         if let Some(before) = unsealed
-            && (number < newest || frame::used(&bytes) > FRAMES)
+            && (*number < newest || frame::used(&bytes) > FRAMES)
         {
             let what = "the seal is missing, but the next segment is in use";
             let lost = folder.refuse(ErrorKind::Damaged, Name::Segment(before), what);
             return Err(lost.at(SEAL as u64));
         }
-        if number < newest {
+        if *number < newest {
             let is_sealed = sealed == Sealed::Yes(here);
             unsealed = (!is_sealed).then_some(*number);
             log.before = Some((*number, here));
@@ -146,6 +136,22 @@ pub(super) fn scan(
         return Err(folder.refuse(ErrorKind::Missing, missing, what));
     }
     Ok(log)
+}
+
+/// The first and the last of the segments. None between them may be missing.
+fn first_and_newest(folder: &Folder, numbers: &[u64]) -> Result<(u64, u64), Error> {
+    let (Some(first), Some(newest)) = (numbers.first(), numbers.last()) else {
+        let missing = Name::Segment(1);
+        return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segments"));
+    };
+    if let Some(missing) = numbers
+        .windows(2)
+        .find_map(|pair| (pair[1] - pair[0] > 1).then_some(pair[0] + 1))
+    {
+        let what = "this segment of the log is missing, but later ones exist";
+        return Err(folder.refuse(ErrorKind::Missing, Name::Segment(missing), what));
+    }
+    Ok((*first, *newest))
 }
 
 /// An offset in a segment, and what is wrong there.
