@@ -20,7 +20,7 @@ case ${1-} in
 esac
 
 if [ -z "${MAELSTROM-}" ]; then
-  echo "MAELSTROM is not set: it must be the path of Maelstrom's executable." >&2
+  echo "MAELSTROM is not set. Set it to the path of Maelstrom's executable." >&2
   usage >&2
   exit 255
 fi
@@ -35,7 +35,7 @@ cd "$(dirname "$0")/.."
 cargo build --release --package raft --bin raft
 target=${CARGO_TARGET_DIR:-target}
 
-# A run begins with an empty store, so what another run has left must not be found.
+# A run begins with an empty store, so it needs a folder without another run's data.
 STDRAFT_DATA_DIR=$(mktemp -d "${TMPDIR:-/tmp}/stdraft-data-XXXXXX")
 export STDRAFT_DATA_DIR
 

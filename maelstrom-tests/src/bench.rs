@@ -4,8 +4,9 @@
 //! In reading order: [`workload`] (what clients request), [`clients`] (what the answers mean),
 //! [`network`] and [`nemesis`] (latency and faults) know neither a clock nor a process;
 //! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom;
-//! [`processes`] runs the nodes; [`router`] is the event loop that connects them; [`report`]
-//! presents the outcome. [`measure`] measures memory, disk, restarts and catching up.
+//! [`processes`] are the nodes; [`cluster`] connects them through the network; [`router`] is the
+//! event loop of a run; [`report`] presents the outcome. [`runs`] makes many runs; [`measure`]
+//! measures memory, disk, restarts and catching up.
 
 pub mod clients;
 pub mod cluster;
@@ -41,11 +42,11 @@ use store::Store;
 use crate::check::Status;
 use crate::linearizability::{self, Limits, Verdict};
 
-/// Runs a test, tells on standard output how it goes and ends, and leaves the results in the store.
+/// Runs a test, reports on standard output, and leaves the results in the store.
 ///
 /// # Errors
-/// The bench or a node broke. Then, too, the nodes are gone, and what happened until then is in the
-/// store.
+/// The bench or a node failed. Then, too, all nodes have ended, and the history until then is in
+/// the store.
 pub fn test(options: &Options) -> Result<Status, BenchError> {
     if let Some(runs) = options.runs {
         return runs::run(options, runs);
@@ -58,7 +59,7 @@ pub fn test(options: &Options) -> Result<Status, BenchError> {
     ))?;
     let mut program = Program::of(&options.node, &options.node_arguments)?;
     let store = Store::create(&options.store).map_err(BenchError::io(format_args!(
-        "no folder in {}",
+        "cannot create a folder in {}",
         options.store.display()
     )))?;
     say(format_args!("results in {}", store.folder().display()))?;
@@ -76,7 +77,7 @@ pub fn test(options: &Options) -> Result<Status, BenchError> {
     judged
 }
 
-/// Says what a run came to, and leaves the results in the store.
+/// Checks and reports a run, and leaves the results in the store.
 fn judge(
     options: &Options,
     store: &Store,
@@ -98,7 +99,7 @@ fn judge(
                 write(store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
             report::text::print(&results, &analysis, store.folder(), options.verbose)
-                .map_err(BenchError::io("the report can't be printed"))?;
+                .map_err(BenchError::io("cannot print the report"))?;
             Ok(status)
         }
         Err(broken) => {

@@ -261,9 +261,9 @@ fn a_program_that_is_no_node_is_reported() {
     let nonsense = folder.executable("nonsense", "\u{7f}ELF, almost");
     let silent = folder.executable("silent", "#!/bin/sh\necho sorry >&2\nexec >&-\nread line\n");
     for (path, told) in [
-        (folder.path("nowhere"), "there is no such file"),
-        (plain, "that is not executable"),
-        (folder.0.clone(), "that is not a file"),
+        (folder.path("nowhere"), "no such file"),
+        (plain, "not executable"),
+        (folder.0.clone(), "not a file"),
         (nonsense, "cannot start "),
         (
             PathBuf::from("/bin/cat"),
@@ -404,7 +404,7 @@ fn faults_are_made_and_reported() {
         "--duplicate=0.3",
         "--seed=0",
     ]);
-    // With so many faults, perhaps no request is answered ok, which is unknown.
+    // Perhaps no request is answered ok, which is unknown.
     assert!(matches!(status(&output), 0 | 2), "{}", show(&output));
     let results = folder.results();
     for kind in ["partition", "pause"] {
@@ -415,9 +415,7 @@ fn faults_are_made_and_reported() {
     assert!(messages.lost > 0, "{messages:?}");
     assert!(messages.doubled > 0, "{messages:?}");
     assert!(messages.cut > 0, "{messages:?}");
-    let log = stdout(&output);
-    assert!(log.contains("partition"), "{log}");
-    assert!(log.contains("pause n"), "{log}");
+    assert!(stdout(&output).contains("faults: "), "{}", show(&output));
 }
 
 /// The nodes hold a named pipe open. It ends when all of them are gone, the paused ones included,

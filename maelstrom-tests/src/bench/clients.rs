@@ -1,9 +1,9 @@
-//! The clients: who has asked what, and what an answer, or its absence, means.
+//! The clients: their pending requests, and the outcome that an answer, or a time-out, means.
 //!
-//! As in Maelstrom, each worker asks one thing at a time, always the same node, and waits for so
-//! long. A request that surely never happened fails; so does a read whose fate nobody knows, since
-//! it changed nothing; a write or cas whose fate nobody knows may still happen, and its worker goes
-//! on as a new process with a new client id.
+//! As in Maelstrom, each worker sends one request at a time, always to the same node, and waits for
+//! the answer up to a time-out. A request that surely had no effect fails. A read of unknown
+//! outcome fails too, since it changed nothing. A write or cas of unknown outcome may still take
+//! effect, and its worker continues as a new process with a new client id.
 //!
 //! There is no clock in here, and no pipe.
 
@@ -32,9 +32,9 @@ pub struct Clients {
     /// One entry for each request, whether or not it has been answered since, in the order of
     /// their deadlines.
     deadlines: VecDeque<Deadline>,
-    /// Requests that were given up; their answers may still come, once.
+    /// Requests that timed out. Each may still be answered once.
     given_up: BTreeSet<(Process, MessageId)>,
-    /// How many answers came after their request was given up.
+    /// How many answers came after their request had timed out.
     late: u64,
 }
 
@@ -63,15 +63,15 @@ struct Pending {
 /// A request to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Who asks.
+    /// The process that sends it.
     pub process: Process,
-    /// Who is asked.
+    /// The node that it is sent to.
     pub node: Node,
     /// The request's number.
     pub id: MessageId,
 }
 
-/// A node's answer, as far as it can be judged without knowing what was asked.
+/// A node's answer, before it is matched with its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// `read_ok` with this value.
@@ -99,22 +99,22 @@ impl Answer {
 /// A request that has come to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
-    /// Who asked.
+    /// The process that sent it.
     pub process: Process,
-    /// Who was asked.
+    /// The node that it was sent to.
     pub node: Node,
-    /// What was asked.
+    /// The request.
     pub request: Request,
-    /// When.
+    /// When it was sent.
     pub invoked: Duration,
     /// How it ended.
     pub outcome: Outcome,
 }
 
-/// Why an answer is none.
+/// Why an answer is not acceptable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strange {
-    /// Nobody has asked that.
+    /// There was no such request.
     NeverAsked,
     /// The request has been answered before.
     AnsweredTwice,
@@ -195,10 +195,10 @@ impl Clients {
         }
     }
 
-    /// Takes an answer to a process's request. `None` if the request had been given up.
+    /// Takes an answer to a process's request. `None` if the request had timed out.
     ///
     /// # Errors
-    /// It can't be the answer to anything that was asked.
+    /// It cannot be the answer to any request.
     pub fn answer(
         &mut self,
         process: Process,
@@ -247,7 +247,7 @@ impl Clients {
         None
     }
 
-    /// Gives up the next request that is due at `now`.
+    /// Ends the next request whose time-out is due at `now`.
     pub fn time_out(&mut self, now: Duration) -> Option<Completion> {
         if self.due()? > now {
             return None;
@@ -264,7 +264,7 @@ impl Clients {
         Some(self.complete(worker, pending, outcome))
     }
 
-    /// How many answers came after their request was given up.
+    /// How many answers came after their request had timed out.
     pub fn late(&self) -> u64 {
         self.late
     }
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_type_is_none() {
+    fn an_answer_of_another_type_is_rejected() {
         let mut clients = clients();
         for (request, answer) in [
             (read(), Answer::WriteOk),
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_times_out_is_a_failed_read_or_an_unknown_write() {
+    fn time_outs_fail_reads_and_leave_writes_unknown() {
         let mut clients = clients();
         ask(&mut clients, 0, ms(0), read());
         ask(&mut clients, 1, ms(1), write());

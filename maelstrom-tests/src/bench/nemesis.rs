@@ -1,8 +1,8 @@
-//! What goes wrong, and when: partitions, pauses and kills, drawn from a seed.
+//! The schedule of faults: partitions, pauses and kills, drawn from a seed.
 //!
 //! Each kind of fault begins and ends in turn, after waits of half to one and a half times the
-//! interval; faults of different kinds may overlap. There is no clock in here, and nothing is done:
-//! the caller asks what is due and does it.
+//! interval; faults of different kinds may overlap. There is no clock in here: the caller asks
+//! which action is due, and carries it out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,7 +28,7 @@ impl Kind {
     /// All of them.
     pub const ALL: [Kind; 3] = [Kind::Partition, Kind::Pause, Kind::Kill];
 
-    /// The name that the command line knows it by.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Partition => "partition",
@@ -47,9 +47,9 @@ pub enum Shape {
     MinorityThird,
     /// A bare majority on one side, the others on the other.
     Majority,
-    /// Every node hears a majority, but no two hear the same.
+    /// Every node receives from a majority, but no two from the same.
     MajoritiesRing,
-    /// Some nodes are heard by the others but hear nothing from them, or the other way round.
+    /// Messages from some nodes to the others arrive, but not the other way round.
     OneWay,
 }
 
@@ -63,7 +63,7 @@ impl Shape {
         Shape::OneWay,
     ];
 
-    /// The name that reports know it by.
+    /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Shape::One => "one",
@@ -74,8 +74,8 @@ impl Shape {
         }
     }
 
-    /// Cuts a network of so many nodes in this shape. A shape that a network is too small for cuts
-    /// nothing.
+    /// Cuts a network of `nodes` nodes in this shape. A network that is too small for the shape is
+    /// not cut.
     pub fn cuts(self, nodes: usize, rng: &mut Rng) -> Cuts {
         let mut order: Vec<Node> = (0..nodes).map(Node).collect();
         rng.shuffle(&mut order);
@@ -97,7 +97,7 @@ impl Shape {
     }
 }
 
-/// How many of so many nodes are a majority.
+/// The size of a majority of `nodes` nodes.
 pub fn majority(nodes: usize) -> usize {
     nodes / 2 + 1
 }
@@ -109,7 +109,8 @@ fn one_way(from: &[Node], to: &[Node]) -> Cuts {
     pairs.collect()
 }
 
-/// Each window of a majority's size on the ring is what the node in its middle hears.
+/// Each window of a majority's size on the ring are the nodes from which the node in its middle
+/// receives.
 fn ring(order: &[Node]) -> Cuts {
     let (nodes, size) = (order.len(), majority(order.len()));
     let mut cuts = Cuts::new();
@@ -121,8 +122,8 @@ fn ring(order: &[Node]) -> Cuts {
     cuts
 }
 
-/// The largest set of nodes that are up and hear each other, all of them, both ways, if it is a
-/// majority of all: a side that can be asked to go on. Those in `down` are paused or dead.
+/// The largest set of nodes that are up and all connected to each other both ways, if it is a
+/// majority of all: this side must make progress. The nodes in `down` are paused or dead.
 ///
 /// Only sets that are cut off from every other node count, so the overlapping majorities of a ring
 /// don't.
@@ -144,7 +145,7 @@ pub fn connected_majority(
     })
 }
 
-/// Something that the nemesis wants done.
+/// The beginning or the end of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Cut the network.
@@ -153,7 +154,7 @@ pub enum Action {
     Heal,
     /// Stop these nodes.
     Pause(BTreeSet<Node>),
-    /// Let these nodes go on.
+    /// Resume these nodes.
     Resume(BTreeSet<Node>),
     /// Kill these nodes.
     Kill(BTreeSet<Node>),
@@ -196,7 +197,7 @@ fn list(nodes: &BTreeSet<Node>) -> String {
 }
 
 fn describe(cuts: &Cuts) -> String {
-    // Whom each node does not hear, and then together those who don't hear the same.
+    // From which nodes each node does not receive; then nodes with the same set are grouped.
     let mut unheard: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
     for (from, to) in cuts {
         unheard.entry(*to).or_default().insert(*from);
@@ -250,8 +251,8 @@ enum State {
 }
 
 impl Nemesis {
-    /// A schedule of these kinds of faults for so many nodes, decided by `rng`. A node alone can't
-    /// be partitioned.
+    /// A schedule of these kinds of faults for `nodes` nodes, drawn from `rng`. A single node
+    /// cannot be partitioned.
     pub fn new(rng: Rng, kinds: &BTreeSet<Kind>, nodes: usize, interval: Duration) -> Nemesis {
         let mut nemesis = Nemesis {
             rng,
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_cut_as_they_are_called() {
+    fn each_shape_cuts_its_number_of_links() {
         let mut rng = Rng::seeded(11);
         for nodes in 2..=9 {
             for _ in 0..50 {
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn on_the_ring_everyone_hears_another_majority() {
+    fn ring_gives_every_node_another_majority() {
         let mut rng = Rng::seeded(12);
         for nodes in 3..=9 {
             let cuts = Shape::MajoritiesRing.cuts(nodes, &mut rng);
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_side_that_can_go_on_is_found() {
+    fn connected_majority_is_found() {
         let nodes = |nodes: &[usize]| nodes.iter().copied().map(Node).collect::<Vec<_>>();
         let cut = |some: &[usize], others: &[usize]| {
             let (some, others) = (nodes(some), nodes(others));
@@ -405,7 +406,7 @@ mod tests {
             Some(vec![0, 2, 4])
         );
         assert_eq!(side(5, &cut(&[1, 3], &[0, 2, 4]), &[4]), None);
-        // Who misses one direction is not connected.
+        // A node that lacks one direction is not connected.
         let deaf = one_way(&nodes(&[0, 2, 4]), &nodes(&[1]));
         assert_eq!(side(5, &deaf, &[]), None);
         let deaf = one_way(&nodes(&[0, 2, 3, 4]), &nodes(&[1]));
@@ -461,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn without_kinds_or_without_peers_nothing_happens() {
+    fn without_kinds_or_peers_there_are_no_faults() {
         let interval = Duration::from_secs(1);
         let calm = Nemesis::new(Rng::seeded(1), &BTreeSet::new(), 5, interval);
         assert_eq!(calm.due(), None);
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_say_what_they_do() {
+    fn actions_have_a_description() {
         let cuts = |pairs: &[(usize, usize)]| -> Cuts {
             pairs
                 .iter()

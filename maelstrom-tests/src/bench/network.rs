@@ -2,14 +2,13 @@
 //!
 //! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver
 //! has one queue ordered by deadline. A receiver takes the head of its queue and waits for that
-//! message's deadline; one that is sent meanwhile waits behind it. In Maelstrom, as we understand
-//! it, that holds up clients' requests, too, though they have no latency of their own; here it does
-//! so if asked to ([`Conditions::clients_wait`]), since what it adds says nothing about a node: the
-//! time until the next message arrives there. Partitions drop on receipt, so a message that is in
-//! flight when the network is cut is lost, and one that is sent into a cut which heals in time
-//! arrives. Clients are never cut off, and lose nothing.
+//! message's deadline; messages sent meanwhile wait for it too. In Maelstrom, as we understand it,
+//! that also delays clients' requests, though they have no latency of their own; here only with
+//! [`Conditions::clients_wait`], since this delay says nothing about a node. Partitions drop on
+//! receipt, so a message that is in flight when the network is cut is lost, and one that is sent
+//! into a cut which heals in time arrives. Clients are never cut off, and lose nothing.
 //!
-//! There is no clock in here: time is what the caller says, as the time since the run began.
+//! There is no clock in here: the caller passes the time since the run began.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
@@ -39,7 +38,7 @@ pub struct Latency {
 /// How latencies vary around their mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Distribution {
-    /// They don't.
+    /// They do not.
     Constant,
     /// Anything from zero to twice the mean is equally likely.
     Uniform,
@@ -55,7 +54,7 @@ impl Distribution {
         Distribution::Exponential,
     ];
 
-    /// The name that the command line knows it by.
+    /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Distribution::Constant => "constant",
@@ -81,7 +80,7 @@ impl Latency {
 pub struct Millionths(pub u32);
 
 impl Millionths {
-    /// How many make a certainty.
+    /// The number that is a certainty.
     pub const ONE: u32 = 1_000_000;
 
     /// Whether it happens this time.
@@ -99,7 +98,7 @@ pub struct Conditions {
     pub loss: Millionths,
     /// How likely each arrives twice (each copy with a latency of its own).
     pub duplicate: Millionths,
-    /// Whether a client's request waits behind the message that its receiver waits for, as in
+    /// Whether a client's request waits for the message that its receiver waits for, as in
     /// Maelstrom.
     pub clients_wait: bool,
 }
@@ -109,7 +108,7 @@ pub struct Conditions {
 pub enum Source {
     /// A node.
     Server(Node),
-    /// A client; which one is the business of others.
+    /// A client.
     Client,
 }
 
@@ -124,16 +123,16 @@ pub struct Packet<T> {
     pub payload: T,
 }
 
-/// What became of a message when its time had come.
+/// The fate of a message at its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is to be handed to its receiver.
+    /// It is delivered.
     Delivered,
-    /// A partition swallowed it.
+    /// A partition dropped it.
     Cut,
 }
 
-/// What became of a message when it was sent.
+/// The fate of a message when it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// It is on its way.
@@ -146,10 +145,10 @@ pub enum Sent {
     Overflow,
 }
 
-/// The most messages that may be on their way to one node; what is sent beyond that is dropped.
+/// The most messages that may be on their way to one node; messages beyond it are dropped.
 pub const IN_FLIGHT_MAX: usize = 1 << 18;
 
-/// Pairs of a sender and a receiver between which nothing arrives.
+/// Pairs of a sender and a receiver between which messages are dropped.
 pub type Cuts = BTreeSet<(Node, Node)>;
 
 /// The network.
@@ -180,7 +179,7 @@ struct InFlight<T> {
 }
 
 impl<T: Clone> Network<T> {
-    /// A whole network of so many nodes.
+    /// A whole network of `nodes` nodes.
     pub fn new(rng: Rng, conditions: Conditions, nodes: usize) -> Network<T> {
         let receiver = || Receiver {
             head: None,
@@ -201,7 +200,7 @@ impl<T: Clone> Network<T> {
         self.cuts = cuts;
     }
 
-    /// Lets time begin anew: what was `origin` is zero from now on.
+    /// Restarts time: what was `origin` is zero from now on.
     pub fn rebase(&mut self, origin: Duration) {
         let shift = |mut message: InFlight<T>| {
             message.deadline = message.deadline.saturating_sub(origin);
@@ -214,7 +213,7 @@ impl<T: Clone> Network<T> {
         }
     }
 
-    /// Takes a message at the time `now`. What a node sends to itself has latency but is neither
+    /// Takes a message at the time `now`. A node's messages to itself have latency but are neither
     /// lost nor doubled.
     pub fn send(&mut self, now: Duration, packet: Packet<T>) -> Sent {
         let receiver = &self.receivers[packet.dest.0];
@@ -250,7 +249,7 @@ impl<T: Clone> Network<T> {
         heads.map(|head| head.deadline).min()
     }
 
-    /// Hands every message that is due at `now` to `receive`, each receiver's in order.
+    /// Passes every message that is due at `now` to `receive`, each receiver's in order.
     pub fn deliver(&mut self, now: Duration, mut receive: impl FnMut(Packet<T>, Fate)) {
         for receiver in &mut self.receivers {
             while let Some(message) = receiver.next(now) {
@@ -368,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_wait_and_clients_do_not() {
+    fn only_servers_messages_have_latency() {
         let mut network = network(CALM);
         network.send(ms(5), between(0, 1, 1));
         network.send(ms(5), from_client(2, 2));
@@ -404,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_reordered_by_deadline() {
+    fn waiting_messages_are_sorted_by_deadline() {
         let mut network = network(Conditions {
             latency: Latency {
                 mean: ms(50),
@@ -438,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_and_duplication_spare_clients_and_talk_to_oneself() {
+    fn clients_and_messages_to_oneself_are_not_lost() {
         let count = |conditions, packet: Packet<u32>| {
             let mut network = network(conditions);
             for _ in 0..1000 {
@@ -479,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn time_can_begin_anew() {
+    fn rebase_restarts_time() {
         let mut network = network(CALM);
         network.send(ms(100), between(0, 1, 1));
         network.send(ms(101), between(0, 1, 2));

@@ -30,9 +30,9 @@ pub struct Options {
     pub rate: Option<f64>,
     /// How long requests are made; the last ones are then waited for.
     pub time_limit: Duration,
-    /// What the network does.
+    /// Latency, loss and duplication.
     pub conditions: Conditions,
-    /// What the nemesis does.
+    /// The kinds of faults.
     pub nemesis: BTreeSet<Kind>,
     /// The mean time from a fault's beginning to its end and from there to the next beginning.
     pub nemesis_interval: Duration,
@@ -153,7 +153,7 @@ impl Options {
     /// Reads the arguments of `test`.
     ///
     /// # Errors
-    /// A flag that is unknown, that has a value it can't use, or that contradicts another.
+    /// An unknown flag, a value that its flag cannot use, or flags that exclude each other.
     pub fn parse(
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Options>, UsageError> {

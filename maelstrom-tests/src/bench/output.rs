@@ -1,4 +1,4 @@
-//! What the bench prints.
+//! The bench's standard output.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

@@ -1,7 +1,7 @@
 //! Maelstrom's messages, read strictly and written plainly.
 //!
-//! Maelstrom stops listening to a node that prints something malformed; the bench says what was
-//! wrong with it. It is stricter in this: a message must come from the node that printed it, a body
+//! Maelstrom ignores a node that prints something malformed; the bench reports what is wrong with
+//! it. It is stricter in this: a message must come from the node that printed it, a body
 //! must be an object, and an answer must belong to a request.
 
 use std::borrow::Cow;
@@ -22,13 +22,13 @@ const SERVICES: [&str; 4] = ["lin-kv", "seq-kv", "lww-kv", "lin-tso"];
 /// A line of a node's output, taken apart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope<'a> {
-    /// To whom it goes.
+    /// The receiver.
     pub dest: Dest,
-    /// What it says.
+    /// The body, as it stands in the line.
     pub body: Raw<'a>,
 }
 
-/// To whom a message goes.
+/// The receiver of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dest {
     /// Another node, or the same.
@@ -39,10 +39,10 @@ pub enum Dest {
     Client(Process),
 }
 
-/// What is looked at in a message between servers.
+/// The part of a message between servers that the bench reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body<'a> {
-    /// Its `type`, or nothing.
+    /// Its `type`; empty if there is none.
     pub kind: Cow<'a, str>,
     /// Its `term`, if there is a number under that name.
     pub term: Option<u64>,
@@ -51,21 +51,21 @@ pub struct Body<'a> {
 /// An answer to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// Which request it answers.
+    /// The id of the request.
     pub id: MessageId,
-    /// What it says.
+    /// The answer.
     pub answer: Answer,
 }
 
-/// The name of the client that sends `init` to a node; it is gone afterwards.
+/// The name of the client that sends `init` to a node and ends with the answer.
 pub fn init_client(node: Node) -> String {
     format!("c{}", node.0)
 }
 
-/// Reads a line that `source` printed, without its line feed, in a cluster of so many nodes.
+/// Reads a line that `source` printed, without its line feed, in a cluster of `nodes` nodes.
 ///
 /// # Errors
-/// What is wrong with it, to follow a colon.
+/// What is wrong with it, as a text that follows a colon.
 pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>, String> {
     if line.trim_ascii().is_empty() {
         return Err("it is blank".to_owned());
@@ -82,7 +82,7 @@ pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>,
             "id" => id.replace(integer(&mut reader, "id")?).is_some(),
             other => {
                 return Err(format!(
-                    "it has the top-level key {other:?}, but src, dest, body and id are all there may be"
+                    "it has the top-level key {other:?}; only src, dest, body and id are allowed"
                 ));
             }
         };
@@ -104,12 +104,12 @@ pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>,
     Ok(Envelope { dest, body })
 }
 
-/// Looks into a message between servers, whose body is otherwise free.
+/// Reads the type and the term of a message between servers, whose body is otherwise free.
 ///
 /// # Errors
-/// None, as what is JSON has been checked; but what reads JSON may always say no.
+/// The body is not JSON, which [`envelope`] has checked before.
 pub fn body<'a>(envelope: &Envelope<'a>) -> Result<Body<'a>, String> {
-    let json = |error: json::Error| format!("its body can't be read: {error}");
+    let json = |error: json::Error| format!("cannot read its body: {error}");
     let mut reader = Reader::new(envelope.body.as_str().as_bytes());
     let (mut kind, mut term) = (Cow::Borrowed(""), None);
     reader.begin_object().map_err(json)?;
@@ -263,7 +263,7 @@ fn line(number: u64, src: &str, dest: Node, body: impl FnOnce(&mut Writer<'_>)) 
     bytes
 }
 
-/// What the body of an answer may hold.
+/// The fields that the body of an answer may have.
 #[derive(Debug, Default)]
 struct AnswerBody<'a> {
     kind: Cow<'a, str>,
@@ -276,7 +276,7 @@ struct AnswerBody<'a> {
 
 impl<'a> AnswerBody<'a> {
     fn read(envelope: &Envelope<'a>) -> Result<AnswerBody<'a>, String> {
-        let json = |error: json::Error| format!("its body can't be read: {error}");
+        let json = |error: json::Error| format!("cannot read its body: {error}");
         let mut body = AnswerBody::default();
         let mut kind = None;
         let mut reader = Reader::new(envelope.body.as_str().as_bytes());
@@ -304,7 +304,7 @@ impl<'a> AnswerBody<'a> {
         Ok(body)
     }
 
-    /// Refuses keys beyond those that every answer may have and these.
+    /// Rejects keys other than these and those that every answer may have.
     fn closed(&self, own: &[&str]) -> Result<(), String> {
         let known =
             |key: &str| matches!(key, "type" | "in_reply_to" | "msg_id") || own.contains(&key);
@@ -349,7 +349,7 @@ fn destination(dest: &str, nodes: usize) -> Result<Dest, String> {
     Err(format!("its dest {dest:?} is unknown"))
 }
 
-/// The number in a name such as `n12`; there is one way to write it.
+/// The number in a name such as `n12`, without leading zeros.
 fn numbered(name: &str, letter: char) -> Option<u64> {
     let digits = name.strip_prefix(letter)?;
     let plain = digits == "0" || !digits.starts_with(['0', '+']);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn destinations_are_told_apart() {
+    fn destinations_are_recognised() {
         for (dest, expected) in [
             ("n0", Dest::Server(Node(0))),
             ("n2", Dest::Server(Node(2))),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_lines_are_told_what_is_wrong() {
+    fn malformed_lines_are_rejected() {
         for (line, wrong) in [
             ("", "it is blank"),
             (" \t\r", "it is blank"),
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_break_their_schema_are_refused() {
+    fn answers_that_break_their_schema_are_rejected() {
         for (body, wrong) in [
             (r#"{"in_reply_to":4}"#, "no type"),
             (
@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forwarded_body_is_left_as_it_is() {
+    fn a_forwarded_body_is_unchanged() {
         let line =
             r#"{"src":"n1","dest":"n2","id":5,"body": {"type" : "vote","term":1e1,"z":[1.0]} }"#;
         let parsed = envelope_of(line).expect("a good line");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
-/// How many runs may begin in the same millisecond before one of them gives up.
+/// How many runs may begin in the same millisecond before one of them fails.
 const SAME_TIME_MAX: u32 = 1000;
 
 /// A run's folder.
@@ -14,10 +14,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes the folder of a run that begins now, and lets `latest` point there.
+    /// Creates the folder of a run that begins now, and points `latest` to it.
     ///
     /// # Errors
-    /// The file system says no.
+    /// The file system refuses.
     pub fn create(root: &Path) -> io::Result<Store> {
         let workload = Path::new("lin-kv");
         fs::create_dir_all(root.join(workload))?;
@@ -39,11 +39,10 @@ impl Store {
     }
 }
 
-/// Makes a folder that was not there before, named by the prefix and the time, and returns its
-/// name.
+/// Creates a new folder, named by the prefix and the time, and returns its name.
 ///
 /// # Errors
-/// The file system says no.
+/// The file system refuses.
 pub fn fresh_folder(parent: &Path, prefix: &str) -> io::Result<String> {
     let time = format!("{prefix}{}", timestamp(SystemTime::now()));
     let mut name = time.clone();
@@ -75,7 +74,7 @@ fn point_latest(root: &Path, target: &Path) -> io::Result<()> {
 
 /// A time in UTC that sorts by name and is a fine file name, such as `20260722T091503.042Z`.
 fn timestamp(time: SystemTime) -> String {
-    // A clock before 1970 is wrong anyway; the folder's name is not worth an error.
+    // A clock before 1970 is wrong, but no reason to fail.
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
@@ -84,7 +83,7 @@ fn timestamp(time: SystemTime) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{ms:03}Z")
 }
 
-/// The Gregorian date so many days after 1970-01-01.
+/// The Gregorian date this many days after 1970-01-01.
 fn civil(mut days: u64) -> (u64, u64, u64) {
     let leap = |year: u64| {
         year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))

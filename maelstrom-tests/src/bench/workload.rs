@@ -1,9 +1,9 @@
-//! What the clients ask: the lin-kv workload, without clocks, threads or a network.
+//! The clients' requests: the lin-kv workload, without clocks, threads or a network.
 //!
 //! As in Maelstrom, clients work in groups, each group on one key at a time. Half of a group reads;
 //! the others write and compare-and-set small numbers, which collide often enough that a stale
-//! answer contradicts something. A key is left for a new one after so many operations, or so many
-//! processes, that checking it stays cheap.
+//! answer contradicts another. A group changes to a new key after a number of operations or
+//! processes, so that checking a key stays cheap.
 
 use std::collections::BTreeSet;
 
@@ -15,12 +15,12 @@ use crate::history::{Call, Process};
 /// Values are drawn from 0 up to but not including this.
 pub const VALUES: u64 = 5;
 
-/// So many processes may work on one key (more only if a group is larger): each operation of an
-/// unknown outcome costs a process, and makes every later check of the key dearer.
+/// The most processes that work on one key (more only if a group is larger): each operation of
+/// unknown outcome uses up a process, and makes the check of the key more expensive.
 pub const PROCESSES_PER_KEY_MAX: usize = 20;
 
-/// One of the threads of control that ask, numbered from 0. A worker becomes a new [`Process`]
-/// after each operation of an unknown outcome.
+/// A client's thread of control, numbered from 0. A worker becomes a new [`Process`] after each
+/// operation of unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Worker(pub usize);
 
@@ -29,7 +29,7 @@ pub struct Worker(pub usize);
 pub struct Request {
     /// The key.
     pub key: u64,
-    /// What to do with it.
+    /// The operation.
     pub call: Call,
 }
 
@@ -40,11 +40,11 @@ pub struct Plan {
     pub workers: usize,
     /// How many keys are worked on at once; at least 1 and at most the number of workers.
     pub keys_at_once: usize,
-    /// After about so many operations a group goes on to a new key; at least 1.
+    /// A group changes to a new key after about this many operations; at least 1.
     pub operations_per_key: u64,
 }
 
-/// The generator: asked for a worker's next request, it makes one up.
+/// The generator of requests.
 #[derive(Debug)]
 pub struct Workload {
     rng: Rng,
@@ -63,7 +63,7 @@ struct Group {
 }
 
 impl Workload {
-    /// A workload whose every choice comes from `rng`.
+    /// A workload drawn from `rng`.
     ///
     /// # Panics
     /// If the plan breaks its own bounds.
@@ -143,7 +143,7 @@ impl Workload {
         Value::from(self.rng.below(VALUES))
     }
 
-    /// The number of operations varies by a tenth, so that the groups don't change keys all at
+    /// The number of operations varies by a tenth, so that the groups do not all change keys at
     /// once.
     fn begin_key(&mut self, index: usize) {
         let most = self.plan.operations_per_key;
@@ -157,7 +157,7 @@ impl Workload {
 }
 
 impl Group {
-    /// Whether the process may do one more thing to the group's key.
+    /// Whether the process may do one more operation on the group's key.
     fn takes(&self, process: Process) -> bool {
         let crowded = self.processes.len() >= PROCESSES_PER_KEY_MAX.max(self.size);
         self.operations_left > 0 && (!crowded || self.processes.contains(&process))
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_asks_the_same() {
+    fn one_seed_gives_the_same_requests() {
         let (mut one, mut two) = (workload(10, 1, 20), workload(10, 1, 20));
         for worker in (0..10).cycle().take(500) {
             assert_eq!(next(&mut one, worker), next(&mut two, worker));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_left_after_about_so_many_operations() {
+    fn a_key_ends_after_its_operations() {
         let mut workload = workload(4, 1, 100);
         let mut per_key: BTreeMap<u64, u64> = BTreeMap::new();
         for worker in (0..4).cycle().take(5000) {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_left_after_so_many_processes() {
+    fn a_key_ends_after_its_processes() {
         let mut workload = workload(2, 1, 1000);
         let key_of =
             |workload: &mut Workload, process| workload.next(Worker(1), Process(process)).key;

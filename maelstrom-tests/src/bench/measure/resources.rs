@@ -1,9 +1,9 @@
-//! What a node takes of the machine.
+//! The memory and the disk space that a node takes.
 
 use std::path::Path;
 use std::{fs, io};
 
-/// The resident memory of a process, in bytes, as Linux tells it; `None` where there is no `/proc`.
+/// The resident memory of a process, in bytes; `None` where there is no `/proc`.
 pub fn resident(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     kilobytes(&status, "VmRSS:").map(|kilobytes| kilobytes << 10)
@@ -18,7 +18,7 @@ fn kilobytes(status: &str, name: &str) -> Option<u64> {
 /// nothing.
 ///
 /// # Errors
-/// The file system says no.
+/// The file system refuses.
 pub fn folder(path: &Path) -> io::Result<u64> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let entries = match fs::read_dir(path) {

@@ -1,8 +1,8 @@
 //! A node as a process: its pipes, the threads that serve them, its log.
 //!
-//! Each node has a writer thread with a bounded queue and a reader thread, so that a node which
-//! doesn't read, or is paused, keeps nobody else waiting. Both work in batches: whatever waits goes
-//! out in one write, and whatever whole lines a read brings go to the router as one event.
+//! Each node has a writer thread with a bounded queue and a reader thread, so that a node that does
+//! not read, or is paused, does not block the others. Both work in batches: one write for all that
+//! waits, and one event for all whole lines of a read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,12 +21,11 @@ use crate::bench::network::Node;
 /// most.
 pub const LINE_BYTES_MAX: usize = 128 << 20;
 
-/// The most bytes that wait to be written to one node; what would go beyond is dropped and counted.
-/// Above the largest message that our own nodes send to each other, so that each fits into an empty
-/// queue.
+/// The most bytes that wait to be written to one node; lines beyond it are dropped and counted.
+/// Above the largest message of our own nodes, so that each fits into an empty queue.
 pub const OUTBOX_BYTES_MAX: usize = 160 << 20;
 
-/// The most events that wait for the router; beyond that the readers wait, and so do the nodes.
+/// The most events that wait for the cluster; beyond it the readers wait, and so do the nodes.
 pub const EVENTS_MAX: usize = 1024;
 
 /// How much a reader asks for at once.
@@ -45,7 +44,7 @@ const END_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life(pub u32);
 
-/// What a node's reader tells the router.
+/// The output of a node, as its reader passes it on.
 #[derive(Debug)]
 pub enum Event {
     /// Some whole lines, each with its line feed.
@@ -57,7 +56,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whose it is.
+    /// The node and the process that it comes from.
     pub fn source(&self) -> (Node, Life) {
         match self {
             Event::Lines(node, life, _)
@@ -74,7 +73,7 @@ pub struct Process {
     life: Life,
     outbox: Arc<Outbox>,
     log: PathBuf,
-    /// What is to go out at the next flush.
+    /// The lines for the next flush.
     pending: Vec<u8>,
 }
 
@@ -98,7 +97,7 @@ impl Process {
     /// as well.
     ///
     /// # Errors
-    /// The log can't be made or the program can't be started.
+    /// The log cannot be created, or the program cannot be started.
     pub fn start(
         node: Node,
         life: Life,
@@ -157,13 +156,12 @@ impl Process {
         self.life
     }
 
-    /// Puts a line, with its line feed, down to be written at the next [`flush`](Process::flush).
+    /// Adds a line, with its line feed, to the next [`flush`](Process::flush).
     pub fn write(&mut self, line: &[u8]) {
         self.pending.extend_from_slice(line);
     }
 
-    /// Hands what was put down to the writer, and returns how many lines were dropped because they
-    /// don't fit.
+    /// Passes the added lines to the writer, and returns how many were dropped for lack of room.
     pub fn flush(&mut self) -> u64 {
         if self.pending.is_empty() {
             return 0;
@@ -173,11 +171,11 @@ impl Process {
         dropped
     }
 
-    /// Waits a moment for a node that has closed its output, and says how it ended: `None` if it
-    /// still runs.
+    /// Waits a moment for a node that has closed its output, and returns its exit status: `None` if
+    /// it still runs.
     ///
     /// # Errors
-    /// The system can't say.
+    /// The system cannot tell.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now() + END_GRACE;
         loop {
@@ -185,7 +183,7 @@ impl Process {
             if status.is_some() || Instant::now() >= deadline {
                 return Ok(status);
             }
-            // The standard library waits for a child for ever or not at all.
+            // The standard library waits for a child without a limit or not at all.
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -193,7 +191,7 @@ impl Process {
     /// Waits for the end of a node that has been killed.
     ///
     /// # Errors
-    /// It can't be waited for.
+    /// The system cannot wait for it.
     pub fn reap(&mut self) -> io::Result<ExitStatus> {
         self.outbox.close();
         // The watchdog has killed it; if it could not, this does.
@@ -206,7 +204,7 @@ impl Process {
         match last_lines(&self.log) {
             Ok(lines) if lines.is_empty() => "its standard error is empty".to_owned(),
             Ok(lines) => format!("the end of its standard error:\n{lines}"),
-            Err(error) => format!("{} can't be read: {error}", self.log.display()),
+            Err(error) => format!("cannot read {}: {error}", self.log.display()),
         }
     }
 }
@@ -217,7 +215,7 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes lines, as many as fit, and returns how many don't. May leave something in `lines`.
+    /// Takes as many lines as fit, and returns how many do not. May leave bytes in `lines`.
     fn put(&self, lines: &mut Vec<u8>) -> u64 {
         let mut dropped = 0;
         let mut queue = self.lock();
@@ -240,8 +238,8 @@ impl Outbox {
         dropped
     }
 
-    /// Writes what is put down until the box is closed or the node stops listening; its reader will
-    /// notice its end.
+    /// Writes lines until the box is closed, or the node closes its input; its reader notices its
+    /// end.
     fn serve(&self, mut stdin: ChildStdin) {
         let mut bytes = Vec::new();
         loop {
@@ -283,8 +281,8 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name).spawn(work).map(drop)
 }
 
-/// Passes a node's output on to the router, whole lines at a time, until it ends, a line is longer
-/// than `most` bytes, or the router has gone.
+/// Passes a node's output on, whole lines at a time, until it ends, a line is longer than `most`
+/// bytes, or the receiver has gone.
 fn read(
     node: Node,
     life: Life,
@@ -302,7 +300,7 @@ fn read(
                 bytes.truncate(old);
                 continue;
             }
-            // A pipe that can't be read is as good as one that has ended.
+            // A pipe that cannot be read has ended for us.
             Err(_) => 0,
         };
         bytes.truncate(old + length);
@@ -332,7 +330,7 @@ fn tee(node: Node, mut stderr: ChildStderr, mut log: File) {
     while let Ok(length @ 1..) = stderr.read(&mut bytes) {
         let part = &bytes[..length];
         if let Err(error) = log.write_all(part) {
-            eprintln!("the log of {node} can't be written: {error}");
+            eprintln!("cannot write the log of {node}: {error}");
         }
         let mut named = Vec::with_capacity(part.len() + 64);
         for line in part.split_inclusive(|byte| *byte == b'\n') {
@@ -342,7 +340,7 @@ fn tee(node: Node, mut stderr: ChildStderr, mut log: File) {
             named.extend_from_slice(line);
             line_begins = line.ends_with(b"\n");
         }
-        // Where our standard error is closed there is nobody to tell.
+        // Our standard error may be closed.
         let _ = io::stderr().write_all(&named);
     }
 }

@@ -1,4 +1,4 @@
-//! What a node runs.
+//! The program that the nodes run.
 
 use std::ffi::OsString;
 use std::io;
@@ -23,12 +23,11 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments, the same for every node.
     pub arguments: Vec<OsString>,
-    /// What [`DATA_DIR`] says, the same for every node: an absolute path.
+    /// The value of [`DATA_DIR`], the same for every node: an absolute path.
     pub data: Option<PathBuf>,
 }
 
-/// The environment variable that tells a node where to keep its data. Unset if it is to keep them
-/// nowhere.
+/// The environment variable that names the folder for a node's data. Unset for nodes without data.
 pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
 impl Program {
@@ -42,7 +41,7 @@ impl Program {
             NodeChoice::Bin(path) => (executable(path)?, Vec::new()),
             NodeChoice::Builtin(builtin) => {
                 let bench = std::env::current_exe()
-                    .map_err(BenchError::io("the bench can't find itself"))?;
+                    .map_err(BenchError::io("cannot find the bench's own executable"))?;
                 (bench, builtin.arguments())
             }
         };
@@ -57,19 +56,19 @@ impl Program {
 
 fn executable(path: &Path) -> Result<PathBuf, BenchError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let told = path.display();
+    let shown = path.display();
     let found = std::fs::canonicalize(path).and_then(|path| Ok((path.metadata()?, path)));
     match found {
         Ok((metadata, _)) if !metadata.is_file() => {
-            Err(BenchError::new(format!("--bin {told}: that is not a file")))
+            Err(BenchError::new(format!("--bin {shown}: not a file")))
         }
         Ok((metadata, _)) if metadata.permissions().mode() & 0o111 == 0 => Err(BenchError::new(
-            format!("--bin {told}: that is not executable (chmod +x?)"),
+            format!("--bin {shown}: not executable; try chmod +x"),
         )),
         Ok((_, path)) => Ok(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BenchError::new(format!(
-            "--bin {told}: there is no such file"
-        ))),
-        Err(error) => Err(BenchError::new(format!("--bin {told}: {error}"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(BenchError::new(format!("--bin {shown}: no such file")))
+        }
+        Err(error) => Err(BenchError::new(format!("--bin {shown}: {error}"))),
     }
 }
