@@ -23,7 +23,7 @@ impl Ballot {
         self.term
     }
 
-    /// For whom this node voted in the current term.
+    /// The candidate that this node voted for in the current term.
     #[must_use]
     pub fn vote(&self) -> Option<NodeId> {
         self.vote
@@ -36,7 +36,7 @@ impl Ballot {
         self.vote.is_none_or(|vote| vote == candidate)
     }
 
-    /// Enters a higher term, in which nobody has this node's vote yet.
+    /// Enters a higher term, in which this node has not voted yet.
     ///
     /// # Panics
     /// If `term` is not higher.
@@ -48,7 +48,7 @@ impl Ballot {
     /// Votes in the current term.
     ///
     /// # Panics
-    /// If the vote went to somebody else.
+    /// If the node voted for another candidate in this term.
     pub(crate) fn vote_for(&mut self, candidate: NodeId) {
         assert!(self.may_vote_for(candidate), "one vote a term");
         self.vote = Some(candidate);
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vote_stays_until_the_next_term() {
+    fn vote_stays_until_the_next_term() {
         let mut ballot = Ballot::default();
         ballot.enter(Term(3));
         assert!(ballot.may_vote_for(NodeId(1)));
@@ -74,14 +74,14 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "one vote a term")]
-    fn a_second_vote_is_refused() {
+    fn second_vote_panics() {
         let mut ballot = Ballot::new(Term(1), Some(NodeId(1)));
         ballot.vote_for(NodeId(2));
     }
 
     #[test]
     #[should_panic(expected = "the term must rise")]
-    fn the_term_never_stands_still() {
+    fn entering_the_same_term_panics() {
         Ballot::new(Term(2), None).enter(Term(2));
     }
 }

@@ -43,8 +43,8 @@ pub struct Limits {
     pub early_appends: usize,
     /// Forwards remembered for each incarnation of a sender in a term; older ones count as seen.
     pub forwards_seen: usize,
-    /// Incarnations of one sender whose forwards are told apart in a term. Those of further ones are
-    /// dropped, so that their clients' writes end as unknown until the next term.
+    /// Incarnations of one sender whose forwards are told apart in a term. Those of further ones
+    /// are dropped, so that their clients' writes end as unknown until the next term.
     pub incarnations: usize,
     /// Take a snapshot after this many applied entries.
     pub snapshot_entries: u64,
@@ -61,8 +61,8 @@ pub struct Limits {
     pub retained_bytes: u64,
     /// Bytes in one chunk of a snapshot; each follower is sent one chunk at a time.
     pub chunk_bytes: usize,
-    /// Bytes in a leader's snapshot, which a follower collects in memory. A longer one is rejected,
-    /// and the follower never catches up.
+    /// Bytes in a leader's snapshot, which a follower collects in memory. A longer one is
+    /// rejected, and the follower never catches up.
     pub snapshot_bytes_max: u64,
 }
 

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::clock::Countdown;
-use crate::id::{EntryId, Index, NodeId, RequestId};
+use crate::id::{Index, NodeId, RequestId};
 use crate::log::entry_size;
 use crate::machine::StateMachine;
 use crate::message::{
@@ -121,27 +121,27 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     }
 
     /// AppendEntries, receiver's side (Figure 2).
-    fn append(&mut self, from: NodeId, append: Append<S>) {
+    fn append(&mut self, from: NodeId, mut append: Append<S>) {
+        let stream = append.stream;
         let base = self.shared.log().base();
-        let append = if append.prev.index < base.index {
-            let stream = append.stream;
-            match append.above(base) {
-                Above::Entries(append) => append,
+        if append.prev.index < base.index {
+            let covered = (base.index.0 - append.prev.index.0) as usize;
+            let Some(at_base) = append.entries.get(covered - 1) else {
                 // All through the base is committed, hence in the log of this term's leader.
-                Above::Nothing => return self.acknowledge(from, stream, base.index),
-                Above::Contradiction => {
-                    self.shared.counters.dropped.malformed += 1;
-                    return;
-                }
+                return self.acknowledge(from, stream, base.index);
+            };
+            if at_base.id != base {
+                // It contradicts what is committed: no correct leader sends that.
+                self.shared.counters.dropped.malformed += 1;
+                return;
             }
-        } else {
-            append
-        };
+            append.entries.drain(..covered);
+            append.prev = base;
+        }
         if !self.shared.log().holds(append.prev) {
             self.reject(from, append);
             return;
         }
-        let stream = append.stream;
         let Some(mut matched) = self.fit(append) else {
             return;
         };
@@ -265,40 +265,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     }
 }
 
-/// What of an Append stands above the base.
-enum Above<S: StateMachine> {
-    /// These entries, right behind it.
-    Entries(Append<S>),
-    /// Nothing.
-    Nothing,
-    /// It denies the base, which is committed: no correct leader sends that.
-    Contradiction,
-}
-
 impl<S: StateMachine> Append<S> {
-    /// Drops what a snapshot covers here: the Append begins below the base.
-    fn above(self, base: EntryId) -> Above<S> {
-        let covered = (base.index.0 - self.prev.index.0) as usize;
-        let Some(at_base) = self.entries.get(covered - 1) else {
-            return Above::Nothing;
-        };
-        if at_base.id != base {
-            return Above::Contradiction;
-        }
-        let Self {
-            stream,
-            mut entries,
-            commit,
-            ..
-        } = self;
-        Above::Entries(Self {
-            stream,
-            prev: base,
-            entries: entries.split_off(covered),
-            commit,
-        })
-    }
-
     /// Roughly how many bytes its entries take.
     fn size(&self) -> usize {
         self.entries.iter().map(entry_size::<S>).sum()

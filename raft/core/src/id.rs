@@ -1,10 +1,10 @@
-//! The names of things: nodes, terms, places in the log, and questions that wait for an answer.
+//! Ids: of nodes, terms, places in the log, entries, requests, snapshots.
 //!
 //! Each is a type of its own, so that a term is never added to an index by mistake.
 
 use core::fmt;
 
-/// A member of the cluster. What a host calls it (`n3`, an address) is the host's business.
+/// A member of the cluster. The host maps it to a name or an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
@@ -41,9 +41,9 @@ impl Index {
     }
 }
 
-/// An entry's name: where it stands, and the term in which a leader put it there.
+/// An entry's id: its place in the log, and the term of the leader that put it there.
 ///
-/// Two logs that hold an entry of the same name hold the same entries up to it (Log Matching,
+/// Two logs that hold an entry of the same id hold the same entries up to it (Log Matching,
 /// §5.3). The derived order, term before index, is the order of §5.4.1: a log whose last entry
 /// is greater or equal is "at least as up-to-date".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,18 +54,18 @@ pub struct EntryId {
     pub index: Index,
 }
 
-/// One life of one process: drawn at random at each start, so that an answer to a question of a
-/// former life is never taken for the answer to one of this life.
+/// One run of a process: drawn at random at each start, so that a reply to a request of an earlier
+/// run is never taken for a reply to one of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
 
-/// The name of a question that a node asked its peers (a pre-vote round, a read round, a forward,
-/// a replication session). Never used twice: within a life the counter rises.
+/// The id of a request to a peer (a pre-vote round, a read round, a forward) or of a replication
+/// stream. Never used twice: within an incarnation the counter rises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
-    /// The asking node's life.
+    /// The incarnation of the node that gave the id.
     pub incarnation: Incarnation,
-    /// Counts the questions of that life.
+    /// Counts the ids of that incarnation.
     pub counter: u64,
 }
 
@@ -104,23 +104,17 @@ pub trait Rename {
     fn rename(&mut self, names: &mut dyn Names);
 }
 
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
+macro_rules! displays_number {
+    ($($id:ident),*) => {$(
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.0)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for Term {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl fmt::Display for Index {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
+displays_number!(NodeId, Term, Index);
 
 /// `index@term`, as the golden scripts write it.
 impl fmt::Display for EntryId {

@@ -8,23 +8,23 @@
 //! # The protocol in prose
 //!
 //! A cluster keeps one log of commands on several machines, so that it survives the loss of less
-//! than half of them. Time is divided into **terms**. Each has at most one **leader**, because a node
-//! votes once a term and a leader needs the votes of a majority. Only the leader adds entries; it
-//! sends them to the **followers**.
+//! than half of them. Time is divided into **terms**. Each has at most one **leader**, because a
+//! node votes once a term and a leader needs the votes of a majority. Only the leader adds entries;
+//! it sends them to the **followers**.
 //!
-//! An entry is **committed** once a majority has it on disk *and it is of the leader's own term*; all
-//! entries before it are committed with it. An entry of an earlier term is never committed by
-//! counting copies: even on a majority, a later leader may still replace it (§5.4.2, Figure 8). That
-//! is why each leader begins its term with a blank entry. A node votes only for a candidate whose
-//! log is at least as up-to-date as its own (§5.4.1). A later leader has the votes of a majority,
-//! which shares a node with the majority that stored the entry: so every committed entry is in the
-//! log of every later leader.
+//! An entry is **committed** once a majority has it on disk *and it is of the leader's own term*;
+//! all entries before it are committed with it. An entry of an earlier term is never committed by
+//! counting copies: even on a majority, a later leader may still replace it (§5.4.2, Figure 8).
+//! That is why each leader begins its term with a blank entry. A node votes only for a candidate
+//! whose log is at least as up-to-date as its own (§5.4.1). A later leader has the votes of a
+//! majority, which shares a node with the majority that stored the entry: so every committed entry
+//! is in the log of every later leader.
 //!
 //! A follower that hears from no leader for a random time becomes a **pre-candidate** and asks
 //! whether the others would vote for it; only if a majority would does it become a **candidate**,
-//! enter the next term and ask for votes. A node that hears from a leader refuses, so a machine with
-//! a bad connection disturbs no election. A leader that hears from no majority for a while steps
-//! down, so that its clients look elsewhere.
+//! enter the next term and ask for votes. A node that hears from a leader refuses, so a machine
+//! with a bad connection disturbs no election. A leader that hears from no majority for a while
+//! steps down, so that its clients look elsewhere.
 //!
 //! Where the logs of leader and follower differ, the leader's wins. In the picture each entry is
 //! shown by its term:
@@ -43,11 +43,11 @@
 //! ```
 //!
 //! The leader sends `Append { prev: 3@2, entries: [4@3, 5@3, 6@3] }`. The follower holds 3@2, so it
-//! drops what conflicts and appends the rest; a follower that did not hold 3@2 would reject, and the
-//! leader would try an earlier `prev`. This check makes logs match (Log Matching, §5.3): if two logs
-//! hold an entry of the same index and term, they hold the same entries up to it. For an entry is
-//! made by one leader, at one index of its term, and is accepted only after the entry before it: the
-//! claim for that one gives the claim for this one, by induction.
+//! drops what conflicts and appends the rest; a follower that did not hold 3@2 would reject, and
+//! the leader would try an earlier `prev`. This check makes logs match (Log Matching, §5.3): if two
+//! logs hold an entry of the same index and term, they hold the same entries up to it. For an entry
+//! is made by one leader, at one index of its term, and is accepted only after the entry before it:
+//! the claim for that one gives the claim for this one, by induction.
 //!
 //! Reads do not enter the log. The leader notes its commit index, asks a majority whether it still
 //! leads, and then answers from its state; a follower asks the leader for that index and answers
@@ -59,12 +59,12 @@
 //!    and call [`Replica::restore`].
 //! 2. Call [`Replica::step`] for all that happens: ticks, messages, clients' requests. Messages may
 //!    be lost, repeated and reordered, but never altered.
-//! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives what may leave at
-//!    once: messages, replies and a snapshot task.
-//! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and step
-//!    its [`Input::Synced`]. If the storage fails, stop the node.
-//! 5. Do the [`Task`] beside the replica, and step its result as an [`Input`]. Keep the newest stored
-//!    snapshot readable ([`Chunks`]).
+//! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives what may leave
+//!    at once: messages, replies and a snapshot task.
+//! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and
+//!    step its [`Input::Synced`]. If the storage fails, stop the node.
+//! 5. Do the [`Task`] beside the replica, and step its result as an [`Input`]. Keep the newest
+//!    stored snapshot readable ([`Chunks`]).
 //! 6. Give each request a [`Ticket`] of its own. Each gets exactly one [`Response`].
 //! 7. Never start a node under its old id without its storage: its vote and what it acknowledged
 //!    would be forgotten.
@@ -105,7 +105,8 @@
 //!
 //! # Reading order
 //!
-//! 1. [`Term`], [`EntryId`] and the other ids (`id`), `entry`, `log`, `ballot`: the state of Figure 2.
+//! 1. [`Term`], [`EntryId`] and the other ids (`id`), `entry`, `log`, `ballot`: the state of Figure
+//!    2.
 //! 2. `membership` and `quorum`: the voters, and the proof of an election won.
 //! 3. [`Message`]: one struct for each message.
 //! 4. `raft`: the roles, and the term rule before all of them.

@@ -1,4 +1,4 @@
-//! Who belongs to the cluster, and what a quorum of it is.
+//! The members of the cluster, and its quorums.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -15,7 +15,7 @@ impl Membership {
     /// A membership of these voters.
     ///
     /// # Panics
-    /// If there is none: a cluster of nobody can decide nothing.
+    /// If there are no voters.
     #[must_use]
     pub fn of(voters: impl IntoIterator<Item = NodeId>) -> Self {
         let voters: BTreeSet<NodeId> = voters.into_iter().collect();
@@ -39,7 +39,7 @@ impl Membership {
         self.voters().filter(move |voter| *voter != node)
     }
 
-    /// Whether `node` alone decides everything.
+    /// Whether `node` is the only voter.
     #[must_use]
     pub fn is_lone_voter(&self, node: NodeId) -> bool {
         self.voters.len() == 1 && self.contains(node)
@@ -51,7 +51,7 @@ impl Membership {
         self.voters.range(..node).count()
     }
 
-    /// Whether the voters of whom `holds` is true are a majority (§5.2).
+    /// Whether the voters for which `holds` is true are a majority (§5.2).
     #[must_use]
     pub fn is_quorum(&self, holds: impl Fn(NodeId) -> bool) -> bool {
         let count = self.voters().filter(|voter| holds(*voter)).count();

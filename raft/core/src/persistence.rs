@@ -8,16 +8,16 @@ use crate::ballot::Ballot;
 use crate::entry::Entry;
 use crate::id::{EntryId, Incarnation, Index, Term};
 
-/// Something that must be on disk before what waits for it is sent.
+/// Something that must be on disk before the messages that wait for it leave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record<C> {
     /// The term and vote from now on.
     Ballot(Ballot),
-    /// These entries stand in the log from now on, and nothing stands behind the last of them:
-    /// what stood at the first one's index or above is gone.
+    /// The log ends with these entries from now on: what stood at the first one's index or after it
+    /// is gone.
     Entries(Vec<Entry<C>>),
     /// The log begins right after this entry from now on: a stored snapshot covers all through it.
-    /// If the log holds this very entry, what stands behind it stays; else all of the log is gone
+    /// If the log holds this very entry, what follows it stays; else all of the log is gone
     /// (Figure 13, steps 6 and 7). The snapshot is safe on disk before this record is made.
     Base(EntryId),
 }
@@ -134,7 +134,7 @@ impl Persistence {
     pub(crate) fn confirm(&mut self, synced: &Synced) {
         assert_eq!(
             synced.incarnation, self.incarnation,
-            "the output of this life"
+            "the receipt must be of this incarnation"
         );
         while let Some(pending) = self.pending.front()
             && pending.number <= synced.number
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sync_of_what_was_truncated_meanwhile_confirms_only_the_rest() {
+    fn sync_of_truncated_entries_confirms_only_the_rest() {
         let mut persistence = Persistence::new(Incarnation(1), Term(1), Index(2));
         let first = persistence.issue(true, Term(1), Index(5));
         persistence.truncate(Index(4));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_sync_confirms_the_earlier_ones() {
+    fn later_sync_confirms_the_earlier_ones() {
         let mut persistence = Persistence::new(Incarnation(1), Term(0), Index(0));
         let first = persistence.issue(true, Term(1), Index(1));
         let second = persistence.issue(true, Term(1), Index(2));
@@ -198,8 +198,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "the output of this life")]
-    fn a_former_life_s_sync_is_refused() {
+    #[should_panic(expected = "the receipt must be of this incarnation")]
+    fn receipt_of_a_former_incarnation_panics() {
         let synced =
             Persistence::new(Incarnation(1), Term(0), Index(0)).issue(true, Term(1), Index(1));
         Persistence::new(Incarnation(2), Term(0), Index(0)).confirm(&synced);

@@ -29,7 +29,7 @@ use crate::response::{Doubt, Refusal, Reply, Response};
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Proxy<S: StateMachine> {
     /// Taken, and not sent to anybody yet.
-    pub(crate) waiting: VecDeque<Waiting<S>>,
+    pub(crate) waiting: VecDeque<Request<S>>,
     /// Writes that were sent to a leader.
     pub(crate) forwarded: BTreeMap<RequestId, Sent>,
     /// Reads for which a leader was asked for an index.
@@ -44,17 +44,11 @@ pub(crate) struct Proxy<S: StateMachine> {
     pub(crate) open: usize,
 }
 
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Waiting<S: StateMachine> {
-    ticket: Ticket,
-    since: Moment,
-    request: Request<S>,
-}
-
+/// A client's request that waits.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Request<S: StateMachine> {
-    Write(S::Command),
-    Read(S::Query),
+    Write(Write<S>),
+    Read(Read<S>),
 }
 
 /// A write, without its command, which is gone to the leader.
@@ -131,6 +125,16 @@ pub(crate) struct Dispatched<S: StateMachine> {
     pub(crate) reads: Vec<Read<S>>,
 }
 
+impl<S: StateMachine> Request<S> {
+    /// The ticket of the request and when it came.
+    fn origin(&self) -> (Ticket, Moment) {
+        match self {
+            Self::Write(write) => (write.ticket, write.since),
+            Self::Read(read) => (read.ticket, read.since),
+        }
+    }
+}
+
 impl<S: StateMachine> Proxy<S> {
     pub(crate) fn new() -> Self {
         Self {
@@ -162,11 +166,11 @@ impl<S: StateMachine> Proxy<S> {
     /// Takes a client's write.
     pub(crate) fn take_write(&mut self, ticket: Ticket, command: S::Command, now: Moment) {
         self.open += 1;
-        self.waiting.push_back(Waiting {
+        self.waiting.push_back(Request::Write(Write {
             ticket,
             since: now,
-            request: Request::Write(command),
-        });
+            command,
+        }));
     }
 
     /// Takes a client's read.
@@ -177,38 +181,21 @@ impl<S: StateMachine> Proxy<S> {
 
     /// Gives the request back that was taken last. It is still open.
     pub(crate) fn give_back(&mut self) -> Option<Ticket> {
-        self.waiting.pop_back().map(|waiting| waiting.ticket)
+        self.waiting.pop_back().map(|request| request.origin().0)
     }
 
     /// Puts reads back that were under way. They are still open.
     pub(crate) fn wait_again(&mut self, reads: impl IntoIterator<Item = Read<S>>) {
-        self.waiting.extend(reads.into_iter().map(|read| Waiting {
-            ticket: read.ticket,
-            since: read.since,
-            request: Request::Read(read.query),
-        }));
+        self.waiting.extend(reads.into_iter().map(Request::Read));
     }
 
     /// Hands out all that waits, for a leader that is known now.
     pub(crate) fn dispatch(&mut self) -> Dispatched<S> {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
-        for Waiting {
-            ticket,
-            since,
-            request,
-        } in mem::take(&mut self.waiting)
-        {
+        for request in mem::take(&mut self.waiting) {
             match request {
-                Request::Write(command) => writes.push(Write {
-                    ticket,
-                    since,
-                    command,
-                }),
-                Request::Read(query) => reads.push(Read {
-                    ticket,
-                    since,
-                    query,
-                }),
+                Request::Write(write) => writes.push(write),
+                Request::Read(read) => reads.push(read),
             }
         }
         Dispatched { writes, reads }
@@ -327,10 +314,11 @@ impl<S: StateMachine> Proxy<S> {
     pub(crate) fn expire(&mut self, now: Moment, deadline: u32) -> Vec<Reply<S>> {
         let mut expired = Vec::new();
         let refused = |refusal| Response::Refused(refusal);
-        self.waiting.retain(|waiting| {
-            let late = now.is_past(waiting.since, deadline);
+        self.waiting.retain(|request| {
+            let (ticket, since) = request.origin();
+            let late = now.is_past(since, deadline);
             if late {
-                expired.push((waiting.ticket, refused(Refusal::NoLeader)));
+                expired.push((ticket, refused(Refusal::NoLeader)));
             }
             !late
         });

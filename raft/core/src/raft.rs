@@ -111,9 +111,8 @@ impl<S: StateMachine> Raft<S> {
     /// What was stored may be acknowledged now, or committed.
     pub(crate) fn synced(&mut self, synced: &Synced) {
         self.shared_mut().persistence.confirm(synced);
-        match self {
-            Self::Leader(node) => node.synced(),
-            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => {}
+        if let Self::Leader(node) = self {
+            node.synced();
         }
     }
 
@@ -132,10 +131,7 @@ impl<S: StateMachine> Raft<S> {
         if !self.shared().snapshot_is_due() {
             return;
         }
-        let must_wait = match self {
-            Self::Leader(node) => node.followers_need_log(),
-            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => false,
-        };
+        let must_wait = matches!(self, Self::Leader(node) if node.followers_need_log());
         if !must_wait {
             self.shared_mut().capture();
         }

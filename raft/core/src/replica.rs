@@ -9,7 +9,7 @@ use core::mem;
 use crate::clock::Countdown;
 use crate::entry::Entry;
 use crate::follower::Follower;
-use crate::id::Index;
+use crate::id::{Index, Term};
 use crate::input::{Input, Restored};
 use crate::invariant::{self, Violation};
 use crate::machine::StateMachine;
@@ -45,21 +45,16 @@ impl<S: StateMachine> Replica<S> {
     /// stored entries do not follow each other.
     #[must_use]
     pub fn restore(restored: Restored<S>) -> Self {
-        let Restored {
-            id,
-            membership,
-            config,
-            ..
-        } = &restored;
-        assert!(membership.contains(*id), "a node is a member");
+        let (id, membership, config) = (restored.id, &restored.membership, &restored.config);
+        assert!(membership.contains(id), "a node is a member");
         if let Err(error) = config.validate() {
             panic!("{error}");
         }
-        let rank = u32::try_from(membership.rank(*id)).unwrap_or(u32::MAX);
+        let rank = u32::try_from(membership.rank(id)).unwrap_or(u32::MAX);
         let staggered = config.heartbeat.saturating_mul(rank).saturating_add(1);
-        let lone = membership.is_lone_voter(*id);
+        let lone = membership.is_lone_voter(id);
         let mut shared = Box::new(Shared::new(restored));
-        let countdown = if shared.ballot().term() == crate::Term(0) {
+        let countdown = if shared.ballot().term() == Term(0) {
             Countdown::of(staggered)
         } else {
             shared.election_countdown()
@@ -159,20 +154,17 @@ impl<S: StateMachine> Replica<S> {
     pub fn status(&self) -> Status {
         let raft = self.raft();
         let shared = raft.shared();
-        let snapshot_streams = match raft {
-            Raft::Leader(node) => node.role.snapshot_streams(),
-            Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => BTreeMap::new(),
+        let (role, leader) = match raft {
+            Raft::Follower(node) => (RoleName::Follower, node.role.leader()),
+            Raft::PreCandidate(_) => (RoleName::PreCandidate, None),
+            Raft::Candidate(_) => (RoleName::Candidate, None),
+            Raft::Leader(_) => (RoleName::Leader, Some(shared.id)),
         };
-        let (role, leader, matched) = match raft {
-            Raft::Follower(node) => (RoleName::Follower, node.role.leader(), None),
-            Raft::PreCandidate(_) => (RoleName::PreCandidate, None, None),
-            Raft::Candidate(_) => (RoleName::Candidate, None, None),
-            Raft::Leader(node) => (
-                RoleName::Leader,
-                Some(shared.id),
-                Some(node.role.matched().collect()),
-            ),
-        };
+        let (mut matched, mut snapshot_streams) = (BTreeMap::new(), BTreeMap::new());
+        if let Raft::Leader(node) = raft {
+            matched = node.role.matched().collect();
+            snapshot_streams = node.role.snapshot_streams();
+        }
         Status {
             id: shared.id,
             role,
@@ -185,7 +177,7 @@ impl<S: StateMachine> Replica<S> {
             commit: shared.committed(),
             applied: shared.commit(),
             synced: shared.persistence.index(),
-            matched: matched.unwrap_or_default(),
+            matched,
             snapshot_streams,
             incoming_snapshot: shared.snapshots.incoming(),
             requests_open: shared.proxy.open(),

@@ -1,8 +1,8 @@
 //! For searches through all states: a fingerprint of a state, and the same state under other ids.
 //!
 //! Which of three alike nodes did something, or how many requests it sent before, changes nothing
-//! about what may happen next. The model checker renames the ids in each state in one fixed way, and
-//! so recognizes states that differ in ids alone.
+//! about what may happen next. The model checker renames the ids in each state in one fixed way,
+//! and so recognizes states that differ in ids alone.
 //!
 //! Every type that may hold ids is taken apart field by field, so that a new field does not compile
 //! until it is said whether ids are in it.
@@ -93,29 +93,23 @@ impl Rename for RequestId {
     }
 }
 
-impl<T: Rename> Rename for Option<T> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        self.iter_mut().for_each(|item| item.rename(names));
-    }
-}
-
 impl<T: Rename> Rename for Box<T> {
     fn rename(&mut self, names: &mut dyn Names) {
         (**self).rename(names);
     }
 }
 
-impl<T: Rename> Rename for Vec<T> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        self.iter_mut().for_each(|item| item.rename(names));
-    }
+macro_rules! renames_items {
+    ($($list:ident),*) => {$(
+        impl<T: Rename> Rename for $list<T> {
+            fn rename(&mut self, names: &mut dyn Names) {
+                self.iter_mut().for_each(|item| item.rename(names));
+            }
+        }
+    )*};
 }
 
-impl<T: Rename> Rename for VecDeque<T> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        self.iter_mut().for_each(|item| item.rename(names));
-    }
-}
+renames_items!(Option, Vec, VecDeque);
 
 impl<T: Rename + Ord> Rename for BTreeSet<T> {
     fn rename(&mut self, names: &mut dyn Names) {

@@ -73,33 +73,23 @@ const MAX_BACKOFF: u32 = 8;
 
 impl<S: StateMachine> Shared<S> {
     pub(crate) fn new(restored: Restored<S>) -> Self {
-        let Restored {
-            id,
-            membership,
-            config,
-            ballot,
-            snapshot,
-            machine,
-            entries,
-            incarnation,
-            seed,
-        } = restored;
-        let snapshots = Snapshots::new(snapshot);
+        let snapshots = Snapshots::new(restored.snapshot);
+        let (ballot, incarnation) = (restored.ballot, restored.incarnation);
         let base = snapshots.covered();
-        let log = Log::new(base, entries);
+        let log = Log::new(base, restored.entries);
         assert!(
             log.last().term <= ballot.term(),
             "the ballot is stored before the entries of its term"
         );
         Self {
-            id,
-            membership,
-            config,
+            id: restored.id,
+            membership: restored.membership,
+            config: restored.config,
             ballot,
             born: ballot.term(),
             commit: base.index,
             learned: base,
-            machine,
+            machine: restored.machine,
             snapshots,
             persistence: Persistence::new(incarnation, ballot.term(), log.last().index),
             log,
@@ -108,7 +98,7 @@ impl<S: StateMachine> Shared<S> {
             heard: None,
             backoff: 1,
             now: Moment::default(),
-            rng: Rng::seeded(seed),
+            rng: Rng::seeded(restored.seed),
             incarnation,
             requests: 0,
             records: Vec::new(),
@@ -632,42 +622,17 @@ impl<S: StateMachine> Shared<S> {
 /// configuration, which never changes.
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self {
-            id,
-            membership,
-            config: _,
-            ballot,
-            born,
-            log,
-            commit,
-            learned,
-            machine,
-            snapshots,
-            persistence,
-            proxy,
-            leader_of_term,
-            heard: _,
-            backoff: _,
-            now: _,
-            rng: _,
-            incarnation,
-            requests,
-            records,
-            messages,
-            wanted,
-            replies,
-            counters: _,
-        } = self;
-        (id, membership, ballot, born).hash(state);
-        (log, commit, learned, machine).hash(state);
-        snapshots.hash(state);
-        (persistence, proxy, leader_of_term).hash(state);
-        (incarnation, requests).hash(state);
-        (records, messages, wanted, replies).hash(state);
+        (self.id, &self.membership, self.ballot, self.born).hash(state);
+        (&self.log, self.commit, self.learned, &self.machine).hash(state);
+        self.snapshots.hash(state);
+        (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
+        (self.incarnation, self.requests).hash(state);
+        (&self.records, &self.messages, &self.wanted, &self.replies).hash(state);
     }
 }
 
-/// Here and not in `search`, since the ballot and the log are private.
+/// Here and not in `search`, since the ballot and the log are private. A new field belongs into the
+/// hash above as well, unless it is a clock or a counter.
 impl<S: StateMachine> Rename for Shared<S> {
     fn rename(&mut self, names: &mut dyn Names) {
         let Self {

@@ -1,15 +1,14 @@
-//! Snapshots: when one is taken, how a leader's is gathered, and that one at a time is in the
-//! making (§7, Figure 13).
+//! The stages of a snapshot, one at a time (§7, Figure 13).
 //!
 //! The core knows no bytes. It hands a copy of its state machine, or the bytes of a leader's
-//! snapshot, to its host as a [`Task`], goes on, and is told when the snapshot is safe on disk.
+//! snapshot, to its host as a [`Task`], goes on, and gets an input when the snapshot is on disk.
 //!
 //! ```text
 //!        due                       in it all is synced          the host has stored it
 //! none ------> taken (a copy) ---------------------> storing ------------------> none, base record
 //!
-//!        a leader's chunks         whole, and not behind us     the host has stored it
-//! none ------> gathering ---------------------------> installing ---------------> none, base record
+//!        a leader's chunks         complete, and newer          the host has stored it
+//! none ------> incoming ----------------------------> installing ---------------> none, base record
 //! ```
 //!
 //! A snapshot holds only what is committed, and nothing that this node has not synced: a copy is
@@ -22,12 +21,12 @@ use crate::id::{EntryId, RequestId, SnapshotId};
 use crate::membership::Membership;
 use crate::message::SnapshotChunk;
 
-/// A state of the machine, for the host to store.
+/// A copy of the state machine, for the host to store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotToStore<S> {
-    /// The last entry that is applied to it.
+    /// The last entry applied to it.
     pub last: EntryId,
-    /// Who belonged to the cluster then.
+    /// The members of the cluster at that entry.
     pub membership: Membership,
     /// A copy of the machine.
     pub machine: S,
@@ -36,7 +35,7 @@ pub struct SnapshotToStore<S> {
 /// A leader's snapshot, for the host to check, to decode and to store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SnapshotToInstall {
-    /// Its name: its checksum is what the bytes must come to.
+    /// Its id, with the checksum that the bytes must have.
     pub id: SnapshotId,
     /// All of its bytes.
     pub bytes: Vec<u8>,
@@ -58,22 +57,22 @@ pub enum Task<S> {
 
 /// Reads chunks of the stored snapshots, for [`crate::Output::release`].
 pub trait Chunks {
-    /// So many bytes of a stored snapshot, from `offset` on. Nothing if that snapshot is not
-    /// stored any more (the chunk is not sent then, and the transfer begins again with a newer
-    /// one), or cannot be read (which the host must see to).
+    /// `length` bytes of a stored snapshot, from `offset` on. None if that snapshot is not
+    /// stored any more (the chunk is not sent then, and the stream begins again with a newer
+    /// one), or cannot be read (the host must handle that).
     fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>>;
 }
 
 /// A node's snapshots.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Snapshots<S> {
-    /// The newest one that is safe on disk.
+    /// The newest one on disk.
     pub(crate) stored: Option<SnapshotId>,
     pub(crate) work: Work<S>,
     pub(crate) incoming: Option<IncomingSnapshot>,
 }
 
-/// The snapshot in the making.
+/// The snapshot that is being made.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Work<S> {
     None,
@@ -85,7 +84,7 @@ pub(crate) enum Work<S> {
     Installing(SnapshotId),
 }
 
-/// A leader's snapshot, as far as it has come.
+/// The part of a leader's snapshot received so far.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct IncomingSnapshot {
     /// The leader's replication stream. Within one, snapshots only become newer.
@@ -104,7 +103,7 @@ impl<S> Snapshots<S> {
         }
     }
 
-    /// The newest one that is safe on disk.
+    /// The newest one on disk.
     pub(crate) fn stored(&self) -> Option<SnapshotId> {
         self.stored
     }
@@ -114,17 +113,14 @@ impl<S> Snapshots<S> {
         self.stored.map_or_else(EntryId::default, |id| id.last)
     }
 
-    /// A snapshot is safe on disk.
+    /// Notes that a snapshot is on disk.
     pub(crate) fn store(&mut self, id: SnapshotId) {
         self.stored = Some(id);
     }
 
-    /// Whether none is in the making.
+    /// Whether no snapshot is being made.
     pub(crate) fn is_idle(&self) -> bool {
-        match self.work {
-            Work::None => true,
-            Work::Taken(_) | Work::Storing(_) | Work::Installing(_) => false,
-        }
+        matches!(self.work, Work::None)
     }
 
     /// How many bytes of a leader's snapshot are here, and of how many.
@@ -135,8 +131,8 @@ impl<S> Snapshots<S> {
 
     /// Takes a chunk, if it is the next one. Returns which byte is wanted next.
     ///
-    /// Another name begins at 0, unless it is older than what the same leader sends now: then it
-    /// is merely late.
+    /// Another id begins at 0, unless it is older than what the same leader sends now: then the
+    /// chunk is late.
     pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk) -> u64 {
         let SnapshotChunk {
             stream,
@@ -230,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn another_name_begins_at_0() {
+    fn another_id_begins_at_0() {
         let mut snapshots = Snapshots::<()>::new(None);
         assert_eq!(receive_chunk(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
         // Of another leader: it may be older, and the checksum alone may tell.
@@ -241,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_goes_on_with_another_leader() {
+    fn same_id_continues_with_another_leader() {
         let mut snapshots = Snapshots::<()>::new(None);
         assert_eq!(receive_chunk(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
         assert_eq!(receive_chunk(&mut snapshots, 2, id(7, 5, 1), 3, b"de"), 5);
@@ -249,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_chunk_of_an_older_one_takes_nothing_away() {
+    fn late_chunk_of_an_older_snapshot_is_ignored() {
         let mut snapshots = Snapshots::<()>::new(None);
         assert_eq!(receive_chunk(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
         assert_eq!(receive_chunk(&mut snapshots, 1, id(9, 5, 1), 0, b"ab"), 2);
@@ -258,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn while_one_is_installed_no_other_is_gathered() {
+    fn during_an_install_no_other_is_received() {
         let mut snapshots = Snapshots::<()>::new(None);
         snapshots.work = Work::Installing(id(7, 5, 1));
         assert_eq!(receive_chunk(&mut snapshots, 1, id(7, 5, 1), 3, b"de"), 5);

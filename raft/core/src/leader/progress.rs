@@ -249,7 +249,8 @@ impl Peer {
                 let is_compacted = next.previous() < shared.log().base().index;
                 is_compacted.then(|| SnapshotStream::new(newest))
             }
-            // The older snapshot may be deleted by now. A follower that has all of it needs no more.
+            // The older snapshot may be deleted by now. A follower that has all of it needs no
+            // more.
             Progress::Snapshot(stream) => {
                 let is_outdated = stream.id != newest && !stream.is_whole();
                 is_outdated.then(|| stream.superseded(newest))
