@@ -38,14 +38,14 @@ impl<S: StateMachine> Role<S> for Candidate {
 }
 
 impl<S: StateMachine> Node<Candidate, S> {
-    /// Asks everybody; a lone voter needs nobody's answer.
+    /// Asks all others. A lone voter needs no reply.
     pub(crate) fn ask(mut self) -> Raft<S> {
         let last = self.shared.log().last();
         self.shared.broadcast(&Message::Vote(Vote { last }));
         self.tally()
     }
 
-    /// Counts a tick. An election that nobody wins in time is tried again, after asking first.
+    /// Counts a tick. Without a result in time, it begins again with a pre-vote.
     pub(crate) fn tick(mut self) -> Raft<S> {
         if self.role.countdown.tick() {
             self.shared.back_off();

@@ -1,4 +1,4 @@
-//! What the log is made of.
+//! Log entries.
 
 use alloc::sync::Arc;
 
@@ -7,13 +7,13 @@ use crate::id::EntryId;
 /// One entry of the log. Cloning is cheap: the command is shared, never copied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry<C> {
-    /// Its name.
+    /// Its id.
     pub id: EntryId,
-    /// What it says.
+    /// Its content.
     pub payload: Payload<C>,
 }
 
-/// What an entry says.
+/// The content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Payload<C> {
     /// The first entry of every leader (§8): committing it commits what former leaders left.

@@ -18,7 +18,7 @@ use crate::shared::Shared;
 /// What only a follower has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Follower<S: StateMachine> {
-    /// The leader of this term, once it was heard.
+    /// The leader of this term, once this node has heard from it.
     pub(crate) leader: Option<NodeId>,
     pub(crate) countdown: Countdown,
     /// Appends that overtook others, by the place before their entries, until the gap is filled.
@@ -27,7 +27,7 @@ pub(crate) struct Follower<S: StateMachine> {
 }
 
 impl<S: StateMachine> Follower<S> {
-    /// A follower that has not heard a leader of this term yet.
+    /// A follower that has not heard from a leader of this term yet.
     pub(crate) fn new(countdown: Countdown) -> Self {
         Self {
             leader: None,
@@ -110,7 +110,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         }
     }
 
-    /// The leader of this term spoke.
+    /// Notes that the leader of this term sent a message.
     fn hear(&mut self, leader: NodeId) {
         self.shared.heard_leader(leader);
         self.role.countdown = self.shared.election_countdown();
@@ -155,7 +155,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.acknowledge(from, stream, matched);
     }
 
-    /// Says that this log matches the leader's through an index, once it is stored.
+    /// Acknowledges that this log matches the leader's through an index. Leaves once that is
+    /// stored.
     fn acknowledge(&mut self, from: NodeId, stream: RequestId, matched: Index) {
         let message = Message::Appended(Appended {
             stream,
@@ -228,7 +229,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         None
     }
 
-    /// Says what is missing, and keeps an Append that only came too early.
+    /// Rejects an Append whose previous entry is missing, and keeps it if it only came too early.
     fn reject(&mut self, from: NodeId, append: Append<S>) {
         let Append { stream, prev, .. } = append;
         // Behind the base no correct leader has a lower term than there.

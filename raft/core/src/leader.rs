@@ -177,7 +177,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.replicate();
     }
 
-    /// Something here became durable: it may suffice to commit.
+    /// This node's own entries became durable, which may commit them.
     pub(crate) fn synced(&mut self) {
         self.advance_commit();
     }
@@ -211,7 +211,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     // ---- Replication (§5.3).
 
-    /// Sends each follower what it lacks, as far as the windows allow.
+    /// Sends each follower the entries that it lacks, within its window.
     fn replicate(&mut self) {
         let Self { shared, role } = self;
         let last = shared.log().last().index;
@@ -407,7 +407,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.serve_reads();
     }
 
-    /// Asks everybody who has not confirmed the newest round.
+    /// Sends the newest round to each follower that has not confirmed it.
     fn announce_round(&mut self) {
         let Self { shared, role } = self;
         let Some((id, confirmed)) = role.reads.unconfirmed() else {

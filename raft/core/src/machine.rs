@@ -14,7 +14,7 @@ pub trait StateMachine: Clone + Debug + Eq + Hash {
     type Command: Clone + Debug + Eq + Hash;
     /// What a command came to. Travels back to the node that took the command.
     type Outcome: Clone + Debug + Eq + Hash;
-    /// What looks at the state without changing it. Never enters the log.
+    /// Reads the state without changing it. Never enters the log.
     type Query: Clone + Debug + Eq + Hash;
     /// What a query saw.
     type Answer: Clone + Debug + Eq + Hash;

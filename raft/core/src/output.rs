@@ -1,4 +1,4 @@
-//! Everything that a node asks of its host, and the rule that makes it persist before it sends.
+//! What a node asks of its host, and the type that makes the host persist before it sends.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,7 +20,7 @@ pub enum Volatile {}
 #[derive(Debug)]
 pub enum Durable {}
 
-/// What a batch of steps asks for: records to store, messages to send, clients to answer.
+/// The output of a batch of steps: records to store, messages to send, replies to clients.
 ///
 /// What must wait for the disk can be had from a durable output alone, and only
 /// [`Output::persist`] makes one:
@@ -39,7 +39,7 @@ pub enum Durable {}
 /// }
 /// ```
 #[derive(Debug)]
-#[must_use = "what is neither stored nor sent is lost"]
+#[must_use = "an output that is dropped loses its records, messages and replies"]
 pub struct Output<S: StateMachine, D> {
     pub(crate) number: Synced,
     pub(crate) records: Vec<Record<S::Command>>,
@@ -54,11 +54,11 @@ pub struct Output<S: StateMachine, D> {
 /// What may leave before anything is stored.
 #[derive(Debug)]
 pub struct Released<S: StateMachine> {
-    /// Messages that promise nothing.
+    /// Messages that wait for no disk.
     pub messages: Vec<Envelope<S>>,
-    /// Answers to clients, which rest on what a quorum has stored already.
+    /// Replies to clients. The entries that they depend on are on the disks of a quorum.
     pub replies: Vec<Reply<S>>,
-    /// Work on a snapshot that begins now.
+    /// A snapshot task to begin now.
     pub task: Option<Task<S>>,
 }
 
@@ -116,7 +116,7 @@ impl<S: StateMachine> Output<S, Volatile> {
         }
     }
 
-    /// Whether it asks for nothing at all.
+    /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -127,7 +127,7 @@ impl<S: StateMachine> Output<S, Volatile> {
             && self.replies.is_empty()
     }
 
-    /// What will be stored.
+    /// The records to store.
     #[must_use]
     pub fn records(&self) -> &[Record<S::Command>] {
         &self.records
@@ -136,7 +136,7 @@ impl<S: StateMachine> Output<S, Volatile> {
     /// Stores the records. Outputs must be persisted in the order in which they were made.
     ///
     /// # Errors
-    /// The storage's own. The node must stop then.
+    /// The storage's error. The node must stop then.
     pub fn persist<W: Wal<S::Command>>(self, wal: &mut W) -> Result<Output<S, Durable>, W::Error> {
         if !self.records.is_empty() {
             wal.append_and_sync(&self.records)?;
@@ -160,7 +160,7 @@ impl<S: StateMachine> Output<S, Durable> {
     /// [`crate::Input::Synced`].
     ///
     /// # Panics
-    /// If replies or a task were never taken: a client, or the replica, would wait in vain.
+    /// If replies or a task were not released: a client, or the replica, would wait for ever.
     #[must_use]
     pub fn finish(self) -> (Vec<Envelope<S>>, Synced) {
         assert!(

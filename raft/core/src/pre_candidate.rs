@@ -1,4 +1,4 @@
-//! Pre-candidates: ask whether an election could be won before disturbing anybody with a new term
+//! Pre-candidates: ask whether they could win an election, before they begin a new term
 //! (thesis §9.6).
 
 use crate::candidate::Candidate;
@@ -14,7 +14,7 @@ use crate::shared::Shared;
 /// What only a pre-candidate has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct PreCandidate {
-    /// This round of asking. Replies to former rounds say nothing about now.
+    /// This round of asking. Replies to earlier rounds do not count.
     pub(crate) round: RequestId,
     pub(crate) votes: Votes<PreCandidate>,
     pub(crate) countdown: Countdown,
@@ -38,7 +38,7 @@ impl<S: StateMachine> Role<S> for PreCandidate {
 }
 
 impl<S: StateMachine> Node<PreCandidate, S> {
-    /// Asks everybody; a lone voter needs nobody's answer.
+    /// Asks all others. A lone voter needs no reply.
     pub(crate) fn ask(mut self) -> Raft<S> {
         let last = self.shared.log().last();
         let round = self.role.round;

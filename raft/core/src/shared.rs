@@ -38,7 +38,7 @@ pub(crate) struct Shared<S: StateMachine> {
     pub(crate) config: Config,
     /// Private, so that no change of term or vote forgets its record.
     ballot: Ballot,
-    /// The term in which this life began. What a former life did in it is not known.
+    /// The term in which this incarnation began. What an earlier one did in it is unknown.
     pub(crate) born: Term,
     /// Private, so that no change of the log forgets its record.
     log: Log<S>,
@@ -49,9 +49,9 @@ pub(crate) struct Shared<S: StateMachine> {
     pub(crate) snapshots: Snapshots<S>,
     pub(crate) persistence: Persistence,
     pub(crate) proxy: Proxy<S>,
-    /// Who led in this term, as far as was seen. Two in one term stop the node.
+    /// The leader of this term, if one was heard. A second one in the same term stops the node.
     leader_of_term: Option<NodeId>,
-    /// When a leader of this term was last heard.
+    /// When this node last heard from a leader of this term.
     heard: Option<Moment>,
     /// How many times longer than usual the next election timeout is.
     backoff: u32,
@@ -109,7 +109,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    // ---- What may be looked at by everybody, and changed only below.
+    // ---- Read by all, changed only below.
 
     pub(crate) fn ballot(&self) -> Ballot {
         self.ballot
@@ -128,7 +128,7 @@ impl<S: StateMachine> Shared<S> {
         self.commit
     }
 
-    /// The name of the last committed entry.
+    /// The id of the last committed entry.
     pub(crate) fn committed(&self) -> EntryId {
         self.log
             .id_at(self.commit)
@@ -139,7 +139,7 @@ impl<S: StateMachine> Shared<S> {
         &self.machine
     }
 
-    // ---- Speaking.
+    // ---- Sending.
 
     pub(crate) fn send(&mut self, to: NodeId, message: Message<S>) {
         self.messages.push(Envelope {
@@ -201,11 +201,11 @@ impl<S: StateMachine> Shared<S> {
         self.records.push(Record::Ballot(self.ballot));
     }
 
-    /// A leader of the current term was heard.
+    /// Notes that this node heard from a leader of the current term.
     ///
     /// # Panics
-    /// If another one led in this term before: Election Safety (Figure 3) is broken, and
-    /// whatever this node did next could only make it worse.
+    /// If another node led in this term: Election Safety (Figure 3) is broken, and any further step
+    /// could only make it worse.
     pub(crate) fn heard_leader(&mut self, leader: NodeId) {
         let known = *self.leader_of_term.get_or_insert(leader);
         assert_eq!(known, leader, "a second leader in term {}", self.term());
@@ -213,8 +213,8 @@ impl<S: StateMachine> Shared<S> {
         self.backoff = 1;
     }
 
-    /// Whether a leader was heard of within the shortest election timeout: then there is no
-    /// need for an election, and whoever wants one has lost touch (§6, thesis §4.2.3).
+    /// Whether this node heard from a leader within the shortest election timeout: then no election
+    /// is needed, and a candidate has lost its connection (§6, thesis §4.2.3).
     pub(crate) fn heard_lately(&self) -> bool {
         let shortest = self.config.shortest_election;
         self.heard
@@ -236,7 +236,7 @@ impl<S: StateMachine> Shared<S> {
         self.backoff = 1;
     }
 
-    /// An election timed out: with a longer timeout, any latency elects in the end.
+    /// Doubles the election timeout after a failed election, so that any latency elects in the end.
     pub(crate) fn back_off(&mut self) {
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
     }
@@ -363,7 +363,7 @@ impl<S: StateMachine> Shared<S> {
         true
     }
 
-    /// A snapshot is safe on disk, and all that it contains is applied here: the stored log begins
+    /// A snapshot is on disk, and all that it contains is applied here: the stored log begins
     /// behind it from now on. In memory a little more is kept, for followers that are behind.
     pub(crate) fn set_base(&mut self, id: SnapshotId) {
         self.snapshots.store(id);
@@ -586,7 +586,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Notes a forward; false, and it must be dropped, if it was or may have been acted upon.
+    /// Notes a forward. False if it was or may have been acted upon; then it must be dropped.
     pub(crate) fn is_new_forward(&mut self, from: NodeId, id: RequestId) -> bool {
         match self.proxy.sight(from, id, &self.config.limits) {
             Sighting::First => return true,
@@ -596,7 +596,7 @@ impl<S: StateMachine> Shared<S> {
         false
     }
 
-    /// Another node decided what was forwarded to it.
+    /// The leader replies to a forward.
     fn forward_decided(&mut self, reply: ForwardReply<S>) {
         let response = match reply.reply {
             Forwarded::Applied(outcome) => Response::Applied(outcome),
@@ -608,7 +608,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// A leader named the index for reads that it was asked for.
+    /// The leader replies with the read index.
     fn read_index_decided(&mut self, ReadIndexReply { id, commit }: ReadIndexReply) {
         if !self.proxy.confirm(id, commit.index) {
             self.counters.dropped.stale_reply += 1;
