@@ -82,8 +82,8 @@ fn another_s_folder_is_refused() {
     assert_eq!(node.kind(), ErrorKind::Foreign);
     assert_eq!(
         node.to_string(),
-        "memory:identity: the folder belongs to node n1, and this is n2 (give this node the folder \
-         that it had before, or a new one if it never had any)"
+        "memory:identity: the folder belongs to node n1, but this is node n2 (give this node its own \
+         folder, or an empty one if it is new)"
     );
     let cluster = refusal(&disk, &Identity::new("n1", ["n1", "n2"]));
     assert_eq!(cluster.kind(), ErrorKind::Foreign);
