@@ -126,7 +126,7 @@ fn ring(order: &[Node]) -> Cuts {
 /// majority of all: this side must make progress. The nodes in `down` are paused or dead.
 ///
 /// Only sets that are cut off from every other node count, so the overlapping majorities of a ring
-/// don't.
+/// do not.
 pub fn connected_majority(
     nodes: usize,
     cuts: &Cuts,

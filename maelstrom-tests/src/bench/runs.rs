@@ -256,8 +256,7 @@ impl Summary {
         let recovered = match recoveries.last() {
             None => String::new(),
             Some(longest) => format!(
-                "After {} faults that left a connected majority, it answered a new request ok within {:.0} ms\n\
-                 (median), at most {longest:.0} ms.\n",
+                "recoveries, until a connected majority answered a new request ok: {}, median {:.0} ms, longest {longest:.0} ms\n",
                 recoveries.len(),
                 recoveries[recoveries.len() / 2]
             ),
