@@ -394,7 +394,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         };
         let Self { shared, role } = self;
         let id = shared.next_request_id();
-        // Alone, there is nobody to wait for but the disk: then a client that sends a read right
+        // A lone voter waits for its disk only: then a client that sends a read right
         // behind a write, without waiting, sees what it wrote.
         let index = if shared.membership.is_lone_voter(shared.id) {
             shared.log().last().index

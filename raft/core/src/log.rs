@@ -94,7 +94,7 @@ impl<S: StateMachine> Log<S> {
     }
 
     /// The lowest place at which the log may be cut so that of what lies behind it, through
-    /// `through`, no more remains than so many entries and so many bytes.
+    /// `through`, at most `entries` entries and `bytes` bytes remain.
     #[must_use]
     pub(crate) fn cut(&self, through: Index, entries: u64, bytes: u64) -> Index {
         let dropped = (self.base_size + self.bytes(self.base.index, through)).saturating_sub(bytes);

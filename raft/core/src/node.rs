@@ -33,7 +33,7 @@ impl<R: Role<S>, S: StateMachine> Node<R, S> {
         Node { shared, role }
     }
 
-    /// Becomes a follower in the current term, of whoever will be heard to lead in it.
+    /// Becomes a follower in the current term, of the leader that it will hear from.
     pub(crate) fn follow(self) -> Node<Follower<S>, S> {
         self.become_role(|shared| Follower::new(shared.election_countdown()))
     }

@@ -117,7 +117,7 @@ impl Persistence {
         }
     }
 
-    /// The entries from `first` on were replaced: whatever a pending output stores of them says
+    /// The entries from `first` on were replaced: what a pending output stores of them says
     /// nothing about what stands there now.
     pub(crate) fn truncate(&mut self, first: Index) {
         let keep = first.previous();

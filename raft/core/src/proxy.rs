@@ -217,7 +217,7 @@ impl<S: StateMachine> Proxy<S> {
         );
     }
 
-    /// Notes that an entry was appended here on somebody's behalf. If another proposal's entry
+    /// Notes that an entry was appended here for a request. If another proposal's entry
     /// stood there, it is overwritten.
     pub(crate) fn propose(
         &mut self,
@@ -241,7 +241,7 @@ impl<S: StateMachine> Proxy<S> {
         }
     }
 
-    /// The answer to the forward `id`, or nothing if nobody waits for it any more.
+    /// The reply to the client of the forward `id`, if it still waits.
     pub(crate) fn forward_decided(
         &mut self,
         id: RequestId,

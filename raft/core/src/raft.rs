@@ -79,15 +79,15 @@ impl<S: StateMachine> Raft<S> {
             return self;
         }
         let Envelope { term, message, .. } = envelope;
-        // Stickiness: whoever hears a leader, or leads a quorum, listens to no candidate, and
-        // adopts nothing from it, whatever its term.
+        // Stickiness: a node that hears from a leader, or leads a quorum, refuses every candidate
+        // and adopts no term from it.
         if message.class() == Class::Candidacy && self.is_sticky() {
             let shared = self.shared_mut();
             shared.counters.sticky_refusals += 1;
             shared.refuse_candidate(from, &message);
             return self;
         }
-        // A higher term makes everybody a follower of it (§5.1).
+        // A higher term makes every role a follower in it (§5.1).
         if term > self.shared().term() {
             self = Self::Follower(match self {
                 Self::Follower(node) => node.enter(term),
@@ -121,7 +121,7 @@ impl<S: StateMachine> Raft<S> {
         match self {
             Self::Follower(node) => node.flush(),
             Self::Leader(node) => node.flush(),
-            // Requests wait until somebody leads.
+            // Requests wait until there is a leader.
             Self::PreCandidate(_) | Self::Candidate(_) => {}
         }
     }
@@ -150,7 +150,7 @@ impl<S: StateMachine> Raft<S> {
 /// Whether a message could come from a correct peer at all. What passes here needs no further
 /// check against overflow or disorder.
 fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
-    /// Counting up from 0, nobody gets here.
+    /// No count that starts at 0 gets here.
     const UNREACHABLE: u64 = 1 << 62;
     let term = envelope.term;
     let known = |id: EntryId| {

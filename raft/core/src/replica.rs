@@ -37,7 +37,7 @@ impl<S: StateMachine> Replica<S> {
     /// A node as its process starts, from what storage holds. There is no other constructor.
     ///
     /// A node that was never part of an election does not wait for a random time at first, but for
-    /// as many heartbeats as members stand before it: nobody else can be leading yet, and so a new
+    /// as many heartbeats as members stand before it: no other node can be leading yet, and so a new
     /// cluster elects at once and without a tie. A lone voter leads at once.
     ///
     /// # Panics

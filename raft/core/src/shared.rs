@@ -388,7 +388,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Commits and applies all through `index`, and answers whoever waited for it.
+    /// Commits and applies all through `index`, and replies to the clients that waited.
     pub(crate) fn commit_to(&mut self, index: Index) {
         assert!(index <= self.log.last().index, "only what is here commits");
         while self.commit < index {
@@ -409,7 +409,7 @@ impl<S: StateMachine> Shared<S> {
                     let reply = Forwarded::Applied(outcome);
                     self.send(node, Message::ForwardReply(ForwardReply { id, reply }));
                 }
-                // Nobody waits for it here, or it is nobody's: a leader's blank.
+                // No client of this node waits for it, or it is a leader's blank entry.
                 (None, _) | (_, None) => {}
             }
         }
@@ -671,7 +671,7 @@ impl<S: StateMachine> Rename for Shared<S> {
         records.rename(names);
         messages.rename(names);
         wanted.rename(names);
-        // Its next request has a new id, whatever the last one's was.
+        // Its next request has a new id in any case.
         *requests = 0;
     }
 }

@@ -208,7 +208,7 @@ impl Peer {
     /// Sends an empty Append: where a probe looks, or behind all that was sent. Its answer tells
     /// what is missing; a peer that is gone costs no more than this.
     ///
-    /// Whoever is sent a snapshot is asked how much of it has come.
+    /// A follower that is sent a snapshot is asked how much of it has arrived.
     pub(crate) fn send_heartbeat<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
         self.switch_to_snapshot_if_compacted(shared);
         match &mut self.progress {
@@ -262,7 +262,7 @@ impl Peer {
         }
     }
 
-    /// Sends the next chunk to whoever is sent a snapshot, unless one is on its way.
+    /// Sends the next chunk of a snapshot, unless one is on its way.
     pub(crate) fn send_chunk<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
         let Progress::Snapshot(snapshot_stream) = &mut self.progress else {
             return;
@@ -311,7 +311,7 @@ pub(crate) fn send_entries<S: StateMachine>(
     let prev = shared
         .log()
         .id_at(first.previous())
-        .expect("whoever lacks what is compacted is sent a snapshot");
+        .expect("a follower that lacks compacted entries must be sent a snapshot");
     let entries = shared
         .log()
         .batch(first, last, limits.append_entries, limits.append_bytes);
