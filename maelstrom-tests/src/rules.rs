@@ -26,6 +26,9 @@ pub struct CommandId(pub u64);
 pub trait Subject: StateMachine + Default {
     /// A command's id.
     fn id(command: &Self::Command) -> CommandId;
+
+    /// An outcome in a few words.
+    fn describe_outcome(outcome: &Self::Outcome) -> String;
 }
 
 /// A broken rule: the rule, a colon, and how it was broken.

@@ -170,7 +170,7 @@ pub fn run(case: &Case, events_max: usize) -> Result<Report, Box<Failure>> {
         Ok(Ok(((), Ended::Returned(Ok((time, rare)))))) => {
             return Ok(Report {
                 hash: trace.hash(),
-                events: trace.count(),
+                events: trace.count,
                 time,
                 rare,
             });
@@ -184,8 +184,8 @@ pub fn run(case: &Case, events_max: usize) -> Result<Report, Box<Failure>> {
         case: case.clone(),
         options,
         rule: cut(&rule, RULE_CHARACTERS_MAX),
-        events: trace.count(),
-        time: trace.time(),
+        events: trace.count,
+        time: trace.time,
         story: trace.story(),
     }))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::mem;
 
-use raft_core::{Doubt, Entry, Refusal, Response, RoleName, Status};
+use raft_core::{Entry, RoleName, Status};
 
 use crate::replica::describe;
 use crate::replica::machine::{Command, Registers};
@@ -133,25 +133,6 @@ pub(super) fn status(status: &Status) -> String {
         add(format!(", {} open", status.requests_open));
     }
     line
-}
-
-/// An answer to a client.
-pub(super) fn response(response: &Response<Registers>) -> String {
-    match response {
-        Response::Applied(outcome) => outcome.to_string(),
-        Response::Answered(Some(value)) => value.to_string(),
-        Response::Answered(None) => "absent".into(),
-        Response::Refused(refusal) => match refusal {
-            Refusal::NoLeader => "refused, no leader".into(),
-            Refusal::NotLeader => "refused, not the leader".into(),
-            Refusal::Full => "refused, too many requests".into(),
-            Refusal::ReadExpired => "refused, too late".into(),
-        },
-        Response::Unknown(doubt) => match doubt {
-            Doubt::Expired => "unknown, too late".into(),
-            Doubt::Overwritten => "unknown, overwritten".into(),
-        },
-    }
 }
 
 /// Why messages were dropped between two states.

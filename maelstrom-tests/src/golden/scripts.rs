@@ -13,8 +13,11 @@ use crate::check::Status;
 /// The scripts of the repository.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 
-/// How many lines of each version a difference shows.
-const LINES_MAX: usize = 30;
+/// How many equal lines a difference shows before the first one that differs.
+const CONTEXT: usize = 4;
+
+/// How many lines of each version it shows from there on.
+const SHOWN_MAX: usize = 20;
 
 /// A script's file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,32 +82,25 @@ impl Script {
     }
 }
 
-/// The lines between the first and the last difference of two texts, with a few lines around them.
+/// The lines of two texts from the first difference on, after a few that are equal.
 fn difference(old: &str, new: &str) -> String {
-    const CONTEXT: usize = 4;
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    let alike =
-        |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| pairs.take_while(|(a, b)| a == b).count();
-    let start = alike(&mut old.iter().zip(&new));
-    let tail = alike(&mut old[start..].iter().rev().zip(new[start..].iter().rev()));
-    let mut text = format!("from line {} (- the file, + played now):\n", start + 1);
-    let mut add = |mark: char, lines: &[&str]| {
-        for line in &lines[..lines.len().min(LINES_MAX)] {
-            text.push_str(&format!("{mark} {line}\n"));
-        }
-        if lines.len() > LINES_MAX {
-            text.push_str(&format!(
-                "{mark} ... {} more lines\n",
-                lines.len() - LINES_MAX
-            ));
-        }
+    let equal = old
+        .lines()
+        .zip(new.lines())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let context = equal.min(CONTEXT);
+    let lines = |mark: &str, text: &str, from, count| -> String {
+        let lines = text.lines().skip(from).take(count);
+        lines.map(|line| format!("{mark} {line}\n")).collect()
     };
-    add(' ', &old[start.saturating_sub(CONTEXT)..start]);
-    add('-', &old[start..old.len() - tail]);
-    add('+', &new[start..new.len() - tail]);
-    let end = old.len() - tail;
-    add(' ', &old[end..old.len().min(end + CONTEXT)]);
-    text
+    let before = lines(" ", old, equal - context, context);
+    let (old, new) = (
+        lines("-", old, equal, SHOWN_MAX),
+        lines("+", new, equal, SHOWN_MAX),
+    );
+    let line = equal + 1;
+    format!("from line {line} (- the file, + played now):\n{before}{old}{new}")
 }
 
 const GOLDEN: Command = Command::new(
@@ -181,20 +177,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn difference_is_shown_with_its_surroundings() {
+    fn difference_is_shown_after_equal_lines() {
         let head = "from line 2 (- the file, + played now):\n";
         assert_eq!(
-            difference("a\nb\nc\nd\n", "a\nx\ny\nd\n"),
-            format!("{head}  a\n- b\n- c\n+ x\n+ y\n  d\n")
+            difference("a\nb\nc\n", "a\nx\n"),
+            format!("{head}  a\n- b\n- c\n+ x\n")
         );
         assert_eq!(difference("a\n", "a\na\n"), format!("{head}  a\n+ a\n"));
-    }
-
-    #[test]
-    fn long_difference_is_cut() {
         let long = difference("a\n", &"b\n".repeat(100));
-        assert!(long.ends_with("+ ... 70 more lines\n"), "{long}");
-        assert!(long.lines().count() < 40);
+        assert_eq!(long.lines().count(), 2 + SHOWN_MAX);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use raft_core::{
 
 use super::notes::{self, Noted, Notes};
 use super::words::{Nodes, Pick, Which, Words};
-use crate::replica::describe::{self, Question};
+use crate::replica::describe;
 use crate::replica::disk::{File, MemoryDisk};
 use crate::replica::machine::{Change, Command, Key, Registers};
 use crate::replica::node::{self, Disk as _, Released, Setting, Stop, Work, Worked};
@@ -62,7 +62,7 @@ pub(super) struct Stage {
     /// The text of each client's request.
     requests: BTreeMap<Ticket, String>,
     /// The names of requests between nodes, numbered in the order in which they appear.
-    names: BTreeMap<(Question, RequestId), usize>,
+    names: BTreeMap<(char, RequestId), usize>,
     rules: Rules<Registers>,
     notes: Notes,
 }
@@ -458,15 +458,9 @@ impl Stage {
 
     fn message(&mut self, envelope: &Envelope<Registers>) -> String {
         let names = &mut self.names;
-        let name = |question, id| {
-            let known = names.keys().filter(|(q, _)| *q == question).count();
-            let number = *names.entry((question, id)).or_insert(known + 1);
-            let letter = match question {
-                Question::PreVote => 'p',
-                Question::Round => 'r',
-                Question::ReadIndex => 'i',
-                Question::Forward => 'f',
-            };
+        let name = |letter, id| {
+            let known = names.keys().filter(|(other, _)| *other == letter).count();
+            let number = *names.entry((letter, id)).or_insert(known + 1);
             format!("{letter}{number}")
         };
         describe::envelope(envelope, name)
@@ -474,7 +468,9 @@ impl Stage {
 
     fn answer(&mut self, id: NodeId, reply: &Reply<Registers>) -> Result<(), Problem> {
         let request = &self.requests[&reply.ticket];
-        let response = notes::response(&reply.response);
+        let response = describe::response(&reply.response, |value| {
+            value.map(|value| value.to_string())
+        });
         let line = format!("n{id} answers {request}: {response}");
         self.notes.line(&line);
         if !request.starts_with("read") {

@@ -7,7 +7,7 @@ use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
 pub(super) struct Named<T> {
     pub(super) thing: T,
     pub(super) incarnations: Vec<Incarnation>,
-    pub(super) questions: Vec<RequestId>,
+    pub(super) requests: Vec<RequestId>,
     pub(super) look: u64,
 }
 
@@ -20,12 +20,12 @@ impl<T: Rename + Clone> Named<T> {
         used.sort();
         let Used {
             incarnations,
-            questions,
+            requests,
         } = used;
         Self {
             thing,
             incarnations,
-            questions,
+            requests,
             look,
         }
     }
@@ -35,21 +35,21 @@ impl<T: Rename + Clone> Named<T> {
 #[derive(Debug, Default)]
 pub(super) struct Used {
     pub(super) incarnations: Vec<Incarnation>,
-    pub(super) questions: Vec<RequestId>,
+    pub(super) requests: Vec<RequestId>,
 }
 
 impl Used {
     pub(super) fn add<T>(&mut self, part: &Named<T>) {
         self.incarnations.extend_from_slice(&part.incarnations);
-        self.questions.extend_from_slice(&part.questions);
+        self.requests.extend_from_slice(&part.requests);
     }
 
     /// Sorts the names and drops repetitions.
     pub(super) fn sort(&mut self) {
         self.incarnations.sort_unstable();
         self.incarnations.dedup();
-        self.questions.sort_unstable();
-        self.questions.dedup();
+        self.requests.sort_unstable();
+        self.requests.dedup();
     }
 }
 
@@ -58,14 +58,14 @@ impl Names for Used {
         node
     }
 
-    fn incarnation(&mut self, life: Incarnation) -> Incarnation {
-        self.incarnations.push(life);
-        life
+    fn incarnation(&mut self, incarnation: Incarnation) -> Incarnation {
+        self.incarnations.push(incarnation);
+        incarnation
     }
 
-    fn request(&mut self, question: RequestId) -> RequestId {
-        self.incarnations.push(question.incarnation);
-        self.questions.push(question);
-        question
+    fn request(&mut self, request: RequestId) -> RequestId {
+        self.incarnations.push(request.incarnation);
+        self.requests.push(request);
+        request
     }
 }

@@ -55,7 +55,7 @@ impl Namer {
     /// Collects the names in a world.
     fn collect(&mut self, tables: &Tables, world: &World) {
         self.used.incarnations.clear();
-        self.used.questions.clear();
+        self.used.requests.clear();
         for node in &world.nodes {
             self.used.add(&tables.nodes.states[*node]);
         }
@@ -113,11 +113,11 @@ impl Namer {
     ) -> u64 {
         let mut mix = Mix::default();
         (number, names.order).hash(&mut mix);
-        for life in &part.incarnations {
-            mix.write_u64(names.incarnation(*life).0);
+        for incarnation in &part.incarnations {
+            mix.write_u64(names.incarnation(*incarnation).0);
         }
-        for question in &part.questions {
-            mix.write_u64(names.request(*question).counter);
+        for request in &part.requests {
+            mix.write_u64(names.request(*request).counter);
         }
         if self.remembered.len() >= REMEMBERED_MAX {
             self.remembered.clear();
@@ -172,7 +172,7 @@ struct Canonical {
     order: u64,
     /// Old and new names, in order.
     incarnations: Vec<(Incarnation, Incarnation)>,
-    questions: Vec<(RequestId, RequestId)>,
+    requests: Vec<(RequestId, RequestId)>,
 }
 
 impl Canonical {
@@ -186,28 +186,28 @@ impl Canonical {
             self.order = self.order * 8 + *at as u64;
         }
         self.incarnations.clear();
-        for life in &used.incarnations {
-            let node = self.nodes[slot(node_of(*life))].0;
+        for incarnation in &used.incarnations {
+            let node = self.nodes[slot(node_of(*incarnation))].0;
             let earlier = self
                 .incarnations
                 .iter()
                 .filter(|(_, new)| new.0 / INCARNATIONS_MAX == node);
             let number = earlier.count() as u64;
             self.incarnations
-                .push((*life, Incarnation(node * INCARNATIONS_MAX + number)));
+                .push((*incarnation, Incarnation(node * INCARNATIONS_MAX + number)));
         }
-        self.questions.clear();
+        self.requests.clear();
         for run in used
-            .questions
+            .requests
             .chunk_by(|a, b| a.incarnation == b.incarnation)
         {
             let incarnation = new_name(&self.incarnations, run[0].incarnation);
-            for (counter, question) in (1..).zip(run) {
+            for (counter, request) in (1..).zip(run) {
                 let name = RequestId {
                     incarnation,
                     counter,
                 };
-                self.questions.push((*question, name));
+                self.requests.push((*request, name));
             }
         }
     }
@@ -218,12 +218,12 @@ impl Names for Canonical {
         self.nodes[slot(node)]
     }
 
-    fn incarnation(&mut self, life: Incarnation) -> Incarnation {
-        new_name(&self.incarnations, life)
+    fn incarnation(&mut self, incarnation: Incarnation) -> Incarnation {
+        new_name(&self.incarnations, incarnation)
     }
 
-    fn request(&mut self, question: RequestId) -> RequestId {
-        new_name(&self.questions, question)
+    fn request(&mut self, request: RequestId) -> RequestId {
+        new_name(&self.requests, request)
     }
 }
 

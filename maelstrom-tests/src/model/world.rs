@@ -276,9 +276,9 @@ impl World {
             Action::Write(..) => What::Write(next.ask(tables, Request::Write)),
             Action::Read(_) => What::Read(next.ask(tables, Request::Read)),
             Action::Work(..) => What::Work,
-            Action::Crash(_) => What::Crash(next.next_life(id, tables)),
+            Action::Crash(_) => What::Crash(next.next_incarnation(id, tables)),
         };
-        let dies = (action.fate() == Fate::Dies).then(|| next.next_life(id, tables));
+        let dies = (action.fate() == Fate::Dies).then(|| next.next_incarnation(id, tables));
         let event = Event { what, dies };
         let (number, effect) = tables.nodes.effect(self.nodes[slot(id)], event);
         let Some(effect) = effect else {
@@ -311,7 +311,7 @@ impl World {
     }
 
     /// The name of a node's next incarnation.
-    fn next_life(&mut self, id: NodeId, tables: &Tables) -> Incarnation {
+    fn next_incarnation(&mut self, id: NodeId, tables: &Tables) -> Incarnation {
         let Bounds { nodes, crashes, .. } = tables.bounds();
         self.left.crashes -= 1;
         incarnation(u64::from(nodes + (crashes - self.left.crashes)), id)

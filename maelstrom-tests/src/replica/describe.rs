@@ -1,117 +1,82 @@
-//! Prints messages, records and entries in a few words each.
+//! Prints messages, records, entries and answers in a few words each.
 
 use std::fmt::Display;
 
 use raft_core::{
-    Append, AppendRejected, Appended, ChunkReceived, Entry, Envelope, Forward, ForwardReply,
-    Forwarded, Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, ReadIndex,
-    ReadIndexReply, Record, RequestId, Round, RoundReply, SnapshotChunk, SnapshotId, StateMachine,
-    Vote, VoteReply,
+    Doubt, Entry, Envelope, Forwarded, Message, NodeId, Payload, Record, Refusal, RequestId,
+    Response, SnapshotId,
 };
 
-/// A kind of request between nodes. The requests of each kind are numbered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Question {
-    /// A round of pre-votes.
-    PreVote,
-    /// A read round of a leader.
-    Round,
-    /// A follower's request for the index that its reads must wait for.
-    ReadIndex,
-    /// A command that is sent to the leader.
-    Forward,
-}
+use crate::rules::Subject;
 
-/// An envelope on one line. `name` gives a request its name.
-pub fn envelope<S>(
+/// An envelope on one line. `name` names a request between nodes, whose kind is a letter: `p` for a
+/// round of pre-votes, `r` for a read round, `i` for a read index, `f` for a forward.
+pub fn envelope<S: Subject<Command: Display>>(
     envelope: &Envelope<S>,
-    name: impl FnMut(Question, RequestId) -> String,
-) -> String
-where
-    S: StateMachine<Command: Display, Outcome: Display>,
-{
+    name: impl FnMut(char, RequestId) -> String,
+) -> String {
     let Envelope { from, to, term, .. } = envelope;
-    let message = message(&envelope.message, name);
-    format!("n{from}->n{to} t{term} {message}")
+    let (kind, content) = (envelope.message.kind(), content(&envelope.message, name));
+    format!("n{from}->n{to} t{term} {kind}{content}")
 }
 
-/// A message without the names of replication streams.
-fn message<S>(message: &Message<S>, mut name: impl FnMut(Question, RequestId) -> String) -> String
-where
-    S: StateMachine<Command: Display, Outcome: Display>,
-{
-    let kind = message.kind();
+/// A message's content without the names of replication streams.
+fn content<S: Subject<Command: Display>>(
+    message: &Message<S>,
+    mut name: impl FnMut(char, RequestId) -> String,
+) -> String {
     match message {
-        Message::PreVote(PreVote { round, last }) => {
-            format!("{kind} {}, last {last}", name(Question::PreVote, *round))
+        Message::PreVote(m) => format!(" {}, last {}", name('p', m.round), m.last),
+        Message::PreVoteReply(m) => {
+            format!(" {} {}", name('p', m.round), verdict(m.granted))
         }
-        Message::PreVoteReply(PreVoteReply { round, granted }) => {
-            let name = name(Question::PreVote, *round);
-            format!("{kind} {name} {}", verdict(*granted))
+        Message::Vote(m) => format!(", last {}", m.last),
+        Message::VoteReply(m) => format!(" {}", verdict(m.granted)),
+        Message::Append(m) => {
+            let colon = if m.entries.is_empty() { "" } else { ": " };
+            let entries = entries(&m.entries);
+            format!(" after {}, commit {}{colon}{entries}", m.prev, m.commit)
         }
-        Message::Vote(Vote { last }) => format!("{kind}, last {last}"),
-        Message::VoteReply(VoteReply { granted }) => format!("{kind} {}", verdict(*granted)),
-        Message::Append(Append {
-            stream: _,
-            prev,
-            entries,
-            commit,
-        }) => {
-            let colon = if entries.is_empty() { "" } else { ": " };
-            let entries = self::entries(entries);
-            format!("{kind} after {prev}, commit {commit}{colon}{entries}")
+        Message::Appended(m) => format!(" through {}", m.matched),
+        Message::AppendRejected(m) => format!(" after {}, hint {}", m.prev, m.hint),
+        Message::SnapshotChunk(m) => {
+            let end = m.offset + m.data.len() as u64;
+            format!(" of {}, {}..{end}", snapshot(&m.snapshot), m.offset)
         }
-        Message::Appended(Appended {
-            stream: _,
-            incarnation: _,
-            matched,
-        }) => format!("{kind} through {matched}"),
-        Message::AppendRejected(AppendRejected {
-            stream: _,
-            incarnation: _,
-            prev,
-            hint,
-        }) => format!("{kind} after {prev}, hint {hint}"),
-        Message::SnapshotChunk(SnapshotChunk {
-            stream: _,
-            snapshot,
-            offset,
-            data,
-        }) => {
-            let end = offset + data.len() as u64;
-            format!("{kind} of {}, {offset}..{end}", self::snapshot(snapshot))
+        Message::ChunkReceived(m) => {
+            let snapshot = snapshot(&m.snapshot);
+            format!(" of {snapshot}, asked {}, wants {}", m.asked, m.offset)
         }
-        Message::ChunkReceived(ChunkReceived {
-            stream: _,
-            snapshot,
-            asked,
-            offset,
-        }) => {
-            let snapshot = self::snapshot(snapshot);
-            format!("{kind} of {snapshot}, asked {asked}, wants {offset}")
+        Message::Round(m) => format!(" {}, commit {}", name('r', m.id), m.commit),
+        Message::RoundReply(m) => format!(" {}", name('r', m.id)),
+        Message::ReadIndex(m) => format!(" {}", name('i', m.id)),
+        Message::ReadIndexReply(m) => format!(" {}, commit {}", name('i', m.id), m.commit),
+        Message::Forward(m) => format!(" {} {}", name('f', m.id), m.command),
+        Message::ForwardReply(m) => {
+            let reply = match &m.reply {
+                Forwarded::Applied(outcome) => S::describe_outcome(outcome),
+                Forwarded::Refused => "refused".to_owned(),
+            };
+            format!(" {} {reply}", name('f', m.id))
         }
-        Message::Round(Round { id, commit }) => {
-            format!("{kind} {}, commit {commit}", name(Question::Round, *id))
-        }
-        Message::RoundReply(RoundReply { id }) => format!("{kind} {}", name(Question::Round, *id)),
-        Message::ReadIndex(ReadIndex { id }) => {
-            format!("{kind} {}", name(Question::ReadIndex, *id))
-        }
-        Message::ReadIndexReply(ReadIndexReply { id, commit }) => {
-            let name = name(Question::ReadIndex, *id);
-            format!("{kind} {name}, commit {commit}")
-        }
-        Message::Forward(Forward { id, command }) => {
-            format!("{kind} {} {command}", name(Question::Forward, *id))
-        }
-        Message::ForwardReply(ForwardReply { id, reply }) => {
-            let name = name(Question::Forward, *id);
-            match reply {
-                Forwarded::Applied(outcome) => format!("{kind} {name} {outcome}"),
-                Forwarded::Refused => format!("{kind} {name} refused"),
-            }
-        }
-        Message::Outdated(Outdated) => kind.into(),
+        Message::Outdated(_) => String::new(),
+    }
+}
+
+/// An answer to a client.
+pub fn response<S: Subject>(
+    response: &Response<S>,
+    value: impl FnOnce(&S::Answer) -> Option<String>,
+) -> String {
+    match response {
+        Response::Applied(outcome) => S::describe_outcome(outcome),
+        Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
+        Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
+        Response::Refused(Refusal::NotLeader) => "refused, not the leader".to_owned(),
+        Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
+        Response::Refused(Refusal::ReadExpired) => "refused, too late".to_owned(),
+        Response::Unknown(Doubt::Expired) => "unknown, too late".to_owned(),
+        Response::Unknown(Doubt::Overwritten) => "unknown, overwritten".to_owned(),
     }
 }
 

@@ -103,6 +103,10 @@ impl Subject for Registers {
     fn id(command: &Command) -> CommandId {
         command.id
     }
+
+    fn describe_outcome(outcome: &Outcome) -> String {
+        format!("{outcome:?}").to_lowercase()
+    }
 }
 
 impl fmt::Display for Key {
@@ -117,16 +121,6 @@ impl fmt::Display for Command {
             Change::Write(value) => write!(f, "{}={value}", self.key),
             Change::Cas { from, to } => write!(f, "{}:{from}->{to}", self.key),
         }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Done => "done",
-            Self::Absent => "absent",
-            Self::Differs => "differs",
-        })
     }
 }
 

@@ -8,7 +8,7 @@ use raft::kv::{self, Lookup};
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
-use super::machine::{Command, Outcome, Store};
+use super::machine::{Command, Store};
 use super::options::Options;
 use super::trace::Event;
 use crate::bench::workload::{self, Plan, Worker, Workload};
@@ -272,13 +272,13 @@ impl Clients {
             self.unserved_at_last += u64::from(!is_served);
         }
         let outcome = match &reply.response {
-            Response::Applied(Outcome(kv::Outcome::Written | kv::Outcome::Swapped)) => {
+            Response::Applied(kv::Outcome::Written | kv::Outcome::Swapped) => {
                 history::Outcome::Done
             }
-            Response::Applied(Outcome(kv::Outcome::Missing)) | Response::Answered(None) => {
+            Response::Applied(kv::Outcome::Missing) | Response::Answered(None) => {
                 history::Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)
             }
-            Response::Applied(Outcome(kv::Outcome::Mismatch { found: _ })) => {
+            Response::Applied(kv::Outcome::Mismatch { found: _ }) => {
                 history::Outcome::Failed(ErrorCode::PRECONDITION_FAILED)
             }
             Response::Answered(Some(value)) => history::Outcome::ReadOk((**value).clone()),

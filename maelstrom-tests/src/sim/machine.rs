@@ -28,10 +28,6 @@ pub(super) struct Command {
     pub(super) change: kv::Command,
 }
 
-/// The outcome of a change.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Outcome(pub(super) kv::Outcome);
-
 /// Encodes the id, then the change.
 impl Encode for Command {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -47,26 +43,14 @@ impl<'a> Decode<'a> for Command {
     }
 }
 
-impl Encode for Outcome {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.0.encode(writer);
-    }
-}
-
-impl<'a> Decode<'a> for Outcome {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        kv::Outcome::decode(reader).map(Self)
-    }
-}
-
 impl StateMachine for Store {
     type Command = Command;
-    type Outcome = Outcome;
+    type Outcome = kv::Outcome;
     type Query = Lookup;
     type Answer = Option<Arc<Value>>;
 
-    fn apply(&mut self, command: &Command) -> Outcome {
-        Outcome(self.0.apply(&command.change))
+    fn apply(&mut self, command: &Command) -> kv::Outcome {
+        self.0.apply(&command.change)
     }
 
     fn answer(&self, query: &Lookup) -> Option<Arc<Value>> {
@@ -81,6 +65,14 @@ impl StateMachine for Store {
 impl Subject for Store {
     fn id(command: &Command) -> CommandId {
         command.id
+    }
+
+    fn describe_outcome(outcome: &kv::Outcome) -> String {
+        match outcome {
+            kv::Outcome::Written | kv::Outcome::Swapped => "done".to_owned(),
+            kv::Outcome::Missing => "absent".to_owned(),
+            kv::Outcome::Mismatch { found } => format!("differs: {}", text(found)),
+        }
     }
 }
 
@@ -99,7 +91,6 @@ impl Image for Store {
 /// As in golden scripts: `key=value` is a write, `key:from->to` a compare-and-set.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |value: &Value| cut(&json::to_string(value), VALUE_CHARACTERS_MAX);
         match &self.change {
             kv::Command::Write { key, value } => write!(f, "{}={}", text(key), text(value)),
             kv::Command::Cas { key, from, to, .. } => {
@@ -109,17 +100,9 @@ impl fmt::Display for Command {
     }
 }
 
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            kv::Outcome::Written | kv::Outcome::Swapped => f.write_str("done"),
-            kv::Outcome::Missing => f.write_str("absent"),
-            kv::Outcome::Mismatch { found } => {
-                let found = json::to_string(found);
-                write!(f, "differs: {}", cut(&found, VALUE_CHARACTERS_MAX))
-            }
-        }
-    }
+/// A value as text, shortened.
+fn text(value: &Value) -> String {
+    cut(&json::to_string(value), VALUE_CHARACTERS_MAX)
 }
 
 /// The first characters of a text.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use json::Value;
 use raft::kv::Lookup;
 use raft_core::{
     Envelope, Fingerprint, Incarnation, NodeId, Record, Response, RoleName, SnapshotId, Term,
@@ -97,8 +98,10 @@ pub(super) struct Trace {
     events_max: usize,
     recent: VecDeque<(u64, Event)>,
     hash: Fingerprint,
-    count: u64,
-    time: u64,
+    /// The number of events.
+    pub(super) count: u64,
+    /// The time of the last event.
+    pub(super) time: u64,
 }
 
 impl Trace {
@@ -123,16 +126,6 @@ impl Trace {
         if self.events_max > 0 {
             self.recent.push_back((time, event));
         }
-    }
-
-    /// The number of events.
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The time of the last event.
-    pub(super) fn time(&self) -> u64 {
-        self.time
     }
 
     /// A hash of all events. Two runs with the same hash are the same run.
@@ -211,13 +204,8 @@ impl fmt::Display for Event {
             }
             Self::Answered(node, ticket, response) => {
                 write!(f, "    n{node} answers request {}: ", ticket.0)?;
-                match response {
-                    Response::Applied(outcome) => outcome.fmt(f),
-                    Response::Answered(Some(value)) => f.write_str(&json::to_string(&**value)),
-                    Response::Answered(None) => f.write_str("absent"),
-                    Response::Refused(refusal) => write!(f, "refused, {refusal:?}"),
-                    Response::Unknown(doubt) => write!(f, "unknown, {doubt:?}"),
-                }
+                let value = |value: &Option<Arc<Value>>| value.as_deref().map(json::to_string);
+                f.write_str(&describe::response(response, value))
             }
             Self::Became(node, role, term) => write!(f, "    n{node} is {role} in term {term}"),
         }
@@ -248,6 +236,6 @@ mod tests {
         other.note(TICK + 2, Event::Healed);
         assert_ne!(one.trace().hash(), other.trace().hash());
         let trace = other.trace();
-        assert_eq!((trace.count(), trace.time()), (4, TICK + 2));
+        assert_eq!((trace.count, trace.time), (4, TICK + 2));
     }
 }
