@@ -239,7 +239,12 @@ impl Command {
             Some((arguments, _)) => (!arguments.is_empty(), true),
             None => (!self.arguments.is_empty(), false),
         };
-        let mut given = Given::new(self);
+        let mut given = Given {
+            command: *self,
+            values: Vec::new(),
+            arguments: Vec::new(),
+            rest: Vec::new(),
+        };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
@@ -354,34 +359,11 @@ fn write_rows(page: &mut String, rows: Vec<(String, String)>) {
     }
 }
 
-/// A type of number that a flag can have.
-pub trait Number: FromStr + PartialOrd + Display {
-    /// How an error names it.
-    const NAME: &'static str;
-}
-
-impl Number for f64 {
-    const NAME: &'static str = "a number";
-}
-impl Number for u8 {
-    const NAME: &'static str = "a whole number";
-}
-impl Number for u32 {
-    const NAME: &'static str = "a whole number";
-}
-impl Number for u64 {
-    const NAME: &'static str = "a whole number";
-}
-impl Number for usize {
-    const NAME: &'static str = "a whole number";
-}
-
 /// The flags and arguments that were given. Asking for a flag that the table lacks is a bug and
 /// panics.
 #[derive(Debug)]
 pub struct Given {
-    command: &'static str,
-    flags: &'static [Flag],
+    command: Command,
     values: Vec<(&'static str, String)>,
     /// The arguments that are not flags.
     pub arguments: Vec<OsString>,
@@ -390,19 +372,9 @@ pub struct Given {
 }
 
 impl Given {
-    fn new(command: &Command) -> Self {
-        Self {
-            command: command.name,
-            flags: command.flags,
-            values: Vec::new(),
-            arguments: Vec::new(),
-            rest: Vec::new(),
-        }
-    }
-
     /// The last value given for a flag, otherwise its default, if it has one.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let flag = self.flags.iter().find(|flag| flag.name == name);
+        let flag = self.command.flags.iter().find(|flag| flag.name == name);
         let default = flag.expect("a flag of the table").default;
         let default = (!default.is_empty()).then_some(default);
         self.texts(name).last().or(default)
@@ -443,12 +415,16 @@ impl Given {
     ///
     /// # Errors
     /// The value is no number of this type, or out of range.
-    pub fn optional_number<T: Number>(
+    pub fn optional_number<T: FromStr + PartialOrd + Display>(
         &self,
         name: &str,
         range: RangeInclusive<T>,
     ) -> Result<Option<T>, UsageError> {
-        let expected = format!("{} from {} to {}", T::NAME, range.start(), range.end());
+        let noun = match "0.5".parse::<T>() {
+            Ok(_) => "a number",
+            Err(_) => "a whole number",
+        };
+        let expected = format!("{noun} from {} to {}", range.start(), range.end());
         self.read(name, &expected, |text| {
             text.parse().ok().filter(|number| range.contains(number))
         })
@@ -458,7 +434,11 @@ impl Given {
     ///
     /// # Errors
     /// As [`Given::optional_number`].
-    pub fn number<T: Number>(&self, name: &str, range: RangeInclusive<T>) -> Result<T, UsageError> {
+    pub fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<T, UsageError> {
         let number = self.optional_number(name, range)?;
         Ok(number.expect("the table has a default"))
     }
@@ -471,7 +451,7 @@ impl Given {
         match &self.arguments[..] {
             [argument] => Ok(argument),
             [] => Err(UsageError(format!("no {noun} given"))),
-            [_, other, ..] => Err(unexpected(other, self.command)),
+            [_, other, ..] => Err(unexpected(other, self.command.name)),
         }
     }
 }

@@ -10,13 +10,14 @@
 mod image;
 mod map;
 
+use std::io;
 use std::sync::Arc;
 
 use json::Value;
 use raft_core::StateMachine;
 
-pub use self::image::ImageError;
 use self::map::Map;
+use crate::host::Image;
 
 /// The map. Its clone is one pointer; later writes copy a few nodes of 32 pointers each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -139,6 +140,18 @@ impl StateMachine for Kv {
                     create_if_not_exists: _,
                 } => size(key) + size(from) + size(to),
             }
+    }
+}
+
+impl Image for Kv {
+    type Error = String;
+
+    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        image::write(&self.values, out)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, String> {
+        image::read(bytes).map(|values| Self { values })
     }
 }
 

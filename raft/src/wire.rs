@@ -232,20 +232,23 @@ json::record! {
 /// The current version; no other can be read.
 struct Version;
 
+/// A field of a message in the form that it has in JSON.
+struct Json<T>(T);
+
 /// An index or an incarnation.
-struct Number(u64);
+type Number = Json<u64>;
 
 /// An entry's id or a request's id, as an array.
-struct Pair(u64, u64);
+type Pair = Json<(u64, u64)>;
 
 /// A snapshot's id: its last entry's term and index, its length and its checksum.
-struct Name(SnapshotId);
+type Name = Json<(u64, u64, u64, u32)>;
+
+/// Entries, one after the other.
+type Entries<C> = Json<Vec<Item<C>>>;
 
 /// Bytes, as a string of base64.
 struct Base64(Arc<[u8]>);
-
-/// Entries, one after the other.
-struct Entries<C>(Vec<Item<C>>);
 
 /// An entry without its index.
 struct Item<C>(Entry<C>);
@@ -315,54 +318,15 @@ impl Encode for Version {
     }
 }
 
-impl<'a, C: Decode<'a>> Decode<'a> for Entries<C> {
+impl<'a, T: Decode<'a>> Decode<'a> for Json<T> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        Vec::decode(reader).map(Self)
+        T::decode(reader).map(Self)
     }
 }
 
-impl<C: Encode> Encode for Entries<C> {
+impl<T: Encode> Encode for Json<T> {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.0.encode(writer);
-    }
-}
-
-impl Decode<'_> for Number {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        u64::decode(reader).map(Self)
-    }
-}
-
-impl Encode for Number {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.0.encode(writer);
-    }
-}
-
-impl<'a> Decode<'a> for Pair {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        <(u64, u64)>::decode(reader).map(|(one, other)| Self(one, other))
-    }
-}
-
-impl Encode for Pair {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        (self.0, self.1).encode(writer);
-    }
-}
-
-impl<'a> Decode<'a> for Name {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let (term, index, length, crc) = <(u64, u64, u64, u32)>::decode(reader)?;
-        let last = Pair(term, index).into();
-        Ok(Self(SnapshotId { last, length, crc }))
-    }
-}
-
-impl Encode for Name {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        let SnapshotId { last, length, crc } = self.0;
-        (last.term.0, last.index.0, length, crc).encode(writer);
     }
 }
 
@@ -395,19 +359,26 @@ macro_rules! convert {
 
 convert! {
     Index => Number: |Index(index)| Self(index);
-    Number => Index: |Number(index)| Self(index);
+    Number => Index: |Json(index)| Self(index);
     Incarnation => Number: |Incarnation(number)| Self(number);
-    Number => Incarnation: |Number(number)| Self(number);
-    EntryId => Pair: |id| Self(id.term.0, id.index.0);
-    Pair => EntryId: |Pair(term, index)| Self { term: Term(term), index: Index(index) };
-    RequestId => Pair: |id| Self(id.incarnation.0, id.counter);
-    Pair => RequestId: |Pair(number, counter)| Self { incarnation: Incarnation(number), counter };
-    SnapshotId => Name: |id| Self(id);
-    Name => SnapshotId: |Name(id)| id;
+    Number => Incarnation: |Json(number)| Self(number);
+    EntryId => Pair: |id| Self((id.term.0, id.index.0));
+    Pair => EntryId: |Json((term, index))| Self { term: Term(term), index: Index(index) };
+    RequestId => Pair: |id| Self((id.incarnation.0, id.counter));
+    Pair => RequestId: |Json((number, counter))| Self {
+        incarnation: Incarnation(number),
+        counter,
+    };
+    SnapshotId => Name: |id| Self((id.last.term.0, id.last.index.0, id.length, id.crc));
+    Name => SnapshotId: |Json((term, index, length, crc))| Self {
+        last: Json((term, index)).into(),
+        length,
+        crc,
+    };
     Arc<[u8]> => Base64: |bytes| Self(bytes);
     Base64 => Arc<[u8]>: |Base64(bytes)| bytes;
     Vec<Entry<C>> => Entries<C> [C]: |entries| Self(entries.into_iter().map(Item).collect());
-    Entries<C> => Vec<Entry<C>> [C]: |Entries(items)| items.into_iter().map(|item| item.0).collect();
+    Entries<C> => Vec<Entry<C>> [C]: |Json(items)| items.into_iter().map(|item| item.0).collect();
     Forwarded<O> => Fate<O> [O]: |fate| match fate {
         Forwarded::Applied(outcome) => Self::Applied { outcome },
         Forwarded::Refused => Self::Refused,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use json::{Decode, Encode, Error, Reader, Value, Writer};
 use raft::host::Image;
-use raft::kv::{self, ImageError, Kv, Lookup};
+use raft::kv::{self, Kv, Lookup};
 use raft_core::StateMachine;
 
 use crate::rules::{CommandId, Subject};
@@ -77,13 +77,13 @@ impl Subject for Store {
 }
 
 impl Image for Store {
-    type Error = ImageError;
+    type Error = String;
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         self.0.write(out)
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, ImageError> {
+    fn read(bytes: &[u8]) -> Result<Self, String> {
         Kv::read(bytes).map(Self)
     }
 }

@@ -13,9 +13,7 @@ use std::{fmt, io};
 
 use json::{MAX_DEPTH, Value};
 
-use super::Kv;
 use super::map::Map;
-use crate::host::Image;
 
 /// The name of this machine in an image.
 const MACHINE: &str = "lin-kv";
@@ -36,116 +34,64 @@ json::record! {
     }
 }
 
-/// Why bytes are not the image of a map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageError {
-    /// A line is invalid.
-    Line {
-        /// Its number, from 1.
-        number: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It is an image of another state machine or version.
-    Foreign {
-        /// The machine in the first line.
-        machine: String,
-        /// The version in the first line.
-        version: u64,
-    },
-    /// The number of keys differs from that in the first line.
-    Keys {
-        /// The number in the first line.
-        expected: usize,
-        /// The number of keys found.
-        found: usize,
-    },
-    /// The last line has no end.
-    Cut,
-}
-
-impl fmt::Display for ImageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Line { number, reason } => write!(f, "line {number} of the map: {reason}"),
-            Self::Foreign { machine, version } => write!(
-                f,
-                "expected a map of {MACHINE:?} version {VERSION}, found one of {machine:?} version {version}"
-            ),
-            Self::Keys { expected, found } => {
-                write!(f, "expected {expected} keys in the map, found {found}")
-            }
-            Self::Cut => f.write_str("the last line of the map has no end"),
-        }
-    }
-}
-
-impl std::error::Error for ImageError {}
-
-impl Image for Kv {
-    type Error = ImageError;
-
-    /// Writes pair by pair, so that the map is never in memory twice.
-    fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        let mut lines = Vec::with_capacity(CHUNK + 1024);
-        let header = Header {
-            machine: MACHINE.into(),
-            version: VERSION,
-            keys: self.values.len(),
-        };
-        json::encode_into(&header, &mut lines);
+/// Writes the image pair by pair, so that the map is never in memory twice.
+pub(super) fn write(map: &Map, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut lines = Vec::with_capacity(CHUNK + 1024);
+    let header = Header {
+        machine: MACHINE.into(),
+        version: VERSION,
+        keys: map.len(),
+    };
+    json::encode_into(&header, &mut lines);
+    lines.push(b'\n');
+    for pair in map.iter() {
+        json::encode_into(&pair, &mut lines);
         lines.push(b'\n');
-        for pair in self.values.iter() {
-            json::encode_into(&pair, &mut lines);
-            lines.push(b'\n');
-            if lines.len() >= CHUNK {
-                out.write_all(&lines)?;
-                lines.clear();
-            }
+        if lines.len() >= CHUNK {
+            out.write_all(&lines)?;
+            lines.clear();
         }
-        out.write_all(&lines)
     }
-
-    fn read(bytes: &[u8]) -> Result<Self, ImageError> {
-        let Some((b'\n', bytes)) = bytes.split_last() else {
-            return Err(ImageError::Cut);
-        };
-        let mut lines = bytes.split(|byte| *byte == b'\n').zip(1..);
-        let (first, number) = lines.next().expect("a split has a first part");
-        let header: Header = json::decode(first).map_err(bad(number))?;
-        if header.machine != MACHINE || header.version != VERSION {
-            return Err(ImageError::Foreign {
-                machine: header.machine,
-                version: header.version,
-            });
-        }
-        let mut values = Map::default();
-        let mut last = None;
-        for (line, number) in lines {
-            let (key, value) =
-                json::decode_with_depth::<(Value, Value)>(line, MAX_DEPTH).map_err(bad(number))?;
-            if last.as_ref().is_some_and(|last| *last >= key) {
-                let reason = "the key is not higher than the previous one".into();
-                return Err(ImageError::Line { number, reason });
-            }
-            values.insert(&key, value.into());
-            last = Some(key);
-        }
-        if values.len() != header.keys {
-            return Err(ImageError::Keys {
-                expected: header.keys,
-                found: values.len(),
-            });
-        }
-        Ok(Self { values })
-    }
+    out.write_all(&lines)
 }
 
-fn bad(number: usize) -> impl FnOnce(json::Error) -> ImageError {
-    move |error| ImageError::Line {
-        number,
-        reason: error.to_string(),
+/// Reads an image, or returns what is wrong with it.
+pub(super) fn read(bytes: &[u8]) -> Result<Map, String> {
+    let Some((b'\n', bytes)) = bytes.split_last() else {
+        return Err("the last line of the map has no end".into());
+    };
+    let mut lines = bytes.split(|byte| *byte == b'\n').zip(1..);
+    let (first, number) = lines.next().expect("a split has a first part");
+    let header: Header = json::decode(first).map_err(|error| bad(number, error))?;
+    if header.machine != MACHINE || header.version != VERSION {
+        return Err(format!(
+            "expected a map of {MACHINE:?} version {VERSION}, found one of {:?} version {}",
+            header.machine, header.version
+        ));
     }
+    let mut map = Map::default();
+    let mut last = None;
+    for (line, number) in lines {
+        let (key, value) = json::decode_with_depth::<(Value, Value)>(line, MAX_DEPTH)
+            .map_err(|error| bad(number, error))?;
+        if last.as_ref().is_some_and(|last| *last >= key) {
+            return Err(bad(number, "the key is not higher than the previous one"));
+        }
+        map.insert(&key, value.into());
+        last = Some(key);
+    }
+    if map.len() != header.keys {
+        return Err(format!(
+            "expected {} keys in the map, found {}",
+            header.keys,
+            map.len()
+        ));
+    }
+    Ok(map)
+}
+
+fn bad(number: usize, reason: impl fmt::Display) -> String {
+    format!("line {number} of the map: {reason}")
 }
 
 #[cfg(test)]
@@ -156,7 +102,8 @@ mod tests {
     use raft_core::StateMachine;
 
     use super::*;
-    use crate::kv::Command;
+    use crate::host::Image as _;
+    use crate::kv::{Command, Kv};
 
     fn image(kv: &Kv) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -174,7 +121,7 @@ mod tests {
     }
 
     fn refused(bytes: &[u8]) -> String {
-        Kv::read(bytes).expect_err("not an image").to_string()
+        Kv::read(bytes).expect_err("not an image")
     }
 
     #[test]

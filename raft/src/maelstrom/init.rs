@@ -126,8 +126,8 @@ impl BeforeInit<'_> {
         let position = node_ids.iter().position(|id| id == node_id);
         match Names::new(node_id, node_ids) {
             Ok(names) => Some((names, position?, reply_to)),
-            Err(error) => {
-                let result = Err((ErrorCode::MalformedRequest, error.to_string()));
+            Err(text) => {
+                let result = Err((ErrorCode::MalformedRequest, text));
                 self.output.answer([(reply_to, result)]);
                 None
             }

@@ -131,7 +131,7 @@ impl Input {
                     format!("already initialised as {me}, with another node_id or other node_ids");
                 Err((ErrorCode::PreconditionFailed, text))
             }
-            Err(error) => Err((ErrorCode::MalformedRequest, error.to_string())),
+            Err(text) => Err((ErrorCode::MalformedRequest, text)),
         }
     }
 

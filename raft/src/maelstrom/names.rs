@@ -1,7 +1,6 @@
 //! The names of nodes.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use raft_core::{Membership, NodeId};
 
@@ -22,38 +21,28 @@ pub struct Names {
     me: usize,
 }
 
-/// Why names cannot be those of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum InvalidNames {
-    /// There is no name.
-    Empty,
-    /// A name occurs twice.
-    Twice(String),
-    /// A name is longer than [`MAX_NAME`].
-    Long(String),
-    /// This node's name is not among them.
-    Missing(String),
-}
-
 impl Names {
     /// Checks and sorts the names of all nodes; `me` is this node's.
     ///
     /// # Errors
     /// There is no name, one occurs twice or is too long, or `me` is not among them.
-    pub fn new(me: &str, mut names: Vec<String>) -> Result<Self, InvalidNames> {
+    pub fn new(me: &str, mut names: Vec<String>) -> Result<Self, String> {
         if names.is_empty() {
-            return Err(InvalidNames::Empty);
+            return Err("node_ids is empty".into());
         }
         if let Some(name) = names.iter().find(|name| name.len() > MAX_NAME) {
-            return Err(InvalidNames::Long(name.clone()));
+            let name = clipped(name);
+            return Err(format!(
+                "node_ids has {name:?}, longer than {MAX_NAME} bytes"
+            ));
         }
         let mut seen = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-            return Err(InvalidNames::Twice(name.clone()));
+            return Err(format!("node_ids has {name:?} twice"));
         }
         names.sort_by(|a, b| order(a).cmp(&order(b)));
         let Some(me) = names.iter().position(|name| name == me) else {
-            return Err(InvalidNames::Missing(me.into()));
+            return Err(format!("node_id {:?} is not among node_ids", clipped(me)));
         };
         Ok(Self { names, me })
     }
@@ -101,28 +90,11 @@ fn order(name: &str) -> (usize, &str) {
     (name.len(), name)
 }
 
-impl fmt::Display for InvalidNames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("node_ids is empty"),
-            Self::Twice(name) => write!(f, "node_ids has {name:?} twice"),
-            Self::Long(name) => {
-                let name = clipped(name);
-                write!(f, "node_ids has {name:?}, longer than {MAX_NAME} bytes")
-            }
-            Self::Missing(name) => {
-                let name = clipped(name);
-                write!(f, "node_id {name:?} is not among node_ids")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(me: &str, names: &[&str]) -> Result<Names, InvalidNames> {
+    fn names(me: &str, names: &[&str]) -> Result<Names, String> {
         Names::new(me, names.iter().map(ToString::to_string).collect())
     }
 
@@ -141,18 +113,16 @@ mod tests {
 
     #[test]
     fn invalid_names_are_refused() {
-        assert_eq!(names("n1", &[]), Err(InvalidNames::Empty));
+        let refused = |me: &str, all: &[&str]| names(me, all).unwrap_err();
+        assert_eq!(refused("n1", &[]), "node_ids is empty");
         assert_eq!(
-            names("n1", &["n2"]),
-            Err(InvalidNames::Missing("n1".into()))
+            refused("n1", &["n2"]),
+            r#"node_id "n1" is not among node_ids"#
         );
         let long = "n".repeat(MAX_NAME + 1);
-        assert_eq!(
-            names(&long, &[&long]),
-            Err(InvalidNames::Long(long.clone()))
-        );
+        assert!(refused(&long, &[&long]).ends_with(r#"...", longer than 256 bytes"#));
         assert!(names(&long[1..], &[&long[1..]]).is_ok());
-        let twice = names("n1", &["n1", "n2", "n1"]);
-        assert_eq!(twice, Err(InvalidNames::Twice("n1".into())));
+        let twice = refused("n1", &["n1", "n2", "n1"]);
+        assert_eq!(twice, r#"node_ids has "n1" twice"#);
     }
 }
