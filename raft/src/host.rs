@@ -36,7 +36,7 @@ use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synce
 use self::inbox::{Arrival, Inflow, Peers};
 pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
 pub use self::outbox::Outbox;
-pub use self::queue::Limit;
+pub use self::queue::{Depth, Depths, Limit};
 use self::shared::Stepper;
 pub use self::snapshots::{Image, SnapshotThread};
 

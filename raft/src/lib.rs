@@ -8,6 +8,7 @@
 //! | | [`wire`] | the core's messages as JSON |
 //! | | [`storage`] | what a node keeps on disk |
 //! | | `entropy` | random numbers from the system |
+//! | | `named` | enums whose values have names |
 //! | 2 | [`host`] | the event loop, its queues and threads, the one mutex around the replica |
 //! | 3 | [`kv`] | the state machine: a map from any JSON to any JSON |
 //! | | [`telemetry`] | metrics, and log lines on stderr |
@@ -22,6 +23,7 @@ pub mod flags;
 pub mod host;
 pub mod kv;
 pub mod maelstrom;
+mod named;
 pub mod node;
 pub mod requests;
 pub mod storage;

@@ -8,6 +8,7 @@ use raft_core::{Doubt, Refusal, Response};
 
 use crate::host::ClientRequest;
 use crate::kv::{self, Command, Kv, Lookup, Outcome};
+use crate::named::named;
 
 /// The deepest nesting of a client's line.
 pub const MAX_DEPTH: usize = 128;
@@ -58,26 +59,13 @@ json::record! {
     }
 }
 
-/// The type of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RequestKind {
-    Init,
-    Read,
-    Write,
-    Cas,
-}
-
-impl RequestKind {
-    pub(crate) const ALL: [Self; 4] = [Self::Init, Self::Read, Self::Write, Self::Cas];
-
-    /// Its `type`.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Cas => "cas",
-        }
+named! {
+    /// The type of a request.
+    pub(crate) enum RequestKind {
+        Init as "init",
+        Read as "read",
+        Write as "write",
+        Cas as "cas",
     }
 }
 
@@ -121,37 +109,28 @@ pub(crate) struct InvalidRequest {
     pub(crate) text: String,
 }
 
-/// The error codes that nodes use, which are Maelstrom's. All but `Crash` are definite: the request
-/// had no effect and will have none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ErrorCode {
-    /// The type of the request is unknown.
-    NotSupported,
-    /// The node or the cluster cannot serve the request now.
-    TemporarilyUnavailable,
-    /// The request is invalid.
-    MalformedRequest,
-    /// The request may have taken effect, or may still do so.
-    Crash,
-    /// The request was given up.
-    Abort,
-    /// The key has no value.
-    KeyDoesNotExist,
-    /// The key has another value, or this is another node.
-    PreconditionFailed,
+named! {
+    /// The error codes that nodes use, with Maelstrom's names. All but `Crash` are definite: the
+    /// request had no effect and will have none.
+    pub(crate) enum ErrorCode {
+        /// The type of the request is unknown.
+        NotSupported as "not_supported",
+        /// The node or the cluster cannot serve the request now.
+        TemporarilyUnavailable as "temporarily_unavailable",
+        /// The request is invalid.
+        MalformedRequest as "malformed_request",
+        /// The request may have taken effect, or may still do so.
+        Crash as "crash",
+        /// The request was given up.
+        Abort as "abort",
+        /// The key has no value.
+        KeyDoesNotExist as "key_does_not_exist",
+        /// The key has another value, or this is another node.
+        PreconditionFailed as "precondition_failed",
+    }
 }
 
 impl ErrorCode {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::NotSupported,
-        Self::TemporarilyUnavailable,
-        Self::MalformedRequest,
-        Self::Crash,
-        Self::Abort,
-        Self::KeyDoesNotExist,
-        Self::PreconditionFailed,
-    ];
-
     pub(crate) fn number(self) -> u64 {
         match self {
             Self::NotSupported => 10,
@@ -161,19 +140,6 @@ impl ErrorCode {
             Self::Abort => 14,
             Self::KeyDoesNotExist => 20,
             Self::PreconditionFailed => 22,
-        }
-    }
-
-    /// Maelstrom's name of the code, which metrics use.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::NotSupported => "not_supported",
-            Self::TemporarilyUnavailable => "temporarily_unavailable",
-            Self::MalformedRequest => "malformed_request",
-            Self::Crash => "crash",
-            Self::Abort => "abort",
-            Self::KeyDoesNotExist => "key_does_not_exist",
-            Self::PreconditionFailed => "precondition_failed",
         }
     }
 }

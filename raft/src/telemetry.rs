@@ -9,7 +9,8 @@ use metrics::{Counter, Family, Gauge, Histogram, Registry};
 use raft_core::{Counters, Dropped, RoleName, StateMachine, Status};
 
 use crate::host::shared::Viewer;
-use crate::host::{Inbox, Outbox};
+use crate::host::{Depth, Inbox, Outbox};
+use crate::named::named;
 
 /// The bounds of the histogram of requests, in seconds: from a tenth of a millisecond to more than
 /// the deadline of any request.
@@ -26,88 +27,105 @@ const SYNCS: [f64; 12] = [
 /// The bounds of the histogram of work on snapshots, in seconds.
 const WORK: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
 
-/// Reads a value for a metric.
-type Value<T, N = u64> = fn(&T) -> N;
+/// The name of a metric, its help and its value.
+type Shown<N> = (&'static str, &'static str, N);
 
-/// The gauges that show the replica's status: name, help, value.
+/// The gauges that show the replica's status.
 #[rustfmt::skip]
-const GAUGES: [(&str, &str, Value<Status, i64>); 13] = [
-    ("raft_term", "Current term.",
-        |status| gauge(status.ballot.term().0)),
-    ("raft_leader", "Index of the current leader among the sorted node ids; -1 if unknown.",
-        |status| status.leader.map_or(-1, |id| gauge(id.0))),
-    ("raft_last_index", "Index of the last entry in the log.",
-        |status| gauge(status.last.index.0)),
-    ("raft_commit_index", "Index of the last committed entry.",
-        |status| gauge(status.commit.index.0)),
-    ("raft_applied_index", "Index of the last applied entry.",
-        |status| gauge(status.applied.0)),
-    ("raft_requests_open", "Clients' requests not answered yet.",
-        |status| gauge(status.requests_open as u64)),
-    ("raft_requests_waiting", "Open requests that wait until a leader is known.",
-        |status| gauge(status.requests_waiting as u64)),
-    ("raft_proposals", "Commands that this leader has appended and not applied yet.",
-        |status| gauge(status.proposals as u64)),
-    ("raft_log_bytes", "Approximate size of the entries in memory.",
-        |status| gauge(status.log_bytes)),
-    ("raft_base_index", "Index of the entry before the first one in memory.",
-        |status| gauge(status.base.index.0)),
-    ("raft_snapshot_index", "Index of the last entry in the newest stored snapshot; 0 if none.",
-        |status| gauge(status.snapshot.map_or(0, |id| id.last.index.0))),
-    ("raft_snapshot_bytes", "Size of the newest stored snapshot.",
-        |status| gauge(status.snapshot.map_or(0, |id| id.length))),
-    ("raft_snapshot_streams", "Followers to which this leader is sending a snapshot.",
-        |status| gauge(status.snapshot_streams.len() as u64)),
-];
+fn gauges(status: &Status) -> [Shown<i64>; 13] {
+    let snapshot = status.snapshot;
+    [
+        ("raft_term", "Current term.", gauge(status.ballot.term().0)),
+        ("raft_leader", "Index of the current leader among the sorted node ids; -1 if unknown.",
+            status.leader.map_or(-1, |id| gauge(id.0))),
+        ("raft_last_index", "Index of the last entry in the log.",
+            gauge(status.last.index.0)),
+        ("raft_commit_index", "Index of the last committed entry.",
+            gauge(status.commit.index.0)),
+        ("raft_applied_index", "Index of the last applied entry.",
+            gauge(status.applied.0)),
+        ("raft_requests_open", "Clients' requests not answered yet.",
+            gauge(status.requests_open as u64)),
+        ("raft_requests_waiting", "Open requests that wait until a leader is known.",
+            gauge(status.requests_waiting as u64)),
+        ("raft_proposals", "Commands that this leader has appended and not applied yet.",
+            gauge(status.proposals as u64)),
+        ("raft_log_bytes", "Approximate size of the entries in memory.",
+            gauge(status.log_bytes)),
+        ("raft_base_index", "Index of the entry before the first one in memory.",
+            gauge(status.base.index.0)),
+        ("raft_snapshot_index", "Index of the last entry in the newest stored snapshot; 0 if none.",
+            snapshot.map_or(0, |id| gauge(id.last.index.0))),
+        ("raft_snapshot_bytes", "Size of the newest stored snapshot.",
+            snapshot.map_or(0, |id| gauge(id.length))),
+        ("raft_snapshot_streams", "Followers to which this leader is sending a snapshot.",
+            gauge(status.snapshot_streams.len() as u64)),
+    ]
+}
 
-/// The counters of the core: name, help, value.
-#[rustfmt::skip]
-const COUNTERS: [(&str, &str, Value<Counters>); 11] = [
-    ("raft_snapshot_streams_begun_total",
-        "Snapshots that this leader began to send to a follower.",
-        |counters| counters.snapshot_streams_begun),
-    ("raft_chunks_sent_total", "Chunks of snapshots sent to followers.",
-        |counters| counters.chunks_sent),
-    ("raft_chunks_repeated_total", "Chunks of snapshots sent again.",
-        |counters| counters.chunks_repeated),
-    ("raft_pre_elections_total", "Pre-vote rounds begun.",
-        |counters| counters.pre_elections),
-    ("raft_elections_started_total", "Elections begun, each with a new term.",
-        |counters| counters.elections_started),
-    ("raft_elections_won_total", "Elections won.",
-        |counters| counters.elections_won),
-    ("raft_quorum_lost_total", "Times that a leader stepped down because a quorum was silent.",
-        |counters| counters.quorum_lost),
-    ("raft_sticky_refusals_total", "Votes refused because a leader was active.",
-        |counters| counters.sticky_refusals),
-    ("raft_appends_rejected_total",
-        "Appends of this leader rejected because the follower's log did not match.",
-        |counters| counters.appends_rejected),
-    ("raft_appends_early_total", "Appends that arrived before earlier ones and were kept.",
-        |counters| counters.appends_early),
-    ("raft_entries_truncated_total", "Entries replaced by a leader's.",
-        |counters| counters.entries_truncated),
-];
+/// The counters of the core.
+struct CoreCounters {
+    single: [Shown<u64>; 11],
+    /// The results of snapshots.
+    snapshots: [(&'static str, u64); 3],
+    /// The reasons why the core drops messages.
+    dropped: [(&'static str, u64); 7],
+}
 
-/// The results of snapshots, with their counts.
-#[rustfmt::skip]
-const SNAPSHOTS: [(&str, Value<Counters>); 3] = [
-    ("stored", |counters| counters.snapshots_stored),
-    ("installed", |counters| counters.snapshots_installed),
-    ("broken", |counters| counters.snapshots_broken),
-];
-
-/// The reasons why the core drops messages, with their counts.
-#[rustfmt::skip]
-const DROPPED: [(&str, Value<Dropped>); 7] = [
-    ("stranger", |dropped| dropped.stranger),
-    ("malformed", |dropped| dropped.malformed),
-    ("stale_term", |dropped| dropped.stale_term),
-    ("stale_reply", |dropped| dropped.stale_reply),
-    ("repeated_forward", |dropped| dropped.repeated_forward),
-    ("unexpected", |dropped| dropped.unexpected),
-    ("overflow", |dropped| dropped.overflow),
-];
+impl CoreCounters {
+    /// Names every counter, so that the compiler finds a new one.
+    #[rustfmt::skip]
+    fn of(counters: &Counters) -> Self {
+        let Counters {
+            pre_elections, elections_started, elections_won, quorum_lost, sticky_refusals,
+            appends_rejected, appends_early, entries_truncated,
+            snapshots_stored, snapshots_installed, snapshots_broken,
+            snapshot_streams_begun, chunks_sent, chunks_repeated,
+            streams_restarted: _, dropped,
+        } = counters;
+        let Dropped {
+            stranger, malformed, stale_term, stale_reply, repeated_forward, unexpected, overflow,
+        } = dropped;
+        Self {
+            single: [
+                ("raft_snapshot_streams_begun_total",
+                    "Snapshots that this leader began to send to a follower.",
+                    *snapshot_streams_begun),
+                ("raft_chunks_sent_total", "Chunks of snapshots sent to followers.", *chunks_sent),
+                ("raft_chunks_repeated_total", "Chunks of snapshots sent again.", *chunks_repeated),
+                ("raft_pre_elections_total", "Pre-vote rounds begun.", *pre_elections),
+                ("raft_elections_started_total", "Elections begun, each with a new term.",
+                    *elections_started),
+                ("raft_elections_won_total", "Elections won.", *elections_won),
+                ("raft_quorum_lost_total",
+                    "Times that a leader stepped down because a quorum was silent.", *quorum_lost),
+                ("raft_sticky_refusals_total", "Votes refused because a leader was active.",
+                    *sticky_refusals),
+                ("raft_appends_rejected_total",
+                    "Appends of this leader rejected because the follower's log did not match.",
+                    *appends_rejected),
+                ("raft_appends_early_total",
+                    "Appends that arrived before earlier ones and were kept.", *appends_early),
+                ("raft_entries_truncated_total", "Entries replaced by a leader's.",
+                    *entries_truncated),
+            ],
+            snapshots: [
+                ("stored", *snapshots_stored),
+                ("installed", *snapshots_installed),
+                ("broken", *snapshots_broken),
+            ],
+            dropped: [
+                ("stranger", *stranger),
+                ("malformed", *malformed),
+                ("stale_term", *stale_term),
+                ("stale_reply", *stale_reply),
+                ("repeated_forward", *repeated_forward),
+                ("unexpected", *unexpected),
+                ("overflow", *overflow),
+            ],
+        }
+    }
+}
 
 const INBOX_PEERS: &str = "inbox_peers";
 const INBOX_CLIENTS: &str = "inbox_clients";
@@ -115,23 +133,13 @@ const OUTBOX_PEERS: &str = "outbox_peers";
 const OUTBOX_CLIENTS: &str = "outbox_clients";
 const QUEUES: [&str; 4] = [INBOX_PEERS, INBOX_CLIENTS, OUTBOX_PEERS, OUTBOX_CLIENTS];
 
-/// Work on a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SnapshotWork {
-    /// Encoding and storing the node's own state.
-    Store,
-    /// Checking, decoding and storing a leader's snapshot.
-    Install,
-}
-
-impl SnapshotWork {
-    const ALL: [Self; 2] = [Self::Store, Self::Install];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Install => "install",
-        }
+named! {
+    /// Work on a snapshot.
+    pub enum SnapshotWork {
+        /// Encoding and storing the node's own state.
+        Store as "store",
+        /// Checking, decoding and storing a leader's snapshot.
+        Install as "install",
     }
 }
 
@@ -271,13 +279,13 @@ impl Telemetry {
             + 'static,
         R: Send + 'static,
     {
-        let replica = ReplicaMetrics::new(&self.registry);
+        let replica = ReplicaMetrics::new(&self.registry, &viewer.status());
         let queues = self.queues.clone();
         self.registry.collector(move || {
             replica.show(&viewer.status());
             let depths = inbox.depths();
-            queues.show(INBOX_PEERS, depths.peers, depths.peers_dropped);
-            queues.show(INBOX_CLIENTS, depths.clients, depths.clients_refused);
+            queues.show(INBOX_PEERS, depths.peers);
+            queues.show(INBOX_CLIENTS, depths.clients);
         });
     }
 
@@ -286,8 +294,8 @@ impl Telemetry {
         let queues = self.queues.clone();
         self.registry.collector(move || {
             let depths = outbox.depths();
-            queues.show(OUTBOX_PEERS, depths.peers, depths.peers_dropped);
-            queues.show(OUTBOX_CLIENTS, depths.clients, depths.clients_dropped);
+            queues.show(OUTBOX_PEERS, depths.peers);
+            queues.show(OUTBOX_CLIENTS, depths.clients);
         });
     }
 }
@@ -295,31 +303,38 @@ impl Telemetry {
 /// The metrics that show a [`Status`].
 struct ReplicaMetrics {
     role: Arc<Family<Gauge, 1>>,
-    gauges: [Arc<Gauge>; GAUGES.len()],
-    counters: [Arc<Counter>; COUNTERS.len()],
+    gauges: Vec<Arc<Gauge>>,
+    counters: Vec<Arc<Counter>>,
     snapshots: Arc<Family<Counter, 1>>,
     dropped: Arc<Family<Counter, 1>>,
 }
 
 impl ReplicaMetrics {
-    fn new(registry: &Registry) -> Self {
+    /// Registers the metrics of a replica with this status.
+    fn new(registry: &Registry, status: &Status) -> Self {
+        let counters = CoreCounters::of(&status.counters);
         Self {
             role: registry.gauge_family(
                 "raft_role",
                 "1 for the current role, 0 for the others.",
                 [("role", &RoleName::ALL.map(RoleName::as_str))],
             ),
-            gauges: GAUGES.map(|(name, help, _)| registry.gauge(name, help)),
-            counters: COUNTERS.map(|(name, help, _)| registry.counter(name, help)),
+            gauges: gauges(status)
+                .map(|(name, help, _)| registry.gauge(name, help))
+                .into(),
+            counters: counters
+                .single
+                .map(|(name, help, _)| registry.counter(name, help))
+                .into(),
             snapshots: registry.counter_family(
                 "raft_snapshots_total",
                 "Snapshots: stored of the own state, installed from a leader, or received broken.",
-                [("result", &SNAPSHOTS.map(|(result, _)| result))],
+                [("result", &counters.snapshots.map(|(result, _)| result))],
             ),
             dropped: registry.counter_family(
                 "raft_messages_dropped_total",
                 "Messages of peers that the core dropped.",
-                [("reason", &DROPPED.map(|(reason, _)| reason))],
+                [("reason", &counters.dropped.map(|(reason, _)| reason))],
             ),
         }
     }
@@ -329,20 +344,18 @@ impl ReplicaMetrics {
             let is = i64::from(role == status.role);
             self.role.with([role.as_str()]).set(is);
         }
-        for (gauge, (_, _, value)) in self.gauges.iter().zip(GAUGES) {
-            gauge.set(value(status));
+        for (gauge, (_, _, value)) in self.gauges.iter().zip(gauges(status)) {
+            gauge.set(value);
         }
-        let counters = &status.counters;
-        for (counter, (_, _, value)) in self.counters.iter().zip(COUNTERS) {
-            counter.advance_to(value(counters));
+        let counters = CoreCounters::of(&status.counters);
+        for (counter, (_, _, value)) in self.counters.iter().zip(counters.single) {
+            counter.advance_to(value);
         }
-        for (result, value) in SNAPSHOTS {
-            self.snapshots.with([result]).advance_to(value(counters));
+        for (result, value) in counters.snapshots {
+            self.snapshots.with([result]).advance_to(value);
         }
-        for (reason, value) in DROPPED {
-            self.dropped
-                .with([reason])
-                .advance_to(value(&counters.dropped));
+        for (reason, value) in counters.dropped {
+            self.dropped.with([reason]).advance_to(value);
         }
     }
 }
@@ -355,9 +368,9 @@ struct Queues {
 }
 
 impl Queues {
-    fn show(&self, queue: &str, depth: usize, dropped: u64) {
-        self.depth.with([queue]).set(gauge(depth as u64));
-        self.dropped.with([queue]).advance_to(dropped);
+    fn show(&self, queue: &str, depth: Depth) {
+        self.depth.with([queue]).set(gauge(depth.length as u64));
+        self.dropped.with([queue]).advance_to(depth.dropped);
     }
 }
 

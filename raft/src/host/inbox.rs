@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use raft_core::{Envelope, Membership, SnapshotId, StateMachine};
 
-use super::queue::{Limit, Queue};
+use super::queue::{Depths, Limit, Queue};
 
 /// The most messages of peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -123,20 +123,6 @@ pub(crate) enum Inflow {
     Ended,
 }
 
-/// The lengths of the queues, and what they had no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depths {
-    /// Messages of peers that wait.
-    pub peers: usize,
-    /// Requests of clients that wait.
-    pub clients: usize,
-    /// Messages of peers dropped since the start.
-    pub peers_dropped: u64,
-    /// Requests of clients refused since the start, because their queue was full or open requests
-    /// held too much memory.
-    pub clients_refused: u64,
-}
-
 impl<S: StateMachine, R> Default for Inbox<S, R> {
     fn default() -> Self {
         Self {
@@ -203,15 +189,16 @@ impl<S: StateMachine, R> Inbox<S, R> {
         self.wake(queues);
     }
 
-    /// The lengths of the queues.
+    /// The state of the queues. Requests refused because open ones held too much memory count as
+    /// dropped.
     #[must_use]
     pub fn depths(&self) -> Depths {
         let queues = self.lock();
+        let mut clients = queues.clients.depth();
+        clients.dropped += queues.crowded_out;
         Depths {
-            peers: queues.peers.len(),
-            clients: queues.clients.len(),
-            peers_dropped: queues.peers.dropped(),
-            clients_refused: queues.clients.dropped() + queues.crowded_out,
+            peers: queues.peers.depth(),
+            clients,
         }
     }
 
@@ -395,13 +382,9 @@ mod tests {
         for _ in 0..PEERS.items + 2 {
             inbox.deliver(message(1), 1);
         }
-        let expected = Depths {
-            peers: PEERS.items,
-            clients: CLIENTS.items,
-            peers_dropped: 2,
-            clients_refused: 1,
-        };
-        assert_eq!(inbox.depths(), expected);
+        let Depths { peers, clients } = inbox.depths();
+        assert_eq!((peers.length, peers.dropped), (PEERS.items, 2));
+        assert_eq!((clients.length, clients.dropped), (CLIENTS.items, 1));
     }
 
     #[test]
@@ -411,7 +394,7 @@ mod tests {
         inbox.submit(1, request(), OPEN + 1).unwrap();
         assert_eq!(drained(&inbox, Peers::Taken).1.len(), 1);
         assert_eq!(inbox.submit(2, request(), 1), Err(2));
-        assert_eq!(inbox.depths().clients_refused, 1);
+        assert_eq!(inbox.depths().clients.dropped, 1);
         inbox.answered(OPEN + 1);
         inbox.submit(2, request(), 1).unwrap();
         inbox.submit(3, request(), OPEN - 1).unwrap_err();

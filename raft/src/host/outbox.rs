@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::queue::{Limit, Queue};
+use super::queue::{Depths, Limit, Queue};
 
 /// The most messages to peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -40,19 +40,6 @@ struct Queues<M> {
     idle: bool,
 }
 
-/// The lengths of the queues, and what they had no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Depths {
-    /// Messages to peers that wait.
-    pub peers: usize,
-    /// Answers to clients that wait.
-    pub clients: usize,
-    /// Messages to peers dropped since the start.
-    pub peers_dropped: u64,
-    /// Answers to clients dropped since the start.
-    pub clients_dropped: u64,
-}
-
 impl<M> Default for Outbox<M> {
     fn default() -> Self {
         Self {
@@ -85,15 +72,13 @@ impl<M> Outbox<M> {
         self.changed.notify_one();
     }
 
-    /// The lengths of the queues.
+    /// The state of the queues.
     #[must_use]
     pub fn depths(&self) -> Depths {
         let queues = self.lock();
         Depths {
-            peers: queues.peers.len(),
-            clients: queues.clients.len(),
-            peers_dropped: queues.peers.dropped(),
-            clients_dropped: queues.clients.dropped(),
+            peers: queues.peers.depth(),
+            clients: queues.clients.depth(),
         }
     }
 
@@ -230,13 +215,9 @@ mod tests {
         let outbox = Outbox::default();
         outbox.send((0..PEERS.items + 3).map(|number| (number, 1)));
         outbox.answer([(0, CLIENTS.bytes), (1, 1)]);
-        let expected = Depths {
-            peers: PEERS.items,
-            clients: 1,
-            peers_dropped: 3,
-            clients_dropped: 1,
-        };
-        assert_eq!(outbox.depths(), expected);
+        let Depths { peers, clients } = outbox.depths();
+        assert_eq!((peers.length, peers.dropped), (PEERS.items, 3));
+        assert_eq!((clients.length, clients.dropped), (1, 1));
     }
 
     #[test]

@@ -12,6 +12,24 @@ pub struct Limit {
     pub bytes: usize,
 }
 
+/// The length of a queue, and what it had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// The items that wait.
+    pub length: usize,
+    /// The items dropped since the start.
+    pub dropped: u64,
+}
+
+/// The state of a pair of queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depths {
+    /// The queue of messages of peers, or to them.
+    pub peers: Depth,
+    /// The queue of requests of clients, or of answers to them.
+    pub clients: Depth,
+}
+
 /// A first-in, first-out queue with a limit.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
@@ -61,13 +79,11 @@ impl<T> Queue<T> {
         self.items.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// The number of items for which there was no room.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped
+    pub(crate) fn depth(&self) -> Depth {
+        Depth {
+            length: self.items.len(),
+            dropped: self.dropped,
+        }
     }
 }
 
@@ -89,7 +105,7 @@ mod tests {
         assert_eq!(queue.push(4, 1), Ok(()));
         assert_eq!(queue.take().collect::<Vec<_>>(), [1, 2, 4]);
         assert!(queue.is_empty());
-        assert_eq!(queue.dropped(), 1);
+        assert_eq!(queue.depth().dropped, 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use json::Raw;
-use raft_core::NodeId;
+use raft_core::{NodeId, Refusal, Response};
 
 use super::init::{Early, is_client, open, reply_to};
 use super::lines::{Lines, RawLine};
@@ -12,7 +12,9 @@ use super::names::Names;
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
 use crate::host::Inbox;
 use crate::kv::Kv;
-use crate::requests::{ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, memory};
+use crate::requests::{
+    self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, memory,
+};
 use crate::wire::{self, Unreadable};
 
 /// The reader of stdin. It never waits for anything but lines.
@@ -108,8 +110,8 @@ impl Input {
             RequestContent::Client(request) => {
                 let bytes = bytes.max(memory(&request));
                 if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
-                    let text = "too many requests are open; try again later".to_owned();
-                    let result = Err((ErrorCode::TemporarilyUnavailable, text));
+                    let refused = Response::Refused(Refusal::Full);
+                    let result = requests::reply(reply_to.msg_id, refused);
                     self.output.answer([(reply_to, result)]);
                 }
             }

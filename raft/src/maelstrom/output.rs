@@ -10,6 +10,7 @@ use raft_core::Envelope;
 use super::names::Names;
 use crate::host::Outbox;
 use crate::kv::{self, Kv};
+use crate::named::named;
 use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{Log, Sparse};
@@ -157,54 +158,27 @@ fn line(src: &str, dest: &str, body: impl Encode, buffer: &mut Vec<u8>) {
     buffer.push(b'\n');
 }
 
-/// Why an input line was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DropReason {
-    /// Longer than any line may be.
-    TooLong,
-    /// Not JSON, or not a message.
-    BadLine,
-    /// For another node.
-    Misrouted,
-    /// From an unknown sender.
-    UnknownSender,
-    /// A message of an unknown version.
-    UnknownVersion,
-    /// A message of an unknown type.
-    UnknownType,
-    /// An invalid message of a known type.
-    Malformed,
-    /// A reply to a request that this node never sent.
-    Reply,
-    /// Arrived before `init`, and the queue was full.
-    Early,
-}
-
-impl DropReason {
-    pub(crate) const ALL: [Self; 9] = [
-        Self::TooLong,
-        Self::BadLine,
-        Self::Misrouted,
-        Self::UnknownSender,
-        Self::UnknownVersion,
-        Self::UnknownType,
-        Self::Malformed,
-        Self::Reply,
-        Self::Early,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLong => "too_long",
-            Self::BadLine => "bad_line",
-            Self::Misrouted => "misrouted",
-            Self::UnknownSender => "unknown_sender",
-            Self::UnknownVersion => "unknown_version",
-            Self::UnknownType => "unknown_type",
-            Self::Malformed => "malformed",
-            Self::Reply => "reply",
-            Self::Early => "before_init",
-        }
+named! {
+    /// Why an input line was dropped.
+    pub(crate) enum DropReason {
+        /// Longer than any line may be.
+        TooLong as "too_long",
+        /// Not JSON, or not a message.
+        BadLine as "bad_line",
+        /// For another node.
+        Misrouted as "misrouted",
+        /// From an unknown sender.
+        UnknownSender as "unknown_sender",
+        /// A message of an unknown version.
+        UnknownVersion as "unknown_version",
+        /// A message of an unknown type.
+        UnknownType as "unknown_type",
+        /// An invalid message of a known type.
+        Malformed as "malformed",
+        /// A reply to a request that this node never sent.
+        Reply as "reply",
+        /// Arrived before `init`, and the queue was full.
+        Early as "before_init",
     }
 }
 

@@ -4,32 +4,19 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-/// The severity of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Why the process ends.
-    Error,
-    /// What an operator should look at.
-    Warn,
-    /// Rare events: start, roles, leaders.
-    Info,
-    /// Frequent events.
-    Debug,
-}
+use crate::named::named;
 
-impl Level {
-    /// All levels, the most severe first.
-    pub const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
-
-    /// The level's name in flags and in log lines.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        }
+named! {
+    /// The severity of a log line. The most severe comes first.
+    pub enum Level {
+        /// Why the process ends.
+        Error as "error",
+        /// What an operator should look at.
+        Warn as "warn",
+        /// Rare events: start, roles, leaders.
+        Info as "info",
+        /// Frequent events.
+        Debug as "debug",
     }
 }
 
