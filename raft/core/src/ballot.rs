@@ -11,7 +11,7 @@ pub struct Ballot {
 }
 
 impl Ballot {
-    /// A ballot as it was found in storage.
+    /// A stored ballot.
     #[must_use]
     pub fn new(term: Term, vote: Option<NodeId>) -> Self {
         Self { term, vote }
@@ -29,8 +29,8 @@ impl Ballot {
         self.vote
     }
 
-    /// Whether a vote for `candidate` in the current term is still possible (§5.2: one vote a
-    /// term, first come first served; asked again, the same answer).
+    /// Whether a vote for `candidate` in the current term is still possible (§5.2): the node has not
+    /// voted in it, or has voted for this candidate.
     #[must_use]
     pub fn may_vote_for(&self, candidate: NodeId) -> bool {
         self.vote.is_none_or(|vote| vote == candidate)

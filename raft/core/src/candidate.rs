@@ -11,7 +11,7 @@ use crate::quorum::{Elected, Tally, Votes};
 use crate::raft::Raft;
 use crate::shared::Shared;
 
-/// What only a candidate has. It is public as the name of a role alone, for [`Elected`].
+/// What only a candidate has. Public only as the name of a role, for [`Elected`].
 #[derive(Clone, Debug, Hash)]
 pub struct Candidate {
     pub(crate) votes: Votes<Candidate>,
@@ -45,7 +45,7 @@ impl<S: StateMachine> Node<Candidate, S> {
         self.tally()
     }
 
-    /// Counts a tick. Without a result in time, it begins again with a pre-vote.
+    /// Counts a tick. At the timeout, begins again with a pre-vote.
     pub(crate) fn tick(mut self) -> Raft<S> {
         if self.role.countdown.tick() {
             self.shared.back_off();
@@ -81,7 +81,7 @@ impl<S: StateMachine> Node<Candidate, S> {
         }
     }
 
-    /// Takes the lead that a quorum's votes gave.
+    /// Becomes leader with a quorum's votes.
     fn lead(self, won: Elected<Candidate>) -> Node<Leader<S>, S> {
         assert_eq!(won.term(), self.shared.term(), "votes of this term");
         self.become_role(Leader::new)

@@ -1,7 +1,7 @@
 //! Time inside the core: a count of ticks.
 //!
-//! Nothing here takes part in a fingerprint: two states that differ in their timers alone are the
-//! same state to a search that may let any timer run out at any moment.
+//! No type here takes part in a fingerprint: the model checker may let any timer run out at any
+//! moment, so two states that differ in their timers alone are the same state to it.
 
 use core::hash::{Hash, Hasher};
 
@@ -9,7 +9,7 @@ use rand::Rng;
 
 use crate::config::Config;
 
-/// A moment of a node's life, in ticks since its start.
+/// A moment, in ticks since the node's start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
@@ -29,7 +29,7 @@ impl Hash for Moment {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// How many ticks a leader bears the silence of its followers.
+/// The number of ticks after which a leader without contact to a quorum steps down.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience(pub(crate) u32);
 

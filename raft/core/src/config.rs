@@ -6,7 +6,7 @@ use alloc::string::String;
 /// Times, in ticks. The host decides how long a tick lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// A follower hears from its leader at least this often.
+    /// The longest interval between two messages of a leader to a follower.
     pub heartbeat: u32,
     /// The shortest election timeout.
     pub shortest_election: u32,
@@ -43,21 +43,21 @@ pub struct Limits {
     pub early_appends: usize,
     /// Forwards remembered for each incarnation of a sender in a term; older ones count as seen.
     pub forwards_seen: usize,
-    /// Incarnations of one sender whose forwards are told apart in a term. Those of further ones
-    /// are dropped, so that their clients' writes end as unknown until the next term.
+    /// Incarnations of one sender whose forwards a leader accepts in a term. Forwards of further
+    /// incarnations are dropped until the next term, and their clients' writes end as unknown.
     pub incarnations: usize,
     /// Take a snapshot after this many applied entries.
     pub snapshot_entries: u64,
-    /// Or after applied entries of this many bytes.
+    /// Take a snapshot after applied entries of this many bytes, too.
     pub snapshot_bytes: u64,
-    /// Entries before a snapshot's last that stay in memory, for followers that lag a little.
+    /// Entries covered by a snapshot that stay in memory, for followers that lag a little.
     pub trailing_entries: u64,
-    /// Limits the bytes of these entries.
+    /// The bytes of these entries.
     pub trailing_bytes: u64,
-    /// While a follower lacks entries that the next snapshot would compact, a leader takes none
-    /// until its log holds this many entries after the last one.
+    /// Entries after the last snapshot at which a leader takes the next one even if that compacts
+    /// entries that a follower lacks. Until then, the snapshot waits for the follower.
     pub retained_entries: u64,
-    /// Or this many bytes. Then the follower is sent the new snapshot.
+    /// Bytes of entries after the last snapshot at which the leader takes the next one likewise.
     pub retained_bytes: u64,
     /// Bytes in one chunk of a snapshot; each follower is sent one chunk at a time.
     pub chunk_bytes: usize,
@@ -101,7 +101,7 @@ impl Config {
         self.longest_election.saturating_mul(2)
     }
 
-    /// How long to wait for the answer to a read index before asking again.
+    /// How long to wait for a read index before the node repeats its request.
     #[must_use]
     pub fn read_retry(&self) -> u32 {
         self.heartbeat.saturating_mul(3)

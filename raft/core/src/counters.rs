@@ -1,4 +1,4 @@
-//! Counts of events, for metrics and for searches that must have met rare ones.
+//! Counts of events, for metrics and for tests that must meet rare events.
 
 /// Counts of events since the node's start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,11 +13,11 @@ pub struct Counters {
     pub quorum_lost: u64,
     /// Votes and pre-votes refused because the node had just heard from a leader.
     pub sticky_refusals: u64,
-    /// Appends of this leader that a follower could not fit to its log.
+    /// Appends of this leader that a follower rejected.
     pub appends_rejected: u64,
-    /// Appends that overtook others and were kept for later.
+    /// Appends that overtook others and that this follower kept for later.
     pub appends_early: u64,
-    /// Entries replaced by a leader's.
+    /// Entries that a leader's entries replaced.
     pub entries_truncated: u64,
     /// Snapshots of this node's own state that were stored.
     pub snapshots_stored: u64,
@@ -25,8 +25,8 @@ pub struct Counters {
     pub snapshots_installed: u64,
     /// Leaders' snapshots that were received completely and failed their check.
     pub snapshots_broken: u64,
-    /// Transfers of this leader's snapshots to followers that were begun, or begun again with a
-    /// newer one.
+    /// Snapshot streams of this leader to followers that were begun, or begun again with a newer
+    /// snapshot.
     pub snapshot_streams_begun: u64,
     /// Chunks of snapshots that this leader sent.
     pub chunks_sent: u64,
@@ -43,16 +43,16 @@ pub struct Counters {
 pub struct Dropped {
     /// Not from a member, or not for this node.
     pub stranger: u64,
-    /// No correct node sends it.
+    /// No correct node sends such a message.
     pub malformed: u64,
     /// Of a lower term.
     pub stale_term: u64,
     /// A late reply, to a request that is no longer open.
     pub stale_reply: u64,
-    /// A forward that was acted upon before, or may have been.
+    /// A forward that was handled before, or may have been.
     pub repeated_forward: u64,
-    /// The receiver's role has no use for it.
+    /// The receiver's role has no use for the message.
     pub unexpected: u64,
-    /// No room for it.
+    /// A limit left no room for the message.
     pub overflow: u64,
 }

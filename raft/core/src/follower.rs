@@ -21,8 +21,8 @@ pub(crate) struct Follower<S: StateMachine> {
     /// The leader of this term, once this node has heard from it.
     pub(crate) leader: Option<NodeId>,
     pub(crate) countdown: Countdown,
-    /// Appends that overtook others, by the place before their entries, until the gap is filled.
-    /// Networks reorder; throwing these away would make the leader send each of them again.
+    /// Appends that overtook others, by the index before their entries, until the gap is filled.
+    /// Networks reorder messages; without this, the leader would send each Append again.
     pub(crate) early: BTreeMap<Index, Append<S>>,
 }
 
@@ -46,7 +46,7 @@ impl<S: StateMachine> Role<S> for Follower<S> {
 }
 
 impl<S: StateMachine> Node<Follower<S>, S> {
-    /// Counts a tick; a follower whose leader is silent for too long asks for an election.
+    /// Counts a tick. At the election timeout, the follower becomes a pre-candidate.
     pub(crate) fn tick(mut self) -> Raft<S> {
         if self.role.countdown.tick() {
             self.campaign()
@@ -55,7 +55,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         }
     }
 
-    /// Starts asking for an election.
+    /// Becomes a pre-candidate.
     pub(crate) fn campaign(self) -> Raft<S> {
         self.become_role(PreCandidate::new).ask()
     }
@@ -86,7 +86,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         Raft::Follower(self)
     }
 
-    /// Sends to the leader what waited for one to be known.
+    /// Sends the waiting requests to the leader, once it is known.
     pub(crate) fn flush(&mut self) {
         let Some(leader) = self.role.leader else {
             return;
@@ -127,11 +127,11 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         if append.prev.index < base.index {
             let covered = (base.index.0 - append.prev.index.0) as usize;
             let Some(at_base) = append.entries.get(covered - 1) else {
-                // All through the base is committed, hence in the log of this term's leader.
+                // Entries through the base are committed, hence in the leader's log.
                 return self.acknowledge(from, stream, base.index);
             };
             if at_base.id != base {
-                // It contradicts what is committed: no correct leader sends that.
+                // It conflicts with a committed entry: no correct leader sends that.
                 self.shared.counters.dropped.malformed += 1;
                 return;
             }
@@ -145,7 +145,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         let Some(mut matched) = self.fit(append) else {
             return;
         };
-        // What had overtaken this Append may fit now. One acknowledgement speaks for all.
+        // Appends that overtook this one may fit now. One acknowledgement covers all.
         while let Some(early) = self.next_early() {
             match self.fit(early) {
                 Some(further) => matched = matched.max(further),
@@ -155,8 +155,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.acknowledge(from, stream, matched);
     }
 
-    /// Acknowledges that this log matches the leader's through an index. Leaves once that is
-    /// stored.
+    /// Acknowledges that this log matches the leader's through an index. The message leaves once
+    /// those entries are stored.
     fn acknowledge(&mut self, from: NodeId, stream: RequestId, matched: Index) {
         let message = Message::Appended(Appended {
             stream,
@@ -166,8 +166,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.shared.send(from, message);
     }
 
-    /// InstallSnapshot, receiver's side (Figure 13): gathers the parts. The whole is installed with
-    /// the next output.
+    /// InstallSnapshot, receiver's side (Figure 13): collects the chunks. The next output installs
+    /// the complete snapshot.
     fn chunk(&mut self, from: NodeId, chunk: &SnapshotChunk) {
         let SnapshotChunk {
             stream,
@@ -177,7 +177,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         } = *chunk;
         let last = snapshot.last.index;
         if last <= self.shared.commit() {
-            // What is committed here is what the snapshot contains, or newer.
+            // The snapshot holds only entries that this node has committed.
             self.acknowledge(from, stream, last);
             return;
         }
@@ -191,7 +191,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.shared.send(from, message);
     }
 
-    /// Takes over the entries of an Append whose previous entry is here. Returns the last index
+    /// Appends the entries of an Append whose previous entry the log holds. Returns the last index
     /// that is known to match the leader's log.
     fn fit(&mut self, append: Append<S>) -> Option<Index> {
         let Append {
@@ -205,8 +205,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             self.shared.counters.dropped.malformed += 1;
             return None;
         }
-        // Not further than what is known to match: behind it may stand entries of former
-        // leaders that this one will replace (§5.3).
+        // Not after the last match: entries of former leaders may follow it, which this leader will
+        // replace (§5.3).
         let commit = commit.min(matched);
         if commit > self.shared.commit() {
             self.shared.commit_to(commit);
@@ -215,7 +215,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         Some(matched)
     }
 
-    /// The first Append kept that fits the log as it is now.
+    /// Takes the first kept Append that fits the present log.
     fn next_early(&mut self) -> Option<Append<S>> {
         let last = self.shared.log().last();
         while let Some(first) = self.role.early.first_entry()
@@ -229,10 +229,10 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         None
     }
 
-    /// Rejects an Append whose previous entry is missing, and keeps it if it only came too early.
+    /// Rejects an Append whose previous entry is missing, and keeps it if it overtook others.
     fn reject(&mut self, from: NodeId, append: Append<S>) {
         let Append { stream, prev, .. } = append;
-        // Behind the base no correct leader has a lower term than there.
+        // After the base, no correct leader's entry has a lower term than the base.
         let hint = self.shared.log().hint(prev);
         let hint = hint.unwrap_or(self.shared.log().base());
         if prev.index > self.shared.log().last().index && !append.entries.is_empty() {
@@ -247,7 +247,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.shared.send(from, message);
     }
 
-    /// Keeps an Append that came too early, if there is room.
+    /// Keeps an Append that overtook others, if there is room.
     fn keep(&mut self, append: Append<S>) {
         let limits = &self.shared.config.limits;
         let known = self.role.early.get(&append.prev.index);
@@ -267,7 +267,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
 }
 
 impl<S: StateMachine> Append<S> {
-    /// Roughly how many bytes its entries take.
+    /// The approximate size of its entries, in bytes.
     fn size(&self) -> usize {
         self.entries.iter().map(entry_size::<S>).sum()
     }

@@ -69,8 +69,8 @@ pub struct RequestId {
     pub counter: u64,
 }
 
-/// The host's id for a client's request. The host never uses one twice in an incarnation, and each
-/// gets exactly one [`crate::Response`] if the node lives.
+/// The host's id for a client's request. The host never uses a ticket twice in an incarnation, and
+/// each gets exactly one [`crate::Response`] if the node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -86,9 +86,8 @@ pub struct SnapshotId {
     pub crc: u32,
 }
 
-/// The other ids of a renaming (see [`crate::Fingerprint`]): the same state under other ids, so
-/// that the model checker counts states once that differ in ids alone. No two ids may become the
-/// same, and those of one incarnation must keep their order.
+/// A renaming of ids, for symmetry reduction: the model checker counts states that differ in ids
+/// alone once. No two ids may become the same, and those of one incarnation must keep their order.
 pub trait Names {
     /// Another id for a node.
     fn node(&mut self, node: NodeId) -> NodeId;

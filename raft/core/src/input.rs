@@ -11,7 +11,7 @@ use crate::membership::Membership;
 use crate::message::Envelope;
 use crate::persistence::Synced;
 
-/// What a node starts from.
+/// The stored state and settings that a node starts from.
 #[derive(Clone, Debug)]
 pub struct Restored<S: StateMachine> {
     /// The node's id.
@@ -34,7 +34,7 @@ pub struct Restored<S: StateMachine> {
     pub seed: u64,
 }
 
-/// One thing that happened.
+/// One input of a node.
 #[derive(Debug)]
 pub enum Input<S: StateMachine> {
     /// One tick has passed.
@@ -55,7 +55,7 @@ pub enum Input<S: StateMachine> {
         /// The query.
         query: S::Query,
     },
-    /// All through this output is on disk.
+    /// All records through this output are on disk.
     Synced(Synced),
     /// The state of a [`crate::Task::Store`] is on disk, under this id.
     SnapshotStored(SnapshotId),
@@ -69,6 +69,6 @@ pub enum Input<S: StateMachine> {
         machine: S,
     },
     /// The bytes of a [`crate::Task::Install`] do not match their checksum or cannot be decoded.
-    /// Nothing was stored.
+    /// The host stored nothing.
     SnapshotBroken(SnapshotId),
 }

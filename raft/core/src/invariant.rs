@@ -1,8 +1,7 @@
-//! What must hold of every state of a node, and between one state and the next.
+//! Invariants of one node: of each state, and of each step from one state to the next.
 //!
-//! Checked after every step in tests and debug builds. What must hold between nodes (one leader a
-//! term, Log Matching, Leader Completeness) is checked where whole clusters are, in the test
-//! bench.
+//! Tests and debug builds check them after every step. The simulator and the model checker check
+//! the invariants of a whole cluster (one leader a term, Log Matching, Leader Completeness).
 
 use alloc::format;
 use alloc::string::String;
@@ -10,7 +9,7 @@ use alloc::string::String;
 use crate::id::{EntryId, Index};
 use crate::status::{RoleName, Status};
 
-/// A broken rule, in words.
+/// The description of a broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
@@ -46,7 +45,7 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
     );
     demand!(
         base <= covered,
-        "only what a snapshot covers is compacted (base {base}, snapshot {covered})"
+        "only entries that a snapshot covers may be compacted (base {base}, snapshot {covered})"
     );
     demand!(
         covered <= commit,
@@ -93,8 +92,8 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Checks a step from one state to the next. `at_old_commit` is what now stands where the last
-/// committed entry stood before, unless a snapshot covers it.
+/// Checks a step from one state to the next. `at_old_commit` is the entry that now stands at the
+/// commit index of `before`, unless a snapshot covers it.
 ///
 /// # Errors
 /// Names the first rule that is broken.
@@ -197,18 +196,18 @@ mod tests {
     fn state_rejects(change: impl FnOnce(&mut Status), rule: &str) {
         let mut status = leader();
         change(&mut status);
-        let Violation(said) = check_state(&status, 1).expect_err("a rule is broken");
-        assert!(said.contains(rule), "{said}");
+        let Violation(found) = check_state(&status, 1).expect_err("a rule is broken");
+        assert!(found.contains(rule), "{found}");
     }
 
-    /// From the leader above to what `change` makes of it.
+    /// Checks the step from the leader above to the state that `change` makes of it.
     #[track_caller]
     fn step_rejects(change: impl FnOnce(&mut Status), rule: &str) {
         let mut after = leader();
         change(&mut after);
         let step = check_step(&leader(), &after, Some(id(4, 3)));
-        let Violation(said) = step.expect_err("a rule is broken");
-        assert!(said.contains(rule), "{said}");
+        let Violation(found) = step.expect_err("a rule is broken");
+        assert!(found.contains(rule), "{found}");
     }
 
     #[test]
@@ -221,11 +220,11 @@ mod tests {
         state_rejects(|s| s.base = id(5, 3), "the base 5@3 must be committed");
         state_rejects(
             |s| s.base = id(3, 3),
-            "only what a snapshot covers is compacted",
+            "only entries that a snapshot covers may be compacted",
         );
         state_rejects(
             |s| s.snapshot = None,
-            "only what a snapshot covers is compacted",
+            "only entries that a snapshot covers may be compacted",
         );
         state_rejects(
             |s| s.snapshot = snapshot(id(5, 3)),
@@ -270,7 +269,7 @@ mod tests {
         after.commit = id(5, 3);
         after.matched = BTreeMap::from([(PEER, Index(5))]);
         assert_eq!(check_step(&leader(), &after, Some(id(4, 3))), Ok(()));
-        // In a later term it may drop what is not committed, vote anew, and follow.
+        // In a later term it may drop uncommitted entries, vote again, and follow.
         after = leader();
         after.role = RoleName::Follower;
         after.ballot = Ballot::new(Term(4), Some(PEER));
@@ -282,7 +281,7 @@ mod tests {
         restarted.matched = BTreeMap::from([(PEER, Index(0))]);
         restarted.counters.streams_restarted = 1;
         assert_eq!(check_step(&leader(), &restarted, None), Ok(()));
-        // A snapshot may cover what was committed.
+        // A snapshot may cover the committed entry.
         assert_eq!(check_step(&leader(), &after, None), Ok(()));
     }
 
@@ -311,10 +310,10 @@ mod tests {
             "a snapshot must never replace a newer one",
         );
         let changed = check_step(&leader(), &leader(), Some(id(4, 2)));
-        let Violation(said) = changed.expect_err("a rule is broken");
+        let Violation(found) = changed.expect_err("a rule is broken");
         assert!(
-            said.contains("a committed entry must never change"),
-            "{said}"
+            found.contains("a committed entry must never change"),
+            "{found}"
         );
     }
 }

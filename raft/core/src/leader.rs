@@ -29,13 +29,14 @@ use crate::shared::Shared;
 pub(crate) struct Leader<S: StateMachine> {
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) reads: Reads<S>,
-    /// For how many ticks a quorum may be silent: the longest election timeout, or longer if it
-    /// took longer ones to be elected, for then round trips are that long.
+    /// How long this leader may lack contact to a quorum: the longest election timeout, with the
+    /// backoff that its election needed, since round trips may take that long.
     pub(crate) patience: Patience,
 }
 
 impl<S: StateMachine> Leader<S> {
-    /// Takes the lead with a blank entry: once it commits, all before it has (§5.4.2, §8).
+    /// Begins the leadership with a blank entry: its commit commits all entries before it (§5.4.2,
+    /// §8).
     pub(crate) fn new(shared: &mut Shared<S>) -> Self {
         shared.counters.elections_won += 1;
         let patience = Patience(shared.longest_election());
@@ -52,12 +53,12 @@ impl<S: StateMachine> Leader<S> {
         }
     }
 
-    /// How far each follower is known to match.
+    /// The match index of each follower.
     pub(crate) fn matched(&self) -> impl Iterator<Item = (NodeId, Index)> + '_ {
         self.peers.iter().map(|(node, peer)| (*node, peer.matched))
     }
 
-    /// Who is sent a snapshot, which one, and how much of it is there.
+    /// The followers that get a snapshot: which one, and how many bytes each is known to have.
     pub(crate) fn snapshot_streams(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
         let snapshot_stream = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
             Progress::Snapshot(snapshot_stream) => {
@@ -68,14 +69,14 @@ impl<S: StateMachine> Leader<S> {
         self.peers.iter().filter_map(snapshot_stream).collect()
     }
 
-    /// How many of this node's own reads wait here.
+    /// The number of reads of this node's own clients that wait for a round.
     pub(crate) fn held(&self) -> usize {
         self.reads.held()
     }
 
     /// The follower that sent a reply, if the reply counts. A reply of a former stream does not.
-    /// One of another incarnation does not either, and begins a new stream: if the restarted
-    /// follower lost its disk, nothing that it acknowledged before may count.
+    /// A reply of another incarnation does not either, and begins a new stream: the restarted
+    /// follower may have lost its disk, so its former acknowledgements must not count.
     fn replied(
         &mut self,
         shared: &mut Shared<S>,
@@ -106,7 +107,7 @@ impl<S: StateMachine> Role<S> for Leader<S> {
 }
 
 impl<S: StateMachine> Node<Leader<S>, S> {
-    /// Whether a quorum was heard lately (CheckQuorum, thesis §6.2).
+    /// Whether this leader heard from a quorum lately (CheckQuorum, thesis §6.2).
     pub(crate) fn holds_quorum(&self) -> bool {
         let Self { shared, role } = self;
         let heard = |peer: &Peer| !shared.now.is_past(peer.heard, role.patience.0);
@@ -137,7 +138,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             Message::AppendRejected(rejected) => self.append_rejected(from, rejected),
             Message::ChunkReceived(received) => self.chunk_received(from, received),
             Message::RoundReply(RoundReply { id }) => {
-                // One that comes after a quorum's replies finds its round ended: nothing is amiss.
+                // A reply after those of a quorum is normal: its round has ended.
                 if self.role.reads.confirm(from, id) {
                     self.hear(from);
                     self.serve_reads();
@@ -147,7 +148,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 if self.role.reads.len() < self.shared.config.limits.reads {
                     self.role.reads.add(Reader::Remote(from, id));
                 } else {
-                    // It asks again.
+                    // The other node repeats its request.
                     self.shared.counters.dropped.overflow += 1;
                 }
             }
@@ -158,8 +159,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         Raft::Leader(self)
     }
 
-    /// Acts upon all that came since the last flush: appends what clients want written, begins one
-    /// round for what they want read, and sends each follower what it lacks.
+    /// Handles all requests since the last flush: appends the writes, begins one round for the
+    /// reads, and sends each follower the entries that it lacks.
     pub(crate) fn flush(&mut self) {
         let requests = self.shared.proxy.dispatch();
         for write in requests.writes {
@@ -177,7 +178,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.replicate();
     }
 
-    /// This node's own entries became durable, which may commit them.
+    /// Commits what a quorum has now that more of this leader's own entries are on disk.
     pub(crate) fn synced(&mut self) {
         self.advance_commit();
     }
@@ -198,8 +199,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.shared.replies.extend(overwritten);
     }
 
-    /// Another node sends a client's command. A copy of one that was acted upon must not become a
-    /// second entry.
+    /// Appends a command that another node forwards. A repeated forward must not become a second
+    /// entry.
     fn forward(&mut self, from: NodeId, Forward { id, command }: Forward<S>) {
         if !self.has_room() {
             self.shared.refuse_forward(from, id);
@@ -226,8 +227,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         }
     }
 
-    /// Sends an empty Append to each follower that got nothing for an interval, or whose
-    /// acknowledgement is overdue: if something before it was lost, the follower says so.
+    /// Sends an empty Append to each follower that got no message for an interval, or whose
+    /// acknowledgement is overdue: the follower rejects it if it missed an earlier Append.
     fn heartbeat(&mut self) {
         let Self { shared, role } = self;
         let (now, interval) = (shared.now, shared.config.heartbeat);
@@ -276,13 +277,13 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             return;
         };
         shared.counters.appends_rejected += 1;
-        // Below the base nothing is known: what it lacks is a snapshot.
+        // A place before the base is unknown here: the follower needs a snapshot.
         let guess = shared.log().hint(hint).map_or(Index(0), |id| id.index);
         let same = shared.log().holds(hint);
         let interval = shared.config.heartbeat;
         match peer.rejected(prev, guess, same, shared.now, interval) {
             Rejection::Stale => shared.counters.dropped.stale_reply += 1,
-            // The gap lies within what is on its way, and is bounded with it.
+            // The limits of Appends in flight bound the gap too.
             Rejection::Gap {
                 from: mut first,
                 to,
@@ -303,10 +304,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     // ---- Snapshots (§7).
 
-    /// Whether some follower who is heard of lacks entries that would be compacted with the next
-    /// snapshot: it is sent one now, or catches up after one. As long as the log does not grow too
-    /// long, the next snapshot waits for it, or else snapshots would be sent for ever, each
-    /// outdated before the follower has got through it.
+    /// Whether a reachable follower lacks entries that the next snapshot would compact. Until the
+    /// log reaches its limits, the next snapshot waits for such a follower. Otherwise the leader
+    /// could send snapshots forever, each outdated before the follower has all of it.
     pub(crate) fn followers_need_log(&self) -> bool {
         let Self { shared, role } = self;
         let (log, limits) = (shared.log(), &shared.config.limits);
@@ -326,7 +326,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             .any(|peer| peer.matched < cut && !shared.now.is_past(peer.heard, role.patience.0))
     }
 
-    /// A follower says how much of a snapshot it has.
+    /// Notes how much of a snapshot a follower has.
     fn chunk_received(&mut self, from: NodeId, received: ChunkReceived) {
         let ChunkReceived {
             stream,
@@ -355,8 +355,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     // ---- Commitment (§5.3, §5.4.2).
 
-    /// Commits what a quorum has on disk, if it is of this term: an older entry that is on a
-    /// quorum may still be replaced (Figure 8), and commits with the first one of this term.
+    /// Commits the entries that a quorum has on disk, if the last of them is of this term. Until an
+    /// entry of this term commits, older entries on a quorum may still be replaced (Figure 8).
     fn advance_commit(&mut self) {
         let Self { shared, role } = self;
         let own = shared.persistence.index();
@@ -395,7 +395,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Self { shared, role } = self;
         let id = shared.next_request_id();
         // A lone voter waits for its disk only: then a client that sends a read right
-        // behind a write, without waiting, sees what it wrote.
+        // after a write, without waiting, sees that write.
         let index = if shared.membership.is_lone_voter(shared.id) {
             shared.log().last().index
         } else {
@@ -423,7 +423,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         role.reads.announced = shared.now;
     }
 
-    /// A round that has not ended after a heartbeat interval may have been lost.
+    /// Sends the newest round again after a heartbeat interval: its messages may have been lost.
     fn announce_round_again(&mut self) {
         let interval = self.shared.config.heartbeat;
         if self.shared.now.is_past(self.role.reads.announced, interval) {
@@ -437,7 +437,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             match reader {
                 Reader::Local(read) => shared.proxy.hold(index, read),
                 Reader::Remote(node, id) => {
-                    // What a snapshot covers is committed as well.
+                    // The base is committed too.
                     let commit = shared.log().id_at(index).unwrap_or(shared.log().base());
                     let reply = ReadIndexReply { id, commit };
                     shared.send(node, Message::ReadIndexReply(reply));

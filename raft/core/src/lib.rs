@@ -1,5 +1,5 @@
-//! The Raft consensus algorithm, and nothing else: no clock, thread, socket or file. `no_std`
-//! proves it.
+//! The Raft consensus algorithm as a state machine, without clock, thread, socket or file: the crate
+//! is `no_std`.
 //!
 //! Sources: Ongaro and Ousterhout, *In Search of an Understandable Consensus Algorithm (Extended
 //! Version)*, 2014, cited as (§n) and (Figure n); Ongaro's dissertation *Consensus: Bridging Theory
@@ -45,9 +45,9 @@
 //! The leader sends `Append { prev: 3@2, entries: [4@3, 5@3, 6@3] }`. The follower holds 3@2, so it
 //! drops what conflicts and appends the rest; a follower that did not hold 3@2 would reject, and
 //! the leader would try an earlier `prev`. This check makes logs match (Log Matching, §5.3): if two
-//! logs hold an entry of the same index and term, they hold the same entries up to it. For an entry
-//! is made by one leader, at one index of its term, and is accepted only after the entry before it:
-//! the claim for that one gives the claim for this one, by induction.
+//! logs hold an entry of the same index and term, they hold the same entries up to it. The proof is
+//! by induction: one leader makes an entry, once in its term at that index, and a follower accepts
+//! it only after the same entry before it.
 //!
 //! Reads do not enter the log. The leader notes its commit index, asks a majority whether it still
 //! leads, and then answers from its state; a follower asks the leader for that index and answers
@@ -57,17 +57,17 @@
 //!
 //! 1. At each start, draw a random [`Incarnation`], read ballot, snapshot and entries from storage,
 //!    and call [`Replica::restore`].
-//! 2. Call [`Replica::step`] for all that happens: ticks, messages, clients' requests. Messages may
-//!    be lost, repeated and reordered, but never altered.
-//! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives what may leave
-//!    at once: messages, replies and a snapshot task.
+//! 2. Call [`Replica::step`] for each input: ticks, messages, clients' requests. Messages may be
+//!    lost, repeated and reordered, but never altered.
+//! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives the messages,
+//!    replies and snapshot task that may leave at once.
 //! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and
 //!    step its [`Input::Synced`]. If the storage fails, stop the node.
-//! 5. Do the [`Task`] beside the replica, and step its result as an [`Input`]. Keep the newest
-//!    stored snapshot readable ([`Chunks`]).
+//! 5. Do the [`Task`] on another thread, and step its result as an [`Input`]. Keep the newest stored
+//!    snapshot readable ([`Chunks`]).
 //! 6. Give each request a [`Ticket`] of its own. Each gets exactly one [`Response`].
-//! 7. Never start a node under its old id without its storage: its vote and what it acknowledged
-//!    would be forgotten.
+//! 7. Never start a node under its old id without its storage: it would forget its vote and its
+//!    acknowledgements.
 //!
 //! # Figure 2, rule by rule
 //!
@@ -115,9 +115,9 @@
 //!    `leader/snapshot_stream` and `leader/reads`.
 //! 7. `snapshot`: the stages of a snapshot.
 //! 8. `proxy`: clients' requests until they are answered; `response`: how they end.
-//! 9. [`Replica`], [`Input`], [`Output`], `persistence` ([`Wal`]): the outside, and why nothing is
-//!    promised before it is on disk.
-//! 10. [`invariant`]: what must always hold.
+//! 9. [`Replica`], [`Input`], [`Output`], `persistence` ([`Wal`]): the interface to the host, and why
+//!    no promise leaves before its records are on disk.
+//! 10. [`invariant`]: the invariants of a node.
 //! 11. `search`: fingerprints and symmetry, for the model checker.
 //!
 //! # A cluster of one

@@ -1,10 +1,10 @@
 //! The replicated log above a base.
 //!
 //! What always holds of a [`Log`]:
-//! 1. The entries stand one behind another without a gap, the first right above the base.
+//! 1. The entries' indexes have no gap, and the first comes right after the base.
 //! 2. Terms never fall from one entry to the next (each leader appends in its own term, and terms
 //!    rise), nor from the base to the first.
-//! 3. An entry below the base is gone for good: it is part of a snapshot.
+//! 3. Entries through the base are not in memory: a snapshot covers them.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -14,21 +14,21 @@ use crate::entry::{Entry, Payload};
 use crate::id::{EntryId, Index, Term};
 use crate::machine::StateMachine;
 
-/// The log: `log[]` of Figure 2, without what a snapshot already covers.
+/// The log: `log[]` of Figure 2, without the entries through the base.
 #[derive(Clone, Debug)]
 pub(crate) struct Log<S: StateMachine> {
     base: EntryId,
     entries: VecDeque<Entry<S::Command>>,
-    /// For each entry, how many bytes all entries through it ever took, those below the base
-    /// included: so the size of any stretch is one subtraction.
+    /// For each entry, the total size of all entries through it, those before the base included.
+    /// So the size of any range is one subtraction.
     sizes: VecDeque<u64>,
-    /// The same for the base.
+    /// The total size of all entries through the base.
     base_size: u64,
 }
 
 impl<S: StateMachine> Log<S> {
-    /// A log whose entries up to `base` are covered by a snapshot (none, if `base` is the default)
-    /// and that goes on with `entries`.
+    /// A log of `entries` after `base`, through which a snapshot covers the log. The default base
+    /// is that of a log without a snapshot.
     ///
     /// # Panics
     /// If the entries do not follow the base and each other: storage promises that they do.
@@ -48,19 +48,19 @@ impl<S: StateMachine> Log<S> {
         log
     }
 
-    /// The last entry that is covered by a snapshot.
+    /// The entry before the first one in memory.
     #[must_use]
     pub(crate) fn base(&self) -> EntryId {
         self.base
     }
 
-    /// The last entry's name; the base's, if there is none above it.
+    /// The id of the last entry; the base, if the log holds no entry after it.
     #[must_use]
     pub(crate) fn last(&self) -> EntryId {
         self.entries.back().map_or(self.base, |entry| entry.id)
     }
 
-    /// The name of the entry at `index`, if it is here (or is the base).
+    /// The id of the entry at `index`, if the log holds the entry or it is the base.
     #[must_use]
     pub(crate) fn id_at(&self, index: Index) -> Option<EntryId> {
         if index == self.base.index {
@@ -76,14 +76,14 @@ impl<S: StateMachine> Log<S> {
         self.entries.get(self.offset(index)?)
     }
 
-    /// Where the entry at `index` would stand among those above the base.
+    /// The position of `index` among the entries after the base.
     fn offset(&self, index: Index) -> Option<usize> {
         let above = index.0.checked_sub(self.base.index.0)?.checked_sub(1)?;
         usize::try_from(above).ok()
     }
 
-    /// How many bytes the entries after `after` and through `through` take, roughly. What lies
-    /// below the base does not count.
+    /// The approximate size, in bytes, of the entries after `after` through `through`. Entries
+    /// through the base do not count.
     #[must_use]
     pub(crate) fn bytes(&self, after: Index, through: Index) -> u64 {
         let size = |index| {
@@ -93,8 +93,8 @@ impl<S: StateMachine> Log<S> {
         size(through) - size(after)
     }
 
-    /// The lowest place at which the log may be cut so that of what lies behind it, through
-    /// `through`, at most `entries` entries and `bytes` bytes remain.
+    /// The lowest index after which at most `entries` entries and `bytes` bytes remain, through
+    /// `through`.
     #[must_use]
     pub(crate) fn cut(&self, through: Index, entries: u64, bytes: u64) -> Index {
         let dropped = (self.base_size + self.bytes(self.base.index, through)).saturating_sub(bytes);
@@ -106,16 +106,16 @@ impl<S: StateMachine> Log<S> {
         Index(through.0.saturating_sub(entries).max(by_bytes))
     }
 
-    /// Whether this very entry is here.
+    /// Whether the log holds this entry, of this index and term, or it is the base.
     #[must_use]
     pub(crate) fn holds(&self, id: EntryId) -> bool {
         self.id_at(id.index) == Some(id)
     }
 
-    /// The last entry at or before `id`'s index whose term is not above `id`'s term: what a
-    /// follower answers to an Append that does not fit, and where its leader then looks in its own
-    /// log. Between the two the logs differ for sure, because terms never fall along a log. None if
-    /// it stands below the base.
+    /// The last entry at or before `id`'s index whose term is at most `id`'s term. A follower sends
+    /// it when it rejects an Append, and the leader then applies the same rule to it in its own
+    /// log. Between the results and `id` the logs must differ, because terms never fall along a
+    /// log. None if that entry is before the base.
     #[must_use]
     pub(crate) fn hint(&self, id: EntryId) -> Option<EntryId> {
         if id.term < self.base.term {
@@ -125,16 +125,16 @@ impl<S: StateMachine> Log<S> {
         self.id_at(Index(id.index.0.min(self.base.index.0 + below)))
     }
 
-    /// The entries, from the first above the base to the last.
+    /// The entries after the base, in order.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry<S::Command>> + '_ {
         self.entries.iter()
     }
 
-    /// The entries from `from` to `to`, both included, as many as fit into `entries` and `bytes`,
-    /// but at least one, so that an entry of any size gets through.
+    /// The entries from `from` to `to`, both included, at most `entries` entries and `bytes` bytes,
+    /// but at least one entry, so that an entry of any size can be sent.
     ///
     /// # Panics
-    /// If `from` is not above the base.
+    /// If `from` is not after the base.
     #[must_use]
     pub(crate) fn batch(
         &self,
@@ -156,7 +156,7 @@ impl<S: StateMachine> Log<S> {
         batch
     }
 
-    /// Appends an entry of a leader's own and returns its name.
+    /// Appends a leader's new entry and returns its id.
     pub(crate) fn append(&mut self, term: Term, payload: Payload<S::Command>) -> EntryId {
         let last = self.last();
         assert!(term >= last.term, "terms never fall along the log");
@@ -168,10 +168,10 @@ impl<S: StateMachine> Log<S> {
         id
     }
 
-    /// Takes over what a leader sent after `prev`, which must be here: keeps what agrees,
-    /// and from the first difference on drops its own in favour of the leader's (steps 3 and 4 of
-    /// AppendEntries in Figure 2). A stale Append, all of whose entries are here, changes nothing.
-    /// Returns the entries that are new.
+    /// Puts a leader's entries after `prev`, which the log must hold (steps 3 and 4 of
+    /// AppendEntries in Figure 2). Keeps the entries that match; from the first difference on, the
+    /// leader's entries replace the rest of the log. A stale Append, all of whose entries the log
+    /// holds, changes nothing. Returns the new entries.
     pub(crate) fn splice(
         &mut self,
         prev: EntryId,
@@ -201,7 +201,7 @@ impl<S: StateMachine> Log<S> {
         self.base = id;
     }
 
-    /// Puts entries behind the last.
+    /// Puts entries after the last.
     fn extend(&mut self, entries: impl IntoIterator<Item = Entry<S::Command>>) {
         for entry in entries {
             let before = self.sizes.back().copied().unwrap_or(self.base_size);
@@ -229,11 +229,11 @@ pub(crate) fn follow<C>(prev: EntryId, entries: &[Entry<C>]) -> bool {
 
 /// Roughly how many bytes an entry takes on the wire.
 pub(crate) fn entry_size<S: StateMachine>(entry: &Entry<S::Command>) -> usize {
-    /// What the wire needs for an entry's name.
-    const NAME: usize = 32;
+    /// The size of an entry without its command.
+    const HEADER: usize = 32;
     match &entry.payload {
-        Payload::Blank => NAME,
-        Payload::Command(command) => NAME + S::size(command),
+        Payload::Blank => HEADER,
+        Payload::Command(command) => HEADER + S::size(command),
     }
 }
 
@@ -304,8 +304,8 @@ mod tests {
         logs
     }
 
-    /// Whether Log Matching lets these two logs be in one cluster: they agree up to any entry
-    /// whose name they share.
+    /// Whether Log Matching allows these two logs in one cluster: they are equal through every
+    /// entry id that both hold.
     fn can_meet(one: &Log<Bytes>, other: &Log<Bytes>) -> bool {
         let pairs: Vec<_> = one.iter().zip(other.iter()).collect();
         let shared = pairs.iter().rposition(|(a, b)| a.id == b.id);
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_above_and_at_the_base_only() {
+    fn ids_before_the_base_are_unknown() {
         let log = log(id(2, 5), &[2, 3]);
         assert_eq!(log.id_at(Index(4)), None);
         assert_eq!(log.id_at(Index(5)), Some(id(2, 5)));
@@ -323,10 +323,10 @@ mod tests {
         assert_eq!(log.last(), id(3, 7));
     }
 
-    /// The leader's next guess, made from a follower's hint, is below what was refused and never
-    /// skips an entry that the two share: for every pair of logs.
+    /// For every pair of logs: the leader's next guess, made from a follower's hint, is before the
+    /// rejected `prev` and never before the last common entry.
     #[test]
-    fn a_hint_goes_down_and_never_below_what_matches() {
+    fn hint_goes_back_but_not_past_the_last_match() {
         for leader in all_logs() {
             for follower in all_logs() {
                 let common = leader
@@ -344,10 +344,10 @@ mod tests {
         }
     }
 
-    /// For every pair of logs: after the splice at their last common entry the follower
-    /// holds the leader's log; splicing a part of it again (a late Append) changes nothing.
+    /// For every pair of logs: after a splice at their last common entry the follower holds the
+    /// leader's log. Another splice of a part of it (a late Append) changes nothing.
     #[test]
-    fn a_splice_makes_logs_match_and_a_stale_one_changes_nothing() {
+    fn splice_makes_logs_match_and_stale_one_changes_nothing() {
         for leader in all_logs() {
             for follower in all_logs().iter().filter(|log| can_meet(&leader, log)) {
                 let entries: Vec<_> = leader.iter().cloned().collect();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_do_not_follow_are_told() {
+    fn entries_that_do_not_follow_are_detected() {
         assert!(follow(id(1, 1), &[entry(1, 2), entry(2, 3)]));
         assert!(!follow(id(1, 1), &[entry(1, 3)]));
         assert!(!follow(id(2, 1), &[entry(1, 2)]));
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_keeps_its_limits_but_never_is_empty() {
+    fn batch_keeps_its_limits_but_is_never_empty() {
         let log = log(EntryId::default(), &[1, 1, 1, 1]);
         let len =
             |from, to, entries, bytes| log.batch(Index(from), Index(to), entries, bytes).len();
@@ -396,10 +396,10 @@ mod tests {
         assert_eq!(len(5, 4, 10, 1000), 0);
     }
 
-    /// The leader of a log whose begin is compacted knows when the place where a follower's log
-    /// parts lies below: for every pair of logs and every base that the follower may lack.
+    /// For every pair of logs and every base: if the leader finds no guess in its compacted log,
+    /// then the follower does not hold the base.
     #[test]
-    fn a_hint_below_the_base_is_told() {
+    fn hint_before_the_base_finds_no_guess() {
         for leader in all_logs() {
             for base in leader.iter().map(|e| e.id).collect::<Vec<_>>() {
                 let mut compacted = leader.clone();
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_leaves_no_more_than_it_may() {
+    fn cut_keeps_its_limits() {
         let mut log = log(EntryId::default(), &[1; 10]);
         assert_eq!(log.bytes(Index(2), Index(5)), 300);
         assert_eq!(log.cut(Index(8), 3, 1000), Index(5));

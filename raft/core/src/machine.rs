@@ -1,4 +1,4 @@
-//! The state machine that the log drives. The core knows nothing of what its commands mean.
+//! The state machine that the log drives. The core does not interpret its commands.
 
 use core::fmt::Debug;
 use core::hash::Hash;
@@ -6,26 +6,25 @@ use core::hash::Hash;
 /// A deterministic state machine (§2): the same commands in the same order give the same state
 /// and the same outcomes on every node.
 ///
-/// A clone is the image that a snapshot is made of. It is taken while the node stands still, so it
-/// must be cheap, however large the state is: share what does not change (copy-on-write) instead of
-/// copying it.
+/// A snapshot is made from a clone. The node waits for the clone, so it must be cheap, however large
+/// the state is: share unchanged parts (copy-on-write) instead of copying them.
 pub trait StateMachine: Clone + Debug + Eq + Hash {
-    /// What changes the state. Goes through the log.
+    /// A change of the state. Goes through the log.
     type Command: Clone + Debug + Eq + Hash;
-    /// What a command came to. Travels back to the node that took the command.
+    /// The result of a command. Sent back to the node of the client.
     type Outcome: Clone + Debug + Eq + Hash;
-    /// Reads the state without changing it. Never enters the log.
+    /// A read of the state. Never enters the log.
     type Query: Clone + Debug + Eq + Hash;
-    /// What a query saw.
+    /// The result of a query.
     type Answer: Clone + Debug + Eq + Hash;
 
     /// Applies one committed command.
     fn apply(&mut self, command: &Self::Command) -> Self::Outcome;
 
-    /// Looks at the state.
+    /// Answers a query from the present state.
     fn answer(&self, query: &Self::Query) -> Self::Answer;
 
-    /// Roughly how many bytes the command takes on the wire; decides how many entries share one
-    /// Append. Must not depend on the state.
+    /// The approximate size of the command on the wire, in bytes. Decides how many entries share
+    /// one Append. Must not depend on the state.
     fn size(command: &Self::Command) -> usize;
 }

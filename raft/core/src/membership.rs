@@ -45,7 +45,7 @@ impl Membership {
         self.voters.len() == 1 && self.contains(node)
     }
 
-    /// How many members stand before `node`.
+    /// The number of members with a lower id than `node`.
     #[must_use]
     pub fn rank(&self, node: NodeId) -> usize {
         self.voters.range(..node).count()
@@ -75,7 +75,7 @@ mod tests {
     /// Every assignment of values 0..=3 to up to five voters: the quorum index is the largest
     /// value v such that the voters at or above v are a quorum.
     #[test]
-    fn the_quorum_index_is_what_a_majority_has_reached() {
+    fn quorum_index_is_reached_by_a_majority() {
         for size in 1..=5u64 {
             let membership = Membership::of((0..size).map(NodeId));
             for assignment in 0..4u64.pow(size as u32) {
@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    /// Any two quorums share a member: else two leaders could be elected in a term.
+    /// Any two quorums share a member; otherwise two leaders could win one term.
     #[test]
     fn quorums_overlap() {
         for size in 1..=6u64 {

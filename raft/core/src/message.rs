@@ -42,11 +42,11 @@ pub enum Message<S: StateMachine> {
     SnapshotChunk(SnapshotChunk),
     /// The reply to a [`SnapshotChunk`].
     ChunkReceived(ChunkReceived),
-    /// A leader's question whether it still leads (thesis §6.4).
+    /// A leader's check that it still leads (thesis §6.4).
     Round(Round),
     /// The reply to a [`Round`].
     RoundReply(RoundReply),
-    /// A follower's question for a read index (thesis §6.4).
+    /// A follower's request for a read index (thesis §6.4).
     ReadIndex(ReadIndex),
     /// The reply to a [`ReadIndex`].
     ReadIndexReply(ReadIndexReply),
@@ -61,16 +61,16 @@ pub enum Message<S: StateMachine> {
 /// Asks whether the receiver would vote for the sender in the next term (thesis §9.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PreVote {
-    /// Names this round of asking; only replies to the present round count.
+    /// The id of this pre-vote round. Only replies to the present round count.
     pub round: RequestId,
     /// The sender's last entry.
     pub last: EntryId,
 }
 
-/// The reply to a [`PreVote`]. It is no promise.
+/// The reply to a [`PreVote`]. It does not bind the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PreVoteReply {
-    /// The round that is answered.
+    /// The round of the request.
     pub round: RequestId,
     /// Whether the vote would be granted.
     pub granted: bool,
@@ -109,7 +109,7 @@ pub struct Append<S: StateMachine> {
 pub struct Appended {
     /// The stream of the Append.
     pub stream: RequestId,
-    /// The follower's incarnation. What one acknowledged, the next must still have.
+    /// The follower's incarnation.
     pub incarnation: Incarnation,
     /// The last entry known to match: the last one of the Append, not of the follower's log.
     pub matched: Index,
@@ -122,10 +122,10 @@ pub struct AppendRejected {
     pub stream: RequestId,
     /// The follower's incarnation.
     pub incarnation: Incarnation,
-    /// The missing entry.
+    /// The entry that the follower does not hold.
     pub prev: EntryId,
-    /// The follower's last entry at or before `prev` whose term is not above `prev`'s. All entries
-    /// between the two differ, so that the leader skips a whole term at a time.
+    /// The follower's last entry at or before `prev` whose term is at most `prev`'s. All entries
+    /// between the two differ, so the leader skips a whole term at a time.
     pub hint: EntryId,
 }
 
@@ -137,7 +137,7 @@ pub struct SnapshotChunk {
     pub stream: RequestId,
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// Where the data begins in it.
+    /// The position of the data in the snapshot.
     pub offset: u64,
     /// The bytes.
     pub data: Arc<[u8]>,
@@ -151,7 +151,7 @@ pub struct ChunkReceived {
     pub stream: RequestId,
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// Where the chunk ended; tells the replies apart.
+    /// The offset at which the chunk ended; distinguishes replies.
     pub asked: u64,
     /// The follower has all bytes before this one, and expects this one next.
     pub offset: u64,
@@ -160,7 +160,7 @@ pub struct ChunkReceived {
 /// Asks whether the receiver still follows the sender: one round of ReadIndex (thesis §6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Round {
-    /// Names the round.
+    /// The id of the round.
     pub id: RequestId,
     /// The last entry that the leader has committed.
     pub commit: EntryId,
@@ -176,7 +176,7 @@ pub struct RoundReply {
 /// Asks the leader for an index at which reads are linearizable (thesis §6.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReadIndex {
-    /// Names the request.
+    /// The id of the request.
     pub id: RequestId,
 }
 
@@ -192,7 +192,7 @@ pub struct ReadIndexReply {
 /// A command that a client gave to another node, for the leader to append. Sent once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Forward<S: StateMachine> {
-    /// Names the request, which is acted upon at most once.
+    /// The id of the request. The leader appends its command at most once.
     pub id: RequestId,
     /// The command.
     pub command: S::Command,
@@ -203,16 +203,16 @@ pub struct Forward<S: StateMachine> {
 pub struct ForwardReply<S: StateMachine> {
     /// The request that is answered.
     pub id: RequestId,
-    /// The command's fate.
+    /// The result of the command.
     pub reply: Forwarded<S::Outcome>,
 }
 
 /// The reply to an Append, a snapshot chunk or a read round of a lower term. Its envelope carries
-/// our higher term: the stale leader steps down, and this node can take part in an election.
+/// the sender's higher term: the stale leader steps down, and this node can take part in an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outdated;
 
-/// The fate of a forwarded command.
+/// The result of a forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Forwarded<O> {
     /// Committed and applied.
@@ -221,10 +221,10 @@ pub enum Forwarded<O> {
     Refused,
 }
 
-/// What a kind of message is to its receiver.
+/// The class of a message, as its receiver sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Asks for a vote or a pre-vote. A node that hears a leader refuses it.
+    /// Asks for a vote or a pre-vote. A node with a live leader refuses it.
     Candidacy,
     /// Only the leader of the envelope's term sends it.
     FromLeader,
@@ -237,17 +237,17 @@ pub enum Class {
 /// What must be on disk before a message may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Nothing.
+    /// No record.
     Nothing,
     /// The ballot of the current term.
     Ballot,
-    /// All that was decided before.
+    /// All records made before the message.
     Everything,
 }
 
 impl<S: StateMachine> Message<S> {
-    /// What the message is to its receiver. Decides what becomes of it where no role has a use for
-    /// it, and where its term is lower than the receiver's.
+    /// The message's class. Decides how the receiver handles a message of a lower term, or one that
+    /// its role does not use.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -268,12 +268,12 @@ impl<S: StateMachine> Message<S> {
 
     /// What must be on the sender's disk before the message may leave.
     ///
-    /// Everything decided before it, where the message promises something that a crash must not
-    /// take back: a vote, or that entries are stored. A leader's Appends leave before its own sync
-    /// (thesis §10.2.1), since its own copy counts only once synced; but the ballot of their term
-    /// must be on disk, or the leader could restart in an older term and vote again. All else
-    /// promises nothing (refusals, pre-votes, rounds, how much of a snapshot is in memory), or
-    /// only what is on the disks of a quorum already (replies about committed entries).
+    /// A vote and an acknowledgement wait for all records before them, since they are promises that
+    /// must survive a crash. A leader's Appends leave before its own sync (thesis §10.2.1), since
+    /// its own copy counts only once synced; but the ballot of their term must be on disk, or the
+    /// leader could restart in an older term and vote again. All other messages promise nothing
+    /// (refusals, pre-votes, rounds, how much of a snapshot is in memory), or only what is on the
+    /// disks of a quorum already (replies about committed entries).
     #[must_use]
     pub fn waits_for(&self) -> Wait {
         match self {

@@ -7,8 +7,8 @@ use crate::id::Term;
 use crate::machine::StateMachine;
 use crate::shared::Shared;
 
-/// A node in role `R`. What only one role has lives in that role's type: there is no way to ask a
-/// follower for its `nextIndex`.
+/// A node in role `R`. The role's type holds the state of that role alone: a follower has no
+/// `nextIndex`.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Node<R, S: StateMachine> {
     pub(crate) shared: Box<Shared<S>>,
@@ -17,7 +17,7 @@ pub(crate) struct Node<R, S: StateMachine> {
 
 /// What a role must do when a node leaves it.
 pub(crate) trait Role<S: StateMachine> {
-    /// Hands back to the node what must outlive the role.
+    /// Gives the state that must outlive the role back to the node.
     fn leave(self, shared: &mut Shared<S>);
 }
 
@@ -33,12 +33,12 @@ impl<R: Role<S>, S: StateMachine> Node<R, S> {
         Node { shared, role }
     }
 
-    /// Becomes a follower in the current term, of the leader that it will hear from.
+    /// Becomes a follower in the current term, of a leader unknown so far.
     pub(crate) fn follow(self) -> Node<Follower<S>, S> {
         self.become_role(|shared| Follower::new(shared.election_countdown()))
     }
 
-    /// Becomes a follower of a higher term (§5.1).
+    /// Becomes a follower in a higher term (§5.1).
     pub(crate) fn enter(mut self, term: Term) -> Node<Follower<S>, S> {
         self.shared.enter_term(term);
         self.follow()

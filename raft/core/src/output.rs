@@ -22,8 +22,8 @@ pub enum Durable {}
 
 /// The output of a batch of steps: records to store, messages to send, replies to clients.
 ///
-/// What must wait for the disk can be had from a durable output alone, and only
-/// [`Output::persist`] makes one:
+/// Only a durable output gives the messages that must wait for the disk, and only
+/// [`Output::persist`] makes an output durable:
 ///
 /// ```
 /// # use raft_core::{Durable, Envelope, Output, StateMachine, Synced};
@@ -51,10 +51,10 @@ pub struct Output<S: StateMachine, D> {
     pub(crate) durability: PhantomData<D>,
 }
 
-/// What may leave before anything is stored.
+/// The part of an output that may leave before its records are stored.
 #[derive(Debug)]
 pub struct Released<S: StateMachine> {
-    /// Messages that wait for no disk.
+    /// Messages that need not wait for the disk.
     pub messages: Vec<Envelope<S>>,
     /// Replies to clients. The entries that they depend on are on the disks of a quorum.
     pub replies: Vec<Reply<S>>,
@@ -103,8 +103,8 @@ impl Wanted {
 }
 
 impl<S: StateMachine> Output<S, Volatile> {
-    /// Takes what may leave before anything is stored. Chunks of a snapshot that followers want
-    /// are read from `chunks`.
+    /// Takes the part of the output that may leave before its records are stored. Reads the chunks
+    /// that followers want from `chunks`.
     pub fn release(&mut self, chunks: &mut impl Chunks) -> Released<S> {
         let wanted = mem::take(&mut self.wanted).into_iter();
         let mut messages = mem::take(&mut self.early);
@@ -116,7 +116,7 @@ impl<S: StateMachine> Output<S, Volatile> {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Whether the output is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -155,12 +155,11 @@ impl<S: StateMachine> Output<S, Volatile> {
 }
 
 impl<S: StateMachine> Output<S, Durable> {
-    /// Takes the messages that waited for the disk (and before them those that did not have to, if
-    /// they are still here), and the receipt that the node wants back as its next
-    /// [`crate::Input::Synced`].
+    /// Takes the messages that waited for the disk (after the other messages, if those were not
+    /// released), and the receipt that the host passes back as [`crate::Input::Synced`].
     ///
     /// # Panics
-    /// If replies or a task were not released: a client, or the replica, would wait for ever.
+    /// If replies or a task were not released: a client, or the replica, would wait forever.
     #[must_use]
     pub fn finish(self) -> (Vec<Envelope<S>>, Synced) {
         assert!(

@@ -1,4 +1,4 @@
-//! What must be on disk: records for the write-ahead log, and which of them are known to be stored.
+//! Persistence: the records for the write-ahead log, and which of them are known to be stored.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -8,37 +8,37 @@ use crate::ballot::Ballot;
 use crate::entry::Entry;
 use crate::id::{EntryId, Incarnation, Index, Term};
 
-/// Something that must be on disk before the messages that wait for it leave.
+/// A change that must be on disk before the messages that depend on it leave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Record<C> {
     /// The term and vote from now on.
     Ballot(Ballot),
-    /// The log ends with these entries from now on: what stood at the first one's index or after it
-    /// is gone.
+    /// The log ends with these entries from now on. They replace all entries from the first one's
+    /// index on.
     Entries(Vec<Entry<C>>),
-    /// The log begins right after this entry from now on: a stored snapshot covers all through it.
-    /// If the log holds this very entry, what follows it stays; else all of the log is gone
-    /// (Figure 13, steps 6 and 7). The snapshot is safe on disk before this record is made.
+    /// The log begins right after this entry from now on: a stored snapshot covers all entries
+    /// through it. If the log holds this entry, the entries after it stay; otherwise all entries go
+    /// (Figure 13, steps 6 and 7). The snapshot is on disk before this record is made.
     Base(EntryId),
 }
 
 /// A write-ahead log.
 pub trait Wal<C> {
-    /// Why a batch could not be stored.
+    /// The error of a batch that was not stored.
     type Error;
 
-    /// Stores a batch of records, in order, and returns once all of it would survive a crash.
+    /// Stores a batch of records, in order, and returns once it survives a crash.
     ///
     /// # Errors
-    /// Nothing is known about the batch then. The node must stop: a failed sync cannot be retried,
-    /// since the page may be gone.
+    /// It is unknown then how much of the batch is stored. The node must stop: a failed sync cannot
+    /// be retried, since the operating system may have dropped the written pages.
     fn append_and_sync(&mut self, records: &[Record<C>]) -> Result<(), Self::Error>;
 }
 
-/// Says that everything through one output is on disk. Outputs are numbered, since term
+/// The receipt that all records through one output are on disk. Outputs are numbered, since term
 /// and index do not name a moment: entries can be truncated and appended again meanwhile.
 ///
-/// Only [`Output::persist`] leads to one, and it cannot be made up:
+/// Only [`crate::Output::persist`] leads to a receipt, and a receipt cannot be made up:
 ///
 /// ```
 /// # use raft_core::{Input, Replica, StateMachine, Synced};
@@ -57,7 +57,7 @@ pub struct Synced {
     pub(crate) number: u64,
 }
 
-/// Maps the numbers of outputs to what they made durable.
+/// Maps the number of each output to the records that it makes durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Persistence {
     incarnation: Incarnation,
@@ -65,7 +65,7 @@ pub(crate) struct Persistence {
     number: u64,
     /// The term of the last ballot known to be on disk.
     term: Term,
-    /// All entries through this one, as they stand now, are on disk.
+    /// All present entries through this one are on disk.
     index: Index,
     /// Outputs that are not confirmed yet.
     pending: VecDeque<Pending>,
@@ -79,7 +79,7 @@ struct Pending {
 }
 
 impl Persistence {
-    /// All that storage gave back at the start is on disk.
+    /// The state at the start: all that was restored is on disk.
     pub(crate) fn new(incarnation: Incarnation, term: Term, index: Index) -> Self {
         Self {
             incarnation,
@@ -90,7 +90,7 @@ impl Persistence {
         }
     }
 
-    /// All entries through this one, as they stand now, are on disk.
+    /// The synced index: all present entries through it are on disk.
     pub(crate) fn index(&self) -> Index {
         self.index
     }
@@ -117,8 +117,8 @@ impl Persistence {
         }
     }
 
-    /// The entries from `first` on were replaced: what a pending output stores of them says
-    /// nothing about what stands there now.
+    /// Notes that the entries from `first` on were replaced: pending outputs no longer make them
+    /// durable.
     pub(crate) fn truncate(&mut self, first: Index) {
         let keep = first.previous();
         self.index = self.index.min(keep);
@@ -127,7 +127,7 @@ impl Persistence {
         }
     }
 
-    /// Notes that all through an output is on disk.
+    /// Notes that all records through an output are on disk.
     ///
     /// # Panics
     /// If the output was another replica's.
@@ -146,7 +146,7 @@ impl Persistence {
     }
 }
 
-/// Without the numbers themselves: how many outputs there were makes no difference.
+/// Hashes without the numbers: the count of outputs makes no difference.
 impl Hash for Persistence {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {

@@ -14,7 +14,7 @@ use crate::shared::Shared;
 /// What only a pre-candidate has.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct PreCandidate {
-    /// This round of asking. Replies to earlier rounds do not count.
+    /// The id of the present pre-vote round. Replies to earlier rounds do not count.
     pub(crate) round: RequestId,
     pub(crate) votes: Votes<PreCandidate>,
     pub(crate) countdown: Countdown,
@@ -47,7 +47,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
         self.tally()
     }
 
-    /// Counts a tick. Without an answer from a quorum it asks again.
+    /// Counts a tick. At the timeout, begins another pre-vote round.
     pub(crate) fn tick(mut self) -> Raft<S> {
         if self.role.countdown.tick() {
             self.shared.back_off();

@@ -1,19 +1,19 @@
-//! Requests on their way: what clients asked of this node, and what this node, as leader, took on
-//! for itself and for others.
+//! Open requests: those of this node's own clients, and the commands that this node, as leader,
+//! appended for any node.
 //!
-//! Every role has the same table, because a request outlives the role in which it was taken. Its
-//! way:
+//! Every role has the same table, because a request outlives the role in which it was taken. The
+//! stages of a request:
 //!
 //! ```text
-//!             take            leader known                  told the entry's fate
+//!             take            leader known                  leader's reply
 //! client ---> waiting --+---> forwarded (a write) --------> answered
 //!                       +---> asked (a read) -> confirmed -> answered once applied
 //!                       +---> proposed (leader: a write) -> answered once applied
 //!                       +---> the leader's own rounds (a read)
 //! ```
 //!
-//! A write is sent to a leader once and never again: the first one may be in a log. A read has no
-//! effect and may be asked again.
+//! A write is sent to a leader once and never again: a log may hold the first copy. A read has no
+//! effect, so its request may be repeated.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -28,7 +28,7 @@ use crate::response::{Doubt, Refusal, Reply, Response};
 /// The table of requests.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Proxy<S: StateMachine> {
-    /// Taken, and not sent to anybody yet.
+    /// Requests that wait until a leader is known.
     pub(crate) waiting: VecDeque<Request<S>>,
     /// Writes that were sent to a leader.
     pub(crate) forwarded: BTreeMap<RequestId, Sent>,
@@ -36,22 +36,22 @@ pub(crate) struct Proxy<S: StateMachine> {
     pub(crate) asked: BTreeMap<RequestId, Asked<S>>,
     /// Reads that may be served once the entry at their index is applied.
     pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
-    /// Commands that this node appended as a leader, by their place in the log.
+    /// Commands that this node appended as leader, by index.
     pub(crate) proposed: BTreeMap<Index, Proposal>,
-    /// The forwards of the current term that this node has acted upon.
+    /// The forwards of the current term that this node has handled.
     pub(crate) seen: BTreeMap<NodeId, BTreeMap<Incarnation, Window>>,
-    /// How many of this node's own clients' requests are not answered yet.
+    /// The number of unanswered requests of this node's own clients.
     pub(crate) open: usize,
 }
 
-/// A client's request that waits.
+/// A client's request that waits for a leader.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Request<S: StateMachine> {
     Write(Write<S>),
     Read(Read<S>),
 }
 
-/// A write, without its command, which is gone to the leader.
+/// A write that was sent to a leader; its command is not kept.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Sent {
     pub(crate) ticket: Ticket,
@@ -74,17 +74,17 @@ pub(crate) struct Write<S: StateMachine> {
     pub(crate) command: S::Command,
 }
 
-/// Reads for which a leader was asked for an index. The question may be repeated, to the same
-/// leader or another one: any answer to it names an index of a moment when all these reads had
-/// come, and no read joins them later.
+/// Reads that share one request for a read index. The request may be repeated, to the same leader
+/// or another one: no read joins later, so any answer names an index of a moment after all of
+/// these reads arrived.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Asked<S: StateMachine> {
-    /// When the question was put last; never, if the leader that was asked is no more.
+    /// When the request was last sent to the present leader, if ever.
     pub(crate) at: Option<Moment>,
     pub(crate) reads: Vec<Read<S>>,
 }
 
-/// An entry that this node appended as leader, and who wants to know what becomes of it.
+/// An entry that this node appended as leader, and the origin of its command.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Proposal {
     pub(crate) id: EntryId,
@@ -92,7 +92,7 @@ pub(crate) struct Proposal {
     pub(crate) origin: Origin,
 }
 
-/// Who wants to know.
+/// The origin of a command: the result goes back there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     /// A client of this node.
@@ -101,32 +101,32 @@ pub(crate) enum Origin {
     Remote(NodeId, RequestId),
 }
 
-/// The forwards of one life of one sender.
+/// The forwards of one incarnation of one sender.
 #[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Window {
-    /// All counters below count as seen.
+    /// All counters below the floor count as seen.
     pub(crate) floor: u64,
     pub(crate) seen: BTreeSet<u64>,
 }
 
 /// Whether a forward was seen before.
-pub(crate) enum Sighting {
-    /// It surely was not.
-    First,
-    /// It was, or may have been.
-    Again,
-    /// It cannot be told, since its sender has lived too often in this term.
+pub(crate) enum ForwardStatus {
+    /// The forward is new.
+    New,
+    /// The forward was seen before, or may have been.
+    Repeated,
+    /// Unknown: the sender had too many incarnations in this term.
     NoRoom,
 }
 
-/// What [`Proxy::dispatch`] found waiting.
+/// The requests that [`Proxy::dispatch`] takes out.
 pub(crate) struct Dispatched<S: StateMachine> {
     pub(crate) writes: Vec<Write<S>>,
     pub(crate) reads: Vec<Read<S>>,
 }
 
 impl<S: StateMachine> Request<S> {
-    /// The ticket of the request and when it came.
+    /// The ticket of the request, and when the request arrived.
     fn origin(&self) -> (Ticket, Moment) {
         match self {
             Self::Write(write) => (write.ticket, write.since),
@@ -148,17 +148,17 @@ impl<S: StateMachine> Proxy<S> {
         }
     }
 
-    /// How many of this node's own clients' requests are not answered yet.
+    /// The number of unanswered requests of this node's own clients.
     pub(crate) fn open(&self) -> usize {
         self.open
     }
 
-    /// How many requests wait for a leader to be known.
+    /// The number of requests that wait until a leader is known.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many entries of this node's making are not applied yet.
+    /// The number of commands that this node appended as leader and has not applied yet.
     pub(crate) fn proposals(&self) -> usize {
         self.proposed.len()
     }
@@ -179,17 +179,17 @@ impl<S: StateMachine> Proxy<S> {
         self.wait_again([read]);
     }
 
-    /// Gives the request back that was taken last. It is still open.
+    /// Takes the newest request out again. The request stays open.
     pub(crate) fn give_back(&mut self) -> Option<Ticket> {
         self.waiting.pop_back().map(|request| request.origin().0)
     }
 
-    /// Puts reads back that were under way. They are still open.
+    /// Lets reads wait again. They stay open.
     pub(crate) fn wait_again(&mut self, reads: impl IntoIterator<Item = Read<S>>) {
         self.waiting.extend(reads.into_iter().map(Request::Read));
     }
 
-    /// Hands out all that waits, for a leader that is known now.
+    /// Takes all waiting requests out: a leader is known now.
     pub(crate) fn dispatch(&mut self) -> Dispatched<S> {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
         for request in mem::take(&mut self.waiting) {
@@ -217,8 +217,8 @@ impl<S: StateMachine> Proxy<S> {
         );
     }
 
-    /// Notes that an entry was appended here for a request. If another proposal's entry
-    /// stood there, it is overwritten.
+    /// Notes that this leader appended an entry for a request. Returns the reply to the client of
+    /// the proposal that the entry overwrites, if there is one.
     pub(crate) fn propose(
         &mut self,
         id: EntryId,
@@ -230,18 +230,18 @@ impl<S: StateMachine> Proxy<S> {
         self.overwritten(overwritten.origin)
     }
 
-    /// The entry `id` was applied: who wanted to know, and who now knows that their own entry at
-    /// that place is lost.
+    /// Ends the proposal at the index of the applied entry `id`. Returns the origin of that entry,
+    /// or the reply to the client of another proposal at that index, which is lost.
     pub(crate) fn applied(&mut self, id: EntryId) -> (Option<Origin>, Option<Reply<S>>) {
         match self.proposed.remove(&id.index) {
-            // Matched by the whole name: at the same index another leader's entry may stand.
+            // The term must match too: another leader's entry may stand at the same index.
             Some(proposal) if proposal.id == id => (Some(proposal.origin), None),
             Some(proposal) => (None, self.overwritten(proposal.origin)),
             None => (None, None),
         }
     }
 
-    /// The reply to the client of the forward `id`, if it still waits.
+    /// Makes the reply to the client of the forward `id`, if the client still waits.
     pub(crate) fn forward_decided(
         &mut self,
         id: RequestId,
@@ -251,8 +251,8 @@ impl<S: StateMachine> Proxy<S> {
         Some(self.answer(sent.ticket, response))
     }
 
-    /// A leader named the index for the reads that it was asked for under `id`.
-    /// False if no such question is open.
+    /// Notes the leader's answer to the request `id` for a read index. False if no such request is
+    /// open.
     pub(crate) fn confirm(&mut self, id: RequestId, index: Index) -> bool {
         let Some(asked) = self.asked.remove(&id) else {
             return false;
@@ -261,12 +261,12 @@ impl<S: StateMachine> Proxy<S> {
         true
     }
 
-    /// Keeps a read that may be served once all through `index` is applied.
+    /// Keeps a read until all entries through `index` are applied.
     pub(crate) fn hold(&mut self, index: Index, read: Read<S>) {
         self.confirmed.entry(index).or_default().push(read);
     }
 
-    /// The confirmed reads that may be served now that all through `applied` is applied.
+    /// Takes the confirmed reads whose index is at or before `applied`.
     pub(crate) fn ready(&mut self, applied: Index) -> Vec<Read<S>> {
         let mut ready = Vec::new();
         while let Some(first) = self.confirmed.first_entry()
@@ -277,15 +277,15 @@ impl<S: StateMachine> Proxy<S> {
         ready
     }
 
-    /// Another leader than the one that was asked is to be asked now.
+    /// Makes all requests for a read index due again: there is a new leader.
     pub(crate) fn ask_anew(&mut self) {
         for asked in self.asked.values_mut() {
             asked.at = None;
         }
     }
 
-    /// The questions to put again now: those that the present leader was not asked yet, and those
-    /// whose answer is late.
+    /// The requests for a read index to send now: those that the present leader did not get yet,
+    /// and those whose answer is late.
     pub(crate) fn overdue(&mut self, now: Moment, retry: u32) -> Vec<RequestId> {
         let mut overdue = Vec::new();
         for (id, asked) in &mut self.asked {
@@ -297,20 +297,20 @@ impl<S: StateMachine> Proxy<S> {
         overdue
     }
 
-    /// Takes back all reads that were asked of a leader: this node leads.
+    /// Lets all reads wait again that were sent to a leader: this node leads now.
     pub(crate) fn take_asked(&mut self) {
         for asked in mem::take(&mut self.asked).into_values() {
             self.wait_again(asked.reads);
         }
     }
 
-    /// Makes the answer to one of this node's own clients. Every answer is made here.
+    /// Makes the reply to a client of this node. All replies are made here.
     pub(crate) fn answer(&mut self, ticket: Ticket, response: Response<S>) -> Reply<S> {
         self.open -= 1;
         Reply { ticket, response }
     }
 
-    /// Answers what has waited past its deadline.
+    /// Ends the requests that have waited past their deadline.
     pub(crate) fn expire(&mut self, now: Moment, deadline: u32) -> Vec<Reply<S>> {
         let mut expired = Vec::new();
         let refused = |refusal| Response::Refused(refusal);
@@ -347,7 +347,7 @@ impl<S: StateMachine> Proxy<S> {
                 Origin::Local(ticket) if late => {
                     expired.push((ticket, Response::Unknown(Doubt::Expired)));
                 }
-                // Its own node has given it up by now.
+                // The client's own node has ended the request by now.
                 Origin::Local(_) | Origin::Remote(..) => {}
             }
             !late
@@ -358,13 +358,13 @@ impl<S: StateMachine> Proxy<S> {
             .collect()
     }
 
-    /// Notes a forward.
-    pub(crate) fn sight(&mut self, from: NodeId, id: RequestId, limits: &Limits) -> Sighting {
-        let lives = self.seen.entry(from).or_default();
-        if !lives.contains_key(&id.incarnation) && lives.len() >= limits.incarnations {
-            return Sighting::NoRoom;
+    /// Notes a forward, and whether it is new.
+    pub(crate) fn note(&mut self, from: NodeId, id: RequestId, limits: &Limits) -> ForwardStatus {
+        let windows = self.seen.entry(from).or_default();
+        if !windows.contains_key(&id.incarnation) && windows.len() >= limits.incarnations {
+            return ForwardStatus::NoRoom;
         }
-        let window = lives.entry(id.incarnation).or_default();
+        let window = windows.entry(id.incarnation).or_default();
         let first = id.counter >= window.floor && window.seen.insert(id.counter);
         if window.seen.len() > limits.forwards_seen
             && let Some(oldest) = window.seen.pop_first()
@@ -372,13 +372,13 @@ impl<S: StateMachine> Proxy<S> {
             window.floor = oldest.saturating_add(1);
         }
         if first {
-            Sighting::First
+            ForwardStatus::New
         } else {
-            Sighting::Again
+            ForwardStatus::Repeated
         }
     }
 
-    /// A new term began: forwards of the former one are dropped by the term rule.
+    /// Forgets the forwards of the former term, which the term rule drops from now on.
     pub(crate) fn forget_seen(&mut self) {
         self.seen.clear();
     }
@@ -388,12 +388,12 @@ impl<S: StateMachine> Proxy<S> {
             Origin::Local(ticket) => {
                 Some(self.answer(ticket, Response::Unknown(Doubt::Overwritten)))
             }
-            // The other node is told nothing: it hears of it by its deadline.
+            // The other node gets no reply: its request ends at its deadline.
             Origin::Remote(..) => None,
         }
     }
 
-    /// The tickets in this table, for the invariant that none is lost.
+    /// The number of tickets in this table, for the invariant that none is lost.
     pub(crate) fn held(&self) -> usize {
         let local = |p: &&Proposal| matches!(p.origin, Origin::Local(_));
         self.waiting.len()

@@ -17,16 +17,16 @@ pub struct Votes<R> {
 /// The result of an election so far.
 #[derive(Debug)]
 pub enum Tally<R> {
-    /// A quorum granted.
+    /// A quorum granted its vote.
     Won(Elected<R>),
-    /// The rest is no quorum.
+    /// The members that have not refused are no quorum.
     Lost,
-    /// Still open.
+    /// Further replies decide.
     Pending,
 }
 
-/// Proof that a node in role `R` won the votes of a quorum in a term. Only [`Votes::tally`] makes
-/// one, and it cannot be copied, so an election is won once.
+/// Proof that a node in role `R` won the votes of a quorum in a term. Only [`Votes::tally`] makes a
+/// proof, and the proof cannot be copied, so an election is won once.
 ///
 /// ```
 /// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
@@ -36,14 +36,14 @@ pub enum Tally<R> {
 /// let elected: Elected<Candidate> = won;
 /// ```
 ///
-/// It cannot be made up:
+/// A proof cannot be made up:
 ///
 /// ```compile_fail,E0451
 /// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
 /// let elected: Elected<Candidate> = Elected { term: Term(1), role: core::marker::PhantomData };
 /// ```
 ///
-/// nor use one victory twice:
+/// nor used twice:
 ///
 /// ```compile_fail,E0599
 /// use raft_core::{Candidate, Elected, Membership, NodeId, Tally, Term, Votes};
@@ -59,7 +59,7 @@ pub struct Elected<R> {
 }
 
 impl<R> Votes<R> {
-    /// No votes yet.
+    /// An empty set of votes.
     #[must_use]
     pub fn new(term: Term) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl<R> Votes<R> {
         }
     }
 
-    /// Notes one node's reply. Its first reply stands: a duplicate changes nothing.
+    /// Notes one node's reply. The first reply counts: a duplicate changes nothing.
     pub fn record(&mut self, node: NodeId, granted: bool) {
         self.replies.entry(node).or_insert(granted);
     }
@@ -120,7 +120,7 @@ mod tests {
                     }
                     let grants = replies / 3u32.pow(node) % 3 == 1;
                     votes.record(NodeId(u64::from(node)), grants);
-                    // A duplicate, or a second thought, changes nothing.
+                    // A second reply changes nothing.
                     votes.record(NodeId(u64::from(node)), !grants);
                 }
                 let majority = size / 2 + 1;

@@ -66,7 +66,7 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
-    /// The term rule. It stands here once, before any role sees a message.
+    /// Applies the term rule, in this one place, before any role handles the message.
     pub(crate) fn receive(mut self, envelope: Envelope<S>) -> Self {
         let shared = self.shared_mut();
         let Envelope { from, to, .. } = envelope;
@@ -108,7 +108,7 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
-    /// What was stored may be acknowledged now, or committed.
+    /// Notes a receipt. A leader may commit the stored entries now.
     pub(crate) fn synced(&mut self, synced: &Synced) {
         self.shared_mut().persistence.confirm(synced);
         if let Self::Leader(node) = self {
@@ -116,7 +116,7 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
-    /// Acts upon what was gathered since the last output.
+    /// Handles the requests since the last output.
     pub(crate) fn flush(&mut self) {
         match self {
             Self::Follower(node) => node.flush(),
@@ -147,10 +147,10 @@ impl<S: StateMachine> Raft<S> {
     }
 }
 
-/// Whether a message could come from a correct peer at all. What passes here needs no further
-/// check against overflow or disorder.
+/// Whether a correct peer could send the message. The roles need no further check against overflow
+/// or disorder.
 fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
-    /// No count that starts at 0 gets here.
+    /// No count from 0 reaches this.
     const UNREACHABLE: u64 = 1 << 62;
     let term = envelope.term;
     let known = |id: EntryId| {

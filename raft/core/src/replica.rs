@@ -1,4 +1,4 @@
-//! The holder of a node: the only way in from outside.
+//! The replica: the interface of the core to its host.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -21,24 +21,24 @@ use crate::raft::Raft;
 use crate::shared::Shared;
 use crate::status::{RoleName, Status};
 
-/// A Raft node: inputs in, outputs out, nothing else.
+/// A Raft node, as a state machine from inputs to outputs.
 ///
 /// ```text
-/// step, step, step      any number of things happen
-/// output                what they come to: one batch to store, messages, answers
+/// step, step, step      any number of inputs
+/// output                their result: one batch to store, messages, replies
 /// ```
 #[derive(Clone, Debug)]
 pub struct Replica<S: StateMachine> {
-    /// Empty only while a step is under way.
+    /// `None` only during a step.
     pub(crate) raft: Option<Raft<S>>,
 }
 
 impl<S: StateMachine> Replica<S> {
-    /// A node as its process starts, from what storage holds. There is no other constructor.
+    /// Starts a node from its stored state. There is no other constructor.
     ///
-    /// A node that was never part of an election does not wait for a random time at first, but for
-    /// as many heartbeats as members stand before it: no other node can be leading yet, and so a new
-    /// cluster elects at once and without a tie. A lone voter leads at once.
+    /// In term 0 the first election timeout is not random: it is one heartbeat interval for each
+    /// member before this node, plus a tick. So a new cluster elects a leader soon and without a
+    /// split vote. A lone voter leads at once.
     ///
     /// # Panics
     /// If the node is not a member, the times make no sense ([`crate::Config::validate`]), or the
@@ -70,7 +70,7 @@ impl<S: StateMachine> Replica<S> {
         replica
     }
 
-    /// Something happened. Never fails: what makes no sense is dropped and counted.
+    /// Handles one input. Never fails: drops and counts what no correct peer sends.
     ///
     /// # Panics
     /// If a rule of Raft is broken (a second leader in one term); if the host answers a task that
@@ -111,8 +111,8 @@ impl<S: StateMachine> Replica<S> {
         });
     }
 
-    /// Takes what the steps since the last output come to. Requests that came since then share
-    /// their Appends and their read round.
+    /// Takes the output of the steps since the last output. Requests that arrived since then share
+    /// Appends and a read round.
     pub fn output(&mut self) -> Output<S, Volatile> {
         self.change(|mut raft| {
             raft.flush();
@@ -149,7 +149,7 @@ impl<S: StateMachine> Replica<S> {
         }
     }
 
-    /// The node's state at a glance.
+    /// A summary of the node's state.
     #[must_use]
     pub fn status(&self) -> Status {
         let raft = self.raft();
@@ -199,7 +199,7 @@ impl<S: StateMachine> Replica<S> {
         self.raft().shared().machine()
     }
 
-    /// Checks the state, and the way to it from `before`.
+    /// Checks the invariants of the state, and of the step to it from `before`.
     ///
     /// # Errors
     /// Names the first rule that is broken.
@@ -216,7 +216,7 @@ impl<S: StateMachine> Replica<S> {
         invariant::check_step(before, &after, at_old_commit)
     }
 
-    /// Changes the state; in debug builds, checks it and the way to it.
+    /// Changes the state. Debug builds check the invariants.
     fn change(&mut self, change: impl FnOnce(Raft<S>) -> Raft<S>) {
         let before = cfg!(debug_assertions).then(|| self.status());
         let raft = self.raft.take().expect("no step is under way");

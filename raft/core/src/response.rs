@@ -1,4 +1,4 @@
-//! How a client's request ended.
+//! Responses to clients' requests.
 
 use crate::id::Ticket;
 use crate::machine::StateMachine;
@@ -10,23 +10,22 @@ pub enum Response<S: StateMachine> {
     Applied(S::Outcome),
     /// The query was answered, linearizably.
     Answered(S::Answer),
-    /// It had no effect and never will: no log ever held it.
+    /// The request had no effect and never will: no log ever held it.
     Refused(Refusal),
-    /// It may have taken effect, or may yet.
+    /// The request may have taken effect, or may still.
     Unknown(Doubt),
 }
 
 /// Why a request had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// No leader was known until the request's deadline.
+    /// No leader was known before the request's deadline.
     NoLeader,
-    /// The node that this one took for the leader did not accept the command: it no longer leads,
-    /// or has no room.
+    /// The supposed leader did not accept the command: it no longer leads, or has no room.
     NotLeader,
     /// Too many requests are open.
     Full,
-    /// A read could not be confirmed until its deadline.
+    /// A read was not confirmed before its deadline.
     ReadExpired,
 }
 
@@ -39,11 +38,11 @@ pub enum Doubt {
     Overwritten,
 }
 
-/// A response to the client's request with this ticket.
+/// A response with the ticket of its request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reply<S: StateMachine> {
-    /// The request.
+    /// The ticket of the request.
     pub ticket: Ticket,
-    /// Its response.
+    /// The response to it.
     pub response: Response<S>,
 }

@@ -1,11 +1,10 @@
 //! For searches through all states: a fingerprint of a state, and the same state under other ids.
 //!
-//! Which of three alike nodes did something, or how many requests it sent before, changes nothing
-//! about what may happen next. The model checker renames the ids in each state in one fixed way,
-//! and so recognizes states that differ in ids alone.
+//! States that differ in ids alone allow the same further steps. The model checker renames the ids
+//! in each state in one fixed way, and so counts such states once.
 //!
-//! Every type that may hold ids is taken apart field by field, so that a new field does not compile
-//! until it is said whether ids are in it.
+//! Every type that may hold ids is listed field by field, so a new field does not compile until it
+//! is listed too.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,10 +66,10 @@ impl<S: StateMachine> Replica<S> {
     }
 }
 
-/// As [`Replica::fingerprint`] has it, with a hasher of one's own.
+/// Hashes the same state as [`Replica::fingerprint`], with any hasher.
 impl<S: StateMachine> Hash for Replica<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Of all clocks, this is what decides how a message is answered.
+        // Of all clocks, only this decides the reply to a message.
         (self.raft(), self.raft().is_sticky()).hash(state);
     }
 }
@@ -205,7 +204,7 @@ renames_variants! {
     }
 }
 
-/// Made anew from all of its parts: no other way leads to another vote.
+/// Makes a new ballot, since a vote cannot be changed.
 impl Rename for Ballot {
     fn rename(&mut self, names: &mut dyn Names) {
         let mut vote = self.vote();
@@ -291,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_fnv_1a() {
+    fn hash_is_fnv_1a() {
         let hash = |text: &str| {
             let mut fingerprint = Fingerprint::default();
             fingerprint.write(text.as_bytes());

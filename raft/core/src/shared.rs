@@ -1,4 +1,4 @@
-//! What every role shares.
+//! The state that all roles share.
 
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -24,41 +24,41 @@ use crate::message::{
 };
 use crate::output::Wanted;
 use crate::persistence::{Persistence, Record};
-use crate::proxy::{Origin, Proxy, Sighting};
+use crate::proxy::{ForwardStatus, Origin, Proxy};
 use crate::response::{Refusal, Reply, Response};
 use crate::snapshot::{
     IncomingSnapshot, SnapshotToInstall, SnapshotToStore, Snapshots, Task, Work,
 };
 
-/// What every role has.
+/// The state that all roles share.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared<S: StateMachine> {
     pub(crate) id: NodeId,
     pub(crate) membership: Membership,
     pub(crate) config: Config,
-    /// Private, so that no change of term or vote forgets its record.
+    /// Term and vote. Private, so that each change makes a record.
     ballot: Ballot,
-    /// The term in which this incarnation began. What an earlier one did in it is unknown.
+    /// The term in which this incarnation began. An earlier incarnation may have led in it.
     pub(crate) born: Term,
-    /// Private, so that no change of the log forgets its record.
+    /// The log. Private, so that each change makes a record.
     log: Log<S>,
     commit: Index,
-    /// The last entry that a leader is known to have committed; it may not be here yet.
+    /// The last entry that a leader is known to have committed. This log may not hold it yet.
     learned: EntryId,
     machine: S,
     pub(crate) snapshots: Snapshots<S>,
     pub(crate) persistence: Persistence,
     pub(crate) proxy: Proxy<S>,
-    /// The leader of this term, if one was heard. A second one in the same term stops the node.
+    /// The leader of this term, if it is known. A second one in the same term stops the node.
     leader_of_term: Option<NodeId>,
     /// When this node last heard from a leader of this term.
     heard: Option<Moment>,
-    /// How many times longer than usual the next election timeout is.
+    /// The factor of the next election timeout.
     backoff: u32,
     pub(crate) now: Moment,
     rng: Rng,
     incarnation: Incarnation,
-    /// How many request ids this incarnation has given.
+    /// The number of request ids that this incarnation has given.
     requests: u64,
     pub(crate) records: Vec<Record<S::Command>>,
     pub(crate) messages: Vec<Envelope<S>>,
@@ -109,7 +109,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    // ---- Read by all, changed only below.
+    // ---- State that roles read and only the functions below change.
 
     pub(crate) fn ballot(&self) -> Ballot {
         self.ballot
@@ -123,7 +123,7 @@ impl<S: StateMachine> Shared<S> {
         &self.log
     }
 
-    /// The last entry known to be committed; all through it is applied.
+    /// The commit index. All entries through it are applied.
     pub(crate) fn commit(&self) -> Index {
         self.commit
     }
@@ -178,7 +178,7 @@ impl<S: StateMachine> Shared<S> {
 
     // ---- Terms and votes (§5.1, §5.2).
 
-    /// Enters a higher term. Of it, no leader is known yet.
+    /// Enters a higher term, whose leader is unknown yet.
     pub(crate) fn enter_term(&mut self, term: Term) {
         self.ballot.enter(term);
         self.leader_of_term = None;
@@ -194,7 +194,7 @@ impl<S: StateMachine> Shared<S> {
     }
 
     fn record_ballot(&mut self) {
-        // Nothing was sent between two ballots of one batch, so the last one says it all.
+        // No message leaves between two ballots of one batch, so the last one suffices.
         if let Some(Record::Ballot(_)) = self.records.last() {
             self.records.pop();
         }
@@ -204,8 +204,8 @@ impl<S: StateMachine> Shared<S> {
     /// Notes that this node heard from a leader of the current term.
     ///
     /// # Panics
-    /// If another node led in this term: Election Safety (Figure 3) is broken, and any further step
-    /// could only make it worse.
+    /// If another node led in this term: Election Safety (Figure 3) is broken, and further steps
+    /// could lose committed entries.
     pub(crate) fn heard_leader(&mut self, leader: NodeId) {
         let known = *self.leader_of_term.get_or_insert(leader);
         assert_eq!(known, leader, "a second leader in term {}", self.term());
@@ -231,18 +231,19 @@ impl<S: StateMachine> Shared<S> {
         self.config.longest_election.saturating_mul(self.backoff)
     }
 
-    /// An election was lost by prompt answers: its timeout was long enough.
+    /// Ends the backoff: the replies to a lost election came in time.
     pub(crate) fn reset_backoff(&mut self) {
         self.backoff = 1;
     }
 
-    /// Doubles the election timeout after a failed election, so that any latency elects in the end.
+    /// Doubles the election timeout after an election without a result, so that elections succeed
+    /// at any latency.
     pub(crate) fn back_off(&mut self) {
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
     }
 
-    /// Answers a message of a lower term. A leader behind us is told our term, so that it steps
-    /// down and we get a hearing; a candidate likewise. All else of a lower term is dropped.
+    /// Answers a message of a lower term. A stale leader or candidate gets a reply of this node's
+    /// higher term, and so steps down; drops other messages.
     pub(crate) fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {
         match message.class() {
             Class::FromLeader => self.send(from, Message::Outdated(Outdated)),
@@ -251,7 +252,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Refuses a candidate's message, and adopts nothing from it.
+    /// Refuses a candidate's message, without adopting its term.
     pub(crate) fn refuse_candidate(&mut self, from: NodeId, message: &Message<S>) {
         let granted = false;
         let refusal = if let Message::PreVote(PreVote { round, .. }) = *message {
@@ -262,7 +263,7 @@ impl<S: StateMachine> Shared<S> {
         self.send(from, refusal);
     }
 
-    /// Answers a pre-vote of the current term. Changes nothing here (thesis §9.6).
+    /// Answers a pre-vote of the current term. Changes no state (thesis §9.6).
     fn pre_vote(&mut self, from: NodeId, PreVote { round, last }: PreVote) {
         let granted = last >= self.log.last();
         self.send(from, Message::PreVoteReply(PreVoteReply { round, granted }));
@@ -278,13 +279,13 @@ impl<S: StateMachine> Shared<S> {
         granted
     }
 
-    /// Handles a message of the current term as every role does unless it has a use of its own for
-    /// that kind.
+    /// Handles a message of the current term in the way common to all roles. A role calls it for
+    /// the kinds that it does not handle itself.
     ///
     /// # Panics
     /// At a message that only a leader sends: each role but the leader follows its sender. If this
-    /// node leads itself, Election Safety (Figure 3) is broken, and going on could only make it
-    /// worse.
+    /// node leads too, Election Safety (Figure 3) is broken, and further steps could lose committed
+    /// entries.
     pub(crate) fn receive(&mut self, from: NodeId, message: Message<S>) {
         match message {
             Message::PreVote(pre_vote) => self.pre_vote(from, pre_vote),
@@ -304,22 +305,22 @@ impl<S: StateMachine> Shared<S> {
             Message::ReadIndexReply(reply) => self.read_index_decided(reply),
             Message::Forward(Forward { id, command: _ }) => self.refuse_forward(from, id),
             Message::ForwardReply(reply) => self.forward_decided(reply),
-            // The term rule has acted upon its term, which is all that it carries.
+            // It carries only its term, which the term rule has handled.
             Message::Outdated(_) => {}
         }
     }
 
     // ---- The log.
 
-    /// Appends an entry of this leader's own.
+    /// Appends a new entry of this leader.
     pub(crate) fn append(&mut self, payload: Payload<S::Command>) -> EntryId {
         let id = self.log.append(self.term(), payload.clone());
         self.record_entries(alloc::vec![Entry { id, payload }]);
         id
     }
 
-    /// Takes over a leader's entries after `prev`, which is here. False if that would drop what is
-    /// committed: no correct leader asks for it.
+    /// Puts a leader's entries after `prev`, which the log holds. False if that would replace a
+    /// committed entry: no correct leader sends that.
     pub(crate) fn splice(&mut self, prev: EntryId, entries: Vec<Entry<S::Command>>) -> bool {
         let conflict = entries.iter().find(|entry| !self.log.holds(entry.id));
         if conflict.is_some_and(|entry| entry.id.index <= self.commit) {
@@ -337,11 +338,10 @@ impl<S: StateMachine> Shared<S> {
         true
     }
 
-    /// A leader's snapshot through `last` is safe on disk: puts it in place of what is here. If the
-    /// log holds its last entry, all that the snapshot contains is here already, and only has to be
-    /// applied; else the log is shorter or in conflict, and all of it is gone (Figure 13, steps 6
-    /// to 8). False if that would change what is committed, or what this node leads with: no
-    /// correct leader sent it.
+    /// Adopts a leader's snapshot through `last`, which is on disk (Figure 13, steps 6 to 8). If the
+    /// log holds `last`, it holds all entries of the snapshot, and only has to apply them.
+    /// Otherwise the log is shorter or in conflict, and the snapshot replaces all of it. False if
+    /// that would change a committed entry, or a leader's own log: no correct leader sent it.
     pub(crate) fn adopt(&mut self, last: EntryId, machine: S) -> bool {
         if self.log.holds(last) {
             if last.index > self.commit {
@@ -363,8 +363,8 @@ impl<S: StateMachine> Shared<S> {
         true
     }
 
-    /// A snapshot is on disk, and all that it contains is applied here: the stored log begins
-    /// behind it from now on. In memory a little more is kept, for followers that are behind.
+    /// Makes a snapshot that is on disk, and applied here, the base of the stored log. Memory keeps
+    /// some more entries, for lagging followers.
     pub(crate) fn set_base(&mut self, id: SnapshotId) {
         self.snapshots.store(id);
         self.records.push(Record::Base(id.last));
@@ -388,9 +388,9 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Commits and applies all through `index`, and replies to the clients that waited.
+    /// Commits and applies all entries through `index`, and replies to the waiting clients.
     pub(crate) fn commit_to(&mut self, index: Index) {
-        assert!(index <= self.log.last().index, "only what is here commits");
+        assert!(index <= self.log.last().index, "only logged entries commit");
         while self.commit < index {
             self.commit = self.commit.next();
             let entry = self.log.entry(self.commit).expect("checked above");
@@ -409,21 +409,21 @@ impl<S: StateMachine> Shared<S> {
                     let reply = Forwarded::Applied(outcome);
                     self.send(node, Message::ForwardReply(ForwardReply { id, reply }));
                 }
-                // No client of this node waits for it, or it is a leader's blank entry.
+                // No client waits here for this entry, or it is a leader's blank entry.
                 (None, _) | (_, None) => {}
             }
         }
         self.serve_confirmed_reads();
     }
 
-    /// A leader says that it has committed `id`. If this log holds that very entry, it holds all
-    /// that the leader committed before it too (Log Matching), and may commit as far.
+    /// Notes that a leader has committed `id`. If this log holds that entry, it holds all entries
+    /// before it too (Log Matching), and commits through it.
     pub(crate) fn learn_commit(&mut self, id: EntryId) {
         self.learned = self.learned.max(id);
         self.commit_learned();
     }
 
-    /// Commits as far as was learned, once that entry is here.
+    /// Commits through the learned entry, if the log holds it by now.
     pub(crate) fn commit_learned(&mut self) {
         if self.learned.index > self.commit && self.log.holds(self.learned) {
             self.commit_to(self.learned.index);
@@ -432,7 +432,7 @@ impl<S: StateMachine> Shared<S> {
 
     // ---- Snapshots (§7).
 
-    /// A leader sends a part of its snapshot. Returns which byte of it is wanted next.
+    /// Takes a chunk of a leader's snapshot. Returns the offset of the byte wanted next.
     pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk) -> u64 {
         if chunk.snapshot.length > self.config.limits.snapshot_bytes_max {
             self.counters.dropped.overflow += 1;
@@ -441,7 +441,7 @@ impl<S: StateMachine> Shared<S> {
         self.snapshots.receive_chunk(chunk)
     }
 
-    /// Whether enough was applied since the last snapshot, and none is in the making.
+    /// Whether enough was applied since the last snapshot, and no snapshot is under way.
     pub(crate) fn snapshot_is_due(&self) -> bool {
         let limits = &self.config.limits;
         let (covered, commit) = (self.snapshots.covered().index, self.commit());
@@ -450,7 +450,7 @@ impl<S: StateMachine> Shared<S> {
         is_enough && self.snapshots.is_idle()
     }
 
-    /// Takes a snapshot of the state as it is.
+    /// Takes a snapshot of the present state.
     pub(crate) fn capture(&mut self) {
         self.snapshots.work = Work::Taken(SnapshotToStore {
             last: self.committed(),
@@ -473,14 +473,14 @@ impl<S: StateMachine> Shared<S> {
         if !is_new {
             snapshots.incoming = None;
         }
-        // It may contain entries of the present term: none is stored before that term is.
+        // A snapshot may hold entries of the present term, whose ballot must be stored first.
         if !self.persistence.holds_ballot_of(self.term()) {
             return None;
         }
         let synced = self.persistence.index();
         let snapshots = &mut self.snapshots;
         match mem::replace(&mut snapshots.work, Work::None) {
-            // A leader's is newer than what was taken here, and takes its place.
+            // A leader's snapshot is newer than one taken here, and replaces it.
             Work::None | Work::Taken(_) if is_new && is_whole => {
                 let IncomingSnapshot { id, bytes, .. } = snapshots.incoming.take()?;
                 snapshots.work = Work::Installing(id);
@@ -497,10 +497,10 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// A snapshot of this node's own state is safe on disk.
+    /// Notes that a snapshot of this node's own state is on disk.
     ///
     /// # Panics
-    /// If it is not the one that the host was asked to store.
+    /// If it is not the snapshot that the host was asked to store.
     pub(crate) fn snapshot_stored(&mut self, id: SnapshotId) {
         let work = mem::replace(&mut self.snapshots.work, Work::None);
         assert!(
@@ -511,10 +511,10 @@ impl<S: StateMachine> Shared<S> {
         self.set_base(id);
     }
 
-    /// A leader's snapshot is safe on disk.
+    /// Notes that a leader's snapshot is on disk, and adopts it.
     ///
     /// # Panics
-    /// If it is not the one that the host was asked to install.
+    /// If it is not the snapshot that the host was asked to install.
     pub(crate) fn snapshot_installed(
         &mut self,
         id: SnapshotId,
@@ -530,10 +530,10 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// A leader's snapshot is not what its name says.
+    /// Notes that a leader's snapshot does not match its checksum, or cannot be decoded.
     ///
     /// # Panics
-    /// If it is not the one that the host was asked to install.
+    /// If it is not the snapshot that the host was asked to install.
     pub(crate) fn snapshot_broken(&mut self, id: SnapshotId) {
         self.end_install(id);
         self.counters.snapshots_broken += 1;
@@ -549,7 +549,7 @@ impl<S: StateMachine> Shared<S> {
 
     // ---- Requests.
 
-    /// Refuses the request that was just taken, if it is one too many.
+    /// Refuses the newest request, if there are too many.
     pub(crate) fn refuse_if_full(&mut self) {
         if self.proxy.open() > self.config.limits.requests
             && let Some(ticket) = self.proxy.give_back()
@@ -558,22 +558,22 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Serves the reads whose index is applied by now.
+    /// Answers the reads whose index is applied by now.
     pub(crate) fn serve_confirmed_reads(&mut self) {
         for read in self.proxy.ready(self.commit) {
             self.answer_read(read.ticket, &read.query);
         }
     }
 
-    /// Answers a read from the state as it is.
+    /// Answers a read from the present state.
     pub(crate) fn answer_read(&mut self, ticket: Ticket, query: &S::Query) {
         let answer = self.machine.answer(query);
         self.reply(ticket, Response::Answered(answer));
     }
 
-    /// A node that cannot append was sent a command. It may say "refused" only if no log holds the
-    /// command and none ever will: not if it was seen before, nor if a former life of this process
-    /// may have led in the term in which it was sent.
+    /// Refuses a forward, since this node cannot append it. Sends a refusal only if no log holds the
+    /// command and none ever will: not if the forward was seen before, nor if a former incarnation
+    /// of this node may have led in the forward's term.
     pub(crate) fn refuse_forward(&mut self, from: NodeId, id: RequestId) {
         if !self.is_new_forward(from, id) {
             return;
@@ -586,17 +586,17 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Notes a forward. False if it was or may have been acted upon; then it must be dropped.
+    /// Notes a forward. False if it was handled before, or may have been: it must be dropped.
     pub(crate) fn is_new_forward(&mut self, from: NodeId, id: RequestId) -> bool {
-        match self.proxy.sight(from, id, &self.config.limits) {
-            Sighting::First => return true,
-            Sighting::Again => self.counters.dropped.repeated_forward += 1,
-            Sighting::NoRoom => self.counters.dropped.overflow += 1,
+        match self.proxy.note(from, id, &self.config.limits) {
+            ForwardStatus::New => return true,
+            ForwardStatus::Repeated => self.counters.dropped.repeated_forward += 1,
+            ForwardStatus::NoRoom => self.counters.dropped.overflow += 1,
         }
         false
     }
 
-    /// The leader replies to a forward.
+    /// Handles the leader's reply to a forward.
     fn forward_decided(&mut self, reply: ForwardReply<S>) {
         let response = match reply.reply {
             Forwarded::Applied(outcome) => Response::Applied(outcome),
@@ -608,7 +608,7 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// The leader replies with the read index.
+    /// Handles the leader's reply with a read index.
     fn read_index_decided(&mut self, ReadIndexReply { id, commit }: ReadIndexReply) {
         if !self.proxy.confirm(id, commit.index) {
             self.counters.dropped.stale_reply += 1;
@@ -618,7 +618,7 @@ impl<S: StateMachine> Shared<S> {
     }
 }
 
-/// The state without its clocks, its random numbers and its counters, and without the
+/// Hashes the state without its clocks, random numbers and counters, and without the
 /// configuration, which never changes.
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -631,8 +631,8 @@ impl<S: StateMachine> Hash for Shared<S> {
     }
 }
 
-/// Here and not in `search`, since the ballot and the log are private. A new field belongs into the
-/// hash above as well, unless it is a clock or a counter.
+/// Renames all ids. Here and not in `search`, since the ballot and the log are private. A new field
+/// belongs in the hash above too, unless it is a clock or a counter.
 impl<S: StateMachine> Rename for Shared<S> {
     fn rename(&mut self, names: &mut dyn Names) {
         let Self {
@@ -671,7 +671,7 @@ impl<S: StateMachine> Rename for Shared<S> {
         records.rename(names);
         messages.rename(names);
         wanted.rename(names);
-        // Its next request has a new id in any case.
+        // The next request id is a new one in any case.
         *requests = 0;
     }
 }

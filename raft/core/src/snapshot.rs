@@ -1,7 +1,8 @@
 //! The stages of a snapshot, one at a time (§7, Figure 13).
 //!
-//! The core knows no bytes. It hands a copy of its state machine, or the bytes of a leader's
-//! snapshot, to its host as a [`Task`], goes on, and gets an input when the snapshot is on disk.
+//! The core does not encode snapshots. It hands a copy of its state machine, or the bytes of a
+//! leader's snapshot, to its host as a [`Task`], goes on, and gets an input when the snapshot is on
+//! disk.
 //!
 //! ```text
 //!        due                       in it all is synced          the host has stored it
@@ -11,9 +12,9 @@
 //! none ------> incoming ----------------------------> installing ---------------> none, base record
 //! ```
 //!
-//! A snapshot holds only what is committed, and nothing that this node has not synced: a copy is
-//! taken when it is due, which costs little, and waits for the disk. A leader's snapshot waits for
-//! the ballot of the present term, since it may hold entries of that term.
+//! A snapshot holds only entries that are committed, and synced on this node: the copy is taken
+//! when it is due, which costs little, and waits for the sync. A leader's snapshot waits for the
+//! ballot of the present term, since it may hold entries of that term.
 
 use alloc::vec::Vec;
 
@@ -41,8 +42,8 @@ pub struct SnapshotToInstall {
     pub bytes: Vec<u8>,
 }
 
-/// Work on a snapshot, which takes long and is done beside the replica. There is never more than
-/// one task at a time: the next one comes after the answer to the one before.
+/// Work on a snapshot, which takes long, so the host does it on another thread. At most one task is
+/// open at a time: the next one comes after the answer to the one before.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Task<S> {
     /// Encode and store this state. The answer is [`crate::Input::SnapshotStored`]. If it cannot
@@ -50,7 +51,7 @@ pub enum Task<S> {
     Store(SnapshotToStore<S>),
     /// Check (also that its membership is this cluster's) and store this snapshot. The answer is
     /// [`crate::Input::SnapshotInstalled`], or [`crate::Input::SnapshotBroken`] if the bytes
-    /// are not what their name says or make no sense. If it cannot be stored the node must
+    /// do not match their checksum or cannot be decoded. If it cannot be stored the node must
     /// stop.
     Install(SnapshotToInstall),
 }
@@ -66,7 +67,7 @@ pub trait Chunks {
 /// A node's snapshots.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Snapshots<S> {
-    /// The newest one on disk.
+    /// The newest snapshot on disk.
     pub(crate) stored: Option<SnapshotId>,
     pub(crate) work: Work<S>,
     pub(crate) incoming: Option<IncomingSnapshot>,
@@ -76,11 +77,11 @@ pub(crate) struct Snapshots<S> {
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Work<S> {
     None,
-    /// Taken, and not all in it is known to be on this node's disk.
+    /// Taken; the entries in it may not be synced yet.
     Taken(SnapshotToStore<S>),
     /// The host stores the state after this entry.
     Storing(EntryId),
-    /// The host stores this snapshot of a leader's.
+    /// The host stores this snapshot of a leader.
     Installing(SnapshotId),
 }
 
@@ -94,7 +95,7 @@ pub(crate) struct IncomingSnapshot {
 }
 
 impl<S> Snapshots<S> {
-    /// What storage holds at the start.
+    /// The state at the start, with the stored snapshot.
     pub(crate) fn new(stored: Option<SnapshotId>) -> Self {
         Self {
             stored,
@@ -103,7 +104,7 @@ impl<S> Snapshots<S> {
         }
     }
 
-    /// The newest one on disk.
+    /// The newest snapshot on disk.
     pub(crate) fn stored(&self) -> Option<SnapshotId> {
         self.stored
     }
@@ -123,16 +124,16 @@ impl<S> Snapshots<S> {
         matches!(self.work, Work::None)
     }
 
-    /// How many bytes of a leader's snapshot are here, and of how many.
+    /// The bytes received of a leader's snapshot, and its id.
     pub(crate) fn incoming(&self) -> Option<(u64, SnapshotId)> {
         let incoming = self.incoming.as_ref()?;
         Some((incoming.bytes.len() as u64, incoming.id))
     }
 
-    /// Takes a chunk, if it is the next one. Returns which byte is wanted next.
+    /// Takes a chunk, if it is the next one. Returns the offset wanted next.
     ///
-    /// Another id begins at 0, unless it is older than what the same leader sends now: then the
-    /// chunk is late.
+    /// Another id begins at 0, unless it is older than the snapshot that the same leader sends now:
+    /// then the chunk is late.
     pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk) -> u64 {
         let SnapshotChunk {
             stream,
@@ -142,7 +143,7 @@ impl<S> Snapshots<S> {
         } = *chunk;
         match self.work {
             Work::Installing(installing) if installing == id => return id.length,
-            // One at a time: the next one may begin once this one is stored.
+            // One at a time: the next snapshot may begin once this one is stored.
             Work::Installing(_) => return 0,
             Work::None | Work::Taken(_) | Work::Storing(_) => {}
         }
@@ -179,7 +180,7 @@ mod tests {
         SnapshotId { last, length, crc }
     }
 
-    /// What is wanted next after a chunk of the leader's stream of this number.
+    /// The offset wanted next after a chunk of the leader's stream of this number.
     fn receive_chunk(
         snapshots: &mut Snapshots<()>,
         stream: u64,
@@ -202,7 +203,7 @@ mod tests {
     const FIRST: &[u8] = b"abcde";
 
     fn here(snapshots: &Snapshots<()>) -> &[u8] {
-        let incoming = snapshots.incoming.as_ref().expect("something has come");
+        let incoming = snapshots.incoming.as_ref().expect("an incoming snapshot");
         &incoming.bytes
     }
 
@@ -229,7 +230,7 @@ mod tests {
     fn another_id_begins_at_0() {
         let mut snapshots = Snapshots::<()>::new(None);
         assert_eq!(receive_chunk(&mut snapshots, 1, id(7, 5, 1), 0, b"abc"), 3);
-        // Of another leader: it may be older, and the checksum alone may tell.
+        // The next leader's snapshot may be older, and may differ in the checksum alone.
         assert_eq!(receive_chunk(&mut snapshots, 2, id(7, 5, 2), 3, b"de"), 0);
         assert_eq!(receive_chunk(&mut snapshots, 2, id(7, 5, 2), 0, b"AB"), 2);
         assert_eq!(here(&snapshots), b"AB");

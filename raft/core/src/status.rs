@@ -1,4 +1,4 @@
-//! A node's state as metrics and scripts show it.
+//! A summary of a node's state, for metrics and scripts.
 
 use alloc::collections::BTreeMap;
 use core::fmt;
@@ -10,13 +10,13 @@ use crate::id::{EntryId, Index, NodeId, SnapshotId};
 /// The name of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RoleName {
-    /// Follows a leader, or waits for one.
+    /// Follows a leader, or waits for a leader.
     Follower,
     /// Asks whether it could win an election.
     PreCandidate,
     /// Asks for votes.
     Candidate,
-    /// Leads.
+    /// Leads the cluster in its term.
     Leader,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for RoleName {
     }
 }
 
-/// A node's state at a glance.
+/// A summary of a node's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// The node's id.
@@ -60,7 +60,7 @@ pub struct Status {
     pub leader: Option<NodeId>,
     /// Its last entry.
     pub last: EntryId,
-    /// The entry before the first one that is in memory: a snapshot covers all through it.
+    /// The entry before the first one in memory. A snapshot covers all entries through it.
     pub base: EntryId,
     /// The approximate size of the entries in memory, in bytes.
     pub log_bytes: u64,
@@ -74,18 +74,18 @@ pub struct Status {
     pub synced: Index,
     /// On a leader, the match index of each follower.
     pub matched: BTreeMap<NodeId, Index>,
-    /// On a leader, the followers that are sent a snapshot: which one, and how many bytes of it
-    /// each is known to have.
+    /// On a leader, the followers that get a snapshot: which one, and how many bytes each is known
+    /// to have.
     pub snapshot_streams: BTreeMap<NodeId, (SnapshotId, u64)>,
-    /// How many bytes of a leader's snapshot were received, and of which one.
+    /// On a follower, how many bytes of a leader's snapshot have arrived, and of which one.
     pub incoming_snapshot: Option<(u64, SnapshotId)>,
     /// Unanswered requests of this node's own clients.
     pub requests_open: usize,
-    /// Those of them that wait until a leader is known.
+    /// Open requests that wait until a leader is known.
     pub requests_waiting: usize,
     /// Commands that this node appended as leader and has not applied yet.
     pub proposals: usize,
-    /// Events since the start.
+    /// Counts of events since the start.
     pub counters: Counters,
 }
 

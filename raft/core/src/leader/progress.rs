@@ -1,4 +1,4 @@
-//! How far one follower is, as its leader knows it.
+//! The progress of one follower, as its leader knows it.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -16,26 +16,27 @@ use crate::shared::Shared;
 /// What a leader knows of one follower.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Peer {
-    /// Names this stretch of replication: replies to an earlier leadership, or from another
+    /// The id of the replication stream. Replies to an earlier leadership, or from another
     /// incarnation of the follower, belong to another stream.
     pub(crate) stream: RequestId,
-    /// `matchIndex`: the follower has synced all through here. Never falls within a stream.
+    /// `matchIndex`: the follower has synced all entries through this one. Never falls within a
+    /// stream.
     pub(crate) matched: Index,
-    /// The follower's incarnation that replied first in this stream.
+    /// The incarnation of the follower that replied first in this stream.
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) progress: Progress,
-    /// When the follower last showed that it hears this leader.
+    /// When this leader last heard from the follower.
     pub(crate) heard: Moment,
-    /// When anything was last sent that shows the follower that its leader lives.
+    /// When this leader last sent a message that resets the follower's election timeout.
     pub(crate) sent: Moment,
-    /// When an Append was last sent.
+    /// When this leader last sent an Append or a chunk.
     pub(crate) appended: Moment,
 }
 
 /// How entries are sent to a follower.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Progress {
-    /// Where the logs part is not known: one Append at a time, from `next` on.
+    /// The last matching entry is unknown: one Append at a time, from `next` on.
     Probe {
         /// `nextIndex`: a guess.
         next: Index,
@@ -44,12 +45,13 @@ pub(crate) enum Progress {
     },
     /// The logs match: Appends are pipelined.
     Replicate {
-        /// `nextIndex`: all before it was sent.
+        /// `nextIndex`: all entries before it were sent.
         next: Index,
         inflight: VecDeque<Inflight>,
         repair: Option<Repair>,
     },
-    /// What the follower lacks is compacted: it is sent a snapshot, and no entries.
+    /// The entries that the follower lacks are compacted: the leader sends a snapshot and no
+    /// entries.
     Snapshot(SnapshotStream),
 }
 
@@ -60,10 +62,10 @@ pub(crate) struct Inflight {
     pub(crate) bytes: usize,
 }
 
-/// Entries that were sent again since the follower missed them.
+/// Entries that the leader sent again because the follower missed them.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Repair {
-    /// All through here.
+    /// The last of these entries.
     pub(crate) through: Index,
     pub(crate) at: Moment,
 }
@@ -85,7 +87,7 @@ impl Peer {
     }
 
     /// Whether a reply of this stream comes from the incarnation whose replies count in it: the
-    /// first that replied. If not, the follower has restarted, or the reply is a late one.
+    /// first that replied. If not, the follower has restarted, or the reply is late.
     pub(crate) fn counts(&mut self, incarnation: Incarnation) -> bool {
         *self.incarnation.get_or_insert(incarnation) == incarnation
     }
@@ -95,7 +97,7 @@ impl Peer {
         match &self.progress {
             Progress::Probe { asked, .. } => *asked,
             Progress::Replicate { inflight, .. } => !inflight.is_empty(),
-            // Once it has all of it, what it waits for is that it is installed.
+            // With all bytes, the follower still has to install the snapshot.
             Progress::Snapshot(_) => true,
         }
     }
@@ -126,13 +128,13 @@ impl Peer {
         }
     }
 
-    /// The follower holds, synced, all through `matched`. Late, repeated and reordered
-    /// acknowledgements are harmless: what matched once in a term still does. `base` is where the
-    /// leader's log begins.
+    /// Notes that the follower has synced all entries through `matched`. Late, repeated and
+    /// reordered acknowledgements are harmless: entries that matched in a term still match. `base`
+    /// is the base of the leader's log.
     pub(crate) fn acknowledged(&mut self, matched: Index, base: Index) {
         self.matched = self.matched.max(matched);
         match &mut self.progress {
-            // An old acknowledgement, or else it needs another snapshot by now.
+            // The acknowledgement is old, or the follower needs another snapshot by now.
             Progress::Snapshot(snapshot_stream) if self.matched < base => {
                 if self.matched >= snapshot_stream.id.last.index {
                     self.progress = Progress::Probe {
@@ -157,8 +159,8 @@ impl Peer {
         }
     }
 
-    /// The follower could not fit an Append that followed `prev`. `guess` is the last entry of this
-    /// leader's log that may match, and `same` says whether the follower surely holds it.
+    /// Handles the rejection of an Append after `prev`. `guess` is the last entry of this leader's
+    /// log that may match; `same` is whether the follower surely holds it.
     pub(crate) fn rejected(
         &mut self,
         prev: EntryId,
@@ -180,9 +182,9 @@ impl Peer {
                 repair,
                 ..
             } if same => {
-                // The logs do not differ, some Appends are missing: lost, or merely overtaken.
-                // They are sent again, and the pipeline runs on. Each Append behind the gap is
-                // refused too; where the gap begins says whether it was seen to already.
+                // The logs do not differ, but Appends are missing: lost or merely overtaken. The
+                // leader sends their entries again and keeps the pipeline. The follower rejects
+                // each Append after the gap too; the gap's begin shows whether it is repaired.
                 let to = prev.index.min(unsent.previous());
                 let repaired =
                     repair.is_some_and(|r| next <= r.through && !now.is_past(r.at, heartbeat));
@@ -196,7 +198,7 @@ impl Peer {
                     Rejection::Gap { from: next, to }
                 }
             }
-            // That was before the transfer began.
+            // The rejected Append is older than the snapshot stream.
             Progress::Snapshot(_) => Rejection::Stale,
             Progress::Probe { .. } | Progress::Replicate { .. } => {
                 self.progress = Progress::Probe { next, asked: false };
@@ -205,10 +207,10 @@ impl Peer {
         }
     }
 
-    /// Sends an empty Append: where a probe looks, or behind all that was sent. Its answer tells
-    /// what is missing; a peer that is gone costs no more than this.
+    /// Sends an empty Append: at the place that a probe tries, or after all entries sent. The reply
+    /// shows what the follower lacks; a dead follower costs no more than this.
     ///
-    /// A follower that is sent a snapshot is asked how much of it has arrived.
+    /// A follower that gets a snapshot is sent an empty chunk instead, and replies how much it has.
     pub(crate) fn send_heartbeat<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
         self.switch_to_snapshot_if_compacted(shared);
         match &mut self.progress {
@@ -235,8 +237,8 @@ impl Peer {
         }
     }
 
-    /// If the next entry to send can't be sent since the one before it is compacted, the follower
-    /// is sent the newest snapshot.
+    /// Switches to the newest snapshot if the entry before the next one to send is compacted, or if
+    /// an older snapshot is being sent.
     pub(crate) fn switch_to_snapshot_if_compacted<S: StateMachine>(
         &mut self,
         shared: &mut Shared<S>,
@@ -249,8 +251,7 @@ impl Peer {
                 let is_compacted = next.previous() < shared.log().base().index;
                 is_compacted.then(|| SnapshotStream::new(newest))
             }
-            // The older snapshot may be deleted by now. A follower that has all of it needs no
-            // more.
+            // The older snapshot may be deleted by now. A follower that has all of it keeps it.
             Progress::Snapshot(stream) => {
                 let is_outdated = stream.id != newest && !stream.is_whole();
                 is_outdated.then(|| stream.superseded(newest))
@@ -299,7 +300,7 @@ pub(crate) fn send_append<S: StateMachine>(
 }
 
 /// Sends one Append of the entries from `first` to `last`, as many as one Append carries. Returns
-/// the last one that it carries and roughly how many bytes it takes.
+/// the last index that it carries, and its approximate size.
 pub(crate) fn send_entries<S: StateMachine>(
     shared: &mut Shared<S>,
     to: NodeId,
@@ -332,11 +333,11 @@ pub(crate) fn send_entries<S: StateMachine>(
 /// What a rejection means.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
-    /// Nothing that is not known already.
+    /// The leader knows this already.
     Stale,
-    /// The follower misses these entries, both ends included.
+    /// The follower lacks these entries, both ends included.
     Gap { from: Index, to: Index },
-    /// The logs differ; there is a new guess where.
+    /// The logs differ; there is a new guess of the last match.
     Diverged,
 }
 

@@ -1,9 +1,9 @@
 //! Linearizable reads without the log: ReadIndex (thesis §6.4).
 //!
-//! A leader notes its commit index, asks a quorum whether it still leads, and then knows that
-//! no later leader had committed more when it asked: state that has applied that index is fresh
-//! enough. It must have committed in its own term first, or it does not know how far its
-//! predecessors had committed.
+//! A leader notes its commit index and asks a quorum whether it still leads. The quorum's replies
+//! prove that no later leader had committed more when the round began, so a state with that index
+//! applied is fresh enough. The leader must have committed in its own term first: until then it
+//! does not know how far its predecessors had committed.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -14,8 +14,8 @@ use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::proxy::Read;
 
-/// Proof that a leader has committed an entry of its own term. A leader alone makes one, in one
-/// place, and it cannot be copied.
+/// Proof that a leader has committed an entry of its own term. Only a leader makes a proof, in one
+/// place, and the proof cannot be copied.
 ///
 /// ```
 /// use raft_core::{Term, TermCommitted};
@@ -51,15 +51,15 @@ impl TermCommitted {
 /// The reads of one leadership.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Reads<S: StateMachine> {
-    /// Those that came since the last round began.
+    /// Reads that arrived since the last round began.
     pub(crate) waiting: Vec<Reader<S>>,
     /// Rounds under way, oldest first.
     pub(crate) rounds: VecDeque<Round<S>>,
-    /// When the newest round was last announced.
+    /// When the newest round was last sent.
     pub(crate) announced: Moment,
 }
 
-/// Who wants to read.
+/// The origin of a read: its result goes back there.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Reader<S: StateMachine> {
     /// A client of this node.
@@ -71,7 +71,7 @@ pub(crate) enum Reader<S: StateMachine> {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Round<S: StateMachine> {
     pub(crate) id: RequestId,
-    /// The commit index when the round began; the last index, if this node is alone.
+    /// The commit index when the round began; the last index, for a lone voter.
     pub(crate) index: Index,
     pub(crate) confirmed: BTreeSet<NodeId>,
     pub(crate) readers: Vec<Reader<S>>,
@@ -86,7 +86,7 @@ impl<S: StateMachine> Reads<S> {
         }
     }
 
-    /// How many reads wait, in rounds or for one.
+    /// The number of reads that wait, in a round or for one.
     pub(crate) fn len(&self) -> usize {
         let in_rounds: usize = self.rounds.iter().map(|round| round.readers.len()).sum();
         in_rounds + self.waiting.len()
@@ -101,8 +101,7 @@ impl<S: StateMachine> Reads<S> {
         !self.waiting.is_empty() && self.rounds.len() < limit
     }
 
-    /// Begins a round that serves every read that waits. It does not wait for the rounds before
-    /// it.
+    /// Begins a round for all waiting reads. Earlier rounds may still be open.
     pub(crate) fn begin(
         &mut self,
         id: RequestId,
@@ -122,13 +121,13 @@ impl<S: StateMachine> Reads<S> {
         });
     }
 
-    /// The newest round, and who has not confirmed it, if any is under way.
+    /// The newest open round, if there is one, and the nodes that have confirmed it.
     pub(crate) fn unconfirmed(&self) -> Option<(RequestId, &BTreeSet<NodeId>)> {
         self.rounds.back().map(|round| (round.id, &round.confirmed))
     }
 
-    /// A node answered round `id`: when it heard that round it followed this leader, and so it
-    /// did when the rounds before it began. False if no such round is open.
+    /// Notes that a node followed this leader when it received round `id`. That confirms all rounds
+    /// before it too. False if no such round is open.
     pub(crate) fn confirm(&mut self, from: NodeId, id: RequestId) -> bool {
         let open = self.rounds.iter().any(|round| round.id == id);
         if open {
@@ -151,8 +150,8 @@ impl<S: StateMachine> Reads<S> {
         ready
     }
 
-    /// Takes this node's own reads that have waited past their deadline. Other nodes see to
-    /// theirs.
+    /// Takes the reads of this node's own clients that have waited past their deadline. Other nodes
+    /// end their own.
     pub(crate) fn expired(&mut self, now: Moment, deadline: u32) -> Vec<Read<S>> {
         let mut expired = Vec::new();
         let rounds = self.rounds.iter_mut().map(|round| &mut round.readers);
@@ -166,14 +165,14 @@ impl<S: StateMachine> Reads<S> {
         expired
     }
 
-    /// All of this node's own reads: they will be asked of the next leader. Other nodes ask
-    /// again by themselves.
+    /// All reads of this node's own clients, for the next leader. Other nodes repeat their own
+    /// requests.
     pub(crate) fn into_local(self) -> impl Iterator<Item = Read<S>> {
         let in_rounds = self.rounds.into_iter().flat_map(|round| round.readers);
         in_rounds.chain(self.waiting).filter_map(Reader::local)
     }
 
-    /// How many of this node's own reads are here.
+    /// The number of reads of this node's own clients.
     pub(crate) fn held(&self) -> usize {
         let in_rounds = self.rounds.iter().flat_map(|round| &round.readers);
         let local = |reader: &&Reader<S>| matches!(reader, Reader::Local(_));

@@ -1,20 +1,19 @@
-//! A snapshot on its way to a follower that lacks what was compacted (§7, Figure 13).
+//! The stream of a snapshot to a follower that lacks compacted entries (§7, Figure 13).
 //!
-//! One chunk is on its way at a time, and the follower's answer says which byte it wants next. A
-//! chunk that is not answered for a heartbeat interval is not sent again at once: an empty one
-//! asks how far the follower is, and shows it that its leader lives. So a follower that is gone
-//! costs an empty message now and then.
+//! One chunk is in flight at a time, and the follower's reply names the byte that it wants next. If
+//! no reply comes within a heartbeat interval, the leader first sends an empty chunk: the reply to
+//! it shows how much the follower has. So a dead follower costs an empty message per interval.
 
 use crate::clock::Moment;
 use crate::id::SnapshotId;
 
-/// How far one follower has got with one snapshot.
+/// The progress of one follower with one snapshot.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct SnapshotStream {
     pub(crate) id: SnapshotId,
-    /// The follower has all bytes before this one.
+    /// The follower is known to have all bytes before this one.
     offset: u64,
-    /// When the chunk that begins at `offset` was sent, if it was.
+    /// When the chunk at `offset` was sent, if it was.
     sent: Option<Moment>,
 }
 
@@ -27,8 +26,7 @@ impl SnapshotStream {
         }
     }
 
-    /// The same follower is to get a newer snapshot. If it owes an answer, it is asked before it is
-    /// sent anything.
+    /// The stream of a newer snapshot to the same follower. A reply that is due must come first.
     pub(crate) fn superseded(&self, id: SnapshotId) -> Self {
         Self {
             sent: self.sent,
@@ -36,40 +34,40 @@ impl SnapshotStream {
         }
     }
 
-    /// The follower has all bytes before this one.
+    /// The follower is known to have all bytes before this one.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Whether the follower has all of it, and is to install it.
+    /// Whether the follower has all bytes and only has to install the snapshot.
     pub(crate) fn is_whole(&self) -> bool {
         self.offset == self.id.length
     }
 
-    /// How many bytes may be sent now, if any.
+    /// The size of the chunk to send now, if one may be sent.
     pub(crate) fn next_chunk(&self, limit: usize) -> Option<usize> {
         let left = usize::try_from(self.id.length - self.offset).unwrap_or(usize::MAX);
         (self.sent.is_none() && left > 0).then_some(left.min(limit))
     }
 
-    /// The chunk at the offset is on its way.
+    /// Notes that the chunk at the offset was sent.
     pub(crate) fn chunk_sent(&mut self, now: Moment) {
         self.sent = Some(now);
     }
 
-    /// The follower answers a chunk that ended at `asked`: it wants `offset` next. False if that
-    /// says nothing new.
+    /// Notes the reply to a chunk that ended at `asked`: the follower wants `offset` next. False if
+    /// the leader knew this already.
     pub(crate) fn answered(&mut self, asked: u64, offset: u64, now: Moment, interval: u32) -> bool {
         if offset == self.offset {
-            // If an empty chunk came there and the full one before it did not, it is lost.
+            // An empty chunk arrived, and the full one sent before it did not: it is lost.
             let is_lost = asked == offset && self.sent.is_some_and(|at| now.is_past(at, interval));
             if is_lost {
                 self.sent = None;
             }
             return is_lost;
         }
-        // Chunks before the present one are answered late, or twice. Only if the present one is
-        // answered with less than was there before, the follower has lost it.
+        // Replies to earlier chunks may be late or repeated. Only a reply to the present chunk with
+        // a lower offset shows that the follower has lost bytes.
         let is_news = offset > self.offset || asked >= self.offset;
         if is_news {
             self.offset = offset;
@@ -90,7 +88,7 @@ mod tests {
         (0..ticks).fold(Moment::default(), |moment, _| moment.next())
     }
 
-    /// A stream of ten bytes, of which four have come, and four more are on their way.
+    /// A stream of ten bytes: the follower has four, and four more are in flight.
     fn under_way() -> SnapshotStream {
         let last = EntryId {
             term: Term(1),
@@ -108,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_chunk_is_as_long_as_what_is_left() {
+    fn last_chunk_has_the_remaining_bytes() {
         let mut stream = under_way();
         assert!(stream.answered(8, 8, later(2), INTERVAL));
         assert_eq!(stream.next_chunk(4), Some(2));
@@ -120,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_answered_late_or_twice_says_nothing() {
+    fn late_or_repeated_reply_is_ignored() {
         let mut stream = under_way();
         assert!(!stream.answered(4, 4, later(2), INTERVAL));
         assert!(!stream.answered(0, 0, later(9), INTERVAL));
@@ -128,24 +126,24 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_sent_again_once_it_is_asked_for_and_time_has_passed() {
+    fn lost_chunk_is_sent_again_after_an_interval() {
         let mut stream = under_way();
         assert!(!stream.answered(4, 4, later(3), INTERVAL));
         assert!(stream.answered(4, 4, later(4), INTERVAL));
         assert_eq!((stream.offset(), stream.next_chunk(4)), (4, Some(4)));
-        // Nothing is on its way now, so nothing is lost.
+        // No chunk is in flight now, so none is lost.
         assert!(!stream.answered(4, 4, later(9), INTERVAL));
     }
 
     #[test]
-    fn a_follower_that_has_lost_what_it_had_begins_again() {
+    fn follower_that_lost_its_bytes_begins_again() {
         let mut stream = under_way();
         assert!(stream.answered(8, 0, later(2), INTERVAL));
         assert_eq!((stream.offset(), stream.next_chunk(4)), (0, Some(4)));
     }
 
     #[test]
-    fn a_follower_that_is_further_goes_on_from_there() {
+    fn higher_offset_continues_from_there() {
         let mut stream = under_way();
         assert!(stream.answered(4, 8, later(2), INTERVAL));
         assert_eq!((stream.offset(), stream.next_chunk(4)), (8, Some(2)));
