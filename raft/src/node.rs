@@ -7,24 +7,25 @@
 mod data;
 mod member;
 pub mod options;
+mod stop_reason;
 
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
 use metrics::http;
 use raft_core::{Config, Incarnation, Replica, Restored};
 
-use self::data::{Data, DataError, NodeLog};
+use self::data::{Data, NodeLog};
 pub use self::member::Member;
 pub use self::options::{Metrics, Options};
+pub use self::stop_reason::StopReason;
+use crate::entropy;
 use crate::host::shared::{Stepper, share};
 use crate::host::{FrontEnd, Host, HostError, Inbox, SnapshotThread, TICK};
 use crate::kv::Kv;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
-use crate::{entropy, storage};
 
 /// A recovered node that does not run yet. `R` is what a front end needs to reply to a client.
 #[derive(Debug)]
@@ -112,8 +113,12 @@ impl<R: Send + 'static> Node<R> {
         );
         host.run(self.settle, self.grace)
             .map_err(|error| match error {
-                HostError::Log(error) => StopReason::Log(error),
-                HostError::Snapshots(reason) => StopReason::Snapshots(reason),
+                HostError::Log(error) => {
+                    StopReason::new(format!("stopped because the log cannot be stored: {error}"))
+                }
+                HostError::Snapshots(reason) => {
+                    StopReason::new(format!("stopped because of a snapshot: {reason}"))
+                }
             })
     }
 }
@@ -136,75 +141,6 @@ fn log_recovery(data: &Data, took: Duration, log: Log) {
     ));
 }
 
-/// Why a node had to stop.
-#[derive(Debug)]
-pub enum StopReason {
-    /// A pipe or a thread failed.
-    Io {
-        /// What failed, e.g. `cannot read stdin`.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
-    /// The metrics address cannot be bound.
-    Metrics {
-        /// The address.
-        address: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// The port plus the node's position exceeds the highest port.
-    Port {
-        /// The port on the command line.
-        port: u16,
-        /// The node's position among the nodes.
-        position: usize,
-    },
-    /// The data folder cannot be used.
-    Data(DataError),
-    /// The log cannot be written.
-    Log(storage::Error),
-    /// A snapshot cannot be written or read.
-    Snapshots(String),
-}
-
-impl StopReason {
-    /// Wraps an I/O error. `what` says what failed.
-    pub fn io(what: &'static str) -> impl Fn(io::Error) -> Self + Copy {
-        move |error| Self::Io { what, error }
-    }
-
-    /// Whether the data folder belongs to another node or another cluster.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        matches!(self, Self::Data(error) if error.is_foreign())
-    }
-}
-
-impl From<DataError> for StopReason {
-    fn from(error: DataError) -> Self {
-        Self::Data(error)
-    }
-}
-
-impl fmt::Display for StopReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io { what, error } => write!(f, "{what}: {error}"),
-            Self::Metrics { address, error } => {
-                write!(f, "cannot serve metrics at {address}: {error}")
-            }
-            Self::Port { port, position } => write!(
-                f,
-                "cannot serve metrics: port {port} + {position} is above 65535"
-            ),
-            Self::Data(error) => write!(f, "cannot start: {error}"),
-            Self::Log(error) => write!(f, "stopped because the log cannot be stored: {error}"),
-            Self::Snapshots(error) => write!(f, "stopped because of a snapshot: {error}"),
-        }
-    }
-}
-
 /// Serves metrics as the options demand. `position` is the node's position among the nodes.
 ///
 /// # Errors
@@ -223,8 +159,11 @@ pub fn serve_metrics(
             let position = if *spread && *port != 0 { position } else { 0 };
             let sum = u16::try_from(position).ok();
             let sum = sum.and_then(|position| port.checked_add(position));
-            let port = *port;
-            let sum = sum.ok_or(StopReason::Port { port, position })?;
+            let Some(sum) = sum else {
+                return Err(StopReason::new(format!(
+                    "cannot serve metrics: port {port} + {position} is above 65535"
+                )));
+            };
             (host.as_str(), sum, true)
         }
     };
@@ -236,10 +175,9 @@ pub fn serve_metrics(
             log.info(format_args!("metrics: http://{address}/metrics"));
             Ok(Some(server))
         }
-        Err(error) if required => Err(StopReason::Metrics {
-            address: format!("{host}:{port}"),
-            error,
-        }),
+        Err(error) if required => Err(StopReason::new(format!(
+            "cannot serve metrics at {host}:{port}: {error}"
+        ))),
         Err(error) => {
             log.warn(format_args!("serving no metrics: {error}"));
             Ok(None)

@@ -159,23 +159,28 @@ impl Request {
     }
 
     fn of(body: Body) -> Self {
-        let (msg_id, kind, content) = match body {
+        let client = |msg_id, kind, request| Self {
+            msg_id,
+            kind,
+            content: RequestContent::Client(request),
+        };
+        match body {
             Body::Init {
                 msg_id,
                 node_id,
                 node_ids,
-            } => (
+            } => Self {
                 msg_id,
-                RequestKind::Init,
-                RequestContent::Init { node_id, node_ids },
-            ),
+                kind: RequestKind::Init,
+                content: RequestContent::Init { node_id, node_ids },
+            },
             Body::Read { msg_id, key } => {
-                let request = ClientRequest::Read(Lookup { key });
-                (msg_id, RequestKind::Read, RequestContent::Client(request))
+                let query = Lookup { key };
+                client(msg_id, RequestKind::Read, ClientRequest::Read(query))
             }
             Body::Write { msg_id, key, value } => {
-                let request = ClientRequest::Write(Command::Write { key, value });
-                (msg_id, RequestKind::Write, RequestContent::Client(request))
+                let command = Command::Write { key, value };
+                client(msg_id, RequestKind::Write, ClientRequest::Write(command))
             }
             Body::Cas {
                 msg_id,
@@ -184,19 +189,14 @@ impl Request {
                 to,
                 create_if_not_exists,
             } => {
-                let request = ClientRequest::Write(Command::Cas {
+                let command = Command::Cas {
                     key,
                     from,
                     to,
                     create_if_not_exists,
-                });
-                (msg_id, RequestKind::Cas, RequestContent::Client(request))
+                };
+                client(msg_id, RequestKind::Cas, ClientRequest::Write(command))
             }
-        };
-        Self {
-            msg_id,
-            kind,
-            content,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{Membership, NodeId};
+use raft_core::NodeId;
 
 use crate::requests::clipped;
 
@@ -77,12 +77,6 @@ impl Names {
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
-
-    /// All nodes as voters.
-    #[must_use]
-    pub fn membership(&self) -> Membership {
-        Membership::of((0..self.names.len() as u64).map(NodeId))
-    }
 }
 
 /// By length, then by text.
@@ -108,7 +102,6 @@ mod tests {
         }
         assert_eq!(names.id("n3"), None);
         assert_eq!(names.name(NodeId(3)), None);
-        assert_eq!(names.membership().voters().count(), 3);
     }
 
     #[test]

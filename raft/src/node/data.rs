@@ -3,17 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use std::{fmt, io};
 
 use raft_core::{Ballot, Entry, Membership, Record, SnapshotId, Wal};
 
 use super::member::Member;
+use super::stop_reason::StopReason;
 use crate::host::Image;
 use crate::kv::{Command, Kv};
 use crate::storage::disk::{Disk, Memory, Real};
-use crate::storage::{
-    self, ErrorKind, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog,
-};
+use crate::storage::{self, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog};
 use crate::telemetry::Telemetry;
 
 /// The recovered data of a node.
@@ -29,62 +27,22 @@ pub(super) struct Data {
     pub(super) torn: u64,
 }
 
-/// Why a node cannot start with its data folder.
-#[derive(Debug)]
-pub enum DataError {
-    /// The folder cannot be created or locked.
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Storage cannot recover the folder.
-    Storage(storage::Error),
-    /// The snapshot is undamaged, but this program cannot use its content.
-    Snapshot {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl DataError {
-    /// Whether the folder belongs to another node or another cluster.
-    pub(super) fn is_foreign(&self) -> bool {
-        matches!(self, Self::Storage(error) if error.kind() == ErrorKind::Foreign)
-    }
-}
-
-impl fmt::Display for DataError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder { path, error } => {
-                write!(f, "cannot keep data in {}: {error}", path.display())
-            }
-            Self::Storage(error) => error.fmt(f),
-            Self::Snapshot { path, reason } => write!(
-                f,
-                "{}: the snapshot is undamaged, but not one that this program can use: {reason}",
-                path.display()
-            ),
-        }
-    }
-}
-
 /// Opens the folder of this node inside the data folder, or a log in memory.
 pub(super) fn open(
     folder: Option<&Path>,
     member: &Member<'_>,
     membership: &Membership,
     telemetry: &Arc<Telemetry>,
-) -> Result<Data, DataError> {
+) -> Result<Data, StopReason> {
     let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(member.name)));
     let (disk, options): (Arc<dyn Disk>, Options) = match folder {
         Some(_) => match Real::create(&path) {
             Ok(disk) => (Arc::new(disk), Options::default()),
-            Err(error) => return Err(DataError::Folder { path, error }),
+            Err(error) => {
+                let path = path.display();
+                let text = format!("cannot start: cannot keep data in {path}: {error}");
+                return Err(StopReason::new(text));
+            }
         },
         // Hardly anything is written to memory.
         None => {
@@ -93,7 +51,8 @@ pub(super) fn open(
         }
     };
     let identity = Identity::new(member.name, member.names.iter().copied());
-    let opened = storage::open(disk, &identity, options).map_err(DataError::Storage)?;
+    let opened =
+        storage::open(disk, &identity, options).map_err(|error| StopReason::recovery(&error))?;
     let Opened {
         log,
         snapshots,
@@ -109,16 +68,19 @@ pub(super) fn open(
         Some(_) => LogKind::Disk(log),
         None => LogKind::Memory(VolatileLog::new(log)),
     };
+    let unusable = |reason| {
+        StopReason::new(format!(
+            "cannot start: {}: the snapshot is undamaged, but not one that this program can use: \
+             {reason}",
+            path.display()
+        ))
+    };
     let machine = match &snapshot {
         None => Kv::default(),
         Some(snapshot) if snapshot.membership != *membership => {
-            let reason = "its cluster has other members".into();
-            return Err(DataError::Snapshot { path, reason });
+            return Err(unusable("its cluster has other members".into()));
         }
-        Some(snapshot) => Kv::read(&snapshot.machine).map_err(|error| DataError::Snapshot {
-            path,
-            reason: error.to_string(),
-        })?,
+        Some(snapshot) => Kv::read(&snapshot.machine).map_err(unusable)?,
     };
     Ok(Data {
         log: NodeLog {

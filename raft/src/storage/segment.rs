@@ -110,23 +110,18 @@ impl Head {
     }
 
     fn parse(block: &[u8]) -> Result<Self, (ErrorKind, &'static str)> {
+        let damaged = |what| Err((ErrorKind::Damaged, what));
         if &block[..8] != HEAD_MAGIC {
-            return Err((ErrorKind::Damaged, "not a segment of a log"));
+            return damaged("not a segment of a log");
         }
         if u32_at(block, 8) > FORMAT {
             return Err((ErrorKind::Newer, "its format is newer than this program"));
         }
         if !is_closed(block) {
-            return Err((
-                ErrorKind::Damaged,
-                "the CRC or the end of the header is wrong",
-            ));
+            return damaged("the CRC or the end of the header is wrong");
         }
         if u64_at(block, 16).max(u64_at(block, 32)) > MAX_NUMBER {
-            return Err((
-                ErrorKind::Damaged,
-                "the header holds a number larger than the maximum",
-            ));
+            return damaged("the header holds a number larger than the maximum");
         }
         let entry = |offset| EntryId {
             term: Term(u64_at(block, offset + 8)),
@@ -209,10 +204,9 @@ pub(super) fn seal(file: &Handle, seal: Seal) -> Result<(), Error> {
 /// The head or the seal is damaged, or the file has another length than it was created with.
 pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Sealed), Error> {
     let length = file.length()?;
+    let damaged = |what: String, at| file.refuse(ErrorKind::Damaged, what).at(at);
     if length < FRAMES as u64 {
-        return Err(file
-            .refuse(ErrorKind::Damaged, "the file ends inside its header")
-            .at(length));
+        return Err(damaged("the file ends inside its header".into(), length));
     }
     bytes.clear();
     bytes.resize(FRAMES, 0);
@@ -220,18 +214,12 @@ pub(super) fn read(file: &Handle, bytes: &mut Vec<u8>) -> Result<(Head, Sealed),
     let head = Head::parse(&bytes[..BLOCK]);
     let head = head.map_err(|(kind, what)| file.refuse(kind, what).at(0))?;
     if head.length != length || length > MAX_LENGTH {
-        return Err(file
-            .refuse(
-                ErrorKind::Damaged,
-                format!(
-                    "the file has {length} bytes, but was created with {}",
-                    head.length
-                ),
-            )
-            .at(length.min(head.length)));
+        let created = head.length;
+        let what = format!("the file has {length} bytes, but was created with {created}");
+        return Err(damaged(what, length.min(created)));
     }
     let seal = Seal::parse(&bytes[SEAL..FRAMES]);
-    let seal = seal.map_err(|what| file.refuse(ErrorKind::Damaged, what).at(SEAL as u64))?;
+    let seal = seal.map_err(|what| damaged(what.into(), SEAL as u64))?;
     bytes.resize(length as usize, 0);
     file.read_at(&mut bytes[FRAMES..], FRAMES as u64)?;
     Ok((head, seal))
