@@ -1,21 +1,56 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use json::value;
+use json::{Value, value};
 use raft_core::{
     AppendRejected, Appended, ChunkReceived, Forward, ForwardReply, Outdated, PreVote,
     PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply, SnapshotChunk, Vote, VoteReply,
 };
 
 use super::*;
-use crate::kv::{Command, Kv, Outcome};
 
-fn encoded(envelope: Envelope<Kv>) -> String {
+/// A machine with commands of several forms.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Machine;
+
+json::record! {
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    enum Command tagged "type" {
+        Write as "write" { key: Value, value: Arc<Value> },
+        Cas as "cas" { key: Value, from: Value, to: Arc<Value>, create_if_not_exists: bool },
+    }
+}
+
+json::record! {
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    enum Outcome tagged "type" {
+        Mismatch as "mismatch" { found: Arc<Value> },
+    }
+}
+
+impl StateMachine for Machine {
+    type Command = Command;
+    type Outcome = Outcome;
+    type Query = ();
+    type Answer = ();
+
+    fn apply(&mut self, _: &Command) -> Outcome {
+        unreachable!("no command is applied")
+    }
+
+    fn answer(&self, (): &()) {}
+
+    fn size(command: &Command) -> usize {
+        json::encode(command).len()
+    }
+}
+
+fn encoded(envelope: Envelope<Machine>) -> String {
     let (_, _, body) = body(envelope);
     String::from_utf8(json::encode(&body)).unwrap()
 }
 
-fn decoded(text: &str) -> Result<Envelope<Kv>, Unreadable> {
+fn decoded(text: &str) -> Result<Envelope<Machine>, Unreadable> {
     let body = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH).unwrap();
     decode(NodeId(0), NodeId(1), body)
 }
@@ -44,7 +79,7 @@ const SNAPSHOT: SnapshotId = SnapshotId {
 };
 
 /// A message of each kind in term 3, with its body as the first version of this format wrote it.
-fn recorded() -> Vec<(Message<Kv>, &'static str)> {
+fn recorded() -> Vec<(Message<Machine>, &'static str)> {
     let (key, to) = (value!(1), Arc::new(value!({"a": [null]})));
     let write = Command::Write {
         key: key.clone(),
