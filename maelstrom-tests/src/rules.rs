@@ -41,6 +41,12 @@ impl fmt::Display for Broken {
     }
 }
 
+impl From<Broken> for String {
+    fn from(broken: Broken) -> Self {
+        broken.to_string()
+    }
+}
+
 macro_rules! demand {
     ($holds:expr, $($rule:tt)+) => {
         if !$holds {
@@ -236,10 +242,7 @@ impl<S: Subject> Rules<S> {
 
     /// Checks that an entry is committed, or is the start of the log.
     fn is_committed(&self, id: EntryId, what: &str) -> Result<(), Broken> {
-        let last = position(id.index).checked_sub(1);
-        let committed = last.map_or(Some(EntryId::default()), |at| {
-            self.committed.get(at).map(|committed| committed.id)
-        });
+        let committed = self.committed_at(id.index);
         demand!(
             committed == Some(id),
             "a snapshot must hold only committed entries: {what} is {id}, where {committed:?} is committed"
@@ -489,9 +492,15 @@ impl<S: Subject> Rules<S> {
 
     /// Whether this entry is committed.
     pub fn has_committed(&self, id: EntryId) -> bool {
-        let place = position(id.index).checked_sub(1);
-        let committed = place.and_then(|at| self.committed.get(at));
-        committed.is_some_and(|committed| committed.id == id)
+        self.committed_at(id.index) == Some(id)
+    }
+
+    /// The committed entry at an index, or the start of the log.
+    fn committed_at(&self, index: Index) -> Option<EntryId> {
+        match position(index).checked_sub(1) {
+            Some(at) => self.committed.get(at).map(|committed| committed.id),
+            None => Some(EntryId::default()),
+        }
     }
 
     /// The state machine after the first `entries` committed entries.

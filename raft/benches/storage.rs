@@ -14,7 +14,9 @@ use std::{env, process};
 
 use json::Value;
 use raft::kv::Command;
-use raft::storage::disk::{Disk, Memory, Real};
+use raft::storage::disk::Disk;
+use raft::storage::disk::memory::Memory;
+use raft::storage::disk::real::Real;
 use raft::storage::{self, Identity, Opened, Options, crc32c};
 use raft_core::{Entry, EntryId, Index, Membership, NodeId, Payload, Record, Term, Wal};
 

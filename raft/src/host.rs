@@ -291,7 +291,8 @@ mod tests {
     use super::*;
     use crate::host::shared::share;
     use crate::kv::{Command, Kv, Lookup, Outcome};
-    use crate::storage::disk::{Memory, Real};
+    use crate::storage::disk::memory::Memory;
+    use crate::storage::disk::real::Real;
     use crate::storage::{self, Identity};
 
     /// The actions of a host, in order.

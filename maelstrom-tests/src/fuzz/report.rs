@@ -1,11 +1,12 @@
 //! `maelstrom-tests fuzz`: runs one target after the other and prints a line for each.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::options::Options;
 use super::{Report, TARGETS, Target, search};
 use crate::check::Status;
+use crate::progress::Progress;
 
 /// Classes that did not occur in fewer inputs are not worth a line.
 const COVERING_INPUTS: u64 = 1_000;
@@ -23,17 +24,13 @@ pub fn run(options: &Options) -> io::Result<Status> {
         return Ok(Status::Valid);
     }
     writeln!(out, "seed {}", options.plan.first_seed)?;
-    let shows_progress = io::stderr().is_terminal();
     let mut status = Status::Valid;
     for target in &options.targets {
+        let progress = Progress::new();
         let report = search(target, &options.plan, &mut |inputs, time| {
-            if shows_progress {
-                eprint!("\r{}\x1b[K", rate(target, inputs, time));
-            }
+            progress.print(|| rate(target, inputs, time));
         })?;
-        if shows_progress {
-            eprint!("\r\x1b[K");
-        }
+        progress.end();
         print(target, &report, &mut out)?;
         if report.finding.is_some() {
             status = Status::Invalid;

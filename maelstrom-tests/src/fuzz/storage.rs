@@ -20,7 +20,8 @@ mod history;
 use std::io;
 use std::sync::Arc;
 
-use raft::storage::disk::{Disk as _, Memory};
+use raft::storage::disk::Disk as _;
+use raft::storage::disk::memory::Memory;
 use raft::storage::{ErrorKind, Opened, Verdict, check as check_folder};
 use raft_core::{Entry, Payload, Record, Wal as _};
 use rand::Rng;

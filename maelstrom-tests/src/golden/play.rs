@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::stage::{Problem, Stage};
+use super::stage::Stage;
 
 /// Why a script cannot be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn run(script: &str) -> Result<String, ScriptError> {
         };
         let played = stage.play(line);
         let output = stage.take_output();
-        played.map_err(|Problem(problem)| ScriptError {
+        played.map_err(|problem| ScriptError {
             line: number,
             problem: format!("{line}: {problem}"),
         })?;

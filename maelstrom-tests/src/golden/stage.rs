@@ -1,7 +1,6 @@
 //! The cluster that a script acts on.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::convert::Infallible;
 use std::mem;
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ use super::words::{Nodes, Pick, Which, Words};
 use crate::replica::describe;
 use crate::replica::disk::{File, MemoryDisk};
 use crate::replica::machine::{Change, Command, Key, Registers};
-use crate::replica::node::{self, Disk as _, Released, Setting, Stop, Work, Worked};
-use crate::rules::{Broken, CommandId, Rules};
+use crate::replica::node::{self, Disk as _, Released, Setting, Work, Worked};
+use crate::rules::{CommandId, Rules};
 
 /// After this many deliveries a script that does not settle fails.
 const DELIVERIES_MAX: usize = 10_000;
@@ -25,28 +24,6 @@ const DELIVERIES_MAX: usize = 10_000;
 const CAMPAIGN_TICKS_MAX: u64 = 1_000;
 
 type Flight = VecDeque<Envelope<Registers>>;
-
-/// Why a line cannot be played.
-#[derive(Debug)]
-pub(super) struct Problem(pub(super) String);
-
-impl From<String> for Problem {
-    fn from(problem: String) -> Self {
-        Self(problem)
-    }
-}
-
-impl From<Broken> for Problem {
-    fn from(broken: Broken) -> Self {
-        Self(broken.to_string())
-    }
-}
-
-impl From<Stop<Infallible>> for Problem {
-    fn from(stop: Stop<Infallible>) -> Self {
-        Broken::from(stop).into()
-    }
-}
 
 /// All that a script acts on.
 #[derive(Debug, Default)]
@@ -87,7 +64,7 @@ impl Stage {
     }
 
     /// Plays one line.
-    pub(super) fn play(&mut self, line: &str) -> Result<(), Problem> {
+    pub(super) fn play(&mut self, line: &str) -> Result<(), String> {
         self.notes.reset();
         let words = &mut Words::of(line);
         match words.next()? {
@@ -130,11 +107,11 @@ impl Stage {
             word if self.messages(word, words)? => {}
             word => self.process(word, words)?,
         }
-        Ok(words.end()?)
+        words.end()
     }
 
     /// Plays a line about messages under way. Returns false if it is none.
-    fn messages(&mut self, word: &str, words: &mut Words<'_>) -> Result<bool, Problem> {
+    fn messages(&mut self, word: &str, words: &mut Words<'_>) -> Result<bool, String> {
         match word {
             "deliver" => {
                 for envelope in take(&mut self.flight, &words.which()?)? {
@@ -159,7 +136,7 @@ impl Stage {
     }
 
     /// Plays a line about one node's process or disk.
-    fn process(&mut self, word: &str, words: &mut Words<'_>) -> Result<(), Problem> {
+    fn process(&mut self, word: &str, words: &mut Words<'_>) -> Result<(), String> {
         let mut id = || words.node();
         match word {
             "crash" => self.crash(id()?)?,
@@ -195,26 +172,26 @@ impl Stage {
                 self.node(id)?.gathering = false;
                 self.collect(id)?;
             }
-            other => return Err(format!("unknown command {other:?}").into()),
+            other => return Err(format!("unknown command {other:?}")),
         }
         Ok(())
     }
 
     // ---- Nodes.
 
-    fn node(&mut self, id: NodeId) -> Result<&mut Node, Problem> {
+    fn node(&mut self, id: NodeId) -> Result<&mut Node, String> {
         let node = self.nodes.get_mut(&id);
-        node.ok_or_else(|| format!("there is no node n{id}").into())
+        node.ok_or_else(|| format!("there is no node n{id}"))
     }
 
-    fn chosen(&mut self, nodes: Nodes) -> Result<Vec<NodeId>, Problem> {
+    fn chosen(&mut self, nodes: Nodes) -> Result<Vec<NodeId>, String> {
         match nodes {
             Nodes::All => Ok(self.nodes.keys().copied().collect()),
             Nodes::One(id) => self.node(id).map(|_| vec![id]),
         }
     }
 
-    fn create_all(&mut self, words: &mut Words<'_>) -> Result<(), Problem> {
+    fn create_all(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         let size = words.number()?;
         self.config = Some(words.config()?);
         for id in (1..=size).map(NodeId) {
@@ -223,7 +200,7 @@ impl Stage {
         Ok(())
     }
 
-    fn create_one(&mut self, words: &mut Words<'_>) -> Result<(), Problem> {
+    fn create_one(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         let id = words.node()?;
         self.node(id)?;
         let (ballot, terms) = words.stored()?;
@@ -243,7 +220,7 @@ impl Stage {
     }
 
     /// Creates a node with this disk and starts it.
-    fn create(&mut self, id: NodeId, size: u64, disk: MemoryDisk) -> Result<(), Problem> {
+    fn create(&mut self, id: NodeId, size: u64, disk: MemoryDisk) -> Result<(), String> {
         let config = self.config.clone();
         let config = config.ok_or_else(|| "there is no cluster".to_owned())?;
         let membership = Membership::of((1..=size).map(NodeId));
@@ -259,7 +236,7 @@ impl Stage {
         self.start(id)
     }
 
-    fn crash(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn crash(&mut self, id: NodeId) -> Result<(), String> {
         let node = self.node(id)?;
         node.host.crash();
         node.gathering = false;
@@ -270,19 +247,19 @@ impl Stage {
         Ok(())
     }
 
-    fn start(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn start(&mut self, id: NodeId) -> Result<(), String> {
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let node = self.node(id)?;
         if node.host.process().is_some() {
-            return Err(format!("n{id} is running").into());
+            return Err(format!("n{id} is running"));
         }
         node.host.start(Incarnation(incarnation), incarnation)?;
         node.noted = node.host.process().map(Noted::of);
         self.collect(id)
     }
 
-    fn tick(&mut self, nodes: Nodes, time: Option<u64>) -> Result<(), Problem> {
+    fn tick(&mut self, nodes: Nodes, time: Option<u64>) -> Result<(), String> {
         for id in self.chosen(nodes)? {
             let node = match nodes {
                 Nodes::All => format!("n{id} "),
@@ -295,7 +272,7 @@ impl Stage {
         Ok(())
     }
 
-    fn campaign(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn campaign(&mut self, id: NodeId) -> Result<(), String> {
         let before = self.pre_elections(id)?;
         for time in 1..=CAMPAIGN_TICKS_MAX {
             self.tick(Nodes::One(id), Some(time))?;
@@ -303,15 +280,17 @@ impl Stage {
                 return Ok(());
             }
         }
-        Err(format!("n{id} starts no election within {CAMPAIGN_TICKS_MAX} ticks").into())
+        Err(format!(
+            "n{id} starts no election within {CAMPAIGN_TICKS_MAX} ticks"
+        ))
     }
 
-    fn pre_elections(&mut self, id: NodeId) -> Result<u64, Problem> {
+    fn pre_elections(&mut self, id: NodeId) -> Result<u64, String> {
         let process = self.node(id)?.host.process();
         Ok(process.map_or(0, |process| process.status.counters.pre_elections))
     }
 
-    fn write(&mut self, verb: &str, id: NodeId, what: (Key, Change)) -> Result<(), Problem> {
+    fn write(&mut self, verb: &str, id: NodeId, what: (Key, Change)) -> Result<(), String> {
         let (key, change) = what;
         let ticket = Ticket(self.requests.len() as u64 + 1);
         let command = Command {
@@ -323,13 +302,13 @@ impl Stage {
         self.happen(id, Input::Write { ticket, command })
     }
 
-    fn read(&mut self, id: NodeId, query: Key) -> Result<(), Problem> {
+    fn read(&mut self, id: NodeId, query: Key) -> Result<(), String> {
         let ticket = Ticket(self.requests.len() as u64 + 1);
         self.requests.insert(ticket, format!("read {query}"));
         self.happen(id, Input::Read { ticket, query })
     }
 
-    fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), Problem> {
+    fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), String> {
         let node = self.node(id)?;
         node.host.step(input)?;
         if node.gathering {
@@ -340,7 +319,7 @@ impl Stage {
     }
 
     /// Takes a node's output and, unless its disk is stalled, stores it.
-    fn collect(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn collect(&mut self, id: NodeId) -> Result<(), String> {
         let node = self.node(id)?;
         let released = node.host.release()?;
         let (stalled, busy) = (node.stalled, node.busy);
@@ -371,7 +350,7 @@ impl Stage {
     }
 
     /// Checks and prints that work on a snapshot begins.
-    fn begin_work(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn begin_work(&mut self, id: NodeId) -> Result<(), String> {
         self.nodes[&id].host.check_work(&self.rules)?;
         if let Some(Work::Begun(task)) = self.snapshot_work(id) {
             let (verb, snapshot) = match task {
@@ -386,7 +365,7 @@ impl Stage {
     }
 
     /// Does the next step of the work on a snapshot.
-    fn work(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn work(&mut self, id: NodeId) -> Result<(), String> {
         match self.node(id)?.host.work()? {
             Some(Worked::Named(_)) => {
                 self.notes.line(&format!("n{id} names its file"));
@@ -400,11 +379,11 @@ impl Stage {
                 self.notes.line(&format!("n{id} {done}"));
                 self.happen(id, input)
             }
-            None => Err(format!("n{id} works on no snapshot").into()),
+            None => Err(format!("n{id} works on no snapshot")),
         }
     }
 
-    fn sync(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn sync(&mut self, id: NodeId) -> Result<(), String> {
         loop {
             let node = self.node(id)?;
             let records = node.host.unsynced_records().iter().map(describe::record);
@@ -423,7 +402,7 @@ impl Stage {
 
     // ---- Messages and answers.
 
-    fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), Problem> {
+    fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), String> {
         for envelope in messages {
             let disk = self.nodes[&envelope.from].host.disk.ledger();
             self.rules.sends(&envelope, disk)?;
@@ -434,17 +413,19 @@ impl Stage {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), Problem> {
+    fn settle(&mut self) -> Result<(), String> {
         for _ in 0..DELIVERIES_MAX {
             let Some(envelope) = self.flight.pop_front() else {
                 return Ok(());
             };
             self.arrive(envelope)?;
         }
-        Err(format!("messages are still under way after {DELIVERIES_MAX} deliveries").into())
+        Err(format!(
+            "messages are still under way after {DELIVERIES_MAX} deliveries"
+        ))
     }
 
-    fn arrive(&mut self, envelope: Envelope<Registers>) -> Result<(), Problem> {
+    fn arrive(&mut self, envelope: Envelope<Registers>) -> Result<(), String> {
         let to = envelope.to;
         let line = self.message(&envelope);
         let is_down = self.node(to)?.host.process().is_none();
@@ -466,7 +447,7 @@ impl Stage {
         describe::envelope(envelope, name)
     }
 
-    fn answer(&mut self, id: NodeId, reply: &Reply<Registers>) -> Result<(), Problem> {
+    fn answer(&mut self, id: NodeId, reply: &Reply<Registers>) -> Result<(), String> {
         let request = &self.requests[&reply.ticket];
         let response = describe::response(&reply.response, |value| {
             value.map(|value| value.to_string())
@@ -483,7 +464,7 @@ impl Stage {
     // ---- Output.
 
     /// Checks the rules, and prints how a node has changed since it was last printed.
-    fn note(&mut self, id: NodeId) -> Result<(), Problem> {
+    fn note(&mut self, id: NodeId) -> Result<(), String> {
         let disks = self.nodes.values().map(|node| node.host.disk.ledger());
         self.nodes[&id].host.observe(&mut self.rules, disks)?;
         let node = self.nodes.get_mut(&id).expect("it was found above");
@@ -498,7 +479,7 @@ impl Stage {
         Ok(())
     }
 
-    fn print_status(&mut self, nodes: Nodes) -> Result<(), Problem> {
+    fn print_status(&mut self, nodes: Nodes) -> Result<(), String> {
         for id in self.chosen(nodes)? {
             let host = &self.nodes[&id].host;
             let line = match host.process() {
@@ -513,7 +494,7 @@ impl Stage {
         Ok(())
     }
 
-    fn print_logs(&mut self, nodes: Nodes) -> Result<(), Problem> {
+    fn print_logs(&mut self, nodes: Nodes) -> Result<(), String> {
         for id in self.chosen(nodes)? {
             let Noted { status, log } = self.nodes[&id].noted.as_ref().expect("noted at its start");
             let begin =

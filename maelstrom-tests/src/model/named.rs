@@ -6,8 +6,7 @@ use raft_core::{Incarnation, Names, NodeId, Rename, RequestId};
 #[derive(Debug)]
 pub(super) struct Named<T> {
     pub(super) thing: T,
-    pub(super) incarnations: Vec<Incarnation>,
-    pub(super) requests: Vec<RequestId>,
+    pub(super) names: Used,
     pub(super) look: u64,
 }
 
@@ -15,19 +14,10 @@ impl<T: Rename + Clone> Named<T> {
     /// A part with this look without names. The look of a part that is no node or message is not
     /// used.
     pub(super) fn new(thing: T, look: u64) -> Self {
-        let mut used = Used::default();
-        thing.clone().rename(&mut used);
-        used.sort();
-        let Used {
-            incarnations,
-            requests,
-        } = used;
-        Self {
-            thing,
-            incarnations,
-            requests,
-            look,
-        }
+        let mut names = Used::default();
+        thing.clone().rename(&mut names);
+        names.sort();
+        Self { thing, names, look }
     }
 }
 
@@ -39,9 +29,9 @@ pub(super) struct Used {
 }
 
 impl Used {
-    pub(super) fn add<T>(&mut self, part: &Named<T>) {
-        self.incarnations.extend_from_slice(&part.incarnations);
-        self.requests.extend_from_slice(&part.requests);
+    pub(super) fn add(&mut self, other: &Self) {
+        self.incarnations.extend_from_slice(&other.incarnations);
+        self.requests.extend_from_slice(&other.requests);
     }
 
     /// Sorts the names and drops repetitions.

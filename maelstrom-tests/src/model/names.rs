@@ -57,12 +57,12 @@ impl Namer {
         self.used.incarnations.clear();
         self.used.requests.clear();
         for node in &world.nodes {
-            self.used.add(&tables.nodes.states[*node]);
+            self.used.add(&tables.nodes.states[*node].names);
         }
         for message in &world.flight {
-            self.used.add(&tables.nodes.messages[*message]);
+            self.used.add(&tables.nodes.messages[*message].names);
         }
-        self.used.add(&tables.rules[world.rules]);
+        self.used.add(&tables.rules[world.rules].names);
         self.used.sort();
     }
 
@@ -70,37 +70,25 @@ impl Namer {
     fn in_order(&mut self, order: &[usize], tables: &Tables, world: &World) -> u64 {
         let mut names = mem::take(&mut self.names);
         names.set(order, &self.used);
-        let fingerprint = self.under(&mut names, order, tables, world);
-        self.names = names;
-        fingerprint
-    }
-
-    /// A world's fingerprint under these names.
-    fn under(
-        &mut self,
-        names: &mut Canonical,
-        order: &[usize],
-        tables: &Tables,
-        world: &World,
-    ) -> u64 {
         let mut mix = Mix::default();
         for node in order.iter().map(|at| world.nodes[*at]) {
             let part = &tables.nodes.states[node];
-            mix.write_u64(self.part((0, node), part, names));
+            mix.write_u64(self.part((0, node), part, &mut names));
         }
         // Messages under way have no order.
         let mut messages = 0;
         for message in &world.flight {
             let part = &tables.nodes.messages[*message];
-            messages = u64::wrapping_add(messages, self.part((1, *message), part, names));
+            messages = u64::wrapping_add(messages, self.part((1, *message), part, &mut names));
         }
         mix.write_u64(messages);
         let part = &tables.rules[world.rules];
-        mix.write_u64(self.part((2, world.rules), part, names));
+        mix.write_u64(self.part((2, world.rules), part, &mut names));
         let clients = Mix::of(&(3_u8, world.clients));
         let clients = (self.remembered.entry(clients))
             .or_insert_with(|| Mix::of(&tables.clients[world.clients]));
         (*clients, world.left).hash(&mut mix);
+        self.names = names;
         mix.finish()
     }
 
@@ -113,10 +101,10 @@ impl Namer {
     ) -> u64 {
         let mut mix = Mix::default();
         (number, names.order).hash(&mut mix);
-        for incarnation in &part.incarnations {
+        for incarnation in &part.names.incarnations {
             mix.write_u64(names.incarnation(*incarnation).0);
         }
-        for request in &part.requests {
+        for request in &part.names.requests {
             mix.write_u64(names.request(*request).counter);
         }
         if self.remembered.len() >= REMEMBERED_MAX {

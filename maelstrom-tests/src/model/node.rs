@@ -152,10 +152,7 @@ impl Nodes {
             states: Table::default(),
             messages: Table::default(),
             effects: Table::default(),
-            kept: match clocks {
-                Clocks::Folded => None,
-                Clocks::True => Some(AtomicU64::new(0)),
-            },
+            kept: (clocks == Clocks::True).then(AtomicU64::default),
             bounds,
         }
     }
@@ -179,8 +176,8 @@ impl Nodes {
             run.seen = Some(Look::at(&run.node));
             run.before = Some(Mix::of(&run.node));
             let ended = match run.happen(event.what) {
-                Err(Skip::Idle) => return None,
-                Err(Skip::Broken(broken)) => Err(broken),
+                Err(None) => return None,
+                Err(Some(broken)) => Err(broken),
                 // There was nothing to store.
                 Ok(()) if event.dies.is_some() && !run.died => return None,
                 Ok(()) => Ok(()),
@@ -200,19 +197,9 @@ impl Nodes {
     }
 }
 
-/// Why an event has no effect of its own.
-enum Skip {
-    /// It cannot happen, or has the same effect as another one.
-    Idle,
-    /// It breaks a rule.
-    Broken(Broken),
-}
-
-impl From<Broken> for Skip {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
+/// Why an event has no effect of its own: it breaks a rule, or, if there is none, it cannot happen or
+/// has the same effect as another one.
+type Skip = Option<Broken>;
 
 impl Effect {
     /// Whether neither other nodes nor the rules notice it.
@@ -325,7 +312,7 @@ impl<'a> Run<'a> {
                     self.tick()?;
                 }
                 if !self.died && self.expiries() != expiries {
-                    return Err(Skip::Idle);
+                    return Err(None);
                 }
                 return Ok(());
             }
@@ -333,7 +320,7 @@ impl<'a> Run<'a> {
                 let status = &process(&self.node).status;
                 let may_ask = status.ballot.term().0 < self.nodes.bounds.terms.into();
                 if status.role != RoleName::Leader && !may_ask {
-                    return Err(Skip::Idle);
+                    return Err(None);
                 }
                 let expiries = self.expiries();
                 while !self.died && self.expiries() == expiries {
@@ -355,7 +342,7 @@ impl<'a> Run<'a> {
                 self.step(Input::Read { ticket, query })?;
             }
             What::Work => match self.node.work().map_err(Broken::from)? {
-                None => return Err(Skip::Idle),
+                None => return Err(None),
                 Some(Worked::Named(_)) => {
                     self.observed
                         .push(Observed::Stores(self.nodes.keep(&self.node)));
@@ -371,7 +358,7 @@ impl<'a> Run<'a> {
     /// A tick of the clock and its effects.
     fn tick(&mut self) -> Result<(), Skip> {
         if self.sent.len() > TICKS_MAX {
-            return Err(Skip::Idle);
+            return Err(None);
         }
         self.sent.push(Vec::new());
         self.step(Input::Tick)?;

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
@@ -92,12 +91,7 @@ impl fmt::Display for Found {
             }
             End::Broken { .. } => "a rule is broken",
         };
-        let Self {
-            worlds,
-            steps,
-            depth,
-            end: _,
-        } = self;
+        let (worlds, depth, steps) = (self.worlds, self.depth, self.steps);
         write!(f, "{end}: {worlds} states, depth {depth}, {steps} steps")
     }
 }
@@ -298,23 +292,22 @@ impl Search<'_> {
     ) {
         let tables = &self.trail.tables;
         let world = world.unpack(self.options.bounds.nodes);
-        let (mut number, before) = (0, found.len());
+        let before = found.len();
         let begin = |action| UNDER_WAY.with_borrow_mut(|way| way.next = Some((at, action)));
-        let ended = world.steps(tables, begin, |step| {
+        let (steps, broken) = world.steps(tables, begin);
+        for (number, step) in (0..).zip(&steps) {
             if self.seen.insert(namer.fingerprint(tables, &step.next)) {
                 let parent = u32::try_from(at).expect("worlds_max is less");
                 found.push((Origin { parent, number }, step.next.pack()));
             }
-            number += 1;
-            ControlFlow::Continue(())
-        });
-        if let Err((action, broken)) = ended {
+        }
+        if let Some((action, broken)) = broken {
             let mut first = self.broken.lock().expect("no worker panics");
             first.get_or_insert((at, action, broken));
         }
         let new = (found.len() - before) as u64;
         self.worlds.fetch_add(new, Ordering::Relaxed);
-        self.steps.fetch_add(number.into(), Ordering::Relaxed);
+        self.steps.fetch_add(steps.len() as u64, Ordering::Relaxed);
     }
 }
 

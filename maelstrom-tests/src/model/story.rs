@@ -1,8 +1,5 @@
 //! Prints a way through worlds as a golden script.
 
-use std::fmt::Write;
-use std::ops::ControlFlow;
-
 use raft_core::{Envelope, NodeId};
 
 use super::named::Named;
@@ -20,19 +17,13 @@ pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
     let mut text =
         format!("# {rule}\ncluster {nodes} heartbeat={heartbeat} election={shortest}..{longest}");
     if let Some(entries) = bounds.snapshot_entries {
-        write!(text, " snapshot={entries} trailing=0 retained={entries}").expect(TAKES_ALL);
-    }
-    text.push('\n');
-    if bounds.snapshot_entries.is_some() {
+        text += &format!(" snapshot={entries} trailing=0 retained={entries}");
         for node in 1..=*nodes {
-            writeln!(text, "busy n{node}").expect(TAKES_ALL);
+            text += &format!("\nbusy n{node}");
         }
     }
-    text
+    text + "\n"
 }
-
-/// Why a string can be written to.
-const TAKES_ALL: &str = "a string takes all";
 
 /// The story from the first world: the steps on the way, by their numbers, and then the action that
 /// breaks `rule`.
@@ -56,23 +47,12 @@ fn retrace(tables: &Tables, way: &[u32], own: &Tables) -> Option<Vec<u32>> {
     for number in way {
         let step = nth_step(&worlds[0], tables, *number);
         let goal = namers[0].fingerprint(tables, &step.next);
-        let (mut ways, mut found) = (0, None);
-        let ended = worlds[1].steps(
-            own,
-            |_| {},
-            |own_step| {
-                let fits = own_step.action == step.action;
-                if fits && namers[1].fingerprint(own, &own_step.next) == goal {
-                    found = Some(own_step.next);
-                    return ControlFlow::Break(());
-                }
-                ways += 1;
-                ControlFlow::Continue(())
-            },
-        );
-        ended.ok()?;
-        own_way.push(ways);
-        worlds = [step.next, found?];
+        let (steps, _) = worlds[1].steps(own, |_| {});
+        let (own_number, own_step) = (0..).zip(steps).find(|(_, own_step)| {
+            own_step.action == step.action && namers[1].fingerprint(own, &own_step.next) == goal
+        })?;
+        own_way.push(own_number);
+        worlds = [step.next, own_step.next];
     }
     Some(own_way)
 }
@@ -104,24 +84,9 @@ pub(super) fn write_with_clocks(
 
 /// The step with this number from a world.
 fn nth_step<'a>(world: &World, tables: &'a Tables, number: u32) -> Step<'a> {
-    let (mut ways, mut taken) = (0, None);
     // A later step may break a rule.
-    let ended = world.steps(
-        tables,
-        |_| {},
-        |step| {
-            if ways == number {
-                taken = Some(step);
-                return ControlFlow::Break(());
-            }
-            ways += 1;
-            ControlFlow::Continue(())
-        },
-    );
-    match (taken, ended) {
-        (Some(step), _) => step,
-        (None, ended) => unreachable!("a step is the same each time: {ended:?}"),
-    }
+    let (mut steps, _) = world.steps(tables, |_| {});
+    steps.swap_remove(number as usize)
 }
 
 struct Story<'a> {
@@ -131,7 +96,8 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn line(&mut self, line: &str) {
-        writeln!(self.text, "{line}").expect(TAKES_ALL);
+        self.text += line;
+        self.text.push('\n');
     }
 
     /// Prints an action, except clocks that run.

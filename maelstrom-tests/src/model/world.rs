@@ -2,7 +2,6 @@
 //! that may happen next.
 
 use std::mem;
-use std::ops::ControlFlow;
 
 use raft_core::{Class, Envelope, Incarnation, Message, NodeId, RoleName, Term, Ticket};
 
@@ -148,23 +147,20 @@ impl World {
         Ok(world)
     }
 
-    /// Takes every possible step, always in the same order, until `visit` breaks.
-    ///
-    /// # Errors
-    /// The action that broke a rule.
+    /// Every possible step, always in the same order, up to the first action that breaks a rule.
+    /// Calls `begin` before each action.
     pub(super) fn steps<'a>(
         &self,
         tables: &'a Tables,
-        mut begin: impl FnMut(Action),
-        mut visit: impl FnMut(Step<'a>) -> ControlFlow<()>,
-    ) -> Result<(), (Action, Broken)> {
+        begin: impl Fn(Action),
+    ) -> (Vec<Step<'a>>, Option<(Action, Broken)>) {
+        let mut steps = Vec::new();
         for action in self.actions(tables) {
             begin(action);
-            let Some((effect, mut next)) = self
-                .act(action, tables)
-                .map_err(|broken| (action, broken))?
-            else {
-                continue;
+            let (effect, mut next) = match self.act(action, tables) {
+                Ok(Some(acted)) => acted,
+                Ok(None) => continue,
+                Err(broken) => return (steps, Some((action, broken))),
             };
             let sent = effect.sent.last().expect("there is one list at least");
             let before = next.flight.len();
@@ -180,23 +176,16 @@ impl World {
                 // messages may be late for as long as one likes.
                 continue;
             }
-            let mut enough = ControlFlow::Continue(());
             let room = usize::from(tables.bounds().in_flight);
             next.lose_all_but(room, &mut |next| {
-                let step = Step {
+                steps.push(Step {
                     action,
                     effect,
                     next,
-                };
-                if enough.is_continue() {
-                    enough = visit(step);
-                }
+                });
             });
-            if enough.is_break() {
-                return Ok(());
-            }
         }
-        Ok(())
+        (steps, None)
     }
 
     /// All actions, including some that turn out to be impossible.
@@ -465,12 +454,8 @@ impl World {
 
     /// The world in as few numbers as possible.
     pub(super) fn pack(&self) -> Packed {
-        let Left {
-            expiries,
-            crashes,
-            copies,
-        } = self.left;
-        let left = u32::from_le_bytes([expiries, crashes, copies, 0]);
+        let left = self.left;
+        let left = u32::from_le_bytes([left.expiries, left.crashes, left.copies, 0]);
         let mut words = vec![self.clients.into(), self.rules.into(), left];
         words.extend(self.nodes.iter().map(|node| u32::from(*node)));
         words.extend(self.flight.iter().map(|message| u32::from(*message)));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use raft::storage::disk::memory::{read, write};
 use raft::storage::disk::{Disk, File, Lock};
 use rand::Rng;
 
@@ -186,33 +187,20 @@ impl FaultyDisk {
     /// Ends the process and begins the next one. `content` says which unsynced writes remain,
     /// `names` which unsynced creations, renames and removals. Clears planned crashes and failures.
     pub fn restart(&self, content: Tear, names: Tear) {
-        let mut state = self.state();
-        let State {
-            rng,
-            files,
-            durable_names,
-            changes,
-            ..
-        } = &mut *state;
-        for file in files.values_mut() {
-            file.tear(content, rng);
+        let state = &mut *self.state();
+        for file in state.files.values_mut() {
+            file.tear(content, &mut state.rng);
         }
         if names != Tear::Everything {
-            for change in surviving(std::mem::take(changes), names, rng) {
-                change.apply(durable_names);
+            for change in surviving(std::mem::take(&mut state.changes), names, &mut state.rng) {
+                change.apply(&mut state.durable_names);
             }
             state.names = state.durable_names.clone();
         }
-        let State {
-            files,
-            names,
-            durable_names,
-            changes,
-            ..
-        } = &mut *state;
-        files.retain(|id, _| {
-            let mut named = names.values().chain(durable_names.values());
-            named.any(|other| other == id) || changes.iter().any(|change| change.is_about(*id))
+        state.files.retain(|id, _| {
+            let mut named = state.names.values().chain(state.durable_names.values());
+            let is_named = named.any(|other| other == id);
+            is_named || state.changes.iter().any(|change| change.is_about(*id))
         });
         state.process += 1;
         state.locked_by = None;
@@ -456,23 +444,6 @@ fn surviving(mut changes: Vec<Change>, tear: Tear, rng: &mut Rng) -> Vec<Change>
         Tear::Scattered => changes.retain(|_| rng.chance(1, 2)),
     }
     changes
-}
-
-/// Fills `bytes` from `content`, beginning at `offset`.
-fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    let from = usize::try_from(offset).unwrap_or(usize::MAX);
-    let found = content
-        .get(from..from.saturating_add(bytes.len()))
-        .ok_or(io::ErrorKind::UnexpectedEof)?;
-    bytes.copy_from_slice(found);
-    Ok(())
-}
-
-/// Writes `bytes` to `content` at `offset`, with zeros in a gap.
-fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
-    let from = offset as usize;
-    content.resize(content.len().max(from + bytes.len()), 0);
-    content[from..from + bytes.len()].copy_from_slice(bytes);
 }
 
 /// An open file.

@@ -83,6 +83,12 @@ impl From<Stop<Infallible>> for Broken {
     }
 }
 
+impl From<Stop<Infallible>> for String {
+    fn from(stop: Stop<Infallible>) -> Self {
+        Broken::from(stop).into()
+    }
+}
+
 /// Fails with a broken rule unless `holds`.
 ///
 /// # Errors

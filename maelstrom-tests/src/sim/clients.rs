@@ -231,12 +231,10 @@ impl Clients {
     /// A process died. Returns the clients that were waiting for it.
     pub(super) fn node_died(&mut self, node: NodeId, now: u64) -> Result<Vec<usize>, Broken> {
         let mut clients = Vec::new();
-        let (died, open) = mem::take(&mut self.open)
-            .into_iter()
-            .partition(|(_, open): &(Ticket, Open)| open.node == node);
-        self.open = open;
-        let died: BTreeMap<Ticket, Open> = died;
-        for open in died.into_values() {
+        let all = mem::take(&mut self.open).into_iter();
+        let (died, open): (Vec<_>, _) = all.partition(|(_, open)| open.node == node);
+        self.open = open.into_iter().collect();
+        for (_, open) in died {
             if let Some(client) = open.waiting {
                 self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;
                 clients.push(client);

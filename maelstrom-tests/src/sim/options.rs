@@ -342,6 +342,13 @@ impl Options {
         self.config().map(drop)
     }
 
+    /// The options that differ from a calm world.
+    pub fn changed(&self) -> impl Iterator<Item = &'static Description> {
+        Self::ALL
+            .iter()
+            .filter(|option| self.value(option.name) != option.calm)
+    }
+
     /// The kinds of faults in this world.
     pub fn faults(&self) -> Vec<Fault> {
         let is_on = |fault: &Fault| self.value(fault.name()) > 0;
@@ -393,8 +400,8 @@ impl Options {
 /// Prints what differs from a calm world.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let differs = Self::ALL.iter().filter(|o| self.value(o.name) != o.calm);
-        let words: Vec<String> = differs
+        let words: Vec<String> = self
+            .changed()
             .map(|option| format!("{}={}", option.name, self.value(option.name)))
             .collect();
         f.write_str(&words.join(" "))

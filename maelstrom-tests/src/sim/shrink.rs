@@ -95,7 +95,5 @@ fn kind(rule: &str) -> &str {
 /// What shrinking reduces.
 fn weight(failure: &Failure) -> (u64, usize, u64) {
     let options = &failure.options;
-    let differs = |option: &&Description| options.value(option.name) != option.calm;
-    let changes = Options::ALL.iter().filter(differs).count();
-    (options.nodes, changes, options.chaos)
+    (options.nodes, options.changed().count(), options.chaos)
 }

@@ -117,41 +117,34 @@ impl FaultyStorage {
                 self.snapshot
             )
         })?;
-        // A log begins after a stored base, or after the snapshot whose base record is missing.
-        let based = |mut ledger: Ledger<Command>| {
-            let rebased = found.base().index > ledger.base().index
-                && snapshot.is_some_and(|snapshot| snapshot.last == found.base());
-            if rebased {
-                ledger.store(&Record::Base(found.base()));
-            }
-            (ledger, rebased)
-        };
         let mut all = self.ledger.clone();
         for record in mem::take(&mut self.pending) {
             all.store(&record);
         }
-        let (acknowledged, acknowledged_rebased) = based(self.ledger.clone());
-        let (all, all_rebased) = based(all);
-        let (found_pending, rebased) = if found == acknowledged {
-            (false, acknowledged_rebased)
-        } else {
-            demand(found == all, || {
-                format!(
-                    "a start must find what was stored: node {id} stored {acknowledged:?} and maybe \
-                     {all:?}, and finds {found:?}"
-                )
-            })?;
-            (true, all_rebased)
-        };
-        self.ledger = found;
-        self.snapshot = snapshot;
-        self.found = Found {
-            torn,
-            unacknowledged: found_pending || is_new,
-            snapshot,
-            rebased,
-        };
-        Ok(())
+        for (mut stored, is_pending) in [(self.ledger.clone(), false), (all.clone(), true)] {
+            // A log begins after a stored base, or after the snapshot whose base record is missing.
+            let rebased = found.base().index > stored.base().index
+                && snapshot.is_some_and(|snapshot| snapshot.last == found.base());
+            if rebased {
+                stored.store(&Record::Base(found.base()));
+            }
+            if found == stored {
+                self.ledger = found;
+                self.snapshot = snapshot;
+                self.found = Found {
+                    torn,
+                    unacknowledged: is_pending || is_new,
+                    snapshot,
+                    rebased,
+                };
+                return Ok(());
+            }
+        }
+        Err(Broken(format!(
+            "a start must find what was stored: node {id} stored {:?} and maybe {all:?}, and finds \
+             {found:?}",
+            self.ledger
+        )))
     }
 }
 

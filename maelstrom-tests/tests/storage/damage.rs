@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::{env, io};
 
-use raft::storage::disk::{Disk, Memory};
+use raft::storage::disk::Disk;
+use raft::storage::disk::memory::Memory;
 use raft::storage::{ErrorKind, Verdict, check};
 use raft_core::Record;
 use rand::Rng;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use raft::storage::disk::{Disk, Memory};
+use raft::storage::disk::Disk;
+use raft::storage::disk::memory::Memory;
 use raft::storage::{self, Error, Identity, Opened, Options, Recovered, SnapshotFile, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal,

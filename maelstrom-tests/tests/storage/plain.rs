@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fs, process};
 
-use raft::storage::disk::{Disk, Memory, Real};
+use raft::storage::disk::Disk;
+use raft::storage::disk::memory::Memory;
+use raft::storage::disk::real::Real;
 use raft::storage::{
     self, Error, ErrorKind, Identity, SnapshotError, SnapshotFile, Verdict, check,
 };

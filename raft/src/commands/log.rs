@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{print, usage_error};
 use crate::flags::{Command, Flag, Parsed};
 use crate::kv;
-use crate::storage::disk::Real;
+use crate::storage::disk::real::Real;
 use crate::storage::{Verdict, check};
 
 /// The command line of `raft log`.

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::host::inbox::{Arrival, Peers};
     use crate::kv::{Command, Kv};
-    use crate::storage::disk::Memory;
+    use crate::storage::disk::memory::Memory;
     use crate::storage::{self, Identity};
 
     struct Setting {

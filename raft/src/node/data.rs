@@ -10,7 +10,9 @@ use super::member::Member;
 use super::stop_reason::StopReason;
 use crate::host::Image;
 use crate::kv::{Command, Kv};
-use crate::storage::disk::{Disk, Memory, Real};
+use crate::storage::disk::Disk;
+use crate::storage::disk::memory::Memory;
+use crate::storage::disk::real::Real;
 use crate::storage::{self, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog};
 use crate::telemetry::Telemetry;
 

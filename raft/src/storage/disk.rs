@@ -1,6 +1,6 @@
 //! The disk operations that storage uses: one folder of files, and a handful of calls.
 //!
-//! [`Real`] is a folder of the file system; [`Memory`] loses everything at the end of the process.
+//! [`real::Real`] is a folder of the file system; [`memory::Memory`] loses everything at the end of the process.
 //! The tests have a third disk, which fails in every way that a real one may.
 //!
 //! What a disk promises, and what it does not:
@@ -11,13 +11,10 @@
 //! - After a failed call the state of its bytes is unknown, and a repeated sync proves nothing: the
 //!   page that could not be written may be gone. Hence storage never retries.
 
-mod memory;
-mod real;
+pub mod memory;
+pub mod real;
 
 use std::{fmt, io};
-
-pub use self::memory::Memory;
-pub use self::real::Real;
 
 /// One folder. Its files have plain names.
 pub trait Disk: fmt::Debug + Send + Sync {

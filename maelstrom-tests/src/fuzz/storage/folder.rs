@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use raft::storage::disk::{Disk, Memory};
+use raft::storage::disk::Disk;
+use raft::storage::disk::memory::Memory;
 use raft::storage::{self, Error, Identity, Opened, Options};
 
 /// All files of a folder. Their bytes are shared until a copy changes.

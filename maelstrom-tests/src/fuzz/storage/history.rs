@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use raft::storage::disk::Memory;
+use raft::storage::disk::memory::Memory;
 use raft::storage::{Recovered, SnapshotFile, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal as _,

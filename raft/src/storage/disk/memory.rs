@@ -103,8 +103,11 @@ impl File for Content {
     }
 }
 
-/// Fills `bytes` from a file's content at `offset`.
-fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
+/// Fills `bytes` from a file's content at `offset`, as [`File::read_at`] does.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] if the content ends earlier.
+pub fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
     let from = usize::try_from(offset).unwrap_or(usize::MAX);
     let found = content
         .get(from..from.saturating_add(bytes.len()))
@@ -113,13 +116,11 @@ fn read(content: &[u8], bytes: &mut [u8], offset: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes `bytes` into a file's content at `offset`; a gap is filled with zeros.
-fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
+/// Writes `bytes` into a file's content at `offset`, with zeros in a gap.
+pub fn write(content: &mut Vec<u8>, bytes: &[u8], offset: u64) {
     let from = offset as usize;
     let to = from + bytes.len();
-    if content.len() < to {
-        content.resize(to, 0);
-    }
+    content.resize(content.len().max(to), 0);
     content[from..to].copy_from_slice(bytes);
 }
 
