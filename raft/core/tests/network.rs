@@ -1,5 +1,4 @@
-//! What latency and loss may cost, and what they must not break. Time is ticks; every test is the
-//! same on every machine.
+//! Bounds on the cost of latency and loss. Time is ticks; every test is deterministic.
 
 mod count;
 
@@ -58,7 +57,7 @@ fn replica(id: u64, size: u64, term: u64) -> Replica<Machine> {
 /// Answers, each with its ticket.
 type Answers = Vec<(u64, Response<Machine>)>;
 
-/// Everything that a replica wants sent now, and its answers.
+/// All messages of a replica, and its answers.
 fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) {
     let (mut messages, mut answers) = (Vec::new(), Vec::new());
     loop {
@@ -81,14 +80,14 @@ fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) 
     }
 }
 
-/// Replicas behind a network of one latency.
+/// Replicas in a network with a fixed latency.
 struct Cluster {
     nodes: BTreeMap<u64, Replica<Machine>>,
-    /// Messages by when they arrive.
+    /// Messages by time of arrival.
     network: BTreeMap<u64, Vec<Envelope<Machine>>>,
     latency: u64,
     now: u64,
-    /// Answers: when, to which ticket, what.
+    /// Answers: the tick, the ticket, the response.
     answers: Vec<(u64, u64, Response<Machine>)>,
 }
 
@@ -103,7 +102,7 @@ impl Cluster {
         }
     }
 
-    /// Lets a tick go by.
+    /// Lets a tick pass.
     fn tick(&mut self) {
         for envelope in self.network.remove(&self.now).unwrap_or_default() {
             if let Some(node) = self.nodes.get_mut(&envelope.to.0) {
@@ -140,7 +139,7 @@ impl Cluster {
         self.nodes.iter().find(|(_, r)| leads(r)).map(|(id, _)| *id)
     }
 
-    /// A cluster that has elected and is quiet, its leader, and a follower.
+    /// An idle cluster with a leader, that leader, and a follower.
     fn settled(size: u64, latency: u64) -> (Self, u64, u64) {
         let mut cluster = Self::new(size, latency);
         cluster.ticks(1000);
@@ -185,8 +184,8 @@ fn heartbeat(prev: EntryId) -> Message<Machine> {
 }
 
 #[test]
-fn a_follower_answers_in_two_round_trips_at_any_latency() {
-    // Also where that is longer than the wait before a read is asked again.
+fn follower_answers_in_two_round_trips_at_any_latency() {
+    // Also where that is longer than the wait before a read index request is repeated.
     for latency in [1, 5, 7, 8, 10, 15, 20] {
         let (mut cluster, _, follower) = Cluster::settled(3, latency);
         let start = cluster.now;
@@ -203,7 +202,7 @@ fn a_follower_answers_in_two_round_trips_at_any_latency() {
 }
 
 #[test]
-fn a_leader_stays_at_any_latency() {
+fn leader_stays_at_any_latency() {
     // At the longest of these a round trip takes longer than the longest election timeout.
     for latency in [10, 30, 48, 52, 60, 80] {
         let mut cluster = Cluster::new(3, latency);
@@ -222,7 +221,7 @@ fn a_leader_stays_at_any_latency() {
 }
 
 #[test]
-fn a_lost_append_is_sent_again_once() {
+fn lost_append_is_sent_again_once() {
     for entries in [1, 20] {
         let (mut cluster, leader, follower) = Cluster::settled(2, 1);
         let mut appends = Vec::new();
@@ -254,10 +253,10 @@ fn a_lost_append_is_sent_again_once() {
             },
         ] = &again[..]
         else {
-            panic!("one Append mends the gap, not {again:?}");
+            panic!("one Append fills the gap, not {again:?}");
         };
         assert_eq!(mended.len() as u64, entries);
-        // With it, all that came too early fits.
+        // After it, all Appends kept by the follower fit.
         let last = cluster.node(leader).status().last;
         cluster.node(follower).step(Input::Receive(again.remove(0)));
         assert_eq!(cluster.node(follower).status().last, last);
@@ -265,7 +264,7 @@ fn a_lost_append_is_sent_again_once() {
 }
 
 #[test]
-fn a_lost_window_is_mended_within_a_heartbeat_and_some_round_trips() {
+fn lost_window_is_repaired_soon_after_a_heartbeat() {
     let (mut cluster, leader, follower) = Cluster::settled(2, 1);
     for n in 0..4000 {
         cluster.node(leader).step(write(n));
@@ -277,7 +276,7 @@ fn a_lost_window_is_mended_within_a_heartbeat_and_some_round_trips() {
 }
 
 #[test]
-fn a_dead_peer_costs_an_empty_append_per_heartbeat() {
+fn dead_peer_costs_an_empty_append_per_heartbeat() {
     let mut cluster = Cluster::new(3, 1);
     cluster.nodes.remove(&3);
     cluster.ticks(100);
@@ -299,7 +298,7 @@ fn a_dead_peer_costs_an_empty_append_per_heartbeat() {
 }
 
 #[test]
-fn a_request_is_answered_by_its_deadline_however_long_it_waited_for_a_leader() {
+fn request_is_answered_by_its_deadline_after_a_late_leader() {
     let mut node = replica(1, 3, 0);
     node.step(write(1));
     let deadline = config().request_deadline();
@@ -321,7 +320,7 @@ fn a_request_is_answered_by_its_deadline_however_long_it_waited_for_a_leader() {
 }
 
 #[test]
-fn a_read_without_a_leader_is_refused_at_its_deadline() {
+fn read_without_a_leader_is_refused_at_its_deadline() {
     let mut node = replica(1, 3, 0);
     node.step(read(1));
     for _ in 0..config().request_deadline() {
@@ -333,7 +332,7 @@ fn a_read_without_a_leader_is_refused_at_its_deadline() {
 }
 
 #[test]
-fn a_pre_candidate_that_votes_for_another_gives_up() {
+fn pre_candidate_that_votes_for_another_gives_up() {
     let mut node = replica(1, 3, 5);
     while node.status().role != RoleName::PreCandidate {
         node.step(Input::Tick);
@@ -360,7 +359,7 @@ fn a_pre_candidate_that_votes_for_another_gives_up() {
 #[test]
 fn truncated_proposals_expire_by_their_own_age() {
     let (mut cluster, leader, follower) = Cluster::settled(3, 1);
-    // Ten commands that nobody else hears of, truncated by another leader.
+    // Ten commands that no other node receives, truncated by another leader.
     for n in 0..10 {
         cluster.node(leader).step(write(n));
     }
@@ -386,7 +385,7 @@ fn truncated_proposals_expire_by_their_own_age() {
     cluster
         .node(leader)
         .step(from(follower, leader, term, append));
-    // The first life's commands expire by their own age, all at once.
+    // The commands expire by their own age, all at once.
     let deadline = config().request_deadline();
     for _ in 0..deadline {
         assert!(outputs(cluster.node(leader)).1.is_empty());
@@ -398,7 +397,7 @@ fn truncated_proposals_expire_by_their_own_age() {
 }
 
 #[test]
-fn alone_a_read_right_behind_a_write_sees_it() {
+fn lone_voters_read_right_after_a_write_sees_it() {
     let mut node = replica(1, 1, 0);
     outputs(&mut node);
     node.step(write(1));
@@ -408,7 +407,7 @@ fn alone_a_read_right_behind_a_write_sees_it() {
 }
 
 #[test]
-fn limits_of_nothing_are_refused() {
+fn zero_limits_are_refused() {
     let wrong = [
         Limits {
             append_entries: 0,
@@ -431,7 +430,7 @@ fn limits_of_nothing_are_refused() {
 }
 
 #[test]
-fn a_fingerprint_tells_apart_what_a_candidate_would_be_answered() {
+fn fingerprint_changes_when_candidates_are_no_longer_refused() {
     let mut fresh = replica(1, 3, 0);
     fresh.step(from(2, 1, 5, heartbeat(EntryId::default())));
     outputs(&mut fresh);

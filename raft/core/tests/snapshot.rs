@@ -1,5 +1,4 @@
-//! What compaction and snapshots cost, and what bounds them. Time is ticks; every test is the same
-//! on every machine.
+//! Bounds on the cost of compaction and snapshots. Time is ticks; every test is deterministic.
 
 mod count;
 
@@ -13,13 +12,13 @@ use raft_core::{
     SnapshotToStore, Status, Task, Ticket, Wal,
 };
 
-/// Each command takes 100 bytes or so. The snapshot is large nevertheless.
+/// Each command takes about 100 bytes. The snapshot is large nevertheless.
 type Machine = Count<100>;
 
-/// How many bytes a snapshot has.
+/// The length of a snapshot, in bytes.
 const LENGTH: usize = 10_000;
 
-/// Keeps the newest snapshot alone, as a disk that is short of room.
+/// A disk that keeps only the newest snapshot.
 #[derive(Default)]
 struct Disk(Option<(SnapshotId, Vec<u8>)>);
 
@@ -55,18 +54,19 @@ impl Chunks for Disk {
 
 struct Cluster {
     nodes: BTreeMap<u64, (Replica<Machine>, Disk)>,
-    /// Messages in flight, each with when it arrives; the latency is the same for all.
+    /// Messages in flight, each with its time of arrival; all have the same latency.
     network: VecDeque<(u64, Envelope<Machine>)>,
     latency: u64,
     now: u64,
-    /// Who gets and says nothing.
-    away: Option<u64>,
-    /// Every so many messages, one is lost.
-    loses: Option<u64>,
+    /// The isolated node, if any: all messages from and to it are lost.
+    isolated: Option<u64>,
+    /// One message in this many is lost.
+    lose_every: Option<u64>,
     sent: u64,
     tickets: u64,
-    /// How many chunks with data went out, and how many bytes.
+    /// The number of chunks with data that were sent.
     chunks: u64,
+    /// The bytes in those chunks.
     chunk_bytes: u64,
 }
 
@@ -96,8 +96,8 @@ impl Cluster {
             network: VecDeque::new(),
             latency,
             now: 0,
-            away: None,
-            loses: None,
+            isolated: None,
+            lose_every: None,
             sent: 0,
             tickets: 0,
             chunks: 0,
@@ -114,7 +114,7 @@ impl Cluster {
         replica.step(input);
     }
 
-    /// Does all that a node asks for. Its snapshots are stored at once.
+    /// Handles all outputs of a node. Snapshots are stored at once.
     fn settle(&mut self, id: u64) {
         let (replica, disk) = self.nodes.get_mut(&id).expect("a node");
         let mut messages = Vec::new();
@@ -162,14 +162,18 @@ impl Cluster {
         }
         let ends = [envelope.from.0, envelope.to.0];
         let is_lost = self
-            .loses
+            .lose_every
             .is_some_and(|every| self.sent.is_multiple_of(every));
-        if !is_lost && !self.away.is_some_and(|away| ends.contains(&away)) {
+        if !is_lost
+            && !self
+                .isolated
+                .is_some_and(|isolated| ends.contains(&isolated))
+        {
             self.network.push_back((self.now + self.latency, envelope));
         }
     }
 
-    /// Lets a tick go by, with so many writes at node 1.
+    /// Lets a tick pass, with `writes` writes at node 1.
     fn tick(&mut self, writes: u64) {
         while let Some((at, _)) = self.network.front()
             && *at <= self.now
@@ -207,7 +211,7 @@ fn limits() -> Limits {
 }
 
 #[test]
-fn the_log_stays_within_its_bound() {
+fn log_stays_within_its_limit() {
     let mut cluster = Cluster::new(&limits(), 2);
     cluster.ticks(100, 0);
     assert_eq!(cluster.status(1).leader, Some(NodeId(1)));
@@ -215,7 +219,7 @@ fn the_log_stays_within_its_bound() {
         cluster.tick(20);
         for id in 1..=3 {
             let status = cluster.status(id);
-            // What leads to a snapshot, what is kept behind it, and what is on its way.
+            // Entries until a snapshot is due, trailing entries, and entries in flight.
             let length = status.last.index.0 - status.base.index.0;
             assert!(length <= 1_000 + 100 + 200, "{length} entries");
             assert!(status.log_bytes <= (1_000 + 100 + 200) * 132);
@@ -225,18 +229,18 @@ fn the_log_stays_within_its_bound() {
     assert!(cluster.status(1).counters.snapshots_stored >= 19);
 }
 
-/// A hundred chunks, one at a time, while writes go on: the leader's next snapshots wait, the
-/// follower is sent one, catches up with entries, and then snapshots are taken again.
+/// A hundred chunks, one at a time, while writes go on: the leader's next snapshots wait until the
+/// follower has installed one and has caught up with entries.
 #[test]
-fn a_follower_that_was_away_needs_one_snapshot_under_load() {
+fn returned_follower_needs_one_snapshot_under_load() {
     let mut cluster = Cluster::new(&limits(), 2);
     cluster.ticks(100, 0);
-    cluster.away = Some(3);
+    cluster.isolated = Some(3);
     cluster.ticks(200, 50);
     assert!(cluster.status(1).base.index > Index(8_000));
     let begun = cluster.status(1).counters.snapshot_streams_begun;
-    cluster.away = None;
-    cluster.loses = Some(5);
+    cluster.isolated = None;
+    cluster.lose_every = Some(5);
     let mut longest = 0;
     for _ in 0..3_000 {
         cluster.tick(5);
@@ -245,12 +249,12 @@ fn a_follower_that_was_away_needs_one_snapshot_under_load() {
     }
     let (leader, follower) = (cluster.status(1), cluster.status(3));
     assert_eq!(follower.counters.snapshots_installed, 1);
-    // When it is back, the leader may be about to take the snapshot that it needs.
+    // At the follower's return, the leader may be about to take the needed snapshot.
     assert!(leader.counters.snapshot_streams_begun <= begun + 1);
     assert!(follower.applied.0 + 1_000 > leader.applied.0);
     assert!(follower.applied.0 > 20_000);
     assert!(leader.counters.chunks_repeated > 0);
-    // It waited for the follower, and no longer than it had to.
+    // The leader's log grew while it waited for the follower, but not to its limit.
     assert!(
         (1_000 + 100 + 100..20_000).contains(&longest),
         "{longest} entries"
@@ -258,10 +262,10 @@ fn a_follower_that_was_away_needs_one_snapshot_under_load() {
     assert!(leader.last.index.0 - leader.base.index.0 < 1_300);
 }
 
-/// A follower that is slower than the load is sent one snapshot after the other. The leader's
-/// memory does not grow for it.
+/// A follower that is slower than the load gets one snapshot after the other. The leader's log does
+/// not grow beyond its limit.
 #[test]
-fn a_follower_that_never_catches_up_costs_no_growing_memory() {
+fn follower_that_never_catches_up_does_not_grow_the_log() {
     let limits = Limits {
         retained_entries: 3_000,
         chunk_bytes: 10,
@@ -269,9 +273,9 @@ fn a_follower_that_never_catches_up_costs_no_growing_memory() {
     };
     let mut cluster = Cluster::new(&limits, 2);
     cluster.ticks(100, 0);
-    cluster.away = Some(3);
+    cluster.isolated = Some(3);
     cluster.ticks(100, 50);
-    cluster.away = None;
+    cluster.isolated = None;
     for _ in 0..1_000 {
         cluster.tick(50);
         let status = cluster.status(1);
@@ -280,31 +284,31 @@ fn a_follower_that_never_catches_up_costs_no_growing_memory() {
     }
     assert!(cluster.status(1).counters.snapshot_streams_begun > 5);
     assert_eq!(cluster.status(3).counters.snapshots_installed, 0);
-    // Less load, and it gets through.
+    // Without load, the follower catches up.
     cluster.ticks(10_000, 0);
     assert_eq!(cluster.status(3).applied, cluster.status(1).applied);
 }
 
-/// A follower that is gone is not sent what it does not take.
+/// A dead follower costs no chunks with data.
 #[test]
-fn a_follower_that_dies_in_the_middle_costs_empty_messages() {
+fn follower_that_dies_mid_snapshot_costs_empty_messages() {
     let mut cluster = Cluster::new(&limits(), 2);
     cluster.ticks(100, 0);
-    cluster.away = Some(3);
+    cluster.isolated = Some(3);
     cluster.ticks(100, 50);
-    cluster.away = None;
+    cluster.isolated = None;
     cluster.ticks(60, 0);
     assert!(cluster.status(3).incoming_snapshot.is_some());
-    cluster.away = Some(3);
+    cluster.isolated = Some(3);
     let (chunks, bytes) = (cluster.chunks, cluster.chunk_bytes);
     cluster.ticks(1_000, 0);
     assert!(cluster.chunks - chunks <= 1);
     assert!(cluster.chunk_bytes - bytes <= 100);
-    // Nor is a newer snapshot forced upon it.
+    // A newer snapshot causes no more chunks either.
     cluster.ticks(100, 50);
     assert!(cluster.status(1).counters.snapshot_streams_begun > 3);
     assert!(cluster.chunks - chunks <= 1);
-    cluster.away = None;
+    cluster.isolated = None;
     cluster.ticks(1_000, 0);
     assert_eq!(cluster.status(3).applied, cluster.status(1).applied);
 }

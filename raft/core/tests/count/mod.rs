@@ -1,8 +1,9 @@
-//! The state machine of the tests that tell what things cost.
+//! The state machine of the tests of costs. In a folder, since `tests/count.rs` would be a test
+//! target of its own.
 
 use raft_core::StateMachine;
 
-/// Counts its commands, each of which takes so many bytes on the wire.
+/// Counts its commands, each of which takes `BYTES` bytes on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Count<const BYTES: usize>(pub(crate) u64);
 

@@ -2,27 +2,27 @@
 
 use raft_core::{Message, NodeId, PreVote, PreVoteReply, RoleName, Term, VoteReply};
 
-use crate::table::{ELECTION, Node, append, ask_for_election, granted, id, vote};
+use crate::node::{ELECTION, Node, append, are_pre_votes, granted, id, vote};
 
 const GRANTED: bool = true;
 
 /// A vote for the node, or against it.
 fn ballot(node: &mut Node, from: u64, granted: bool) {
     let term = node.term();
-    node.hears(from, term, Message::VoteReply(VoteReply { granted }));
+    node.receive(from, term, Message::VoteReply(VoteReply { granted }));
 }
 
-/// Whoever becomes a candidate enters the next term.
+/// A new candidate enters the next term.
 #[test]
-fn a_candidate_increments_its_term() {
+fn candidate_increments_its_term() {
     let mut node = Node::stored(3, 4, None, &[1]);
     node.campaign();
     assert_eq!((node.term(), node.disk.ballot.term()), (5, Term(5)));
 }
 
-/// It votes for itself.
+/// A candidate votes for itself.
 #[test]
-fn a_candidate_votes_for_itself() {
+fn candidate_votes_for_itself() {
     let mut node = Node::stored(5, 4, Some(2), &[1]);
     node.campaign();
     assert_eq!(
@@ -36,37 +36,37 @@ fn a_candidate_votes_for_itself() {
     assert_eq!(node.role(), RoleName::Leader);
 }
 
-/// It resets its election timer: it has a whole timeout to be elected in.
+/// A candidate resets its election timer: its election may take a whole timeout.
 #[test]
-fn a_candidate_resets_its_timer() {
+fn candidate_resets_its_timer() {
     let mut node = Node::stored(3, 4, None, &[1]);
-    let questions = node.ticks(ELECTION);
+    let pre_votes = node.ticks(ELECTION);
     node.ticks(ELECTION - 1);
-    let Message::PreVote(PreVote { round, .. }) = questions[0].message else {
-        panic!("{questions:?}");
+    let Message::PreVote(PreVote { round, .. }) = pre_votes[0].message else {
+        panic!("{pre_votes:?}");
     };
     let granted = true;
-    node.hears(2, 4, Message::PreVoteReply(PreVoteReply { round, granted }));
+    node.receive(2, 4, Message::PreVoteReply(PreVoteReply { round, granted }));
     node.ticks(ELECTION - 1);
     assert_eq!(node.role(), RoleName::Candidate);
     node.ticks(1);
     assert_ne!(node.role(), RoleName::Candidate);
 }
 
-/// It asks all others for their votes.
+/// A candidate asks all others for their votes.
 #[test]
-fn a_candidate_asks_all_others() {
+fn candidate_asks_all_others() {
     let mut node = Node::stored(5, 4, None, &[1, 3]);
     let asked: Vec<(u64, Message<_>)> = (node.campaign().into_iter())
-        .map(|letter| (letter.to.0, letter.message))
+        .map(|envelope| (envelope.to.0, envelope.message))
         .collect();
     let all: Vec<_> = (2..=5).map(|node| (node, vote(id(2, 3)))).collect();
     assert_eq!(asked, all);
 }
 
-/// Votes of a majority of the servers make it leader: not one less, and each voter counts once.
+/// Votes of a majority of the servers, and not one less, make a leader. Each voter counts once.
 #[test]
-fn a_candidate_with_votes_of_a_majority_becomes_leader() {
+fn candidate_with_votes_of_a_majority_becomes_leader() {
     for size in 2..=7 {
         let mut node = Node::stored(size, 4, None, &[1]);
         node.campaign();
@@ -82,20 +82,19 @@ fn a_candidate_with_votes_of_a_majority_becomes_leader() {
             ballot(&mut node, voter, GRANTED);
             let status = node.status();
             ballot(&mut node, voter, GRANTED);
-            assert_eq!(node.role(), status.role, "the same vote twice");
+            assert_eq!(node.role(), status.role, "a repeated vote");
         }
         assert_eq!(node.role(), RoleName::Leader);
     }
-    // Alone, its own vote is a majority.
-    let mut alone = Node::stored(1, 4, None, &[1]);
-    alone.ticks(1);
-    assert_eq!((alone.role(), alone.term()), (RoleName::Leader, 5));
+    // A lone voter's own vote is a majority.
+    let mut lone = Node::stored(1, 4, None, &[1]);
+    lone.ticks(1);
+    assert_eq!((lone.role(), lone.term()), (RoleName::Leader, 5));
 }
 
-/// A vote that was given stays: what the voter answers later, when it hears a leader, say, takes
-/// nothing back.
+/// A granted vote stays, even if a later reply of the voter refuses.
 #[test]
-fn a_vote_is_not_taken_back() {
+fn granted_vote_is_not_taken_back() {
     let mut node = Node::stored(5, 4, None, &[1]);
     node.campaign();
     ballot(&mut node, 2, GRANTED);
@@ -104,10 +103,10 @@ fn a_vote_is_not_taken_back() {
     assert_eq!(node.role(), RoleName::Leader);
 }
 
-/// Refusals are no votes. Once a majority has refused, the candidate waits for another's election,
-/// or its own next one.
+/// Refusals are no votes. Once a majority has refused, the candidate becomes a follower and waits
+/// for the next election.
 #[test]
-fn refusals_elect_nobody() {
+fn refusals_do_not_elect() {
     let mut node = Node::stored(5, 4, None, &[1]);
     node.campaign();
     for voter in [2, 3] {
@@ -120,60 +119,60 @@ fn refusals_elect_nobody() {
     assert_eq!(node.role(), RoleName::Follower);
 }
 
-/// A vote is one for the term in which it was given: an answer to a former election elects nobody.
+/// A vote counts only in its own term: a reply to an earlier election does not elect.
 #[test]
-fn votes_of_a_former_term_do_not_count() {
+fn votes_of_a_lower_term_do_not_count() {
     let mut node = Node::stored(3, 4, None, &[1]);
     node.campaign();
     node.ticks(ELECTION);
     node.campaign();
     assert_eq!(node.term(), 6);
-    node.hears(2, 5, Message::VoteReply(VoteReply { granted: true }));
-    node.hears(3, 5, Message::VoteReply(VoteReply { granted: true }));
+    node.receive(2, 5, Message::VoteReply(VoteReply { granted: true }));
+    node.receive(3, 5, Message::VoteReply(VoteReply { granted: true }));
     assert_eq!(node.role(), RoleName::Candidate);
 }
 
-/// AppendEntries from a new leader, which its term proves, makes it a follower, and the Append
-/// counts.
+/// AppendEntries from a leader of at least its own term makes a candidate a follower, which also
+/// handles the Append.
 #[test]
-fn a_candidate_that_hears_a_new_leader_follows_it() {
+fn candidate_follows_a_new_leader() {
     for term in [5, 6] {
         let mut node = Node::stored(3, 4, None, &[1]);
         node.campaign();
-        node.hears(2, term, append(id(1, 1), &[term], 1));
+        node.receive(2, term, append(id(1, 1), &[term], 1));
         assert_eq!((node.role(), node.term()), (RoleName::Follower, term));
         assert_eq!(node.status().leader, Some(NodeId(2)));
         assert_eq!((node.terms(), node.commit()), (vec![1, term], 1));
-        // In the same term its vote stays its own.
+        // In the same term, the vote for itself stays.
         assert_eq!(node.vote(), (term == 5).then_some(1));
     }
-    // A former leader is nobody's.
+    // A candidate does not follow a leader of a lower term.
     let mut node = Node::stored(3, 4, None, &[1]);
     node.campaign();
-    node.hears(2, 4, append(id(1, 1), &[4], 1));
+    node.receive(2, 4, append(id(1, 1), &[4], 1));
     assert_eq!((node.role(), node.terms()), (RoleName::Candidate, vec![1]));
 }
 
-/// If an election timeout goes by and nobody has won, a new election begins, in another term.
+/// If the election timeout passes without a winner, a new election begins, in another term.
 ///
-/// First it asks again whether it would be elected, in its term as it is; and it has twice the time
-/// then, so that any latency elects in the end.
+/// The departure: a pre-vote comes first, in the present term, and the timeout doubles, so that
+/// elections succeed at any latency.
 #[test]
-fn a_candidate_whose_election_times_out_starts_a_new_one() {
+fn candidate_starts_a_new_election_at_its_timeout() {
     let mut node = Node::stored(3, 4, None, &[1]);
     node.campaign();
-    assert!(ask_for_election(&node.ticks(ELECTION)));
+    assert!(are_pre_votes(&node.ticks(ELECTION)));
     assert_eq!((node.role(), node.term()), (RoleName::PreCandidate, 5));
     assert!(node.ticks(2 * ELECTION - 1).is_empty());
     let requests = node.campaign();
     assert_eq!((requests.len(), node.term(), node.vote()), (2, 6, Some(1)));
 }
 
-/// It grants nobody else its vote in its own election.
+/// A candidate grants no other candidate a vote in the term of its own election.
 #[test]
-fn a_candidate_refuses_its_rivals() {
+fn candidate_refuses_its_rivals() {
     let mut node = Node::stored(3, 4, None, &[1]);
     node.campaign();
-    assert!(!granted(node.hears(2, 5, vote(id(7, 4)))));
+    assert!(!granted(node.receive(2, 5, vote(id(7, 4)))));
     assert_eq!(node.role(), RoleName::Candidate);
 }

@@ -2,16 +2,16 @@
 
 use raft_core::{EntryId, Message, NodeId, PreVote, PreVoteReply, RoleName, Round};
 
-use crate::table::{ELECTION, Node, QUESTION, append, ask_for_election, granted, id, only, vote};
+use crate::node::{ELECTION, Node, REQUEST_ID, append, are_pre_votes, granted, id, only, vote};
 
-/// Followers answer what candidates and leaders ask, each question once.
+/// Followers answer each request of a candidate or leader once.
 #[test]
-fn a_follower_answers_candidates_and_leaders() {
+fn follower_answers_candidates_and_leaders() {
     let mut node = Node::stored(3, 2, None, &[1]);
     for (message, kind) in [
         (
             Message::PreVote(PreVote {
-                round: QUESTION,
+                round: REQUEST_ID,
                 last: id(1, 1),
             }),
             "pre_vote_reply",
@@ -21,51 +21,50 @@ fn a_follower_answers_candidates_and_leaders() {
         (append(id(3, 2), &[], 0), "append_rejected"),
         (
             Message::Round(Round {
-                id: QUESTION,
+                id: REQUEST_ID,
                 commit: id(1, 1),
             }),
             "round_reply",
         ),
     ] {
-        let reply = only(node.hears(2, 2, message));
+        let reply = only(node.receive(2, 2, message));
         assert_eq!((reply.message.kind(), reply.to), (kind, NodeId(2)));
     }
 }
 
-/// They say nothing of their own accord (§5.1), until an election timeout has gone by.
+/// Followers send no message but replies (§5.1), until the election timeout.
 #[test]
-fn a_follower_says_nothing_unasked() {
+fn follower_sends_only_replies() {
     let mut node = Node::stored(3, 2, None, &[1]);
     assert!(node.ticks(ELECTION - 1).is_empty());
-    node.hears(2, 2, append(id(1, 1), &[], 0));
+    node.receive(2, 2, append(id(1, 1), &[], 0));
     assert!(node.ticks(ELECTION - 1).is_empty());
 }
 
-/// If an election timeout goes by in which no leader spoke and no vote was granted, a follower
-/// becomes a candidate.
+/// A follower becomes a candidate after an election timeout without an Append of the leader or a
+/// granted vote.
 ///
-/// It becomes a pre-candidate first: it asks whether it would be elected (thesis §9.6), in its old
-/// term. Only if a quorum encourages it, the election begins.
+/// The departure: it becomes a pre-candidate first, in its old term (thesis §9.6). Only if a quorum
+/// grants its pre-vote, the election begins.
 #[test]
-fn a_follower_that_hears_nobody_for_an_election_timeout_becomes_a_candidate() {
+fn follower_becomes_candidate_at_its_election_timeout() {
     let mut node = Node::stored(3, 2, None, &[1]);
     node.ticks(ELECTION - 1);
     assert_eq!(node.role(), RoleName::Follower);
-    let questions = node.ticks(1);
-    assert!(ask_for_election(&questions));
+    let pre_votes = node.ticks(1);
+    assert!(are_pre_votes(&pre_votes));
     assert_eq!((node.role(), node.term()), (RoleName::PreCandidate, 2));
-    let Message::PreVote(PreVote { round, .. }) = questions[0].message else {
-        panic!("{questions:?}");
+    let Message::PreVote(PreVote { round, .. }) = pre_votes[0].message else {
+        panic!("{pre_votes:?}");
     };
     let granted = true;
-    node.hears(3, 2, Message::PreVoteReply(PreVoteReply { round, granted }));
+    node.receive(3, 2, Message::PreVoteReply(PreVoteReply { round, granted }));
     assert_eq!((node.role(), node.term()), (RoleName::Candidate, 3));
 }
 
-/// A leader's AppendEntries begins the timeout anew, be it a heartbeat, entries, or one that has to
-/// be refused.
+/// Each AppendEntries of the leader resets the timer: a heartbeat, entries, or a rejected one.
 #[test]
-fn what_the_current_leader_says_holds_off_the_election() {
+fn append_of_the_current_leader_resets_the_timer() {
     for message in [
         append(id(1, 1), &[], 0),
         append(id(1, 1), &[2], 0),
@@ -74,18 +73,18 @@ fn what_the_current_leader_says_holds_off_the_election() {
         let mut node = Node::stored(3, 2, None, &[1]);
         for _ in 0..5 {
             node.ticks(ELECTION - 1);
-            node.hears(2, 2, message.clone());
+            node.receive(2, 2, message.clone());
         }
         assert!(node.ticks(ELECTION - 1).is_empty());
-        assert!(ask_for_election(&node.ticks(1)));
+        assert!(are_pre_votes(&node.ticks(1)));
     }
 }
 
-/// Granting a vote begins the timeout anew, too; refusing one does not, nor does encouraging
-/// somebody, or what a former leader says.
+/// A granted vote resets the timer too; a refused vote, a pre-vote and an Append of a stale leader
+/// do not.
 #[test]
-fn granting_a_vote_holds_off_the_election_and_nothing_less_does() {
-    let round = QUESTION;
+fn only_a_granted_vote_resets_the_timer() {
+    let round = REQUEST_ID;
     let last = id(1, 1);
     for (message, term, holds_off) in [
         (vote(last), 2, true),
@@ -96,13 +95,13 @@ fn granting_a_vote_holds_off_the_election_and_nothing_less_does() {
     ] {
         let mut node = Node::stored(3, 2, None, &[1]);
         node.ticks(ELECTION - 1);
-        node.hears(2, term, message.clone());
-        let asks = ask_for_election(&node.ticks(1));
+        node.receive(2, term, message.clone());
+        let asks = are_pre_votes(&node.ticks(1));
         assert_eq!(asks, !holds_off, "{message:?}");
     }
-    // The refusal of a candidate whom the node has not voted for.
+    // The refused candidate is not the one that has the node's vote.
     let mut node = Node::stored(3, 2, Some(3), &[1]);
     node.ticks(ELECTION - 1);
-    assert!(!granted(node.hears(2, 2, vote(last))));
-    assert!(ask_for_election(&node.ticks(1)));
+    assert!(!granted(node.receive(2, 2, vote(last))));
+    assert!(are_pre_votes(&node.ticks(1)));
 }

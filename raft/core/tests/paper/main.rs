@@ -1,17 +1,16 @@
 //! Figures 2 and 3 of *In Search of an Understandable Consensus Algorithm (Extended Version)*,
-//! sentence by sentence: a test for each, named after it. Where this implementation departs from
-//! the figure, the test says so and shows what holds instead.
+//! sentence by sentence: a test for each. Where this implementation departs from the figure, the
+//! test's comment names the departure, and the test checks what holds instead.
 //!
-//! Nothing is built by hand: a node gets inputs, stores what it asks to be stored, and its role is
-//! whatever comes of that.
+//! No state is built by hand: a node gets inputs and stores its records, and its role follows.
 
 mod append_entries;
 mod candidates;
-mod course;
 mod followers;
 mod leaders;
+mod node;
 mod properties;
+mod random_runs;
 mod request_vote;
 mod servers;
 mod state;
-mod table;

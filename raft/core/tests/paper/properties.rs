@@ -1,18 +1,17 @@
 //! Figure 3: the properties that hold at all times.
 //!
-//! Each has a witness who sees every node after every event of many random courses, remembers
-//! what it saw, and says no. That it can say no is shown to it as well, with what no cluster should
-//! ever show.
+//! Each property has a checker, which observes every node after every event of many random runs and
+//! reports a broken property. Further tests show each checker states that break its property.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use raft_core::{Entry, EntryId};
 
-use crate::course::{Sights, View, follow};
-use crate::table::{entries, id};
+use crate::node::{entries, id};
+use crate::random_runs::{EventCounts, View, execute_all};
 
-/// A broken property, in words.
+/// The result of a check: the description of a broken property, if it is broken.
 type Verdict = Result<(), String>;
 
 fn demand(holds: bool, broken: impl Fn() -> String) -> Verdict {
@@ -24,11 +23,11 @@ fn demand(holds: bool, broken: impl Fn() -> String) -> Verdict {
 struct ElectionSafety(BTreeMap<u64, (u64, u64)>);
 
 impl ElectionSafety {
-    fn see(&mut self, view: &View) -> Verdict {
+    fn observe(&mut self, view: &View) -> Verdict {
         if !view.leads {
             return Ok(());
         }
-        let seen = (view.node, view.life);
+        let seen = (view.node, view.incarnation);
         let known = *self.0.entry(view.term).or_insert(seen);
         demand(known == seen, || {
             format!("{known:?} and {seen:?} lead in term {}", view.term)
@@ -42,29 +41,30 @@ impl ElectionSafety {
 struct LeaderAppendOnly(BTreeMap<u64, View>);
 
 impl LeaderAppendOnly {
-    fn see(&mut self, view: &View) -> Verdict {
+    fn observe(&mut self, view: &View) -> Verdict {
         let before = self.0.insert(view.node, view.clone()).unwrap_or_default();
-        let still = |v: &View| (v.leads, v.term, v.life);
+        let still = |v: &View| (v.leads, v.term, v.incarnation);
         let is_same = view.leads && still(&before) == still(view);
         demand(!is_same || view.log.starts_with(&before.log), || {
-            format!("{before:?} leads on as {view:?}")
+            format!("a leader changed from {before:?} to {view:?}")
         })
     }
 }
 
 /// Log Matching: if two logs hold an entry of the same index and term, they are identical in all
-/// entries up to it (§5.3). So the entry before an entry is the same wherever and whenever it is
-/// seen.
+/// entries up to it (§5.3). So the entry before an entry is the same in all logs at all times.
 #[derive(Default)]
 struct LogMatching(BTreeMap<EntryId, (EntryId, Entry<u64>)>);
 
 impl LogMatching {
-    fn see(&mut self, view: &View) -> Verdict {
+    fn observe(&mut self, view: &View) -> Verdict {
         let mut before = EntryId::default();
         for entry in &view.log {
             let seen = (before, entry.clone());
             let known = self.0.entry(entry.id).or_insert_with(|| seen.clone());
-            demand(*known == seen, || format!("{known:?} and {seen:?}"))?;
+            demand(*known == seen, || {
+                format!("logs differ: {known:?} and {seen:?}")
+            })?;
             before = entry.id;
         }
         Ok(())
@@ -75,14 +75,14 @@ impl LogMatching {
 /// higher terms (§5.4).
 #[derive(Default)]
 struct LeaderCompleteness {
-    /// Each committed entry, and the lowest term of which it is known that it was committed in it.
+    /// Each committed entry, with the lowest term in which it is known to be committed.
     committed: BTreeMap<u64, (u64, EntryId)>,
     /// The log with which the leader of each term began.
     leaders: BTreeMap<u64, Vec<EntryId>>,
 }
 
 impl LeaderCompleteness {
-    fn see(&mut self, view: &View) -> Verdict {
+    fn observe(&mut self, view: &View) -> Verdict {
         let names: Vec<EntryId> = view.log.iter().map(|entry| entry.id).collect();
         for name in &names[..view.commit as usize] {
             let known = self
@@ -118,20 +118,19 @@ impl LeaderCompleteness {
 struct StateMachineSafety(Vec<u64>);
 
 impl StateMachineSafety {
-    fn see(&mut self, view: &View) -> Verdict {
+    fn observe(&mut self, view: &View) -> Verdict {
         let both = self.0.len().min(view.applied.len());
         demand(self.0[..both] == view.applied[..both], || {
-            format!("{:?} were applied, and {:?}", self.0, view.applied)
+            format!("machines applied {:?} and {:?}", self.0, view.applied)
         })?;
         self.0.extend(&view.applied[both..]);
         Ok(())
     }
 }
 
-/// What all courses show, and what the witnesses say of it: of each property the first
-/// contradiction.
+/// The event counts of all runs, and the first violation of each property.
 struct Findings {
-    sights: Sights,
+    counts: EventCounts,
     election_safety: Verdict,
     leader_append_only: Verdict,
     log_matching: Verdict,
@@ -139,16 +138,16 @@ struct Findings {
     state_machine_safety: Verdict,
 }
 
-/// The courses are followed once, for all tests together.
+/// Executes all runs once, for all tests together.
 fn findings() -> &'static Findings {
     static FINDINGS: LazyLock<Findings> = LazyLock::new(|| {
-        let mut witnesses = Witnesses::default();
+        let mut checkers = Checkers::default();
         let mut verdicts = [const { Ok(()) }; 5];
-        let sights = follow(|seed, event, view| {
+        let counts = execute_all(|seed, event, view| {
             if event == 0 {
-                witnesses = Witnesses::default();
+                checkers = Checkers::default();
             }
-            for (verdict, seen) in verdicts.iter_mut().zip(witnesses.see(view)) {
+            for (verdict, seen) in verdicts.iter_mut().zip(checkers.observe(view)) {
                 if verdict.is_ok() {
                     *verdict =
                         seen.map_err(|broken| format!("seed {seed}, event {event}: {broken}"));
@@ -163,7 +162,7 @@ fn findings() -> &'static Findings {
             state_machine_safety,
         ] = verdicts;
         Findings {
-            sights,
+            counts,
             election_safety,
             leader_append_only,
             log_matching,
@@ -174,9 +173,9 @@ fn findings() -> &'static Findings {
     &FINDINGS
 }
 
-/// Those who see one course.
+/// The checkers of one run.
 #[derive(Default)]
-struct Witnesses(
+struct Checkers(
     ElectionSafety,
     LeaderAppendOnly,
     LogMatching,
@@ -184,14 +183,14 @@ struct Witnesses(
     StateMachineSafety,
 );
 
-impl Witnesses {
-    fn see(&mut self, view: &View) -> [Verdict; 5] {
+impl Checkers {
+    fn observe(&mut self, view: &View) -> [Verdict; 5] {
         [
-            self.0.see(view),
-            self.1.see(view),
-            self.2.see(view),
-            self.3.see(view),
-            self.4.see(view),
+            self.0.observe(view),
+            self.1.observe(view),
+            self.2.observe(view),
+            self.3.observe(view),
+            self.4.observe(view),
         ]
     }
 }
@@ -221,26 +220,29 @@ fn state_machine_safety() {
     assert_eq!(findings().state_machine_safety, Ok(()));
 }
 
-/// A property that nothing puts to the test is not shown to hold.
+/// The runs must contain the events that can break the properties.
 #[test]
-fn the_properties_are_put_to_the_test() {
-    let Sights {
+fn random_runs_exercise_the_properties() {
+    let EventCounts {
         terms_led,
         truncations,
         commits,
-        deaths,
-    } = findings().sights;
+        crashes,
+    } = findings().counts;
     assert!(
         terms_led > 300 && truncations > 30,
-        "{terms_led} {truncations}"
+        "{terms_led} terms led, {truncations} truncations"
     );
-    assert!(commits > 1000 && deaths > 1000, "{commits} {deaths}");
+    assert!(
+        commits > 1000 && crashes > 1000,
+        "{commits} commits, {crashes} crashes"
+    );
 }
 
 fn leader(node: u64, term: u64, log: &[u64]) -> View {
     View {
         node,
-        life: 1,
+        incarnation: 1,
         term,
         leads: true,
         log: entries(1, log),
@@ -249,66 +251,66 @@ fn leader(node: u64, term: u64, log: &[u64]) -> View {
 }
 
 #[test]
-fn a_second_leader_in_a_term_is_told() {
-    let mut witness = ElectionSafety::default();
-    assert_eq!(witness.see(&leader(1, 2, &[2])), Ok(()));
-    assert_eq!(witness.see(&leader(2, 3, &[3])), Ok(()));
-    assert!(witness.see(&leader(2, 2, &[2])).is_err());
-    // Nor may the same node lead once more in the same term after a restart.
+fn second_leader_in_a_term_is_detected() {
+    let mut checker = ElectionSafety::default();
+    assert_eq!(checker.observe(&leader(1, 2, &[2])), Ok(()));
+    assert_eq!(checker.observe(&leader(2, 3, &[3])), Ok(()));
+    assert!(checker.observe(&leader(2, 2, &[2])).is_err());
+    // A restarted node must not lead again in the same term.
     let again = View {
-        life: 2,
+        incarnation: 2,
         ..leader(1, 2, &[2])
     };
-    assert!(witness.see(&again).is_err());
+    assert!(checker.observe(&again).is_err());
 }
 
 #[test]
-fn a_leader_that_drops_or_changes_entries_is_told() {
-    let mut witness = LeaderAppendOnly::default();
-    assert_eq!(witness.see(&leader(1, 2, &[1, 2])), Ok(()));
-    assert_eq!(witness.see(&leader(1, 2, &[1, 2, 2])), Ok(()));
-    assert!(witness.see(&leader(1, 2, &[1, 2])).is_err());
-    assert!(witness.see(&leader(1, 2, &[2, 2])).is_err());
+fn leader_that_drops_or_changes_entries_is_detected() {
+    let mut checker = LeaderAppendOnly::default();
+    assert_eq!(checker.observe(&leader(1, 2, &[1, 2])), Ok(()));
+    assert_eq!(checker.observe(&leader(1, 2, &[1, 2, 2])), Ok(()));
+    assert!(checker.observe(&leader(1, 2, &[1, 2])).is_err());
+    assert!(checker.observe(&leader(1, 2, &[2, 2])).is_err());
 }
 
 #[test]
-fn logs_that_part_before_a_common_entry_are_told() {
-    let mut witness = LogMatching::default();
-    assert_eq!(witness.see(&leader(1, 2, &[1, 2])), Ok(()));
-    assert_eq!(witness.see(&leader(2, 3, &[1, 3])), Ok(()));
-    assert!(witness.see(&leader(3, 2, &[2, 2])).is_err());
-    // Nor may one name stand for two commands.
+fn logs_that_differ_before_a_common_entry_are_detected() {
+    let mut checker = LogMatching::default();
+    assert_eq!(checker.observe(&leader(1, 2, &[1, 2])), Ok(()));
+    assert_eq!(checker.observe(&leader(2, 3, &[1, 3])), Ok(()));
+    assert!(checker.observe(&leader(3, 2, &[2, 2])).is_err());
+    // An id must not stand for two commands.
     let mut other = leader(3, 3, &[1, 3]);
     other.log[1].payload = other.log[0].payload.clone();
-    assert!(witness.see(&other).is_err());
+    assert!(checker.observe(&other).is_err());
 }
 
 #[test]
-fn a_leader_that_lacks_what_was_committed_is_told() {
+fn leader_that_lacks_a_committed_entry_is_detected() {
     let committed = View {
         commit: 2,
         ..leader(1, 2, &[1, 2])
     };
-    let mut witness = LeaderCompleteness::default();
-    assert_eq!(witness.see(&committed), Ok(()));
-    assert_eq!(witness.see(&leader(2, 3, &[1, 2, 3])), Ok(()));
-    assert!(witness.see(&leader(2, 4, &[1, 4])).is_err());
-    // Also if the leader was seen first.
-    let mut witness = LeaderCompleteness::default();
-    assert_eq!(witness.see(&leader(2, 4, &[1, 4])), Ok(()));
-    assert!(witness.see(&committed).is_err());
+    let mut checker = LeaderCompleteness::default();
+    assert_eq!(checker.observe(&committed), Ok(()));
+    assert_eq!(checker.observe(&leader(2, 3, &[1, 2, 3])), Ok(()));
+    assert!(checker.observe(&leader(2, 4, &[1, 4])).is_err());
+    // Also if the checker saw the leader first.
+    let mut checker = LeaderCompleteness::default();
+    assert_eq!(checker.observe(&leader(2, 4, &[1, 4])), Ok(()));
+    assert!(checker.observe(&committed).is_err());
     assert_eq!(committed.log[1].id, id(2, 2));
 }
 
 #[test]
-fn machines_that_apply_different_commands_are_told() {
+fn machines_that_apply_different_commands_are_detected() {
     let applied = |commands: &[u64]| View {
         applied: commands.to_vec(),
         ..View::default()
     };
-    let mut witness = StateMachineSafety::default();
+    let mut checker = StateMachineSafety::default();
     for commands in [&[1, 2][..], &[], &[1], &[1, 2, 3]] {
-        assert_eq!(witness.see(&applied(commands)), Ok(()));
+        assert_eq!(checker.observe(&applied(commands)), Ok(()));
     }
-    assert!(witness.see(&applied(&[1, 3])).is_err());
+    assert!(checker.observe(&applied(&[1, 3])).is_err());
 }

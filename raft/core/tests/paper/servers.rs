@@ -5,24 +5,25 @@ use raft_core::{
     PreVoteReply, RoleName, Round, RoundReply, Term, VoteReply,
 };
 
-use crate::table::{Disk, ELECTION, Node, QUESTION, append, appended, entries, id, only, to, vote};
+use crate::node::{
+    Disk, ELECTION, Node, REQUEST_ID, append, appended, entries, id, only, to, vote,
+};
 
 /// If `commitIndex` is above `lastApplied`, the entries between are applied, one by one and in
 /// order.
 ///
-/// That happens in the step that commits them; a leader's blanks are not the state machine's
-/// business.
+/// The step that commits entries applies them. Blank entries do not reach the state machine.
 #[test]
-fn what_is_committed_is_applied_in_the_order_of_the_log() {
+fn committed_entries_are_applied_in_log_order() {
     let mut node = Node::stored(3, 2, None, &[1, 1, 2]);
-    node.hears(2, 2, append(id(3, 2), &[2, 2], 1));
+    node.receive(2, 2, append(id(3, 2), &[2, 2], 1));
     assert_eq!(node.applied(), [101]);
-    node.hears(2, 2, append(id(5, 2), &[], 4));
+    node.receive(2, 2, append(id(5, 2), &[], 4));
     assert_eq!(node.applied(), [101, 102, 203, 204]);
     let mut leader = Node::new(1, 3);
     let blank = only(to(2, &leader.lead()));
     leader.write(7);
-    leader.hears(2, 1, appended(&blank, 2));
+    leader.receive(2, 1, appended(&blank, 2));
     assert_eq!((leader.commit(), leader.applied()), (2, &[7][..]));
 }
 
@@ -48,13 +49,13 @@ fn one_of_each_role() -> Vec<Node> {
     nodes.into_iter().map(bring).collect()
 }
 
-/// If a request or an answer bears a higher term, the node takes over that term and follows.
+/// If a request or a reply carries a higher term, the node adopts that term and becomes a follower.
 ///
-/// A candidate's request is the exception as long as the node hears a leader, or leads and hears a
-/// quorum: see `who_hears_a_leader_refuses_and_adopts_nothing`.
+/// The exception is a candidate's request to a node with a live leader, or to a leader with a
+/// quorum: see `node_with_a_live_leader_refuses_and_keeps_its_term`.
 #[test]
-fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
-    let stream = QUESTION;
+fn higher_term_makes_every_role_a_follower() {
+    let stream = REQUEST_ID;
     let incarnation = Incarnation(2);
     let (matched, hint, prev) = (Index(1), id(1, 1), id(2, 3));
     let messages = [
@@ -90,7 +91,7 @@ fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
     for message in messages {
         for mut node in one_of_each_role() {
             let (role, case) = (node.role(), format!("{} {message:?}", node.role()));
-            node.hears(2, 8, message.clone());
+            node.receive(2, 8, message.clone());
             let asks = matches!(message, Message::Vote(_) | Message::PreVote(_));
             if asks && role == RoleName::Leader {
                 assert_eq!((node.role(), node.term()), (role, 3), "{case}");
@@ -108,24 +109,23 @@ fn a_higher_term_is_adopted_and_makes_a_follower_of_anybody() {
     }
 }
 
-/// Nothing of an equal or a lower term changes the term.
+/// A message of an equal or lower term does not change the term.
 #[test]
-fn a_lower_term_is_not_adopted() {
+fn lower_term_is_not_adopted() {
     for mut node in one_of_each_role() {
         let before = node.status();
-        node.hears(2, 2, append(id(1, 1), &[], 1));
-        node.hears(2, 2, vote(id(9, 2)));
-        node.hears(2, 2, Message::VoteReply(VoteReply { granted: true }));
+        node.receive(2, 2, append(id(1, 1), &[], 1));
+        node.receive(2, 2, vote(id(9, 2)));
+        node.receive(2, 2, Message::VoteReply(VoteReply { granted: true }));
         let after = node.status();
         assert_eq!((before.role, before.ballot), (after.role, after.ballot));
         assert_eq!((before.last, before.commit), (after.last, after.commit));
     }
 }
 
-/// The figure's servers believe each other; this one looks first whether a message is from a member
-/// and to itself, and makes sense.
+/// The departure: a node checks first that each message is from a member, to itself, and plausible.
 #[test]
-fn what_no_member_could_say_is_dropped() {
+fn malformed_or_foreign_message_is_dropped() {
     let mut node = Node::stored(3, 3, None, &[1]);
     let Disk { ballot, .. } = node.disk;
     let mut gap = append(id(1, 1), &[3, 3], 0);
@@ -139,7 +139,7 @@ fn what_no_member_could_say_is_dropped() {
         (2, 9, append(id(1, 1), &[10], 0)),
         (2, 9, vote(id(1, 12))),
     ] {
-        assert_eq!(node.hears(from, term, message), []);
+        assert_eq!(node.receive(from, term, message), []);
         assert_eq!((node.status().ballot, node.terms()), (ballot, vec![1]));
     }
     assert_eq!(node.status().id, NodeId(1));

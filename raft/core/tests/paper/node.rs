@@ -1,5 +1,4 @@
-//! A node on the table: the production core with a disk beside it that holds exactly what it was
-//! asked to store.
+//! A node under test: the production core with a disk that holds exactly the stored records.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,19 +10,19 @@ use raft_core::{
     StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
 };
 
-/// An election timeout, in ticks. It does not vary here, so that no test has chance in it.
+/// The election timeout, in ticks. It does not vary here, so that no test depends on chance.
 pub(crate) const ELECTION: u64 = 10;
 
 /// The time between two heartbeats, in ticks.
 pub(crate) const HEARTBEAT: u64 = 3;
 
-/// A state machine that notes each command that is applied, in order.
+/// A state machine that keeps all applied commands, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Journal(pub(crate) Vec<u64>);
 
 impl StateMachine for Journal {
     type Command = u64;
-    /// How many commands were applied, this one included.
+    /// The number of commands applied, this one included.
     type Outcome = usize;
     type Query = ();
     type Answer = usize;
@@ -42,10 +41,10 @@ impl StateMachine for Journal {
     }
 }
 
-/// What a node says.
-pub(crate) type Letter = Envelope<Journal>;
+/// A message that a node sent.
+pub(crate) type Sent = Envelope<Journal>;
 
-/// What a node has stored. It outlives the node's process.
+/// The stored state of a node. It outlives the node's process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     pub(crate) ballot: Ballot,
@@ -81,10 +80,10 @@ impl Chunks for Disk {
 pub(crate) struct Node {
     id: u64,
     size: u64,
-    life: u64,
+    incarnation: u64,
     pub(crate) disk: Disk,
     replica: Replica<Journal>,
-    /// Answers to its clients: to which ticket, and what.
+    /// Responses to its clients, each with its ticket.
     pub(crate) answers: Vec<(u64, Response<Journal>)>,
 }
 
@@ -94,7 +93,7 @@ impl Node {
         Self::with(id, size, Disk::default())
     }
 
-    /// Node 1 of `size`, started with this on its disk: an entry of each of these terms.
+    /// Node 1 of `size`, started from a disk with an entry of each of these terms.
     pub(crate) fn stored(size: u64, term: u64, vote: Option<u64>, log: &[u64]) -> Self {
         let ballot = Ballot::new(Term(term), vote.map(NodeId));
         let entries = entries(1, log);
@@ -112,30 +111,30 @@ impl Node {
         Self {
             id,
             size,
-            life: 1,
+            incarnation: 1,
             replica: restore(id, size, 1, &disk),
             disk,
             answers: Vec::new(),
         }
     }
 
-    /// The process dies, and starts again from its disk.
+    /// Crashes the process and starts it again from its disk.
     pub(crate) fn restart(&mut self) {
-        self.life += 1;
-        self.replica = restore(self.id, self.size, self.life, &self.disk);
+        self.incarnation += 1;
+        self.replica = restore(self.id, self.size, self.incarnation, &self.disk);
     }
 
-    /// Something happens, and nothing of it is stored yet. Returns what may leave already, and what
-    /// is to be stored with all that waits for it.
+    /// Steps an input without storing its records. Returns the messages that may leave already, and
+    /// the output with the records and the messages that wait for them.
     pub(crate) fn before_storing(
         &mut self,
         input: Input<Journal>,
-    ) -> (Vec<Letter>, Output<Journal, Volatile>) {
+    ) -> (Vec<Sent>, Output<Journal, Volatile>) {
         self.replica.step(input);
         self.output()
     }
 
-    fn output(&mut self) -> (Vec<Letter>, Output<Journal, Volatile>) {
+    fn output(&mut self) -> (Vec<Sent>, Output<Journal, Volatile>) {
         let mut output = self.replica.output();
         let Released {
             messages,
@@ -148,98 +147,96 @@ impl Node {
         (messages, output)
     }
 
-    /// Something happens. Returns all that the node says, what waits for its disk last.
-    pub(crate) fn step(&mut self, input: Input<Journal>) -> Vec<Letter> {
+    /// Steps an input and stores the records. Returns the messages, those that waited for the disk
+    /// last.
+    pub(crate) fn step(&mut self, input: Input<Journal>) -> Vec<Sent> {
         self.steps([input])
     }
 
-    /// Some things happen at once.
-    pub(crate) fn steps(
-        &mut self,
-        inputs: impl IntoIterator<Item = Input<Journal>>,
-    ) -> Vec<Letter> {
+    /// Steps several inputs before one output.
+    pub(crate) fn steps(&mut self, inputs: impl IntoIterator<Item = Input<Journal>>) -> Vec<Sent> {
         inputs
             .into_iter()
             .for_each(|input| self.replica.step(input));
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         loop {
             let (early, output) = self.output();
-            said.extend(early);
+            sent.extend(early);
             let is_stored = output.records().is_empty();
             let Ok(durable) = output.persist(&mut self.disk);
             let (late, synced) = durable.finish();
-            said.extend(late);
+            sent.extend(late);
             self.replica.step(Input::Synced(synced));
             if is_stored {
-                return said;
+                return sent;
             }
         }
     }
 
-    /// A message comes from `from`, whose term is `term`.
-    pub(crate) fn hears(&mut self, from: u64, term: u64, message: Message<Journal>) -> Vec<Letter> {
-        self.step(letter(from, self.id, term, message))
+    /// Delivers a message of `from`, whose term is `term`.
+    pub(crate) fn receive(&mut self, from: u64, term: u64, message: Message<Journal>) -> Vec<Sent> {
+        self.step(input_from(from, self.id, term, message))
     }
 
-    /// So many ticks of its clock go by.
-    pub(crate) fn ticks(&mut self, count: u64) -> Vec<Letter> {
+    /// Lets `count` ticks pass.
+    pub(crate) fn ticks(&mut self, count: u64) -> Vec<Sent> {
         let ticks = 0..count;
         ticks.flat_map(|_| self.step(Input::Tick)).collect()
     }
 
-    /// A client writes; the command is the ticket's number.
-    pub(crate) fn write(&mut self, command: u64) -> Vec<Letter> {
+    /// Steps a client's write, whose command is the ticket's number.
+    pub(crate) fn write(&mut self, command: u64) -> Vec<Sent> {
         let ticket = Ticket(command);
         self.step(Input::Write { ticket, command })
     }
 
-    /// Its clock ticks until it wants to be elected, and all others encourage it. Returns its
-    /// requests for votes.
-    pub(crate) fn campaign(&mut self) -> Vec<Letter> {
-        let mut questions = Vec::new();
-        while questions.is_empty() {
-            questions = self.ticks(1);
+    /// Lets the node reach its election timeout and win the pre-vote. Returns its requests for
+    /// votes.
+    pub(crate) fn campaign(&mut self) -> Vec<Sent> {
+        let mut pre_votes = Vec::new();
+        while pre_votes.is_empty() {
+            pre_votes = self.ticks(1);
         }
-        let mut said = Vec::new();
+        let mut sent = Vec::new();
         for Envelope {
             to, term, message, ..
-        } in questions
+        } in pre_votes
         {
             let Message::PreVote(PreVote { round, .. }) = message else {
-                panic!("it asks first: {message:?}");
+                panic!("no pre-vote: {message:?}");
             };
-            if said.is_empty() {
+            if sent.is_empty() {
                 let granted = true;
                 let reply = Message::PreVoteReply(PreVoteReply { round, granted });
-                said = self.hears(to.0, term.0, reply);
+                sent = self.receive(to.0, term.0, reply);
             }
         }
         assert_eq!(self.role(), RoleName::Candidate);
-        said
+        sent
     }
 
-    /// It wants to be elected, and is. Returns what it says first as a leader.
-    pub(crate) fn lead(&mut self) -> Vec<Letter> {
+    /// Lets the node win an election. Returns its first messages as leader.
+    pub(crate) fn lead(&mut self) -> Vec<Sent> {
         for vote in self.campaign() {
             let granted = true;
-            let said = self.hears(
+            let sent = self.receive(
                 vote.to.0,
                 vote.term.0,
                 Message::VoteReply(VoteReply { granted }),
             );
             if self.role() == RoleName::Leader {
-                return said;
+                return sent;
             }
         }
-        panic!("all votes make no leader");
+        panic!("no leader after all votes");
     }
 
-    /// The node's state at a glance.
+    /// A summary of the node's state.
     pub(crate) fn status(&self) -> Status {
         self.replica.status()
     }
 
-    /// What the node is doing.
+    /// The node's role.
     pub(crate) fn role(&self) -> RoleName {
         self.status().role
     }
@@ -249,12 +246,12 @@ impl Node {
         self.status().ballot.term().0
     }
 
-    /// For whom it voted in its current term.
+    /// Its vote in its current term.
     pub(crate) fn vote(&self) -> Option<u64> {
         self.status().ballot.vote().map(|node| node.0)
     }
 
-    /// How far it has committed.
+    /// Its commit index.
     pub(crate) fn commit(&self) -> u64 {
         self.status().commit.index.0
     }
@@ -275,7 +272,7 @@ impl Node {
     }
 }
 
-fn restore(id: u64, size: u64, life: u64, disk: &Disk) -> Replica<Journal> {
+fn restore(id: u64, size: u64, incarnation: u64, disk: &Disk) -> Replica<Journal> {
     Replica::restore(Restored {
         id: NodeId(id),
         membership: Membership::of((1..=size).map(NodeId)),
@@ -289,13 +286,18 @@ fn restore(id: u64, size: u64, life: u64, disk: &Disk) -> Replica<Journal> {
         snapshot: None,
         machine: Journal::default(),
         entries: disk.entries.clone(),
-        incarnation: Incarnation(1000 * id + life),
+        incarnation: Incarnation(1000 * id + incarnation),
         seed: id,
     })
 }
 
-/// A message on its arrival.
-pub(crate) fn letter(from: u64, to: u64, term: u64, message: Message<Journal>) -> Input<Journal> {
+/// The input of a message that arrives.
+pub(crate) fn input_from(
+    from: u64,
+    to: u64,
+    term: u64,
+    message: Message<Journal>,
+) -> Input<Journal> {
     Input::Receive(Envelope {
         from: NodeId(from),
         to: NodeId(to),
@@ -304,7 +306,7 @@ pub(crate) fn letter(from: u64, to: u64, term: u64, message: Message<Journal>) -
     })
 }
 
-/// The entry's name that the scripts write `index@term`.
+/// The entry id that the golden scripts write `index@term`.
 pub(crate) fn id(index: u64, term: u64) -> EntryId {
     EntryId {
         term: Term(term),
@@ -322,8 +324,8 @@ pub(crate) fn entries(first: u64, terms: &[u64]) -> Vec<Entry<u64>> {
     (first..).zip(terms).map(entry).collect()
 }
 
-/// The name of another node's question.
-pub(crate) const QUESTION: RequestId = RequestId {
+/// The id of another node's request.
+pub(crate) const REQUEST_ID: RequestId = RequestId {
     incarnation: Incarnation(9),
     counter: 1,
 };
@@ -331,7 +333,7 @@ pub(crate) const QUESTION: RequestId = RequestId {
 /// AppendEntries: entries of these terms after `prev`.
 pub(crate) fn append(prev: EntryId, terms: &[u64], commit: u64) -> Message<Journal> {
     Message::Append(Append {
-        stream: QUESTION,
+        stream: REQUEST_ID,
         prev,
         entries: entries(prev.index.0 + 1, terms),
         commit: Index(commit),
@@ -343,8 +345,8 @@ pub(crate) fn vote(last: EntryId) -> Message<Journal> {
     Message::Vote(Vote { last })
 }
 
-/// A follower's acknowledgement of this Append: it stores all through `matched`.
-pub(crate) fn appended(append: &Letter, matched: u64) -> Message<Journal> {
+/// A follower's acknowledgement of this Append: its log is stored and matches through `matched`.
+pub(crate) fn appended(append: &Sent, matched: u64) -> Message<Journal> {
     let Message::Append(Append { stream, .. }) = append.message else {
         panic!("no Append: {append:?}");
     };
@@ -355,8 +357,8 @@ pub(crate) fn appended(append: &Letter, matched: u64) -> Message<Journal> {
     })
 }
 
-/// A follower's refusal of this Append: what it follows is not there.
-pub(crate) fn rejected(append: &Letter, hint: EntryId) -> Message<Journal> {
+/// A follower's rejection of this Append.
+pub(crate) fn rejected(append: &Sent, hint: EntryId) -> Message<Journal> {
     let Message::Append(Append { stream, prev, .. }) = append.message else {
         panic!("no Append: {append:?}");
     };
@@ -368,34 +370,34 @@ pub(crate) fn rejected(append: &Letter, hint: EntryId) -> Message<Journal> {
     })
 }
 
-/// What was said reaches those who are here, their answers come back, and so on, until all are
-/// silent. Returns how many messages arrived.
-pub(crate) fn converse(nodes: &mut [&mut Node], mut said: Vec<Letter>) -> usize {
+/// Delivers messages among `nodes`, and the replies to them, until no message is in flight. Returns
+/// the number of messages delivered.
+pub(crate) fn deliver_all(nodes: &mut [&mut Node], mut sent: Vec<Sent>) -> usize {
     let mut arrived = 0;
-    while let Some(letter) = said.pop() {
-        if let Some(node) = nodes.iter_mut().find(|node| node.id == letter.to.0) {
+    while let Some(envelope) = sent.pop() {
+        if let Some(node) = nodes.iter_mut().find(|node| node.id == envelope.to.0) {
             arrived += 1;
-            said.extend(node.step(Input::Receive(letter)));
+            sent.extend(node.step(Input::Receive(envelope)));
         }
     }
     arrived
 }
 
-/// The only thing that was said.
-pub(crate) fn only(said: Vec<Letter>) -> Letter {
-    let [letter] = <[Letter; 1]>::try_from(said).expect("one message");
-    letter
+/// The only message sent.
+pub(crate) fn only(sent: Vec<Sent>) -> Sent {
+    let [envelope] = <[Sent; 1]>::try_from(sent).expect("one message");
+    envelope
 }
 
 /// The messages to one node.
-pub(crate) fn to(node: u64, said: &[Letter]) -> Vec<Letter> {
-    let said = said.iter().filter(|letter| letter.to == NodeId(node));
-    said.cloned().collect()
+pub(crate) fn to(node: u64, sent: &[Sent]) -> Vec<Sent> {
+    let sent = sent.iter().filter(|envelope| envelope.to == NodeId(node));
+    sent.cloned().collect()
 }
 
-/// What an Append says: the entry before its entries, their terms, and how far its leader has
-/// committed.
-pub(crate) fn content(append: &Letter) -> (EntryId, Vec<u64>, u64) {
+/// The content of an Append: the entry before its entries, their terms, and the leader's commit
+/// index.
+pub(crate) fn content(append: &Sent) -> (EntryId, Vec<u64>, u64) {
     match &append.message {
         Message::Append(Append {
             prev,
@@ -410,16 +412,16 @@ pub(crate) fn content(append: &Letter) -> (EntryId, Vec<u64>, u64) {
     }
 }
 
-/// Whether the vote was granted; to whom and in which term stands on the envelope.
-pub(crate) fn granted(said: Vec<Letter>) -> bool {
-    match only(said).message {
+/// Whether the only message sent grants a vote.
+pub(crate) fn granted(sent: Vec<Sent>) -> bool {
+    match only(sent).message {
         Message::VoteReply(VoteReply { granted }) => granted,
         other => panic!("no answer to a request for a vote: {other:?}"),
     }
 }
 
-/// Whether these are questions about an election, asked before there is one.
-pub(crate) fn ask_for_election(said: &[Letter]) -> bool {
-    let asks = |letter: &Letter| matches!(letter.message, Message::PreVote(_));
-    !said.is_empty() && said.iter().all(asks)
+/// Whether all messages sent are pre-votes, and there are some.
+pub(crate) fn are_pre_votes(sent: &[Sent]) -> bool {
+    let asks = |envelope: &Sent| matches!(envelope.message, Message::PreVote(_));
+    !sent.is_empty() && sent.iter().all(asks)
 }
