@@ -92,11 +92,7 @@ impl BeforeInit<'_> {
                 if let RequestContent::Init { node_id, node_ids } = request.content {
                     return self.init(reply_to, &node_id, node_ids);
                 }
-                if from_client {
-                    self.keep(line, Some(reply_to));
-                } else {
-                    self.keep(line, None);
-                }
+                self.keep(line, from_client.then_some(reply_to));
             }
             // Only after init is it known whether the sender is a peer.
             Err(_) if !from_client => self.keep(line, None),

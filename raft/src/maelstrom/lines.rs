@@ -49,12 +49,11 @@ impl<R: Read> Lines<R> {
             let end = self.buffer[searched..].iter().position(|b| *b == b'\n');
             if let Some(offset) = end {
                 let end = searched + offset;
-                if end > self.limit {
-                    self.start = end + 1;
-                    return Ok(Some(RawLine::TooLong(end as u64)));
-                }
                 self.start = end + 1;
-                return Ok(Some(RawLine::Whole(&self.buffer[..end])));
+                return Ok(Some(match end > self.limit {
+                    true => RawLine::TooLong(end as u64),
+                    false => RawLine::Whole(&self.buffer[..end]),
+                }));
             }
             searched = self.buffer.len();
             if searched > self.limit {

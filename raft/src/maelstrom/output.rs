@@ -84,19 +84,12 @@ impl Output {
 
     /// Answers an invalid request.
     pub(crate) fn answer_invalid(&self, src: Arc<str>, dest: Arc<str>, error: InvalidRequest) {
-        let InvalidRequest {
-            in_reply_to,
-            kind,
-            code,
-            text,
-        } = error;
-        let kind = kind.map_or(metrics::OTHER, RequestKind::as_str);
-        self.telemetry.answered(kind, code.as_str(), None);
-        let code = code.number();
+        let kind = error.kind.map_or(metrics::OTHER, RequestKind::as_str);
+        self.telemetry.answered(kind, error.code.as_str(), None);
         let reply = Reply::Error {
-            in_reply_to,
-            code,
-            text,
+            in_reply_to: error.in_reply_to,
+            code: error.code.number(),
+            text: error.text,
         };
         self.outbox.answer([sized(dest, src, reply)]);
     }

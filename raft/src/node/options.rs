@@ -155,7 +155,7 @@ impl Options {
         };
         check(&config)?;
         let log = given.read("log", "error, warn, info or debug", |text| {
-            text.parse().ok()
+            Level::ALL.into_iter().find(|level| level.as_str() == text)
         })?;
         let data = given.read("data-dir", "a folder", |text| {
             (!text.is_empty()).then(|| PathBuf::from(text))

@@ -14,7 +14,7 @@ static TABLES: [[u32; 256]; 8] = tables();
 /// The CRC of some bytes.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {
-    let mut crc = Crc::new();
+    let mut crc = Crc::default();
     crc.update(bytes);
     crc.value()
 }
@@ -24,12 +24,6 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 pub struct Crc(u32);
 
 impl Crc {
-    /// The CRC of no bytes.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(!0)
-    }
-
     /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         let mut crc = self.0;
@@ -60,8 +54,9 @@ impl Crc {
 }
 
 impl Default for Crc {
+    /// The CRC of no bytes.
     fn default() -> Self {
-        Self::new()
+        Self(!0)
     }
 }
 
@@ -121,7 +116,7 @@ mod tests {
     fn pieces_give_the_same_crc() {
         let bytes: Vec<u8> = (0..100u8).map(|n| n.wrapping_mul(37)).collect();
         for cut in 0..=bytes.len() {
-            let mut crc = Crc::new();
+            let mut crc = Crc::default();
             crc.update(&bytes[..cut]);
             crc.update(&bytes[cut..]);
             assert_eq!(crc.value(), crc32c(&bytes));

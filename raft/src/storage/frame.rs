@@ -21,7 +21,7 @@
 //! last byte, the last byte of its head or a whole sector of it is zero.
 
 use super::bytes::{put, u32_at, u64_at};
-use super::crc::{Crc, crc32c};
+use super::crc::crc32c;
 
 /// The most bytes of records in a frame. A command must fit.
 pub(super) const MAX_RECORDS: usize = 128 << 20;
@@ -104,9 +104,7 @@ pub(super) fn is_end(segment: &[u8], at: usize) -> bool {
 pub(super) fn read(segment: &[u8], at: usize) -> Result<Frame<'_>, &'static str> {
     let (head, end) = read_head(segment, at)?;
     let (body, trailer) = segment[at..end].split_at(end - at - TRAILER);
-    let mut crc = Crc::new();
-    crc.update(body);
-    let crc = crc.value();
+    let crc = crc32c(body);
     if crc != u32_at(trailer, 0) {
         return Err("the CRC of the frame is wrong");
     }

@@ -69,8 +69,8 @@ impl Identity {
         let mut bytes = vec![0; length as usize];
         file.read_at(&mut bytes, 0)?;
         let damaged = |what: String| file.refuse(ErrorKind::Damaged, what).at(0);
-        let version: Version = json::decode(&bytes)
-            .map_err(|error| damaged(format!("not an identity file: {error}")))?;
+        let invalid = |error| damaged(format!("not an identity file: {error}"));
+        let version: Version = json::decode(&bytes).map_err(invalid)?;
         if version.format > FORMAT {
             let what = format!(
                 "the folder has format {}; this program knows formats up to {FORMAT}",
@@ -78,8 +78,7 @@ impl Identity {
             );
             return Err(file.refuse(ErrorKind::Newer, what));
         }
-        let stored: Stored = json::decode(&bytes)
-            .map_err(|error| damaged(format!("not an identity file: {error}")))?;
+        let stored: Stored = json::decode(&bytes).map_err(invalid)?;
         let identity = Self::new(&stored.node, stored.nodes);
         if identity.to_bytes() != bytes {
             return Err(damaged("the CRC is wrong, or the file was edited".into()));

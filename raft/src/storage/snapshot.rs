@@ -308,7 +308,7 @@ impl<'a> Out<'a> {
             file,
             piece: Vec::with_capacity(Self::PIECE),
             written: 0,
-            crc: Crc::new(),
+            crc: Crc::default(),
             failed: None,
         }
     }
