@@ -46,7 +46,8 @@ pub const FUZZ: Command = Command::new(
     "Fuzzes every parser and decoder: tries random and damaged inputs, and checks that each is read without a\n\
      panic, that what is accepted reads back, and that readers of one format agree. Without TARGET: all targets.\n\
      \n\
-     A broken law is printed with the shrunk input and the command that replays it.\n\
+     A broken law is printed with the shrunk input and the command that replays it. The counts are outcomes, not\n\
+     findings; docs/OUTPUT.md explains them.\n\
      \n\
      Exit status: 0 all laws held; 1 a law was broken.",
     &[

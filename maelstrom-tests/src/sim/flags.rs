@@ -56,7 +56,7 @@ pub const SIM: Command = Command::new(
         Flag::new("jobs", "N", "Threads (default: one for each core)."),
         Flag::switch(
             "shrink",
-            "After a failure, looks for a smaller world that fails too: fewer nodes, fewer faults, a shorter run.",
+            "After a failure, looks for a smaller world that fails too: fewer nodes and faults, a shorter run. May take minutes.",
         ),
         Flag::new(
             "set",
