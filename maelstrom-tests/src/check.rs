@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::process::ExitCode;
+use std::thread;
 
-use raft::flags::{Command, Flag, Parsed, UsageError};
+use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 
 use crate::history::History;
 use crate::linearizability::{self, Analysis, Limits, Verdict};
@@ -77,6 +78,16 @@ impl From<&Verdict> for Status {
             Verdict::Unknown(_) => Self::Unknown,
         }
     }
+}
+
+/// The number of threads of a search: that of `--jobs`, or one for each core.
+///
+/// # Errors
+/// If the value of the flag is wrong.
+pub(crate) fn jobs(given: &Given, jobs_max: usize) -> Result<usize, UsageError> {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let jobs = given.optional_number("jobs", 1..=jobs_max)?;
+    Ok(jobs.unwrap_or(cores.min(jobs_max)))
 }
 
 /// What to check.

@@ -1,7 +1,6 @@
 //! What to fuzz, and for how long.
 
 use std::ffi::{OsStr, OsString};
-use std::thread;
 use std::time::Duration;
 
 use raft::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
@@ -10,6 +9,7 @@ use super::search::Plan;
 use super::target::Target;
 use super::{http, json, protocol, storage, wire};
 use crate::bench::options::random_seed;
+use crate::check::jobs;
 
 /// All targets, in the order in which they run.
 pub static TARGETS: [Target; 5] = [
@@ -86,8 +86,6 @@ impl Options {
         let number = |name| given.optional_number(name, 0..=u64::MAX);
         let inputs = number("inputs")?;
         let seconds = number("seconds")?.map(Duration::from_secs);
-        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
-        let jobs = given.optional_number("jobs", 1..=JOBS_MAX)?;
         Ok(Self {
             list: given.is_set("list"),
             targets,
@@ -95,7 +93,7 @@ impl Options {
                 first_seed: number("seed")?.unwrap_or_else(random_seed),
                 inputs,
                 time: seconds.or(inputs.is_none().then_some(DEFAULT_TIME)),
-                jobs: jobs.unwrap_or(cores.min(JOBS_MAX)),
+                jobs: jobs(given, JOBS_MAX)?,
                 input_time_max: INPUT_TIME_MAX,
             },
         })

@@ -95,7 +95,7 @@ impl Namer {
     /// A part's fingerprint under these names. Its kind and its number identify the part.
     fn part<T: Rename + Clone + Hash>(
         &mut self,
-        number: (u8, Ref<Named<T>>),
+        number: (u8, Ref),
         part: &Named<T>,
         names: &mut Canonical,
     ) -> u64 {

@@ -60,7 +60,7 @@ pub(super) struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum What {
     /// A message arrives.
-    Receive(Ref<Named<Envelope<Registers>>>),
+    Receive(Ref),
     /// Its clock runs until it sends a message, or its state changes.
     Wait,
     /// Its clock runs until it starts an election, or steps down without a quorum.
@@ -78,9 +78,9 @@ pub(super) enum What {
 /// The effect of an event.
 #[derive(Debug)]
 pub(super) struct Effect {
-    pub(super) after: Ref<Named<Node>>,
+    pub(super) after: Ref,
     /// The messages sent before any clock ran, and then at each tick.
-    pub(super) sent: Vec<Vec<Ref<Named<Envelope<Registers>>>>>,
+    pub(super) sent: Vec<Vec<Ref>>,
     /// What the rules of the cluster must see, in order.
     pub(super) observed: Vec<Observed>,
     /// Whether more than the node's clocks has changed.
@@ -95,11 +95,11 @@ pub(super) struct Effect {
 #[derive(Clone, Debug)]
 pub(super) enum Observed {
     /// Its state.
-    State(Ref<Named<Node>>),
+    State(Ref),
     /// Its state when it begins to store a snapshot, or has stored one.
-    Stores(Ref<Named<Node>>),
+    Stores(Ref),
     /// Its state when its process dies.
-    Dies(Ref<Named<Node>>),
+    Dies(Ref),
     /// An answer to a client.
     Answers(Reply<Registers>),
 }
@@ -166,11 +166,7 @@ impl Nodes {
     }
 
     /// The effect of an event; nothing if it cannot happen, or has the same effect as another one.
-    pub(super) fn effect(
-        &self,
-        node: Ref<Named<Node>>,
-        event: Event,
-    ) -> (Ref<Option<Effect>>, Option<&Effect>) {
+    pub(super) fn effect(&self, node: Ref, event: Event) -> (Ref, Option<&Effect>) {
         let effect = self.effects.keep(Mix::of(&(node, event)), || {
             let mut run = Run::new(self, self.states[node].thing.clone(), event.dies);
             run.seen = Some(Look::at(&run.node));
@@ -187,7 +183,7 @@ impl Nodes {
         (effect, self.effects[effect].as_ref())
     }
 
-    fn keep(&self, node: &Node) -> Ref<Named<Node>> {
+    fn keep(&self, node: &Node) -> Ref {
         let fingerprint = match &self.kept {
             Some(kept) => Mix::of(&(node, kept.fetch_add(1, Ordering::Relaxed))),
             None => Mix::of(node),
@@ -236,7 +232,7 @@ struct Run<'a> {
     node: Node,
     dies: Option<Incarnation>,
     died: bool,
-    sent: Vec<Vec<Ref<Named<Envelope<Registers>>>>>,
+    sent: Vec<Vec<Ref>>,
     observed: Vec<Observed>,
     commits: bool,
     /// The node's fingerprint before the event.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 
+use crate::check::jobs;
+
 /// The bounds of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -114,7 +116,6 @@ impl Options {
 
     fn from_given(given: &Given) -> Result<Options, UsageError> {
         let seconds = given.optional_number("seconds", 0..=u64::MAX)?;
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let terms = given.number("terms", 1..=100)?;
         let expiries = given.optional_number("expiries", 1..=200)?;
         Ok(Options {
@@ -132,9 +133,7 @@ impl Options {
             },
             time_max: seconds.map(Duration::from_secs),
             worlds_max: given.number("states", 0..=u32::MAX)?,
-            jobs: given
-                .optional_number("jobs", 1..=64)?
-                .unwrap_or(cores.min(64)),
+            jobs: jobs(given, 64)?,
         })
     }
 }

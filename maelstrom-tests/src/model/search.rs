@@ -106,11 +106,7 @@ pub struct SoFar {
 
 impl SoFar {
     fn line(self, took: Duration) -> String {
-        let Self {
-            worlds,
-            depth,
-            waiting,
-        } = self;
+        let (worlds, depth, waiting) = (self.worlds, self.depth, self.waiting);
         let seconds = took.as_secs_f64();
         let rate = worlds as f64 / seconds;
         let memory = memory();

@@ -2,13 +2,11 @@
 
 use raft_core::{Envelope, NodeId};
 
-use super::named::Named;
 use super::names::Namer;
 use super::node::{Clocks, Effect, TICKS_MAX, TIMES};
 use super::options::Bounds;
 use super::table::Ref;
 use super::world::{Action, Fate, Step, Tables, World, slot};
-use crate::replica::machine::Registers;
 
 /// The first lines: new nodes. `rule` is broken in the end, or by one of them at once.
 pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
@@ -202,11 +200,7 @@ impl Story<'_> {
 
     /// Prints the ticks, if clocks ran, and that the messages of all but the last were lost.
     /// Returns those of the last.
-    fn ticks<'e>(
-        &mut self,
-        effect: &'e Effect,
-        id: NodeId,
-    ) -> &'e [Ref<Named<Envelope<Registers>>>] {
+    fn ticks<'e>(&mut self, effect: &'e Effect, id: NodeId) -> &'e [Ref] {
         let [before, ticks @ ..] = &effect.sent[..] else {
             unreachable!("there is one list at least");
         };
@@ -228,7 +222,7 @@ impl Story<'_> {
     }
 
     /// Prints that the last message is lost.
-    fn loses_last(&mut self, message: Ref<Named<Envelope<Registers>>>) {
+    fn loses_last(&mut self, message: Ref) {
         let Envelope {
             from, to, message, ..
         } = self.tables.message(message);
@@ -236,12 +230,12 @@ impl Story<'_> {
     }
 
     /// The words that select a message under way.
-    fn which(&self, flight: &[Ref<Named<Envelope<Registers>>>], at: usize) -> String {
+    fn which(&self, flight: &[Ref], at: usize) -> String {
         let Envelope {
             from, to, message, ..
         } = self.tables.message(flight[at]);
         let kind = message.kind();
-        let fits = |other: &&Ref<Named<Envelope<Registers>>>| {
+        let fits = |other: &&Ref| {
             let other = self.tables.message(**other);
             (other.from, other.to, other.message.kind()) == (*from, *to, kind)
         };

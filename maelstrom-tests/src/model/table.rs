@@ -5,9 +5,7 @@
 //! part is computed once for all worlds.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::marker::PhantomData;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Index;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -24,10 +22,8 @@ pub(super) fn shard(fingerprint: u64) -> usize {
 }
 
 /// The number of a part in its table.
-pub(super) struct Ref<T> {
-    number: u32,
-    of: PhantomData<fn() -> T>,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ref(pub(super) u32);
 
 /// Numbered things, distinguished by fingerprints of 64 bits. Nothing is ever removed, so that
 /// reading needs no lock.
@@ -58,17 +54,17 @@ impl<T> Default for Table<T> {
 
 impl<T> Table<T> {
     /// The thing with this fingerprint, if there is one.
-    pub(super) fn find(&self, fingerprint: u64) -> Option<Ref<T>> {
+    pub(super) fn find(&self, fingerprint: u64) -> Option<Ref> {
         let numbers = &self.numbers[shard(fingerprint)];
         let numbers = numbers.lock().expect("no worker panics");
-        numbers.get(&fingerprint).copied().map(Ref::new)
+        numbers.get(&fingerprint).copied().map(Ref)
     }
 
     /// The thing with this fingerprint, which is made if necessary.
     ///
     /// # Panics
     /// If there are more than about 2^32 things.
-    pub(super) fn keep(&self, fingerprint: u64, make: impl FnOnce() -> T) -> Ref<T> {
+    pub(super) fn keep(&self, fingerprint: u64, make: impl FnOnce() -> T) -> Ref {
         if let Some(known) = self.find(fingerprint) {
             return known;
         }
@@ -86,15 +82,15 @@ impl<T> Table<T> {
             assert!(run[at].set(thing).is_ok(), "a number is given once");
             number
         });
-        Ref::new(number)
+        Ref(number)
     }
 }
 
-impl<T> Index<Ref<T>> for Table<T> {
+impl<T> Index<Ref> for Table<T> {
     type Output = T;
 
-    fn index(&self, at: Ref<T>) -> &T {
-        let (run, at) = place(at.number);
+    fn index(&self, at: Ref) -> &T {
+        let (run, at) = place(at.0);
         let run = self.runs[run].get().expect("a reference names something");
         run[at].get().expect("a reference names something")
     }
@@ -105,56 +101,6 @@ fn place(number: u32) -> (usize, usize) {
     let at = u64::from(number) + (1 << FIRST);
     let run = at.ilog2();
     ((run - FIRST) as usize, (at - (1 << run)) as usize)
-}
-
-impl<T> Ref<T> {
-    fn new(number: u32) -> Self {
-        let of = PhantomData;
-        Self { number, of }
-    }
-}
-
-/// Packs a reference.
-impl<T> From<Ref<T>> for u32 {
-    fn from(at: Ref<T>) -> Self {
-        at.number
-    }
-}
-
-/// Unpacks a reference.
-impl<T> From<u32> for Ref<T> {
-    fn from(number: u32) -> Self {
-        Self::new(number)
-    }
-}
-
-// Written out, because a derive would demand the same of `T`.
-impl<T> Clone for Ref<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Ref<T> {}
-
-impl<T> PartialEq for Ref<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl<T> Eq for Ref<T> {}
-
-impl<T> Hash for Ref<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.number.hash(state);
-    }
-}
-
-impl<T> fmt::Debug for Ref<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.number)
-    }
 }
 
 /// Hashes a fingerprint to itself.
@@ -182,7 +128,7 @@ mod tests {
     #[test]
     fn kept_thing_is_found_by_its_number() {
         let table = Table::default();
-        let numbers: Vec<Ref<u64>> = (0..1000).map(|n| table.keep(n << 30, || n)).collect();
+        let numbers: Vec<Ref> = (0..1000).map(|n| table.keep(n << 30, || n)).collect();
         for (n, number) in (0..).zip(numbers) {
             assert_eq!(table[number], n);
             assert_eq!(table.find(n << 30), Some(number));

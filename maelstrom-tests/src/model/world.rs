@@ -18,11 +18,13 @@ use crate::rules::{Broken, CommandId, Rules};
 /// A world, by the numbers of its parts in [`Tables`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct World {
-    pub(super) nodes: Vec<Ref<Named<Node>>>,
-    /// Messages under way, in the order in which they were sent. No two are equal.
-    pub(super) flight: Vec<Ref<Named<Envelope<Registers>>>>,
-    pub(super) clients: Ref<Clients>,
-    pub(super) rules: Ref<Named<Rules<Registers>>>,
+    /// In [`Nodes::states`].
+    pub(super) nodes: Vec<Ref>,
+    /// Messages under way, in [`Nodes::messages`], in the order in which they were sent. No two are
+    /// equal.
+    pub(super) flight: Vec<Ref>,
+    pub(super) clients: Ref,
+    pub(super) rules: Ref,
     pub(super) left: Left,
 }
 
@@ -40,12 +42,12 @@ pub(super) struct Tables {
     pub(super) clients: Table<Clients>,
     pub(super) rules: Table<Named<Rules<Registers>>>,
     /// The clients after one more request.
-    asked: Table<Ref<Clients>>,
+    asked: Table<Ref>,
     /// The rules and clients after they saw an effect.
     verdicts: Table<Verdict>,
 }
 
-type Verdict = Result<(Ref<Named<Rules<Registers>>>, Ref<Clients>), Broken>;
+type Verdict = Result<(Ref, Ref), Broken>;
 
 /// An action that may be possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,19 +103,19 @@ impl Tables {
         &self.nodes.bounds
     }
 
-    fn node(&self, at: Ref<Named<Node>>) -> &Node {
+    fn node(&self, at: Ref) -> &Node {
         &self.nodes.states[at].thing
     }
 
-    pub(super) fn message(&self, at: Ref<Named<Envelope<Registers>>>) -> &Envelope<Registers> {
+    pub(super) fn message(&self, at: Ref) -> &Envelope<Registers> {
         &self.nodes.messages[at].thing
     }
 
-    fn keep_clients(&self, clients: Clients) -> Ref<Clients> {
+    fn keep_clients(&self, clients: Clients) -> Ref {
         self.clients.keep(Mix::of(&clients), || clients)
     }
 
-    fn keep_rules(&self, mut rules: Rules<Registers>) -> Ref<Named<Rules<Registers>>> {
+    fn keep_rules(&self, mut rules: Rules<Registers>) -> Ref {
         // Fewer different rules.
         rules.forget_nodes();
         let fingerprint = Mix::of(&rules);
@@ -392,11 +394,11 @@ impl World {
     /// makes no difference.
     fn is_calm(&self, tables: &Tables) -> bool {
         let last = Term(tables.bounds().terms.into());
-        let is_in_last = |node: &Ref<_>| tables.node(*node).disk.ledger().ballot().term() == last;
+        let is_in_last = |node: &Ref| tables.node(*node).disk.ledger().ballot().term() == last;
         let none_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
         let is_asking =
-            |node: &Ref<_>| process(tables.node(*node)).status.role == RoleName::PreCandidate;
-        let asks = |message: &Ref<_>| tables.message(*message).message.class() == Class::Candidacy;
+            |node: &Ref| process(tables.node(*node)).status.role == RoleName::PreCandidate;
+        let asks = |message: &Ref| tables.message(*message).message.class() == Class::Candidacy;
         none_may && !self.nodes.iter().any(is_asking) && !self.flight.iter().any(asks)
     }
 
@@ -414,7 +416,7 @@ impl World {
         self.flight = flight;
     }
 
-    fn is_futile(&self, message: Ref<Named<Envelope<Registers>>>, tables: &Tables) -> bool {
+    fn is_futile(&self, message: Ref, tables: &Tables) -> bool {
         let envelope = tables.message(message);
         let at = self.nodes[slot(envelope.to)];
         // Terms never decrease, not even in a restart.
@@ -439,12 +441,7 @@ impl World {
 
     /// Whether an answer has no effect now. It then has none later, because each request id is used
     /// once, and what is known stays known.
-    fn is_late(
-        &self,
-        message: Ref<Named<Envelope<Registers>>>,
-        at: Ref<Named<Node>>,
-        tables: &Tables,
-    ) -> bool {
+    fn is_late(&self, message: Ref, at: Ref, tables: &Tables) -> bool {
         let what = What::Receive(message);
         let (_, effect) = tables.nodes.effect(at, Event { what, dies: None });
         effect.is_none_or(|effect| !effect.changes && effect.is_silent())
@@ -456,9 +453,9 @@ impl World {
     pub(super) fn pack(&self) -> Packed {
         let left = self.left;
         let left = u32::from_le_bytes([left.expiries, left.crashes, left.copies, 0]);
-        let mut words = vec![self.clients.into(), self.rules.into(), left];
-        words.extend(self.nodes.iter().map(|node| u32::from(*node)));
-        words.extend(self.flight.iter().map(|message| u32::from(*message)));
+        let mut words = vec![self.clients.0, self.rules.0, left];
+        words.extend(self.nodes.iter().map(|node| node.0));
+        words.extend(self.flight.iter().map(|message| message.0));
         Packed(words.into_boxed_slice())
     }
 }
@@ -474,10 +471,10 @@ impl Packed {
         let [expiries, crashes, copies, _] = head[2].to_le_bytes();
         let (nodes, flight) = rest.split_at(nodes.into());
         World {
-            nodes: nodes.iter().map(|node| Ref::from(*node)).collect(),
-            flight: flight.iter().map(|message| Ref::from(*message)).collect(),
-            clients: Ref::from(head[0]),
-            rules: Ref::from(head[1]),
+            nodes: nodes.iter().copied().map(Ref).collect(),
+            flight: flight.iter().copied().map(Ref).collect(),
+            clients: Ref(head[0]),
+            rules: Ref(head[1]),
             left: Left {
                 expiries,
                 crashes,

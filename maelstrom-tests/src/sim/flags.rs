@@ -12,7 +12,7 @@ use super::rare_events::RareEvents;
 use super::shrink::shrink;
 use super::{Case, Failure, fleet, run};
 use crate::bench::options::random_seed;
-use crate::check::Status;
+use crate::check::{Status, jobs};
 
 /// A fleet of this many drawn worlds must have met every rare event.
 const COVERING_SEEDS: u64 = 1000;
@@ -83,7 +83,6 @@ impl Options {
     }
 
     fn from_given(given: &Given) -> Result<Self, UsageError> {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let changes: Result<Vec<_>, _> = given.texts("set").map(change).collect();
         let minutes = given.optional_number("minutes", 0.001..=1e6)?;
         let seed = given.optional_number("seed", 0..=u64::MAX)?;
@@ -104,7 +103,7 @@ impl Options {
             time_max: minutes
                 .or(default)
                 .map(|m| Duration::from_secs_f64(m * 60.0)),
-            jobs: given.optional_number("jobs", 1..=256)?.unwrap_or(cores),
+            jobs: jobs(given, 256)?,
             changes: changes?,
         };
         // Options that are set may not fit what a seed draws.
