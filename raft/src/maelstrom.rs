@@ -54,7 +54,7 @@ use crate::wire;
 pub(crate) fn run(options: &Options, log: Log) -> Result<(), StopReason> {
     if options.data.is_none() {
         log.warn(
-            "the state is in memory only: if this node is killed it must not come back \
+            "the state is in memory only: do not restart this node if it is killed \
              (--data-dir keeps the state on disk)",
         );
     }

@@ -116,9 +116,9 @@ impl<R: Send + 'static> Node<R> {
                 HostError::Log(error) => {
                     StopReason::new(format!("stopped because the log cannot be stored: {error}"))
                 }
-                HostError::Snapshots(reason) => {
-                    StopReason::new(format!("stopped because of a snapshot: {reason}"))
-                }
+                HostError::Snapshots(reason) => StopReason::new(format!(
+                    "stopped because a snapshot cannot be stored: {reason}"
+                )),
             })
     }
 }
@@ -161,7 +161,7 @@ pub fn serve_metrics(
             let sum = sum.and_then(|position| port.checked_add(position));
             let Some(sum) = sum else {
                 return Err(StopReason::new(format!(
-                    "cannot serve metrics: port {port} + {position} is above 65535"
+                    "cannot serve metrics: port {port} plus position {position} in node_ids is above 65535"
                 )));
             };
             (host.as_str(), sum, true)
@@ -179,7 +179,9 @@ pub fn serve_metrics(
             "cannot serve metrics at {host}:{port}: {error}"
         ))),
         Err(error) => {
-            log.warn(format_args!("serving no metrics: {error}"));
+            log.warn(format_args!(
+                "cannot serve metrics; the node runs without them: {error}"
+            ));
             Ok(None)
         }
     }

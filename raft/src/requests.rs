@@ -239,7 +239,10 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
     });
     let (code, text) = match (name, kind) {
         (Some(name), None) => {
-            let text = format!("{} is not supported", clipped(&format!("{name:?}")));
+            let text = format!(
+                "the request type {} is not supported",
+                clipped(&format!("{name:?}"))
+            );
             (ErrorCode::NotSupported, text)
         }
         (Some(_), Some(_)) | (None, _) => (ErrorCode::MalformedRequest, text),
@@ -261,13 +264,13 @@ pub(crate) fn reply(
         Response::Applied(Outcome::Written) => Ok(Reply::WriteOk { in_reply_to }),
         Response::Applied(Outcome::Swapped) => Ok(Reply::CasOk { in_reply_to }),
         Response::Applied(Outcome::Missing) | Response::Answered(None) => {
-            Err((ErrorCode::KeyDoesNotExist, "the key has no value".into()))
+            Err((ErrorCode::KeyDoesNotExist, "no such key".into()))
         }
         Response::Applied(Outcome::Mismatch { found }) => {
             let found = clipped(&found.to_string());
             Err((
                 ErrorCode::PreconditionFailed,
-                format!("the value is {found}"),
+                format!("the key holds another value: {found}"),
             ))
         }
         Response::Answered(Some(value)) => Ok(Reply::ReadOk { in_reply_to, value }),
@@ -276,7 +279,7 @@ pub(crate) fn reply(
                 Refusal::NoLeader => "no leader is known; try again",
                 Refusal::NotLeader => "the leader has changed; try again",
                 Refusal::Full => "too many requests are open; try again later",
-                Refusal::ReadExpired => "cannot reach a quorum",
+                Refusal::ReadExpired => "no quorum confirmed the read in time; try again",
             };
             Err((ErrorCode::TemporarilyUnavailable, text.into()))
         }
@@ -452,7 +455,10 @@ mod tests {
                 Ok(reply) => panic!("{reply:?}"),
             }
         };
-        assert_eq!(text(value!({"a": 1})), r#"the value is {"a":1}"#);
+        assert_eq!(
+            text(value!({"a": 1})),
+            r#"the key holds another value: {"a":1}"#
+        );
         assert!(text(Value::from("ä".repeat(1 << 20))).len() < 500);
     }
 

@@ -11,6 +11,7 @@ use super::names::{MAX_NAME, Names};
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
 use crate::host::Limit;
 use crate::requests::{ErrorCode, Invalid, Line, Request, RequestContent, clipped};
+use crate::wire;
 
 /// The most lines that wait for `init`. When they are too many, the oldest messages of peers are
 /// dropped; if there are none, requests are refused.
@@ -51,7 +52,10 @@ pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, output: &Output) -> io::Result
                 }
             }
             RawLine::TooLong(length) => {
-                before.drop_line(DropReason::TooLong, format_args!("{length} bytes"));
+                before.drop_line(
+                    DropReason::TooLong,
+                    format_args!("{length} bytes; the limit is {}", wire::MAX_LINE),
+                );
             }
         }
     }
@@ -81,7 +85,10 @@ impl BeforeInit<'_> {
         if dest.len() > MAX_NAME {
             self.drop_line(
                 DropReason::Misrouted,
-                format_args!("its dest is {:?}", clipped(&dest)),
+                format_args!(
+                    "its dest is {:?}, longer than {MAX_NAME} bytes",
+                    clipped(&dest)
+                ),
             );
             return None;
         }

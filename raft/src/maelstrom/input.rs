@@ -36,7 +36,10 @@ impl Input {
             match line {
                 RawLine::Whole(line) => self.line(line),
                 RawLine::TooLong(length) => {
-                    self.drop_line(DropReason::TooLong, format_args!("{length} bytes"));
+                    self.drop_line(
+                        DropReason::TooLong,
+                        format_args!("{length} bytes; the limit is {}", wire::MAX_LINE),
+                    );
                 }
             }
         }
@@ -49,14 +52,17 @@ impl Input {
             Err(error) => return self.drop_line(DropReason::BadLine, error),
         };
         if dest != self.names.me() {
-            let text = format!("its dest is {:?}", clipped(&dest));
+            let text = format!("its dest is {:?}, not this node", clipped(&dest));
             return self.drop_line(DropReason::Misrouted, text);
         }
         match self.names.id(&src) {
             Some(peer) => self.message(peer, &src, &dest, body, line.len()),
             None if is_client(&src) => self.request(&src, &dest, body, line.len()),
             None => {
-                let text = format!("its src is {:?}", clipped(&src));
+                let text = format!(
+                    "its src is {:?}, neither a client nor a node of the cluster",
+                    clipped(&src)
+                );
                 self.drop_line(DropReason::UnknownSender, text);
             }
         }
@@ -70,7 +76,10 @@ impl Input {
                 self.inbox.deliver(envelope, bytes);
             }
             Err(Unreadable::Version(version)) => {
-                let text = format_args!("version {version} from {src}");
+                let text = format_args!(
+                    "version {version} from {src}; this node speaks version {}",
+                    wire::VERSION
+                );
                 self.drop_line(DropReason::UnknownVersion, text);
             }
             Err(Unreadable::Kind) => {
@@ -129,8 +138,9 @@ impl Input {
             Ok(names) if names == *self.names => Ok(Reply::InitOk { in_reply_to }),
             Ok(_) => {
                 let me = self.names.me();
-                let text =
-                    format!("already initialised as {me}, with another node_id or other node_ids");
+                let text = format!(
+                    "already initialised as {me}; this init has another node_id or other node_ids"
+                );
                 Err((ErrorCode::PreconditionFailed, text))
             }
             Err(text) => Err((ErrorCode::MalformedRequest, text)),

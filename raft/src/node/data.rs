@@ -72,7 +72,7 @@ pub(super) fn open(
     };
     let unusable = |reason| {
         StopReason::new(format!(
-            "cannot start: {}: the snapshot is undamaged, but not one that this program can use: \
+            "cannot start: {}: the snapshot is undamaged, but this program cannot use it: \
              {reason}",
             path.display()
         ))

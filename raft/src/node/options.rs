@@ -67,7 +67,7 @@ pub const FLAGS: &[Flag] = &[
         "election-timeout",
         "MIN..MAX",
         "A follower that hears from no leader for a random time in this range,\n\
-         in ms, stands for election.",
+         in ms, starts an election.",
     )
     .default("500..1000"),
     Flag::new(
@@ -81,10 +81,10 @@ pub const FLAGS: &[Flag] = &[
         "metrics",
         "WHERE",
         "Where to serve Prometheus metrics over HTTP, at /metrics:\n\
-         ADDR:PORT: there, or the node does not start;\n\
+         ADDR:PORT: at this address; if that fails, the node does not start;\n\
          ADDR:PORT+: at the port plus the node's position in node_ids, so\n\
          that all nodes of a run can have the same flags;\n\
-         off: nowhere.\n\
+         off: serves no metrics.\n\
          [default: 127.0.0.1 at a free port, which is printed on stderr]",
     ),
     Flag::new(
@@ -104,9 +104,9 @@ pub const FLAGS: &[Flag] = &[
     Flag::new(
         "snapshot-bytes",
         "N",
-        "Takes one after about this many bytes of them, too. An eighth of the\n\
-         entries, or a quarter of the bytes, stay for lagging followers;\n\
-         up to eight times as much while a snapshot is sent to a follower.\n",
+        "Also takes a snapshot after about this many bytes of applied entries.\n\
+         An eighth of the entries, or a quarter of the bytes, stay for lagging\n\
+         followers; up to eight times as much while a snapshot is sent.\n",
     )
     .default("33554432"),
     Flag::new(

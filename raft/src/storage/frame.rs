@@ -167,12 +167,12 @@ pub(super) fn used(segment: &[u8]) -> usize {
 fn read_head(segment: &[u8], at: usize) -> Result<(Head, usize), &'static str> {
     let bytes = segment
         .get(at..at + HEAD)
-        .ok_or("the segment ends inside the head of a frame")?;
+        .ok_or("the segment ends inside the header of a frame")?;
     if bytes[..4] != MARK {
         return Err("no frame begins here");
     }
     if crc32c(&bytes[..24]) != u32_at(bytes, 24) || bytes[28..] != HEAD_END {
-        return Err("the CRC or the end of a frame's head is wrong");
+        return Err("the CRC or the end of a frame's header is wrong");
     }
     let length = u32_at(bytes, 4) as usize;
     let end = at + HEAD + padded(length.min(MAX_RECORDS)) + TRAILER;

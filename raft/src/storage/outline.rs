@@ -88,12 +88,12 @@ impl Outline {
     /// changed then.
     pub(super) fn rebase(&mut self, base: EntryId, kept: bool) -> Result<(), &'static str> {
         if base.index < self.base.index || base.index == self.base.index && base != self.base {
-            return Err("the base is before that of the log");
+            return Err("the base is before the base of the log");
         }
         // An entry of a deleted segment may have been this one or another.
         let known = base.index > self.last.index || self.term_at(base.index).is_some();
         if known && kept != self.holds(base) {
-            return Err("the base does not fit the log");
+            return Err("the base contradicts the log");
         }
         self.base = base;
         if kept {

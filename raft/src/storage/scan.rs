@@ -238,7 +238,7 @@ impl Scan {
         let synced = u64::from(head.synced);
         let fits = (self.synced..=at as u64).contains(&synced);
         if (head.number, head.chain) != (self.next_frame, self.chain) || !fits {
-            return Err("a complete frame, but not the next one".into());
+            return Err("the frame is complete, but does not continue the previous one".into());
         }
         self.synced = synced;
         visit(Event::Frame {
@@ -267,7 +267,7 @@ impl Scan {
                 if new.term() < old.term()
                     || same_term && old.vote().is_some() && new.vote() != old.vote()
                 {
-                    return Err("the ballot revokes a term or a vote");
+                    return Err("the ballot has a lower term, or another vote in the same term");
                 }
                 self.ballot = new;
             }

@@ -27,7 +27,10 @@ fn requests_are_served() {
     assert_eq!(node.ask(&cas(1, 2)), value!({"type": "cas_ok"}));
     let mismatch = node.ask(&cas(1, 2));
     assert_eq!(code(&mismatch), Some(22));
-    assert_eq!(mismatch.field("text"), Some(&value!("the value is 2")));
+    assert_eq!(
+        mismatch.field("text"),
+        Some(&value!("the key holds another value: 2"))
+    );
     assert_eq!(node.ask(&read), value!({"type": "read_ok", "value": 2}));
 
     let create = value!({

@@ -126,7 +126,10 @@ fn every_node_serves_every_request() {
         let cas = value!({"type": "cas", "key": "k", "from": 7, "to": 8});
         let reply = cluster.ask(name, &cas);
         assert_eq!(reply.field("code"), Some(&value!(22)));
-        assert_eq!(reply.field("text"), Some(&value!("the value is 2")));
+        assert_eq!(
+            reply.field("text"),
+            Some(&value!("the key holds another value: 2"))
+        );
         let reply = cluster.ask(name, &value!({"type": "read", "key": "none"}));
         assert_eq!(reply.field("code"), Some(&value!(20)));
     }
