@@ -133,7 +133,7 @@ fn log_recovery(data: &Data, took: Duration, log: Log) {
         ));
     }
     log.info(format_args!(
-        "recovered term {}, {} keys of a snapshot, and {} log entries, in {:.3} s",
+        "recovered term {}; keys in the snapshot: {}; log entries: {}; took {:.3} s",
         data.ballot.term(),
         data.machine.len(),
         data.entries.len(),

@@ -79,16 +79,16 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
             } => {
                 telemetry.snapshot_finished(SnapshotWork::Install, *took);
                 log.info(format_args!(
-                    "installed the leader's snapshot through entry {}: {} keys, {} bytes, in \
+                    "installed the leader's snapshot through entry {}: {} bytes, keys: {}, in \
                      {:.3} s",
                     id.last.index,
-                    machine.len(),
                     id.length,
+                    machine.len(),
                     took.as_secs_f64()
                 ));
             }
             SnapshotResult::Broken { id, reason } => log.warn(format_args!(
-                "dropped the leader's snapshot through entry {}, which is broken: {reason}",
+                "dropped the leader's broken snapshot through entry {}: {reason}",
                 id.last.index
             )),
             // The host stops and returns the reason.

@@ -112,7 +112,7 @@ fn snapshot_replaces_the_log() {
     node.kill();
     assert!((1..=2).contains(&folder.files("n1", "snapshot-").len()));
     let mut node = folder.alone(&[]);
-    node.read_stderr("7 keys of a snapshot");
+    node.read_stderr("keys in the snapshot: 7");
     for number in 93..100 {
         assert_eq!(read(&mut node, number % 7), value!(number));
     }
