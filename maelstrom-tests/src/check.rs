@@ -15,7 +15,7 @@ use crate::linearizability::{self, Analysis, Limits, Verdict};
 pub const CHECK: Command = Command::new(
     "maelstrom-tests check",
     "Checks whether a history is linearizable, each key by itself. FILE is the history.jsonl of a test, or - for\n\
-     standard input. Each of its lines is an event, in the order of time:\n\
+     stdin. Each of its lines is an event, in the order of time:\n\
      \n\
      \x20 {\"process\":4,\"type\":\"invoke\",\"f\":\"cas\",\"key\":0,\"value\":[1,2],\"time\":1200345678}\n\
      \x20 {\"process\":4,\"type\":\"fail\",\"f\":\"cas\",\"key\":0,\"value\":[1,2],\"error\":22,\"time\":1201345678}\n\
@@ -24,7 +24,7 @@ pub const CHECK: Command = Command::new(
      \x20 type     invoke; then ok, fail (did not take effect) or info (unknown)\n\
      \x20 f        read, write or cas\n\
      \x20 value    the value of a write, [from, to] of a cas, the result of a read that is ok; else null\n\
-     \x20 error    the error code of a fail or info; 0 for a time-out\n\
+     \x20 error    the error code of a fail or info; 0 for a timeout\n\
      \x20 time     nanoseconds since the test began\n\
      \n\
      Exit status: 0 linearizable; 1 not linearizable; 2 unknown: the search reached its limit, or the history is empty;\n\

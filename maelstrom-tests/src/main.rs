@@ -40,7 +40,7 @@ const PROGRAM: Command = Command::new(
 ]);
 
 const BUILTIN_NODE_HELP: &str = "\
-Runs a node that is part of the bench. It reads Maelstrom's messages on standard input and ends when that closes.
+Runs a node that is part of the bench. It reads Maelstrom's messages on stdin and ends when that closes.
 
 Usage: maelstrom-tests builtin-node null|stale
 

@@ -238,7 +238,7 @@ fn a_node_that_breaks_the_protocol_is_reported() {
         (
             INIT_OK,
             "echo sorry >&2; printf '{\"src\":'; exit 3".into(),
-            "not whole: {\"src\":\nn0: the end of its standard error:\n  sorry",
+            "incomplete: {\"src\":\nn0: the end of its stderr:\n  sorry",
         ),
     ] {
         let folder = Folder::new();
@@ -582,7 +582,7 @@ fn raft_has_every_key_after_a_soak() {
     let output = output(command.args(["--", "--snapshot-entries=500"]));
     assert_eq!(status(&output), 0, "{}", show(&output));
     let told = stdout(&output);
-    assert!(told.contains("all 50 keys are as they were"), "{told}");
+    assert!(told.contains("last value; keys: 50"), "{told}");
 }
 
 #[test]

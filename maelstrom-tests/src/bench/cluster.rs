@@ -288,7 +288,7 @@ impl Cluster {
         // The whole group, or the children of a script would live on.
         self.watchdog
             .kill(process.group())
-            .map_err(BenchError::io("the shell that kills the nodes has ended"))?;
+            .map_err(BenchError::io("the watchdog shell has ended"))?;
         process
             .reap()
             .map_err(BenchError::io(format_args!("cannot kill {node}")))?;
@@ -342,7 +342,7 @@ impl Cluster {
         )))?;
         self.watchdog
             .guard(process.group())
-            .map_err(BenchError::io("the shell that guards the nodes has ended"))?;
+            .map_err(BenchError::io("the watchdog shell has ended"))?;
         let init = protocol::init(self.next_line(), node, self.settings.nodes);
         self.log(&init);
         process.write(&init);
@@ -358,7 +358,7 @@ impl Cluster {
         for node in &self.paused {
             let group = self.processes[node.0].group();
             signal(&mut self.watchdog, group)
-                .map_err(BenchError::io("the shell that pauses the nodes has ended"))?;
+                .map_err(BenchError::io("the watchdog shell has ended"))?;
         }
         Ok(())
     }
@@ -464,7 +464,7 @@ impl Cluster {
             Dest::Init(asked) => {
                 if asked != node || !self.starting.contains_key(&node) {
                     return Err(Trouble::Line(format!(
-                        "its dest {:?} is unknown: a client that sends init ends with the answer",
+                        "its dest {:?} is unknown: this client waits for no answer of this node",
                         protocol::init_client(asked)
                     )));
                 }
@@ -555,13 +555,13 @@ impl Cluster {
         let process = &mut self.processes[node.0];
         let mut text = match process.ended() {
             Ok(Some(status)) => format!("{node} ended before the run did: {status}"),
-            Ok(None) => format!("{node} closed its standard output before the run ended"),
-            Err(error) => format!(
-                "{node} closed its standard output, and its exit status is unknown: {error}"
-            ),
+            Ok(None) => format!("{node} closed its stdout before the run ended"),
+            Err(error) => {
+                format!("{node} closed its stdout, and its exit status is unknown: {error}")
+            }
         };
         if !rest.is_empty() {
-            text += &format!("\n  its last line is not whole: {}", shown(rest));
+            text += &format!("\n  its last line is incomplete: {}", shown(rest));
         }
         BenchError::new(format!("{text}\n{node}: {}", process.last_words()))
     }

@@ -36,7 +36,7 @@ const VALUE_BYTES: Flag = Flag::new("value-bytes", "N", "The length of each valu
 const SEED: Flag = Flag::new(
     "seed",
     "N",
-    "Decides the keys and the losses (default: random; it is printed).",
+    "Seed of the keys and the losses (default: random, and printed).",
 );
 const BIN: Flag = Flag::new(
     "bin",
@@ -56,7 +56,7 @@ pub const SOAK: Command = Command::new(
     "Sends one node many writes over a bounded set of keys, and prints how much memory and disk space it takes. Then\n\
      kills it, starts it again, prints how long that takes, and reads all keys back.\n\
      \n\
-     Exit status: 0 all keys have their last value; 1 one has not; 255 the bench or the node failed.",
+     Exit status: 0 all keys have their last value; 1 some key has not; 255 the bench or the node failed.",
     &[
         Flag::new("writes", "N", "The number of writes.").default("5000000"),
         KEYS,

@@ -96,7 +96,7 @@ pub const TEST: Command = Command::new(
     "maelstrom-tests test",
     "Runs a cluster of nodes under load and faults, and checks whether what the clients saw is linearizable.\n\
      \n\
-     Each node is a process that reads Maelstrom messages from standard input and writes them to standard output,\n\
+     Each node is a process that reads Maelstrom messages from stdin and writes them to stdout,\n\
      in the system's temporary folder. A node that prints anything else, or that ends before the run does, breaks\n\
      the run. All nodes are killed at the end, also if the bench itself is killed.\n\
      \n\
@@ -134,9 +134,9 @@ pub const TEST: Command = Command::new(
             rate, faults. Prints a line for each run, a summary, and the command that repeats each run that\n\
             is not valid."),
         Flag::new("jobs", "N", "With --runs: how many runs go on at once. Runs that share a core slow each other down.").default("1"),
-        Flag::new("seed", "N", "Decides workload, faults and latencies (default: random; it is printed)."),
+        Flag::new("seed", "N", "Seed of the workload, faults and latencies (default: random, and printed)."),
         Flag::switch("verbose", "Prints the whole report: also latencies by node, messages by type, and each fault."),
-        Flag::switch("log-stderr", "Copies the nodes' standard error to the bench's own."),
+        Flag::switch("log-stderr", "Copies the nodes' stderr to the bench's own."),
         Flag::switch("log-net-send", "Prints each message when it is sent."),
         Flag::switch("log-net-recv", "Prints each message when it is received."),
         Flag::new("store", "FOLDER", "The folder for results, as FOLDER/lin-kv/TIME.").default("store"),

@@ -10,5 +10,5 @@ use super::error::BenchError;
 /// # Errors
 /// Standard output cannot be written to.
 pub fn say(line: impl Display) -> Result<(), BenchError> {
-    writeln!(io::stdout(), "{line}").map_err(BenchError::io("cannot write to standard output"))
+    writeln!(io::stdout(), "{line}").map_err(BenchError::io("cannot write to stdout"))
 }

@@ -36,8 +36,9 @@ const SEVERITY: [Status; 4] = [
 /// # Errors
 /// The bench cannot start itself, or cannot write results. A run that breaks is a verdict.
 pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
-    say(format_args!("{runs} runs, seed {}", options.seed))?;
-    let bench = std::env::current_exe().map_err(BenchError::io("cannot find the bench itself"))?;
+    say(format_args!("runs: {runs}, seed: {}", options.seed))?;
+    let bench = std::env::current_exe()
+        .map_err(BenchError::io("cannot find the bench's own executable"))?;
     let mut rng = Rng::seeded(options.seed);
     let folder = options.store.join(format!("runs-{}", options.seed));
     let runs = (1..=runs).map(|number| {
@@ -137,7 +138,7 @@ impl Run {
             .stdout(output)
             .stderr(errors)
             .status()
-            .map_err(BenchError::io("cannot start the bench itself"))?;
+            .map_err(BenchError::io("cannot start the bench's own executable"))?;
         // A run that breaks early leaves no results.
         let read = fs::read(results);
         Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
@@ -234,7 +235,7 @@ impl Summary {
         if calm && results.timeouts.after_first_ok > 0 {
             let count = results.timeouts.after_first_ok;
             remark(&format!(
-                "{count} time-outs after the first ok, without faults"
+                "timeouts after the first ok, without faults: {count}"
             ));
         }
         let faults = results.faults.iter();

@@ -38,7 +38,7 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
         let away = Node((cluster.leader().0 + 1) % NODES);
         cluster.kill(away)?;
         feed(options, cluster, load, folder)?;
-        say(format_args!("{away} missed {} writes", load.ok))?;
+        say(format_args!("writes that {away} missed: {}", load.ok))?;
 
         say("                  writes   failed    median       99 %     longest   ms")?;
         let before = cluster.now() + options.span;

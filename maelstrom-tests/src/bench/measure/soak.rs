@@ -31,7 +31,7 @@ pub fn soak(options: &Options) -> Result<Status, BenchError> {
         let node = Node(0);
         let peak = feed(options, cluster, load, folder)?;
         say(format_args!(
-            "at most {} resident, {} on disk, {:.1} ms for a write; {} writes failed",
+            "at most {} resident, {} on disk, {:.1} ms for a write; failed writes: {}",
             resident(peak.resident),
             mebibytes(peak.disk),
             peak.longest_ms,
@@ -130,18 +130,22 @@ fn read_back(cluster: &mut Cluster, load: &mut Load) -> Result<Status, BenchErro
         match &load.found[key] {
             Some(found) if found.as_str() == Some(value) => {}
             Some(found) => {
-                say(format_args!("key {key} was {value:?} and is {found}"))?;
+                say(format_args!(
+                    "key {key} has {found} instead of its last value {value:?}"
+                ))?;
                 return Ok(Status::Invalid);
             }
             None => {
-                say(format_args!("key {key} was {value:?} and is lost"))?;
+                say(format_args!(
+                    "key {key} is lost; its last value was {value:?}"
+                ))?;
                 return Ok(Status::Invalid);
             }
         }
     }
     let count = written.len();
     say(format_args!(
-        "all {count} keys are as they were last written"
+        "all keys have their last value; keys: {count}"
     ))?;
     Ok(Status::Valid)
 }

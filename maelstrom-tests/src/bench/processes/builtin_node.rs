@@ -121,7 +121,7 @@ impl Memory {
                 to,
             } => match self.0.get_mut(&key) {
                 None => error(msg_id, 20, "no such key"),
-                Some(value) if *value != from => error(msg_id, 22, "another value"),
+                Some(value) if *value != from => error(msg_id, 22, "the key holds another value"),
                 Some(value) => {
                     *value = to;
                     Answer::CasOk {

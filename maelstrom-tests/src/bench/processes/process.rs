@@ -202,8 +202,8 @@ impl Process {
     /// The last lines of the node's log, for a report on why it broke.
     pub fn last_words(&self) -> String {
         match last_lines(&self.log) {
-            Ok(lines) if lines.is_empty() => "its standard error is empty".to_owned(),
-            Ok(lines) => format!("the end of its standard error:\n{lines}"),
+            Ok(lines) if lines.is_empty() => "its stderr is empty".to_owned(),
+            Ok(lines) => format!("the end of its stderr:\n{lines}"),
             Err(error) => format!("cannot read {}: {error}", self.log.display()),
         }
     }

@@ -102,7 +102,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         self.orders = None;
         if let Err(error) = self.shell.wait() {
-            eprintln!("cannot wait for the shell that kills the nodes: {error}");
+            eprintln!("cannot wait for the watchdog shell: {error}");
         }
     }
 }

@@ -91,7 +91,7 @@ fn operations(results: &Results) -> String {
     let timeouts = &results.timeouts;
     if timeouts.before_first_ok + timeouts.after_first_ok > 0 {
         text += &format!(
-            "  timeouts: {} before the first ok, {} after it; {} came later\n",
+            "  timeouts: {} before the first ok, {} after it; {} came after the timeout\n",
             timeouts.before_first_ok,
             timeouts.after_first_ok,
             counted(results.late_answers as usize, "answer")
@@ -144,7 +144,7 @@ fn latencies(results: &Results, verbose: bool) -> String {
 
 fn messages(messages: &Messages, verbose: bool) -> String {
     let mut text = format!(
-        "messages per operation: {}, of which {} between servers",
+        "messages per operation: {}, of which {} between nodes",
         optional(messages.per_operation, 2, ""),
         optional(messages.servers_per_operation, 2, "")
     );
