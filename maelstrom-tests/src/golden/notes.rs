@@ -140,7 +140,7 @@ fn drops(before: &Status, now: &Status) -> Vec<&'static str> {
     let reasons = |status: &Status| {
         let dropped = &status.counters.dropped;
         [
-            ("a stranger's", dropped.stranger),
+            ("not from a member", dropped.stranger),
             ("malformed", dropped.malformed),
             ("a lower term", dropped.stale_term),
             ("a stale reply", dropped.stale_reply),

@@ -110,7 +110,7 @@ const GOLDEN: Command = Command::new(
      \n\
      A difference is shown from the first line that differs: up to 20 lines of the file (-) and of the nodes (+).\n\
      \n\
-     Exit status: 0 all scripts are right, 1 one is not: the difference is printed.",
+     Exit status: 0 all scripts are right; 1 some script differs: the difference is printed.",
     &[Flag::switch(
         "update",
         "Writes what the nodes do into the scripts. Review the difference before you keep it.",

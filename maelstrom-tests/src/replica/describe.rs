@@ -74,8 +74,8 @@ pub fn response<S: Subject>(
         Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
         Response::Refused(Refusal::NotLeader) => "refused, not the leader".to_owned(),
         Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
-        Response::Refused(Refusal::ReadExpired) => "refused, too late".to_owned(),
-        Response::Unknown(Doubt::Expired) => "unknown, too late".to_owned(),
+        Response::Refused(Refusal::ReadExpired) => "refused, timed out".to_owned(),
+        Response::Unknown(Doubt::Expired) => "unknown, timed out".to_owned(),
         Response::Unknown(Doubt::Overwritten) => "unknown, overwritten".to_owned(),
     }
 }
