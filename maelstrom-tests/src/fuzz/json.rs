@@ -12,7 +12,7 @@ pub(super) const TARGET: Target = Target {
     classes: &[
         "accepted",
         "record",
-        "no UTF-8",
+        "not UTF-8",
         "ends early",
         "unexpected",
         "control character",
@@ -117,7 +117,7 @@ fn pulled(input: &[u8]) -> Result<(), json::Error> {
 
 fn class(kind: &ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Utf8 => "no UTF-8",
+        ErrorKind::Utf8 => "not UTF-8",
         ErrorKind::UnexpectedEnd => "ends early",
         ErrorKind::Unexpected { .. } => "unexpected",
         ErrorKind::ControlCharacter => "control character",

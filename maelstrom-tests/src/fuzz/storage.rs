@@ -38,8 +38,8 @@ pub(super) const TARGET: Target = Target {
     about: "folders of nodes, damaged: rejected, or nothing acknowledged is missing",
     // All kinds of errors but the one that takes a command of 128 MiB.
     classes: &[
-        "as it was",
-        "as it once was",
+        "last state",
+        "earlier state",
         "forged but consistent",
         "torn",
         "flipped bits",
@@ -95,10 +95,12 @@ fn reopen(
             demand(damage.kind != Kind::None, || {
                 format!("an undamaged folder is rejected: {error}")
             })?;
-            demand(unchanged(), || format!("{error}, and files have changed"))?;
+            demand(unchanged(), || {
+                format!("the folder is rejected, but files have changed: {error}")
+            })?;
             return demand(
                 verdict.as_ref().err().map(ToString::to_string) == Some(error.to_string()),
-                || format!("opening reports {error}, the check {verdict:?}"),
+                || format!("opening reports {error}, but the check reports {verdict:?}"),
             );
         }
     };
@@ -112,7 +114,7 @@ fn reopen(
         verdict
             .as_ref()
             .is_ok_and(|found| *found == expected || *found == Verdict::New),
-        || format!("opening reports {expected:?}, the check {verdict:?}"),
+        || format!("opening reports {expected:?}, but the check reports {verdict:?}"),
     )?;
     if torn > 0 {
         seen.note("torn");
@@ -122,7 +124,7 @@ fn reopen(
     match damage.kind {
         Kind::None | Kind::Bits => {
             demand(state == last, || {
-                format!("{last:?} was acknowledged, and {state:?} recovered")
+                format!("{last:?} was acknowledged, but {state:?} was recovered")
             })?;
         }
         Kind::Structure => {
@@ -134,8 +136,8 @@ fn reopen(
     }
     seen.note(match damage.kind {
         Kind::Bits => "flipped bits",
-        _ if state == last => "as it was",
-        Kind::None | Kind::Structure => "as it once was",
+        _ if state == last => "last state",
+        Kind::None | Kind::Structure => "earlier state",
         Kind::Forged => "forged but consistent",
     });
     go_on(&mut opened, state, seen).and_then(|expected| {
@@ -143,7 +145,12 @@ fn reopen(
         match open(&disk) {
             Ok(again) => demand(
                 recovered(&again.recovered) == expected && again.recovered.torn == 0,
-                || format!("{expected:?} was left, and {:?} recovered", again.recovered),
+                || {
+                    format!(
+                        "{expected:?} was stored, but {:?} was recovered",
+                        again.recovered
+                    )
+                },
             ),
             Err(error) => Err(format!("the second opening fails: {error}")),
         }
@@ -166,7 +173,7 @@ fn go_on(opened: &mut Opened<String>, mut state: State, seen: &mut Seen) -> Resu
     };
     let more: Record<String> = Record::Entries(vec![entry(1)]);
     let written = opened.log.append_and_sync(std::slice::from_ref(&more));
-    written.map_err(|error| format!("it was opened, and cannot be written to: {error}"))?;
+    written.map_err(|error| format!("the opened folder cannot be written to: {error}"))?;
     state.store(&more);
     for expected in [ErrorKind::Impossible, ErrorKind::Stopped] {
         let gap = opened
@@ -208,7 +215,7 @@ fn failing(
         }
     };
     match open(&disk) {
-        Ok(_) => seen.note("as it was"),
+        Ok(_) => seen.note("last state"),
         Err(error) => {
             seen.note(class(error.kind()));
             let expected = [ErrorKind::Disk, ErrorKind::Full, ErrorKind::Locked];
@@ -222,10 +229,11 @@ fn failing(
     let (content, names) = (tear(tape), tear(tape));
     disk.restart(content, names);
     disk.set_capacity(u64::MAX);
-    let again = open(&disk).map_err(|error| format!("after the disk was repaired: {error}"))?;
+    let again = open(&disk)
+        .map_err(|error| format!("the folder is rejected after the disk was repaired: {error}"))?;
     let (state, last) = (recovered(&again.recovered), history.last());
     demand(state == last, || {
-        format!("{last:?} was acknowledged, and {state:?} recovered")
+        format!("{last:?} was acknowledged, but {state:?} was recovered")
     })
 }
 

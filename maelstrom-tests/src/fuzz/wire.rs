@@ -24,7 +24,7 @@ const TO: NodeId = NodeId(1);
 /// A class for each kind of message that is accepted, and for each reason to reject one.
 const CLASSES: [&str; KINDS.len() + 5] = {
     let mut classes = [
-        "no JSON",
+        "not JSON",
         "another version",
         "another kind",
         "malformed",
@@ -76,7 +76,7 @@ fn draw(rng: &mut Rng) -> Vec<u8> {
 fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
     let read = match decode(input) {
         None => {
-            seen.note("no JSON");
+            seen.note("not JSON");
             return Ok(());
         }
         Some(Err(unreadable)) => {

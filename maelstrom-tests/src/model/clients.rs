@@ -131,20 +131,20 @@ impl Clients {
         let answer = match &reply.response {
             Response::Applied(_) => {
                 self.end_write(ticket, true);
-                "done".to_owned()
+                "the write was applied".to_owned()
             }
             Response::Answered(value) => {
                 self.places
                     .retain(|place| place.may_have_seen(ticket, *value));
                 self.end_read(ticket);
                 match value {
-                    Some(value) => format!("it reads {value}"),
-                    None => "it reads nothing".to_owned(),
+                    Some(value) => format!("the read returned {value}"),
+                    None => "the read found no key".to_owned(),
                 }
             }
             Response::Refused(_) if self.is_write(reply.ticket) => {
                 self.end_write(ticket, false);
-                "it is refused".to_owned()
+                "the write was refused".to_owned()
             }
             // The write may still take effect at any time.
             Response::Unknown(_) if self.is_write(reply.ticket) => return Ok(()),

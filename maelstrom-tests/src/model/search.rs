@@ -85,11 +85,11 @@ pub fn run(options: &Options) -> io::Result<Status> {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = match &self.end {
-            End::Exhausted => "all states searched, no rule is broken",
+            End::Exhausted => "all states searched, all rules held",
             End::OutOfBudget => {
-                "the budget ended before all states were searched, no rule is broken so far"
+                "the budget ended before all states were searched, all rules held so far"
             }
-            End::Broken { .. } => "a rule is broken",
+            End::Broken { .. } => "a rule was broken",
         };
         let (worlds, depth, steps) = (self.worlds, self.depth, self.steps);
         write!(f, "{end}: {worlds} states, depth {depth}, {steps} steps")

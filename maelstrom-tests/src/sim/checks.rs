@@ -85,7 +85,7 @@ impl World {
         let in_time = self.run_until(end, done)?;
         demand(in_time, || {
             format!(
-                "without faults a quorum must {what} within {RECOVERY_ELECTIONS_MAX} longest election timeouts"
+                "without faults a quorum must {what} within {RECOVERY_ELECTIONS_MAX} times the longest election timeout"
             )
         })?;
         let took = (self.agenda.now - start).div_ceil(self.longest_election());

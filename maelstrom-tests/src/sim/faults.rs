@@ -110,13 +110,13 @@ impl World {
                 });
             }
             Fault::Spike => {
-                self.note(Event::Fault(None, "all messages take long"));
+                self.note(Event::Fault(None, "all messages are slow"));
                 self.rare.spikes += 1;
                 self.network.spike = true;
                 self.agenda.schedule(length, Happening::HealLinks);
             }
             Fault::SlowLink => {
-                let what = "what it sends to one other takes long";
+                let what = "its messages to one node are slow";
                 self.note(Event::Fault(Some(victim), what));
                 self.rare.slow_links += 1;
                 let to = *self.rng.choose(&self.ids()).expect("a node");
@@ -135,7 +135,7 @@ impl World {
                 let moments = [Moment::Before, Moment::After];
                 let moment = *self.rng.choose(&moments).expect("two");
                 self.member(victim).node.disk.disk.crash_at(call, moment);
-                "will die in a call of its disk"
+                "will crash during a disk call"
             }
             Fault::FullDisk => {
                 let room = self.rng.below(ROOM_MAX);
@@ -151,7 +151,7 @@ impl World {
                 let member = self.member(victim);
                 member.disk.call_may_fail = true;
                 member.node.disk.disk.fail_at(call, io::ErrorKind::Other);
-                "a call of its disk will fail"
+                "a disk call will fail"
             }
             Fault::HangingSync => {
                 self.rare.hanging_syncs += 1;

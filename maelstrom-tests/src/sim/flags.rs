@@ -196,7 +196,7 @@ pub fn main(options: &Options) -> io::Result<Status> {
     let slowest = outcome.rare.slowest_recovery;
     writeln!(
         out,
-        "\nthe slowest recovery took {slowest} longest election timeouts\n{line}: all rules held"
+        "\nthe slowest recovery took {slowest} times the longest election timeout\n{line}: all rules held"
     )?;
     let (missing, excused) = outcome.rare.missing();
     // Worlds with options that were set need not meet everything.
@@ -250,7 +250,7 @@ fn shrunk(failure: Box<Failure>, is_shrunk: bool) -> Box<Failure> {
         return failure;
     }
     shrink(failure, |smaller, attempts| {
-        eprintln!("after {attempts} attempts: {}", smaller.case);
+        eprintln!("smaller case at attempt {attempts}: {}", smaller.case);
     })
 }
 
@@ -308,7 +308,7 @@ mod tests {
         error(&["--set", "nodes=9"], "--set does not fit");
         error(
             &["--seed", "1", "--set", "lost_for_good=99"],
-            "lost_for_good is from 0 to 7",
+            "lost_for_good must be from 0 to 7",
         );
         error(&["--minutes", "-1"], "--minutes");
         error(&["--minutes", "0"], "--minutes");

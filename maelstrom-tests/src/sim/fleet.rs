@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::options::HOUR;
 use super::rare_events::RareEvents;
 use super::{Case, Failure, Report};
+use crate::check::counted;
 use crate::progress::Progress;
 
 /// How many events before a failure its story has.
@@ -67,8 +68,8 @@ impl Outcome {
     pub fn line(&self) -> String {
         let seconds = self.took.as_secs_f64();
         format!(
-            "{} seeds in {seconds:.0} s ({:.0}/s), {:.2} simulated hours, {:.1} million events",
-            self.runs,
+            "{} in {seconds:.0} s ({:.0}/s), {:.2} simulated hours, {:.1} million events",
+            counted(self.runs as usize, "seed"),
             self.runs as f64 / seconds.max(0.001),
             self.time as f64 / HOUR as f64,
             self.events as f64 / 1e6,

@@ -92,7 +92,7 @@ options! {
     uncommitted_bytes: 64 << 20, LIMIT;
     /// Limit: reads that wait for a round.
     reads: 32_768, LIMIT;
-    /// Limit: read rounds at once.
+    /// Limit: concurrent read rounds.
     rounds: 64, LIMIT;
     /// Limit: entries in one Append.
     append_entries: 1024, LIMIT;
@@ -102,7 +102,7 @@ options! {
     inflight_appends: 64, LIMIT;
     /// Limit: unacknowledged bytes to a follower.
     inflight_bytes: 8 << 20, LIMIT;
-    /// Limit: Appends kept that arrived too early.
+    /// Limit: Appends kept because they arrived before earlier ones.
     early_appends: 64, LIMIT;
     /// Limit: forwards remembered.
     forwards_seen: 16_384, LIMIT;
@@ -127,7 +127,7 @@ options! {
     clients: 2, 1..=100;
     /// Keys in use at once; at most one for each client.
     keys: 1, 1..=100;
-    /// Operations on a key, about, until a new key replaces it.
+    /// About how many operations a key gets until a new key replaces it.
     key_operations: 60, 1..=1000;
     /// Mean time from an answer to the client's next request.
     think_mean: 2000, 1..=HOUR;
@@ -174,7 +174,7 @@ options! {
     crash: 0, 0..=1;
     /// 1: all machines may lose power.
     power_failure: 0, 0..=1;
-    /// 1: a process may die in a call of its disk.
+    /// 1: a process may crash during a disk call.
     crash_in_call: 0, 0..=1;
     /// 1: a process may be paused.
     pause: 0, 0..=1;
@@ -184,7 +184,7 @@ options! {
     one_way: 0, 0..=1;
     /// 1: the nodes may be partitioned into halves.
     halves: 0, 0..=1;
-    /// 1: they may be, with one node that reaches both halves.
+    /// 1: the nodes may be partitioned, except for one that reaches both halves.
     bridge: 0, 0..=1;
     /// 1: all messages may be slow for a while.
     spike: 0, 0..=1;
@@ -192,7 +192,7 @@ options! {
     slow_link: 0, 0..=1;
     /// 1: a disk may be full for a while.
     full_disk: 0, 0..=1;
-    /// 1: a call of a disk may fail.
+    /// 1: a disk call may fail.
     failed_call: 0, 0..=1;
     /// 1: a sync may take as long as a fault.
     hanging_sync: 0, 0..=1;
@@ -333,11 +333,13 @@ impl Options {
             let value = self.value(name);
             if !range.contains(&value) {
                 let (least, most) = (range.start(), range.end());
-                return Err(format!("{name} is from {least} to {most}, not {value}"));
+                return Err(format!(
+                    "{name} must be from {least} to {most}, not {value}"
+                ));
             }
         }
         if self.keys > self.clients {
-            return Err("keys is at most clients".into());
+            return Err("keys must be at most clients".into());
         }
         self.config().map(drop)
     }
@@ -492,10 +494,10 @@ mod tests {
     #[test]
     fn impossible_world_is_rejected() {
         for (name, value, why) in [
-            ("nodes", 8, "nodes is from 1 to 7"),
-            ("heartbeat", 0, "heartbeat is from 1"),
+            ("nodes", 8, "nodes must be from 1 to 7"),
+            ("heartbeat", 0, "heartbeat must be from 1"),
             ("heartbeat", 50, "heartbeat"),
-            ("keys", 3, "keys is at most clients"),
+            ("keys", 3, "keys must be at most clients"),
             ("segment_bytes", 1, "segment_bytes"),
         ] {
             let mut world = Options::CALM;

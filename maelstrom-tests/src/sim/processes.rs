@@ -148,8 +148,8 @@ impl World {
             let (works, is_own) = (process.work().is_some(), process.is_capturing());
             self.rare.crashes += 1;
             self.rare.add_process(status);
-            self.rare.gatherings_interrupted += u64::from(status.incoming_snapshot.is_some());
-            self.rare.captures_interrupted += u64::from(is_own);
+            self.rare.receptions_interrupted += u64::from(status.incoming_snapshot.is_some());
+            self.rare.stores_interrupted += u64::from(is_own);
             self.rare.installs_interrupted += u64::from(works && !is_own);
         }
         let forgets = self.options.amnesia > 0 && end == End::Machine;

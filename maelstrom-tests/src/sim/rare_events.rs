@@ -43,7 +43,7 @@ rare_events! {
     crashes,
     /// Times when all machines lost power.
     power_failures,
-    /// Processes that died in the middle of a call of their disk.
+    /// Processes that crashed during a disk call.
     crashes_in_calls,
     /// Processes that were paused.
     pauses,
@@ -61,7 +61,7 @@ rare_events! {
     slow_links,
     /// Processes that stopped because the disk was full.
     stops_for_room,
-    /// Processes that stopped because a call of the disk failed.
+    /// Processes that stopped because a disk call failed.
     stops_for_failed_calls,
     /// Disks whose sync hung.
     hanging_syncs,
@@ -129,11 +129,11 @@ rare_events! {
     /// Leaders' snapshots that entries had overtaken before the installation.
     installs_overtaken,
     /// Processes that died while they stored their own snapshot.
-    captures_interrupted,
+    stores_interrupted,
     /// Processes that died while they stored a leader's snapshot.
     installs_interrupted,
     /// Processes that died with a part of a leader's snapshot received.
-    gatherings_interrupted,
+    receptions_interrupted,
     /// Snapshots that leaders began to send.
     snapshot_streams,
     /// Chunks that were sent again.

@@ -159,7 +159,7 @@ impl fmt::Display for Event {
         match self {
             Self::Started(node, life) => write!(f, "start n{node}\n  incarnation {}", life.0),
             Self::Stopped(node, Words(why)) => write!(f, "    n{node} stops: {why}"),
-            Self::Died(node, lost) => write!(f, "crash n{node}\n  {lost} outputs are lost"),
+            Self::Died(node, lost) => write!(f, "crash n{node}\n  lost outputs: {lost}"),
             Self::Paused(node, until) => {
                 write!(f, "# n{node} is paused until tick {}", until / TICK)
             }
