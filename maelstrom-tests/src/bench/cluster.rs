@@ -16,7 +16,7 @@ use super::clients::Asked;
 use super::error::BenchError;
 use super::nemesis::{Action, connected_majority};
 use super::network::{Conditions, Cuts, Fate, Network, Node, Packet, Source};
-use super::processes::process::{EVENTS_MAX, Event, LINE_BYTES_MAX, Life, Process};
+use super::processes::process::{EVENTS_MAX, Event, Incarnation, LINE_BYTES_MAX, Process};
 use super::processes::program::Program;
 use super::processes::watchdog::Watchdog;
 use super::protocol::{self, Body, Dest, Envelope, Reply};
@@ -141,7 +141,7 @@ impl Cluster {
             settings,
         };
         for node in (0..cluster.settings.nodes).map(Node) {
-            let process = cluster.spawn(node, Life(0))?;
+            let process = cluster.spawn(node, Incarnation(0))?;
             cluster.processes.push(process);
         }
         cluster.await_init()?;
@@ -303,8 +303,8 @@ impl Cluster {
     /// # Errors
     /// It cannot be started.
     pub fn restart(&mut self, node: Node) -> Result<(), BenchError> {
-        let Life(life) = self.processes[node.0].life();
-        self.processes[node.0] = self.spawn(node, Life(life + 1))?;
+        let Incarnation(incarnation) = self.processes[node.0].incarnation();
+        self.processes[node.0] = self.spawn(node, Incarnation(incarnation + 1))?;
         self.dead.remove(&node);
         Ok(())
     }
@@ -324,13 +324,13 @@ impl Cluster {
     }
 
     /// Starts one of a node's processes and sends it `init`.
-    fn spawn(&mut self, node: Node, life: Life) -> Result<Process, BenchError> {
+    fn spawn(&mut self, node: Node, incarnation: Incarnation) -> Result<Process, BenchError> {
         let settings = &self.settings;
         let log = settings.logs.join(format!("{node}.log"));
         let events = self.sender.clone();
         let mut process = Process::start(
             node,
-            life,
+            incarnation,
             &settings.program,
             log,
             settings.log_stderr,
@@ -423,8 +423,8 @@ impl Cluster {
         event: Event,
         answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
     ) -> Result<(), BenchError> {
-        let (node, life) = event.source();
-        if self.dead.contains(&node) || self.processes[node.0].life() != life {
+        let (node, incarnation) = event.source();
+        if self.dead.contains(&node) || self.processes[node.0].incarnation() != incarnation {
             // Output of a process that was killed is lost, unless the network has taken it already.
             return Ok(());
         }

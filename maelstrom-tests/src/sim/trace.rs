@@ -157,7 +157,9 @@ impl Trace {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started(node, life) => write!(f, "start n{node}\n  incarnation {}", life.0),
+            Self::Started(node, incarnation) => {
+                write!(f, "start n{node}\n  incarnation {}", incarnation.0)
+            }
             Self::Stopped(node, Words(why)) => write!(f, "    n{node} stops: {why}"),
             Self::Died(node, lost) => write!(f, "crash n{node}\n  lost outputs: {lost}"),
             Self::Paused(node, until) => {

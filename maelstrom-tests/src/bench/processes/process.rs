@@ -42,26 +42,26 @@ const END_GRACE: Duration = Duration::from_secs(1);
 
 /// Which process of a node it is: 0 for the first, one more for each restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life(pub u32);
+pub struct Incarnation(pub u32);
 
 /// The output of a node, as its reader passes it on.
 #[derive(Debug)]
 pub enum Event {
     /// Some whole lines, each with its line feed.
-    Lines(Node, Life, Vec<u8>),
+    Lines(Node, Incarnation, Vec<u8>),
     /// A line is longer than [`LINE_BYTES_MAX`]; these are its first bytes. Nothing more is read.
-    TooLong(Node, Life, Vec<u8>),
+    TooLong(Node, Incarnation, Vec<u8>),
     /// The node's output has ended, with these bytes after the last line feed.
-    Ended(Node, Life, Vec<u8>),
+    Ended(Node, Incarnation, Vec<u8>),
 }
 
 impl Event {
     /// The node and the process that it comes from.
-    pub fn source(&self) -> (Node, Life) {
+    pub fn source(&self) -> (Node, Incarnation) {
         match self {
-            Event::Lines(node, life, _)
-            | Event::TooLong(node, life, _)
-            | Event::Ended(node, life, _) => (*node, *life),
+            Event::Lines(node, incarnation, _)
+            | Event::TooLong(node, incarnation, _)
+            | Event::Ended(node, incarnation, _) => (*node, *incarnation),
         }
     }
 }
@@ -70,7 +70,7 @@ impl Event {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    life: Life,
+    incarnation: Incarnation,
     outbox: Arc<Outbox>,
     log: PathBuf,
     /// The lines for the next flush.
@@ -100,7 +100,7 @@ impl Process {
     /// The log cannot be created, or the program cannot be started.
     pub fn start(
         node: Node,
-        life: Life,
+        incarnation: Incarnation,
         program: &Program,
         log: PathBuf,
         echo: bool,
@@ -131,7 +131,7 @@ impl Process {
         }
         if let Some(stdout) = child.stdout.take() {
             spawn(format!("{node} reader"), move || {
-                read(node, life, stdout, LINE_BYTES_MAX, &events)
+                read(node, incarnation, stdout, LINE_BYTES_MAX, &events)
             })?;
         }
         if let Some(stderr) = child.stderr.take() {
@@ -139,7 +139,7 @@ impl Process {
         }
         Ok(Process {
             child,
-            life,
+            incarnation,
             outbox,
             log,
             pending: Vec::new(),
@@ -152,8 +152,8 @@ impl Process {
     }
 
     /// Which of the node's processes it is.
-    pub fn life(&self) -> Life {
-        self.life
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
     }
 
     /// Adds a line, with its line feed, to the next [`flush`](Process::flush).
@@ -285,7 +285,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 /// bytes, or the receiver has gone.
 fn read(
     node: Node,
-    life: Life,
+    incarnation: Incarnation,
     mut stdout: impl io::Read,
     most: usize,
     events: &SyncSender<Event>,
@@ -305,14 +305,14 @@ fn read(
         };
         bytes.truncate(old + length);
         let event = if length == 0 {
-            Event::Ended(node, life, std::mem::take(&mut bytes))
+            Event::Ended(node, incarnation, std::mem::take(&mut bytes))
         } else if let Some(end) = bytes[old..].iter().rposition(|byte| *byte == b'\n') {
             let mut rest = Vec::with_capacity(READ_BYTES);
             rest.extend_from_slice(&bytes[old + end + 1..]);
             bytes.truncate(old + end + 1);
-            Event::Lines(node, life, std::mem::replace(&mut bytes, rest))
+            Event::Lines(node, incarnation, std::mem::replace(&mut bytes, rest))
         } else if bytes.len() > most {
-            Event::TooLong(node, life, std::mem::take(&mut bytes))
+            Event::TooLong(node, incarnation, std::mem::take(&mut bytes))
         } else {
             continue;
         };
@@ -380,7 +380,7 @@ mod tests {
         let (sender, receiver) = sync_channel(100);
         read(
             Node(0),
-            Life(0),
+            Incarnation(0),
             Parts(parts.iter().copied().collect()),
             most,
             &sender,
