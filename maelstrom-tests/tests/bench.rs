@@ -305,9 +305,9 @@ fn a_mistyped_command_line_is_rejected() {
     for (arguments, told) in [
         (
             &["test", "--node-cuont", "3"][..],
-            "unknown flag --node-cuont; did you mean --node-count?",
+            "unknown flag --node-cuont; the nearest is --node-count",
         ),
-        (&["tset"], "unknown subcommand 'tset'; did you mean test?"),
+        (&["tset"], "unknown subcommand 'tset'; the nearest is test"),
         (
             &["--rate=1"],
             "unknown flag --rate; flags follow a subcommand",

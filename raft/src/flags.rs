@@ -219,7 +219,7 @@ impl Command {
             return Ok((Some(name), arguments.split_off(1)));
         }
         let hint = match nearest(&first, names) {
-            Some(near) => format!("did you mean {near}?"),
+            Some(near) => format!("the nearest is {near}"),
             None => format!("{} --help lists the subcommands", self.name),
         };
         let first = first.escape_debug();
@@ -326,7 +326,7 @@ impl Command {
             let bare = name.trim_start_matches('-');
             let names = self.flags.iter().map(|flag| flag.name);
             let hint = match nearest(bare, names.chain(["help"])) {
-                Some(near) => format!("did you mean --{near}?"),
+                Some(near) => format!("the nearest is --{near}"),
                 None if self.flags.is_empty() && !self.subcommands.is_empty() => {
                     "flags follow a subcommand".to_owned()
                 }
@@ -559,7 +559,7 @@ mod tests {
         for (arguments, message) in [
             (
                 &["--worklod", "x"][..],
-                "unknown flag --worklod; did you mean --workload?",
+                "unknown flag --worklod; the nearest is --workload",
             ),
             (
                 &["--zzz=1"],
@@ -616,7 +616,7 @@ mod tests {
         assert_eq!(split(&["-w", "test"]), none("-w test"));
         assert_eq!(split(&[]), none(""));
         for (word, hint) in [
-            ("tset", "did you mean test?"),
+            ("tset", "the nearest is test"),
             ("zzz", "try --help lists the subcommands"),
         ] {
             let message = format!("unknown subcommand '{word}'; {hint}");

@@ -603,7 +603,7 @@ mod tests {
             ),
             ("--seed=-1", "--seed"),
             ("--builtin=zero", "--builtin: expected raft, null or stale"),
-            ("--node-cuont=3", "did you mean --node-count?"),
+            ("--node-cuont=3", "the nearest is --node-count"),
         ] {
             let error = options(&[argument]).expect_err(argument);
             assert!(error.contains(part), "{argument}: {error}");

@@ -105,7 +105,7 @@ fn target(name: &OsStr) -> Result<&'static Target, UsageError> {
     found.ok_or_else(|| {
         let name = name.to_string_lossy();
         let hint = match nearest(&name, TARGETS.iter().map(|target| target.name)) {
-            Some(near) => format!("did you mean {near}?"),
+            Some(near) => format!("the nearest is {near}"),
             None => "--list prints the targets".to_owned(),
         };
         UsageError::new(format!("unknown target '{name}'; {hint}"))
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn unknown_target_is_rejected() {
         let error = parse("jason").err();
-        let expected = "unknown target 'jason'; did you mean json?";
+        let expected = "unknown target 'jason'; the nearest is json";
         assert_eq!(error.as_deref(), Some(expected));
     }
 }

@@ -151,7 +151,7 @@ fn change(text: &str) -> Result<(&'static str, u64), UsageError> {
         Some(option) => Ok((option.name, value)),
         None => {
             let hint = match nearest(name, World::ALL.iter().map(|option| option.name)) {
-                Some(near) => format!("did you mean {near}?"),
+                Some(near) => format!("the nearest is {near}"),
                 None => "--set help lists them".to_owned(),
             };
             Err(UsageError::new(format!(
@@ -304,7 +304,7 @@ mod tests {
         error(&["--seed", "1", "--seeds", "2"], "not both");
         error(&["--set", "nodes"], "expected NAME=N");
         error(&["--set", "nodes=three"], "expected NAME=N");
-        error(&["--set", "node=3"], "did you mean nodes?");
+        error(&["--set", "node=3"], "the nearest is nodes");
         error(&["--set", "nodes=9"], "--set does not fit");
         error(
             &["--seed", "1", "--set", "lost_for_good=99"],

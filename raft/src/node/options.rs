@@ -305,7 +305,7 @@ mod tests {
         for (args, text) in [
             (
                 &["--hartbeat", "5"][..],
-                "unknown flag --hartbeat; did you mean --heartbeat?",
+                "unknown flag --hartbeat; the nearest is --heartbeat",
             ),
             (
                 &["--settle", "-1"],

@@ -50,11 +50,11 @@ fn mistakes_are_explained() {
     for (args, text) in [
         (
             &["--hearbeat", "50"][..],
-            "unknown flag --hearbeat; did you mean --heartbeat?",
+            "unknown flag --hearbeat; the nearest is --heartbeat",
         ),
         (&["--settle", "soon"], "--settle: expected a whole number"),
         (&["--election-timeout", "100..50"], "do not go together"),
-        (&["lgo"], "unknown subcommand 'lgo'; did you mean log?"),
+        (&["lgo"], "unknown subcommand 'lgo'; the nearest is log"),
         (&["log"], "raft log: no folder given"),
         (&["log", "a", "b"], "raft log: unknown argument 'b'"),
     ] {
