@@ -132,9 +132,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Status, String> {
         format!("'{name}', {error}; `cargo run --release -- help check` describes the format")
     })?;
     if history.operations().is_empty() {
-        let text =
-            format!("Unknown: '{name}' has no operations. The last test's history is {LATEST}.");
-        return writeln!(out, "{text}")
+        return writeln!(out, "Unknown: '{name}' has no operations to check.")
             .map(|()| Status::Unknown)
             .map_err(cannot_print);
     }

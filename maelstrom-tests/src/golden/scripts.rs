@@ -82,23 +82,20 @@ impl Script {
     }
 }
 
-/// The lines of two texts from the first difference on, after a few that are equal.
+/// The lines in which two texts differ, between a common head and a common tail, after a few lines
+/// that are equal.
 fn difference(old: &str, new: &str) -> String {
-    let equal = old
-        .lines()
-        .zip(new.lines())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let context = equal.min(CONTEXT);
-    let lines = |mark: &str, text: &str, from, count| -> String {
-        let lines = text.lines().skip(from).take(count);
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let equal = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let tail = old[equal..].iter().rev().zip(new[equal..].iter().rev());
+    let tail = tail.take_while(|(a, b)| a == b).count();
+    let marked = |mark: &str, lines: &[&str]| -> String {
+        let lines = lines.iter().take(SHOWN_MAX);
         lines.map(|line| format!("{mark} {line}\n")).collect()
     };
-    let before = lines(" ", old, equal - context, context);
-    let (old, new) = (
-        lines("-", old, equal, SHOWN_MAX),
-        lines("+", new, equal, SHOWN_MAX),
-    );
+    let before = marked(" ", &old[equal.saturating_sub(CONTEXT)..equal]);
+    let old = marked("-", &old[equal..old.len() - tail]);
+    let new = marked("+", &new[equal..new.len() - tail]);
     let line = equal + 1;
     format!("from line {line} (- the file, + played now):\n{before}{old}{new}")
 }
@@ -108,7 +105,8 @@ const GOLDEN: Command = Command::new(
     "Plays golden scripts (protocol stories, in maelstrom-tests/tests/golden) and compares what the nodes do with\n\
      what the scripts say. SCRIPT is a file, or a part of a name: election, figure_8. Without it, all are played.\n\
      \n\
-     A difference is shown from the first line that differs: up to 20 lines of the file (-) and of the nodes (+).\n\
+     A difference is shown from the first line that differs to the last one: up to 20 lines of\n\
+     the file (-) and of the nodes (+).\n\
      \n\
      Exit status: 0 all scripts are right; 1 some script differs: the difference is printed.",
     &[Flag::switch(
@@ -178,7 +176,7 @@ mod tests {
     fn difference_is_shown_after_equal_lines() {
         let head = "from line 2 (- the file, + played now):\n";
         assert_eq!(
-            difference("a\nb\nc\n", "a\nx\n"),
+            difference("a\nb\nc\nd\n", "a\nx\nd\n"),
             format!("{head}  a\n- b\n- c\n+ x\n")
         );
         assert_eq!(difference("a\n", "a\na\n"), format!("{head}  a\n+ a\n"));
