@@ -84,7 +84,7 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
             for (node, matched) in &status.matched {
                 demand!(
                     *matched <= last.index,
-                    "node {node} cannot match more than there is (match {matched}, last {last})"
+                    "the match index of node {node} must not exceed the log ({matched}, last {last})"
                 );
             }
         }
@@ -109,7 +109,7 @@ pub fn check_step(
         let (old, new) = (b.ballot.vote(), a.ballot.vote());
         demand!(
             old.is_none() || new == old,
-            "a node must vote once a term ({old:?} to {new:?})"
+            "a node must not change its vote within a term ({old:?} to {new:?})"
         );
         let both_lead = a.role == RoleName::Leader && b.role == RoleName::Leader;
         demand!(
@@ -123,7 +123,7 @@ pub fn check_step(
             let now = a.matched.get(node).copied().unwrap_or(Index(u64::MAX));
             demand!(
                 restarted || now >= *matched,
-                "the match of node {node} must never fall in a stream ({matched} to {now})"
+                "the match index of node {node} must never fall within a replication stream ({matched} to {now})"
             );
         }
     }
@@ -258,7 +258,7 @@ mod tests {
         );
         state_rejects(
             |s| s.matched = BTreeMap::from([(PEER, Index(6))]),
-            "cannot match more than there is",
+            "must not exceed the log",
         );
     }
 
@@ -293,11 +293,11 @@ mod tests {
         );
         step_rejects(
             |s| s.ballot = Ballot::new(Term(3), Some(PEER)),
-            "a node must vote once a term",
+            "must not change its vote",
         );
         step_rejects(
             |s| s.ballot = Ballot::new(Term(3), None),
-            "a node must vote once a term",
+            "must not change its vote",
         );
         step_rejects(|s| s.last = id(4, 3), "a leader must only append");
         step_rejects(

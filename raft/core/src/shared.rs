@@ -293,7 +293,7 @@ impl<S: StateMachine> Shared<S> {
                 self.vote(from, vote);
             }
             Message::Append(_) | Message::SnapshotChunk(_) | Message::Round(_) => {
-                panic!("node {from} leads in term {} too", self.term())
+                panic!("node {from} also leads in term {}", self.term())
             }
             Message::PreVoteReply(_)
             | Message::VoteReply(_)
