@@ -33,6 +33,8 @@
 # the first rung where a test fails or a rule is broken; an exit status alone does not count, nor does a time-out.
 # First, the unbroken product climbs the same rungs: it must pass all of them.
 set -euo pipefail
+# A backtrace would push the panic itself out of the excerpt that the bench prints.
+export RUST_BACKTRACE=0
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 

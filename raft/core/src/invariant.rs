@@ -302,7 +302,7 @@ mod tests {
         step_rejects(|s| s.last = id(4, 3), "a leader must only append");
         step_rejects(
             |s| s.matched = BTreeMap::from([(PEER, Index(3))]),
-            "the match of node 2 must never fall",
+            "the match index of node 2 must never fall",
         );
         step_rejects(|s| s.commit = id(3, 3), "the commit index must never fall");
         step_rejects(
