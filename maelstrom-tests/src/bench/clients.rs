@@ -133,8 +133,8 @@ impl fmt::Display for Strange {
 }
 
 impl Clients {
-    /// So many clients, the i-th bound to node i modulo the number of nodes. Which of the idle ones
-    /// asks next is drawn from `rng`.
+    /// This many clients, the i-th bound to node i modulo the number of nodes. `rng` decides which
+    /// idle client sends the next request.
     pub fn new(rng: Rng, clients: usize, nodes: usize, timeout: Duration) -> Clients {
         let slot = |index: usize| Slot {
             process: Process(index as u64),
