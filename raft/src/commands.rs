@@ -3,12 +3,15 @@
 pub mod log;
 pub mod maelstrom;
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::panic;
 use std::process::{self, ExitCode};
+use std::thread;
 
 use crate::flags::UsageError;
+use crate::stdio::{self, print_error};
+use crate::telemetry::log::Log;
 
 /// Runs the command that the arguments name; without a subcommand, the Maelstrom node.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -21,28 +24,33 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn usage_error(command: &str, error: &UsageError) -> ExitCode {
-    // If stderr is closed too, the status still tells.
-    let _ = writeln!(io::stderr(), "{command}: {error}\nSee {command} --help.");
+    print_error(format_args!("{command}: {error}\nSee {command} --help."));
     ExitCode::from(2)
 }
 
-/// Prints to stdout. A reader that closed the pipe is no failure.
+/// Prints a page to stdout.
 fn print(text: &str) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match stdio::print(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: cannot write to stdout: {error}");
+            print_error(format_args!("error: cannot write to stdout: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn abort_on_panic() {
-    let report = panic::take_hook();
+/// From here on any panic ends the process, at once even if nothing reads stderr.
+fn abort_on_panic(log: Log) {
     panic::set_hook(Box::new(move |info| {
-        report(info);
+        let thread = thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        let backtrace = Backtrace::capture();
+        let trace = match backtrace.status() {
+            BacktraceStatus::Captured => format!("\n{backtrace}"),
+            _ => String::new(),
+        };
+        log.error(format_args!("thread {name} {info}{trace}"));
+        log.finish();
         process::abort();
     }));
 }

@@ -8,6 +8,7 @@
 //! | | [`wire`] | the core's messages as JSON |
 //! | | [`storage`] | what a node keeps on disk |
 //! | | `entropy` | random numbers from the system |
+//! | | [`stdio`] | standard streams that wait, and how commands print |
 //! | | `named` | enums whose values have names |
 //! | 2 | [`host`] | the event loop, its queues and threads, the one mutex around the replica |
 //! | 3 | [`kv`] | the state machine: a map from any JSON to any JSON |
@@ -26,6 +27,7 @@ pub mod maelstrom;
 mod named;
 pub mod node;
 pub mod requests;
+pub mod stdio;
 pub mod storage;
 pub mod telemetry;
 pub mod wire;

@@ -27,12 +27,15 @@ mod lines;
 pub mod names;
 mod output;
 
+use std::convert::Infallible;
 use std::fs::File;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::fd::AsFd;
 use std::process;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use self::front_end::MaelstromFrontEnd;
 use self::init::Init;
@@ -43,15 +46,19 @@ use crate::host::{Inbox, Outbox};
 use crate::node::{self, Member, Node, Options, StopReason};
 use crate::requests::{ErrorCode, Reply, RequestKind};
 pub use crate::requests::{MAX_DEPTH, MAX_LINE};
+use crate::stdio::Waiting;
 use crate::telemetry::log::Log;
 use crate::telemetry::{Labels, Telemetry};
 use crate::wire;
 
-/// Runs a node on stdin and stdout until the end of input. A closed stdout ends the process.
+/// How long a node that stops because of an error waits until stdout has taken what is queued.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Runs a node on stdin and stdout until the end of input. An error of stdout ends the process.
 ///
 /// # Errors
 /// The node had to stop.
-pub(crate) fn run(options: &Options, log: Log) -> Result<(), StopReason> {
+pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     if options.data.is_none() {
         log.warn(
             "the state is in memory only: do not restart this node if it is killed \
@@ -64,17 +71,36 @@ pub(crate) fn run(options: &Options, log: Log) -> Result<(), StopReason> {
     let output = Output {
         outbox: Arc::new(Outbox::default()),
         telemetry: Arc::new(telemetry()),
-        log,
+        log: log.clone(),
     };
-    let writer = spawn_writer(output.clone())?;
-    let ran = serve(options, &output);
-    output.outbox.close();
-    writer.join().expect("a panic ends the process");
+    output.telemetry.watch_log(log.clone());
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    let stdout = stdout.map_err(StopReason::io(STDOUT))?;
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    let stdin = stdin.map_err(StopReason::io(STDIN))?;
+
+    let writer = Writer::start(output.clone(), Waiting(File::from(stdout)))?;
+    let ran = serve(options, &output, Waiting(File::from(stdin)));
+    if !writer.end(&output.outbox, LAST_ANSWERS) {
+        if ran.is_err() {
+            log.warn("the last messages are lost: stdout is not read");
+        } else {
+            log.warn("the node ends as soon as stdout is read");
+            writer.end(&output.outbox, Duration::MAX);
+        }
+    }
     ran
 }
 
-/// Waits for `init`, and runs the node that it names.
-fn serve(options: &Options, output: &Output) -> Result<(), StopReason> {
+const STDIN: &str = "cannot read stdin";
+const STDOUT: &str = "cannot write to stdout";
+
+/// Waits for `init` on `stdin`, and runs the node that it names.
+fn serve(
+    options: &Options,
+    output: &Output,
+    stdin: impl Read + Send + 'static,
+) -> Result<(), StopReason> {
     let Output {
         outbox,
         telemetry,
@@ -83,12 +109,10 @@ fn serve(options: &Options, output: &Output) -> Result<(), StopReason> {
     // An address that does not depend on the node's name is bound before init, to fail early.
     let mut server = match options.metrics.depends_on_position() {
         true => None,
-        false => node::serve_metrics(&options.metrics, 0, telemetry, *log)?,
+        false => node::serve_metrics(&options.metrics, 0, telemetry, log)?,
     };
-    let stdin = io::stdin().as_fd().try_clone_to_owned();
-    let stdin = stdin.map_err(StopReason::io("cannot read stdin"))?;
-    let mut lines = Lines::new(File::from(stdin), wire::MAX_LINE);
-    let init = init::wait(&mut lines, output).map_err(StopReason::io("cannot read stdin"))?;
+    let mut lines = Lines::new(stdin, wire::MAX_LINE);
+    let init = init::wait(&mut lines, output).map_err(StopReason::io(STDIN))?;
     let Some(init) = init else {
         return Ok(());
     };
@@ -100,7 +124,7 @@ fn serve(options: &Options, output: &Output) -> Result<(), StopReason> {
         dropped,
     } = init;
     if server.is_none() {
-        server = node::serve_metrics(&options.metrics, position, telemetry, *log)?;
+        server = node::serve_metrics(&options.metrics, position, telemetry, log)?;
     }
     let member = Member {
         id: names.my_id(),
@@ -108,7 +132,7 @@ fn serve(options: &Options, output: &Output) -> Result<(), StopReason> {
         names: names.all().collect(),
     };
     let inbox = Arc::new(Inbox::default());
-    let node = match Node::open(options, &member, &inbox, telemetry, *log) {
+    let node = match Node::open(options, &member, &inbox, telemetry, log) {
         Ok(node) => node,
         Err(error) => {
             let code = match error.is_foreign() {
@@ -133,44 +157,51 @@ fn serve(options: &Options, output: &Output) -> Result<(), StopReason> {
         dropped,
     };
     let read = move || {
-        if let Err(error) = input.run(early, &mut lines) {
-            let log = input.output.log;
-            log.error(StopReason::io("cannot read stdin")(error));
-        }
+        let read = input.run(early, &mut lines);
         // The node still finishes the requests that it has taken.
         input.inbox.close();
+        read.map_err(StopReason::io(STDIN))
     };
     let reader = thread::Builder::new().name("stdin".into()).spawn(read);
-    reader.map_err(StopReason::io("cannot start a thread"))?;
+    let reader = reader.map_err(StopReason::io("cannot start a thread"))?;
     let ran = node.run(MaelstromFrontEnd::new(names, output.clone()));
     drop(server);
-    ran
+    ran?;
+    // Without an error the node runs until the reader closes the inbox.
+    reader.join().expect("a panic ends the process")
 }
 
-/// Starts the writer thread. If stdout is closed it ends the process, since the other threads may
-/// wait for input that never arrives.
-fn spawn_writer(output: Output) -> Result<JoinHandle<()>, StopReason> {
-    let cannot_write = StopReason::io("cannot write to stdout");
-    let stdout = io::stdout().as_fd().try_clone_to_owned();
-    let stdout = File::from(stdout.map_err(cannot_write)?);
-    let write = move || {
-        let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
-        match output.outbox.write_to(stdout, encode) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                output.log.info("stdout is closed; the node ends");
-                process::exit(0);
-            }
-            Err(error) => {
-                output
-                    .log
-                    .error(StopReason::io("cannot write to stdout")(error));
+/// The thread that writes to stdout.
+struct Writer {
+    /// Disconnected when the thread has ended.
+    ended: Receiver<Infallible>,
+}
+
+impl Writer {
+    /// Starts the thread. If stdout fails, the thread ends the process, since the other threads may
+    /// wait for input that never arrives.
+    fn start(output: Output, stdout: impl Write + Send + 'static) -> Result<Self, StopReason> {
+        let (ends, ended) = mpsc::channel();
+        let write = move || {
+            let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
+            if let Err(error) = output.outbox.write_to(stdout, encode) {
+                output.log.error(StopReason::io(STDOUT)(error));
+                output.log.finish();
                 process::exit(1);
             }
-        }
-    };
-    let writer = thread::Builder::new().name("stdout".into()).spawn(write);
-    writer.map_err(StopReason::io("cannot start a thread"))
+            drop(ends);
+        };
+        let thread = thread::Builder::new().name("stdout".into()).spawn(write);
+        thread.map_err(StopReason::io("cannot start a thread"))?;
+        Ok(Self { ended })
+    }
+
+    /// Closes the outbox, and waits for this long until everything in it is written. Returns
+    /// whether it is.
+    fn end(&self, outbox: &Outbox<OutputLine>, limit: Duration) -> bool {
+        outbox.close();
+        self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
+    }
 }
 
 /// The metrics, with the labels of this front end.
@@ -183,4 +214,111 @@ fn telemetry() -> Telemetry {
         results: &[&[OK], &codes[..]].concat(),
         reasons: &DropReason::ALL.map(DropReason::as_str),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::flags::{Command, Parsed};
+    use crate::node::options::FLAGS;
+    use crate::telemetry::log::Level;
+
+    fn output() -> Output {
+        Output {
+            outbox: Arc::default(),
+            telemetry: Arc::new(telemetry()),
+            log: Log::new(Level::Error),
+        }
+    }
+
+    fn options() -> Options {
+        let parsed = Command::new("node", "", FLAGS).parse(["--metrics=off".into()]);
+        let options = parsed.and_then(|parsed| parsed.try_map(|given| Options::from_given(&given)));
+        match options.unwrap() {
+            Parsed::Run(options) => options,
+            Parsed::Print(page) => panic!("{page}"),
+        }
+    }
+
+    const INIT: &str = r#"{"src":"c1","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}}"#;
+
+    /// A source that fails.
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn read_error_stops_the_node() {
+        for before in [String::new(), format!("{INIT}\n")] {
+            let stdin = io::Cursor::new(before).chain(Broken);
+            let reason = serve(&options(), &output(), stdin).unwrap_err();
+            assert!(reason.to_string().starts_with(STDIN), "{reason}");
+        }
+    }
+
+    #[test]
+    fn end_of_input_is_no_error() {
+        serve(&options(), &output(), INIT.as_bytes()).unwrap();
+    }
+
+    /// A stdout that gives way to all other threads before it takes anything.
+    #[derive(Clone, Default)]
+    struct Late(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Late {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            (0..1_000).for_each(|_| thread::yield_now());
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Only a hanging test waits this long.
+    const HANG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn answers_leave_before_the_node_ends() {
+        let (output, stdout) = (output(), Late::default());
+        let writer = Writer::start(output.clone(), stdout.clone()).unwrap();
+        let stdin = io::Cursor::new(format!("{INIT}\n")).chain(Broken);
+        serve(&options(), &output, stdin).unwrap_err();
+        assert!(writer.end(&output.outbox, HANG));
+        let written = String::from_utf8(stdout.0.lock().unwrap().clone()).unwrap();
+        assert!(written.contains("init_ok"), "{written}");
+    }
+
+    #[test]
+    fn blocked_stdout_does_not_hold_a_node_that_stops() {
+        /// Takes nothing until the test ends.
+        struct Blocked(Receiver<Infallible>);
+
+        impl Write for Blocked {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let _ = self.0.recv();
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let output = output();
+        let (test, blocked) = mpsc::channel();
+        let writer = Writer::start(output.clone(), Blocked(blocked)).unwrap();
+        serve(&options(), &output, INIT.as_bytes()).unwrap();
+        assert!(!writer.end(&output.outbox, Duration::ZERO));
+        drop(test);
+        assert!(writer.end(&output.outbox, HANG));
+    }
 }

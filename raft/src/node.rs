@@ -48,7 +48,7 @@ impl<R: Send + 'static> Node<R> {
         member: &Member<'_>,
         inbox: &Arc<Inbox<Kv, R>>,
         telemetry: &Arc<Telemetry>,
-        log: Log,
+        log: &Log,
     ) -> Result<Self, StopReason> {
         let began = Instant::now();
         let membership = member.membership();
@@ -124,7 +124,7 @@ impl<R: Send + 'static> Node<R> {
 }
 
 /// Logs what was found in the data folder.
-fn log_recovery(data: &Data, took: Duration, log: Log) {
+fn log_recovery(data: &Data, took: Duration, log: &Log) {
     if data.torn > 0 {
         log.warn(format_args!(
             "cut {} bytes from the end of the log: the node ended while it wrote them, and \
@@ -149,7 +149,7 @@ pub fn serve_metrics(
     metrics: &Metrics,
     position: usize,
     telemetry: &Telemetry,
-    log: Log,
+    log: &Log,
 ) -> Result<Option<http::Server>, StopReason> {
     let (host, port, required) = match metrics {
         Metrics::Off => return Ok(None),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::{Counter, Family, Gauge, Histogram, Registry};
 use raft_core::{Counters, Dropped, RoleName, StateMachine, Status};
 
+use self::log::Log;
 use crate::host::shared::Viewer;
 use crate::host::{Depth, Inbox, Outbox};
 use crate::named::named;
@@ -131,7 +132,14 @@ const INBOX_PEERS: &str = "inbox_peers";
 const INBOX_CLIENTS: &str = "inbox_clients";
 const OUTBOX_PEERS: &str = "outbox_peers";
 const OUTBOX_CLIENTS: &str = "outbox_clients";
-const QUEUES: [&str; 4] = [INBOX_PEERS, INBOX_CLIENTS, OUTBOX_PEERS, OUTBOX_CLIENTS];
+const STDERR: &str = "stderr";
+const QUEUES: [&str; 5] = [
+    INBOX_PEERS,
+    INBOX_CLIENTS,
+    OUTBOX_PEERS,
+    OUTBOX_CLIENTS,
+    STDERR,
+];
 
 named! {
     /// Work on a snapshot.
@@ -287,6 +295,13 @@ impl Telemetry {
             queues.show(INBOX_PEERS, depths.peers);
             queues.show(INBOX_CLIENTS, depths.clients);
         });
+    }
+
+    /// Shows the queue of this log from now on.
+    pub fn watch_log(&self, log: Log) {
+        let queues = self.queues.clone();
+        self.registry
+            .collector(move || queues.show(STDERR, log.depth()));
     }
 
     /// Shows this outbox from now on.

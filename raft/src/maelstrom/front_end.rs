@@ -58,7 +58,7 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
             Some(leader) => format!(" of {leader}"),
             None => String::new(),
         };
-        let log = self.output.log;
+        let log = &self.output.log;
         log.info(format_args!("{me}: {role}{of} in term {term}"));
     }
 

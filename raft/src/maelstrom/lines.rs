@@ -98,12 +98,7 @@ impl<R: Read> Lines<R> {
     fn read(&mut self) -> io::Result<()> {
         let length = self.buffer.len();
         self.buffer.resize(length + CHUNK, 0);
-        let read = loop {
-            match self.source.read(&mut self.buffer[length..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
+        let read = self.source.read(&mut self.buffer[length..]);
         self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
         self.ended = read? == 0;
         Ok(())

@@ -1,10 +1,8 @@
 //! One node.
 
-use std::process::Stdio;
-
 use json::{Value, value};
 
-use crate::process::{Node, command, init, line, parsed, run, said};
+use crate::process::{Node, init, line, parsed, run, said};
 
 fn code(reply: &Value) -> Option<i64> {
     assert_eq!(reply.field("type"), Some(&value!("error")), "{reply}");
@@ -263,21 +261,4 @@ fn without_input_the_node_ends() {
     let end = run(&[], b"");
     assert!(end.status.success());
     assert_eq!(end.stdout, [""; 0]);
-}
-
-#[test]
-fn node_ends_when_stdout_is_closed() {
-    let mut child = command()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    drop(child.stdout.take());
-    let mut stdin = child.stdin.take().unwrap();
-    let text = line("c1", "n1", &init(1, "n1", &["n1"])) + "\n";
-    std::io::Write::write_all(&mut stdin, text.as_bytes()).unwrap();
-    // Its stdin is still open.
-    assert!(child.wait().unwrap().success());
-    drop(stdin);
 }

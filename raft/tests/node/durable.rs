@@ -21,7 +21,7 @@ impl Folder {
         Self(folder)
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.0.to_str().unwrap()
     }
 

@@ -6,3 +6,4 @@ mod command_line;
 mod durable;
 mod process;
 mod scrape;
+mod streams;

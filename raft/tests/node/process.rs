@@ -13,7 +13,7 @@ pub(crate) const HANG: Duration = Duration::from_secs(3600);
 
 /// Requests expire after two election timeouts. With this flag they never do, however slow the
 /// machine is. A lone node is elected at once all the same.
-const PATIENT: &str = "--election-timeout=1800000..1800000";
+pub(crate) const PATIENT: &str = "--election-timeout=1800000..1800000";
 
 /// A running node. It is killed when this is dropped.
 pub(crate) struct Node {

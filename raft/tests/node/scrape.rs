@@ -16,12 +16,16 @@ fn scrape(node: &mut Node) -> String {
 
 /// The address of the page, from stderr.
 fn address(node: &mut Node) -> String {
-    let line = node.read_stderr("metrics: http://");
-    let url = line.split("http://").nth(1);
-    url.unwrap().strip_suffix("/metrics").unwrap().into()
+    address_in(&node.read_stderr("metrics: http://")).into()
 }
 
-fn page(address: &str) -> String {
+/// The address of the page in this line of stderr.
+pub(crate) fn address_in(line: &str) -> &str {
+    let url = line.split("http://").nth(1);
+    url.unwrap().strip_suffix("/metrics").unwrap()
+}
+
+pub(crate) fn page(address: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
