@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use raft_core::NodeId;
 
 use crate::requests::clipped;
+use crate::storage::name_order;
 
 /// The longest name in bytes. Lines from or to longer names are dropped: each line carries two
 /// names, and queues must not fill up with them.
@@ -12,9 +13,8 @@ pub const MAX_NAME: usize = 256;
 
 /// The names of a cluster's nodes, and which of them is this node's.
 ///
-/// A node's id is the position of its name when they are ordered by length, then by text, so that
-/// `n2` comes before `n10`. Every node gets the same names, in any order, and so gives the same
-/// ids.
+/// A node's id is the position of its name in their [order](name_order). Every node gets the same
+/// names, in any order, and so gives the same ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     names: Vec<String>,
@@ -40,7 +40,7 @@ impl Names {
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
             return Err(format!("node_ids has {name:?} twice"));
         }
-        names.sort_by(|a, b| order(a).cmp(&order(b)));
+        names.sort_by(|a, b| name_order(a).cmp(&name_order(b)));
         let Some(me) = names.iter().position(|name| name == me) else {
             return Err(format!("node_id {:?} is not among node_ids", clipped(me)));
         };
@@ -62,7 +62,9 @@ impl Names {
     /// The id of the node with this name.
     #[must_use]
     pub fn id(&self, name: &str) -> Option<NodeId> {
-        let place = self.names.binary_search_by(|n| order(n).cmp(&order(name)));
+        let place = self
+            .names
+            .binary_search_by(|n| name_order(n).cmp(&name_order(name)));
         place.ok().map(|place| NodeId(place as u64))
     }
 
@@ -77,11 +79,6 @@ impl Names {
     pub fn all(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
-}
-
-/// By length, then by text.
-fn order(name: &str) -> (usize, &str) {
-    (name.len(), name)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use crate::kv::{Command, Kv};
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
-use crate::storage::{self, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog};
+use crate::storage::{
+    self, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog, crc32c,
+};
 use crate::telemetry::Telemetry;
 
 /// The recovered data of a node.
@@ -128,7 +130,9 @@ impl Wal<Command> for NodeLog {
 }
 
 /// The name of a node's folder: the node's name, with `%` and two hexadecimal digits for each byte
-/// that may have a meaning in a file system; `%` alone for an empty name.
+/// that may have a meaning in a file system; `%` alone for an empty name. If that is too long for a
+/// file system, its beginning, `%-` and the CRC of the node's name. The file `identity` would tell
+/// apart two names with the same CRC.
 fn folder_name(node: &str) -> String {
     if node.is_empty() {
         return "%".into();
@@ -143,8 +147,16 @@ fn folder_name(node: &str) -> String {
             name += &format!("%{byte:02x}");
         }
     }
+    if name.len() > FOLDER_NAME_MAX {
+        let end = format!("%-{:08x}", crc32c(node.as_bytes()));
+        name.truncate(FOLDER_NAME_MAX - end.len());
+        name += &end;
+    }
     name
 }
+
+/// The longest name of a folder in bytes, in all common file systems.
+const FOLDER_NAME_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
@@ -163,5 +175,16 @@ mod tests {
         ] {
             assert_eq!(folder_name(node), name);
         }
+    }
+
+    #[test]
+    fn long_names_get_folders_that_fit() {
+        let fits = "n".repeat(255);
+        assert_eq!(folder_name(&fits), fits);
+        let long = "n".repeat(256);
+        assert_eq!(folder_name(&long), format!("{}%-e127edf6", &fits[10..]));
+        let (one, other) = ("/".repeat(99) + "1", "/".repeat(99) + "2");
+        assert_eq!(folder_name(&one).len(), 255);
+        assert_ne!(folder_name(&one), folder_name(&other));
     }
 }

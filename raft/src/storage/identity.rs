@@ -17,6 +17,14 @@ use super::folder::{Folder, Name};
 pub struct Identity {
     node: String,
     nodes: Vec<String>,
+    crc: u32,
+}
+
+/// The order of nodes' names, in which a node's id is its position: by length, then by text, so
+/// that `n2` comes before `n10`.
+#[must_use]
+pub fn name_order(name: &str) -> (usize, &str) {
+    (name.len(), name)
 }
 
 impl Identity {
@@ -24,11 +32,10 @@ impl Identity {
     #[must_use]
     pub fn new(node: &str, nodes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let mut nodes: Vec<String> = nodes.into_iter().map(Into::into).collect();
-        nodes.sort();
-        Self {
-            node: node.into(),
-            nodes,
-        }
+        nodes.sort_by(|a, b| name_order(a).cmp(&name_order(b)));
+        let node = node.to_owned();
+        let crc = crc(&node, &nodes);
+        Self { node, nodes, crc }
     }
 
     /// The node's name.
@@ -37,7 +44,7 @@ impl Identity {
         &self.node
     }
 
-    /// The names of all nodes, sorted as text.
+    /// The names of all nodes, in their [order](name_order).
     #[must_use]
     pub fn nodes(&self) -> &[String] {
         &self.nodes
@@ -45,16 +52,14 @@ impl Identity {
 
     /// The CRC that every segment repeats.
     pub(super) fn crc(&self) -> u32 {
-        crc32c(&json::encode(&Content {
-            format: FORMAT,
-            node: self.node.clone(),
-            nodes: self.nodes.clone(),
-        }))
+        self.crc
     }
 
     /// Creates the file.
     pub(super) fn create(&self, folder: &Folder) -> Result<(), Error> {
-        folder.create(Name::Identity, |file| file.write_at(&self.to_bytes(), 0))?;
+        folder.create(Name::Identity, |file| {
+            file.write_at(&to_bytes(&self.node, &self.nodes), 0)
+        })?;
         Ok(())
     }
 
@@ -79,11 +84,14 @@ impl Identity {
             return Err(file.refuse(ErrorKind::Newer, what));
         }
         let stored: Stored = json::decode(&bytes).map_err(invalid)?;
-        let identity = Self::new(&stored.node, stored.nodes);
-        if identity.to_bytes() != bytes {
+        if to_bytes(&stored.node, &stored.nodes) != bytes {
             return Err(damaged("the CRC is wrong, or the file was edited".into()));
         }
-        Ok(identity)
+        // Earlier versions sorted the names as text; the file keeps its CRC.
+        Ok(Self {
+            crc: stored.crc,
+            ..Self::new(&stored.node, stored.nodes)
+        })
     }
 
     /// Returns an error if the folder belongs to another node or cluster.
@@ -104,17 +112,26 @@ impl Identity {
         }
         Ok(())
     }
+}
 
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = json::encode(&Stored {
-            format: FORMAT,
-            node: self.node.clone(),
-            nodes: self.nodes.clone(),
-            crc: self.crc(),
-        });
-        bytes.push(b'\n');
-        bytes
-    }
+fn crc(node: &str, nodes: &[String]) -> u32 {
+    crc32c(&json::encode(&Content {
+        format: FORMAT,
+        node: node.to_owned(),
+        nodes: nodes.to_vec(),
+    }))
+}
+
+/// The content of the file.
+fn to_bytes(node: &str, nodes: &[String]) -> Vec<u8> {
+    let mut bytes = json::encode(&Stored {
+        format: FORMAT,
+        node: node.to_owned(),
+        nodes: nodes.to_vec(),
+        crc: crc(node, nodes),
+    });
+    bytes.push(b'\n');
+    bytes
 }
 
 /// The longest file in bytes: room for the names of a thousand nodes.
@@ -130,4 +147,29 @@ json::record! {
 
 json::record! {
     struct Version { format: u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::storage::disk::Disk as _;
+    use crate::storage::disk::memory::Memory;
+
+    #[test]
+    fn identity_of_an_earlier_version_is_accepted() {
+        let names = ["n1", "n10", "n2"].map(str::to_owned);
+        let disk = Memory::new();
+        let file = disk.create("identity").unwrap();
+        file.write_at(&to_bytes("n2", &names), 0).unwrap();
+        let folder = Folder::lock(Arc::new(disk)).unwrap();
+        let found = Identity::read(&folder).unwrap();
+        assert_eq!(found.nodes(), ["n1", "n2", "n10"]);
+        let mine = Identity::new("n2", names.clone());
+        assert!(mine.demand(&folder, &found).is_ok());
+        // The segments of that folder have the CRC of that order.
+        assert_eq!(found.crc(), crc("n2", &names));
+        assert_ne!(found.crc(), mine.crc());
+    }
 }

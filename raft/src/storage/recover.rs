@@ -111,13 +111,16 @@ where
     );
     let folder = Arc::new(Folder::lock(disk)?);
     let mut inventory = folder.inventory()?;
+    let mut crc = identity.crc();
     if inventory.identity {
-        identity.demand(&folder, &Identity::read(&folder)?)?;
+        let found = Identity::read(&folder)?;
+        identity.demand(&folder, &found)?;
+        crc = found.crc();
     } else {
         create(&folder, &inventory, identity, options)?;
         inventory = folder.inventory()?;
     }
-    recover(folder, &inventory, identity.crc(), options)
+    recover(folder, &inventory, crc, options)
 }
 
 /// Initialises a node's folder. The identity is written last: before it nothing was acknowledged.
