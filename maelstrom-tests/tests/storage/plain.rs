@@ -331,6 +331,8 @@ fn looking_at_a_folder_changes_nothing() {
     let text = String::from_utf8(text).expect("text");
     for line in [
         "identity  node n1 of n1, n2, n3\n",
+        "begins with term 5, vote for n3, base 30@5",
+        " the state machine, CRC 7cd8dc15, voters n1, n2, n3\n",
         "    base    35@5, later entries remain\n",
         "    entry   42@6  \"4\"\n",
         "term 6, no vote; base 35@5, last entry 42@6\n",

@@ -10,18 +10,26 @@ use super::{print, usage_error};
 use crate::flags::{Command, Flag, Parsed};
 use crate::kv;
 use crate::storage::disk::real::Real;
-use crate::storage::{Verdict, check};
+use crate::storage::{ErrorKind, Verdict, check};
 
 /// The command line of `raft log`.
 const LOG: Command = Command::new(
     "raft log",
     "\
 Prints the log and the snapshots of a node's folder: that of one node, inside --data-dir and
-with the node's name. It changes nothing. The node must not be running.
+with the node's name. It changes nothing. The node must not be running; if it is started
+meanwhile, it does not wait for this command, whose status is then 5.
 
-Exit status: 0 all is sound; 1 a node would refuse the folder, or it cannot be read; 2 for a
-wrong command line; 3 a crash tore the last frame of the log: the next start of the node cuts
-it, and nothing in it was acknowledged.",
+Exit status:
+  0  the folder is sound
+  1  a node would refuse the folder: it is damaged, incomplete or another node's
+  2  the command line is wrong
+  3  a crash tore the end of the log: the next start of the node cuts it, and nothing in it was
+     acknowledged
+  4  a newer version of this program wrote the folder or a part of it
+  5  nothing is known: the folder is not a node's, or a node uses it, or it cannot be read, or
+     stdout cannot be written to
+A reader that closes the pipe, such as head, changes nothing: all is checked.",
     &[Flag::switch(
         "verify",
         "Checks everything, but prints only one line per file.",
@@ -44,32 +52,54 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+const REFUSED: u8 = 1;
+const TORN: u8 = 3;
+const NEWER: u8 = 4;
+const UNKNOWN: u8 = 5;
+
 fn show(folder: &Path, verify: bool) -> ExitCode {
-    let fail = |reason: String| {
-        eprintln!("raft log: {reason}");
-        ExitCode::FAILURE
-    };
-    let disk = match Real::read_only(folder) {
-        Ok(disk) => disk,
-        Err(error) => return fail(format!("cannot open {}: {error}", folder.display())),
-    };
+    ExitCode::from(try_show(folder, verify).unwrap_or_else(|(status, reason)| {
+        // If stderr is closed too, the status still tells.
+        let _ = writeln!(io::stderr(), "raft log: {reason}");
+        status
+    }))
+}
+
+/// Returns the exit status, or one with its reason.
+fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
+    let path = folder.display();
+    let disk = Real::read_only(folder)
+        .map_err(|error| (UNKNOWN, format!("cannot open {path}: {error}")))?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let checked = check::<kv::Command>(Arc::new(disk), !verify, &mut out);
-    let checked = checked.and_then(|verdict| out.flush().map(|()| verdict));
-    drop(out);
-    match checked {
-        Ok(Ok(Verdict::Sound)) => print("sound\n"),
-        Ok(Ok(Verdict::Torn(bytes))) => {
-            print(&format!(
-                "torn: the next start cuts {bytes} bytes, none of which was acknowledged\n"
-            ));
-            ExitCode::from(3)
+    let unwritable = |error| (UNKNOWN, format!("cannot write to stdout: {error}"));
+    let checked = check::<kv::Command>(Arc::new(disk), !verify, &mut out).map_err(unwritable)?;
+    let (status, verdict) = match checked {
+        Ok(Verdict::Sound) => (0, "sound".to_owned()),
+        Ok(Verdict::Torn(bytes)) => (
+            TORN,
+            format!("torn: the next start cuts {bytes} bytes, none of which was acknowledged"),
+        ),
+        Ok(Verdict::New) => {
+            let what = "not a node's folder: each node has its own, inside --data-dir";
+            return Err((UNKNOWN, format!("{path}: {what}")));
         }
-        Ok(Ok(Verdict::New)) => fail(format!(
-            "{}: not a node's folder: each node has its own, inside --data-dir",
-            folder.display()
-        )),
-        Ok(Err(error)) => fail(error.to_string()),
-        Err(error) => fail(format!("cannot write to stdout: {error}")),
+        Err(error) => return Err((status_of(error.kind()), error.to_string())),
+    };
+    match writeln!(out, "{verdict}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(error)),
+        Ok(()) | Err(_) => Ok(status),
+    }
+}
+
+fn status_of(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Foreign | ErrorKind::Damaged | ErrorKind::Missing => REFUSED,
+        ErrorKind::Newer => NEWER,
+        ErrorKind::Disk
+        | ErrorKind::Full
+        | ErrorKind::Locked
+        | ErrorKind::TooLarge
+        | ErrorKind::Impossible
+        | ErrorKind::Stopped => UNKNOWN,
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use json::Decode;
-use raft_core::Ballot;
+use raft_core::{Ballot, Membership, NodeId};
 
 use super::disk::Disk;
 use super::error::Error;
@@ -30,6 +30,8 @@ pub enum Verdict {
 /// Checks a folder as recovery would, and prints its content to `out`: every record if `full`, else
 /// one line per file. `C` is the command type of the state machine.
 ///
+/// If `out` is a pipe that its reader closes, the check continues without it.
+///
 /// # Errors
 /// The outer error is that of `out`, the inner one that of recovery.
 pub fn check<C: for<'a> Decode<'a>>(
@@ -40,20 +42,25 @@ pub fn check<C: for<'a> Decode<'a>>(
     let mut printer = Printer {
         out,
         full,
+        names: Vec::new(),
         failed: None,
     };
-    let verdict = walk::<C>(disk, &mut printer);
+    let verdict = Folder::lock(disk).and_then(|folder| {
+        let verdict = walk::<C>(&folder, &mut printer);
+        // The changes of a node that has started meanwhile would look like damage.
+        folder.demand_intact()?;
+        verdict
+    });
     match printer.failed {
-        Some(error) => Err(error),
-        None => Ok(verdict),
+        Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        Some(_) | None => Ok(verdict),
     }
 }
 
 fn walk<C: for<'a> Decode<'a>>(
-    disk: Arc<dyn Disk>,
+    folder: &Folder,
     printer: &mut Printer<'_>,
 ) -> Result<Verdict, Error> {
-    let folder = Folder::lock(disk)?;
     let inventory = folder.inventory()?;
     for name in &inventory.unfinished {
         printer.line(format_args!(
@@ -61,17 +68,18 @@ fn walk<C: for<'a> Decode<'a>>(
         ));
     }
     if !inventory.identity {
-        demand_new(&folder, &inventory)?;
+        demand_new(folder, &inventory)?;
         return Ok(Verdict::New);
     }
-    let identity = Identity::read(&folder)?;
+    let identity = Identity::read(folder)?;
     printer.line(format_args!(
         "{}  node {} of {}",
         Name::Identity.text(),
         identity.node(),
         identity.nodes().join(", ")
     ));
-    let scan = scan::scan(&folder, &inventory, identity.crc(), |event| {
+    printer.names = identity.nodes().to_vec();
+    let scan = scan::scan(folder, &inventory, identity.crc(), |event| {
         printer.event(&event);
         match event {
             Event::Record(Stored::Entry {
@@ -84,27 +92,23 @@ fn walk<C: for<'a> Decode<'a>>(
         }
     })?;
     let base = scan.outline.base();
-    let newest = newest_snapshot(&folder, &inventory, base)?;
+    let newest = newest_snapshot(folder, &inventory, base)?;
     for id in &inventory.snapshots {
         let name = Name::Snapshot(*id).text();
         match &newest {
             Some(newest) if newest.id.last == *id => printer.line(format_args!(
-                "{name}  {} bytes, {} of them the state machine, CRC {:08x}, voters {:?}",
+                "{name}  {} bytes, {} of them the state machine, CRC {:08x}, voters {}",
                 newest.id.length,
                 newest.machine.len(),
                 newest.id.crc,
-                newest
-                    .membership
-                    .voters()
-                    .map(|node| node.0)
-                    .collect::<Vec<_>>(),
+                printer.voters(&newest.membership),
             )),
             Some(_) | None => printer.line(format_args!("{name}  older, not checked")),
         }
     }
     printer.line(format_args!(
         "{}; base {base}, last entry {}",
-        Vote(scan.ballot),
+        printer.ballot(scan.ballot),
         scan.outline.last()
     ));
     Ok(match scan.torn {
@@ -116,6 +120,8 @@ fn walk<C: for<'a> Decode<'a>>(
 struct Printer<'a> {
     out: &'a mut dyn Write,
     full: bool,
+    /// The names of the nodes, by their ids.
+    names: Vec<String>,
     failed: Option<io::Error>,
 }
 
@@ -146,7 +152,7 @@ impl Printer<'_> {
             "{}  {} bytes; begins with {}, base {}, last entry {}, frame {}",
             Name::Segment(head.number).text(),
             head.length,
-            Vote(head.ballot),
+            self.ballot(head.ballot),
             head.base,
             head.last,
             head.first_frame
@@ -155,7 +161,9 @@ impl Printer<'_> {
 
     fn record(&mut self, record: &Stored<'_>) {
         match record {
-            Stored::Ballot(ballot) => self.line(format_args!("    ballot  {}", Vote(*ballot))),
+            Stored::Ballot(ballot) => {
+                self.line(format_args!("    ballot  {}", self.ballot(*ballot)));
+            }
             Stored::Base { last, kept: true } => {
                 self.line(format_args!("    base    {last}, later entries remain"));
             }
@@ -179,16 +187,24 @@ impl Printer<'_> {
             self.failed = writeln!(self.out, "{line}").err();
         }
     }
-}
 
-/// Formats a ballot.
-struct Vote(Ballot);
-
-impl std::fmt::Display for Vote {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.vote() {
-            Some(node) => write!(f, "term {}, vote for node {node}", self.0.term()),
-            None => write!(f, "term {}, no vote", self.0.term()),
+    fn ballot(&self, ballot: Ballot) -> String {
+        match ballot.vote() {
+            Some(node) => format!("term {}, vote for {}", ballot.term(), self.name(node)),
+            None => format!("term {}, no vote", ballot.term()),
         }
+    }
+
+    fn voters(&self, membership: &Membership) -> String {
+        let names: Vec<String> = membership.voters().map(|node| self.name(node)).collect();
+        names.join(", ")
+    }
+
+    /// The name of a node, or its id if the folder's cluster has no such node.
+    fn name(&self, node: NodeId) -> String {
+        let name = usize::try_from(node.0)
+            .ok()
+            .and_then(|at| self.names.get(at));
+        name.map_or_else(|| format!("node {node}"), Clone::clone)
     }
 }

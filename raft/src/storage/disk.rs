@@ -21,7 +21,8 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// The path of a file for messages.
     fn path(&self, name: &str) -> String;
 
-    /// Locks the folder for this process until the returned lock is dropped.
+    /// Locks the folder for this process until the returned lock is dropped. A disk that is only
+    /// read may let others use it meanwhile: [`Lock::is_intact`] tells.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if another process holds the lock.
@@ -93,4 +94,12 @@ pub trait File: fmt::Debug + Send + Sync {
 }
 
 /// Locks a folder for one process until it is dropped.
-pub trait Lock: fmt::Debug + Send + Sync {}
+pub trait Lock: fmt::Debug + Send + Sync {
+    /// Whether no other process can have changed the folder since it was locked.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn is_intact(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+}

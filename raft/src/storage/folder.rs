@@ -64,7 +64,7 @@ pub(super) struct Inventory {
 #[derive(Debug)]
 pub(super) struct Folder {
     disk: Arc<dyn Disk>,
-    _lock: Box<dyn Lock>,
+    lock: Box<dyn Lock>,
     /// The first failure. Nothing is written after it.
     failed: OnceLock<String>,
 }
@@ -74,7 +74,7 @@ impl Folder {
         match disk.lock() {
             Ok(lock) => Ok(Self {
                 disk,
-                _lock: lock,
+                lock,
                 failed: OnceLock::new(),
             }),
             Err(error) if error.kind() == Io::WouldBlock => Err(Error::new(
@@ -83,6 +83,19 @@ impl Folder {
                 "another process uses this folder",
             )),
             Err(error) => Err(Error::disk(disk.path("lock"), "lock it", &error)),
+        }
+    }
+
+    /// Returns an error if another process may have changed the folder since it was locked.
+    pub(super) fn demand_intact(&self) -> Result<(), Error> {
+        match self.lock.is_intact() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::new(
+                ErrorKind::Locked,
+                self.disk.path(""),
+                "a node has used this folder while it was read",
+            )),
+            Err(error) => Err(self.error("", "see whether a node uses the folder", &error)),
         }
     }
 

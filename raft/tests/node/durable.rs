@@ -1,8 +1,11 @@
 //! Nodes with a data folder.
 
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, process};
 
 use json::{Value, value};
 
@@ -196,4 +199,122 @@ fn flag_overrides_the_environment() {
     let reply = value!({"type": "init_ok", "in_reply_to": 1});
     node.send(&line("c3", "n1", &init(1, "n1", &["n1"])));
     assert_eq!(node.read(), said("n1", "c3", &reply));
+}
+
+/// Runs `raft log`. Returns its exit status, its output and its errors.
+fn log(args: &[&str], out: Stdio) -> (Option<i32>, String, String) {
+    let mut command = command();
+    command.arg("log").args(args).stdout(out);
+    let ran = command.stderr(Stdio::piped()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (ran.status.code(), text(ran.stdout), text(ran.stderr))
+}
+
+#[test]
+fn log_statuses_say_what_was_found() {
+    let folder = Folder::new();
+    let path = folder.0.join("n1");
+    let path = path.to_str().unwrap();
+    let (status, out, error) = log(&["--verify", path], Stdio::piped());
+    assert_eq!((status, out.as_str()), (Some(5), ""), "{error}");
+    let (status, _, error) = log(&["--verify", folder.text()], Stdio::piped());
+    assert_eq!(status, Some(5));
+    assert!(error.contains("not a node's folder"), "{error}");
+
+    let mut node = folder.alone(&[]);
+    write(&mut node, 1, 1);
+    let (status, _, error) = log(&["--verify", path], Stdio::piped());
+    assert_eq!(status, Some(5));
+    assert!(
+        error.contains("another process uses this folder"),
+        "{error}"
+    );
+    node.kill();
+
+    let (status, out, error) = log(&["--verify", path], Stdio::piped());
+    assert_eq!((status, error.as_str()), (Some(0), ""));
+    assert!(out.contains(", vote for n1; base"), "{out}");
+    assert!(out.ends_with("\nsound\n"), "{out}");
+
+    let file = &folder.files("n1", "log-")[0];
+    let whole = fs::read(file).unwrap();
+    for (at, byte, expected) in [(40, 1, 1), (8, 2, 4), (1024 + 4096, 1, 3)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= byte;
+        fs::write(file, &bytes).unwrap();
+        let (status, _, error) = log(&["--verify", path], Stdio::piped());
+        assert_eq!(status, Some(expected), "byte {at}: {error}");
+    }
+}
+
+#[test]
+fn log_keeps_its_status_without_a_reader() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&[]);
+    for key in 0..1_000 {
+        write(&mut node, key, key);
+    }
+    node.kill();
+    let path = folder.0.join("n1");
+    let path = path.to_str().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(
+        log(&[path], writer.into()),
+        (Some(0), String::new(), String::new())
+    );
+    // Only Linux has a device that is always full.
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        return;
+    };
+    let (status, _, error) = log(&[path], full.try_clone().unwrap().into());
+    assert_eq!(status, Some(5));
+    assert!(error.contains("cannot write to stdout"), "{error}");
+    let mut command = command();
+    let nothing = command.args(["log", "/nonexistent"]).stderr(full).status();
+    assert_eq!(nothing.unwrap().code(), Some(5));
+}
+
+/// As when a deployment turns a link to the folder while the node runs.
+#[test]
+fn node_stays_in_the_folder_that_it_opened() {
+    let folder = Folder::new();
+    let (old, new) = (folder.0.join("old"), folder.0.join("new"));
+    for data in [&old, &new] {
+        fs::create_dir_all(data.join("n1")).unwrap();
+    }
+    let link = folder.0.join("link");
+    symlink(&old, &link).unwrap();
+    let start = || {
+        let link = link.to_str().unwrap();
+        let mut node = Node::start(&["--data-dir", link, "--snapshot-entries=1"]);
+        node.init("n1", &["n1"]);
+        node
+    };
+    let mut node = start();
+    fs::remove_file(&link).unwrap();
+    symlink(&new, &link).unwrap();
+    for key in 0..3 {
+        write(&mut node, key, key);
+        node.read_stderr("stored a snapshot");
+    }
+    node.kill();
+    assert_eq!(fs::read_dir(new.join("n1")).unwrap().count(), 0);
+
+    fs::remove_file(&link).unwrap();
+    symlink(&old, &link).unwrap();
+    let mut node = start();
+    for key in 0..3 {
+        assert_eq!(read(&mut node, key), value!(key));
+    }
+}
+
+#[test]
+fn longest_name_has_a_folder() {
+    let folder = Folder::new();
+    let name = "/".repeat(256);
+    for _ in 0..2 {
+        folder.start(&[]).init(&name, &[&name]);
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 1);
 }
