@@ -31,7 +31,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use raft_core::{Envelope, Input, Released, Response, StateMachine, Status, Synced, Ticket, Wal};
+use raft_core::{
+    Envelope, Input, Persisted, Released, Response, StateMachine, Status, Synced, Ticket, Wal,
+};
 
 use self::inbox::{Arrival, Inflow, Peers};
 pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
@@ -91,6 +93,8 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>> {
     /// bounds their number.
     open: BTreeMap<Ticket, (F::ReplyTo, usize)>,
     tickets: u64,
+    /// The proof that the last output was stored; `None` only while one is stored.
+    persisted: Option<Persisted>,
     /// The receipt for all outputs so far; the next turn begins with it.
     stored: Option<Synced>,
 }
@@ -111,6 +115,7 @@ where
         front_end: F,
     ) -> Self {
         Self {
+            persisted: Some(stepper.persisted()),
             stepper,
             inbox,
             wal,
@@ -255,7 +260,10 @@ where
             }
             self.front_end.observe(&status);
             let stores = !output.records().is_empty();
-            let durable = output.persist(&mut self.wal).map_err(HostError::Log)?;
+            let before = self.persisted.take().expect("one output at a time");
+            let stored = output.persist(before, &mut self.wal);
+            let (durable, persisted) = stored.map_err(HostError::Log)?;
+            self.persisted = Some(persisted);
             let (messages, synced) = durable.finish();
             if !messages.is_empty() {
                 self.front_end.send(messages);

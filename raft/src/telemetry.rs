@@ -66,7 +66,7 @@ fn gauges(status: &Status) -> [Shown<i64>; 13] {
 
 /// The counters of the core.
 struct CoreCounters {
-    single: [Shown<u64>; 11],
+    single: [Shown<u64>; 12],
     /// The results of snapshots.
     snapshots: [(&'static str, u64); 3],
     /// The reasons why the core drops messages.
@@ -78,7 +78,7 @@ impl CoreCounters {
     #[rustfmt::skip]
     fn of(counters: &Counters) -> Self {
         let Counters {
-            pre_elections, elections_started, elections_won, quorum_lost, sticky_refusals,
+            pre_elections, elections_started, elections_won, quorum_lost, disk_stalls, sticky_refusals,
             appends_rejected, appends_early, entries_truncated,
             snapshots_stored, snapshots_installed, snapshots_broken,
             snapshot_streams_begun, chunks_sent, chunks_repeated,
@@ -100,6 +100,9 @@ impl CoreCounters {
                 ("raft_elections_won_total", "Elections won.", *elections_won),
                 ("raft_quorum_lost_total",
                     "Times that a leader stepped down because a quorum was silent.", *quorum_lost),
+                ("raft_disk_stalls_total",
+                    "Times that a leader stepped down because its disk stored nothing.",
+                    *disk_stalls),
                 ("raft_sticky_refusals_total", "Votes refused because a leader was active.",
                     *sticky_refusals),
                 ("raft_appends_rejected_total",

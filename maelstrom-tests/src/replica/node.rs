@@ -8,8 +8,8 @@ use std::sync::Arc;
 use raft_core::invariant::Violation;
 use raft_core::{
     Ballot, Chunks, Config, Entry, Envelope, Incarnation, Input, Membership, Names, NodeId, Output,
-    Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall, SnapshotToStore,
-    Status, Synced, Task, Volatile, Wal,
+    Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
+    SnapshotToStore, Status, Synced, Task, Volatile, Wal,
 };
 
 use crate::rules::{Broken, Ledger, Rules, Subject};
@@ -128,6 +128,9 @@ pub struct Process<S: Subject> {
     pub status: Status,
     /// Outputs that were taken and are not stored yet, oldest first.
     unsynced: VecDeque<Output<S, Volatile>>,
+    /// The proof that the outputs before `unsynced` are stored. A copy of the process takes it from
+    /// its replica before its first output.
+    persisted: Option<Persisted>,
     work: Option<Work<S>>,
 }
 
@@ -209,6 +212,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             status: replica.status(),
             replica,
             unsynced: VecDeque::new(),
+            persisted: None,
             work: None,
         });
         Ok(())
@@ -241,8 +245,17 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
         let Some(process) = &mut self.process else {
             return Ok(released);
         };
+        if process.persisted.is_none() {
+            process.persisted = Some(process.replica.persisted());
+        }
         let mut output = process.checked(Replica::output)?;
         if output.is_empty() {
+            // It waits for nothing, and its place is right after the output before it.
+            if let Some(before) = process.unsynced.back_mut() {
+                before.join(output, usize::MAX);
+            } else {
+                process.persist(output, &mut self.disk)?;
+            }
             return Ok(released);
         }
         let early = output.release(&mut self.disk);
@@ -277,12 +290,26 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     /// # Errors
     /// The disk's own. The process must stop.
     pub fn sync(&mut self) -> Result<Option<Receipt<S>>, Stop<D::Error>> {
-        let unsynced = self.process.as_mut().map(|process| &mut process.unsynced);
-        let Some(output) = unsynced.and_then(VecDeque::pop_front) else {
+        let Some(process) = &mut self.process else {
             return Ok(None);
         };
-        let durable = output.persist(&mut self.disk).map_err(Stop::Storage)?;
-        Ok(Some(durable.finish()))
+        match process.unsynced.pop_front() {
+            Some(output) => process.persist(output, &mut self.disk).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes the two oldest outputs one, which [`Node::sync`] then stores with one sync. Returns
+    /// whether there are two.
+    pub fn join(&mut self) -> bool {
+        let unsynced = self.process.as_mut().map(|process| &mut process.unsynced);
+        if let Some(unsynced) = unsynced
+            && let Some(next) = unsynced.remove(1)
+        {
+            unsynced[0].join(next, usize::MAX);
+            return true;
+        }
+        false
     }
 
     /// Does the next step of the work on a snapshot, if there is any.
@@ -376,6 +403,18 @@ impl<S: Subject> Process<S> {
         )
     }
 
+    /// Stores an output.
+    fn persist<W: Wal<S::Command>>(
+        &mut self,
+        output: Output<S, Volatile>,
+        disk: &mut W,
+    ) -> Result<Receipt<S>, Stop<W::Error>> {
+        let before = self.persisted.take().expect("no process outlives an error");
+        let (durable, persisted) = output.persist(before, disk).map_err(Stop::Storage)?;
+        self.persisted = Some(persisted);
+        Ok(durable.finish())
+    }
+
     /// Checks the replica's invariants over an act.
     fn checked<T>(&mut self, act: impl FnOnce(&mut Replica<S>) -> T) -> Result<T, Broken> {
         let returned = act(&mut self.replica);
@@ -394,6 +433,7 @@ impl<S: Subject + Clone> Clone for Process<S> {
             replica: self.replica.clone(),
             status: self.status.clone(),
             unsynced: VecDeque::new(),
+            persisted: None,
             work: self.work.clone(),
         }
     }

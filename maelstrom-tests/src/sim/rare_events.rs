@@ -92,6 +92,10 @@ rare_events! {
     segments_changed,
     /// Outputs of more than one input.
     outputs_gathered,
+    /// Outputs that shared the sync of an earlier one.
+    outputs_joined,
+    /// Leaders that stepped down because their disk stored nothing.
+    disk_stalls,
 
     /// Elections that were won.
     elections_won,
@@ -189,6 +193,7 @@ impl RareEvents {
         self.elections_won += counters.elections_won;
         self.elections_lost += counters.elections_started - counters.elections_won;
         self.quorum_lost += counters.quorum_lost;
+        self.disk_stalls += counters.disk_stalls;
         self.sticky_refusals += counters.sticky_refusals;
         self.appends_rejected += counters.appends_rejected;
         self.appends_early += counters.appends_early;

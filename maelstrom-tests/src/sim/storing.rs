@@ -24,11 +24,18 @@ impl World {
         }
         // One sync stores some of the outputs that wait, and mostly all of them.
         let waiting = self.members[&id].node.unsynced() as u64;
-        let stored = if self.options.sync_blocks > 0 || self.rng.chance(3, 4) {
+        let mut stored = if self.options.sync_blocks > 0 || self.rng.chance(3, 4) {
             waiting
         } else {
             self.rng.range(1..=waiting)
         };
+        // A node joins what waits. One by one, the disk has more moments at which it may fail.
+        if stored > 1 && self.rng.chance(1, 2) {
+            self.rare.outputs_joined += stored - 1;
+            for _ in 1..mem::replace(&mut stored, 1) {
+                assert!(self.member(id).node.join(), "each output waits");
+            }
+        }
         let incarnation = self.process(id).expect("it runs").incarnation;
         for _ in 0..stored {
             self.store(id)?;

@@ -30,6 +30,9 @@ pub struct Limits {
     pub rounds: usize,
     /// Bytes of the uncommitted entries that a leader appended; above this, commands are refused.
     pub uncommitted_bytes: usize,
+    /// Bytes of entries that wait for the node's own disk. Above this, a leader refuses commands,
+    /// and a follower drops Appends with entries.
+    pub unsynced_bytes: usize,
     /// Entries in one Append.
     pub append_entries: usize,
     /// Bytes in one Append; a larger entry is sent alone.
@@ -74,6 +77,7 @@ impl Default for Limits {
             reads: 32_768,
             rounds: 64,
             uncommitted_bytes: 64 << 20,
+            unsynced_bytes: 64 << 20,
             append_entries: 1024,
             append_bytes: 1 << 20,
             inflight_appends: 64,
@@ -135,6 +139,7 @@ impl Config {
             ("reads", l.reads as u64),
             ("rounds", l.rounds as u64),
             ("uncommitted_bytes", l.uncommitted_bytes as u64),
+            ("unsynced_bytes", l.unsynced_bytes as u64),
             ("append_entries", l.append_entries as u64),
             ("append_bytes", l.append_bytes as u64),
             ("inflight_appends", l.inflight_appends as u64),

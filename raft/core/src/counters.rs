@@ -11,6 +11,8 @@ pub struct Counters {
     pub elections_won: u64,
     /// Leaderships given up because a quorum was silent for an election timeout.
     pub quorum_lost: u64,
+    /// Leaderships given up because the disk stored nothing for the longest election timeout.
+    pub disk_stalls: u64,
     /// Votes and pre-votes refused because the node had just heard from a leader.
     pub sticky_refusals: u64,
     /// Appends of this leader that a follower rejected.

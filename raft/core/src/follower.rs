@@ -122,6 +122,11 @@ impl<S: StateMachine> Node<Follower<S>, S> {
 
     /// AppendEntries, receiver's side (Figure 2).
     fn append(&mut self, from: NodeId, mut append: Append<S>) {
+        if !append.entries.is_empty() && !self.shared.takes_entries() {
+            // The leader sends it again.
+            self.shared.counters.dropped.overflow += 1;
+            return;
+        }
         let stream = append.stream;
         let base = self.shared.log().base();
         if append.prev.index < base.index {

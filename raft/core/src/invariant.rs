@@ -182,6 +182,7 @@ mod tests {
             commit: id(4, 3),
             applied: Index(4),
             synced: Index(5),
+            is_disk_stalled: false,
             matched: BTreeMap::from([(PEER, Index(4))]),
             snapshot_streams: BTreeMap::new(),
             incoming_snapshot: None,

@@ -188,7 +188,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     fn has_room(&self) -> bool {
         let (commit, last) = (self.shared.commit(), self.shared.log().last().index);
         let limits = &self.shared.config.limits;
-        last.0 - commit.0 < limits.proposals as u64
+        self.shared.takes_entries()
+            && last.0 - commit.0 < limits.proposals as u64
             && self.shared.log().bytes(commit, last) < limits.uncommitted_bytes as u64
     }
 

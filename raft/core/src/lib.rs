@@ -62,7 +62,8 @@
 //! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives the messages,
 //!    replies and snapshot task that may leave at once.
 //! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and
-//!    step its [`Input::Synced`]. If the storage fails, stop the node.
+//!    step its [`Input::Synced`]. [`Output::join`] lets several outputs share one sync. Further
+//!    inputs need not wait for the disk. If the storage fails, stop the node.
 //! 5. Do the [`Task`] on another thread, and step its result as an [`Input`]. Keep the newest stored
 //!    snapshot readable ([`Chunks`]).
 //! 6. Give each request a [`Ticket`] of its own. Each gets exactly one [`Response`].
@@ -181,12 +182,14 @@
 //!     incarnation: Incarnation(1),
 //!     seed: 1,
 //! });
+//! let persisted = replica.persisted();
 //! replica.step(Input::Write { ticket: Ticket(7), command: 5 });
 //!
 //! // No entry is committed before it is on disk.
 //! let mut output = replica.output();
 //! assert!(output.release(&mut disk).replies.is_empty());
-//! let (_, synced) = output.persist(&mut disk).unwrap().finish();
+//! let (durable, _) = output.persist(persisted, &mut disk).unwrap();
+//! let (_, synced) = durable.finish();
 //! replica.step(Input::Synced(synced));
 //!
 //! let replies = replica.output().release(&mut disk).replies;
@@ -246,7 +249,7 @@ pub use crate::message::{
     RoundReply, SnapshotChunk, Vote, VoteReply, Wait,
 };
 pub use crate::output::{Durable, Output, Released, Volatile};
-pub use crate::persistence::{Record, Synced, Wal};
+pub use crate::persistence::{Persisted, Record, Synced, Wal};
 pub use crate::quorum::{Elected, Tally, Votes};
 pub use crate::replica::Replica;
 pub use crate::response::{Doubt, Refusal, Reply, Response};

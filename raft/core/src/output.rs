@@ -8,7 +8,7 @@ use core::mem;
 use crate::id::{NodeId, RequestId, SnapshotId, Term};
 use crate::machine::StateMachine;
 use crate::message::{Envelope, Message, SnapshotChunk};
-use crate::persistence::{Record, Synced, Wal};
+use crate::persistence::{OutputId, Persisted, Record, Synced, Wal};
 use crate::response::Reply;
 use crate::snapshot::{Chunks, Task};
 
@@ -41,7 +41,10 @@ pub enum Durable {}
 #[derive(Debug)]
 #[must_use = "an output that is dropped loses its records, messages and replies"]
 pub struct Output<S: StateMachine, D> {
-    pub(crate) number: Synced,
+    /// The output before this one.
+    pub(crate) before: OutputId,
+    /// The name of this output; after a [`join`](Output::join), that of the last one.
+    pub(crate) id: OutputId,
     pub(crate) records: Vec<Record<S::Command>>,
     pub(crate) early: Vec<Envelope<S>>,
     pub(crate) late: Vec<Envelope<S>>,
@@ -133,16 +136,56 @@ impl<S: StateMachine> Output<S, Volatile> {
         &self.records
     }
 
-    /// Stores the records. Outputs must be persisted in the order in which they were made.
+    /// Appends the output after this one, so that both are stored with one sync. Of the messages
+    /// that wait for the disk it keeps the newest `late_max`, and returns how many it dropped: to
+    /// the receivers, the network has lost them.
+    ///
+    /// # Panics
+    /// If `next` is not the output right after this one, or if anything else of it was not released.
+    pub fn join(&mut self, next: Self, late_max: usize) -> usize {
+        assert_eq!(next.before, self.id, "only the next output can be joined");
+        self.id = next.id;
+        self.records.extend(next.records);
+        self.late.extend(next.late);
+        let released = next.early.is_empty() && next.wanted.is_empty();
+        let answered = next.replies.is_empty() && next.task.is_none();
+        assert!(
+            released && answered,
+            "release an output before it is joined"
+        );
+        let excess = self.late.len().saturating_sub(late_max);
+        self.late.drain(..excess);
+        excess
+    }
+
+    /// Whether anything waits for the disk: records, or messages that records before them hold up.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.records.is_empty() || !self.late.is_empty()
+    }
+
+    /// Stores the records. `before` proves that the output before this one is on disk.
     ///
     /// # Errors
     /// The storage's error. The node must stop then.
-    pub fn persist<W: Wal<S::Command>>(self, wal: &mut W) -> Result<Output<S, Durable>, W::Error> {
+    ///
+    /// # Panics
+    /// If `before` is not of the output right before this one.
+    pub fn persist<W: Wal<S::Command>>(
+        self,
+        before: Persisted,
+        wal: &mut W,
+    ) -> Result<(Output<S, Durable>, Persisted), W::Error> {
+        assert_eq!(
+            before.0, self.before,
+            "outputs must be persisted in the order in which they were made"
+        );
         if !self.records.is_empty() {
             wal.append_and_sync(&self.records)?;
         }
-        Ok(Output {
-            number: self.number,
+        let durable = Output {
+            before: self.before,
+            id: self.id,
             records: Vec::new(),
             early: self.early,
             late: self.late,
@@ -150,7 +193,8 @@ impl<S: StateMachine> Output<S, Volatile> {
             task: self.task,
             replies: self.replies,
             durability: PhantomData,
-        })
+        };
+        Ok((durable, Persisted(self.id)))
     }
 }
 
@@ -168,6 +212,6 @@ impl<S: StateMachine> Output<S, Durable> {
         );
         let mut messages = self.early;
         messages.extend(self.late);
-        (messages, self.number)
+        (messages, Synced { through: self.id })
     }
 }

@@ -50,12 +50,27 @@ impl<S: StateMachine> Raft<S> {
         let deadline = shared.config.request_deadline();
         let expired = shared.proxy.expire(shared.now, deadline);
         shared.replies.extend(expired);
+        if shared.is_disk_stalled() {
+            return self.wait_for_disk();
+        }
         match self {
             Self::Follower(node) => node.tick(),
             Self::PreCandidate(node) => node.tick(),
             Self::Candidate(node) => node.tick(),
             Self::Leader(node) => node.tick(),
         }
+    }
+
+    /// Follows, without an election timeout: a node whose disk stores nothing can neither vote for
+    /// itself nor hold entries.
+    fn wait_for_disk(mut self) -> Self {
+        self.shared_mut().counters.disk_stalls += u64::from(matches!(self, Self::Leader(_)));
+        Self::Follower(match self {
+            Self::Follower(node) => node,
+            Self::PreCandidate(node) => node.follow(),
+            Self::Candidate(node) => node.follow(),
+            Self::Leader(node) => node.follow(),
+        })
     }
 
     /// Asks for an election at once, if this is a follower.
@@ -110,7 +125,8 @@ impl<S: StateMachine> Raft<S> {
 
     /// Notes a receipt. A leader may commit the stored entries now.
     pub(crate) fn synced(&mut self, synced: &Synced) {
-        self.shared_mut().persistence.confirm(synced);
+        let shared = self.shared_mut();
+        shared.persistence.confirm(synced, shared.now);
         if let Self::Leader(node) = self {
             node.synced();
         }

@@ -16,6 +16,7 @@ use crate::machine::StateMachine;
 use crate::message::Wait;
 use crate::node::Node;
 use crate::output::{Output, Volatile};
+use crate::persistence::Persisted;
 use crate::proxy::Read;
 use crate::raft::Raft;
 use crate::shared::Shared;
@@ -137,8 +138,12 @@ impl<S: StateMachine> Replica<S> {
         };
         let task = shared.next_task();
         let records = mem::take(&mut shared.records);
+        let bytes = mem::take(&mut shared.record_bytes);
+        let bytes = (!records.is_empty()).then_some(bytes);
+        let (before, id) = shared.persistence.issue(bytes, term, last, shared.now);
         Output {
-            number: shared.persistence.issue(!records.is_empty(), term, last),
+            before,
+            id,
             records,
             early,
             late,
@@ -147,6 +152,16 @@ impl<S: StateMachine> Replica<S> {
             replies: mem::take(&mut shared.replies),
             durability: PhantomData,
         }
+    }
+
+    /// The proof that all outputs so far are on disk, for the first [`Output::persist`] of this
+    /// replica, or of a copy of it.
+    ///
+    /// # Panics
+    /// If an output with records was taken whose [`crate::Synced`] was not stepped yet.
+    #[must_use]
+    pub fn persisted(&self) -> Persisted {
+        self.raft().shared().persistence.persisted()
     }
 
     /// A summary of the node's state.
@@ -177,6 +192,7 @@ impl<S: StateMachine> Replica<S> {
             commit: shared.committed(),
             applied: shared.commit(),
             synced: shared.persistence.index(),
+            is_disk_stalled: shared.is_disk_stalled(),
             matched,
             snapshot_streams,
             incoming_snapshot: shared.snapshots.incoming(),

@@ -61,6 +61,8 @@ pub(crate) struct Shared<S: StateMachine> {
     /// The number of request ids that this incarnation has given.
     requests: u64,
     pub(crate) records: Vec<Record<S::Command>>,
+    /// The bytes of the entries in `records`.
+    pub(crate) record_bytes: u64,
     pub(crate) messages: Vec<Envelope<S>>,
     /// Chunks of the stored snapshot that followers want.
     pub(crate) wanted: Vec<Wanted>,
@@ -91,7 +93,12 @@ impl<S: StateMachine> Shared<S> {
             learned: base,
             machine: restored.machine,
             snapshots,
-            persistence: Persistence::new(incarnation, ballot.term(), log.last().index),
+            persistence: Persistence::new(
+                restored.id,
+                incarnation,
+                ballot.term(),
+                log.last().index,
+            ),
             log,
             proxy: Proxy::new(),
             leader_of_term: None,
@@ -102,6 +109,7 @@ impl<S: StateMachine> Shared<S> {
             incarnation,
             requests: 0,
             records: Vec::new(),
+            record_bytes: 0,
             messages: Vec::new(),
             wanted: Vec::new(),
             replies: Vec::new(),
@@ -310,6 +318,19 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
+    // ---- The disk.
+
+    /// Whether the disk has stored nothing for the longest election timeout, though records wait.
+    pub(crate) fn is_disk_stalled(&self) -> bool {
+        let longest = self.config.longest_election;
+        self.persistence.is_stalled(self.now, longest)
+    }
+
+    /// Whether the entries that wait for the disk leave room for more.
+    pub(crate) fn takes_entries(&self) -> bool {
+        self.persistence.bytes() < self.config.limits.unsynced_bytes as u64
+    }
+
     // ---- The log.
 
     /// Appends a new entry of this leader.
@@ -377,7 +398,12 @@ impl<S: StateMachine> Shared<S> {
         self.log.compact(cut);
     }
 
+    /// Records entries that the log has just taken at its end.
     fn record_entries(&mut self, entries: Vec<Entry<S::Command>>) {
+        if let Some(first) = entries.first() {
+            let last = self.log.last().index;
+            self.record_bytes += self.log.bytes(first.id.index.previous(), last);
+        }
         if let Some(Record::Entries(run)) = self.records.last_mut()
             && let (Some(last), Some(first)) = (run.last(), entries.first())
             && first.id.index == last.id.index.next()
@@ -656,6 +682,7 @@ impl<S: StateMachine> Rename for Shared<S> {
             incarnation,
             requests,
             records,
+            record_bytes: _,
             messages,
             wanted,
             replies: _,

@@ -72,6 +72,9 @@ pub struct Status {
     pub applied: Index,
     /// All entries through this one are on this node's disk.
     pub synced: Index,
+    /// Whether the disk has stored nothing for longer than the longest election timeout, although
+    /// records wait for it. Until it does, the node neither leads nor campaigns.
+    pub is_disk_stalled: bool,
     /// On a leader, the match index of each follower.
     pub matched: BTreeMap<NodeId, Index>,
     /// On a leader, the followers that get a snapshot: which one, and how many bytes each is known

@@ -61,6 +61,7 @@ type Answers = Vec<(u64, Response<Machine>)>;
 fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) {
     let (mut messages, mut answers) = (Vec::new(), Vec::new());
     loop {
+        let persisted = replica.persisted();
         let mut output = replica.output();
         if output.is_empty() {
             return (messages, answers);
@@ -73,7 +74,7 @@ fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) 
                 .into_iter()
                 .map(|r| (r.ticket.0, r.response)),
         );
-        let Ok(durable) = output.persist(&mut Disk);
+        let Ok((durable, _)) = output.persist(persisted, &mut Disk);
         let (late, synced) = durable.finish();
         messages.extend(late);
         replica.step(Input::Synced(synced));

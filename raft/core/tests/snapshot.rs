@@ -119,13 +119,14 @@ impl Cluster {
         let (replica, disk) = self.nodes.get_mut(&id).expect("a node");
         let mut messages = Vec::new();
         loop {
+            let persisted = replica.persisted();
             let mut output = replica.output();
             if output.is_empty() {
                 break;
             }
             let released = output.release(disk);
             messages.extend(released.messages);
-            let Ok(durable) = output.persist(disk);
+            let Ok((durable, _)) = output.persist(persisted, disk);
             let (late, synced) = durable.finish();
             messages.extend(late);
             replica.step(Input::Synced(synced));

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use raft_core::{Input, Output, Replica, StateMachine, Status, Volatile};
+use raft_core::{Input, Output, Persisted, Replica, StateMachine, Status, Volatile};
 
 /// Puts a replica into the mutex.
 #[must_use]
@@ -34,6 +34,14 @@ impl<S: StateMachine> Stepper<S> {
         }
         let output = replica.output();
         (output, replica.status())
+    }
+
+    /// The proof for the first output.
+    ///
+    /// # Panics
+    /// If an output was taken that is not confirmed yet: see [`Replica::persisted`].
+    pub(super) fn persisted(&self) -> Persisted {
+        lock(&self.0).persisted()
     }
 }
 

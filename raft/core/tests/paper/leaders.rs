@@ -198,14 +198,15 @@ fn leaders_own_copy_counts_once_it_is_stored() {
             node.receive(append.to.0, 2, appended(append, 1));
         }
         let (ticket, command) = (Ticket(5), 5);
-        let (sent, output) = node.before_storing(Input::Write { ticket, command });
+        let (sent, mut output) = node.before_storing(Input::Write { ticket, command });
         assert_eq!(sent.len(), 2);
         for append in sent.iter().take(others) {
             let reply = input_from(append.to.0, 1, 2, appended(append, 2));
-            drop(node.before_storing(reply));
+            let (_, next) = node.before_storing(reply);
+            output.join(next, usize::MAX);
         }
         assert_eq!(node.commit(), committed.max(1), "{others} others");
-        let Ok(durable) = output.persist(&mut node.disk);
+        let durable = node.persist(output);
         let (_, synced) = durable.finish();
         node.step(Input::Synced(synced));
         assert_eq!(node.commit(), 2);

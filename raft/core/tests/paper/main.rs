@@ -6,6 +6,7 @@
 
 mod append_entries;
 mod candidates;
+mod disk;
 mod followers;
 mod leaders;
 mod node;

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use raft_core::{
-    Append, AppendRejected, Appended, Ballot, Chunks, Config, Entry, EntryId, Envelope,
-    Incarnation, Index, Input, Limits, Membership, Message, NodeId, Output, Payload, PreVote,
-    PreVoteReply, Record, Released, Replica, RequestId, Response, Restored, RoleName, SnapshotId,
-    StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
+    Append, AppendRejected, Appended, Ballot, Chunks, Config, Durable, Entry, EntryId, Envelope,
+    Incarnation, Index, Input, Limits, Membership, Message, NodeId, Output, Payload, Persisted,
+    PreVote, PreVoteReply, Record, Released, Replica, RequestId, Response, Restored, RoleName,
+    SnapshotId, StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
 };
 
 /// The election timeout, in ticks. It does not vary here, so that no test depends on chance.
@@ -15,6 +15,12 @@ pub(crate) const ELECTION: u64 = 10;
 
 /// The time between two heartbeats, in ticks.
 pub(crate) const HEARTBEAT: u64 = 3;
+
+/// The number of entries that may wait for the disk.
+pub(crate) const UNSYNCED: usize = 3;
+
+/// The size of an entry with a command, in bytes.
+const ENTRY: usize = 40;
 
 /// A state machine that keeps all applied commands, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,6 +89,8 @@ pub(crate) struct Node {
     incarnation: u64,
     pub(crate) disk: Disk,
     replica: Replica<Journal>,
+    /// The proof for the next output; `None` only while one is persisted.
+    persisted: Option<Persisted>,
     /// Responses to its clients, each with its ticket.
     pub(crate) answers: Vec<(u64, Response<Journal>)>,
 }
@@ -108,11 +116,13 @@ impl Node {
     }
 
     fn with(id: u64, size: u64, disk: Disk) -> Self {
+        let replica = restore(id, size, 1, &disk);
         Self {
             id,
             size,
             incarnation: 1,
-            replica: restore(id, size, 1, &disk),
+            persisted: Some(replica.persisted()),
+            replica,
             disk,
             answers: Vec::new(),
         }
@@ -122,6 +132,7 @@ impl Node {
     pub(crate) fn restart(&mut self) {
         self.incarnation += 1;
         self.replica = restore(self.id, self.size, self.incarnation, &self.disk);
+        self.persisted = Some(self.replica.persisted());
     }
 
     /// Steps an input without storing its records. Returns the messages that may leave already, and
@@ -147,6 +158,17 @@ impl Node {
         (messages, output)
     }
 
+    /// Stores the records of an output.
+    pub(crate) fn persist(
+        &mut self,
+        output: Output<Journal, Volatile>,
+    ) -> Output<Journal, Durable> {
+        let before = self.persisted.take().expect("one output at a time");
+        let Ok((durable, persisted)) = output.persist(before, &mut self.disk);
+        self.persisted = Some(persisted);
+        durable
+    }
+
     /// Steps an input and stores the records. Returns the messages, those that waited for the disk
     /// last.
     pub(crate) fn step(&mut self, input: Input<Journal>) -> Vec<Sent> {
@@ -163,7 +185,7 @@ impl Node {
             let (early, output) = self.output();
             sent.extend(early);
             let is_stored = output.records().is_empty();
-            let Ok(durable) = output.persist(&mut self.disk);
+            let durable = self.persist(output);
             let (late, synced) = durable.finish();
             sent.extend(late);
             self.replica.step(Input::Synced(synced));
@@ -280,7 +302,10 @@ fn restore(id: u64, size: u64, incarnation: u64, disk: &Disk) -> Replica<Journal
             heartbeat: HEARTBEAT as u32,
             shortest_election: ELECTION as u32,
             longest_election: ELECTION as u32,
-            limits: Limits::default(),
+            limits: Limits {
+                unsynced_bytes: UNSYNCED * ENTRY,
+                ..Limits::default()
+            },
         },
         ballot: disk.ballot,
         snapshot: None,
