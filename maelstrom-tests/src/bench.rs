@@ -98,7 +98,8 @@ fn judge(
             {
                 write(store, "contradiction.svg", first.to_svg().as_bytes())?;
             }
-            report::text::print(&results, &analysis, store.folder(), options.verbose)
+            let folder = store.folder();
+            report::text::print((status, &results), &analysis, folder, options.verbose)
                 .map_err(BenchError::io("cannot print the report"))?;
             Ok(status)
         }

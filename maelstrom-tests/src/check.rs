@@ -1,5 +1,6 @@
 //! `maelstrom-tests check FILE`: is this `history.jsonl` linearizable?
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
@@ -8,7 +9,7 @@ use std::thread;
 
 use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 
-use crate::history::History;
+use crate::history::{ErrorCode, History, Operation, Outcome};
 use crate::linearizability::{self, Analysis, Limits, Verdict};
 
 /// The arguments of `check`.
@@ -27,8 +28,8 @@ pub const CHECK: Command = Command::new(
      \x20 error    the error code of a fail or info; 0 for a timeout\n\
      \x20 time     nanoseconds since the test began\n\
      \n\
-     Exit status: 0 linearizable; 1 not linearizable; 2 unknown: the search reached its limit, or the history is empty;\n\
-     255 the history cannot be read or is malformed.",
+     Exit status: 0 linearizable; 1 not linearizable; 2 unknown: the search reached its limit, or too little succeeded\n\
+     (no request at all, or none of one kind); 255 the history cannot be read or is malformed.",
     &[Flag::new("svg", "FILE", "Draws the first contradiction into FILE.")],
 )
 .arguments("FILE");
@@ -38,6 +39,12 @@ const LATEST: &str = "store/latest/history.jsonl";
 
 /// How many contradictions are printed in full; of the others, only the key is.
 const SHOWN_MAX: usize = 3;
+
+/// A kind of request that never succeeded in this many tries was not tested.
+const NEVER_OK_MIN: u64 = 100;
+
+/// The same if the key's state was not even the reason.
+const NEVER_KNOWN_MIN: u64 = 10;
 
 /// The exit status of a check, and of a bench run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +67,16 @@ impl Status {
             Self::Invalid => 1,
             Self::Unknown => 2,
             Self::Broken => 255,
+        }
+    }
+
+    /// Its name in reports and in `results.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Invalid => "invalid",
+            Self::Unknown => "unknown",
+            Self::Broken => "broken",
         }
     }
 }
@@ -131,27 +148,88 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Status, String> {
     let history = history.map_err(|error| {
         format!("'{name}', {error}; `cargo run --release -- help check` describes the format")
     })?;
-    if history.operations().is_empty() {
-        return writeln!(out, "Unknown: '{name}' has no operations to check.")
-            .map(|()| Status::Unknown)
-            .map_err(cannot_print);
-    }
     let analysis = linearizability::check(history.operations(), Limits::default());
-    report(&analysis, out).map_err(cannot_print)?;
+    let (status, reason) = judge(history.operations(), &analysis.verdict);
+    report(&analysis, out)
+        .and_then(|()| conclude(status, reason.as_deref(), out))
+        .map_err(cannot_print)?;
     if let (Some(path), Verdict::Invalid(contradictions)) = (&options.svg, &analysis.verdict)
         && let Some(first) = contradictions.first()
     {
         fs::write(path, first.to_svg())
             .map_err(|error| format!("cannot write '{path}': {error}"))?;
     }
-    Ok(Status::from(&analysis.verdict))
+    Ok(status)
+}
+
+/// The verdict on a history, and why it is not valid. If nothing speaks against the history but
+/// too little of it succeeded, it shows nothing, and the verdict is unknown.
+pub fn judge(operations: &[Operation], verdict: &Verdict) -> (Status, Option<String>) {
+    let keys = || some_of(&offending(verdict));
+    match verdict {
+        Verdict::Invalid(_) => {
+            let why = format!("not linearizable: key {}", keys());
+            (Status::Invalid, Some(why))
+        }
+        Verdict::Unknown(_) => {
+            let why = format!("too hard to check: key {}", keys());
+            (Status::Unknown, Some(why))
+        }
+        Verdict::Valid => match untested(operations) {
+            Some(why) => (Status::Unknown, Some(why)),
+            None => (Status::Valid, None),
+        },
+    }
+}
+
+/// The keys that are not linearizable, or could not be decided.
+pub fn offending(verdict: &Verdict) -> Vec<String> {
+    match verdict {
+        Verdict::Valid => Vec::new(),
+        Verdict::Invalid(contradictions) => {
+            let keys = contradictions.iter().map(|found| &found.key);
+            keys.map(json::to_string).collect()
+        }
+        Verdict::Unknown(keys) => keys.iter().map(json::to_string).collect(),
+    }
+}
+
+/// Says which kind of request never succeeded, if that is no accident of a few requests: a cas often
+/// finds another value (22), and an early read no key (20).
+fn untested(operations: &[Operation]) -> Option<String> {
+    let (mut any_ok, mut kinds) = (false, BTreeMap::new());
+    for operation in operations {
+        let (made, known, ok): &mut (u64, u64, u64) =
+            kinds.entry(operation.call.name()).or_default();
+        let outcome = operation.completed.as_ref().map(|(_, outcome)| outcome);
+        let is_ok = matches!(outcome, Some(Outcome::ReadOk(_) | Outcome::Done));
+        let is_known = match outcome {
+            Some(Outcome::Failed(code)) => matches!(
+                *code,
+                ErrorCode::KEY_DOES_NOT_EXIST | ErrorCode::PRECONDITION_FAILED
+            ),
+            Some(Outcome::ReadOk(_) | Outcome::Done) => true,
+            Some(Outcome::Unknown(_)) | None => false,
+        };
+        *made += 1;
+        *known += u64::from(is_known);
+        *ok += u64::from(is_ok);
+        any_ok |= is_ok;
+    }
+    if !any_ok {
+        return Some("no request was answered ok, so nothing was tested".to_owned());
+    }
+    let never = kinds.iter().find(|&(_, &(made, known, ok))| {
+        ok == 0 && (made >= NEVER_OK_MIN || (known == 0 && made >= NEVER_KNOWN_MIN))
+    });
+    never.map(|(kind, (made, ..))| format!("no {kind} was answered ok, of {made}"))
 }
 
 fn cannot_print(error: io::Error) -> String {
     format!("cannot print the verdict: {error}")
 }
 
-/// Prints the result of a check: the verdict in the last line, above it the reasons.
+/// Prints what a check found.
 ///
 /// # Errors
 /// If `out` cannot be written.
@@ -167,8 +245,8 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
         counted(*keys, "key")
     );
     match verdict {
-        Verdict::Valid if *operations == 1 => writeln!(out, "Valid: {checked} is linearizable."),
-        Verdict::Valid => writeln!(out, "Valid: {checked} are linearizable."),
+        Verdict::Valid if *operations == 1 => writeln!(out, "{checked} is linearizable."),
+        Verdict::Valid => writeln!(out, "{checked} are linearizable."),
         Verdict::Invalid(contradictions) => {
             for contradiction in contradictions.iter().take(SHOWN_MAX) {
                 writeln!(out, "{contradiction}")?;
@@ -179,10 +257,7 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
                 writeln!(out, "Not linearizable either: key {}.", some_of(&others))?;
             }
             let bad = contradictions.len();
-            writeln!(
-                out,
-                "Invalid: {checked}; keys that are not linearizable: {bad}."
-            )
+            writeln!(out, "{checked}; keys that are not linearizable: {bad}.")
         }
         Verdict::Unknown(undecided) => {
             for key in undecided.iter().map(json::to_string) {
@@ -191,9 +266,21 @@ pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
             let open = undecided.len();
             writeln!(
                 out,
-                "Unknown: {checked}; keys that could not be decided: {open}. No contradiction was found."
+                "{checked}; keys that could not be decided: {open}. No contradiction was found."
             )
         }
+    }
+}
+
+/// Prints the last line of a check or a run.
+///
+/// # Errors
+/// If `out` cannot be written.
+pub fn conclude(status: Status, reason: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    let verdict = status.name();
+    match reason {
+        Some(reason) => writeln!(out, "verdict: {verdict}: {reason}"),
+        None => writeln!(out, "verdict: {verdict}"),
     }
 }
 
@@ -269,7 +356,7 @@ mod tests {
     fn legal_history_ends_with_0() {
         let read = r#"{"process":1,"type":"ok","f":"read","key":0,"value":1,"time":3}"#;
         let file = Scratch::holding("legal", &format!("{WRITE}{read}"));
-        let text = "Valid: 2 operations on 1 key are linearizable.\n";
+        let text = "2 operations on 1 key are linearizable.\nverdict: valid\n";
         assert_eq!(check(&[file.path()]), Ok((0, text.to_owned())));
         let one: String = WRITE
             .lines()
@@ -277,7 +364,7 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect();
         let file = Scratch::holding("one", &one);
-        let text = "Valid: 1 operation on 1 key is linearizable.\n";
+        let text = "1 operation on 1 key is linearizable.\nverdict: valid\n";
         assert_eq!(check(&[file.path()]), Ok((0, text.to_owned())));
     }
 
@@ -286,7 +373,8 @@ mod tests {
         let file = Scratch::holding("empty", "");
         let (status, text) = check(&[file.path()]).expect("an empty file is no error");
         assert_eq!(status, 2);
-        assert!(text.starts_with("Unknown: ") && text.contains("has no operations"));
+        let reason = "verdict: unknown: no request was answered ok, so nothing was tested\n";
+        assert!(text.ends_with(reason), "{text}");
     }
 
     #[test]
@@ -297,9 +385,9 @@ mod tests {
         let (status, text) = check(&["--svg", picture.path(), file.path()]).expect("it is read");
         assert_eq!(status, 1);
         assert!(text.contains("Key 0 is not linearizable."), "{text}");
-        assert!(
-            text.ends_with("Invalid: 2 operations on 1 key; keys that are not linearizable: 1.\n")
-        );
+        assert!(text.ends_with(
+            "keys that are not linearizable: 1.\nverdict: invalid: not linearizable: key 0\n"
+        ));
         let svg = fs::read_to_string(&picture.0).expect("the picture was drawn");
         assert!(svg.contains("read: 2"));
     }
@@ -338,6 +426,41 @@ mod tests {
         let out = String::from_utf8(out).expect("the output is text");
         assert!(out.starts_with("Key 7: the search reached its limit"));
         assert!(out.ends_with("could not be decided: 1. No contradiction was found.\n"));
-        assert_eq!(Status::from(&analysis.verdict).code(), 2);
+        let (status, reason) = judge(&[], &analysis.verdict);
+        assert_eq!(status.code(), 2);
+        assert_eq!(reason.as_deref(), Some("too hard to check: key 7"));
+    }
+
+    #[test]
+    fn kind_that_never_succeeds_is_unknown() {
+        let line = |time: u64, kind: &str, f: &str, value: &str, error: &str| {
+            format!(
+                r#"{{"process":0,"type":"{kind}","f":"{f}","key":0,"value":{value}{error},"time":{time}}}"#
+            )
+        };
+        let history = |failures: u64, code: u64| {
+            let mut lines = vec![
+                line(0, "invoke", "write", "1", ""),
+                line(0, "ok", "write", "1", ""),
+            ];
+            for time in 1..=failures {
+                let error = format!(r#","error":{code}"#);
+                lines.push(line(time, "invoke", "cas", "[2,3]", ""));
+                lines.push(line(time, "fail", "cas", "[2,3]", &error));
+            }
+            lines.join("\n")
+        };
+        for (name, failures, code, status) in [
+            ("few", 9, 10, 0),
+            ("refused", 10, 10, 2),
+            ("another", 99, 22, 0),
+            ("never", 100, 22, 2),
+        ] {
+            let file = Scratch::holding(name, &history(failures, code));
+            let (got, text) = check(&[file.path()]).expect("it is read");
+            assert_eq!(got, status, "{name}: {text}");
+            let told = format!("verdict: unknown: no cas was answered ok, of {failures}\n");
+            assert_eq!(text.ends_with(&told), status == 2, "{text}");
+        }
     }
 }

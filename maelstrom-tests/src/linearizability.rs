@@ -31,14 +31,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use json::Value;
 use register::{Condition, Effect, State, Step};
 use search::Finding;
-use shrink::{Core, Kept};
+use shrink::{Budget, Core, Kept};
 pub use shrink::{Part, Start};
 
 use crate::history::{Call, ErrorCode, Operation, Outcome};
@@ -48,7 +49,7 @@ use crate::history::{Call, ErrorCode, Operation, Outcome};
 pub const WORK_MAX: u64 = 16_000_000;
 
 /// The limit of work for shrinking one contradiction. Shrinking ends there.
-const SHRINK_WORK_MAX: u64 = 32_000_000;
+const SHRINK_WORK_MAX: u64 = 16_000_000;
 
 /// After this share of a key's work, the search looks for a contradiction among the last operations
 /// that it reached.
@@ -57,17 +58,25 @@ const FIRST_SHARE: u64 = 8;
 /// The most threads of a check.
 const THREADS_MAX: usize = 16;
 
+/// The default of [`Limits::shrinking`].
+const SHRINKING_MAX: Duration = Duration::from_secs(5);
+
 /// How much to search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Units of work for one key. A configuration visited is 16 units, about 200 bytes and a
     /// microsecond.
     pub per_key: u64,
+    /// For how long contradictions are shrunk, from the first that is found.
+    pub shrinking: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_key: WORK_MAX }
+        Self {
+            per_key: WORK_MAX,
+            shrinking: SHRINKING_MAX,
+        }
     }
 }
 
@@ -109,6 +118,8 @@ pub struct Contradiction {
     pub stuck: usize,
     /// The values that the key may have had while that operation ran.
     pub possible: Vec<Held>,
+    /// Shrinking reached its limit first, so fewer operations may contradict each other as well.
+    pub cut_short: bool,
 }
 
 /// What a key may hold.
@@ -165,12 +176,13 @@ enum KeyResult {
 fn on_all_cores(keys: &[(&Value, Vec<&Operation>)], limits: Limits) -> Vec<KeyResult> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
+    let shrink_until = OnceLock::new();
     let results: Mutex<Vec<(usize, KeyResult)>> = Mutex::new(Vec::new());
     let work = || {
         while let at = next.fetch_add(1, Ordering::Relaxed)
             && let Some((key, operations)) = keys.get(at)
         {
-            let result = check_key(key, operations, limits);
+            let result = check_key(key, operations, limits, &shrink_until);
             let mut results = results
                 .lock()
                 .expect("no thread panics while it holds this");
@@ -190,7 +202,13 @@ fn on_all_cores(keys: &[(&Value, Vec<&Operation>)], limits: Limits) -> Vec<KeyRe
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-fn check_key(key: &Value, operations: &[&Operation], limits: Limits) -> KeyResult {
+/// `shrink_until` is set when the first contradiction is found.
+fn check_key(
+    key: &Value,
+    operations: &[&Operation],
+    limits: Limits,
+    shrink_until: &OnceLock<Option<Instant>>,
+) -> KeyResult {
     let (steps, origins, values) = translate(operations);
     let explain = |core: Core| {
         let held = |state: &State| match state.number() {
@@ -208,12 +226,17 @@ fn check_key(key: &Value, operations: &[&Operation], limits: Limits) -> KeyResul
             parts: core.kept.iter().map(part).collect(),
             stuck: core.stuck,
             possible: core.states.iter().map(held).collect(),
+            cut_short: core.cut_short,
         })
     };
     let decide = |budget| search::decide(&steps, &[State::ABSENT], budget).0;
     let mut finding = decide(limits.per_key / FIRST_SHARE);
     if let Finding::Undecided { furthest } = finding {
-        if let Some(core) = shrink::look_nearby(&steps, furthest, limits.per_key) {
+        let budget = Budget {
+            work: limits.per_key,
+            until: None,
+        };
+        if let Some(core) = shrink::look_nearby(&steps, furthest, budget) {
             return explain(core);
         }
         finding = decide(limits.per_key);
@@ -222,7 +245,12 @@ fn check_key(key: &Value, operations: &[&Operation], limits: Limits) -> KeyResul
         Finding::Linearizable => KeyResult::Linearizable,
         Finding::Undecided { furthest: _ } => KeyResult::Undecided,
         Finding::Contradiction { stuck, states } => {
-            explain(shrink::shrink(&steps, stuck, states, SHRINK_WORK_MAX))
+            let until = shrink_until.get_or_init(|| Instant::now().checked_add(limits.shrinking));
+            let budget = Budget {
+                work: SHRINK_WORK_MAX,
+                until: *until,
+            };
+            explain(shrink::shrink(&steps, stuck, states, budget))
         }
     }
 }
@@ -307,12 +335,24 @@ fn observed<'a>(
         (ErrorCode::PRECONDITION_FAILED, Call::Cas { from, to: _ }) => {
             Some(Condition::PresentAndNot(state(from)))
         }
-        (
-            ErrorCode::KEY_DOES_NOT_EXIST
-            | ErrorCode::KEY_ALREADY_EXISTS
-            | ErrorCode::PRECONDITION_FAILED,
-            Call::Read | Call::Write(_) | Call::Cas { .. },
-        ) => Some(Condition::Never),
+        (_, Call::Read | Call::Write(_) | Call::Cas { .. }) => {
+            impossible(code, call).map(|_| Condition::Never)
+        }
+    }
+}
+
+/// Why no register gives this reply, if that is so.
+fn impossible(code: ErrorCode, call: &Call) -> Option<&'static str> {
+    match (code, call) {
+        (ErrorCode::KEY_DOES_NOT_EXIST, Call::Write(_)) => {
+            Some("a write creates a key that does not exist")
+        }
+        (ErrorCode::KEY_ALREADY_EXISTS, Call::Read | Call::Write(_) | Call::Cas { .. }) => {
+            Some("no request of lin-kv needs the key not to exist")
+        }
+        (ErrorCode::PRECONDITION_FAILED, Call::Read | Call::Write(_)) => {
+            Some("only a cas expects a value")
+        }
         (_, Call::Read | Call::Write(_) | Call::Cas { .. }) => None,
     }
 }

@@ -20,7 +20,7 @@ use super::network::Distribution;
 use super::options::{Options, ourselves};
 use super::output::say;
 use super::processes::program::NodeChoice;
-use super::report::results::{Results, name};
+use super::report::results::Results;
 use crate::check::Status;
 
 /// The verdicts, from good to bad.
@@ -157,7 +157,7 @@ impl Run {
 }
 
 fn verdict(results: Option<&Results>) -> &str {
-    results.map_or(name(Status::Broken), |results| &results.verdict)
+    results.map_or(Status::Broken.name(), |results| &results.verdict)
 }
 
 /// The drawn flags of one run. Every run draws the same number of times.
@@ -219,7 +219,7 @@ struct Summary {
 impl Summary {
     fn add(&mut self, run: &Run, results: Option<Results>) {
         let verdict = verdict(results.as_ref());
-        let known = SEVERITY.iter().position(|status| name(*status) == verdict);
+        let known = SEVERITY.iter().position(|status| status.name() == verdict);
         let severity = known.unwrap_or(SEVERITY.len() - 1);
         self.verdicts[severity] += 1;
         let (command, store) = (run.options.command_line(), run.options.store.display());
@@ -250,7 +250,7 @@ impl Summary {
 
     fn text(&self) -> String {
         let counts = self.verdicts.iter().zip(SEVERITY);
-        let counts = counts.map(|(count, status)| format!("{count} {}", name(status)));
+        let counts = counts.map(|(count, status)| format!("{count} {}", status.name()));
         let counts = counts.collect::<Vec<_>>().join(", ");
         let mut recoveries = self.recoveries_ms.clone();
         recoveries.sort_unstable_by(f64::total_cmp);
@@ -329,7 +329,7 @@ mod tests {
             (Status::Unknown, Status::Invalid),
         ] {
             let mut results = Results::broken(&run.options, None);
-            results.verdict = name(verdict).to_owned();
+            results.verdict = verdict.name().to_owned();
             summary.add(&run, Some(results));
             assert_eq!(summary.worst(), worst);
         }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use json::Value;
 
-use super::{Contradiction, Held, Part, Start};
-use crate::history::{Call, ErrorCode, Moment, Operation, Outcome};
+use super::{Contradiction, Held, Part, Start, impossible};
+use crate::history::{ErrorCode, Moment, Operation, Outcome};
 use crate::svg::Drawing;
 
 /// The longest label, in characters.
@@ -74,6 +74,9 @@ impl Contradiction {
 
     fn beginning(&self) -> &'static str {
         match self.start {
+            Start::Absent | Start::Anything if self.impossible().is_some() => {
+                "No order of the operations explains this reply:"
+            }
             Start::Absent => {
                 "These operations contradict each other, given that the key did not exist before:"
             }
@@ -93,12 +96,32 @@ impl Contradiction {
         if held.len() < self.possible.len() {
             held.push("hold another value".to_owned());
         }
-        let demand = demand(&self.parts[self.stuck].operation);
-        format!(
-            "#{} {demand}, but while it ran the key could only {}.",
-            self.stuck + 1,
-            held.join(" or ")
-        )
+        let stuck = self.stuck + 1;
+        let operation = &self.parts[self.stuck].operation;
+        let mut reason = match self.impossible() {
+            Some((code, why)) => format!(
+                "#{stuck}: a {} was answered {code}, but {why}.",
+                operation.call.name()
+            ),
+            None => format!(
+                "#{stuck} {}, but while it ran the key could only {}.",
+                demand(operation),
+                held.join(" or ")
+            ),
+        };
+        if self.cut_short {
+            reason += " Shrinking stopped at its limit: fewer operations may contradict each other as well.";
+        }
+        reason
+    }
+
+    /// The error that the operation cannot have been answered with, and why.
+    fn impossible(&self) -> Option<(ErrorCode, &'static str)> {
+        let operation = &self.parts[self.stuck].operation;
+        match &operation.completed {
+            Some((_, Outcome::Failed(code))) => Some((*code, impossible(*code, &operation.call)?)),
+            Some((_, Outcome::ReadOk(_) | Outcome::Done | Outcome::Unknown(_))) | None => None,
+        }
     }
 
     /// The operations to show, with their indexes: the last ones, which matter most.
@@ -270,9 +293,7 @@ fn demand(operation: &Operation) -> String {
         Some((_, Outcome::ReadOk(value))) => {
             format!("needs the key to hold {}", shorten(&json::to_string(value)))
         }
-        Some((_, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)))
-            if !matches!(operation.call, Call::Write(_)) =>
-        {
+        Some((_, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST))) => {
             "needs the key not to exist".to_owned()
         }
         Some((_, Outcome::Failed(code))) => format!("({call}) failed with {code}"),

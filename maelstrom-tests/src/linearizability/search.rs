@@ -41,12 +41,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::register::{Effect, State, Step};
+use super::register::{Condition, Effect, State, Step};
 
 /// The cost of visiting one configuration.
 const VISIT_COST: u64 = 16;
 /// The cost of comparing two lists of spent unknown operations.
 const COMPARE_COST: u64 = 1;
+/// How many operations can be looked at for one unit.
+const LOOKS: usize = 4;
 /// The share of the budget after which the relaxed search runs.
 const FIRST_SHARE: u64 = 16;
 
@@ -75,7 +77,7 @@ pub(super) enum Finding {
 /// configuration takes 16 units and about 200 bytes. (The budget may be spent up to three times.)
 pub(super) fn decide(steps: &[Step], initial: &[State], budget: u64) -> (Finding, u64) {
     let world = World::new(steps);
-    let mut work = 0;
+    let mut work = ((steps.len() + world.open.len()) / LOOKS) as u64;
     let mut search = |supply, budget: u64| {
         let mut left = budget;
         let finding = world.search(initial, supply, &mut left);
@@ -120,6 +122,8 @@ struct World<'a> {
     open: Vec<u32>,
     /// Each distinct effect of unknown steps, with the levels from which on one more is available.
     unknowns: Vec<(Effect, Vec<usize>)>,
+    /// For each state, the unknown `cas` that lead to it, as indexes into `unknowns`.
+    producers: BTreeMap<State, Vec<usize>>,
 }
 
 /// All of a configuration but the unknown operations that were spent.
@@ -154,6 +158,7 @@ impl<'a> World<'a> {
             starts: vec![0],
             open: Vec::new(),
             unknowns: Vec::new(),
+            producers: BTreeMap::new(),
             definite,
         };
         let mut arrivals = by_invocation.into_iter().peekable();
@@ -191,8 +196,11 @@ impl<'a> World<'a> {
             }
         }
         world.unknowns = unknowns.into_iter().collect();
-        for (_, levels) in &mut world.unknowns {
+        for (kind, (effect, levels)) in world.unknowns.iter_mut().enumerate() {
             levels.sort_unstable();
+            if let &mut Effect::Cas { from: _, to } = effect {
+                world.producers.entry(to).or_default().push(kind);
+            }
         }
         world
     }
@@ -227,7 +235,8 @@ impl<'a> World<'a> {
             }
             if is_new {
                 deepest.note(&configuration.place);
-                self.expand(&configuration, supply, &mut ahead);
+                let looked_at = self.expand(&configuration, supply, &mut ahead);
+                *budget = budget.saturating_sub((looked_at / LOOKS) as u64);
             }
         }
         Finding::Contradiction {
@@ -257,8 +266,14 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Pushes all possible next configurations, the most promising last.
-    fn expand(&self, from: &Configuration, supply: Supply, ahead: &mut Vec<Configuration>) {
+    /// Pushes all possible next configurations, the most promising last. Returns how many
+    /// operations it looked at, and how many bits it copied.
+    fn expand(
+        &self,
+        from: &Configuration,
+        supply: Supply,
+        ahead: &mut Vec<Configuration>,
+    ) -> usize {
         let place = &from.place;
         let owed: Vec<usize> = self
             .open_at(place.level)
@@ -268,18 +283,20 @@ impl<'a> World<'a> {
             .collect();
 
         let mut moves: Vec<(Likelihood, Move, State)> = Vec::new();
-        let mut effects_seen: Vec<Effect> = Vec::new();
+        let mut effects_seen: BTreeSet<Effect> = BTreeSet::new();
         for &rank in &owed {
             let effect = self.effect(rank);
-            if effect.target().is_some() && !effects_seen.contains(&effect) {
-                effects_seen.push(effect); // Rule 3.
-                if let Some(state) = effect.apply(place.state) {
-                    let likelihood = self.likelihood(place.level, Some(rank), state);
-                    moves.push((likelihood, Move::Definite(rank), state));
-                }
+            // Rule 3.
+            if effect.target().is_some()
+                && effects_seen.insert(effect)
+                && let Some(state) = effect.apply(place.state)
+            {
+                let likelihood = self.likelihood(place.level, Some(rank), state);
+                moves.push((likelihood, Move::Definite(rank), state));
             }
         }
-        let ways = self.ways(place.level, &owed);
+        let needs = Needs::of(owed.iter().map(|&rank| self.effect(rank)));
+        let ways = self.ways(place.level, &needs);
         for (kind, (effect, levels)) in self.unknowns.iter().enumerate() {
             let there = levels.partition_point(|&level| level <= place.level);
             let left = match supply {
@@ -290,7 +307,7 @@ impl<'a> World<'a> {
                 && !effects_seen.contains(effect) // Rule 3.
                 && let Some(state) = effect.apply(place.state)
                 && state != place.state
-                && (self.is_consumed(state, &owed) || ways.contains(&state))
+                && (needs.consume(state) || ways.contains(&state))
             {
                 let likelihood = self.likelihood(place.level, None, state);
                 moves.push((likelihood, Move::Unknown(kind), state));
@@ -299,6 +316,7 @@ impl<'a> World<'a> {
 
         // The sort is stable: of equals, the step that must end first is tried first.
         moves.sort_by_key(|&(likelihood, _, _)| likelihood);
+        let looked_at = owed.len() + self.unknowns.len() + moves.len() * self.words;
         for &(_, chosen, state) in moves.iter().rev() {
             let mut next = from.clone();
             next.place.state = state;
@@ -311,6 +329,7 @@ impl<'a> World<'a> {
             }
             ahead.push(next);
         }
+        looked_at
     }
 
     /// How soon to try a move. Affects only how fast an order is found, not whether.
@@ -326,28 +345,23 @@ impl<'a> World<'a> {
     }
 
     /// The states from which one or more unknown `cas` may lead to a state that a definite open
-    /// step consumes (rule 4).
-    fn ways(&self, level: usize, owed: &[usize]) -> BTreeSet<State> {
+    /// step consumes (rule 4): backwards from those states, along the `cas`.
+    fn ways(&self, level: usize, needs: &Needs) -> BTreeSet<State> {
+        let there = |kind: &&usize| self.unknowns[**kind].1.first() <= Some(&level);
+        let made = self.producers.keys().copied();
+        let mut ahead: Vec<State> = made.filter(|&to| needs.consume(to)).collect();
         let mut ways = BTreeSet::new();
-        loop {
-            let before = ways.len();
-            for (effect, levels) in &self.unknowns {
-                if let &Effect::Cas { from, to } = effect
-                    && levels.first().is_some_and(|&first| first <= level)
-                    && (ways.contains(&to) || self.is_consumed(to, owed))
+        while let Some(to) = ahead.pop() {
+            let producers = self.producers.get(&to).into_iter().flatten();
+            for &kind in producers.filter(there) {
+                if let Effect::Cas { from, to: _ } = self.unknowns[kind].0
+                    && ways.insert(from)
                 {
-                    ways.insert(from);
+                    ahead.push(from);
                 }
             }
-            if ways.len() == before {
-                return ways;
-            }
         }
-    }
-
-    /// Whether a definite open step consumes `state`.
-    fn is_consumed(&self, state: State, owed: &[usize]) -> bool {
-        owed.iter().any(|&rank| self.effect(rank).consumes(state))
+        ways
     }
 
     fn open_at(&self, level: usize) -> &[u32] {
@@ -366,6 +380,39 @@ impl<'a> World<'a> {
     fn mark(&self, place: &mut Place, rank: usize) {
         let bit = self.bits[rank];
         place.done[bit / 64] |= 1 << (bit % 64);
+    }
+}
+
+/// What the definite open steps consume.
+#[derive(Default)]
+struct Needs {
+    /// A step needs one of these states.
+    exactly: BTreeSet<State>,
+    /// A step needs a value other than one of these.
+    other_than: BTreeSet<State>,
+}
+
+impl Needs {
+    fn of(effects: impl Iterator<Item = Effect>) -> Self {
+        let mut needs = Needs::default();
+        for effect in effects {
+            match effect {
+                Effect::Observe(Condition::Is(state)) | Effect::Cas { from: state, to: _ } => {
+                    needs.exactly.insert(state);
+                }
+                Effect::Observe(Condition::PresentAndNot(state)) => {
+                    needs.other_than.insert(state);
+                }
+                Effect::Observe(Condition::Never) | Effect::Write(_) => {}
+            }
+        }
+        needs
+    }
+
+    /// Whether a step [`consumes`](Effect::consumes) `state`.
+    fn consume(&self, state: State) -> bool {
+        let others = || self.other_than.iter().any(|&other| other != state);
+        self.exactly.contains(&state) || (state != State::ABSENT && others())
     }
 }
 

@@ -15,12 +15,23 @@
 //!   end may follow it and consume the state that it leaves, directly or through other unknown
 //!   operations. The search explains why (its rule 4). Otherwise it must stay.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::iter;
+use std::time::Instant;
 
 use super::register::{Effect, State, Step};
 use super::search::{self, Finding};
 use crate::history::{Moment, Operation};
+
+/// How much shrinking may cost.
+#[derive(Clone, Copy)]
+pub(super) struct Budget {
+    /// The work.
+    pub(super) work: u64,
+    /// When it must end; `None` for never.
+    pub(super) until: Option<Instant>,
+}
 
 /// The limit of work for one attempt, as a share of the budget that is left.
 const SHARE: u64 = 16;
@@ -55,6 +66,8 @@ pub(super) struct Core {
     pub(super) stuck: usize,
     /// The states of the key while that step was due.
     pub(super) states: BTreeSet<State>,
+    /// Shrinking reached a limit, so there may be more steps here than needed.
+    pub(super) cut_short: bool,
 }
 
 /// A step, possibly weakened, and the index of the original.
@@ -65,15 +78,21 @@ pub(super) struct Kept {
 }
 
 /// Shrinks `steps`, which are contradictory even without the steps that were invoked after the end
-/// of step `stuck`, where the key could only be in one of `states`. Stops when the work reaches
-/// about `budget`. The result is contradictory in any case.
-pub(super) fn shrink(steps: &[Step], stuck: usize, states: BTreeSet<State>, budget: u64) -> Core {
+/// of step `stuck`, where the key could only be in one of `states`. Stops when the budget is spent.
+/// The result is contradictory in any case.
+pub(super) fn shrink(
+    steps: &[Step],
+    stuck: usize,
+    states: BTreeSet<State>,
+    budget: Budget,
+) -> Core {
     let mut shrinking = Shrinking {
         start: Start::Absent,
         kept: without_end(steps, stuck),
         stuck,
         states,
         budget,
+        cut_short: false,
     };
     shrinking.cut_beginning();
     shrinking.drop_observations();
@@ -84,7 +103,7 @@ pub(super) fn shrink(steps: &[Step], stuck: usize, states: BTreeSet<State>, budg
 /// Looks for a contradiction in ever longer stretches that end with the end of step `furthest`. If
 /// there is too much concurrency to search the whole, a contradiction often lies in the last few
 /// steps alone.
-pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: u64) -> Option<Core> {
+pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: Budget) -> Option<Core> {
     let whole = without_end(steps, furthest);
     let mut shrinking = Shrinking {
         start: Start::Anything,
@@ -92,12 +111,14 @@ pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: u64) -> Optio
         stuck: furthest,
         states: BTreeSet::new(),
         budget,
+        cut_short: false,
     };
     let mut lengths = (0..).map(|power| 1 << power);
     let beginnings = iter::from_fn(|| whole.len().checked_sub(lengths.next()?));
     for beginning in beginnings {
         let rest = without_beginning(&whole, whole[beginning].step.invoked);
         if shrinking.accept(Start::Anything, rest) {
+            shrinking.cut_short = false;
             shrinking.drop_observations();
             shrinking.unbind();
             return Some(shrinking.finish());
@@ -145,7 +166,9 @@ struct Shrinking {
     stuck: usize,
     /// The states of the key while that step was due.
     states: BTreeSet<State>,
-    budget: u64,
+    budget: Budget,
+    /// An attempt was not made, or not to the end.
+    cut_short: bool,
 }
 
 impl Shrinking {
@@ -167,7 +190,7 @@ impl Shrinking {
     /// Removes observations, the oldest first, so that the rest is close together.
     fn drop_observations(&mut self) {
         let mut at = 0;
-        while at < self.kept.len() {
+        while at < self.kept.len() && self.may_try() {
             let mut rest = self.kept.clone();
             let dropped = rest.remove(at);
             if !matches!(dropped.step.effect, Effect::Observe(_)) || !self.accept(self.start, rest)
@@ -180,42 +203,47 @@ impl Shrinking {
     /// Makes writes and cas unknown, and removes those that nothing consumes.
     fn unbind(&mut self) {
         for at in 0..self.kept.len() {
+            if !self.may_try() {
+                break;
+            }
             let mut rest = self.kept.clone();
             rest[at].step.completed = None;
             if rest[at] != self.kept[at] && !rest[at].step.imposes_nothing() {
                 self.accept(self.start, rest);
             }
         }
-        while let Some(at) = self.unneeded() {
-            self.kept.remove(at);
-        }
+        let deadlines = self.deadlines();
+        let mut deadlines = deadlines.into_iter();
+        // A step that is removed leads to nothing, so the deadlines of the others stay.
+        self.kept
+            .retain(|kept| deadlines.next().flatten() >= Some(kept.step.invoked));
     }
 
-    /// The index of an unknown step that no definite one needs.
-    fn unneeded(&self) -> Option<usize> {
-        // For each step, the latest end of a definite step that it may lead to.
+    /// For each step, the latest end of a definite step that it may lead to, directly or through
+    /// unknown steps. A definite step leads to itself.
+    fn deadlines(&self) -> Vec<Option<Moment>> {
         let mut deadlines: Vec<Option<Moment>> =
             self.kept.iter().map(|kept| kept.step.completed).collect();
-        loop {
-            let before = deadlines.clone();
-            for (at, kept) in self.kept.iter().enumerate() {
-                if kept.step.completed.is_none()
-                    && let Some(state) = kept.step.effect.target()
-                {
-                    let consumers = self.kept.iter().zip(&before).enumerate();
-                    deadlines[at] = consumers
-                        .filter(|&(other, (kept, _))| {
-                            other != at && kept.step.effect.consumes(state)
-                        })
-                        .filter_map(|(_, (_, &deadline))| deadline)
-                        .max();
+        let (mut definite, mut unknown): (Vec<usize>, Vec<usize>) =
+            (0..self.kept.len()).partition(|&at| deadlines[at].is_some());
+        // The latest end first, so the first that an unknown step leads to is the latest.
+        definite.sort_by_key(|&at| Reverse(deadlines[at]));
+        for end in definite {
+            let mut ahead = vec![end];
+            while let Some(consumer) = ahead.pop() {
+                let effect = self.kept[consumer].step.effect;
+                let produces = |&at: &usize| {
+                    let target = self.kept[at].step.effect.target();
+                    target.is_some_and(|state| effect.consumes(state))
+                };
+                let producers = unknown.extract_if(.., |at| produces(at));
+                for producer in producers {
+                    deadlines[producer] = deadlines[end];
+                    ahead.push(producer);
                 }
             }
-            if deadlines == before {
-                let mut pairs = self.kept.iter().zip(deadlines);
-                return pairs.position(|(kept, deadline)| deadline < Some(kept.step.invoked));
-            }
         }
+        deadlines
     }
 
     fn finish(mut self) -> Core {
@@ -228,18 +256,27 @@ impl Shrinking {
             stuck: stuck.expect("a step that the contradiction needs is never removed"),
             kept: self.kept,
             states: self.states,
+            cut_short: self.cut_short,
         }
+    }
+
+    /// Whether the budget allows another attempt.
+    fn may_try(&mut self) -> bool {
+        let in_time = self.budget.until.is_none_or(|until| Instant::now() < until);
+        let may = in_time && self.budget.work / SHARE >= LEAST_WORK;
+        self.cut_short |= !may;
+        may
     }
 
     /// Continues with these steps if they are still contradictory.
     fn accept(&mut self, start: Start, kept: Vec<Kept>) -> bool {
-        let allowed = self.budget / SHARE;
-        if allowed < LEAST_WORK {
+        if !self.may_try() {
             return false;
         }
+        let allowed = self.budget.work / SHARE;
         let steps: Vec<Step> = kept.iter().map(|kept| kept.step).collect();
         let (finding, work) = search::decide(&steps, &initial(start, &steps), allowed);
-        self.budget = self.budget.saturating_sub(work.max(LEAST_WORK));
+        self.budget.work = self.budget.work.saturating_sub(work.max(LEAST_WORK));
         match finding {
             Finding::Contradiction { stuck, states } => {
                 self.start = start;
@@ -248,7 +285,11 @@ impl Shrinking {
                 self.kept = kept;
                 true
             }
-            Finding::Linearizable | Finding::Undecided { .. } => false,
+            Finding::Undecided { .. } => {
+                self.cut_short = true;
+                false
+            }
+            Finding::Linearizable => false,
         }
     }
 }

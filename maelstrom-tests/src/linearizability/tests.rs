@@ -3,6 +3,8 @@
 mod exhaustive;
 mod random;
 
+use std::time::Duration;
+
 use json::Value;
 
 use super::shrink::Start;
@@ -167,8 +169,58 @@ fn impossible_reply_is_a_contradiction() {
         let why = contradiction(&[write(0, 1, 1), read(2, 3, 1), failed(4, 5, call, code)]);
         assert_eq!(why.parts.len(), 1);
         assert_eq!(why.start, Start::Anything);
-        assert!(why.to_string().contains(&format!("failed with {code}")));
+        let told = why.to_string();
+        let text = format!(
+            "No order of the operations explains this reply:\n\n  #1   process 4: {}: failed with {code} ",
+            why.parts[0].operation.call
+        );
+        assert!(told.contains(&text), "{told}");
+        assert!(told.contains(&format!("was answered {code} ")), "{told}");
+        assert!(!told.contains("could only"), "{told}");
     }
+}
+
+#[test]
+fn write_answered_20_is_explained() {
+    let why = contradiction(&[write(0, 1, 1), failed(2, 3, write_call(2), 20)]);
+    let told = why.to_string();
+    let reason = "#1: a write was answered 20 key-does-not-exist, but a write creates a key that does not exist.";
+    assert!(told.trim_end().ends_with(reason), "{told}");
+}
+
+/// Concurrent cas, each of which needs the one before, and a read that none of them allows. Each
+/// attempt to shrink it is a search among as many unknown cas.
+#[test]
+fn long_chain_is_shrunk_within_its_budget() {
+    let length = 200;
+    let mut operations = vec![write(0, 1, 0)];
+    operations.extend((0..length).map(|link| cas(2, 3, link, link + 1)));
+    operations.push(read(4, 5, length));
+    assert_valid(&operations);
+    *operations.last_mut().expect("the read") = read(4, 5, 7);
+    let why = contradiction(&operations);
+    assert_eq!(why.parts[why.stuck].operation.call, Call::Read);
+}
+
+#[test]
+fn shrinking_without_time_stops_and_says_so() {
+    let operations = [write(0, 1, 1), write(2, 3, 2), read(4, 5, 2), read(6, 7, 1)];
+    let limits = Limits {
+        shrinking: Duration::ZERO,
+        ..Limits::default()
+    };
+    let Verdict::Invalid(why) = check(&operations, limits).verdict else {
+        panic!("a stale read");
+    };
+    assert_eq!(why[0].parts.len(), 4);
+    assert!(
+        why[0].to_string().contains("Shrinking stopped"),
+        "{}",
+        why[0]
+    );
+    let why = contradiction(&operations);
+    assert_eq!(why.parts.len(), 2);
+    assert!(!why.to_string().contains("Shrinking stopped"), "{why}");
 }
 
 #[test]
@@ -254,7 +306,11 @@ fn keys_are_independent() {
 #[test]
 fn exhausted_limit_is_undecided() {
     let operations = [write(0, 1, 1), write(2, 3, 2), read(4, 5, 1)];
-    let analysis = check(&operations, Limits { per_key: 1 });
+    let limits = Limits {
+        per_key: 1,
+        ..Limits::default()
+    };
+    let analysis = check(&operations, limits);
     match analysis.verdict {
         Verdict::Unknown(keys) => assert_eq!(keys, [Value::from(0)]),
         Verdict::Valid | Verdict::Invalid(_) => panic!("decided without work"),

@@ -153,6 +153,7 @@ impl World {
         }
         let limits = Limits {
             per_key: CHECK_WORK_MAX,
+            ..Limits::default()
         };
         let operations = self.clients.history().operations();
         self.rare.operations += operations.len() as u64;

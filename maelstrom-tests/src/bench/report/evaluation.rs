@@ -6,30 +6,31 @@ use super::ended::Ended;
 use super::record::Record;
 use super::results::{
     Availability, Counts, Elections, Fault, Latency, Linearizable, Messages, Results, Timeouts, ms,
-    name,
 };
 use crate::bench::network::Node;
 use crate::bench::options::Options;
-use crate::check::{Status, some_of};
+use crate::check::{self, Status};
+use crate::history::Operation;
 use crate::linearizability::{Analysis, Verdict};
 
-/// The results of a run. `ended` are its operations in the order of their ends, `check` is how long
+/// The results of a run. `ended` are its operations in the order of their ends, `checked_in` is how long
 /// the checker took.
 pub fn evaluate(
     options: &Options,
     record: &Record,
     ended: &[Ended],
     analysis: &Analysis,
-    check: Duration,
+    checked_in: Duration,
 ) -> (Status, Results) {
     let all = &record.operations.all;
-    let (status, reason) = judge(&analysis.verdict, all, options.availability);
+    let operations = record.history().operations();
+    let (status, reason) = judge(operations, &analysis.verdict, all, options.availability);
     let last_end = ended.last().map_or(Duration::ZERO, |last| last.completed);
     let first_ok = ended.iter().find(|operation| operation.is_ok());
     let first_ok = first_ok.map(|operation| operation.completed);
     let duration_s = last_end.as_secs_f64();
     let results = Results {
-        verdict: name(status).to_owned(),
+        verdict: status.name().to_owned(),
         reason,
         duration_s,
         requests_per_s: match duration_s > 0.0 {
@@ -37,11 +38,11 @@ pub fn evaluate(
             false => 0.0,
         },
         linearizable: Linearizable {
-            verdict: name(Status::from(&analysis.verdict)).to_owned(),
+            verdict: Status::from(&analysis.verdict).name().to_owned(),
             keys: analysis.keys,
             operations: analysis.operations,
-            offending_keys: offending(&analysis.verdict),
-            check_ms: ms(check),
+            offending_keys: check::offending(&analysis.verdict),
+            check_ms: ms(checked_in),
         },
         availability: Availability {
             ok_fraction: all.ok_fraction(),
@@ -67,34 +68,20 @@ pub fn evaluate(
     (status, results)
 }
 
-/// The verdict on a run: what the checker says, unless too little was ok for it to mean anything.
-fn judge(verdict: &Verdict, all: &Counts, required: Option<f64>) -> (Status, Option<String>) {
+/// The verdict on a run: that on its history, unless too little was ok.
+fn judge(
+    operations: &[Operation],
+    verdict: &Verdict,
+    all: &Counts,
+    required: Option<f64>,
+) -> (Status, Option<String>) {
     let ok = all.ok_fraction().unwrap_or(0.0);
-    let status = Status::from(verdict);
-    let keys = || some_of(&offending(verdict));
-    match (verdict, required) {
-        (Verdict::Invalid(_), _) => (status, Some(format!("not linearizable: key {}", keys()))),
-        (Verdict::Valid | Verdict::Unknown(_), Some(required)) if ok < required => {
+    match (check::judge(operations, verdict), required) {
+        ((Status::Valid | Status::Unknown, _), Some(required)) if ok < required => {
             let why = format!("the share of ok answers is {ok:.4}, below the required {required}");
             (Status::Invalid, Some(why))
         }
-        (Verdict::Unknown(_), _) => (status, Some(format!("too hard to check: key {}", keys()))),
-        (Verdict::Valid, _) if all.ok == 0 => {
-            let why = "no request was answered ok, so nothing was tested";
-            (Status::Unknown, Some(why.to_owned()))
-        }
-        (Verdict::Valid, _) => (status, None),
-    }
-}
-
-fn offending(verdict: &Verdict) -> Vec<String> {
-    match verdict {
-        Verdict::Valid => Vec::new(),
-        Verdict::Invalid(contradictions) => {
-            let keys = contradictions.iter().map(|found| &found.key);
-            keys.map(json::to_string).collect()
-        }
-        Verdict::Unknown(keys) => keys.iter().map(json::to_string).collect(),
+        (judged, _) => judged,
     }
 }
 

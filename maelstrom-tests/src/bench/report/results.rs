@@ -381,16 +381,6 @@ impl Traffic {
     }
 }
 
-/// The name of a status in `results.json`.
-pub fn name(status: Status) -> &'static str {
-    match status {
-        Status::Valid => "valid",
-        Status::Invalid => "invalid",
-        Status::Unknown => "unknown",
-        Status::Broken => "broken",
-    }
-}
-
 /// A time as `results.json` has it. Microseconds are exact enough, and make short numbers.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
@@ -402,7 +392,7 @@ impl Results {
         let share = |chance: Millionths| f64::from(chance.0) / f64::from(Millionths::ONE);
         let kinds = options.nemesis.iter();
         Results {
-            verdict: name(Status::Broken).to_owned(),
+            verdict: Status::Broken.name().to_owned(),
             reason,
             command: options.command_line(),
             seed: options.seed,
@@ -421,7 +411,7 @@ impl Results {
             nemesis: kinds.map(|kind| kind.name().to_owned()).collect(),
             nemesis_interval_s: options.nemesis_interval.as_secs_f64(),
             linearizable: Linearizable {
-                verdict: name(Status::Broken).to_owned(),
+                verdict: Status::Broken.name().to_owned(),
                 ..Linearizable::default()
             },
             availability: Availability {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::results::{Counts, Fault, Messages, Results};
-use crate::check::{self, counted};
+use crate::check::{self, Status, counted};
 use crate::linearizability::Analysis;
 
 /// How to read the counts, in one sentence.
@@ -19,7 +19,7 @@ another value (22) and a read without an answer; info: unknown, it may have take
 /// # Errors
 /// Standard output cannot be written to.
 pub fn print(
-    results: &Results,
+    (status, results): (Status, &Results),
     analysis: &Analysis,
     folder: &Path,
     verbose: bool,
@@ -37,10 +37,7 @@ pub fn print(
         folder.display()
     )?;
     check::report(analysis, &mut out)?;
-    match &results.reason {
-        Some(reason) => writeln!(out, "verdict: {}: {reason}", results.verdict),
-        None => writeln!(out, "verdict: {}", results.verdict),
-    }
+    check::conclude(status, results.reason.as_deref(), &mut out)
 }
 
 /// All of the report but the verdict.

@@ -178,7 +178,11 @@ fn shrunk_contradiction_is_a_contradiction() {
             let Finding::Contradiction { stuck, states } = finding else {
                 return;
             };
-            let core = shrink::shrink(steps, stuck, states, u64::MAX);
+            let budget = shrink::Budget {
+                work: u64::MAX,
+                until: None,
+            };
+            let core = shrink::shrink(steps, stuck, states, budget);
             let kept: Vec<Step> = core.kept.iter().map(|kept| kept.step).collect();
             let initial = match core.start {
                 Start::Absent => vec![State::ABSENT],
