@@ -7,7 +7,8 @@
 #   maelstrom-tests/mutants.sh --check        check that each mutant still fits the sources (one second)
 #
 #   --jobs N         mutants to run at a time, each with a build folder of its own (default: 1)
-#   --rungs LIST     rungs to climb, of golden,paper,storage,unit,sim,model,bench (default: all that can see the mutant)
+#   --rungs LIST     rungs to climb, of golden,paper,storage,metrics,unit,node,sim,model,bench
+#                    (default: all that can see the mutant)
 #   --seeds N        seeds for the simulator (default: 1000)
 #   --seconds S      time limit of the bench, and of each world of the model checker (default: 30)
 #   --results FILE   append a line for each mutant; a mutant that has a line there is not run again
@@ -29,9 +30,9 @@
 # product has a line `equivalent WHY` and is not run.
 #
 # Each mutant is put into a copy of the sources and built in release, so that no debug assertion helps. Then it climbs
-# the rungs: golden scripts, tests of the paper, storage tests, unit tests of the product, simulator, model checker,
-# bench. It is caught by the first rung where a test fails or a rule is broken; an exit status alone does not count,
-# nor does a time-out.
+# the rungs: golden scripts, tests of the paper, storage tests, tests of the metrics endpoint, unit tests of the product,
+# tests of the node's process, simulator, model checker, bench. It is caught by the first rung where a test fails or a
+# rule is broken; an exit status alone does not count, nor does a time-out.
 # First, the unbroken product climbs the same rungs: it must pass all of them.
 set -euo pipefail
 # A backtrace would push the panic itself out of the excerpt that the bench prints.
@@ -39,8 +40,8 @@ export RUST_BACKTRACE=0
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,storage,unit,sim,model,bench
-usage() { sed -n '2,18s/^# \{0,1\}//p' "$0"; }
+seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,storage,metrics,unit,node,sim,model,bench
+usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
 fail() { echo "mutants.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
@@ -64,7 +65,7 @@ while [ $# -gt 0 ]; do
 done
 for rung in ${rungs//,/ }; do
     case $rung in
-        golden | paper | storage | unit | sim | model | bench) ;;
+        golden | paper | storage | metrics | unit | node | sim | model | bench) ;;
         *) fail "unknown rung '$rung'" ;;
     esac
 done
@@ -103,7 +104,8 @@ rungs_of() {
         raft/core/*) echo golden paper sim model ;;
         raft/src/storage/*) echo storage sim ;;
         raft/src/wire* | raft/src/kv*) echo unit sim bench ;;
-        *) echo unit bench ;;
+        metrics/*) echo metrics ;;
+        *) echo unit node bench ;;
     esac); do
         if [[ ",$rungs," == *",$rung,"* ]]; then echo "$rung"; fi
     done
@@ -125,11 +127,13 @@ build() {
         golden) what=(-p maelstrom-tests --test golden) ;;
         paper) what=(-p raft-core --test paper) ;;
         storage) what=(-p maelstrom-tests --test storage) ;;
+        metrics) what=(-p metrics --test http) ;;
         unit) what=(-p raft --lib) ;;
+        node) what=(-p raft --test node) ;;
         *) what=(-p maelstrom-tests --bin maelstrom-tests) ;;
     esac
     case $1 in
-        golden | paper | storage | unit) what=(test --no-run "${what[@]}") ;;
+        golden | paper | storage | metrics | unit | node) what=(test --no-run "${what[@]}") ;;
         *) what=(build "${what[@]}") is_test=false ;;
     esac
     cargo "${what[@]}" --release --message-format json-render-diagnostics 2>"$log" |
@@ -146,7 +150,7 @@ run_tests() {
 climb() {
     local rung=$1 exe=$2 status=0 world
     case $rung in
-        golden | paper | storage | unit) run_tests "$exe" || status=$? ;;
+        golden | paper | storage | metrics | unit | node) run_tests "$exe" || status=$? ;;
         sim)
             timeout 900 "$exe" sim --seeds "0..$seeds" --jobs "$threads" >"$log" 2>&1 || status=$?
             # Status 2: some rare event never occurred.

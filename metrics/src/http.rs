@@ -4,7 +4,8 @@
 //! The server must not burden its process, so everything about it is bounded: the number of
 //! connections, the length of a request, and the time that a client may take to send it and to
 //! receive the answer. One thread accepts; each connection has its own thread and is closed after
-//! one answer. No client can end the server.
+//! one answer. No client can end the server, and no others keep a client out: when all places are
+//! taken, the oldest connection that has sent no request yields, or else the oldest of all.
 //!
 //! What is deliberately absent: TLS, authentication, persistent connections, compression, the
 //! `Date` field. Bind it to loopback, or put a proxy before it.
@@ -22,11 +23,10 @@
 mod request;
 mod response;
 
-use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ use crate::{Counter, Family, Registry};
 /// The limits of a server.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// The most connections at a time; further ones are answered 503 and closed. 8 by default.
+    /// The most connections at a time; for one more, an older one is closed. 8 by default.
     pub connections: usize,
     /// The most bytes that the request line and the header fields may have together; longer ones
     /// are answered 431. 8,192 by default.
@@ -93,13 +93,12 @@ pub fn serve_within(
     let connections = registry.counter_family(
         "metrics_http_connections_total",
         "Connections to the metrics endpoint, by how they ended.",
-        [("result", &[ANSWERED, REFUSED, UNANSWERED])],
+        [("result", &[ANSWERED, UNANSWERED])],
     );
     let acceptor = Acceptor {
         listener,
         stopping: stopping.clone(),
-        places: Arc::new(()),
-        refused: VecDeque::with_capacity(REFUSED_KEPT),
+        connections: Vec::new(),
         service: Arc::new(Service {
             registry,
             limits,
@@ -130,7 +129,12 @@ pub fn respond(
     limits: &Limits,
     stream: &mut impl Read,
 ) -> io::Result<Vec<u8>> {
-    Ok(match request::arrive(stream, limits.head_bytes)? {
+    let arrival = request::arrive(stream, limits.head_bytes)?;
+    respond_to(arrival, registry)
+}
+
+fn respond_to(arrival: Arrival, registry: &Registry) -> io::Result<Vec<u8>> {
+    Ok(match arrival {
         Arrival::Nothing => return Err(io::ErrorKind::UnexpectedEof.into()),
         Arrival::Refused(status) => Response::error(status).to_bytes(Body::Sent),
         Arrival::Head(head) => {
@@ -206,26 +210,26 @@ const WAKE_TIME: Duration = Duration::from_secs(1);
 /// fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How many refused connections stay open so that their clients can read the answer.
-const REFUSED_KEPT: usize = 16;
-
 /// How many bytes after a request are read and dropped.
 const SURPLUS_BYTES: u64 = 1 << 20;
 
 // The values of the label `result`: how a connection ended.
 const ANSWERED: &str = "answered";
-const REFUSED: &str = "refused";
 const UNANSWERED: &str = "unanswered";
 
 struct Acceptor {
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
-    /// Each connection's thread holds a clone, so the strong count is one more than the
-    /// connections.
-    places: Arc<()>,
-    /// The latest connections that were answered 503, the latest first.
-    refused: VecDeque<TcpStream>,
+    /// The connections, the oldest first.
+    connections: Vec<(Weak<Connection>, JoinHandle<()>)>,
     service: Arc<Service>,
+}
+
+/// A connection, which its thread owns.
+struct Connection {
+    stream: TcpStream,
+    /// Whether its request has not arrived yet.
+    silent: AtomicBool,
 }
 
 impl Acceptor {
@@ -239,46 +243,48 @@ impl Acceptor {
                 Ok(()) => {}
                 Err(_) => {
                     self.service.count(UNANSWERED);
+                    // Possibly no descriptor is free, or no thread: this frees one of each.
+                    self.drop_one();
                     thread::sleep(ACCEPT_PAUSE);
                 }
             }
         }
     }
 
-    /// Starts a thread for the connection, or refuses it. Returns an error if no thread can be
-    /// started.
+    /// Starts a thread for the connection, for which an older one may have to yield.
     fn take(&mut self, stream: TcpStream) -> io::Result<()> {
-        if Arc::strong_count(&self.places) > self.service.limits.connections {
-            self.refuse(stream);
-            return Ok(());
+        self.connections.retain(|(_, thread)| !thread.is_finished());
+        if self.connections.len() >= self.service.limits.connections {
+            self.drop_one();
         }
-        let (service, place) = (self.service.clone(), self.places.clone());
-        thread::Builder::new()
+        let silent = AtomicBool::new(true);
+        let connection = Arc::new(Connection { stream, silent });
+        let (service, weak) = (self.service.clone(), Arc::downgrade(&connection));
+        let thread = thread::Builder::new()
             .name("metrics-http".to_owned())
-            .spawn(move || {
-                service.attend(&stream);
-                drop(place);
-            })?;
+            .spawn(move || service.attend(&connection))?;
+        self.connections.push((weak, thread));
         Ok(())
     }
 
-    /// Answers 503 at once, without reading the request.
-    ///
-    /// Closing a connection with an unread request would reset it, and the reset may arrive before
-    /// the answer. So the connection is only shut down for writing, and closed after
-    /// [`REFUSED_KEPT`] others.
-    fn refuse(&mut self, stream: TcpStream) {
-        let answer = Response::error(Status::ServiceUnavailable).to_bytes(Body::Sent);
-        let sent = stream
-            .set_nonblocking(true)
-            .and_then(|()| (&stream).write_all(&answer));
-        self.service
-            .count(if sent.is_ok() { REFUSED } else { UNANSWERED });
-        if stream.shutdown(Shutdown::Write).is_err() {
-            return; // The client has closed the connection.
+    /// Closes the oldest silent connection, or else the oldest, and waits for the end of its
+    /// thread, which then waits for nothing.
+    fn drop_one(&mut self) {
+        let is_silent = |(connection, _): &(Weak<Connection>, _)| {
+            let connection = connection.upgrade();
+            connection.is_some_and(|connection| connection.silent.load(Ordering::Relaxed))
+        };
+        let silent = self.connections.iter().position(is_silent);
+        if self.connections.is_empty() {
+            return;
         }
-        self.refused.truncate(REFUSED_KEPT - 1);
-        self.refused.push_front(stream);
+        let (connection, thread) = self.connections.remove(silent.unwrap_or(0));
+        if let Some(connection) = connection.upgrade() {
+            // On an error the client has closed it.
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+        // A collector that panicked ended only its own connection.
+        let _ = thread.join();
     }
 }
 
@@ -295,24 +301,28 @@ impl Service {
     }
 
     /// Serves one connection from its first byte to its last.
-    fn attend(&self, stream: &TcpStream) {
-        match self.converse(stream) {
+    fn attend(&self, connection: &Connection) {
+        match self.converse(connection) {
             Ok(deadline) => {
                 self.count(ANSWERED);
-                hang_up(stream, deadline);
+                hang_up(&connection.stream, deadline);
             }
-            // The client has closed the connection, or did not take the answer in time.
+            // The client has closed the connection or did not take the answer in time, or the
+            // acceptor has dropped it.
             Err(_) => self.count(UNANSWERED),
         }
     }
 
     /// Reads the request and sends the answer. Returns the deadline by which the client must close.
-    fn converse(&self, stream: &TcpStream) -> io::Result<Deadline> {
+    fn converse(&self, connection: &Connection) -> io::Result<Deadline> {
+        let stream = &connection.stream;
         let mut asking = Timed {
             stream,
             deadline: Deadline::after(self.limits.request_time),
         };
-        let answer = respond(&self.registry, &self.limits, &mut asking)?;
+        let arrival = request::arrive(&mut asking, self.limits.head_bytes)?;
+        connection.silent.store(false, Ordering::Relaxed);
+        let answer = respond_to(arrival, &self.registry)?;
         let deadline = Deadline::after(self.limits.answer_time);
         Timed { stream, deadline }.write_all(&answer)?;
         Ok(deadline)

@@ -274,6 +274,11 @@ impl Telemetry {
     /// Counts a sync, and sets the size of the log on disk.
     pub fn synced(&self, after: Duration, bytes: u64) {
         self.syncs.observe_duration(after);
+        self.set_wal_bytes(bytes);
+    }
+
+    /// Sets the size of the log on disk.
+    pub fn set_wal_bytes(&self, bytes: u64) {
         self.wal.set(gauge(bytes));
     }
 

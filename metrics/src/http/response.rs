@@ -9,7 +9,6 @@ pub(super) enum Status {
     MethodNotAllowed,
     RequestTimeout,
     HeaderFieldsTooLarge,
-    ServiceUnavailable,
     VersionNotSupported,
 }
 
@@ -23,7 +22,6 @@ impl Status {
             Self::MethodNotAllowed => "405 Method Not Allowed",
             Self::RequestTimeout => "408 Request Timeout",
             Self::HeaderFieldsTooLarge => "431 Request Header Fields Too Large",
-            Self::ServiceUnavailable => "503 Service Unavailable",
             Self::VersionNotSupported => "505 HTTP Version Not Supported",
         }
     }

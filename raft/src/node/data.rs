@@ -69,7 +69,10 @@ pub(super) fn open(
         torn,
     } = recovered;
     let kind = match folder {
-        Some(_) => LogKind::Disk(log),
+        Some(_) => {
+            telemetry.set_wal_bytes(log.bytes());
+            LogKind::Disk(log)
+        }
         None => LogKind::Memory(VolatileLog::new(log)),
     };
     let unusable = |reason| {

@@ -101,8 +101,8 @@ impl Log {
 
     fn write(&self, level: Level, text: impl fmt::Display) {
         if level <= self.level {
-            self.lines
-                .push(level, format!("{}: {text}\n", level.as_str()));
+            let line = format!("{}: {text}\n", level.as_str());
+            self.lines.push(level, line);
         }
     }
 }

@@ -29,7 +29,7 @@ impl Folder {
     }
 
     /// Starts a node with this data folder.
-    fn start(&self, flags: &[&str]) -> Node {
+    pub(crate) fn start(&self, flags: &[&str]) -> Node {
         let data = ["--data-dir", self.text()];
         Node::start(&[&data[..], flags].concat())
     }

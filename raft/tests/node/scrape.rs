@@ -59,6 +59,20 @@ fn storage_metrics_are_shown() {
     }
 }
 
+/// The log has its size from the start: this node does not lead and stores nothing.
+#[test]
+fn log_size_is_shown_before_the_first_batch() {
+    let folder = Folder::new();
+    let mut node = folder.start(&["--settle=3600000"]);
+    let address = address(&mut node);
+    node.init("n1", &["n1", "n2", "n3"]);
+    let page = page(&address);
+    let bytes = page
+        .lines()
+        .find_map(|line| line.strip_prefix("raft_wal_bytes "));
+    assert!(bytes.unwrap().parse::<u64>().unwrap() > 0, "{page}");
+}
+
 /// Port 0 is a free port for each node, to which no position is added.
 #[test]
 fn port_0_plus_is_a_free_port() {
