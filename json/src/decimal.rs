@@ -1,87 +1,170 @@
-//! The canonical form of decimal numbers, for comparing them.
+//! The values of decimal numbers, to compare them.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::fmt::{self, Display, Formatter};
+use std::hash::{Hash, Hasher};
 
-/// The canonical form of a number. Derived equality, order and hash are those of the value.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Decimal {
-    Negative(Reverse<Magnitude>),
-    Zero,
-    Positive(Magnitude),
+/// The value of a number of any size, borrowed from its text: `0.DIGITS` times ten to an exponent.
+///
+/// Equality, order and hash are those of the value. Comparing stops at the first difference, and
+/// allocates nothing unless an exponent has more than 30 digits. Displayed in this form, which is the
+/// same for all texts of one number, and `0` for zero.
+///
+/// ```
+/// use json::Decimal;
+/// assert_eq!(Decimal::of("10e-1"), Decimal::of("1.0"));
+/// assert!(Decimal::of("9007199254740993") > Decimal::of("9007199254740992.5"));
+/// assert_eq!(Decimal::of("-1250.0").to_string(), "-0.125e4");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Decimal<'a> {
+    /// -1, 0 or 1.
+    sign: i8,
+    exponent: Exponent,
+    /// In two pieces, before and after the point. Together they neither start nor end with a zero,
+    /// so each value has one such form.
+    digits: [&'a [u8]; 2],
 }
 
-/// `0.DIGITS` times ten to the `exponent`. The digits neither start nor end with a zero, so each
-/// magnitude has one such form.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Magnitude {
-    exponent: Integer,
-    digits: Vec<u8>,
-}
-
-impl Decimal {
-    /// The canonical form of a number in the grammar of RFC 8259 section 6.
-    pub(crate) fn of(text: &str) -> Decimal {
+impl<'a> Decimal<'a> {
+    /// The value of a number in the grammar of RFC 8259 section 6. That of another text is
+    /// unspecified.
+    pub fn of(text: &'a str) -> Decimal<'a> {
         let unsigned = text.trim_start_matches('-');
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits = [integer, fraction].concat();
-        let without_leading = digits.trim_start_matches('0');
-        let leading_zeros = digits.len() - without_leading.len();
-        let significant = without_leading.trim_end_matches('0');
-        if significant.is_empty() {
-            return Decimal::Zero;
+        let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut digits = [whole.trim_start_matches('0'), part.trim_end_matches('0')];
+        let mut shift = digits[0].len() as i128;
+        if digits[0].is_empty() {
+            let part = digits[1].trim_start_matches('0');
+            shift = part.len() as i128 - digits[1].len() as i128;
+            digits[1] = part;
         }
-        let magnitude = Magnitude {
-            exponent: Integer::sum(exponent, integer.len() as i128 - leading_zeros as i128),
-            digits: significant.as_bytes().to_vec(),
+        if digits[1].is_empty() {
+            digits[0] = digits[0].trim_end_matches('0');
+        }
+        let digits = digits.map(str::as_bytes);
+        let (sign, exponent) = match digits {
+            [[], []] => (0, Exponent::Small(0)),
+            _ if text.starts_with('-') => (-1, Exponent::sum(exponent, shift)),
+            _ => (1, Exponent::sum(exponent, shift)),
         };
-        if text.starts_with('-') {
-            Decimal::Negative(Reverse(magnitude))
-        } else {
-            Decimal::Positive(magnitude)
+        Decimal {
+            sign,
+            exponent,
+            digits,
+        }
+    }
+
+    fn digits(&self) -> impl Iterator<Item = &'a u8> + use<'a> {
+        self.digits.into_iter().flatten()
+    }
+}
+
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Decimal<'_>) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Decimal<'_> {}
+
+impl PartialOrd for Decimal<'_> {
+    fn partial_cmp(&self, other: &Decimal<'_>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decimal<'_> {
+    fn cmp(&self, other: &Decimal<'_>) -> Ordering {
+        let magnitude = || {
+            let exponents = self.exponent.cmp(&other.exponent);
+            exponents.then_with(|| self.digits().cmp(other.digits()))
+        };
+        self.sign.cmp(&other.sign).then_with(|| match self.sign {
+            0 => Ordering::Equal,
+            1 => magnitude(),
+            _ => magnitude().reverse(),
+        })
+    }
+}
+
+impl Hash for Decimal<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.sign, &self.exponent).hash(state);
+        self.digits().for_each(|digit| digit.hash(state));
+    }
+}
+
+impl Display for Decimal<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.sign == 0 {
+            return f.write_str("0");
+        }
+        let [whole, part] = self
+            .digits
+            .map(|digits| str::from_utf8(digits).expect("ASCII"));
+        let minus = if self.sign < 0 { "-" } else { "" };
+        write!(f, "{minus}0.{whole}{part}e")?;
+        match &self.exponent {
+            Exponent::Small(exponent) => write!(f, "{exponent}"),
+            Exponent::Negative(Reverse((_, digits))) => write!(f, "-{digits}"),
+            Exponent::Positive((_, digits)) => f.write_str(digits),
         }
     }
 }
 
-/// An integer of any size: the number of its decimal digits, and the digits without leading zeros.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Integer {
-    Negative(Reverse<(usize, Vec<u8>)>),
-    Positive((usize, Vec<u8>)),
+/// An integer of any size. If it is not `Small`, it is given by the number of its decimal digits,
+/// and the digits without leading zeros.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Exponent {
+    Negative(Reverse<(usize, String)>),
+    /// Of at most [`SMALL`] digits.
+    Small(i128),
+    Positive((usize, String)),
 }
 
-impl Integer {
-    /// The integer of `text` plus `shift`, whose magnitude is at most the length of a text.
-    fn sum(text: &str, shift: i128) -> Integer {
-        /// An `i128` holds the sum of any integer of this many digits and any shift. Integers of
-        /// more digits are larger than any shift.
-        const SMALL: usize = 30;
+/// An `i128` holds the sum of any integer of this many digits and any length of a text. Integers of
+/// more digits are larger than any length.
+const SMALL: usize = 30;
 
-        let mut negative = text.starts_with('-');
+impl Exponent {
+    /// The integer of `text` plus `shift`, whose magnitude is at most the length of a text.
+    fn sum(text: &str, shift: i128) -> Exponent {
+        let negative = text.starts_with('-');
         let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0');
-        // Adding to a negative integer reduces its magnitude.
-        let shift = if negative { -shift } else { shift };
+        let signed = |magnitude: i128| if negative { -magnitude } else { magnitude };
         let digits = if digits.len() <= SMALL {
-            let magnitude = digits
-                .bytes()
-                .fold(0, |all, digit| all * 10 + i128::from(digit - b'0'));
-            let sum = magnitude + shift;
-            negative = sum != 0 && negative != (sum < 0);
-            sum.unsigned_abs().to_string().into_bytes()
+            let sum = signed(integer(digits)) + shift;
+            if sum.unsigned_abs() < 10_u128.pow(SMALL as u32) {
+                return Exponent::Small(sum);
+            }
+            sum.unsigned_abs().to_string()
         } else {
-            plus(digits, shift)
+            // Adding to a negative integer reduces its magnitude.
+            let sum = plus(digits, signed(shift));
+            if sum.len() <= SMALL {
+                return Exponent::Small(signed(integer(&sum)));
+            }
+            sum
         };
         let magnitude = (digits.len(), digits);
         if negative {
-            Integer::Negative(Reverse(magnitude))
+            Exponent::Negative(Reverse(magnitude))
         } else {
-            Integer::Positive(magnitude)
+            Exponent::Positive(magnitude)
         }
     }
 }
 
+/// The integer of at most [`SMALL`] digits.
+fn integer(digits: &str) -> i128 {
+    let append = |all, digit| all * 10 + i128::from(digit - b'0');
+    digits.bytes().fold(0, append)
+}
+
 /// The digits of the sum of an integer, given by its digits, and `carry`, which is smaller.
-fn plus(digits: &str, mut carry: i128) -> Vec<u8> {
+fn plus(digits: &str, mut carry: i128) -> String {
     let mut sum = digits.as_bytes().to_vec();
     for digit in sum.iter_mut().rev() {
         carry += i128::from(*digit - b'0');
@@ -91,7 +174,6 @@ fn plus(digits: &str, mut carry: i128) -> Vec<u8> {
     if carry > 0 {
         sum.insert(0, b'1');
     }
-    let leading_zeros = sum.iter().take_while(|&&digit| digit == b'0').count();
-    sum.drain(..leading_zeros);
-    sum
+    let sum = String::from_utf8(sum).expect("digits are ASCII");
+    sum.trim_start_matches('0').to_owned()
 }

@@ -68,6 +68,7 @@ mod utf8;
 mod value;
 mod writer;
 
+pub use decimal::Decimal;
 pub use decode::{Decode, decode, decode_with_depth};
 pub use document::{Document, Element, Elements, Members, parse, parse_with_depth};
 pub use encode::{Encode, encode, encode_into, to_string};

@@ -115,8 +115,12 @@ impl Number {
         }
     }
 
-    fn decimal(&self) -> Decimal {
-        Decimal::of(&self.to_string())
+    /// Calls `with` with the value.
+    fn decimal<T>(&self, with: impl FnOnce(&Decimal<'_>) -> T) -> T {
+        match &self.0 {
+            Form::Text(text) => with(&Decimal::of(text)),
+            _ => with(&Decimal::of(&self.to_string())),
+        }
     }
 }
 
@@ -174,7 +178,7 @@ impl Ord for Number {
             (Form::Unsigned(a), Form::Unsigned(b)) => a.cmp(b),
             // Shortest forms are ordered like the floats; no float here is NaN or -0.
             (Form::Float(a), Form::Float(b)) => a.total_cmp(b),
-            _ => self.decimal().cmp(&other.decimal()),
+            _ => self.decimal(|a| other.decimal(|b| a.cmp(b))),
         }
     }
 }

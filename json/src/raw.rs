@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
 impl Writer<'_> {
     /// Writes the text of the value.
     pub fn raw(&mut self, value: Raw<'_>) {
-        self.token(value.text.as_bytes());
+        self.value_text(value.text);
     }
 }
 

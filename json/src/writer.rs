@@ -140,6 +140,11 @@ impl<'w> Writer<'w> {
         append::string(value.as_bytes(), self.out);
     }
 
+    /// Writes a value that is this text, which the caller must have checked.
+    pub fn value_text(&mut self, text: &str) {
+        self.token(text.as_bytes());
+    }
+
     /// The buffer, to which the caller must append one compact value.
     pub(crate) fn value_buffer(&mut self) -> &mut Vec<u8> {
         self.value();

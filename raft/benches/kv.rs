@@ -6,7 +6,6 @@
 
 use std::hint::black_box;
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use json::Value;
@@ -50,8 +49,8 @@ fn main() {
 }
 
 fn write(kv: &mut Kv, key: u64) {
-    let value = Arc::new(Value::from(key));
-    let key = Value::from(format!("key {key:07}"));
+    let value = Value::from(key).into();
+    let key = Value::from(format!("key {key:07}")).into();
     kv.apply(&Command::Write { key, value });
 }
 

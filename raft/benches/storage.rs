@@ -81,8 +81,8 @@ fn fill(opened: &mut Opened<Command>, entries: u64, size: u64) {
 
 fn entry(index: u64) -> Entry<Command> {
     let command = Command::Write {
-        key: Value::from(index % 1_000),
-        value: Arc::new(Value::from(index)),
+        key: Value::from(index % 1_000).into(),
+        value: Value::from(index).into(),
     };
     Entry {
         id: EntryId {
@@ -133,8 +133,8 @@ fn segment(folder: &Path) {
     // A frame of two thirds of a segment never fits after another.
     let batch = |index: u64| {
         let command = Command::Write {
-            key: Value::from(1),
-            value: Arc::new(Value::from("x".repeat(5 << 20))),
+            key: Value::from(1).into(),
+            value: Value::from("x".repeat(5 << 20)).into(),
         };
         Record::Entries(vec![Entry {
             payload: Payload::Command(Arc::new(command)),

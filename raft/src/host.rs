@@ -422,12 +422,12 @@ mod tests {
     }
 
     fn read() -> ClientRequest<Kv> {
-        let key = value!("k");
+        let key = value!("k").into();
         ClientRequest::Read(Lookup { key })
     }
 
     fn write() -> ClientRequest<Kv> {
-        let (key, value) = (value!("k"), value!(1).into());
+        let (key, value) = (value!("k").into(), value!(1).into());
         ClientRequest::Write(Command::Write { key, value })
     }
 

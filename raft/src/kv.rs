@@ -1,22 +1,25 @@
 //! The state machine of the lin-kv workload: a map from any JSON to any JSON.
 //!
-//! Keys are equal when they denote the same value: `1`, `1.0` and `10e-1` are one key, and so are
-//! two objects with the same members in another order. A value is read as it was written.
+//! Keys and values are parsed once, on the thread that reads them, and kept as bytes: a [`Key`] in a
+//! form that compares like its value, a value as compact [`Text`]. So both take about as much memory
+//! as on the wire, and the event loop parses nothing.
 //!
 //! The log, the map and the waiting answers share a value by pointer, so a thousand reads of a
 //! large value cost a thousand pointers. The map is shared, too: its clone, from which a snapshot
 //! is written while the machine continues, is one pointer.
 
 mod image;
+mod key;
 mod map;
+mod text;
 
 use std::io;
-use std::sync::Arc;
 
-use json::Value;
 use raft_core::StateMachine;
 
+pub use self::key::Key;
 use self::map::Map;
+pub use self::text::Text;
 use crate::host::Image;
 
 /// The map. Its clone is one pointer; later writes copy a few nodes of 32 pointers each.
@@ -32,18 +35,18 @@ json::record! {
         /// Sets the value of a key.
         Write as "write" {
             /// The key.
-            key: Value,
+            key: Key,
             /// The new value.
-            value: Arc<Value>,
+            value: Text,
         },
         /// Sets the value of a key to `to` if it is `from` (compare and set).
         Cas as "cas" {
             /// The key.
-            key: Value,
+            key: Key,
             /// The expected value.
-            from: Value,
+            from: Text,
             /// The new value.
-            to: Arc<Value>,
+            to: Text,
             /// Whether to set it, too, if the key has no value.
             create_if_not_exists: bool = false,
         },
@@ -62,17 +65,25 @@ json::record! {
         Missing as "missing",
         /// The key has another value. Nothing was changed.
         Mismatch as "mismatch" {
-            /// The current value.
-            found: Arc<Value>,
+            /// The current value; the [beginning](Text::excerpt) of a large one, so that a small
+            /// request does not make a large message.
+            found: Text,
         },
     }
 }
+
+/// The most characters of a value in an [`Outcome::Mismatch`].
+const EXCERPT: usize = 200;
+
+/// The share of an allocation that its user does not see: reference counts, and what the allocator
+/// adds.
+const ALLOCATION: usize = 32;
 
 /// A query for the value of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
     /// The key.
-    pub key: Value,
+    pub key: Key,
 }
 
 impl Kv {
@@ -93,7 +104,7 @@ impl StateMachine for Kv {
     type Command = Command;
     type Outcome = Outcome;
     type Query = Lookup;
-    type Answer = Option<Arc<Value>>;
+    type Answer = Option<Text>;
 
     fn apply(&mut self, command: &Command) -> Outcome {
         match command {
@@ -107,12 +118,12 @@ impl StateMachine for Kv {
                 to,
                 create_if_not_exists,
             } => match self.values.get(key) {
-                Some(found) if **found == *from => {
+                Some(found) if found.is_same_value(from) => {
                     self.values.insert(key, to.clone());
                     Outcome::Swapped
                 }
                 Some(found) => Outcome::Mismatch {
-                    found: found.clone(),
+                    found: found.excerpt(EXCERPT),
                 },
                 None if *create_if_not_exists => {
                     self.values.insert(key, to.clone());
@@ -123,23 +134,21 @@ impl StateMachine for Kv {
         }
     }
 
-    fn answer(&self, Lookup { key }: &Lookup) -> Option<Arc<Value>> {
+    fn answer(&self, Lookup { key }: &Lookup) -> Option<Text> {
         self.values.get(key).cloned()
     }
 
     fn size(command: &Command) -> usize {
-        /// The braces, the names of the fields and the colons.
-        const FRAME: usize = 64;
-        FRAME
-            + match command {
-                Command::Write { key, value } => size(key) + size(value),
-                Command::Cas {
-                    key,
-                    from,
-                    to,
-                    create_if_not_exists: _,
-                } => size(key) + size(from) + size(to),
-            }
+        let content = match command {
+            Command::Write { key, value } => key.size() + value.size(),
+            Command::Cas {
+                key,
+                from,
+                to,
+                create_if_not_exists: _,
+            } => key.size() + from.size() + to.size(),
+        };
+        ALLOCATION + size_of::<Command>() + content
     }
 }
 
@@ -155,159 +164,16 @@ impl Image for Kv {
     }
 }
 
-/// The approximate length of a value as JSON. Recurses as deep as the value nests.
-pub(crate) fn size(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) => 5,
-        // Most numbers are integers, and a look at one is cheap.
-        Value::Number(number) if number.as_i64().is_some() => 8,
-        Value::Number(number) => number.to_string().len(),
-        Value::String(string) => string.len() + 2,
-        Value::Array(elements) => 2 + elements.iter().map(|e| size(e) + 1).sum::<usize>(),
-        Value::Object(members) => {
-            let member = |(key, value): (&String, &Value)| key.len() + 4 + size(value);
-            2 + members.iter().map(member).sum::<usize>()
-        }
+impl Outcome {
+    /// About how many bytes of memory it takes.
+    pub(crate) fn size(&self) -> usize {
+        let content = match self {
+            Self::Written | Self::Swapped | Self::Missing => 0,
+            Self::Mismatch { found } => found.size(),
+        };
+        size_of::<Self>() + content
     }
-}
-
-/// The approximate size of a value in memory, which may be a hundred times that of its text.
-pub(crate) fn memory(value: &Value) -> usize {
-    /// The size of a B-tree node, which has room for 11 members and holds at least 5 unless it is
-    /// the root.
-    const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>()) + 16;
-    let content = match value {
-        Value::Null | Value::Bool(_) => 0,
-        Value::Number(number) if number.as_i64().is_some() => 0,
-        Value::Number(number) => number.to_string().len(),
-        Value::String(string) => string.len(),
-        Value::Array(elements) => elements.iter().map(memory).sum(),
-        Value::Object(members) => {
-            let content = |(key, value): (&String, &Value)| {
-                // The value itself is inside the node.
-                key.len() + memory(value) - size_of::<Value>()
-            };
-            members.len().div_ceil(5) * NODE + members.iter().map(content).sum::<usize>()
-        }
-    };
-    size_of::<Value>() + content
 }
 
 #[cfg(test)]
-mod tests {
-    use json::value;
-
-    use super::*;
-
-    fn write(key: Value, value: Value) -> Command {
-        let value = value.into();
-        Command::Write { key, value }
-    }
-
-    fn cas(key: Value, from: Value, to: Value, create_if_not_exists: bool) -> Command {
-        Command::Cas {
-            key,
-            from,
-            to: to.into(),
-            create_if_not_exists,
-        }
-    }
-
-    fn read(kv: &Kv, key: Value) -> Option<Value> {
-        kv.answer(&Lookup { key }).map(Arc::unwrap_or_clone)
-    }
-
-    #[test]
-    fn written_value_is_read() {
-        let mut kv = Kv::default();
-        assert_eq!(read(&kv, value!(1)), None);
-        assert_eq!(kv.apply(&write(value!(1), value!(null))), Outcome::Written);
-        assert_eq!(read(&kv, value!(1)), Some(value!(null)));
-        assert_eq!(
-            kv.apply(&write(value!(1), value!({"a": []}))),
-            Outcome::Written
-        );
-        assert_eq!(read(&kv, value!(1)), Some(value!({"a": []})));
-        assert_eq!(read(&kv, value!("1")), None);
-    }
-
-    #[test]
-    fn cas_compares_and_sets() {
-        let mut kv = Kv::default();
-        let key = value!(["k"]);
-        let missing = kv.apply(&cas(key.clone(), value!(1), value!(2), false));
-        assert_eq!(missing, Outcome::Missing);
-        assert_eq!(read(&kv, key.clone()), None);
-
-        let created = kv.apply(&cas(key.clone(), value!(1), value!(2), true));
-        assert_eq!(created, Outcome::Swapped);
-        assert_eq!(read(&kv, key.clone()), Some(value!(2)));
-
-        let mismatch = kv.apply(&cas(key.clone(), value!(1), value!(3), true));
-        assert_eq!(
-            mismatch,
-            Outcome::Mismatch {
-                found: value!(2).into()
-            }
-        );
-        assert_eq!(read(&kv, key.clone()), Some(value!(2)));
-
-        let swapped = kv.apply(&cas(key.clone(), value!(2.0), value!(3), false));
-        assert_eq!(swapped, Outcome::Swapped);
-        assert_eq!(read(&kv, key), Some(value!(3)));
-    }
-
-    #[test]
-    fn values_are_never_copied() {
-        let mut kv = Kv::default();
-        let value = Arc::new(value!("large"));
-        kv.apply(&Command::Write {
-            key: value!(1),
-            value: value.clone(),
-        });
-        let answer = kv.answer(&Lookup { key: value!(1) }).unwrap();
-        assert!(Arc::ptr_eq(&answer, &value));
-        match kv.apply(&cas(value!(1), value!(2), value!(3), false)) {
-            Outcome::Mismatch { found } => assert!(Arc::ptr_eq(&found, &value)),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn equal_json_values_are_one_key() {
-        let mut kv = Kv::default();
-        let key = |text: &str| json::decode::<Value>(text.as_bytes()).unwrap();
-        kv.apply(&write(key("10e-1"), value!("number")));
-        kv.apply(&write(key(r#"{"a": 1, "b": 2}"#), value!("object")));
-        assert_eq!(read(&kv, key("1")), Some(value!("number")));
-        assert_eq!(
-            read(&kv, key(r#"{"b": 2.0, "a": 1}"#)),
-            Some(value!("object"))
-        );
-    }
-
-    #[test]
-    fn size_in_memory_exceeds_the_text() {
-        let one = memory(&value!({"": 0}));
-        assert!(one > 11 * 2 * size_of::<String>(), "{one}");
-        let many = Value::Array(vec![value!({"": 0}); 1000]);
-        assert!(memory(&many) >= 1000 * one);
-        assert!(memory(&Value::from("x".repeat(1 << 20))) < (1 << 20) + 100);
-        assert!(memory(&value!([1, null, [2.5, {}], true])) >= 7 * size_of::<Value>());
-    }
-
-    #[test]
-    fn size_is_close_to_the_text() {
-        for text in [
-            r#"{"type":"write","key":"k","value":null}"#,
-            r#"{"type":"write","key":{"a":[true,false,"x"]},"value":123456789012345678901234567890}"#,
-            r#"{"type":"cas","key":1,"from":[[[[[[]]]]]],"to":-1.5e-300}"#,
-        ] {
-            let size = Kv::size(&json::decode(text.as_bytes()).unwrap());
-            assert!(
-                size >= text.len() - 10 && size <= text.len() + 100,
-                "{size}: {text}"
-            );
-        }
-    }
-}
+mod tests;

@@ -1,13 +1,13 @@
 //! The bodies of clients' requests and of the replies, and the error codes: the same for every
 //! front end.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
-use json::{Error, Raw, Value};
-use raft_core::{Doubt, Refusal, Response};
+use json::{Error, Raw};
+use raft_core::{Doubt, Refusal, Response, StateMachine as _};
 
 use crate::host::ClientRequest;
-use crate::kv::{self, Command, Kv, Lookup, Outcome};
+use crate::kv::{Command, Key, Kv, Lookup, Outcome, Text};
 use crate::named::named;
 
 /// The deepest nesting of a client's line.
@@ -30,10 +30,10 @@ json::record! {
     #[derive(Debug, PartialEq)]
     pub(crate) enum Body tagged "type" {
         Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
-        Read as "read" { msg_id: i64, key: Value },
-        Write as "write" { msg_id: i64, key: Value, value: Arc<Value> },
+        Read as "read" { msg_id: i64, key: Key },
+        Write as "write" { msg_id: i64, key: Key, value: Text },
         Cas as "cas" {
-            msg_id: i64, key: Value, from: Value, to: Arc<Value>, create_if_not_exists: bool = false,
+            msg_id: i64, key: Key, from: Text, to: Text, create_if_not_exists: bool = false,
         },
     }
 }
@@ -43,7 +43,7 @@ json::record! {
     #[derive(Debug, PartialEq)]
     pub(crate) enum Reply tagged "type" {
         InitOk as "init_ok" { in_reply_to: i64 },
-        ReadOk as "read_ok" { in_reply_to: i64, value: Arc<Value> },
+        ReadOk as "read_ok" { in_reply_to: i64, value: Text },
         WriteOk as "write_ok" { in_reply_to: i64 },
         CasOk as "cas_ok" { in_reply_to: i64 },
         Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
@@ -52,10 +52,10 @@ json::record! {
 
 json::record! {
     /// The fields of an invalid body that decide the reply.
-    struct Header {
-        kind: Option<Value> as "type",
-        msg_id: Option<Value>,
-        in_reply_to: Option<Value>,
+    struct Header<'a> {
+        kind: Option<Raw<'a>> as "type",
+        msg_id: Option<Raw<'a>>,
+        in_reply_to: Option<Raw<'a>>,
     }
 }
 
@@ -201,17 +201,11 @@ impl Request {
     }
 }
 
-/// About how many bytes of memory the values of a request hold.
-pub(crate) fn memory(request: &ClientRequest<Kv>) -> usize {
+/// About how many bytes of memory a request takes.
+pub(crate) fn size(request: &ClientRequest<Kv>) -> usize {
     match request {
-        ClientRequest::Read(Lookup { key }) => kv::memory(key),
-        ClientRequest::Write(Command::Write { key, value }) => kv::memory(key) + kv::memory(value),
-        ClientRequest::Write(Command::Cas {
-            key,
-            from,
-            to,
-            create_if_not_exists: _,
-        }) => kv::memory(key) + kv::memory(from) + kv::memory(to),
+        ClientRequest::Read(Lookup { key }) => key.size(),
+        ClientRequest::Write(command) => Kv::size(command),
     }
 }
 
@@ -226,13 +220,15 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
             text,
         });
     };
-    let in_reply_to = header.msg_id.as_ref().and_then(Value::as_i64);
+    let in_reply_to = header.msg_id.and_then(|id| id.decode().ok());
     // A reply may have a msg_id, too. If nodes answered replies, they would never stop.
     if header.in_reply_to.is_some() {
         return Invalid::Reply;
     }
-    let name = header.kind.as_ref().and_then(Value::as_str);
-    let kind = name.and_then(|name| {
+    let name = header
+        .kind
+        .and_then(|kind| kind.decode::<Cow<'_, str>>().ok());
+    let kind = name.as_deref().and_then(|name| {
         RequestKind::ALL
             .into_iter()
             .find(|kind| kind.as_str() == name)
@@ -267,7 +263,8 @@ pub(crate) fn reply(
             Err((ErrorCode::KeyDoesNotExist, "no such key".into()))
         }
         Response::Applied(Outcome::Mismatch { found }) => {
-            let found = clipped(&found.to_string());
+            // A peer of an earlier version sends the whole value.
+            let found = clipped(found.as_str());
             Err((
                 ErrorCode::PreconditionFailed,
                 format!("the key holds another value: {found}"),
@@ -306,7 +303,7 @@ pub(crate) fn clipped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use json::value;
+    use json::{Value, value};
 
     use super::*;
 
@@ -324,7 +321,9 @@ mod tests {
     #[test]
     fn requests_are_parsed() {
         let read = parsed(r#"{"key":null,"msg_id":3,"type":"read","more":1}"#).unwrap();
-        let lookup = Lookup { key: value!(null) };
+        let lookup = Lookup {
+            key: value!(null).into(),
+        };
         assert_eq!((read.msg_id, read.kind), (3, RequestKind::Read));
         assert_eq!(
             read.content,
@@ -335,8 +334,8 @@ mod tests {
             r#"{"type":"cas","msg_id":-1,"key":1,"from":[],"to":{},"create_if_not_exists":true}"#;
         let cas = parsed(text).unwrap();
         let command = Command::Cas {
-            key: value!(1),
-            from: value!([]),
+            key: value!(1).into(),
+            from: value!([]).into(),
             to: value!({}).into(),
             create_if_not_exists: true,
         };
@@ -423,7 +422,7 @@ mod tests {
             code(Response::Applied(Outcome::Swapped)),
             ok(Reply::CasOk { in_reply_to })
         );
-        let value = Arc::new(value!(null));
+        let value = value!(null).into();
         let read = ok(Reply::ReadOk { in_reply_to, value });
         assert_eq!(code(Response::Answered(Some(value!(null).into()))), read);
         assert_eq!(code(Response::Answered(None)), Err(20));

@@ -92,14 +92,21 @@ where
     (from, to, Body::of(term, message))
 }
 
-/// Roughly how many bytes a message takes as JSON.
+/// Roughly how many bytes a message takes, as JSON or in memory, whichever is more. `outcome` is the
+/// size of an outcome.
 #[must_use]
-pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
+pub fn size<S: StateMachine>(
+    message: &Message<S>,
+    outcome: impl Fn(&S::Outcome) -> usize,
+) -> usize {
     /// The fields of fixed size.
     const FRAME: usize = 192;
-    let entry = |entry: &Entry<S::Command>| match &entry.payload {
-        Payload::Blank => 8,
-        Payload::Command(command) => 24 + S::size(command),
+    let entry = |entry: &Entry<S::Command>| {
+        let command = match &entry.payload {
+            Payload::Blank => 0,
+            Payload::Command(command) => S::size(command),
+        };
+        size_of::<Entry<S::Command>>() + command
     };
     FRAME
         + match message {
@@ -108,7 +115,7 @@ pub fn size<S: StateMachine<Outcome: Encode>>(message: &Message<S>) -> usize {
             Message::SnapshotChunk(chunk) => chunk.data.len().div_ceil(3) * 4,
             Message::Forward(forward) => S::size(&forward.command),
             Message::ForwardReply(reply) => match &reply.reply {
-                Forwarded::Applied(outcome) => json::encode(outcome).len(),
+                Forwarded::Applied(applied) => outcome(applied),
                 Forwarded::Refused => 0,
             },
             Message::PreVote(_)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use json::{Value, value};
-use raft::kv::{self, Lookup};
+use raft::kv::{self, Key, Lookup};
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
@@ -174,13 +174,13 @@ impl Clients {
         let change = match &call {
             Call::Read => None,
             Call::Write(value) => Some(kv::Command::Write {
-                key: key.clone(),
-                value: value.clone().into(),
+                key: Key::from(&key),
+                value: value.into(),
             }),
             Call::Cas { from, to } => Some(kv::Command::Cas {
-                key: key.clone(),
-                from: from.clone(),
-                to: to.clone().into(),
+                key: Key::from(&key),
+                from: from.into(),
+                to: to.into(),
                 create_if_not_exists: create,
             }),
         };
@@ -279,7 +279,7 @@ impl Clients {
             Response::Applied(kv::Outcome::Mismatch { found: _ }) => {
                 history::Outcome::Failed(ErrorCode::PRECONDITION_FAILED)
             }
-            Response::Answered(Some(value)) => history::Outcome::ReadOk((**value).clone()),
+            Response::Answered(Some(value)) => history::Outcome::ReadOk(value.to_value()),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
             Response::Unknown(_) => {
                 self.record_unknown(&request, client, ErrorCode(13), now)?;
@@ -346,7 +346,7 @@ impl Request {
             Some(command) => Input::Write { ticket, command },
             None => Input::Read {
                 ticket,
-                query: Lookup { key },
+                query: Lookup { key: key.into() },
             },
         }
     }
@@ -356,7 +356,7 @@ impl Request {
             Some(command) => Event::Wrote(node, self.ticket, command.clone()),
             None => {
                 let key = self.key.clone();
-                Event::Reads(node, self.ticket, Lookup { key })
+                Event::Reads(node, self.ticket, Lookup { key: key.into() })
             }
         }
     }

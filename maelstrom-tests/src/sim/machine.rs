@@ -3,11 +3,10 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::Arc;
 
-use json::{Decode, Encode, Error, Reader, Value, Writer};
+use json::{Decode, Encode, Error, Reader, Writer};
 use raft::host::Image;
-use raft::kv::{self, Kv, Lookup};
+use raft::kv::{self, Kv, Lookup, Text};
 use raft_core::StateMachine;
 
 use crate::rules::{CommandId, Subject};
@@ -47,13 +46,13 @@ impl StateMachine for Store {
     type Command = Command;
     type Outcome = kv::Outcome;
     type Query = Lookup;
-    type Answer = Option<Arc<Value>>;
+    type Answer = Option<Text>;
 
     fn apply(&mut self, command: &Command) -> kv::Outcome {
         self.0.apply(&command.change)
     }
 
-    fn answer(&self, query: &Lookup) -> Option<Arc<Value>> {
+    fn answer(&self, query: &Lookup) -> Option<Text> {
         self.0.answer(query)
     }
 
@@ -101,7 +100,7 @@ impl fmt::Display for Command {
 }
 
 /// A value as text, shortened.
-fn text(value: &Value) -> String {
+fn text(value: &impl Encode) -> String {
     cut(&json::to_string(value), VALUE_CHARACTERS_MAX)
 }
 

@@ -8,8 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use json::Value;
-use raft::kv::Lookup;
+use raft::kv::{Lookup, Text};
 use raft_core::{
     Envelope, Fingerprint, Incarnation, NodeId, Record, Response, RoleName, SnapshotId, Term,
     Ticket,
@@ -206,7 +205,7 @@ impl fmt::Display for Event {
             }
             Self::Answered(node, ticket, response) => {
                 write!(f, "    n{node} answers request {}: ", ticket.0)?;
-                let value = |value: &Option<Arc<Value>>| value.as_deref().map(json::to_string);
+                let value = |value: &Option<Text>| value.as_ref().map(Text::to_string);
                 f.write_str(&describe::response(response, value))
             }
             Self::Became(node, role, term) => write!(f, "    n{node} is {role} in term {term}"),

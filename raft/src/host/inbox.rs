@@ -307,7 +307,7 @@ mod tests {
     }
 
     fn request() -> ClientRequest<Kv> {
-        let key = json::Value::Null;
+        let key = json::Value::Null.into();
         ClientRequest::Read(Lookup { key })
     }
 

@@ -244,7 +244,8 @@ mod tests {
     fn machine(keys: u64) -> Kv {
         let mut machine = Kv::default();
         for key in 0..keys {
-            let (key, value) = (key.into(), Arc::new(value!({"n": key})));
+            let value = value!({"n": key}).into();
+            let key = Value::from(key).into();
             machine.apply(&Command::Write { key, value });
         }
         machine
@@ -342,8 +343,8 @@ mod tests {
     fn large_value_is_stored() {
         let mut machine = Kv::default();
         machine.apply(&Command::Write {
-            key: Value::Null,
-            value: Arc::new("x".repeat(3 << 20).into()),
+            key: Value::Null.into(),
+            value: Value::from("x".repeat(3 << 20)).into(),
         });
         let mut setting = Setting::new();
         assert!(setting.store(machine).length > 3 << 20);

@@ -11,9 +11,10 @@
 
 use std::{fmt, io};
 
-use json::{MAX_DEPTH, Value};
+use json::MAX_DEPTH;
 
 use super::map::Map;
+use super::{Key, Text};
 
 /// The name of this machine in an image.
 const MACHINE: &str = "lin-kv";
@@ -72,12 +73,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Map, String> {
     let mut map = Map::default();
     let mut last = None;
     for (line, number) in lines {
-        let (key, value) = json::decode_with_depth::<(Value, Value)>(line, MAX_DEPTH)
+        let (key, value) = json::decode_with_depth::<(Key, Text)>(line, MAX_DEPTH)
             .map_err(|error| bad(number, error))?;
         if last.as_ref().is_some_and(|last| *last >= key) {
             return Err(bad(number, "the key is not higher than the previous one"));
         }
-        map.insert(&key, value.into());
+        map.insert(&key, value);
         last = Some(key);
     }
     if map.len() != header.keys {
@@ -96,12 +97,9 @@ fn bad(number: usize, reason: impl fmt::Display) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use json::value;
+    use json::{Value, value};
     use raft_core::StateMachine;
 
-    use super::*;
     use crate::host::Image as _;
     use crate::kv::{Command, Kv};
 
@@ -114,7 +112,7 @@ mod tests {
     fn of(pairs: impl IntoIterator<Item = (Value, Value)>) -> Kv {
         let mut kv = Kv::default();
         for (key, value) in pairs {
-            let value = Arc::new(value);
+            let (key, value) = (key.into(), value.into());
             kv.apply(&Command::Write { key, value });
         }
         kv

@@ -19,7 +19,7 @@ use std::hash::{Hash, Hasher};
 use std::slice;
 use std::sync::Arc;
 
-use json::Value;
+use super::{Key, Text};
 
 /// The most pairs of a leaf and the most children of an inner node. Small, since a shared node is
 /// copied before it changes. A million pairs take five levels.
@@ -36,15 +36,15 @@ pub(super) struct Map {
 enum Node {
     Leaf(Vec<Pair>),
     Inner {
-        keys: Vec<Arc<Value>>,
+        keys: Vec<Key>,
         children: Vec<Arc<Node>>,
     },
 }
 
-type Pair = (Arc<Value>, Arc<Value>);
+type Pair = (Key, Text);
 
 /// The new right neighbour of a node that was split, and the first key below it.
-type Split = (Arc<Value>, Arc<Node>);
+type Split = (Key, Arc<Node>);
 
 impl Map {
     /// The number of pairs.
@@ -53,13 +53,13 @@ impl Map {
     }
 
     /// The value of a key.
-    pub(super) fn get(&self, key: &Value) -> Option<&Arc<Value>> {
+    pub(super) fn get(&self, key: &Key) -> Option<&Text> {
         let mut node = &self.root;
         loop {
             match &**node {
                 Node::Inner { keys, children } => node = &children[below(keys, key)],
                 Node::Leaf(pairs) => {
-                    let at = pairs.binary_search_by(|(k, _)| (**k).cmp(key)).ok()?;
+                    let at = pairs.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
                     return Some(&pairs[at].1);
                 }
             }
@@ -67,7 +67,7 @@ impl Map {
     }
 
     /// Sets the value of a key.
-    pub(super) fn insert(&mut self, key: &Value, value: Arc<Value>) {
+    pub(super) fn insert(&mut self, key: &Key, value: Text) {
         let (added, split) = Arc::make_mut(&mut self.root).insert(key, value);
         self.len += usize::from(added);
         if let Some((first, right)) = split {
@@ -92,15 +92,15 @@ impl Map {
 
 impl Node {
     /// Returns whether the key is new, and the right part if the node was split.
-    fn insert(&mut self, key: &Value, value: Arc<Value>) -> (bool, Option<Split>) {
+    fn insert(&mut self, key: &Key, value: Text) -> (bool, Option<Split>) {
         match self {
-            Self::Leaf(pairs) => match pairs.binary_search_by(|(k, _)| (**k).cmp(key)) {
+            Self::Leaf(pairs) => match pairs.binary_search_by(|(k, _)| k.cmp(key)) {
                 Ok(at) => {
                     pairs[at].1 = value;
                     (false, None)
                 }
                 Err(at) => {
-                    pairs.insert(at, (Arc::new(key.clone()), value));
+                    pairs.insert(at, (key.clone(), value));
                     let split = (pairs.len() > WIDTH).then(|| {
                         let right = pairs.split_off(middle(at));
                         (right[0].0.clone(), Arc::new(Self::Leaf(right)))
@@ -132,8 +132,8 @@ impl Node {
 }
 
 /// The child below which the key belongs.
-fn below(keys: &[Arc<Value>], key: &Value) -> usize {
-    keys.partition_point(|first| **first <= *key)
+fn below(keys: &[Key], key: &Key) -> usize {
+    keys.partition_point(|first| first <= key)
 }
 
 /// Where to split a node that is too full after an insertion at `at`. Always splitting in the
@@ -194,7 +194,7 @@ impl<'a> Iter<'a> {
 }
 
 impl<'a> Iterator for Iter<'a> {
-    type Item = (&'a Value, &'a Arc<Value>);
+    type Item = (&'a Key, &'a Text);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -215,9 +215,18 @@ mod tests {
     use std::hash::DefaultHasher;
     use std::{env, ptr};
 
+    use json::Value;
     use rand::Rng;
 
     use super::*;
+
+    fn key_of(number: u64) -> Key {
+        Value::from(number).into()
+    }
+
+    fn text(number: u64) -> Text {
+        Value::from(number).into()
+    }
 
     fn hash(map: &Map) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -228,26 +237,26 @@ mod tests {
     fn of(keys: impl IntoIterator<Item = u64>) -> Map {
         let mut map = Map::default();
         for key in keys {
-            map.insert(&key.into(), Arc::new(key.into()));
+            map.insert(&key_of(key), text(key));
         }
         map
     }
 
     /// Checks the structure, and returns the number of levels.
-    fn check(node: &Node, from: Option<&Value>, to: Option<&Value>) -> usize {
+    fn check(node: &Node, from: Option<&Key>, to: Option<&Key>) -> usize {
         match node {
             Node::Leaf(pairs) => {
                 assert!(pairs.len() <= WIDTH);
                 assert!(pairs.is_sorted_by(|a, b| a.0 < b.0));
                 let inside =
-                    |key: &Value| from.is_none_or(|f| f <= key) && to.is_none_or(|t| key < t);
+                    |key: &Key| from.is_none_or(|f| f <= key) && to.is_none_or(|t| key < t);
                 assert!(pairs.iter().all(|(key, _)| inside(key)));
                 1
             }
             Node::Inner { keys, children } => {
                 assert!((1..=WIDTH).contains(&children.len()));
                 assert_eq!(keys.len() + 1, children.len());
-                let bound = |at: usize| keys.get(at).map(|key| &**key);
+                let bound = |at: usize| keys.get(at);
                 let levels: Vec<usize> = (0..children.len())
                     .map(|at| {
                         let from = at.checked_sub(1).map_or(from, bound);
@@ -287,11 +296,11 @@ mod tests {
             let (mut map, mut model) = (Map::default(), BTreeMap::new());
             let mut copies = Vec::new();
             for step in 0..6_000_u64 {
-                let key = Value::from(rng.below(keys));
-                map.insert(&key, Arc::new(step.into()));
-                model.insert(key.clone(), Arc::new(Value::from(step)));
+                let key = key_of(rng.below(keys));
+                map.insert(&key, text(step));
+                model.insert(key.clone(), text(step));
                 assert_eq!(map.get(&key), model.get(&key));
-                let other = Value::from(rng.below(keys));
+                let other = key_of(rng.below(keys));
                 assert_eq!(map.get(&other), model.get(&other));
                 if step % 1_000 == 0 {
                     copies.push((map.clone(), model.clone()));
@@ -314,7 +323,7 @@ mod tests {
         assert_eq!(hash(&up), hash(&down));
         assert_ne!(up, of(0..4_999));
         let mut other = down.clone();
-        other.insert(&4_000.into(), Arc::new(Value::Null));
+        other.insert(&key_of(4_000), text(0));
         assert_ne!(up, other);
         assert_ne!(hash(&up), hash(&other));
     }
@@ -326,12 +335,12 @@ mod tests {
         let mut copy = map.clone();
         let (nodes, both) = shared(&copy, &map);
         assert_eq!(nodes, both);
-        copy.insert(&50_000.into(), Arc::new(Value::Null));
+        copy.insert(&key_of(50_000), text(0));
         assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
         // Copied nodes are not copied again.
-        copy.insert(&50_000.into(), Arc::new(Value::Null));
+        copy.insert(&key_of(50_000), text(0));
         assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
-        assert_eq!(**map.get(&50_000.into()).unwrap(), Value::from(50_000));
+        assert_eq!(map.get(&key_of(50_000)), Some(&text(50_000)));
     }
 
     #[test]

@@ -11,9 +11,9 @@ use super::lines::{Lines, RawLine};
 use super::names::Names;
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
 use crate::host::Inbox;
-use crate::kv::Kv;
+use crate::kv::{Kv, Outcome};
 use crate::requests::{
-    self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, memory,
+    self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, size,
 };
 use crate::wire::{self, Unreadable};
 
@@ -73,6 +73,7 @@ impl Input {
         match wire::decode(peer, self.names.my_id(), body) {
             Ok(envelope) => {
                 self.output.telemetry.received(envelope.message.kind());
+                let bytes = bytes.max(wire::size(&envelope.message, Outcome::size));
                 self.inbox.deliver(envelope, bytes);
             }
             Err(Unreadable::Version(version)) => {
@@ -117,7 +118,7 @@ impl Input {
                 self.output.answer([(reply_to, result)]);
             }
             RequestContent::Client(request) => {
-                let bytes = bytes.max(memory(&request));
+                let bytes = bytes.max(size(&request));
                 if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
                     let refused = Response::Refused(Refusal::Full);
                     let result = requests::reply(reply_to.msg_id, refused);

@@ -9,7 +9,7 @@ use raft_core::Envelope;
 
 use super::names::Names;
 use crate::host::Outbox;
-use crate::kv::{self, Kv};
+use crate::kv::{Kv, Outcome};
 use crate::named::named;
 use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
 use crate::telemetry::Telemetry;
@@ -52,7 +52,7 @@ impl Output {
     /// Sends messages to peers.
     pub(crate) fn send(&self, names: &Arc<Names>, messages: Vec<Envelope<Kv>>) {
         let sized = messages.into_iter().map(|envelope| {
-            let size = wire::size(&envelope.message);
+            let size = wire::size(&envelope.message, Outcome::size);
             (OutputLine::Message(names.clone(), envelope), size)
         });
         self.outbox.send(sized);
@@ -137,7 +137,7 @@ fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
     /// The bytes of the other fields of a line.
     const FRAME: usize = 128;
     let content = match &reply {
-        Reply::ReadOk { value, .. } => kv::size(value),
+        Reply::ReadOk { value, .. } => value.size(),
         Reply::Error { text, .. } => text.len(),
         Reply::InitOk { .. } | Reply::WriteOk { .. } | Reply::CasOk { .. } => 0,
     };

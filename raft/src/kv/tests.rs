@@ -1,0 +1,365 @@
+use std::{env, ptr};
+
+use json::{Raw, Value, value};
+use rand::Rng;
+
+use super::*;
+
+fn write(key: Value, value: Value) -> Command {
+    let (key, value) = (key.into(), value.into());
+    Command::Write { key, value }
+}
+
+fn cas(key: Value, from: Value, to: Value, create_if_not_exists: bool) -> Command {
+    Command::Cas {
+        key: key.into(),
+        from: from.into(),
+        to: to.into(),
+        create_if_not_exists,
+    }
+}
+
+fn read(kv: &Kv, key: Value) -> Option<Value> {
+    let key = key.into();
+    kv.answer(&Lookup { key }).map(|text| text.to_value())
+}
+
+#[test]
+fn written_value_is_read() {
+    let mut kv = Kv::default();
+    assert_eq!(read(&kv, value!(1)), None);
+    assert_eq!(kv.apply(&write(value!(1), value!(null))), Outcome::Written);
+    assert_eq!(read(&kv, value!(1)), Some(value!(null)));
+    assert_eq!(
+        kv.apply(&write(value!(1), value!({"a": []}))),
+        Outcome::Written
+    );
+    assert_eq!(read(&kv, value!(1)), Some(value!({"a": []})));
+    assert_eq!(read(&kv, value!("1")), None);
+}
+
+#[test]
+fn cas_compares_and_sets() {
+    let mut kv = Kv::default();
+    let key = value!(["k"]);
+    let missing = kv.apply(&cas(key.clone(), value!(1), value!(2), false));
+    assert_eq!(missing, Outcome::Missing);
+    assert_eq!(read(&kv, key.clone()), None);
+
+    let created = kv.apply(&cas(key.clone(), value!(1), value!(2), true));
+    assert_eq!(created, Outcome::Swapped);
+    assert_eq!(read(&kv, key.clone()), Some(value!(2)));
+
+    let mismatch = kv.apply(&cas(key.clone(), value!(1), value!(3), true));
+    assert_eq!(
+        mismatch,
+        Outcome::Mismatch {
+            found: value!(2).into()
+        }
+    );
+    assert_eq!(read(&kv, key.clone()), Some(value!(2)));
+
+    let swapped = kv.apply(&cas(key.clone(), value!(2.0), value!(3), false));
+    assert_eq!(swapped, Outcome::Swapped);
+    assert_eq!(read(&kv, key), Some(value!(3)));
+}
+
+#[test]
+fn values_are_never_copied() {
+    let mut kv = Kv::default();
+    let value = Text::from(value!("large"));
+    kv.apply(&Command::Write {
+        key: value!(1).into(),
+        value: value.clone(),
+    });
+    let answer = kv.answer(&Lookup {
+        key: value!(1).into(),
+    });
+    assert!(ptr::eq(answer.unwrap().as_str(), value.as_str()));
+}
+
+#[test]
+fn large_value_is_not_in_the_outcome_of_a_failed_cas() {
+    let mut kv = Kv::default();
+    kv.apply(&write(value!(1), Value::from("ä".repeat(1 << 20))));
+    match kv.apply(&cas(value!(1), value!(2), value!(3), false)) {
+        Outcome::Mismatch { found } => {
+            let beginning = "ä".repeat(EXCERPT - 1);
+            assert_eq!(found, value!(format!("\"{beginning}...")).into());
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn equal_json_values_are_one_key() {
+    let mut kv = Kv::default();
+    let key = |text: &str| json::decode::<Value>(text.as_bytes()).unwrap();
+    kv.apply(&write(key("10e-1"), value!("number")));
+    kv.apply(&write(key(r#"{"a": 1, "b": 2}"#), value!("object")));
+    assert_eq!(read(&kv, key("1")), Some(value!("number")));
+    assert_eq!(
+        read(&kv, key(r#"{"b": 2.0, "a": 1}"#)),
+        Some(value!("object"))
+    );
+}
+
+#[test]
+fn size_covers_the_text() {
+    for text in [
+        r#"{"type":"write","key":"k","value":null}"#,
+        r#"{"type":"write","key":{"a":[true,false,"x"]},"value":123456789012345678901234567890}"#,
+        r#"{"type":"cas","key":1,"from":[[[[[[]]]]]],"to":-1.5e-300}"#,
+    ] {
+        let size = Kv::size(&json::decode(text.as_bytes()).unwrap());
+        assert!(
+            size >= text.len() && size <= text.len() + 200,
+            "{size}: {text}"
+        );
+    }
+}
+
+/// Numbers in ascending order; each line has texts of the same number.
+const NUMBERS: &[&[&str]] = &[
+    &[
+        "-1e1000000000000000000000000000000000000000001",
+        "-0.1e1000000000000000000000000000000000000000002",
+    ],
+    &["-10e999999999999", "-1e1000000000000"],
+    &[
+        "-123456789012345678901234567890",
+        "-1234567890123456789012345678900e-1",
+    ],
+    &["-9007199254740993", "-9007199254740993.0"],
+    &["-9007199254740992"],
+    &["-10", "-10.0", "-1e1"],
+    &["-1.5", "-15e-1"],
+    &["-1", "-1.0", "-10e-1"],
+    &["-1e-101"],
+    &["-1e-1000000000000"],
+    &["0", "-0", "0.0", "0e5", "-0.00E+99999999999999999999999999"],
+    &["1e-10000000000000000000000000000000000000000"],
+    &["10e-10000000000000000000000000000000000000000"],
+    &["1e-102"],
+    &["1e-101", "0.1e-100"],
+    &["1e-100"],
+    &["0.1", "0.10", "1e-1"],
+    &["0.30000000000000004"],
+    &["1", "1.0", "10e-1", "0.001e+003"],
+    &["1.0000000000000000000000001"],
+    &["9", "9.00"],
+    &["10", "1e1"],
+    &["11"],
+    &["100", "1E2"],
+    &["9007199254740992", "9007199254740992.0"],
+    &["9007199254740993", "9.007199254740993e15"],
+    &["1000000000000000000", "1e18"],
+    &["1e99", "0.1e100"],
+    &["1e100", "0.1e101"],
+    &["1e101"],
+    &["1e999999999999", "0.1e1000000000000"],
+    &[
+        "1e1000000000000000000000000000000",
+        "10e999999999999999999999999999999",
+    ],
+];
+
+fn raw(text: &str) -> Raw<'_> {
+    json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH).unwrap()
+}
+
+fn text(text: &str) -> Text {
+    Text::of(raw(text))
+}
+
+fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
+    *rng.choose(items).expect("there are some")
+}
+
+/// Writes a random value into each text, perhaps in other words, and now and then another value.
+fn spell(rng: &mut Rng, depth: u32, texts: &mut [String; 2]) {
+    let mut write = |both: [&str; 2]| {
+        for (text, part) in texts.iter_mut().zip(both) {
+            text.push_str(part);
+        }
+    };
+    match rng.below(if depth == 0 { 4 } else { 8 }) {
+        0 => {
+            let words = ["null", "true", "false"];
+            let word = pick(rng, &words);
+            let other = if rng.chance(1, 20) {
+                pick(rng, &words)
+            } else {
+                word
+            };
+            write([word, other]);
+        }
+        1 | 2 => {
+            let number = pick(rng, NUMBERS);
+            let other = if rng.chance(1, 20) {
+                pick(rng, NUMBERS)
+            } else {
+                number
+            };
+            write([pick(rng, number), pick(rng, other)]);
+        }
+        3 => {
+            let (one, other) = name(rng);
+            write([&one, &other]);
+        }
+        4 | 5 => {
+            write(["[", " [ "]);
+            for at in 0..rng.below(4) {
+                if at > 0 {
+                    texts.iter_mut().for_each(|text| text.push(','));
+                }
+                spell(rng, depth - 1, texts);
+            }
+            texts.iter_mut().for_each(|text| text.push(']'));
+        }
+        _ => {
+            let members: Vec<[String; 2]> = (0..rng.below(4))
+                .map(|_| {
+                    let (one, other) = name(rng);
+                    let mut member = [one + ":", other + " :\t"];
+                    spell(rng, depth - 1, &mut member);
+                    member
+                })
+                .collect();
+            for (at, text) in texts.iter_mut().enumerate() {
+                let mut members: Vec<&str> = members.iter().map(|both| &*both[at]).collect();
+                let rotation = rng.below(members.len() as u64 + 1) as usize;
+                members.rotate_left(rotation);
+                text.push_str(&format!("{{{}}}", members.join(",")));
+            }
+        }
+    }
+}
+
+/// The same string twice, sometimes two.
+fn name(rng: &mut Rng) -> (String, String) {
+    let parts = [
+        ("a", "\\u0061"),
+        ("b", "b"),
+        ("\\u0000", "\\u0000"),
+        ("\\n", "\\u000a"),
+        ("/", "\\/"),
+        ("\\\"", "\\u0022"),
+        ("{ 1,", "{ 1,"),
+        ("\u{fc}", "\\u00fc"),
+        ("\u{10ffff}", "\\udbff\\udfff"),
+    ];
+    let (mut one, mut other) = ("\"".to_owned(), "\"".to_owned());
+    for _ in 0..rng.below(4) {
+        let part = pick(rng, &parts);
+        one += part.0;
+        other += if rng.chance(1, 20) { "x" } else { part.1 };
+    }
+    (one + "\"", other + "\"")
+}
+
+#[test]
+fn keys_and_texts_agree_with_values() {
+    let seed =
+        env::var("STDRAFT_SEED").map_or(7, |seed| seed.parse().expect("STDRAFT_SEED is a number"));
+    println!("STDRAFT_SEED={seed} cargo test -p raft keys_and_texts_agree_with_values");
+    let mut rng = Rng::seeded(seed);
+    let mut equal = 0;
+    let mut previous = String::from("0");
+    for _ in 0..5_000 {
+        let mut both = [String::new(), String::new()];
+        spell(&mut rng, 3, &mut both);
+        let [one, other] = both;
+        for (one, other) in [(&one, &other), (&one, &previous), (&other, &previous)] {
+            let values = [one, other].map(|text| json::decode::<Value>(text.as_bytes()).unwrap());
+            let texts = [one, other].map(|one| text(one));
+            let keys = [one, other].map(|text| Key::of(raw(text)));
+            let is_same = values[0] == values[1];
+            equal += u64::from(is_same);
+            assert_eq!(texts[0].is_same_value(&texts[1]), is_same, "{one} {other}");
+            assert_eq!(texts[1].is_same_value(&texts[0]), is_same, "{one} {other}");
+            assert_eq!(
+                keys[0].cmp(&keys[1]),
+                values[0].cmp(&values[1]),
+                "{one} {other}"
+            );
+            // Both are read as they are written.
+            assert_eq!(texts[0].to_value(), values[0], "{one}");
+            assert_eq!(text(texts[0].as_str()), texts[0]);
+            assert!(texts[0].as_str().len() <= one.len(), "{one}");
+            let written = keys[0].to_string();
+            assert_eq!(Key::of(raw(&written)), keys[0], "{written}");
+            assert_eq!(
+                json::decode::<Value>(written.as_bytes()).unwrap(),
+                values[0]
+            );
+        }
+        previous = one;
+    }
+    assert!(equal > 2_500, "{equal}");
+}
+
+#[test]
+fn numbers_are_compared_by_value() {
+    for (i, one) in NUMBERS.iter().enumerate() {
+        for (j, other) in NUMBERS.iter().enumerate() {
+            for (one, other) in one
+                .iter()
+                .flat_map(|one| other.iter().map(move |o| (one, o)))
+            {
+                let keys = [one, other].map(|text| Key::of(raw(text)));
+                assert_eq!(keys[0].cmp(&keys[1]), i.cmp(&j), "{one} {other}");
+                assert_eq!(
+                    text(one).is_same_value(&text(other)),
+                    i == j,
+                    "{one} {other}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn text_is_compact_and_keeps_numbers() {
+    for (written, kept) in [
+        (" [ 1.0 , 1e18,-0,\t{ } ] ", "[1.0,1e18,-0,{}]"),
+        (
+            r#"{"b":1,"a":{"d":0,"c":0},"b":2.50}"#,
+            r#"{"a":{"c":0,"d":0},"b":2.50}"#,
+        ),
+        (r#""\u0041\/\u000a \u0000""#, r#""A/\n \u0000""#),
+        (r#"{"\u0062":1,"a":2}"#, r#"{"a":2,"b":1}"#),
+    ] {
+        assert_eq!(text(written).as_str(), kept);
+    }
+}
+
+/// A small request can then not make the event loop read all of them.
+#[test]
+fn zeros_without_a_value_are_not_kept() {
+    let zeros = "0".repeat(100_000);
+    for (written, short) in [
+        (format!("1.{zeros}"), "1"),
+        (format!("-1{zeros}"), "-1e100000"),
+        (format!("0.{zeros}1"), "1e-100001"),
+        (format!("0e{zeros}"), "0"),
+        (format!("[1e-{zeros}5]"), "[1e-5]"),
+    ] {
+        let kept = text(&written);
+        assert!(kept.as_str().len() < 20, "{kept}");
+        assert!(kept.is_same_value(&text(short)), "{kept}");
+        assert_eq!(Key::of(raw(&written)), Key::of(raw(short)));
+    }
+    // As many as a human may write are kept.
+    let kept = format!("1{}", &zeros[..100]);
+    assert_eq!(text(&kept).as_str(), kept);
+}
+
+#[test]
+fn long_number_differs_from_its_beginning() {
+    let zeros = "0".repeat(2_000);
+    let (long, short) = (text(&format!("[1.{zeros}5]")), text("[1]"));
+    assert!(!long.is_same_value(&short));
+    assert!(!short.is_same_value(&long));
+    assert!(long.is_same_value(&text(&format!("[1.{zeros}50]"))));
+}
