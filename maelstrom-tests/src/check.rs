@@ -152,7 +152,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Status, String> {
     let (status, reason) = judge(history.operations(), &analysis.verdict);
     report(&analysis, out)
         .and_then(|()| conclude(status, reason.as_deref(), out))
-        .map_err(cannot_print)?;
+        .map_err(|error| error.to_string())?;
     if let (Some(path), Verdict::Invalid(contradictions)) = (&options.svg, &analysis.verdict)
         && let Some(first) = contradictions.first()
     {
@@ -223,10 +223,6 @@ fn untested(operations: &[Operation]) -> Option<String> {
         ok == 0 && (made >= NEVER_OK_MIN || (known == 0 && made >= NEVER_KNOWN_MIN))
     });
     never.map(|(kind, (made, ..))| format!("no {kind} was answered ok, of {made}"))
-}
-
-fn cannot_print(error: io::Error) -> String {
-    format!("cannot print the verdict: {error}")
 }
 
 /// Prints what a check found.

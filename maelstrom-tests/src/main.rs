@@ -14,6 +14,7 @@ use maelstrom_tests::bench::processes::builtin_node;
 use maelstrom_tests::check::{self, Status};
 use maelstrom_tests::{bench, fuzz, golden, model, sim};
 use raft::flags::{Command, Parsed, UsageError};
+use raft::stdio::{print_error, stdout};
 
 /// The program: its subcommands and its version.
 const PROGRAM: Command = Command::new(
@@ -22,7 +23,8 @@ const PROGRAM: Command = Command::new(
      the clients' history is linearizable. Without a subcommand: a test of five nodes for 20 seconds, with latency,\n\
      partitions, pauses and kills. In the repository, type `cargo run --release --` for `maelstrom-tests`.\n\
      \n\
-     Exit status: 0 valid; 1 invalid; 2 unknown; 255 the arguments are wrong, or the bench or a node failed.",
+     Exit status: 0 valid; 1 invalid; 2 unknown; 255 the arguments are wrong, or the bench or a node failed, or stdout\n\
+     cannot be written to. A reader that closes the pipe, such as head, changes nothing.",
     &[],
 )
 .version(concat!("maelstrom-tests ", env!("CARGO_PKG_VERSION"), "\n"))
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("maelstrom-tests: {error}");
+            print_error(format_args!("maelstrom-tests: {error}"));
             Status::Broken.into()
         }
     }
@@ -84,7 +86,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         },
         Some("check") => match check::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => check::run(&options, &mut io::stdout())?,
+            Parsed::Run(options) => check::run(&options, &mut stdout())?,
         },
         Some("model") => match model::options::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
@@ -111,6 +113,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
         Some(other) => unreachable!("{other} is not in the table"),
     };
+    stdout().flush()?;
     Ok(status.into())
 }
 
@@ -134,6 +137,6 @@ fn builtin_node(arguments: Vec<OsString>) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn print(text: &str) -> io::Result<Status> {
-    io::stdout().write_all(text.as_bytes())?;
+    stdout().write_all(text.as_bytes())?;
     Ok(Status::Valid)
 }

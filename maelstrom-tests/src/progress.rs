@@ -50,7 +50,7 @@ impl Progress {
     /// Removes the line from a terminal.
     pub(crate) fn end(&self) {
         if self.is_terminal {
-            eprint!("\r\x1b[K");
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -5,12 +5,13 @@ pub mod maelstrom;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::panic;
 use std::process::{self, ExitCode};
 use std::thread;
 
 use crate::flags::UsageError;
-use crate::stdio::{self, print_error};
+use crate::stdio::{print_error, stdout};
 use crate::telemetry::log::Log;
 
 /// Runs the command that the arguments name; without a subcommand, the Maelstrom node.
@@ -30,10 +31,11 @@ fn usage_error(command: &str, error: &UsageError) -> ExitCode {
 
 /// Prints a page to stdout.
 fn print(text: &str) -> ExitCode {
-    match stdio::print(text) {
+    let mut out = stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(format_args!("error: cannot write to stdout: {error}"));
+            print_error(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }

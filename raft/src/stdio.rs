@@ -1,7 +1,7 @@
 //! The standard streams: reads and writes that wait, and how commands print.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, StdoutLock, Write};
 use std::thread;
 use std::time::Duration;
 
@@ -43,16 +43,35 @@ fn when_possible<R>(mut attempt: impl FnMut() -> io::Result<R>) -> io::Result<R>
     }
 }
 
-/// Prints a page to stdout. A closed pipe is no failure: its reader has seen enough.
-///
-/// # Errors
-/// Any other error of stdout, such as a full disk.
-pub fn print(text: &str) -> io::Result<()> {
-    let mut out = Waiting(io::stdout().lock());
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+/// The stdout of a command. A closed pipe takes everything: its reader has seen enough, and the
+/// exit status does not depend on it.
+#[derive(Debug)]
+pub struct Stdout(Waiting<StdoutLock<'static>>);
+
+/// Locks stdout for a command.
+#[must_use]
+pub fn stdout() -> Stdout {
+    Stdout(Waiting(io::stdout().lock()))
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_closed(self.0.write(bytes), bytes.len())
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_closed(self.0.flush(), ())
+    }
+}
+
+fn unless_closed<R>(result: io::Result<R>, closed: R) -> io::Result<R> {
+    result.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(closed),
+        kind => Err(io::Error::new(
+            kind,
+            format!("cannot write to stdout: {error}"),
+        )),
+    })
 }
 
 /// Prints a line to stderr. If that fails too, only the exit status tells.
@@ -107,6 +126,14 @@ mod tests {
         sink.write_all(b"some bytes").unwrap();
         sink.flush().unwrap();
         assert_eq!(sink.0.0, b"some bytes");
+    }
+
+    #[test]
+    fn closed_pipe_takes_everything() {
+        let fail = |kind: io::ErrorKind| unless_closed(Err(kind.into()), 7);
+        assert_eq!(fail(io::ErrorKind::BrokenPipe).unwrap(), 7);
+        let full = fail(io::ErrorKind::StorageFull).unwrap_err().to_string();
+        assert!(full.starts_with("cannot write to stdout: "), "{full}");
     }
 
     #[test]

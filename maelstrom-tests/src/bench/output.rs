@@ -1,7 +1,9 @@
 //! The bench's standard output.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::Write as _;
+
+use raft::stdio::stdout;
 
 use super::error::BenchError;
 
@@ -10,5 +12,5 @@ use super::error::BenchError;
 /// # Errors
 /// Standard output cannot be written to.
 pub fn say(line: impl Display) -> Result<(), BenchError> {
-    writeln!(io::stdout(), "{line}").map_err(BenchError::io("cannot write to stdout"))
+    writeln!(stdout(), "{line}").map_err(|error| BenchError::new(error.to_string()))
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
+use raft::stdio::stdout;
+
 use super::options::Options;
 use super::{Report, TARGETS, Target, search};
 use crate::check::Status;
@@ -16,7 +18,7 @@ const COVERING_INPUTS: u64 = 1_000;
 /// # Errors
 /// If the system cannot start a thread, or the output cannot be written.
 pub fn run(options: &Options) -> io::Result<Status> {
-    let mut out = io::stdout();
+    let mut out = stdout();
     if options.list {
         for target in &TARGETS {
             writeln!(out, "{:10} {}", target.name, target.about)?;

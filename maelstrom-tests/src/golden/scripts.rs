@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use raft::flags::{Command, Flag, Parsed, UsageError};
+use raft::stdio::stdout;
 
 use super::play::run;
 use crate::check::Status;
@@ -123,7 +124,7 @@ const GOLDEN: Command = Command::new(
 pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Status, Box<dyn std::error::Error>> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let given = match GOLDEN.parse(arguments)? {
         Parsed::Print(page) => {
             out.write_all(page.as_bytes())?;

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, panic, thread};
 
+use raft::stdio::{print_error, stdout};
+
 use super::names::Namer;
 use super::node::{Clocks, Rule};
 use super::options::Options;
@@ -63,7 +65,7 @@ pub fn run(options: &Options) -> io::Result<Status> {
         progress.print(|| so_far.line(progress.elapsed()));
     });
     progress.end();
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let status = match &found.end {
         End::Exhausted => Status::Valid,
         End::OutOfBudget => Status::Unknown,
@@ -355,9 +357,11 @@ thread_local! {
 fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
     let way = UNDER_WAY.take();
     if let (Some(trail), Some((at, action))) = (way.trail, way.next) {
-        println!("{}", trail.story(at, action, "a panic"));
+        let story = trail.story(at, action, "a panic");
+        // If stdout is full, the panic itself is still told.
+        let _ = writeln!(stdout(), "{story}");
     }
-    eprintln!("{panic}");
+    print_error(panic);
 }
 
 /// The process's memory, if the system reports it.

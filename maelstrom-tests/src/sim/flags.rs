@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use raft::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+use raft::stdio::{print_error, stdout};
 
 use super::fleet::Fleet;
 use super::options::{HOUR, Options as World};
@@ -182,16 +183,16 @@ pub fn main(options: &Options) -> io::Result<Status> {
     if fleet.count == 1 {
         return one(&fleet.case(0), *shrink);
     }
-    writeln!(io::stdout().lock(), "seeds from {}", fleet.first)?;
+    writeln!(stdout(), "seeds from {}", fleet.first)?;
     let outcome = fleet::run(fleet);
     let line = outcome.line();
     if let Some(failure) = outcome.failure {
         let failure = shrunk(failure, *shrink);
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         writeln!(out, "{failure}\n{line}, then one failed")?;
         return Ok(Status::Invalid);
     }
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     print_counts(&mut out, &outcome.rare)?;
     let slowest = outcome.rare.slowest_recovery;
     writeln!(
@@ -224,7 +225,7 @@ pub fn main(options: &Options) -> io::Result<Status> {
 fn one(case: &Case, is_shrunk: bool) -> io::Result<Status> {
     match run(case, fleet::EVENTS_MAX) {
         Ok(report) => {
-            let mut out = io::stdout().lock();
+            let mut out = stdout();
             writeln!(out, "world: {}\n", case.options())?;
             print_counts(&mut out, &report.rare)?;
             writeln!(
@@ -239,7 +240,7 @@ fn one(case: &Case, is_shrunk: bool) -> io::Result<Status> {
         }
         Err(failure) => {
             let failure = shrunk(failure, is_shrunk);
-            write!(io::stdout().lock(), "{failure}")?;
+            write!(stdout(), "{failure}")?;
             Ok(Status::Invalid)
         }
     }
@@ -250,7 +251,10 @@ fn shrunk(failure: Box<Failure>, is_shrunk: bool) -> Box<Failure> {
         return failure;
     }
     shrink(failure, |smaller, attempts| {
-        eprintln!("smaller case at attempt {attempts}: {}", smaller.case);
+        print_error(format_args!(
+            "smaller case at attempt {attempts}: {}",
+            smaller.case
+        ));
     })
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::process::ExitCode;
 
 use json::Value;
+use raft::stdio::print_error;
 
 use super::builtin::Builtin;
 
@@ -70,7 +71,9 @@ pub fn main(builtin: Builtin) -> ExitCode {
     match serve(Node::new(builtin)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("maelstrom-tests builtin-node {builtin}: {error}");
+            print_error(format_args!(
+                "maelstrom-tests builtin-node {builtin}: {error}"
+            ));
             ExitCode::FAILURE
         }
     }

@@ -14,6 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use raft::stdio::print_error;
+
 use super::program::{DATA_DIR, Program};
 use crate::bench::network::Node;
 
@@ -330,7 +332,7 @@ fn tee(node: Node, mut stderr: ChildStderr, mut log: File) {
     while let Ok(length @ 1..) = stderr.read(&mut bytes) {
         let part = &bytes[..length];
         if let Err(error) = log.write_all(part) {
-            eprintln!("cannot write the log of {node}: {error}");
+            print_error(format_args!("cannot write the log of {node}: {error}"));
         }
         let mut named = Vec::with_capacity(part.len() + 64);
         for line in part.split_inclusive(|byte| *byte == b'\n') {

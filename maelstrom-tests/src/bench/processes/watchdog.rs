@@ -10,6 +10,8 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
+use raft::stdio::print_error;
+
 const SCRIPT: &str = r#"
 groups=
 while read -r verb group; do
@@ -102,7 +104,7 @@ impl Drop for Watchdog {
     fn drop(&mut self) {
         self.orders = None;
         if let Err(error) = self.shell.wait() {
-            eprintln!("cannot wait for the watchdog shell: {error}");
+            print_error(format_args!("cannot wait for the watchdog shell: {error}"));
         }
     }
 }

@@ -4,6 +4,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use raft::stdio::stdout;
+
 use super::results::{Counts, Fault, Messages, Results};
 use crate::check::{self, Status, counted};
 use crate::linearizability::Analysis;
@@ -24,7 +26,7 @@ pub fn print(
     folder: &Path,
     verbose: bool,
 ) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let more = if verbose {
         ""
     } else {
