@@ -409,6 +409,7 @@ mod tests {
                 heartbeat: 1,
                 shortest_election: 2,
                 longest_election: 2,
+                request_deadline: 4,
                 limits,
             },
             ballot: Ballot::default(),

@@ -72,7 +72,7 @@ impl<R: Send + 'static> Node<R> {
             false => options.settle,
         };
         // By then every open request has reached its deadline and is answered.
-        let grace = settle + TICK * config.request_deadline().saturating_mul(2);
+        let grace = settle + TICK * config.request_deadline.saturating_mul(2);
         let replica = Replica::restore(Restored {
             id: member.id,
             membership: membership.clone(),

@@ -147,6 +147,7 @@ impl<'a> Words<'a> {
             heartbeat: 3,
             shortest_election: 10,
             longest_election: 10,
+            request_deadline: 20,
             limits: Limits::default(),
         };
         for word in self.0.by_ref() {
@@ -158,6 +159,7 @@ impl<'a> Words<'a> {
                     let (shortest, longest) = value.split_once("..").unwrap_or((value, value));
                     config.shortest_election = number(shortest)?;
                     config.longest_election = number(longest)?;
+                    config.request_deadline = 2 * config.longest_election;
                 }
                 "window" => limits.inflight_appends = number(value)?,
                 "batch" => limits.append_entries = number(value)?,

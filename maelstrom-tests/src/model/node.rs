@@ -146,6 +146,7 @@ impl Nodes {
                     heartbeat,
                     shortest_election,
                     longest_election,
+                    request_deadline: 2 * longest_election,
                     limits,
                 },
             }),

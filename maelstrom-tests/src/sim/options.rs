@@ -297,6 +297,7 @@ impl Options {
             heartbeat: self.heartbeat as u32,
             shortest_election: self.shortest_election as u32,
             longest_election: self.longest_election as u32,
+            request_deadline: 2 * self.longest_election as u32,
             limits: Limits {
                 requests: self.requests as usize,
                 proposals: self.proposals as usize,

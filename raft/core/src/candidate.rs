@@ -1,6 +1,6 @@
 //! Candidates: ask for votes in a new term (§5.2).
 
-use crate::clock::Countdown;
+use crate::clock::{Countdown, Moment};
 use crate::id::NodeId;
 use crate::leader::Leader;
 use crate::machine::StateMachine;
@@ -15,6 +15,8 @@ use crate::shared::Shared;
 #[derive(Clone, Debug, Hash)]
 pub struct Candidate {
     pub(crate) votes: Votes<Candidate>,
+    /// When this node became a candidate.
+    pub(crate) since: Moment,
     pub(crate) countdown: Countdown,
 }
 
@@ -28,6 +30,7 @@ impl Candidate {
         votes.record(shared.id, true);
         Self {
             votes,
+            since: shared.now,
             countdown: shared.election_countdown(),
         }
     }
@@ -74,7 +77,7 @@ impl<S: StateMachine> Node<Candidate, S> {
         match self.role.votes.tally(&self.shared.membership) {
             Tally::Won(won) => Raft::Leader(self.lead(won)),
             Tally::Lost => {
-                self.shared.reset_backoff();
+                self.shared.ease_backoff();
                 Raft::Follower(self.follow())
             }
             Tally::Pending => Raft::Candidate(self),
@@ -84,6 +87,7 @@ impl<S: StateMachine> Node<Candidate, S> {
     /// Becomes leader with a quorum's votes.
     fn lead(self, won: Elected<Candidate>) -> Node<Leader<S>, S> {
         assert_eq!(won.term(), self.shared.term(), "votes of this term");
-        self.become_role(Leader::new)
+        let since = self.role.since;
+        self.become_role(|shared| Leader::new(shared, since))
     }
 }

@@ -19,6 +19,11 @@ impl Moment {
         Self(self.0 + 1)
     }
 
+    /// The number of ticks since `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> u32 {
+        u32::try_from(self.0 - earlier.0).unwrap_or(u32::MAX)
+    }
+
     /// Whether at least `ticks` have passed since `earlier`.
     pub(crate) fn is_past(self, earlier: Self, ticks: u32) -> bool {
         self.0 - earlier.0 >= u64::from(ticks)

@@ -12,6 +12,8 @@ pub struct Config {
     pub shortest_election: u32,
     /// The longest election timeout.
     pub longest_election: u32,
+    /// How long a client's request may wait before it ends as refused or unknown.
+    pub request_deadline: u32,
     /// Limits of queues, messages and memory.
     pub limits: Limits,
 }
@@ -98,13 +100,6 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// How long a client's request may wait before it ends as refused or unknown: two longest
-    /// election timeouts.
-    #[must_use]
-    pub fn request_deadline(&self) -> u32 {
-        self.longest_election.saturating_mul(2)
-    }
-
     /// How long to wait for a read index before the node repeats its request.
     #[must_use]
     pub fn read_retry(&self) -> u32 {
@@ -118,6 +113,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         if self.heartbeat == 0 {
             return Err("the heartbeat interval must be at least 1 tick".into());
+        }
+        if self.request_deadline == 0 {
+            return Err("the request timeout must be at least 1 tick".into());
         }
         if self.shortest_election > self.longest_election {
             return Err(format!(
@@ -178,6 +176,7 @@ mod tests {
             heartbeat: 1,
             shortest_election: 2,
             longest_election: 3,
+            request_deadline: 4,
             limits: Limits::default(),
         };
         assert_eq!(config.validate(), Ok(()));

@@ -29,17 +29,19 @@ use crate::shared::Shared;
 pub(crate) struct Leader<S: StateMachine> {
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) reads: Reads<S>,
-    /// How long this leader may lack contact to a quorum: the longest election timeout, with the
-    /// backoff that its election needed, since round trips may take that long.
+    /// How long this leader may lack contact to a quorum: the longest election timeout, or twice
+    /// the time that its votes took, since round trips may take that long.
     pub(crate) patience: Patience,
 }
 
 impl<S: StateMachine> Leader<S> {
     /// Begins the leadership with a blank entry: its commit commits all entries before it (§5.4.2,
-    /// §8).
-    pub(crate) fn new(shared: &mut Shared<S>) -> Self {
+    /// §8). It became a candidate at `since`.
+    pub(crate) fn new(shared: &mut Shared<S>, since: Moment) -> Self {
         shared.counters.elections_won += 1;
-        let patience = Patience(shared.longest_election());
+        let votes_took = shared.now.since(since);
+        let longest = shared.config.longest_election;
+        let patience = Patience(longest.max(votes_took.saturating_mul(2)));
         shared.heard_leader(shared.id);
         shared.proxy.take_asked();
         let blank = shared.append(Payload::Blank);
@@ -122,7 +124,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             return Raft::Follower(self.follow());
         }
         let now = self.shared.now;
-        let deadline = self.shared.config.request_deadline();
+        let deadline = self.shared.config.request_deadline;
         for read in self.role.reads.expired(now, deadline) {
             let response = Response::Refused(Refusal::ReadExpired);
             self.shared.reply(read.ticket, response);

@@ -173,6 +173,7 @@
 //!         heartbeat: 10,
 //!         shortest_election: 50,
 //!         longest_election: 100,
+//!         request_deadline: 80,
 //!         limits: Limits::default(),
 //!     },
 //!     ballot: Ballot::default(),

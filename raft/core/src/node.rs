@@ -41,6 +41,7 @@ impl<R: Role<S>, S: StateMachine> Node<R, S> {
     /// Becomes a follower in a higher term (§5.1).
     pub(crate) fn enter(mut self, term: Term) -> Node<Follower<S>, S> {
         self.shared.enter_term(term);
+        self.shared.ease_backoff();
         self.follow()
     }
 }

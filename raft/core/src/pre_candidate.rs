@@ -63,6 +63,12 @@ impl<S: StateMachine> Node<PreCandidate, S> {
                 self.role.votes.record(from, granted);
                 return self.tally();
             }
+            Message::PreVoteReply(PreVoteReply { round, .. })
+                if round.incarnation == self.shared.incarnation() =>
+            {
+                self.shared.note_late_reply();
+            }
+            Message::VoteReply(_) => self.shared.note_late_reply(),
             // Another node leads in this term.
             message if message.class() == Class::FromLeader => {
                 return self.follow().receive(from, message);
@@ -83,7 +89,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
         match self.role.votes.tally(&self.shared.membership) {
             Tally::Won(won) => self.campaign(won).ask(),
             Tally::Lost => {
-                self.shared.reset_backoff();
+                self.shared.ease_backoff();
                 Raft::Follower(self.follow())
             }
             Tally::Pending => Raft::PreCandidate(self),

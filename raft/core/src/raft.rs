@@ -47,7 +47,7 @@ impl<S: StateMachine> Raft<S> {
     pub(crate) fn tick(mut self) -> Self {
         let shared = self.shared_mut();
         shared.now = shared.now.next();
-        let deadline = shared.config.request_deadline();
+        let deadline = shared.config.request_deadline;
         let expired = shared.proxy.expire(shared.now, deadline);
         shared.replies.extend(expired);
         if shared.is_disk_stalled() {

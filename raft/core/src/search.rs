@@ -149,7 +149,7 @@ renames! {
     [R: Rename, S: StateMachine] Node<R, S> { shared, role; }
     [S: StateMachine] Follower<S> { leader, early; countdown }
     [] PreCandidate { round, votes; countdown }
-    [] Candidate { votes; countdown }
+    [] Candidate { votes; since, countdown }
     [S: StateMachine] Leader<S> { peers, reads; patience }
     [] Peer { stream, incarnation; matched, progress, heard, sent, appended }
     [S: StateMachine] Reads<S> { waiting, rounds; announced }

@@ -55,6 +55,8 @@ pub(crate) struct Shared<S: StateMachine> {
     heard: Option<Moment>,
     /// The factor of the next election timeout.
     backoff: u32,
+    /// Whether a reply arrived after the timeout of its election since the last one ran out.
+    late_reply: bool,
     pub(crate) now: Moment,
     rng: Rng,
     incarnation: Incarnation,
@@ -70,7 +72,11 @@ pub(crate) struct Shared<S: StateMachine> {
     pub(crate) counters: Counters,
 }
 
-/// The election timeout grows up to this many times its usual length.
+/// Elections without any reply make the election timeout this many times its usual length. Not
+/// more: the silence says nothing about round trips, and the wait outlasts it.
+const SILENT_BACKOFF: u32 = 2;
+
+/// Replies that arrive late make the election timeout up to this many times its usual length.
 const MAX_BACKOFF: u32 = 8;
 
 impl<S: StateMachine> Shared<S> {
@@ -104,6 +110,7 @@ impl<S: StateMachine> Shared<S> {
             leader_of_term: None,
             heard: None,
             backoff: 1,
+            late_reply: false,
             now: Moment::default(),
             rng: Rng::seeded(restored.seed),
             incarnation,
@@ -219,6 +226,7 @@ impl<S: StateMachine> Shared<S> {
         assert_eq!(known, leader, "a second leader in term {}", self.term());
         self.heard = Some(self.now);
         self.backoff = 1;
+        self.late_reply = false;
     }
 
     /// Whether this node heard from a leader within the shortest election timeout: then no election
@@ -234,20 +242,25 @@ impl<S: StateMachine> Shared<S> {
         Countdown::election(&self.config, &mut self.rng, self.backoff)
     }
 
-    /// The longest election timeout, as long as the backoff makes it.
-    pub(crate) fn longest_election(&self) -> u32 {
-        self.config.longest_election.saturating_mul(self.backoff)
+    /// Shortens the next election timeout: other nodes can be heard again.
+    pub(crate) fn ease_backoff(&mut self) {
+        self.backoff = (self.backoff / 2).max(1);
     }
 
-    /// Ends the backoff: the replies to a lost election came in time.
-    pub(crate) fn reset_backoff(&mut self) {
-        self.backoff = 1;
+    /// Notes a reply to an election that has timed out: round trips are slow.
+    pub(crate) fn note_late_reply(&mut self) {
+        self.late_reply = true;
+        self.counters.dropped.stale_reply += 1;
     }
 
-    /// Doubles the election timeout after an election without a result, so that elections succeed
-    /// at any latency.
+    /// Sets the election timeout after an election without a result. Late replies double it, so
+    /// that elections succeed at any latency.
     pub(crate) fn back_off(&mut self) {
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
+        self.backoff = if mem::take(&mut self.late_reply) {
+            (self.backoff * 2).min(MAX_BACKOFF)
+        } else {
+            (self.backoff / 2).max(SILENT_BACKOFF)
+        };
     }
 
     /// Answers a message of a lower term. A stale leader or candidate gets a reply of this node's
@@ -677,6 +690,7 @@ impl<S: StateMachine> Rename for Shared<S> {
             leader_of_term,
             heard: _,
             backoff: _,
+            late_reply: _,
             now: _,
             rng: _,
             incarnation,

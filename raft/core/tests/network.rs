@@ -36,6 +36,7 @@ fn config() -> Config {
         heartbeat: 10,
         shortest_election: 50,
         longest_election: 100,
+        request_deadline: 200,
         limits: Limits::default(),
     }
 }
@@ -302,7 +303,7 @@ fn dead_peer_costs_an_empty_append_per_heartbeat() {
 fn request_is_answered_by_its_deadline_after_a_late_leader() {
     let mut node = replica(1, 3, 0);
     node.step(write(1));
-    let deadline = config().request_deadline();
+    let deadline = config().request_deadline;
     for _ in 0..deadline - 5 {
         node.step(Input::Tick);
     }
@@ -324,7 +325,7 @@ fn request_is_answered_by_its_deadline_after_a_late_leader() {
 fn read_without_a_leader_is_refused_at_its_deadline() {
     let mut node = replica(1, 3, 0);
     node.step(read(1));
-    for _ in 0..config().request_deadline() {
+    for _ in 0..config().request_deadline {
         assert!(outputs(&mut node).1.is_empty());
         node.step(Input::Tick);
     }
@@ -387,7 +388,7 @@ fn truncated_proposals_expire_by_their_own_age() {
         .node(leader)
         .step(from(follower, leader, term, append));
     // The commands expire by their own age, all at once.
-    let deadline = config().request_deadline();
+    let deadline = config().request_deadline;
     for _ in 0..deadline {
         assert!(outputs(cluster.node(leader)).1.is_empty());
         cluster.node(leader).step(Input::Tick);

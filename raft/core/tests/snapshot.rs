@@ -80,6 +80,7 @@ impl Cluster {
                     heartbeat: 10,
                     shortest_election: 50,
                     longest_election: 100,
+                    request_deadline: 200,
                     limits: limits.clone(),
                 },
                 ballot: Ballot::default(),

@@ -71,6 +71,13 @@ pub const FLAGS: &[Flag] = &[
     )
     .default("500..1000"),
     Flag::new(
+        "request-timeout",
+        "MS",
+        "Answers a request that cannot be served with error 11 or 13 after\n\
+         this long.",
+    )
+    .default("800"),
+    Flag::new(
         "settle",
         "MS",
         "Sends nothing to other nodes for this long after init, since they\n\
@@ -151,6 +158,7 @@ impl Options {
             heartbeat: ticks(given.number("heartbeat", 0..=LONGEST_MS)?),
             shortest_election,
             longest_election,
+            request_deadline: ticks(given.number("request-timeout", 1..=LONGEST_MS)?),
             limits,
         };
         check(&config)?;
@@ -181,6 +189,7 @@ fn check(config: &Config) -> Result<(), UsageError> {
         heartbeat,
         shortest_election,
         longest_election,
+        request_deadline: _,
         limits: _,
     } = config;
     let Err(reason) = config.validate() else {
@@ -257,6 +266,7 @@ mod tests {
         assert_eq!(options.config.heartbeat, 10);
         assert_eq!(options.config.shortest_election, 50);
         assert_eq!(options.config.longest_election, 100);
+        assert_eq!(options.config.request_deadline, 80);
         assert_eq!(options.settle.as_millis(), 400);
         assert_eq!(options.metrics, Metrics::Default);
         assert_eq!(options.log, Level::Info);

@@ -246,7 +246,7 @@ fn without_a_quorum_the_node_still_ends() {
         let read = value!({"type": "read", "msg_id": number, "key": 1});
         input += &(line("c1", "n1", &read) + "\n");
     }
-    let flags = ["--heartbeat=10", "--election-timeout=50..50", "--settle=50"];
+    let flags = ["--request-timeout=100", "--settle=50"];
     let end = run(&flags, input.as_bytes());
     assert!(end.status.success());
     let answers = end

@@ -17,6 +17,7 @@ fn help_and_version() {
     for part in [
         "--heartbeat MS",
         "--election-timeout MIN..MAX",
+        "--request-timeout MS",
         "--settle MS",
         "in memory",
         "must never come back",

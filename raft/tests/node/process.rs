@@ -11,9 +11,12 @@ use json::{Value, value};
 /// Only a hanging test waits this long for one line.
 pub(crate) const HANG: Duration = Duration::from_secs(3600);
 
-/// Requests expire after two election timeouts. With this flag they never do, however slow the
-/// machine is. A lone node is elected at once all the same.
-pub(crate) const PATIENT: &str = "--election-timeout=1800000..1800000";
+/// With these flags no request expires and no election takes place, however slow the machine is. A
+/// lone node is elected at once all the same.
+pub(crate) const PATIENT: [&str; 2] = [
+    "--election-timeout=1800000..1800000",
+    "--request-timeout=1800000",
+];
 
 /// A running node. It is killed when this is dropped.
 pub(crate) struct Node {
@@ -42,7 +45,7 @@ pub(crate) fn command() -> Command {
 
 impl Node {
     pub(crate) fn start(args: &[&str]) -> Self {
-        Self::start_as(command().arg(PATIENT).args(args))
+        Self::start_as(command().args(PATIENT).args(args))
     }
 
     pub(crate) fn start_as(command: &mut Command) -> Self {

@@ -36,7 +36,7 @@ fn is_write_ok(line: &str, msg_id: i64) -> bool {
 /// A node whose streams no thread reads.
 fn start(args: &[&str]) -> (Child, ChildStdin, BufReader<ChildStdout>) {
     let mut child = command()
-        .arg(PATIENT)
+        .args(PATIENT)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -144,7 +144,8 @@ fn streams_that_do_not_block_are_waited_for() {
     theirs.set_nonblocking(true).unwrap();
     let output = theirs.try_clone().unwrap();
     let mut child = command()
-        .args([PATIENT, "--metrics=off"])
+        .args(PATIENT)
+        .arg("--metrics=off")
         .stdin(OwnedFd::from(theirs))
         .stdout(OwnedFd::from(output))
         .stderr(Stdio::null())
@@ -175,7 +176,8 @@ fn read_error_is_reported_and_not_success() {
     theirs.write_all(b"never read").unwrap();
     assert_eq!(ours.peek(&mut [0]).unwrap(), 1);
     let mut child = command()
-        .args([PATIENT, "--metrics=off"])
+        .args(PATIENT)
+        .arg("--metrics=off")
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -214,7 +216,8 @@ fn full_output_is_reported_and_not_success() {
         return;
     }
     let mut child = command()
-        .args([PATIENT, "--metrics=off"])
+        .args(PATIENT)
+        .arg("--metrics=off")
         .stdin(Stdio::piped())
         .stdout(full().unwrap())
         .stderr(Stdio::piped())

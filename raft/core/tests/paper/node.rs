@@ -302,6 +302,7 @@ fn restore(id: u64, size: u64, incarnation: u64, disk: &Disk) -> Replica<Journal
             heartbeat: HEARTBEAT as u32,
             shortest_election: ELECTION as u32,
             longest_election: ELECTION as u32,
+            request_deadline: 2 * ELECTION as u32,
             limits: Limits {
                 unsynced_bytes: UNSYNCED * ENTRY,
                 ..Limits::default()
