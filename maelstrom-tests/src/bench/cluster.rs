@@ -266,7 +266,10 @@ impl Cluster {
                     self.starting.entry(node).and_modify(|old| *old = until);
                 }
             }
-            Action::Kill(nodes) => nodes.iter().try_for_each(|node| self.kill(*node))?,
+            Action::Kill(nodes) => {
+                let alive = nodes - &self.dead;
+                alive.iter().try_for_each(|node| self.kill(*node))?;
+            }
             Action::Restart(nodes) => nodes.iter().try_for_each(|node| self.restart(*node))?,
         }
         Ok(())
@@ -279,7 +282,8 @@ impl Cluster {
         connected_majority(self.settings.nodes, &self.cuts, &down)
     }
 
-    /// Kills a node, and drops what it has sent but the network has not taken yet.
+    /// Kills a node. Drops what is on its way to it, as Maelstrom does, and what it has sent but the
+    /// network has not taken yet.
     ///
     /// # Errors
     /// It cannot be killed.
@@ -292,6 +296,14 @@ impl Cluster {
         process
             .reap()
             .map_err(BenchError::io(format_args!("cannot kill {node}")))?;
+        let Cluster {
+            network, messages, ..
+        } = self;
+        network.clear(node, |packet| {
+            messages
+                .counts
+                .received(packet.source, Fate::Delivered, true);
+        });
         self.dead.insert(node);
         self.paused.remove(&node);
         self.starting.remove(&node);

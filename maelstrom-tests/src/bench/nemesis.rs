@@ -1,8 +1,10 @@
 //! The schedule of faults: partitions, pauses and kills, drawn from a seed.
 //!
 //! Each kind of fault begins and ends in turn, after waits of half to one and a half times the
-//! interval; faults of different kinds may overlap. There is no clock in here: the caller asks
-//! which action is due, and carries it out.
+//! interval; faults of different kinds may overlap. All end some time before the load does, so that
+//! clients see what they left. A run with kills ends them by killing all nodes at once, after a
+//! write was acknowledged: a node that forgets cannot learn its data from the others then. There is
+//! no clock in here: the caller asks which action is due, and carries it out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -224,6 +226,24 @@ fn describe(cuts: &Cuts) -> String {
     groups.collect::<Vec<_>>().join("; ")
 }
 
+/// How a run's faults are chosen.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// The kinds. A single node cannot be partitioned.
+    pub kinds: &'a BTreeSet<Kind>,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// The mean time from a fault's beginning to its end and from there to the next beginning.
+    pub interval: Duration,
+    /// Whether the first fault of each kind comes at the start of the run, as in Maelstrom.
+    pub at_start: bool,
+    /// How long clients send requests.
+    pub time_limit: Duration,
+}
+
+/// The longest time at the end of a run without faults.
+const CALM_MAX: Duration = Duration::from_secs(5);
+
 /// The schedule of a run's faults.
 #[derive(Debug)]
 pub struct Nemesis {
@@ -231,6 +251,12 @@ pub struct Nemesis {
     nodes: usize,
     interval: Duration,
     cycles: Vec<Cycle>,
+    /// When all nodes are to be killed, unless they have been or there are no kills.
+    last_kill: Option<Duration>,
+    /// How long they are dead then.
+    last_death: Duration,
+    /// When the last fault ends.
+    until: Duration,
 }
 
 /// The alternation of one kind of fault.
@@ -251,36 +277,71 @@ enum State {
 }
 
 impl Nemesis {
-    /// A schedule of these kinds of faults for `nodes` nodes, drawn from `rng`. A single node
-    /// cannot be partitioned.
-    pub fn new(rng: Rng, kinds: &BTreeSet<Kind>, nodes: usize, interval: Duration) -> Nemesis {
+    /// A schedule drawn from `rng`.
+    pub fn new(rng: Rng, plan: &Plan<'_>) -> Nemesis {
+        let limit = plan.time_limit;
+        let until = limit - CALM_MAX.min(limit / 4);
+        let last_death = (plan.interval / 2).min(limit / 8);
+        let kills = plan.kinds.contains(&Kind::Kill);
         let mut nemesis = Nemesis {
             rng,
-            nodes,
-            interval,
+            nodes: plan.nodes,
+            interval: plan.interval,
             cycles: Vec::new(),
+            last_kill: kills.then_some(until - last_death),
+            last_death,
+            until,
         };
-        for kind in kinds {
+        for kind in plan.kinds {
             let state = match kind {
-                Kind::Partition if nodes == 1 => continue,
+                Kind::Partition if plan.nodes == 1 => continue,
                 Kind::Partition => State::Whole,
                 Kind::Pause => State::Running,
                 Kind::Kill => State::Alive,
             };
-            let due = nemesis.wait();
+            let due = match plan.at_start {
+                true => Duration::ZERO,
+                // However short the run, there is a fault.
+                false => nemesis.wait().min(until / 2),
+            };
             nemesis.cycles.push(Cycle { due, state });
         }
         nemesis
     }
 
-    /// When the next action falls due, if there ever is one.
-    pub fn due(&self) -> Option<Duration> {
-        self.cycles.iter().map(|cycle| cycle.due).min()
+    /// When the next action falls due, if there is one. `may_kill_all` says whether a write was
+    /// acknowledged: only then does a death of all nodes show whether they forget.
+    pub fn due(&self, may_kill_all: bool) -> Option<Duration> {
+        let cycles = self.cycles.iter();
+        let dues = cycles.filter_map(|cycle| self.cycle_due(cycle, may_kill_all));
+        dues.chain(self.last_kill.filter(|_| may_kill_all)).min()
+    }
+
+    /// Whether all faults are over, and none will come.
+    pub fn is_over(&self) -> bool {
+        self.last_kill.is_none() && self.due(true).is_none()
+    }
+
+    fn cycle_due(&self, cycle: &Cycle, may_kill_all: bool) -> Option<Duration> {
+        match (&cycle.state, self.last_kill) {
+            (_, Some(_)) if !may_kill_all => Some(cycle.due),
+            (State::Cut | State::Paused(_) | State::Dead(_), _) => Some(cycle.due.min(self.until)),
+            (State::Whole | State::Running | State::Alive, _) => {
+                Some(cycle.due).filter(|due| *due < self.until)
+            }
+        }
     }
 
     /// The next action that is due at `now`, if one is.
-    pub fn next(&mut self, now: Duration) -> Option<Action> {
-        let index = self.cycles.iter().position(|cycle| cycle.due <= now)?;
+    pub fn next(&mut self, now: Duration, may_kill_all: bool) -> Option<Action> {
+        if may_kill_all && self.last_kill.is_some_and(|at| at <= now) {
+            return Some(self.kill_all(now));
+        }
+        let mut cycles = self.cycles.iter();
+        let index = cycles.position(|cycle| {
+            let due = self.cycle_due(cycle, may_kill_all);
+            due.is_some_and(|due| due <= now)
+        })?;
         // Counted from now and not from when it was due, so that a late action does not shorten
         // what follows it.
         self.cycles[index].due = now + self.wait();
@@ -305,6 +366,20 @@ impl Nemesis {
         };
         self.cycles[index].state = state;
         Some(action)
+    }
+
+    /// Kills all nodes. The other faults end when the nodes are started again.
+    fn kill_all(&mut self, now: Duration) -> Action {
+        self.last_kill = None;
+        self.until = self.until.max(now + self.last_death);
+        let all: BTreeSet<Node> = (0..self.nodes).map(Node).collect();
+        for cycle in &mut self.cycles {
+            if matches!(cycle.state, State::Alive | State::Dead(_)) {
+                cycle.state = State::Dead(all.clone());
+            }
+            cycle.due = self.until;
+        }
+        Action::Kill(all)
     }
 
     fn wait(&mut self) -> Duration {
@@ -416,25 +491,36 @@ mod tests {
         assert_eq!(side(5, &ring, &[]), None);
     }
 
+    fn schedule(seed: u64, kinds: &[Kind], nodes: usize, plan: (u64, u64, bool)) -> Nemesis {
+        let (interval, time_limit, at_start) = plan;
+        let plan = Plan {
+            kinds: &kinds.iter().copied().collect(),
+            nodes,
+            interval: Duration::from_secs(interval),
+            at_start,
+            time_limit: Duration::from_secs(time_limit),
+        };
+        Nemesis::new(Rng::seeded(seed), &plan)
+    }
+
     #[test]
     fn faults_begin_and_end_in_turn() {
         let interval = Duration::from_secs(2);
-        let kinds = BTreeSet::from(Kind::ALL);
-        let mut nemesis = Nemesis::new(Rng::seeded(5), &kinds, 5, interval);
-        let mut twin = Nemesis::new(Rng::seeded(5), &kinds, 5, interval);
+        let mut nemesis = schedule(5, &Kind::ALL, 5, (2, 1000, false));
+        let mut twin = schedule(5, &Kind::ALL, 5, (2, 1000, false));
         let (mut cut, mut paused, mut dead) = (false, BTreeSet::new(), BTreeSet::new());
         let mut killed = BTreeSet::new();
         let mut before = Duration::ZERO;
         for _ in 0..200 {
-            let now = nemesis.due().expect("faults go on");
+            let now = nemesis.due(true).expect("faults go on");
             assert!(now >= before && now - before <= 2 * interval);
             before = now;
             assert_eq!(
-                nemesis.next(now.saturating_sub(Duration::from_nanos(1))),
+                nemesis.next(now.saturating_sub(Duration::from_nanos(1)), true),
                 None
             );
-            let action = nemesis.next(now).expect("one is due");
-            assert_eq!(twin.next(now), Some(action.clone()));
+            let action = nemesis.next(now, true).expect("one is due");
+            assert_eq!(twin.next(now, true), Some(action.clone()));
             match action {
                 Action::Cut(_, cuts) => {
                     assert!(!cut && !cuts.is_empty());
@@ -461,13 +547,80 @@ mod tests {
         assert_eq!(killed, BTreeSet::from([1, 3, 5]));
     }
 
+    /// The actions of a whole run, and when each comes. A write is acknowledged at `written`.
+    fn run(mut nemesis: Nemesis, written: Duration) -> Vec<(Duration, Action)> {
+        let mut actions = Vec::new();
+        let mut now = Duration::ZERO;
+        while !nemesis.is_over() {
+            let may = now >= written;
+            let due = nemesis.due(may).unwrap_or(written);
+            now = now.max(if may { due } else { due.min(written) });
+            actions.extend(
+                nemesis
+                    .next(now, now >= written)
+                    .map(|action| (now, action)),
+            );
+        }
+        actions
+    }
+
+    #[test]
+    fn last_fault_kills_all_and_ends_before_the_load() {
+        let second = Duration::from_secs(1);
+        for seed in 0..200 {
+            let kinds = [&Kind::ALL[..], &[Kind::Kill]][seed as usize % 2];
+            let nodes = 1 + seed as usize % 5;
+            let actions = run(schedule(seed, kinds, nodes, (4, 20, false)), second);
+            let kill = actions
+                .iter()
+                .rposition(|(_, action)| matches!(action, Action::Kill(_)));
+            let kill = kill.expect("a kill");
+            let all: BTreeSet<Node> = (0..nodes).map(Node).collect();
+            assert_eq!(actions[kill], (13 * second, Action::Kill(all.clone())));
+            let ends = &actions[kill + 1..];
+            assert!(ends.iter().all(|(at, _)| *at == 15 * second), "{ends:?}");
+            assert!(ends.contains(&(15 * second, Action::Restart(all))));
+            let (mut begun, mut ended) = (0, 0);
+            for (_, action) in &actions {
+                match action {
+                    Action::Cut(..) | Action::Pause(_) => begun += 1,
+                    Action::Heal | Action::Resume(_) => ended += 1,
+                    Action::Kill(_) | Action::Restart(_) => {}
+                }
+            }
+            assert_eq!(begun, ended);
+        }
+    }
+
+    #[test]
+    fn death_of_all_waits_for_a_write() {
+        let second = Duration::from_secs(1);
+        let actions = run(schedule(1, &[Kind::Kill], 3, (4, 20, false)), 30 * second);
+        let all: BTreeSet<Node> = (0..3).map(Node).collect();
+        let last = &actions[actions.len() - 2..];
+        assert_eq!(last[0], (30 * second, Action::Kill(all.clone())));
+        assert_eq!(last[1], (32 * second, Action::Restart(all)));
+    }
+
+    #[test]
+    fn short_run_has_a_fault_and_it_may_come_first() {
+        for seed in 0..50 {
+            for kind in Kind::ALL {
+                let actions = run(schedule(seed, &[kind], 3, (60, 4, false)), Duration::ZERO);
+                assert!(actions.len() >= 2, "{actions:?}");
+                assert!(actions[0].0 > Duration::ZERO);
+                let actions = run(schedule(seed, &[kind], 3, (60, 4, true)), Duration::ZERO);
+                assert_eq!(actions[0].0, Duration::ZERO);
+            }
+        }
+    }
+
     #[test]
     fn without_kinds_or_peers_there_are_no_faults() {
-        let interval = Duration::from_secs(1);
-        let calm = Nemesis::new(Rng::seeded(1), &BTreeSet::new(), 5, interval);
-        assert_eq!(calm.due(), None);
-        let alone = Nemesis::new(Rng::seeded(1), &[Kind::Partition].into(), 1, interval);
-        assert_eq!(alone.due(), None);
+        let calm = schedule(1, &[], 5, (1, 20, false));
+        assert!(calm.is_over() && calm.due(true).is_none());
+        let alone = schedule(1, &[Kind::Partition], 1, (1, 20, false));
+        assert!(alone.is_over() && alone.due(true).is_none());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! As in Maelstrom, a message between servers gets a deadline when it is sent, and each receiver
 //! has one queue ordered by deadline. A receiver takes the head of its queue and waits for that
-//! message's deadline; messages sent meanwhile wait for it too. In Maelstrom, as we understand it,
-//! that also delays clients' requests, though they have no latency of their own; here only with
+//! message's deadline; messages sent meanwhile wait for it too. In Maelstrom that also delays
+//! clients' requests, though they have no latency of their own; here only with
 //! [`Conditions::clients_wait`], since this delay says nothing about a node. Partitions drop on
 //! receipt, so a message that is in flight when the network is cut is lost, and one that is sent
 //! into a cut which heals in time arrives. Clients are never cut off, and lose nothing.
@@ -198,6 +198,16 @@ impl<T: Clone> Network<T> {
     /// Replaces the current partition; an empty set heals the network.
     pub fn cut(&mut self, cuts: Cuts) {
         self.cuts = cuts;
+    }
+
+    /// Drops what is on its way to a node, and passes it to `dropped`.
+    pub fn clear(&mut self, dest: Node, mut dropped: impl FnMut(Packet<T>)) {
+        let receiver = &mut self.receivers[dest.0];
+        let head = receiver.head.take().into_iter();
+        let messages = head.chain(receiver.waiting.drain());
+        for message in messages.chain(receiver.prompt.drain(..)) {
+            dropped(message.packet);
+        }
     }
 
     /// Restarts time: what was `origin` is zero from now on.
@@ -434,6 +444,21 @@ mod tests {
         network.send(ms(10), from_client(1, 5));
         network.cut(Cuts::new());
         assert_eq!(arrivals(&mut network, ms(20)), [5, 4]);
+    }
+
+    #[test]
+    fn cleared_queue_is_empty() {
+        let mut network = network(CALM);
+        for payload in 1..=3 {
+            network.send(ms(0), between(0, 1, payload));
+        }
+        network.send(ms(0), between(0, 2, 4));
+        network.send(ms(0), from_client(1, 5));
+        let mut dropped = Vec::new();
+        network.clear(Node(1), |packet| dropped.push(packet.payload));
+        dropped.sort_unstable();
+        assert_eq!(dropped, [1, 2, 3, 5]);
+        assert_eq!(arrivals(&mut network, ms(10)), [4]);
     }
 
     #[test]

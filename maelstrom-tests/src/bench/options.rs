@@ -36,6 +36,8 @@ pub struct Options {
     pub nemesis: BTreeSet<Kind>,
     /// The mean time from a fault's beginning to its end and from there to the next beginning.
     pub nemesis_interval: Duration,
+    /// Whether the first fault of each kind comes at the start.
+    pub nemesis_at_start: bool,
     /// The least share of requests that must be answered ok.
     pub availability: Option<f64>,
     /// Print all of the report.
@@ -76,8 +78,14 @@ const TIME_LIMIT_MAX_S: f64 = 604_800.0;
 /// The highest mean latency: a minute.
 const LATENCY_MAX_MS: f64 = 60_000.0;
 
-/// The longest interval between faults: an hour.
-const INTERVAL_MAX_S: f64 = 3600.0;
+/// The interval between faults: up to an hour. Below the minimum, nodes would not get past `init`.
+const INTERVAL_S: RangeInclusive<f64> = 0.1..=3600.0;
+
+/// The lowest rate but 0: one request in a quarter of an hour.
+const RATE_MIN: f64 = 0.001;
+
+/// The highest rate, above what any node can answer.
+const RATE_MAX: f64 = 1e6;
 
 const OPERATIONS_PER_KEY_MAX: u64 = 1_000_000_000;
 const RUNS_MAX: usize = 100_000;
@@ -102,8 +110,10 @@ pub const TEST: Command = Command::new(
      \n\
      --nemesis kill kills nodes and starts them again as new processes with the same init. The environment variable\n\
      STDRAFT_DATA_DIR names a folder for their data: the same for all nodes, and new for each run. It is set only\n\
-     with --nemesis kill or --data-dir. A kill loses the node's unsent output and all messages that arrive before\n\
-     the restart; the requests of its clients time out.\n\
+     with --nemesis kill or --data-dir. A kill loses the node's unsent output and all messages to it until the\n\
+     restart; the requests of its clients time out. The last fault of a run with kills is the death of all nodes at\n\
+     once, after a write was answered ok. Keys that were in use before a kill are not written after it, so a node\n\
+     that forgets is found out when every key is read at the end.\n\
      \n\
      Exit status: 0 valid; 1 invalid; 2 unknown; 255 the bench or a node failed. Of many runs, the worst.",
     &[
@@ -115,25 +125,27 @@ pub const TEST: Command = Command::new(
             the bench itself (--node-count 1 --rate 0).\n\
             stale: n0 executes all writes, but each node answers reads from its own memory. Its runs are\n\
             invalid."),
-        Flag::new("node-count", "N", "The number of nodes.").default("5"),
-        Flag::new("concurrency", "N|Nn", "The number of clients; 4n means four for each node.").default("2n"),
-        Flag::new("rate", "R", "Requests a second, on average over all clients. 0: as fast as they are answered.").default("100"),
-        Flag::new("time-limit", "SECONDS", "How long clients send requests.").default("20"),
-        Flag::new("latency", "MS", "The mean latency between nodes. Clients have none.").default("0"),
+        Flag::new("node-count", "N", "The number of nodes, 1 to 64.").default("5"),
+        Flag::new("concurrency", "N|Nn", "The number of clients, at most 10000; 4n means four for each node.").default("2n"),
+        Flag::new("rate", "R", "Requests a second, on average over all clients, 0.001 to 1000000. 0: as fast as they are answered.").default("100"),
+        Flag::new("time-limit", "SECONDS", "How long clients send requests, at most a week. Faults end after three quarters of it, or 5 seconds\n\
+            before its end. Then every key is read once.").default("20"),
+        Flag::new("latency", "MS", "The mean latency between nodes, at most 60000. Clients have none.").default("0"),
         Flag::new("latency-dist", "constant|uniform|exponential", "How latencies vary. Uniform: from 0 to twice the mean.").default("constant"),
         Flag::switch("clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
-        Flag::new("loss", "P", "The probability that a message between nodes is lost. Maelstrom loses none.").default("0"),
-        Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice.").default("0"),
+        Flag::new("loss", "P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
+        Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
         Flag::new("nemesis", "partition,pause,kill", "The faults, separated by commas, or all.").default("none"),
-        Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next; at least 0.01.").default("10"),
+        Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
+        Flag::switch("nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
         Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
             another value fails, so about 0.5 is normal."),
-        Flag::new("key-count", "N", "How many keys are in use at once (default: one for each 2n clients)."),
-        Flag::new("ops-per-key", "N", "About how many operations each key gets.").default("128"),
-        Flag::new("runs", "N", "Makes N runs, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
+        Flag::new("key-count", "N", "How many keys are in use at once, at most one for each client (default: one for each 2n clients)."),
+        Flag::new("ops-per-key", "N", "About how many operations each key gets, 1 to 1000000000.").default("128"),
+        Flag::new("runs", "N", "Makes N runs, at most 100000, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
             rate, faults. Prints a line for each run, a summary, and the command that repeats each run that\n\
             is not valid."),
-        Flag::new("jobs", "N", "With --runs: how many runs go on at once. Runs that share a core slow each other down.").default("1"),
+        Flag::new("jobs", "N", "With --runs: how many runs go on at once, 1 to 64. Runs that share a core slow each other down.").default("1"),
         Flag::new("seed", "N", "Seed of the workload, faults and latencies (default: random, and printed)."),
         Flag::switch("verbose", "Prints the whole report: also latencies by node, messages by type, and each fault."),
         Flag::switch("log-stderr", "Copies the nodes' stderr to the bench's own."),
@@ -199,7 +211,8 @@ impl Options {
                 clients_wait: given.is_set("clients-wait"),
             },
             nemesis,
-            nemesis_interval: seconds(given, "nemesis-interval", 0.01..=INTERVAL_MAX_S)?,
+            nemesis_interval: seconds(given, "nemesis-interval", INTERVAL_S)?,
+            nemesis_at_start: given.is_set("nemesis-at-start"),
             availability: availability(given)?,
             verbose: given.is_set("verbose"),
             log_stderr: given.is_set("log-stderr"),
@@ -285,6 +298,7 @@ impl Options {
         }
         for (name, given) in [
             ("clients-wait", self.conditions.clients_wait),
+            ("nemesis-at-start", self.nemesis_at_start),
             ("verbose", self.verbose),
             ("log-stderr", self.log_stderr),
             ("log-net-send", self.log_net_send),
@@ -334,9 +348,15 @@ fn concurrency(given: &Given, node_count: usize) -> Result<usize, UsageError> {
 }
 
 fn rate(given: &Given) -> Result<Option<f64>, UsageError> {
-    let rate = given.number("rate", 0.0..=1e9)?;
-    // Less than one request in eleven days is none.
-    Ok((rate > 1e-6).then_some(rate))
+    let rate = given.number("rate", 0.0..=RATE_MAX)?;
+    match rate {
+        0.0 => Ok(None),
+        RATE_MIN.. => Ok(Some(rate)),
+        _ => {
+            let what = format!("0 or a number from {RATE_MIN} to {RATE_MAX}");
+            Err(UsageError::value("rate", &what, &rate.to_string()))
+        }
+    }
 }
 
 fn seconds(given: &Given, name: &str, range: RangeInclusive<f64>) -> Result<Duration, UsageError> {
@@ -451,6 +471,7 @@ mod tests {
             "--duplicate=1",
             "--nemesis=kill,pause,partition",
             "--nemesis-interval=2",
+            "--nemesis-at-start",
             "--availability=0.5",
             "--key-count=3",
             "--ops-per-key=64",
@@ -483,6 +504,7 @@ mod tests {
             },
             nemesis: Kind::ALL.into(),
             nemesis_interval: Duration::from_secs(2),
+            nemesis_at_start: true,
             availability: Some(0.5),
             verbose: true,
             log_stderr: true,
@@ -516,6 +538,7 @@ mod tests {
             ],
             &[
                 "--nemesis=pause",
+                "--nemesis-at-start",
                 "--log-net-recv",
                 "--store=x",
                 "--data-dir=d e",
@@ -570,6 +593,7 @@ mod tests {
             ("--concurrency=99999999999999999n", "--concurrency"),
             ("--rate=-1", "--rate"),
             ("--rate=NaN", "--rate"),
+            ("--rate=1e-9", "--rate: expected 0 or a number from 0.001"),
             (
                 "--time-limit=soon",
                 "--time-limit: expected a number from 0 to 604800",
@@ -599,7 +623,7 @@ mod tests {
             ("--ops-per-key=0", "--ops-per-key"),
             (
                 "--nemesis-interval=0",
-                "--nemesis-interval: expected a number from 0.01",
+                "--nemesis-interval: expected a number from 0.1",
             ),
             ("--seed=-1", "--seed"),
             ("--builtin=zero", "--builtin: expected raft, null or stale"),

@@ -1,6 +1,9 @@
 //! The event loop of a run: clients send requests at a given rate, the nemesis injects faults, and
-//! the cluster passes messages on. It records what the clients see.
+//! the cluster passes messages on. It records what the clients see. At the end, when all faults are
+//! over, every key is read once more: what was lost unnoticed shows then.
 
+use std::collections::VecDeque;
+use std::iter;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -8,17 +11,24 @@ use rand::Rng;
 use super::clients::{Clients, Completion};
 use super::cluster::{Answered, Cluster, Settings, Trouble};
 use super::error::BenchError;
-use super::nemesis::{Action, Nemesis};
+use super::nemesis::{self, Action, Nemesis};
 use super::options::Options;
 use super::processes::program::Program;
 use super::report::progress::Progress;
 use super::report::record::{Record, nanoseconds};
 use super::store::Store;
-use super::workload::{Plan, Workload};
-use crate::history::{self, Stage};
+use super::workload::{Plan, Request, Worker, Workload};
+use crate::history::{self, Call, ErrorCode, Outcome, Process, Stage};
 
 /// How long a node may take to answer `init`, while it is not paused.
 const INIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For how many client time-outs the last reads are tried, and for how long at least.
+const LAST_READS_TIMEOUTS: u32 = 10;
+const LAST_READS_MIN: Duration = Duration::from_secs(10);
+
+/// How long after a failed last read the key is read again.
+const READ_AGAIN: Duration = Duration::from_millis(100);
 
 /// A run in progress.
 #[derive(Debug)]
@@ -31,6 +41,17 @@ struct Router<'a> {
     nemesis: Nemesis,
     record: Record,
     progress: Progress,
+    /// The last reads, once they have begun.
+    last_reads: Option<LastReads>,
+}
+
+/// The reads of every key at the end of a run.
+#[derive(Debug)]
+struct LastReads {
+    /// The keys that are still to be read, and from when on.
+    keys: VecDeque<(Duration, u64)>,
+    /// When to give up.
+    until: Duration,
 }
 
 /// Runs to the end and kills the nodes.
@@ -89,55 +110,80 @@ impl<'a> Router<'a> {
             pace: Pace::new(rng.fork(), options.rate),
             nemesis: Nemesis::new(
                 rng.fork(),
-                &options.nemesis,
-                nodes,
-                options.nemesis_interval,
+                &nemesis::Plan {
+                    kinds: &options.nemesis,
+                    nodes,
+                    interval: options.nemesis_interval,
+                    at_start: options.nemesis_at_start,
+                    time_limit: options.time_limit,
+                },
             ),
             record,
             progress,
+            last_reads: None,
         })
     }
 
-    /// Makes requests until the time is up, and then waits for the last answers.
+    /// Makes requests until the time is up and the faults are over, waits for the last answers, and
+    /// reads every key.
     fn test(&mut self) -> Result<(), BenchError> {
         loop {
             let now = self.cluster.now();
-            let asking = now < self.options.time_limit && !self.record.is_full();
-            if !asking && self.clients.all_idle() {
-                return Ok(());
-            }
-            while let Some(action) = self.nemesis.next(now) {
-                self.inject_fault(now, &action)?;
-            }
+            let may_kill_all = self.may_kill_all(now);
+            self.inject_faults(now, may_kill_all)?;
             while let Some(completion) = self.clients.time_out(now) {
-                complete(&mut self.record, now, completion)?;
+                complete(&mut self.record, &mut self.last_reads, now, completion)?;
             }
+            let over = now >= self.options.time_limit && self.nemesis.is_over();
+            let asking = !over && !self.record.is_full();
             if asking {
                 self.ask(now)?;
+            } else if self.may_read_keys() && self.read_keys(now)? {
+                return Ok(());
             }
             self.progress.tick(now, &self.record);
-            let due = self.due(asking);
+            let due = self.due(asking, may_kill_all);
             let Router {
                 cluster,
                 clients,
                 record,
+                last_reads,
                 ..
             } = self;
-            cluster.step(due, &mut |answered| answer(clients, record, answered))?;
+            cluster.step(due, &mut |answered| {
+                answer(clients, record, last_reads, answered)
+            })?;
         }
     }
 
+    /// Whether a death of all nodes would show if they forget: a write was answered ok. Also if the
+    /// time is up without one, so that the run ends.
+    fn may_kill_all(&self, now: Duration) -> bool {
+        let operations = &self.record.operations;
+        operations.write.ok > 0 || now >= self.options.time_limit
+    }
+
+    /// Whether the requests and the faults are over.
+    fn may_read_keys(&self) -> bool {
+        self.last_reads.is_some() || (self.nemesis.is_over() && self.clients.all_idle())
+    }
+
     /// When something other than a message is due next.
-    fn due(&mut self, asking: bool) -> Duration {
-        let next_request = match asking {
-            true if self.clients.any_idle() => Some(self.pace.due()),
-            true => Some(self.options.time_limit),
-            false => None,
+    fn due(&mut self, asking: bool, may_kill_all: bool) -> Duration {
+        let any_idle = self.clients.any_idle();
+        let next_request = match (&self.last_reads, asking) {
+            (None, true) if any_idle => Some(self.pace.due()),
+            (None, true) => Some(self.options.time_limit),
+            (Some(reads), _) if any_idle => reads.keys.front().map(|(from, _)| *from),
+            (None | Some(_), _) => None,
         };
-        [next_request, self.nemesis.due(), self.clients.due()]
-            .into_iter()
-            .flatten()
-            .fold(self.progress.due(), Duration::min)
+        let dues = [
+            next_request,
+            self.nemesis.due(may_kill_all),
+            self.clients.due(),
+        ];
+        let dues = dues.into_iter().flatten();
+        dues.fold(self.progress.due(), Duration::min)
     }
 
     /// Lets idle clients send requests as often as the pace allows.
@@ -148,35 +194,81 @@ impl<'a> Router<'a> {
             };
             self.pace.advance(now);
             let request = self.workload.next(worker, process);
-            self.record.event(history::Event {
-                process,
-                time_ns: nanoseconds(now),
-                key: request.key.into(),
-                call: request.call.clone(),
-                stage: Stage::Invoke,
-            })?;
-            let asked = self.clients.ask(now, worker, request.clone());
-            self.cluster.send(&asked, &request);
+            self.send(now, worker, process, request)?;
         }
         Ok(())
     }
 
-    fn inject_fault(&mut self, now: Duration, action: &Action) -> Result<(), BenchError> {
-        self.cluster.inject_fault(action)?;
-        match action {
-            Action::Cut(..) | Action::Pause(_) | Action::Kill(_) => {
-                let side = self.cluster.connected_majority();
-                self.record.fault_began(now, action, side);
+    fn send(
+        &mut self,
+        now: Duration,
+        worker: Worker,
+        process: Process,
+        request: Request,
+    ) -> Result<(), BenchError> {
+        self.record.event(history::Event {
+            process,
+            time_ns: nanoseconds(now),
+            key: request.key.into(),
+            call: request.call.clone(),
+            stage: Stage::Invoke,
+        })?;
+        let asked = self.clients.ask(now, worker, request.clone());
+        self.cluster.send(&asked, &request);
+        Ok(())
+    }
+
+    /// Lets idle clients read the keys that are left. Returns whether all have been read, or it is
+    /// time to give up.
+    fn read_keys(&mut self, now: Duration) -> Result<bool, BenchError> {
+        let mut reads = self.last_reads.take().unwrap_or_else(|| {
+            let timeout = self.options.client_timeout();
+            LastReads {
+                keys: (0..self.workload.keys_used())
+                    .map(|key| (now, key))
+                    .collect(),
+                until: now + LAST_READS_MIN.max(timeout * LAST_READS_TIMEOUTS),
             }
-            Action::Heal | Action::Resume(_) | Action::Restart(_) => {
-                self.record.fault_ended(now, action.kind());
+        });
+        if now >= reads.until {
+            let left = reads.keys.drain(..).map(|(_, key)| key);
+            self.record.unread.extend(left);
+        }
+        while let Some(&(from, key)) = reads.keys.front()
+            && from <= now
+            && let Some((worker, process)) = self.clients.take_idle()
+        {
+            reads.keys.pop_front();
+            let call = Call::Read;
+            self.send(now, worker, process, Request { key, call })?;
+        }
+        let done = reads.keys.is_empty() && self.clients.all_idle();
+        self.last_reads = Some(reads);
+        Ok(done)
+    }
+
+    fn inject_faults(&mut self, now: Duration, may_kill_all: bool) -> Result<(), BenchError> {
+        let actions: Vec<Action> = iter::from_fn(|| self.nemesis.next(now, may_kill_all)).collect();
+        for action in &actions {
+            self.cluster.inject_fault(action)?;
+            if matches!(action, Action::Kill(_)) {
+                self.workload.retire_keys();
             }
+        }
+        if !actions.is_empty() {
+            let side = self.cluster.connected_majority();
+            self.record.faults(now, &actions, side.as_ref());
         }
         Ok(())
     }
 }
 
-fn answer(clients: &mut Clients, record: &mut Record, answered: Answered) -> Result<(), Trouble> {
+fn answer(
+    clients: &mut Clients,
+    record: &mut Record,
+    last_reads: &mut Option<LastReads>,
+    answered: Answered,
+) -> Result<(), Trouble> {
     let Answered {
         now,
         process,
@@ -189,12 +281,25 @@ fn answer(clients: &mut Clients, record: &mut Record, answered: Answered) -> Res
     }
     let completion = clients.answer(process, reply.id, reply.answer);
     match completion.map_err(|strange| strange.to_string())? {
-        Some(completion) => Ok(complete(record, now, completion)?),
+        Some(completion) => Ok(complete(record, last_reads, now, completion)?),
         None => Ok(()),
     }
 }
 
-fn complete(record: &mut Record, now: Duration, completion: Completion) -> Result<(), BenchError> {
+/// Records the end of a request. A last read without a result is to be made again.
+fn complete(
+    record: &mut Record,
+    last_reads: &mut Option<LastReads>,
+    now: Duration,
+    completion: Completion,
+) -> Result<(), BenchError> {
+    if let Some(reads) = last_reads
+        && let Outcome::Failed(code) = completion.outcome
+        && code != ErrorCode::KEY_DOES_NOT_EXIST
+    {
+        let again = (now + READ_AGAIN, completion.request.key);
+        reads.keys.push_back(again);
+    }
     record.event(history::Event {
         process: completion.process,
         time_ns: nanoseconds(now),

@@ -211,9 +211,11 @@ struct Summary {
     verdicts: [usize; SEVERITY.len()],
     /// For each run that is not as it should be, why, and the command that repeats it.
     remarks: Vec<String>,
-    /// After each fault that left a connected majority, the time until a new request to it was
-    /// answered ok.
+    /// After each beginning of a fault that left a connected majority, the time until a new request
+    /// to it was answered ok.
     recoveries_ms: Vec<f64>,
+    /// The same after each end.
+    recoveries_after_ms: Vec<f64>,
 }
 
 impl Summary {
@@ -238,9 +240,12 @@ impl Summary {
                 "timeouts after the first ok, without faults: {count}"
             ));
         }
-        let faults = results.faults.iter();
-        let recoveries = faults.filter_map(|fault| fault.first_new_ok_ms);
-        self.recoveries_ms.extend(recoveries);
+        for fault in &results.faults {
+            let after = fault.after.as_ref();
+            let after = after.and_then(|after| after.first_new_ok_ms);
+            self.recoveries_ms.extend(fault.first_new_ok_ms);
+            self.recoveries_after_ms.extend(after);
+        }
     }
 
     fn worst(&self) -> Status {
@@ -252,17 +257,20 @@ impl Summary {
         let counts = self.verdicts.iter().zip(SEVERITY);
         let counts = counts.map(|(count, status)| format!("{count} {}", status.name()));
         let counts = counts.collect::<Vec<_>>().join(", ");
-        let mut recoveries = self.recoveries_ms.clone();
-        recoveries.sort_unstable_by(f64::total_cmp);
-        let recovered = match recoveries.last() {
-            None => String::new(),
-            Some(longest) => format!(
-                "recoveries, until a connected majority answered a new request ok: {}, median {:.0} ms, longest {longest:.0} ms\n",
-                recoveries.len(),
-                recoveries[recoveries.len() / 2]
-            ),
+        let recovered = |what: &str, times: &[f64]| {
+            let mut times = times.to_vec();
+            times.sort_unstable_by(f64::total_cmp);
+            times.last().map_or(String::new(), |longest| {
+                format!(
+                    "until a connected majority answered a new request ok, after {what} a fault: {} times, median {:.0} ms, longest {longest:.0} ms\n",
+                    times.len(),
+                    times[times.len() / 2]
+                )
+            })
         };
-        format!("\n{counts}\n{recovered}{}", self.remarks.concat())
+        let during = recovered("the beginning of", &self.recoveries_ms);
+        let after = recovered("the end of", &self.recoveries_after_ms);
+        format!("\n{counts}\n{during}{after}{}", self.remarks.concat())
     }
 }
 

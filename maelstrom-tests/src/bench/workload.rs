@@ -1,9 +1,10 @@
 //! The clients' requests: the lin-kv workload, without clocks, threads or a network.
 //!
-//! As in Maelstrom, clients work in groups, each group on one key at a time. Half of a group reads;
-//! the others write and compare-and-set small numbers, which collide often enough that a stale
-//! answer contradicts another. A group changes to a new key after a number of operations or
-//! processes, so that checking a key stays cheap.
+//! As in Maelstrom, clients work in groups, each group on one key at a time, and write and
+//! compare-and-set few values, which collide often enough that a stale answer contradicts another.
+//! Half of each group reads; in Maelstrom only the first group does, so with more than one group
+//! some keys are never read there. A group changes to a new key after 20 processes, as in
+//! Maelstrom, and also after a number of operations, so that checking a key stays cheap.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +13,8 @@ use rand::Rng;
 
 use crate::history::{Call, Process};
 
-/// Values are drawn from 0 up to but not including this.
-pub const VALUES: u64 = 5;
+/// The values.
+pub const VALUES: [u64; 5] = [0, 1, 2, 3, 4];
 
 /// The most processes that work on one key (more only if a group is larger): each operation of
 /// unknown outcome uses up a process, and makes the check of the key more expensive.
@@ -115,6 +116,13 @@ impl Workload {
         }
     }
 
+    /// Lets every group change to a new key with its next request.
+    pub fn retire_keys(&mut self) {
+        for group in &mut self.groups {
+            group.operations_left = 0;
+        }
+    }
+
     /// How many keys have been begun.
     pub fn keys_used(&self) -> u64 {
         self.keys_used
@@ -140,7 +148,7 @@ impl Workload {
     }
 
     fn value(&mut self) -> Value {
-        Value::from(self.rng.below(VALUES))
+        Value::from(VALUES[self.rng.below(VALUES.len() as u64) as usize])
     }
 
     /// The number of operations varies by a tenth, so that the groups do not all change keys at
@@ -195,7 +203,7 @@ mod tests {
     fn half_of_a_group_reads_and_the_rest_writes() {
         let mut workload = workload(10, 1, 128);
         let (mut writes, mut cas) = (0, 0);
-        let values: Vec<Value> = (0..VALUES).map(Value::from).collect();
+        let values: Vec<Value> = VALUES.into_iter().map(Value::from).collect();
         for worker in (0..10).cycle().take(6000) {
             match next(&mut workload, worker).call {
                 Call::Read => assert!(worker < 5),
@@ -236,6 +244,19 @@ mod tests {
         );
         assert!(per_key.keys().copied().eq(0..per_key.len() as u64));
         assert_eq!(workload.keys_used(), per_key.len() as u64 + 1);
+    }
+
+    #[test]
+    fn retired_keys_get_no_more_requests() {
+        let mut workload = workload(4, 2, 100);
+        let used: BTreeSet<u64> = (0..4)
+            .map(|worker| next(&mut workload, worker).key)
+            .collect();
+        assert_eq!(used.len(), 2);
+        workload.retire_keys();
+        for worker in (0..4).cycle().take(300) {
+            assert!(!used.contains(&next(&mut workload, worker).key));
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::ended::Ended;
 use super::record::Record;
 use super::results::{
-    Availability, Counts, Elections, Fault, Latency, Linearizable, Messages, Results, Timeouts, ms,
+    Availability, Counts, Elections, Fault, Latency, Linearizable, Messages, Recovery, Results,
+    Timeouts, ms,
 };
 use crate::bench::network::Node;
 use crate::bench::options::Options;
@@ -24,7 +25,15 @@ pub fn evaluate(
 ) -> (Status, Results) {
     let all = &record.operations.all;
     let operations = record.history().operations();
-    let (status, reason) = judge(operations, &analysis.verdict, all, options.availability);
+    let (mut status, mut reason) = judge(operations, &analysis.verdict, all, options.availability);
+    if status == Status::Valid && !record.unread.is_empty() {
+        let keys: Vec<String> = record.unread.iter().map(u64::to_string).collect();
+        status = Status::Unknown;
+        reason = Some(format!(
+            "no read at the end had a result: key {}",
+            check::some_of(&keys)
+        ));
+    }
     let last_end = ended.last().map_or(Duration::ZERO, |last| last.completed);
     let first_ok = ended.iter().find(|operation| operation.is_ok());
     let first_ok = first_ok.map(|operation| operation.completed);
@@ -51,6 +60,7 @@ pub fn evaluate(
         operations: record.operations.clone(),
         timeouts: timeouts(ended, first_ok),
         late_answers: record.late_answers,
+        unread_keys: record.unread.clone(),
         first_ok_ms: first_ok.map(ms),
         latencies: latencies(options.node_count, ended),
         messages: messages(&record.messages.counts, analysis.operations),
@@ -128,38 +138,47 @@ fn messages(counted: &Messages, operations: usize) -> Messages {
     }
 }
 
-/// The faults, with how long each was watched and when the clients of its side got an ok. `ended`
-/// is sorted by completion.
+/// The faults, with how long each was watched and when the clients of its side got an ok: after its
+/// beginning, and after its end. `ended` is sorted by completion.
 fn recoveries(faults: &[Fault], ended: &[Ended], run_end: Duration) -> Vec<Fault> {
     let oks: Vec<&Ended> = ended.iter().filter(|operation| operation.is_ok()).collect();
-    let recovered = |(at, fault): (usize, &Fault)| {
-        let began = fault.began_ms;
-        let ends = faults.iter().filter_map(|other| other.ended_ms);
-        let next = faults.get(at + 1).map(|next| next.began_ms);
-        let until = ends
-            .filter(|end| *end > began)
-            .chain(next)
-            .fold(ms(run_end).max(began), f64::min);
-        let first = oks.partition_point(|ok| ms(ok.completed) < began);
-        let before = oks[..first].last();
-        let on_side = |ok: &&&Ended| {
-            let side = fault.side.as_ref();
-            side.is_some_and(|side| side.contains(&ok.node.to_string()))
-        };
+    let begins = faults.iter().map(|fault| fault.began_ms);
+    let ends = faults.iter().filter_map(|fault| fault.ended_ms);
+    let changes: Vec<f64> = begins.chain(ends).chain([ms(run_end)]).collect();
+    let watch = |from: f64, side: &Option<Vec<String>>| {
+        let later = changes.iter().filter(|change| **change > from);
+        let until = later.copied().reduce(f64::min).unwrap_or(from);
+        let first = oks.partition_point(|ok| ms(ok.completed) < from);
         let seen = oks[first..]
             .iter()
             .take_while(|ok| ms(ok.completed) < until);
-        let seen = seen.filter(on_side);
-        let after = |ok: &&Ended| ms(ok.completed) - began;
-        Fault {
-            since_last_ok_ms: before.map(|ok| began - ms(ok.completed)),
-            watched_ms: until - began,
+        let seen = seen.filter(|ok| {
+            let side = side.as_ref();
+            side.is_some_and(|side| side.contains(&ok.node.to_string()))
+        });
+        let after = |ok: &&Ended| ms(ok.completed) - from;
+        Recovery {
+            side: side.clone(),
+            watched_ms: until - from,
             first_ok_ms: seen.clone().next().map(after),
-            first_new_ok_ms: seen.clone().find(|ok| ms(ok.invoked) >= began).map(after),
+            first_new_ok_ms: seen.clone().find(|ok| ms(ok.invoked) >= from).map(after),
+        }
+    };
+    let recovered = |fault: &Fault| {
+        let began = fault.began_ms;
+        let during = watch(began, &fault.side);
+        let first = oks.partition_point(|ok| ms(ok.completed) < began);
+        let after = fault.ended_ms.zip(fault.after.as_ref());
+        Fault {
+            since_last_ok_ms: oks[..first].last().map(|ok| began - ms(ok.completed)),
+            watched_ms: during.watched_ms,
+            first_ok_ms: during.first_ok_ms,
+            first_new_ok_ms: during.first_new_ok_ms,
+            after: after.map(|(end, after)| watch(end, &after.side)),
             ..fault.clone()
         }
     };
-    faults.iter().enumerate().map(recovered).collect()
+    faults.iter().map(recovered).collect()
 }
 
 #[cfg(test)]
@@ -207,6 +226,30 @@ mod tests {
         assert_eq!(faults[0].first_ok_ms, Some(30.0));
         assert_eq!(faults[0].first_new_ok_ms, Some(80.0));
         assert_eq!(faults[0].watched_ms, 200.0);
+    }
+
+    #[test]
+    fn recovery_is_measured_from_the_end_too() {
+        let ended = [
+            write(0, 290, 310, DONE),
+            write(2, 305, 320, DONE),
+            write(1, 320, 350, DONE),
+            write(1, 450, 460, DONE),
+        ];
+        let mut first = fault(100.0, Some(300.0), &["n2"]);
+        let side = |names: &[&str]| Recovery {
+            side: Some(names.iter().map(|&name| name.to_owned()).collect()),
+            ..Recovery::default()
+        };
+        first.after = Some(side(&["n0", "n1"]));
+        let mut second = fault(400.0, Some(420.0), &["n2"]);
+        second.after = Some(side(&["n0", "n2"]));
+        let faults = recoveries(&[first, second], &ended, Duration::from_millis(500));
+        let after = faults[0].after.as_ref().expect("it ended");
+        assert_eq!((after.watched_ms, after.first_ok_ms), (100.0, Some(10.0)));
+        assert_eq!(after.first_new_ok_ms, Some(50.0));
+        let after = faults[1].after.as_ref().expect("it ended");
+        assert_eq!((after.watched_ms, after.first_ok_ms), (80.0, None));
     }
 
     #[test]

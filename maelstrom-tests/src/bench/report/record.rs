@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::time::Duration;
 
-use super::results::{Fault, Messages, Operations, ms};
+use super::results::{Fault, Messages, Operations, Recovery, ms};
 use crate::bench::error::BenchError;
-use crate::bench::nemesis::{Action, Kind};
+use crate::bench::nemesis::Action;
 use crate::bench::network::{Node, Source};
 use crate::bench::store::Store;
 use crate::history::{Event, History, Stage};
@@ -58,6 +58,8 @@ pub struct Record {
     pub faults: Vec<Fault>,
     /// How many answers came after their request had timed out.
     pub late_answers: u64,
+    /// The keys whose last read had no result.
+    pub unread: Vec<u64>,
 }
 
 impl MessageLog {
@@ -96,6 +98,7 @@ impl Record {
             messages: MessageLog::default(),
             faults: Vec::new(),
             late_answers: 0,
+            unread: Vec::new(),
         })
     }
 
@@ -118,22 +121,36 @@ impl Record {
         self.history.operations().len() >= OPERATIONS_MAX
     }
 
-    /// Adds a fault. `side` are the nodes that can go on without the others.
-    pub fn fault_began(&mut self, now: Duration, action: &Action, side: Option<BTreeSet<Node>>) {
-        self.faults.push(Fault {
-            kind: action.kind().name().to_owned(),
-            what: action.to_string(),
-            began_ms: ms(now),
-            side: side.map(|side| side.iter().map(Node::to_string).collect()),
-            ..Fault::default()
-        });
-    }
-
-    /// Notes the end of the latest fault of a kind.
-    pub fn fault_ended(&mut self, now: Duration, kind: Kind) {
-        let mut faults = self.faults.iter_mut().rev();
-        if let Some(fault) = faults.find(|fault| fault.kind == kind.name()) {
-            fault.ended_ms = Some(ms(now));
+    /// Notes the faults that begin and end now. `side` are the nodes that can go on without the
+    /// others from now on.
+    pub fn faults(&mut self, now: Duration, actions: &[Action], side: Option<&BTreeSet<Node>>) {
+        let names = side.map(|side| side.iter().map(Node::to_string).collect());
+        for action in actions {
+            let kind = action.kind().name();
+            match action {
+                Action::Cut(..) | Action::Pause(_) | Action::Kill(_) => self.faults.push(Fault {
+                    kind: kind.to_owned(),
+                    what: action.to_string(),
+                    began_ms: ms(now),
+                    side: names.clone(),
+                    ..Fault::default()
+                }),
+                Action::Heal | Action::Resume(_) | Action::Restart(_) => {
+                    let open = |fault: &&mut Fault| fault.kind == kind && fault.ended_ms.is_none();
+                    for fault in self.faults.iter_mut().filter(open) {
+                        fault.ended_ms = Some(ms(now));
+                        fault.after = Some(Recovery {
+                            side: names.clone(),
+                            ..Recovery::default()
+                        });
+                    }
+                }
+            }
+        }
+        for fault in &mut self.faults {
+            if side.is_some() && fault.side.is_none() && fault.ended_ms.is_none() {
+                fault.majority_ms.get_or_insert(ms(now));
+            }
         }
     }
 

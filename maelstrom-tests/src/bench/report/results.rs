@@ -66,6 +66,8 @@ json::record! {
         pub timeouts: Timeouts,
         /// Answers that came after their request had timed out.
         pub late_answers: u64,
+        /// The keys whose last read, at the end of the run, had no result.
+        pub unread_keys: Vec<u64>,
         /// From the first request to the first ok.
         pub first_ok_ms: Option<f64>,
         /// Latencies of ok answers; there is a row for each node and function that had one.
@@ -248,14 +250,33 @@ json::record! {
         pub since_last_ok_ms: Option<f64>,
         /// When it ended; absent if the run did first.
         pub ended_ms: Option<f64>,
-        /// The nodes that could go on without the others: up, connected, and a majority. Absent
-        /// if there is no such majority.
+        /// The nodes that could go on without the others when it began: up, connected, and a
+        /// majority. Absent if there was no such majority.
         pub side: Option<Vec<String>>,
+        /// If there was none: when there was one again, before the fault ended.
+        pub majority_ms: Option<f64>,
         /// How long the side was watched: until any fault began or ended.
         pub watched_ms: f64,
         /// How long it took until a client of the side got an ok.
         pub first_ok_ms: Option<f64>,
         /// The same, for a request that was made after the fault had begun.
+        pub first_new_ok_ms: Option<f64>,
+        /// The same from the fault's end on. Absent if the run ended first.
+        pub after: Option<Recovery>,
+    }
+}
+
+json::record! {
+    /// How the cluster recovered after the end of a fault.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct Recovery {
+        /// The nodes that could go on without the others then.
+        pub side: Option<Vec<String>>,
+        /// How long they were watched: until any fault began or ended.
+        pub watched_ms: f64,
+        /// How long it took until a client of these nodes got an ok.
+        pub first_ok_ms: Option<f64>,
+        /// The same, for a request that was made after the fault had ended.
         pub first_new_ok_ms: Option<f64>,
     }
 }

@@ -183,23 +183,15 @@ fn faults(results: &Results, verbose: bool) -> String {
     if kinds.is_empty() {
         return String::new();
     }
-    let watched = faults.iter().filter(|fault| fault.side.is_some()).count();
-    let mut firsts: Vec<f64> = faults
+    let during = faults
         .iter()
-        .filter_map(|fault| fault.first_new_ok_ms)
-        .collect();
-    firsts.sort_by(f64::total_cmp);
-    let mut text = format!(
-        "faults: {}; in {watched} a majority stayed connected, in {} of these a new request was ok",
-        kinds.join(", "),
-        firsts.len()
-    );
-    if let [least, .., most] | [least @ most] = &firsts[..] {
-        text += &format!(" after {least:.0} to {most:.0} ms,");
-    }
-    text += " before the next fault\n";
+        .map(|fault| (&fault.side, fault.first_new_ok_ms));
+    let mut text = format!("faults: {}; {}\n", kinds.join(", "), recovered(during));
+    let after = faults.iter().filter_map(|fault| fault.after.as_ref());
+    let after = after.map(|after| (&after.side, after.first_new_ok_ms));
+    text += &format!("  after their ends, {}\n", recovered(after));
     for fault in faults.iter().filter(|_| verbose) {
-        let (began, recovery) = (fault.began_ms / 1000.0, recovery(fault));
+        let (began, recovery) = (fault.began_ms / 1000.0, row(fault));
         let ended = fault.ended_ms.map(|ms| ms / 1000.0);
         let ended = ended.map_or("end".to_owned(), |ended| format!("{ended:.1}"));
         text += &format!(
@@ -210,18 +202,58 @@ fn faults(results: &Results, verbose: bool) -> String {
     text
 }
 
-fn recovery(fault: &Fault) -> String {
-    let Some(side) = &fault.side else {
-        return "no connected majority".to_owned();
+/// After how many changes a majority was connected, and how long it took until it served a request
+/// that was made after the change.
+fn recovered<'a>(
+    changes: impl Iterator<Item = (&'a Option<Vec<String>>, Option<f64>)> + Clone,
+) -> String {
+    let watched = changes.clone().filter(|(side, _)| side.is_some()).count();
+    let mut firsts: Vec<f64> = changes.filter_map(|(_, first)| first).collect();
+    firsts.sort_by(f64::total_cmp);
+    let range = match &firsts[..] {
+        [least, .., most] | [least @ most] => format!(" after {least:.0} to {most:.0} ms,"),
+        [] => String::new(),
     };
-    let side = side.join(",");
-    match fault.first_ok_ms {
-        None => format!("{side}: no ok in {:.0} ms", fault.watched_ms),
-        Some(first) => format!(
-            "{side}: first ok after {first:.0} ms, of a new request after {}",
-            optional(fault.first_new_ok_ms, 0, " ms")
+    let served = firsts.len();
+    format!(
+        "in {watched} a majority was connected, in {served} of these a new request was ok{range} before the next change"
+    )
+}
+
+fn row(fault: &Fault) -> String {
+    let watched = |side: &[String], first: Option<f64>, new: Option<f64>, watched: f64| {
+        let side = side.join(",");
+        match first {
+            None => format!("{side}: no ok in {watched:.0} ms"),
+            Some(first) => format!(
+                "{side}: first ok after {first:.0} ms, of a new request after {}",
+                optional(new, 0, " ms")
+            ),
+        }
+    };
+    let during = match (&fault.side, fault.majority_ms) {
+        (Some(side), _) => watched(
+            side,
+            fault.first_ok_ms,
+            fault.first_new_ok_ms,
+            fault.watched_ms,
         ),
-    }
+        (None, None) => "no connected majority".to_owned(),
+        (None, Some(until)) => format!("no connected majority until {:.1} s", until / 1000.0),
+    };
+    let Some(after) = &fault.after else {
+        return during;
+    };
+    let after = match &after.side {
+        Some(side) => watched(
+            side,
+            after.first_ok_ms,
+            after.first_new_ok_ms,
+            after.watched_ms,
+        ),
+        None => "no connected majority".to_owned(),
+    };
+    format!("{during}; after its end, {after}")
 }
 
 fn optional(value: Option<f64>, decimals: usize, unit: &str) -> String {

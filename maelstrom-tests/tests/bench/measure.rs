@@ -1,0 +1,56 @@
+//! The measurements: `soak` and `catch-up`.
+
+use std::process::Command;
+
+use super::{BENCH, Folder, output, show, status, stdout, text};
+
+#[test]
+fn soak_misses_lost_writes() {
+    let folder = Folder::new();
+    let script = format!("#!/bin/sh\nexec '{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let output = output(
+        Command::new(BENCH)
+            .args(["soak", "--writes=2000", "--keys=100", "--bin", text(&bin)])
+            .arg(format!("--data-dir={}", text(&folder.path("data")))),
+    );
+    assert_eq!(status(&output), 1, "{}", show(&output));
+    assert!(
+        stdout(&output).contains("killed, and back after"),
+        "{}",
+        show(&output)
+    );
+    assert!(stdout(&output).contains("is lost"), "{}", show(&output));
+}
+
+#[test]
+fn raft_has_every_key_after_a_soak() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args(["soak", "--writes=4000", "--keys=50", &data]);
+    let output = output(command.args(["--", "--snapshot-entries=500"]));
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("last value; keys: 50"), "{told}");
+}
+
+#[test]
+fn a_killed_node_catches_up_by_snapshot() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args([
+        "catch-up",
+        "--writes=3000",
+        "--keys=50",
+        "--seconds=1",
+        &data,
+    ]);
+    command.args(["--", "--snapshot-entries=500", "--snapshot-chunk-bytes=300"]);
+    let output = output(&mut command);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("catching up"), "{told}");
+    assert!(told.contains("snapshot_chunk"), "{told}");
+}

@@ -1,0 +1,145 @@
+//! Nodes of other languages, and nodes that break the protocol.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{BENCH, Folder, PATIENT, output, show, status, stderr, text};
+
+#[test]
+fn a_node_that_breaks_the_protocol_is_reported() {
+    const INIT_OK: &str = r#"{"src":"n0","dest":"c0","body":{"type":"init_ok","in_reply_to":1}}"#;
+    const REFUSAL: &str =
+        r#"{"src":"n0","dest":"c0","body":{"type":"error","code":11,"text":"not today"}}"#;
+    const STRAY: &str = r#"{"src":"n0","dest":"c9999","body":{"type":"write_ok","in_reply_to":1}}"#;
+    const UNASKED: &str =
+        r#"{"src":"n0","dest":"c1","body":{"type":"write_ok","in_reply_to":9999}}"#;
+    let answer = |line: &str| format!("echo '{line}'; cat >/dev/null");
+    for (init, request, told) in [
+        (REFUSAL, String::new(), "it refuses init: not today"),
+        (
+            INIT_OK,
+            answer("Listening on port 8080"),
+            "it is not a JSON object",
+        ),
+        (INIT_OK, answer(INIT_OK), "its dest \"c0\" is unknown"),
+        (INIT_OK, answer(STRAY), "its dest is unknown"),
+        (INIT_OK, answer(UNASKED), "a request that was never made"),
+        (
+            INIT_OK,
+            "echo sorry >&2; printf '{\"src\":'; exit 3".into(),
+            "incomplete: {\"src\":\nn0: the end of its stderr:\n  sorry",
+        ),
+    ] {
+        let folder = Folder::new();
+        let script = format!("#!/bin/sh\nread -r line\necho '{init}'\nread -r line\n{request}\n");
+        let bin = format!("--bin={}", text(&folder.executable("node", &script)));
+        let output = folder.test(&[&bin, "--node-count=1", "--rate=0", "--time-limit=60"]);
+        assert_eq!(status(&output), 255, "{}", show(&output));
+        assert!(stderr(&output).contains(told), "{told}: {}", show(&output));
+        let results = folder.results();
+        assert_eq!(results.verdict, "broken");
+        assert!(results.reason.is_some_and(|reason| reason.contains(told)));
+    }
+}
+
+#[test]
+fn a_program_that_is_no_node_is_reported() {
+    let folder = Folder::new();
+    let plain = folder.path("plain");
+    fs::write(&plain, "no program").expect("a file");
+    let nonsense = folder.executable("nonsense", "\u{7f}ELF, almost");
+    let silent = folder.executable("silent", "#!/bin/sh\necho sorry >&2\nexec >&-\nread line\n");
+    for (path, told) in [
+        (folder.path("nowhere"), "no such file"),
+        (plain, "not executable"),
+        (folder.0.clone(), "not a file"),
+        (nonsense, "cannot start "),
+        (
+            PathBuf::from("/bin/cat"),
+            "its src is \"c0\", but n0 printed it",
+        ),
+        (PathBuf::from("/bin/echo"), "it is blank"),
+        (silent, "sorry"),
+    ] {
+        let bin = format!("--bin={}", text(&path));
+        let output = folder.test(&[&bin, "--node-count=1", "--time-limit=60"]);
+        assert_eq!(status(&output), 255, "{}", show(&output));
+        assert!(stderr(&output).contains(told), "{told}: {}", show(&output));
+    }
+}
+
+#[test]
+fn a_python_node_works() {
+    let node = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nodes/store.py");
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no python3 to run {}", node.display());
+        return;
+    }
+    let folder = Folder::new();
+    let bin = format!("--bin={}", text(&node));
+    let output = folder.test(&[
+        &bin,
+        "--node-count=1",
+        "--concurrency=4n",
+        "--time-limit=1",
+        PATIENT,
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+}
+
+#[test]
+fn arguments_and_logs_are_passed_on() {
+    let folder = Folder::new();
+    let script = format!("#!/bin/sh\necho \"given $*\" >&2\nexec '{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let bin = format!("--bin={}", text(&bin));
+    let output = folder.test(&[
+        &bin,
+        "--node-count=1",
+        "--time-limit=1",
+        PATIENT,
+        "--log-stderr",
+        "--log-net-send",
+        "--log-net-recv",
+        "--",
+        "--flag",
+        "two words",
+    ]);
+    let told = stderr(&output);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    for part in [
+        "n0: given --flag two words\n",
+        "send {\"id\":1,\"src\":\"c0\",\"dest\":\"n0\",\"body\":{\"type\":\"init\"",
+        "recv {\"id\":1,\"src\":\"c0\"",
+        "send {\"src\":\"n0\",\"dest\":\"c1\"",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
+    assert_eq!(log, "given --flag two words\n");
+}
+
+#[test]
+fn without_kills_nodes_get_no_data_folder() {
+    let folder = Folder::new();
+    let script = format!(
+        "#!/bin/sh\necho \"data ${{STDRAFT_DATA_DIR-none}}\" >&2\nexec '{BENCH}' builtin-node null\n"
+    );
+    let bin = folder.executable("node", &script);
+    let mut command = Command::new(BENCH);
+    command.env("STDRAFT_DATA_DIR", folder.path("another run's"));
+    command.args([
+        "test",
+        "--node-count=1",
+        "--time-limit=1",
+        PATIENT,
+        "--bin",
+        text(&bin),
+        "--store",
+    ]);
+    let output = output(command.arg(folder.path("store")));
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
+    assert_eq!(log, "data none\n");
+}
