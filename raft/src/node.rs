@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use metrics::http;
 use raft_core::{Config, Incarnation, Replica, Restored};
 
+pub use self::data::read_machine;
 use self::data::{Data, NodeLog};
 pub use self::member::Member;
 pub use self::options::{Metrics, Options};
@@ -52,7 +53,7 @@ impl<R: Send + 'static> Node<R> {
     ) -> Result<Self, StopReason> {
         let began = Instant::now();
         let membership = member.membership();
-        let data = data::open(options.data.as_deref(), member, &membership, telemetry)?;
+        let data = data::open(options.data.as_deref(), member, telemetry)?;
         if options.data.is_some() {
             log_recovery(&data, began.elapsed(), log);
         }

@@ -56,7 +56,7 @@ mod wal;
 
 pub use self::check::{Verdict, check};
 pub use self::crc::{Crc, crc32c};
-pub use self::error::{Error, ErrorKind};
+pub use self::error::{Error, ErrorKind, Refusal};
 pub use self::identity::{Identity, name_order};
 pub use self::recover::{Opened, Options, Recovered, Restored, open};
 pub use self::snapshot::{MAX_SNAPSHOT, SnapshotError, SnapshotFile, Snapshots};

@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use raft::host::Image;
-use raft::storage::{self, Error, Identity, Log, Opened, SnapshotFile, Snapshots};
+use raft::storage::{self, Error, Identity, Log, Opened, Snapshots};
 use raft_core::{
     Chunks, EntryId, Membership, NodeId, Record, SnapshotId, SnapshotToInstall, SnapshotToStore,
     Wal,
@@ -205,14 +205,15 @@ impl Disk<Store> for FaultyStorage {
 
     fn install_snapshot(&mut self, received: SnapshotToInstall) -> Result<Option<Store>, Error> {
         let SnapshotToInstall { id, bytes } = received;
-        let Ok(whole) = SnapshotFile::received(id, &bytes) else {
+        let snapshots = self.files().1.clone();
+        let Ok(whole) = snapshots.received(id, &bytes) else {
             return Ok(None);
         };
         let Ok(machine) = Store::read(whole.machine) else {
             return Ok(None);
         };
         self.pending_snapshot = Some(id.last);
-        self.files().1.install(&whole)?;
+        snapshots.install(&whole)?;
         self.pending_snapshot = None;
         self.snapshot = Some(id);
         Ok(Some(machine))

@@ -48,8 +48,13 @@ pub(crate) fn run(disk: &(impl Disk + Clone + 'static), script: &[Step]) -> Run 
 /// Opens the folder and demands that nothing acknowledged is lost and nothing is made up, that the
 /// check says the same, and that what is there now survives another power cut and goes on.
 pub(crate) fn demand_recovery(disk: &FaultyDisk, run: &Run, story: &str) -> Result<(), String> {
-    let verdict = check::<String>(std::sync::Arc::new(disk.clone()), false, &mut io::sink())
-        .expect("the sink takes all");
+    let verdict = check::<String>(
+        std::sync::Arc::new(disk.clone()),
+        false,
+        &mut io::sink(),
+        |_, _| Ok(()),
+    )
+    .expect("the sink takes all");
     let mut opened = open(disk).map_err(|error| format!("{story}: refused: {error}"))?;
     let recovered = State::of(&opened.recovered);
     let expected = match opened.recovered.torn {

@@ -105,8 +105,8 @@ fn disk_of(files: &Files) -> Memory {
 /// What recovery makes of some files, and the check's word, which must be the same.
 fn recovered(files: &Files) -> Result<State, ErrorKind> {
     let disk = disk_of(files);
-    let verdict =
-        check::<String>(Arc::new(disk.clone()), true, &mut io::sink()).expect("the sink takes all");
+    let verdict = check::<String>(Arc::new(disk.clone()), true, &mut io::sink(), |_, _| Ok(()))
+        .expect("the sink takes all");
     assert_eq!(files_of(&disk), *files, "the check changes nothing");
     match open(&disk) {
         Ok(opened) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
-use raft::storage::{self, Error, Identity, Opened, Options, Recovered, SnapshotFile, Snapshots};
+use raft::storage::{self, Error, Identity, Opened, Options, Recovered, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal,
 };
@@ -154,7 +154,8 @@ pub(crate) fn perform(opened: &mut Opened<String>, step: &Step) -> Result<(), Er
         Step::Store(last) => store(&opened.snapshots, *last).map(|_| ()),
         Step::Install(last) => {
             let (id, bytes) = elsewhere(*last);
-            let whole = SnapshotFile::received(id, &bytes).expect("a whole snapshot");
+            let whole = opened.snapshots.received(id, &bytes);
+            let whole = whole.expect("a whole snapshot");
             opened.snapshots.install(&whole)
         }
     }

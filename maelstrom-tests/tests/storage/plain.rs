@@ -8,7 +8,7 @@ use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
 use raft::storage::disk::real::Real;
 use raft::storage::{
-    self, Error, ErrorKind, Identity, SnapshotError, SnapshotFile, Verdict, check,
+    self, Error, ErrorKind, Identity, SnapshotError, SnapshotFile, Verdict, check, crc32c,
 };
 use raft_core::{Record, SnapshotId, Wal};
 
@@ -144,7 +144,7 @@ fn a_newer_format_is_refused() {
         ("log-00000000000000000001", b"stdraftL\x02\0\0\0"),
         (
             "snapshot-00000000000000000002-00000000000000000001",
-            b"stdraftP\x02\0\0\0",
+            b"stdraftP\x03\0\0\0",
         ),
     ] {
         let disk: Arc<dyn Disk> = Arc::new(Memory::new());
@@ -166,6 +166,93 @@ fn a_newer_format_is_refused() {
             "{error}"
         );
     }
+}
+
+/// Opens the folder, and compares the refusal with that of the check.
+fn refused_by_both(disk: &Memory) -> Error {
+    let error = open(disk).expect_err("a refusal");
+    let mut nowhere = std::io::sink();
+    let verdict = check::<String>(Arc::new(disk.clone()), true, &mut nowhere, |_, _| Ok(()));
+    let verdict = verdict.expect("the sink takes all");
+    assert_eq!(
+        verdict.map_err(|error| error.to_string()),
+        Err(error.to_string())
+    );
+    error
+}
+
+/// A disk with a snapshot, and the snapshot's name.
+fn with_snapshot(identity: &Identity) -> (Memory, String) {
+    let disk = Memory::new();
+    let opened = storage::open::<String>(Arc::new(disk.clone()), identity, OPTIONS);
+    store(&opened.expect("an empty folder").snapshots, id(9, 3)).expect("room");
+    let names = disk.list().expect("a list");
+    let name = names.into_iter().find(|name| name.starts_with("snapshot"));
+    (disk, name.expect("it was stored"))
+}
+
+/// Writes the CRC of all bytes before at the end.
+fn seal(bytes: &mut [u8]) {
+    let (content, crc) = bytes.split_at_mut(bytes.len() - 4);
+    crc.copy_from_slice(&crc32c(content).to_le_bytes());
+}
+
+#[test]
+fn snapshot_of_another_cluster_is_refused() {
+    let (other, name) = with_snapshot(&Identity::new("n1", ["n1", "n2", "n4"]));
+    let (disk, _) = with_snapshot(&identity());
+    let mut bytes = Vec::new();
+    change(&other, &name, |content| bytes.clone_from(content));
+    change(&disk, &name, |content| content.clone_from(&bytes));
+    let error = refused_by_both(&disk);
+    assert_eq!(error.kind(), ErrorKind::Foreign);
+    assert!(error.to_string().contains("another cluster"), "{error}");
+
+    // Another node's is refused when it arrives.
+    let opened = open(&Memory::new()).expect("an empty folder");
+    let stored = SnapshotFile::parse(&bytes).expect("a whole snapshot").id;
+    assert_eq!(
+        opened.snapshots.received(stored, &bytes),
+        Err(SnapshotError::Foreign)
+    );
+
+    // Version 1 did not name the cluster.
+    change(&disk, &name, |content| {
+        content[8] = 1;
+        content[36..40].fill(0);
+        seal(content);
+    });
+    let opened = open(&disk).expect("a folder of an earlier version");
+    assert_eq!(opened.recovered.base(), id(9, 3));
+}
+
+#[test]
+fn snapshot_with_an_unknown_section_is_newer() {
+    let (disk, name) = with_snapshot(&identity());
+    change(&disk, &name, |content| {
+        let voters = 40 + 3 * 8;
+        content.splice(voters..voters, *b"SECTION");
+        content[32] = 7;
+        seal(content);
+    });
+    assert_eq!(refused_by_both(&disk).kind(), ErrorKind::Newer);
+}
+
+#[test]
+fn record_of_an_unknown_kind_is_newer() {
+    let disk = Memory::new();
+    let mut opened = open(&disk).expect("an empty folder");
+    perform(&mut opened, &Step::Write(vec![ballot(1, None)])).expect("room");
+    drop(opened);
+    change(&disk, "log-00000000000000000001", |content| {
+        // The frame's head, the record of 18 bytes, and zeros to a multiple of eight.
+        let (begin, end) = (1024, 1024 + 32 + 24);
+        content[begin + 32] = 5;
+        seal(&mut content[begin..end + 4]);
+    });
+    let error = refused_by_both(&disk);
+    assert_eq!(error.kind(), ErrorKind::Newer);
+    assert!(error.to_string().contains("a record of kind 5"), "{error}");
 }
 
 /// A folder that has something in it, but no identity, is nobody's.
@@ -213,6 +300,7 @@ fn an_unknown_command_is_refused() {
     perform(&mut opened, &Step::Write(vec![entries(1, 1, 1, 5)])).expect("room");
     drop(opened);
     let error = storage::open::<u64>(disk, &identity(), OPTIONS).expect_err("a text is no number");
+    assert_eq!(error.kind(), ErrorKind::Newer);
     assert!(
         error
             .to_string()
@@ -247,7 +335,10 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
     }
     assert_eq!(whole, bytes.1);
     assert_eq!(
-        SnapshotFile::received(stored, &whole).map(|w| w.machine.to_vec()),
+        opened
+            .snapshots
+            .received(stored, &whole)
+            .map(|w| w.machine.to_vec()),
         Ok(machine(id(7, 3)))
     );
     let other = SnapshotId {
@@ -256,7 +347,7 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
     };
     assert_eq!(read(other, 0, 10), None);
     assert_eq!(
-        SnapshotFile::received(other, &whole),
+        opened.snapshots.received(other, &whole),
         Err(SnapshotError::Another)
     );
     for at in 0..whole.len() {
@@ -323,16 +414,16 @@ fn looking_at_a_folder_changes_nothing() {
     }
     let look = || Arc::new(Real::read_only(&folder.0).expect("a folder"));
     let mut text = Vec::new();
-    let locked = check::<String>(look(), true, &mut text).expect("memory has room");
+    let locked = check::<String>(look(), true, &mut text, |_, _| Ok(())).expect("memory has room");
     assert_eq!(locked.map_err(|error| error.kind()), Err(ErrorKind::Locked));
     drop(opened);
-    let verdict = check::<String>(look(), true, &mut text).expect("memory has room");
+    let verdict = check::<String>(look(), true, &mut text, |_, _| Ok(())).expect("memory has room");
     assert_eq!(verdict.expect("a sound folder"), Verdict::Sound);
     let text = String::from_utf8(text).expect("text");
     for line in [
         "identity  node n1 of n1, n2, n3\n",
         "begins with term 5, vote for n3, base 30@5",
-        " the state machine, CRC 7cd8dc15, voters n1, n2, n3\n",
+        ", voters n1, n2, n3\n",
         "    base    35@5, later entries remain\n",
         "    entry   42@6  \"4\"\n",
         "term 6, no vote; base 35@5, last entry 42@6\n",
@@ -366,10 +457,15 @@ fn a_command_of_another_machine_is_refused_by_the_check_too() {
         refused.contains("entry 1@1: cannot decode its command"),
         "{refused}"
     );
-    let verdict = check::<u64>(Arc::new(disk.clone()), true, &mut std::io::sink());
+    let verdict = check::<u64>(
+        Arc::new(disk.clone()),
+        true,
+        &mut std::io::sink(),
+        |_, _| Ok(()),
+    );
     let verdict = verdict.expect("the sink takes all");
     assert_eq!(verdict.map_err(|error| error.to_string()), Err(refused));
-    let verdict = check::<String>(Arc::new(disk), true, &mut std::io::sink());
+    let verdict = check::<String>(Arc::new(disk), true, &mut std::io::sink(), |_, _| Ok(()));
     let verdict = verdict.expect("the sink takes all");
     assert!(matches!(verdict, Ok(Verdict::Sound)), "{verdict:?}");
 }

@@ -1,7 +1,7 @@
 //! `raft log`: prints or checks the folder of a node.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use std::sync::Arc;
 use super::{print, usage_error};
 use crate::flags::{Command, Flag, Parsed};
 use crate::kv;
+use crate::node::read_machine;
+use crate::stdio::{Waiting, print_error};
 use crate::storage::disk::real::Real;
 use crate::storage::{ErrorKind, Verdict, check};
 
@@ -59,8 +61,7 @@ const UNKNOWN: u8 = 5;
 
 fn show(folder: &Path, verify: bool) -> ExitCode {
     ExitCode::from(try_show(folder, verify).unwrap_or_else(|(status, reason)| {
-        // If stderr is closed too, the status still tells.
-        let _ = writeln!(io::stderr(), "raft log: {reason}");
+        print_error(format_args!("raft log: {reason}"));
         status
     }))
 }
@@ -70,9 +71,12 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
     let path = folder.display();
     let disk = Real::read_only(folder)
         .map_err(|error| (UNKNOWN, format!("cannot open {path}: {error}")))?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(Waiting(io::stdout().lock()));
     let unwritable = |error| (UNKNOWN, format!("cannot write to stdout: {error}"));
-    let checked = check::<kv::Command>(Arc::new(disk), !verify, &mut out).map_err(unwritable)?;
+    let checked = check::<kv::Command>(Arc::new(disk), !verify, &mut out, |identity, snapshot| {
+        read_machine(identity, snapshot).map(drop)
+    });
+    let checked = checked.map_err(unwritable)?;
     let (status, verdict) = match checked {
         Ok(Verdict::Sound) => (0, "sound".to_owned()),
         Ok(Verdict::Torn(bytes)) => (

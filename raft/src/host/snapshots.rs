@@ -14,7 +14,7 @@ use raft_core::{
 };
 
 use super::inbox::{Inbox, SnapshotResult};
-use crate::storage::{Error, SnapshotFile, Snapshots};
+use crate::storage::{Error, Snapshots};
 
 /// A state machine that can be written as bytes, and read again.
 pub trait Image: Sized {
@@ -149,7 +149,7 @@ fn install<S: Image>(
         let id = *id;
         Ok(SnapshotResult::Broken { id, reason })
     };
-    let file = match SnapshotFile::received(*id, bytes) {
+    let file = match snapshots.received(*id, bytes) {
         Ok(file) => file,
         Err(error) => return broken(error.to_string()),
     };

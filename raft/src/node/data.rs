@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use raft_core::{Ballot, Entry, Membership, Record, SnapshotId, Wal};
+use raft_core::{Ballot, Entry, Record, SnapshotId, Wal};
 
-use super::member::Member;
+use super::member::{Member, membership};
 use super::stop_reason::StopReason;
 use crate::host::Image;
 use crate::kv::{Command, Kv};
@@ -14,7 +14,8 @@ use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
 use crate::storage::{
-    self, Identity, Log, Opened, Options, Recovered, Snapshots, VolatileLog, crc32c,
+    self, ErrorKind, Identity, Log, Opened, Options, Recovered, Refusal, Restored, Snapshots,
+    VolatileLog, crc32c,
 };
 use crate::telemetry::Telemetry;
 
@@ -35,7 +36,6 @@ pub(super) struct Data {
 pub(super) fn open(
     folder: Option<&Path>,
     member: &Member<'_>,
-    membership: &Membership,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Data, StopReason> {
     let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(member.name)));
@@ -75,19 +75,11 @@ pub(super) fn open(
         }
         None => LogKind::Memory(VolatileLog::new(log)),
     };
-    let unusable = |reason| {
-        StopReason::new(format!(
-            "cannot start: {}: the snapshot is undamaged, but this program cannot use it: \
-             {reason}",
-            path.display()
-        ))
-    };
     let machine = match &snapshot {
         None => Kv::default(),
-        Some(snapshot) if snapshot.membership != *membership => {
-            return Err(unusable("its cluster has other members".into()));
-        }
-        Some(snapshot) => Kv::read(&snapshot.machine).map_err(unusable)?,
+        Some(snapshot) => read_machine(&identity, snapshot).map_err(|(_, what)| {
+            StopReason::new(format!("cannot start: {}: {what}", path.display()))
+        })?,
     };
     Ok(Data {
         log: NodeLog {
@@ -101,6 +93,22 @@ pub(super) fn open(
         entries,
         torn,
     })
+}
+
+/// Reads the state machine of an undamaged snapshot.
+///
+/// # Errors
+/// Its cluster has other members, or the machine is another one or a newer version.
+pub fn read_machine(identity: &Identity, snapshot: &Restored) -> Result<Kv, Refusal> {
+    let unusable = |kind, reason: &str| {
+        let what = "the snapshot is undamaged, but this program cannot use it";
+        (kind, format!("{what}: {reason}"))
+    };
+    if snapshot.membership != membership(identity.nodes().len()) {
+        let reason = "its cluster has other members";
+        return Err(unusable(ErrorKind::Foreign, reason));
+    }
+    Kv::read(&snapshot.machine).map_err(|reason| unusable(ErrorKind::Newer, &reason))
 }
 
 /// The log of a node. Measures its syncs.

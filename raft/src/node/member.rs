@@ -15,6 +15,11 @@ pub struct Member<'a> {
 
 impl Member<'_> {
     pub(super) fn membership(&self) -> Membership {
-        Membership::of((0..self.names.len() as u64).map(NodeId))
+        membership(self.names.len())
     }
+}
+
+/// The members of a cluster with this many nodes.
+pub(super) fn membership(nodes: usize) -> Membership {
+    Membership::of((0..nodes as u64).map(NodeId))
 }

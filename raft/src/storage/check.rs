@@ -7,11 +7,11 @@ use json::Decode;
 use raft_core::{Ballot, Membership, NodeId};
 
 use super::disk::Disk;
-use super::error::Error;
+use super::error::{Error, Refusal};
 use super::folder::{Folder, Name};
 use super::identity::Identity;
 use super::record::Stored;
-use super::recover::{demand_new, newest_snapshot, read_command};
+use super::recover::{Restored, demand_new, newest_snapshot, read_command};
 use super::scan::{self, Event};
 use super::segment::Head;
 
@@ -28,7 +28,8 @@ pub enum Verdict {
 }
 
 /// Checks a folder as recovery would, and prints its content to `out`: every record if `full`, else
-/// one line per file. `C` is the command type of the state machine.
+/// one line per file. `C` is the command type of the state machine, and `usable` says why the node
+/// cannot use an undamaged snapshot, if it cannot.
 ///
 /// If `out` is a pipe that its reader closes, the check continues without it.
 ///
@@ -38,6 +39,7 @@ pub fn check<C: for<'a> Decode<'a>>(
     disk: Arc<dyn Disk>,
     full: bool,
     out: &mut dyn Write,
+    usable: impl FnOnce(&Identity, &Restored) -> Result<(), Refusal>,
 ) -> Result<Result<Verdict, Error>, io::Error> {
     let mut printer = Printer {
         out,
@@ -46,7 +48,7 @@ pub fn check<C: for<'a> Decode<'a>>(
         failed: None,
     };
     let verdict = Folder::lock(disk).and_then(|folder| {
-        let verdict = walk::<C>(&folder, &mut printer);
+        let verdict = walk::<C>(&folder, &mut printer, usable);
         // The changes of a node that has started meanwhile would look like damage.
         folder.demand_intact()?;
         verdict
@@ -60,6 +62,7 @@ pub fn check<C: for<'a> Decode<'a>>(
 fn walk<C: for<'a> Decode<'a>>(
     folder: &Folder,
     printer: &mut Printer<'_>,
+    usable: impl FnOnce(&Identity, &Restored) -> Result<(), Refusal>,
 ) -> Result<Verdict, Error> {
     let inventory = folder.inventory()?;
     for name in &inventory.unfinished {
@@ -92,7 +95,11 @@ fn walk<C: for<'a> Decode<'a>>(
         }
     })?;
     let base = scan.outline.base();
-    let newest = newest_snapshot(folder, &inventory, base)?;
+    let newest = newest_snapshot(folder, &inventory, identity.cluster(), base)?;
+    if let Some(newest) = &newest {
+        usable(&identity, newest)
+            .map_err(|(kind, what)| folder.refuse(kind, Name::Snapshot(newest.id.last), what))?;
+    }
     for id in &inventory.snapshots {
         let name = Name::Snapshot(*id).text();
         match &newest {

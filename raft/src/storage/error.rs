@@ -37,6 +37,9 @@ pub enum ErrorKind {
     Stopped,
 }
 
+/// What is wrong, while its place is not known.
+pub type Refusal = (ErrorKind, String);
+
 impl ErrorKind {
     /// What the operator can do.
     fn advice(self) -> &'static str {

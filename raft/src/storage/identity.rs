@@ -20,6 +20,10 @@ pub struct Identity {
     crc: u32,
 }
 
+/// A cluster: the CRC of its nodes' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cluster(pub(super) u32);
+
 /// The order of nodes' names, in which a node's id is its position: by length, then by text, so
 /// that `n2` comes before `n10`.
 #[must_use]
@@ -53,6 +57,11 @@ impl Identity {
     /// The CRC that every segment repeats.
     pub(super) fn crc(&self) -> u32 {
         self.crc
+    }
+
+    /// The cluster, by which snapshots of other clusters are recognised.
+    pub(super) fn cluster(&self) -> Cluster {
+        Cluster(crc32c(&json::encode(&self.nodes)))
     }
 
     /// Creates the file.

@@ -15,6 +15,7 @@
 use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 
 use super::bytes::{u32_at, u64_at};
+use super::error::{ErrorKind, Refusal};
 
 const BALLOT: u8 = 1;
 const BASE: u8 = 2;
@@ -92,7 +93,18 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Refusal> {
+        // First the kind: that of a newer version may be shorter than all of these.
+        if let Some(kind) = bytes.first()
+            && !(BALLOT..=COMMAND).contains(kind)
+        {
+            let what = format!("a record of kind {kind}, which this program does not know");
+            return Err((ErrorKind::Newer, what));
+        }
+        Self::read_known(bytes).map_err(|what| (ErrorKind::Damaged, what.into()))
+    }
+
+    fn read_known(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
         let cut = "a record is incomplete";
         let (fixed, rest) = bytes.split_at_checked(17).ok_or(cut)?;
         let (one, other) = (u64_at(fixed, 1), u64_at(fixed, 9));
@@ -116,14 +128,13 @@ impl<'a> Stored<'a> {
                 Ok((Self::Base { last: id, kept }, rest))
             }
             BLANK => Ok((Self::Entry { id, command: None }, rest)),
-            COMMAND => {
+            _ => {
                 let (length, rest) = rest.split_at_checked(4).ok_or(cut)?;
                 let length = u32_at(length, 0) as usize;
                 let (command, rest) = rest.split_at_checked(length).ok_or(cut)?;
                 let command = Some(command);
                 Ok((Self::Entry { id, command }, rest))
             }
-            _ => Err("unknown kind of record"),
         }
     }
 }
@@ -185,10 +196,16 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_flags_are_rejected() {
-        assert!(Stored::read(&[9; 40]).is_err());
+        for kind in [0, COMMAND + 1] {
+            for bytes in [&[kind; 40][..], &[kind]] {
+                let read = Stored::read(bytes);
+                assert_eq!(read.map_err(|(kind, _)| kind), Err(ErrorKind::Newer));
+            }
+        }
         let mut bytes = Vec::new();
         samples()[0].write(&mut bytes);
         bytes[17] = 2;
-        assert!(Stored::read(&bytes).is_err());
+        let read = Stored::read(&bytes);
+        assert_eq!(read.map_err(|(kind, _)| kind), Err(ErrorKind::Damaged));
     }
 }

@@ -7,10 +7,10 @@ use json::{Decode, Encode};
 use raft_core::{Ballot, Entry, EntryId, Membership, Payload, Record, SnapshotId, Wal};
 
 use super::disk::Disk;
-use super::error::{Error, ErrorKind};
+use super::error::{Error, ErrorKind, Refusal};
 use super::folder::{Folder, Inventory, Name};
 use super::frame;
-use super::identity::Identity;
+use super::identity::{Cluster, Identity};
 use super::record::Stored;
 use super::scan::{self, Event, Scan};
 use super::segment::{self, FRAMES, Head};
@@ -111,16 +111,15 @@ where
     );
     let folder = Arc::new(Folder::lock(disk)?);
     let mut inventory = folder.inventory()?;
-    let mut crc = identity.crc();
+    let mut owner = identity.clone();
     if inventory.identity {
-        let found = Identity::read(&folder)?;
-        identity.demand(&folder, &found)?;
-        crc = found.crc();
+        owner = Identity::read(&folder)?;
+        identity.demand(&folder, &owner)?;
     } else {
         create(&folder, &inventory, identity, options)?;
         inventory = folder.inventory()?;
     }
-    recover(folder, &inventory, crc, options)
+    recover(folder, &inventory, &owner, options)
 }
 
 /// Initialises a node's folder. The identity is written last: before it nothing was acknowledged.
@@ -169,20 +168,21 @@ pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), E
 fn recover<C>(
     folder: Arc<Folder>,
     inventory: &Inventory,
-    identity: u32,
+    owner: &Identity,
     options: Options,
 ) -> Result<Opened<C>, Error>
 where
     C: Encode + for<'a> Decode<'a>,
 {
     let mut entries = Entries(VecDeque::new());
-    let scan = scan::scan(&folder, inventory, identity, |event| match event {
+    let scan = scan::scan(&folder, inventory, owner.crc(), |event| match event {
         Event::Record(record) => entries.take(record),
         Event::Segment(_) | Event::Frame { .. } | Event::Torn { .. } => Ok(()),
     })?;
-    let snapshot = newest_snapshot(&folder, inventory, scan.outline.base())?;
+    let cluster = owner.cluster();
+    let snapshot = newest_snapshot(&folder, inventory, cluster, scan.outline.base())?;
     let torn = scan.torn;
-    let mut log = repair(folder.clone(), inventory, identity, options, scan)?;
+    let mut log = repair(folder.clone(), inventory, owner.crc(), options, scan)?;
 
     if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
         && id != log.base()
@@ -199,7 +199,7 @@ where
     };
     Ok(Opened {
         log,
-        snapshots: Snapshots::new(folder),
+        snapshots: Snapshots::new(folder, cluster),
         recovered,
     })
 }
@@ -208,6 +208,7 @@ where
 pub(super) fn newest_snapshot(
     folder: &Folder,
     inventory: &Inventory,
+    cluster: Cluster,
     base: EntryId,
 ) -> Result<Option<Restored>, Error> {
     let newest = inventory.snapshots.last();
@@ -223,7 +224,7 @@ pub(super) fn newest_snapshot(
         return Err(folder.refuse(ErrorKind::Foreign, Name::Snapshot(*last), what));
     }
     let mut bytes = Vec::new();
-    let whole = snapshot::load(folder, *last, &mut bytes)?;
+    let whole = snapshot::load(folder, cluster, *last, &mut bytes)?;
     let (id, membership) = (whole.id, whole.membership);
     let machine = whole.machine.len();
     // Stripped in place, since the machine may be large.
@@ -293,16 +294,19 @@ impl Encode for Nothing {
 ///
 /// # Errors
 /// It is not a command of the state machine.
-pub(super) fn read_command<'a, C: Decode<'a>>(id: EntryId, bytes: &'a [u8]) -> Result<C, String> {
-    json::decode_with_depth(bytes, json::MAX_DEPTH)
-        .map_err(|error| format!("entry {id}: cannot decode its command: {error}"))
+pub(super) fn read_command<'a, C: Decode<'a>>(id: EntryId, bytes: &'a [u8]) -> Result<C, Refusal> {
+    json::decode_with_depth(bytes, json::MAX_DEPTH).map_err(|error| {
+        // The CRC of the frame is right, so another version of the program wrote it.
+        let what = format!("entry {id}: cannot decode its command: {error}");
+        (ErrorKind::Newer, what)
+    })
 }
 
 /// The entries of the log while it is read.
 struct Entries<C>(VecDeque<Entry<C>>);
 
 impl<C: for<'a> Decode<'a>> Entries<C> {
-    fn take(&mut self, record: Stored<'_>) -> Result<(), String> {
+    fn take(&mut self, record: Stored<'_>) -> Result<(), Refusal> {
         match record {
             Stored::Ballot(_) => {}
             Stored::Base { last, kept } => self.rebase(last, kept),

@@ -4,7 +4,7 @@
 
 use raft_core::{Ballot, Index};
 
-use super::error::{Error, ErrorKind};
+use super::error::{Error, ErrorKind, Refusal};
 use super::folder::{Folder, Inventory, Name};
 use super::frame::{self, Frame};
 use super::outline::Outline;
@@ -67,7 +67,7 @@ pub(super) fn scan(
     folder: &Folder,
     inventory: &Inventory,
     identity: u32,
-    mut visit: impl FnMut(Event<'_>) -> Result<(), String>,
+    mut visit: impl FnMut(Event<'_>) -> Result<(), Refusal>,
 ) -> Result<Scan, Error> {
     let numbers = &inventory.segments;
     let (first, newest) = first_and_newest(folder, numbers)?;
@@ -78,14 +78,14 @@ pub(super) fn scan(
         let file = folder.open(Name::Segment(*number))?;
         let (head, sealed) = segment::read(&file, &mut bytes)?;
         let log = log.get_or_insert_with(|| Scan::begin(&head));
-        let damaged = |(at, what): Bad| file.refuse(ErrorKind::Damaged, what).at(at as u64);
+        let refuse = |(at, (kind, what)): Bad| file.refuse(kind, what).at(at as u64);
 
         if (head.number, head.folder) != (*number, identity) {
             let what = "the segment belongs to another folder, or was renamed";
             return Err(file.refuse(ErrorKind::Foreign, what).at(0));
         }
         let walked = log.walk(&head, &bytes, &mut visit);
-        let bad = walked.map_err(damaged)?;
+        let bad = walked.map_err(refuse)?;
         let here = log.seal();
         if let Sealed::Yes(seal) = sealed
             && seal != here
@@ -95,20 +95,20 @@ pub(super) fn scan(
                 bad.unwrap_or("the frames end here"),
                 seal.end
             );
-            return Err(damaged((log.end as usize, what)));
+            return Err(refuse(damaged(log.end as usize, what)));
         }
         if *number < newest {
-            check_zeros(&bytes, log.end as usize, bad).map_err(damaged)?;
+            check_zeros(&bytes, log.end as usize, bad).map_err(refuse)?;
         } else {
             if sealed != Sealed::No {
                 let missing = Name::Segment(number + 1);
                 let what = "this segment of the log is missing: the previous one is sealed";
                 return Err(folder.refuse(ErrorKind::Missing, missing, what));
             }
-            log.torn = torn_tail(&bytes, log.end as usize, bad).map_err(damaged)?;
+            log.torn = torn_tail(&bytes, log.end as usize, bad).map_err(refuse)?;
             if log.torn > 0 {
                 let (offset, bytes) = (log.end, log.torn);
-                visit(Event::Torn { offset, bytes }).map_err(|what| damaged((0, what)))?;
+                visit(Event::Torn { offset, bytes }).map_err(|refusal| refuse((0, refusal)))?;
             }
         }
         // A segment is used only after the previous one is sealed.
@@ -155,7 +155,11 @@ fn first_and_newest(folder: &Folder, numbers: &[u64]) -> Result<(u64, u64), Erro
 }
 
 /// An offset in a segment, and what is wrong there.
-type Bad = (usize, String);
+type Bad = (usize, Refusal);
+
+fn damaged(at: usize, what: impl Into<String>) -> Bad {
+    (at, (ErrorKind::Damaged, what.into()))
+}
 
 impl Scan {
     fn begin(head: &Head) -> Self {
@@ -192,18 +196,16 @@ impl Scan {
         &mut self,
         head: &Head,
         bytes: &[u8],
-        visit: &mut impl FnMut(Event<'_>) -> Result<(), String>,
+        visit: &mut impl FnMut(Event<'_>) -> Result<(), Refusal>,
     ) -> Result<Option<&'static str>, Bad> {
         let follows = (head.first_frame, head.chain) == (self.next_frame, self.chain)
             && (head.base, head.last) == (self.outline.base(), self.outline.last())
             && head.ballot == self.ballot;
         if !follows {
-            return Err((
-                0,
-                "the header does not continue the previous segment".into(),
-            ));
+            let what = "the header does not continue the previous segment";
+            return Err(damaged(0, what));
         }
-        visit(Event::Segment(head)).map_err(|what| (0, what))?;
+        visit(Event::Segment(head)).map_err(|refusal| (0, refusal))?;
         self.segments.push(Known {
             number: head.number,
             length: head.length,
@@ -215,7 +217,8 @@ impl Scan {
         while !frame::is_end(bytes, at) {
             match frame::read(bytes, at) {
                 Ok(frame) => {
-                    self.replay(&frame, at, visit).map_err(|what| (at, what))?;
+                    let replayed = self.replay(&frame, at, visit);
+                    replayed.map_err(|refusal| (at, refusal))?;
                     at = frame.end;
                 }
                 Err(what) => {
@@ -232,13 +235,15 @@ impl Scan {
         &mut self,
         frame: &Frame<'_>,
         at: usize,
-        visit: &mut impl FnMut(Event<'_>) -> Result<(), String>,
-    ) -> Result<(), String> {
+        visit: &mut impl FnMut(Event<'_>) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let damaged = |what: &str| (ErrorKind::Damaged, what.to_owned());
         let head = frame.head;
         let synced = u64::from(head.synced);
         let fits = (self.synced..=at as u64).contains(&synced);
         if (head.number, head.chain) != (self.next_frame, self.chain) || !fits {
-            return Err("the frame is complete, but does not continue the previous one".into());
+            let what = "the frame is complete, but does not continue the previous one";
+            return Err(damaged(what));
         }
         self.synced = synced;
         visit(Event::Frame {
@@ -250,7 +255,7 @@ impl Scan {
         let mut rest = frame.records;
         while !rest.is_empty() {
             let (record, after) = Stored::read(rest)?;
-            self.apply(&record)?;
+            self.apply(&record).map_err(damaged)?;
             visit(Event::Record(record))?;
             rest = after;
         }
@@ -287,10 +292,8 @@ impl Scan {
 fn check_zeros(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<(), Bad> {
     if frame::used(bytes) > end {
         let what = bad.unwrap_or("there are bytes after the last frame");
-        return Err((
-            end,
-            format!("{what}; later segments prove that it was complete"),
-        ));
+        let what = format!("{what}; later segments prove that it was complete");
+        return Err(damaged(end, what));
     }
     Ok(())
 }
@@ -301,7 +304,7 @@ fn torn_tail(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<u64, Bad> {
     if used > end {
         frame::check_torn(bytes, end).map_err(|why| {
             let what = bad.unwrap_or("there are bytes after the last frame");
-            (end, format!("{what}; {why}"))
+            damaged(end, format!("{what}; {why}"))
         })?;
     }
     Ok((used - end) as u64)

@@ -4,12 +4,14 @@
 //!  0  "stdraftP"
 //!  8  version 4            12  number of voters 4
 //! 16  last entry: index    24  its term
-//! 32  length of the client sessions, 0 until there are any
+//! 32  length of the sections 4   36  cluster 4: the CRC of its nodes' names
 //! 40  voters, 8 each
-//!     sessions
+//!     sections, of which this version has none
 //!     the encoded state machine
 //!  …  CRC of all bytes before
 //! ```
+//!
+//! Version 1 has no cluster: it has a zero there.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +19,20 @@ use std::{fmt, io};
 
 use raft_core::{EntryId, Index, Membership, NodeId, SnapshotId, Term};
 
-use super::bytes::{FORMAT, u32_at, u64_at};
+use super::bytes::{u32_at, u64_at};
 use super::crc::{Crc, crc32c};
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
+use super::identity::Cluster;
 
 /// The largest snapshot file in bytes. A node that needs a larger one stops.
 pub const MAX_SNAPSHOT: u64 = 8 << 30;
+
+/// The version of snapshot files.
+const FORMAT: u32 = 2;
+
+/// The cluster of a file of version 1.
+const UNKNOWN: Cluster = Cluster(0);
 
 const MAGIC: &[u8; 8] = b"stdraftP";
 const FIXED: usize = 40;
@@ -33,6 +42,7 @@ const TRAILER: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Snapshots {
     folder: Arc<Folder>,
+    cluster: Cluster,
     open: Arc<Mutex<OpenFiles>>,
 }
 
@@ -48,6 +58,7 @@ pub struct SnapshotFile<'a> {
     pub membership: Membership,
     /// The encoded state machine.
     pub machine: &'a [u8],
+    cluster: Cluster,
     bytes: &'a [u8],
 }
 
@@ -56,7 +67,7 @@ pub struct SnapshotFile<'a> {
 pub enum SnapshotError {
     /// They do not begin like a snapshot, or are too few.
     NotASnapshot,
-    /// A newer version of the program wrote them.
+    /// A newer version of the program wrote them, or a section in them.
     Newer,
     /// The CRC is wrong.
     Crc,
@@ -64,6 +75,8 @@ pub enum SnapshotError {
     Head,
     /// They are another snapshot than expected.
     Another,
+    /// They are of another cluster.
+    Foreign,
 }
 
 impl Snapshots {
@@ -71,9 +84,10 @@ impl Snapshots {
     /// was removed.
     pub const OPEN_MAX: usize = 2;
 
-    pub(super) fn new(folder: Arc<Folder>) -> Self {
+    pub(super) fn new(folder: Arc<Folder>, cluster: Cluster) -> Self {
         Self {
             folder,
+            cluster,
             open: Arc::default(),
         }
     }
@@ -92,7 +106,7 @@ impl Snapshots {
     ) -> Result<SnapshotId, Error> {
         let (_, id) = self.folder.create(Name::Snapshot(last), |file| {
             let mut out = Out::new(file);
-            out.take(&head(last, membership))?;
+            out.take(&head(last, self.cluster, membership))?;
             let encoded = machine(&mut out);
             if let Some(error) = out.failed.take() {
                 return Err(error);
@@ -106,6 +120,22 @@ impl Snapshots {
             out.finish(last)
         })?;
         Ok(id)
+    }
+
+    /// Checks the received bytes of the snapshot `id`.
+    ///
+    /// # Errors
+    /// They are not a snapshot, or another one, or of another cluster.
+    pub fn received<'a>(
+        &self,
+        id: SnapshotId,
+        bytes: &'a [u8],
+    ) -> Result<SnapshotFile<'a>, SnapshotError> {
+        let file = SnapshotFile::parse(bytes)?;
+        if file.id != id {
+            return Err(SnapshotError::Another);
+        }
+        file.demand(self.cluster)
     }
 
     /// Stores a snapshot that another node sent. When this returns, it is durable, and the base
@@ -192,32 +222,31 @@ impl<'a> SnapshotFile<'a> {
             length: bytes.len() as u64,
             crc,
         };
+        // The length of what this program cannot read.
+        if u32_at(content, 32) > 0 {
+            return Err(SnapshotError::Newer);
+        }
         let voters = u32_at(content, 12) as usize;
-        let (voters, rest) = content[FIXED..]
+        let (voters, machine) = content[FIXED..]
             .split_at_checked(voters * 8)
             .filter(|(voters, _)| !voters.is_empty())
             .ok_or(SnapshotError::Head)?;
         let (voters, _) = voters.as_chunks::<8>();
-        let sessions = usize::try_from(u64_at(content, 32)).map_err(|_| SnapshotError::Head)?;
-        let (_, machine) = rest.split_at_checked(sessions).ok_or(SnapshotError::Head)?;
         Ok(Self {
             id,
             membership: Membership::of(voters.iter().map(|v| NodeId(u64::from_le_bytes(*v)))),
             machine,
+            cluster: Cluster(u32_at(content, 36)),
             bytes,
         })
     }
 
-    /// Checks the received bytes of the snapshot `id`.
-    ///
-    /// # Errors
-    /// They are not a snapshot, or another one.
-    pub fn received(id: SnapshotId, bytes: &'a [u8]) -> Result<Self, SnapshotError> {
-        let file = Self::parse(bytes)?;
-        if file.id != id {
-            return Err(SnapshotError::Another);
+    /// Returns an error if it is of another cluster.
+    fn demand(self, cluster: Cluster) -> Result<Self, SnapshotError> {
+        if self.cluster != cluster && self.cluster != UNKNOWN {
+            return Err(SnapshotError::Foreign);
         }
-        Ok(file)
+        Ok(self)
     }
 }
 
@@ -225,10 +254,11 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotASnapshot => "not a snapshot",
-            Self::Newer => "the format is newer than this program",
+            Self::Newer => "the format, or that of a section, is newer than this program",
             Self::Crc => "the CRC is wrong",
             Self::Head => "the CRC is right, but the header is invalid",
             Self::Another => "not the expected snapshot",
+            Self::Foreign => "the snapshot belongs to another cluster",
         })
     }
 }
@@ -238,6 +268,7 @@ impl std::error::Error for SnapshotError {}
 /// Reads and checks a snapshot file. `bytes` gets its content.
 pub(super) fn load<'a>(
     folder: &Folder,
+    cluster: Cluster,
     last: EntryId,
     bytes: &'a mut Vec<u8>,
 ) -> Result<SnapshotFile<'a>, Error> {
@@ -255,11 +286,12 @@ pub(super) fn load<'a>(
         if parsed.id.last != last {
             return Err(SnapshotError::Another);
         }
-        Ok(parsed)
+        parsed.demand(cluster)
     });
     parsed.map_err(|error| {
         let kind = match error {
             SnapshotError::Newer => ErrorKind::Newer,
+            SnapshotError::Foreign => ErrorKind::Foreign,
             SnapshotError::NotASnapshot
             | SnapshotError::Crc
             | SnapshotError::Head
@@ -276,14 +308,15 @@ pub(super) fn strip(bytes: &mut Vec<u8>, machine: usize) {
     bytes.drain(..bytes.len() - machine);
 }
 
-fn head(last: EntryId, membership: &Membership) -> Vec<u8> {
+fn head(last: EntryId, cluster: Cluster, membership: &Membership) -> Vec<u8> {
     let voters: Vec<NodeId> = membership.voters().collect();
     let mut head = MAGIC.to_vec();
     head.extend(FORMAT.to_le_bytes());
     head.extend((voters.len() as u32).to_le_bytes());
-    for number in [last.index.0, last.term.0, 0] {
-        head.extend(number.to_le_bytes());
-    }
+    head.extend(last.index.0.to_le_bytes());
+    head.extend(last.term.0.to_le_bytes());
+    head.extend(0_u32.to_le_bytes());
+    head.extend(cluster.0.to_le_bytes());
     for voter in voters {
         head.extend(voter.0.to_le_bytes());
     }

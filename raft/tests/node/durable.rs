@@ -8,6 +8,7 @@ use std::process::{self, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use json::{Value, value};
+use raft::storage::crc32c;
 
 use crate::process::{Node, command, init, line, said};
 
@@ -244,6 +245,34 @@ fn log_statuses_say_what_was_found() {
         fs::write(file, &bytes).unwrap();
         let (status, _, error) = log(&["--verify", path], Stdio::piped());
         assert_eq!(status, Some(expected), "byte {at}: {error}");
+    }
+}
+
+#[test]
+fn snapshot_of_a_newer_machine_is_not_used() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&["--snapshot-entries=1"]);
+    write(&mut node, 1, 1);
+    node.read_stderr("stored a snapshot");
+    node.kill();
+    for file in folder.files("n1", "snapshot-") {
+        let mut bytes = fs::read(&file).unwrap();
+        let version = br#""version":1"#;
+        let at = bytes
+            .windows(version.len())
+            .position(|part| part == version);
+        bytes[at.unwrap() + version.len() - 1] = b'2';
+        bytes.truncate(bytes.len() - 4);
+        bytes.extend(crc32c(&bytes).to_le_bytes());
+        fs::write(&file, &bytes).unwrap();
+    }
+    let path = folder.0.join("n1");
+    let (status, _, error) = log(&["--verify", path.to_str().unwrap()], Stdio::piped());
+    assert_eq!(status, Some(4), "{error}");
+    let (code, text) = refused(folder.start(&[]), &["n1"]);
+    assert_eq!(code, 14);
+    for text in [text, error] {
+        assert!(text.contains("this program cannot use it"), "{text}");
     }
 }
 
