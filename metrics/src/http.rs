@@ -206,8 +206,7 @@ impl Drop for Server {
 /// How long a server that stops tries to wake its accepting thread.
 const WAKE_TIME: Duration = Duration::from_secs(1);
 
-/// The pause after a failed accept(). It mostly fails because no file descriptor is free, and would
-/// fail again at once.
+/// The pause after a failed accept() if no connection can be closed: it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many bytes after a request are read and dropped.
@@ -243,9 +242,10 @@ impl Acceptor {
                 Ok(()) => {}
                 Err(_) => {
                     self.service.count(UNANSWERED);
-                    // Possibly no descriptor is free, or no thread: this frees one of each.
-                    self.drop_one();
-                    thread::sleep(ACCEPT_PAUSE);
+                    // Mostly no descriptor is free, or no thread. This frees one of each.
+                    if !self.drop_one() {
+                        thread::sleep(ACCEPT_PAUSE);
+                    }
                 }
             }
         }
@@ -268,15 +268,15 @@ impl Acceptor {
     }
 
     /// Closes the oldest silent connection, or else the oldest, and waits for the end of its
-    /// thread, which then waits for nothing.
-    fn drop_one(&mut self) {
+    /// thread, which then waits for nothing. Returns whether there was one.
+    fn drop_one(&mut self) -> bool {
         let is_silent = |(connection, _): &(Weak<Connection>, _)| {
             let connection = connection.upgrade();
             connection.is_some_and(|connection| connection.silent.load(Ordering::Relaxed))
         };
         let silent = self.connections.iter().position(is_silent);
         if self.connections.is_empty() {
-            return;
+            return false;
         }
         let (connection, thread) = self.connections.remove(silent.unwrap_or(0));
         if let Some(connection) = connection.upgrade() {
@@ -285,6 +285,7 @@ impl Acceptor {
         }
         // A collector that panicked ended only its own connection.
         let _ = thread.join();
+        true
     }
 }
 

@@ -37,9 +37,17 @@ pub(crate) struct End {
     pub(crate) stderr: String,
 }
 
+/// The binary.
+pub(crate) const RAFT: &str = env!("CARGO_BIN_EXE_raft");
+
 /// The command without arguments and without environment variables that it reads.
 pub(crate) fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_raft"));
+    command_in(RAFT)
+}
+
+/// As [`command`], for a program that starts the binary.
+pub(crate) fn command_in(program: &str) -> Command {
+    let mut command = Command::new(program);
     command.env_remove("STDRAFT_DATA_DIR");
     command
 }

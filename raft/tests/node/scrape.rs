@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use json::value;
 
 use crate::durable::Folder;
-use crate::process::{Node, all, init, line, run};
+use crate::process::{Node, PATIENT, RAFT, all, command_in, init, line, run};
 
 /// The metrics page of a node.
 fn scrape(node: &mut Node) -> String {
@@ -71,6 +71,21 @@ fn log_size_is_shown_before_the_first_batch() {
         .lines()
         .find_map(|line| line.strip_prefix("raft_wal_bytes "));
     assert!(bytes.unwrap().parse::<u64>().unwrap() > 0, "{page}");
+}
+
+/// Silent clients use up all descriptors. They neither stop the node nor keep a scraper out.
+#[test]
+fn scarce_descriptors_are_shared() {
+    let mut limited = command_in("sh");
+    limited.args(["-c", "ulimit -n 12 && exec \"$0\" \"$@\"", RAFT]);
+    limited.args(PATIENT);
+    let mut node = Node::start_as(&mut limited);
+    node.init("n1", &["n1"]);
+    let address = address(&mut node);
+    let silent = [(); 30].map(|()| TcpStream::connect(&address).unwrap());
+    assert!(page(&address).contains("raft_role{role=\"leader\"} 1"));
+    node.ask(&value!({"type": "write", "key": 1, "value": 1}));
+    drop(silent);
 }
 
 /// Port 0 is a free port for each node, to which no position is added.
