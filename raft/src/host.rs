@@ -7,12 +7,15 @@
 //! step       all inputs, under one lock; take the output; unlock
 //! release    send what may leave before anything is stored: Appends, read rounds, answers;
 //!            pass work on a snapshot to its thread
-//! persist    store the records of the whole batch with one sync
-//! finish     send what waited for the sync: vote requests, votes, acknowledgements
-//! confirm    step the replica with the sync at once: a commit may need the leader's own copy
+//! persist    pass the output to the log's thread, which stores all that waits with one sync
 //! ```
 //!
-//! Nothing waits in order to batch: a batch is what arrived during the turn before.
+//! What the thread has stored arrives in the inbox, as any input: the messages that waited for the
+//! sync leave (vote requests, votes, acknowledgements), and the replica gets the receipt. So the
+//! loop never waits for a disk. A log that needs no disk is written in the loop itself ([`Log`]).
+//!
+//! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
+//! stores what arrived during the sync before.
 //!
 //! The loop knows no sockets and no pipes. Inputs wait in an [`Inbox`], which reader threads fill;
 //! outputs go to the host's [`FrontEnd`].
@@ -22,21 +25,25 @@
 //! reads its messages before it starts an election.
 
 mod inbox;
+mod log;
 mod outbox;
 mod queue;
 pub mod shared;
 mod snapshots;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::{
-    Envelope, Input, Persisted, Released, Response, StateMachine, Status, Synced, Ticket, Wal,
+    Envelope, Input, Output, Released, Response, StateMachine, Status, Ticket, Volatile, Wal,
 };
 
 use self::inbox::{Arrival, Inflow, Peers};
 pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
+use self::log::LogResult;
+pub use self::log::{InlineLog, Log, LogThread, LogWatch};
 pub use self::outbox::Outbox;
 pub use self::queue::{Depth, Depths, Limit};
 use self::shared::Stepper;
@@ -45,6 +52,7 @@ pub use self::snapshots::{Image, SnapshotThread};
 /// The named limits of the queues.
 pub mod limits {
     pub use super::inbox::{CLIENTS as INBOX_CLIENTS, DRAIN, OPEN, PEERS as INBOX_PEERS};
+    pub use super::log::LATE;
     pub use super::outbox::{CLIENTS as OUTBOX_CLIENTS, PEERS as OUTBOX_PEERS};
 }
 
@@ -65,15 +73,18 @@ pub trait FrontEnd<S: StateMachine> {
     /// Called with the state after each turn.
     fn observe(&mut self, status: &Status);
 
+    /// Called after each turn with the time that it took.
+    fn turned(&mut self, took: Duration);
+
     /// Called with the result of work on a snapshot, before the replica gets it.
     fn snapshot_finished(&mut self, result: &SnapshotResult<S>);
 }
 
 /// Why a host stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostError<E> {
-    /// A batch could not be stored.
-    Log(E),
+pub enum HostError {
+    /// Outputs could not be stored, for this reason.
+    Log(String),
     /// A snapshot could not be stored or read, for this reason.
     Snapshots(String),
 }
@@ -86,49 +97,46 @@ type Drained<S> = (Inflow, Vec<Input<S>>);
 pub struct Host<S: StateMachine, W, F: FrontEnd<S>> {
     stepper: Stepper<S>,
     inbox: Arc<Inbox<S, F::ReplyTo>>,
-    wal: W,
+    log: Log<S, W>,
     snapshots: SnapshotThread<S>,
     front_end: F,
     /// Where the reply to each open request goes, and the bytes that the request holds. The core
     /// bounds their number.
     open: BTreeMap<Ticket, (F::ReplyTo, usize)>,
     tickets: u64,
-    /// The proof that the last output was stored; `None` only while one is stored.
-    persisted: Option<Persisted>,
-    /// The receipt for all outputs so far; the next turn begins with it.
-    stored: Option<Synced>,
+    /// When the present turn began.
+    began: Instant,
 }
 
 impl<S, W, F> Host<S, W, F>
 where
     S: StateMachine,
-    W: Wal<S::Command>,
+    W: Wal<S::Command, Error: fmt::Display>,
     F: FrontEnd<S>,
 {
-    /// A host for the replica of `stepper`, which was never stepped before. The snapshot thread
-    /// puts its results into the same inbox.
+    /// A host for the replica of `stepper`, which was never stepped before. The threads of the log
+    /// and of snapshots put their results into the same inbox.
     pub fn new(
         stepper: Stepper<S>,
         inbox: Arc<Inbox<S, F::ReplyTo>>,
-        wal: W,
+        log: Log<S, W>,
         snapshots: SnapshotThread<S>,
         front_end: F,
     ) -> Self {
         Self {
-            persisted: Some(stepper.persisted()),
             stepper,
             inbox,
-            wal,
+            log,
             snapshots,
             front_end,
             open: BTreeMap::new(),
             tickets: 0,
-            stored: None,
+            began: Instant::now(),
         }
     }
 
     /// Runs until the inbox is closed, every request is answered and nothing is left to do, but no
-    /// longer than `grace` after the inbox was closed.
+    /// longer than `grace` after the inbox was closed: the disk may hang.
     ///
     /// For the time `settle` the node sends nothing to its peers: their messages wait in the inbox,
     /// no tick passes, and clients' requests are taken and wait for a leader. A lone voter needs no
@@ -136,7 +144,7 @@ where
     ///
     /// # Errors
     /// Those of storage. The node must not be used any more.
-    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), HostError<W::Error>> {
+    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), HostError> {
         // The output of a lone voter's first steps.
         self.turn(Vec::new())?;
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
@@ -146,6 +154,7 @@ where
         let mut next_tick = Instant::now() + TICK;
         let mut end = None;
         loop {
+            let was_idle = self.log.is_idle();
             let (inflow, mut inputs) = self.drain(next_tick, Peers::Taken)?;
             // The clock is read after the inbox, never before.
             let now = Instant::now();
@@ -156,7 +165,8 @@ where
             self.turn(inputs)?;
             if inflow == Inflow::Ended {
                 let end = *end.get_or_insert(now + grace);
-                if self.open.is_empty() || now >= end {
+                let is_done = self.open.is_empty() && was_idle && self.log.is_idle();
+                if is_done || now >= end {
                     return Ok(());
                 }
             }
@@ -165,7 +175,7 @@ where
 
     /// Runs without peers until the given time. Returns `Ended` if the input ends earlier and no
     /// request is open.
-    fn settle(&mut self, until: Instant) -> Result<Inflow, HostError<W::Error>> {
+    fn settle(&mut self, until: Instant) -> Result<Inflow, HostError> {
         while Instant::now() < until {
             // A closed inbox wakes nothing, so look at it now and then.
             let soon = until.min(Instant::now() + TICK);
@@ -179,19 +189,17 @@ where
     }
 
     /// Takes what has arrived, as inputs, and notes where replies go.
-    fn drain(
-        &mut self,
-        deadline: Instant,
-        peers: Peers,
-    ) -> Result<Drained<S>, HostError<W::Error>> {
+    fn drain(&mut self, deadline: Instant, peers: Peers) -> Result<Drained<S>, HostError> {
         let mut batch = Vec::new();
         let inflow = self.inbox.drain(deadline, peers, &mut batch);
+        self.began = Instant::now();
         let inputs = batch.into_iter().map(|arrival| self.input(arrival));
         Ok((inflow, inputs.collect::<Result<_, _>>()?))
     }
 
-    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Input<S>, HostError<W::Error>> {
+    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Input<S>, HostError> {
         match arrival {
+            Arrival::Log(result) => self.stored(result),
             Arrival::Peer(envelope) => Ok(Input::Receive(envelope)),
             Arrival::Snapshot(result) => {
                 self.front_end.snapshot_finished(&result);
@@ -227,53 +235,72 @@ where
         }
     }
 
-    /// One turn. Returns when everything that it led to is done.
-    fn turn(&mut self, inputs: Vec<Input<S>>) -> Result<(), HostError<W::Error>> {
-        let stored = self.stored.take().map(Input::Synced);
-        let (mut output, mut status) = self.stepper.step(stored.into_iter().chain(inputs));
+    /// One turn. A log without a thread is stored at once, with all that this leads to.
+    fn turn(&mut self, mut inputs: Vec<Input<S>>) -> Result<(), HostError> {
         loop {
-            let Released {
-                messages,
-                replies,
-                task,
-            } = output.release(&mut self.snapshots);
-            if let Some(error) = self.snapshots.read_error() {
-                return Err(HostError::Snapshots(error.to_string()));
+            let output = self.step(inputs)?;
+            let has_records = !output.records().is_empty();
+            let result = match &mut self.log {
+                Log::Thread(thread) => {
+                    thread.store(output);
+                    break;
+                }
+                Log::Inline(log) => log.store(output),
+            };
+            let receipt = self.stored(result)?;
+            if !has_records {
+                // The receipt has no news for the replica.
+                break;
             }
-            // Answers first: clients wait for them, and the followers' work comes afterwards.
-            if !replies.is_empty() {
-                let mut freed = 0;
-                let mut close = |ticket| {
-                    let (reply_to, bytes) = self.open.remove(&ticket).expect("one reply each");
-                    freed += bytes;
-                    reply_to
-                };
-                let answers = replies.into_iter().map(|r| (close(r.ticket), r.response));
-                self.front_end.answer(answers.collect());
-                self.inbox.answered(freed);
+            inputs = vec![receipt];
+        }
+        self.front_end.turned(self.began.elapsed());
+        Ok(())
+    }
+
+    /// Steps through the inputs, and releases what need not wait for the disk.
+    fn step(&mut self, inputs: Vec<Input<S>>) -> Result<Output<S, Volatile>, HostError> {
+        let (mut output, status) = self.stepper.step(inputs);
+        let Released {
+            messages,
+            replies,
+            task,
+        } = output.release(&mut self.snapshots);
+        if let Some(error) = self.snapshots.read_error() {
+            return Err(HostError::Snapshots(error.to_string()));
+        }
+        // Answers first: clients wait for them, and the followers' work comes afterwards.
+        if !replies.is_empty() {
+            let mut freed = 0;
+            let mut close = |ticket| {
+                let (reply_to, bytes) = self.open.remove(&ticket).expect("one reply each");
+                freed += bytes;
+                reply_to
+            };
+            let answers = replies.into_iter().map(|r| (close(r.ticket), r.response));
+            self.front_end.answer(answers.collect());
+            self.inbox.answered(freed);
+        }
+        if !messages.is_empty() {
+            self.front_end.send(messages);
+        }
+        if let Some(task) = task {
+            self.snapshots.begin(task);
+        }
+        self.front_end.observe(&status);
+        Ok(output)
+    }
+
+    /// Sends what waited for the disk. Returns the receipt for the replica.
+    fn stored(&mut self, result: LogResult<S>) -> Result<Input<S>, HostError> {
+        match result {
+            LogResult::Stored { late, synced } => {
+                if !late.is_empty() {
+                    self.front_end.send(late);
+                }
+                Ok(Input::Synced(synced))
             }
-            if !messages.is_empty() {
-                self.front_end.send(messages);
-            }
-            if let Some(task) = task {
-                self.snapshots.begin(task);
-            }
-            self.front_end.observe(&status);
-            let stores = !output.records().is_empty();
-            let before = self.persisted.take().expect("one output at a time");
-            let stored = output.persist(before, &mut self.wal);
-            let (durable, persisted) = stored.map_err(HostError::Log)?;
-            self.persisted = Some(persisted);
-            let (messages, synced) = durable.finish();
-            if !messages.is_empty() {
-                self.front_end.send(messages);
-            }
-            if !stores {
-                // The receipt repeats what the replica knows, so it can wait for the next turn.
-                self.stored = Some(synced);
-                return Ok(());
-            }
-            (output, status) = self.stepper.step([Input::Synced(synced)]);
+            LogResult::Failed(reason) => Err(HostError::Log(reason)),
         }
     }
 }
@@ -287,8 +314,8 @@ fn following(due: Instant, now: Instant) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
 
     use json::value;
     use raft_core::{
@@ -304,13 +331,13 @@ mod tests {
     use crate::storage::{self, Identity};
 
     /// The actions of a host, in order.
-    type Events = Rc<RefCell<Vec<String>>>;
+    type Events = Arc<Mutex<Vec<String>>>;
 
     struct Recorder {
         events: Events,
         answers: Vec<(u8, Response<Kv>)>,
-        /// Closed when the work on a snapshot is finished.
-        closes: Option<Arc<Inbox<Kv, u8>>>,
+        /// Closed when the work on a snapshot is finished, or after this many answers.
+        closes: Option<(Arc<Inbox<Kv, u8>>, usize)>,
     }
 
     impl Recorder {
@@ -329,15 +356,22 @@ mod tests {
         fn send(&mut self, messages: Vec<Envelope<Kv>>) {
             let kinds = messages.iter().map(|envelope| envelope.message.kind());
             let text = format!("send {}", kinds.collect::<Vec<_>>().join(" "));
-            self.events.borrow_mut().push(text);
+            self.events.lock().unwrap().push(text);
         }
 
         fn answer(&mut self, answers: Vec<(u8, Response<Kv>)>) {
-            self.events.borrow_mut().push("answer".into());
+            self.events.lock().unwrap().push("answer".into());
             self.answers.extend(answers);
+            if let Some((inbox, after)) = &self.closes
+                && self.answers.len() == *after
+            {
+                inbox.close();
+            }
         }
 
         fn observe(&mut self, _: &Status) {}
+
+        fn turned(&mut self, _: Duration) {}
 
         fn snapshot_finished(&mut self, result: &SnapshotResult<Kv>) {
             let text = match result {
@@ -346,8 +380,8 @@ mod tests {
                 SnapshotResult::Broken { reason, .. } => format!("broken: {reason}"),
                 SnapshotResult::Failed(_) => "failed".into(),
             };
-            self.events.borrow_mut().push(text);
-            if let Some(inbox) = &self.closes {
+            self.events.lock().unwrap().push(text);
+            if let Some((inbox, _)) = &self.closes {
                 inbox.close();
             }
         }
@@ -359,7 +393,23 @@ mod tests {
         type Error = &'static str;
 
         fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Self::Error> {
-            self.0.borrow_mut().push(format!("store {}", records.len()));
+            self.0
+                .lock()
+                .unwrap()
+                .push(format!("store {}", records.len()));
+            Ok(())
+        }
+    }
+
+    /// A disk that stores nothing until the other end of the channel is dropped.
+    struct Hung(Receiver<()>);
+
+    impl Wal<Command> for Hung {
+        type Error = &'static str;
+
+        fn append_and_sync(&mut self, _: &[Record<Command>]) -> Result<(), Self::Error> {
+            // An error says that the end is dropped.
+            let _ = self.0.recv();
             Ok(())
         }
     }
@@ -390,7 +440,7 @@ mod tests {
     }
 
     /// A host of the first of this many nodes.
-    fn host<'a, W: Wal<Command>>(
+    fn host<'a, W: Wal<Command, Error: fmt::Display>>(
         nodes: u64,
         inbox: &Arc<Inbox<Kv, u8>>,
         wal: W,
@@ -398,7 +448,12 @@ mod tests {
     ) -> Host<Kv, W, &'a mut Recorder> {
         let snapshots = snapshots(inbox, Arc::new(Memory::new()));
         let stepper = stepper(nodes, Limits::default());
-        Host::new(stepper, inbox.clone(), wal, snapshots, front_end)
+        let log = inline(&stepper, wal);
+        Host::new(stepper, inbox.clone(), log, snapshots, front_end)
+    }
+
+    fn inline<W>(stepper: &Stepper<Kv>, wal: W) -> Log<Kv, W> {
+        Log::Inline(InlineLog::new(wal, stepper.persisted()))
     }
 
     fn stepper(nodes: u64, limits: Limits) -> Stepper<Kv> {
@@ -448,7 +503,7 @@ mod tests {
             [(1, Response::Applied(Outcome::Written))]
         );
         // Its vote and its blank entry, then the write, which is answered as soon as it is stored.
-        assert_eq!(*events.borrow(), ["store 2", "store 1", "answer"]);
+        assert_eq!(*events.lock().unwrap(), ["store 2", "store 1", "answer"]);
     }
 
     #[test]
@@ -464,23 +519,100 @@ mod tests {
         inbox.submit(2, write(), limits::OPEN).unwrap();
     }
 
+    /// A candidate's message to the first node.
+    fn vote() -> Envelope<Kv> {
+        let last = EntryId::default();
+        Envelope {
+            from: NodeId(1),
+            to: NodeId(0),
+            term: Term(1),
+            message: Message::Vote(raft_core::Vote { last }),
+        }
+    }
+
     #[test]
     fn vote_is_stored_before_it_is_sent() {
         let events = Events::default();
         let mut front_end = Recorder::new(events.clone());
         let inbox = Arc::new(Inbox::default());
-        let last = EntryId::default();
-        let vote = Envelope {
-            from: NodeId(1),
-            to: NodeId(0),
-            term: Term(1),
-            message: Message::Vote(raft_core::Vote { last }),
-        };
-        inbox.deliver(vote, 1);
+        inbox.deliver(vote(), 1);
         inbox.close();
         let host = host(3, &inbox, Disk(events.clone()), &mut front_end);
         host.run(Duration::ZERO, Duration::ZERO).unwrap();
-        assert_eq!(*events.borrow(), ["store 1", "send vote_reply"]);
+        assert_eq!(*events.lock().unwrap(), ["store 1", "send vote_reply"]);
+    }
+
+    /// A host whose log has a thread.
+    fn threaded<'a, W: Wal<Command, Error: fmt::Display> + Send + 'static>(
+        nodes: u64,
+        inbox: &Arc<Inbox<Kv, u8>>,
+        wal: W,
+        front_end: &'a mut Recorder,
+    ) -> Host<Kv, W, &'a mut Recorder> {
+        let snapshots = snapshots(inbox, Arc::new(Memory::new()));
+        let stepper = stepper(nodes, Limits::default());
+        let thread = LogThread::start(wal, stepper.persisted(), inbox.clone()).unwrap();
+        let log = Log::Thread(thread);
+        Host::new(stepper, inbox.clone(), log, snapshots, front_end)
+    }
+
+    #[test]
+    fn thread_stores_a_vote_before_it_is_sent() {
+        let events = Events::default();
+        let mut front_end = Recorder::new(events.clone());
+        let inbox = Arc::new(Inbox::default());
+        inbox.deliver(vote(), 1);
+        inbox.close();
+        let host = threaded(3, &inbox, Disk(events.clone()), &mut front_end);
+        host.run(Duration::ZERO, HOUR).unwrap();
+        let events = events.lock().unwrap();
+        // The node may have begun an election meanwhile.
+        let mut these = events.iter().filter(|event| !event.contains("pre_vote "));
+        assert_eq!(these.next().unwrap(), "store 1");
+        assert_eq!(these.next().unwrap(), "send vote_reply");
+    }
+
+    #[test]
+    fn lone_node_answers_with_a_thread_too() {
+        let events = Events::default();
+        let mut front_end = Recorder::new(events.clone());
+        let inbox = Arc::new(Inbox::default());
+        inbox.submit(1, write(), 1).unwrap();
+        inbox.close();
+        let host = threaded(1, &inbox, Disk(events.clone()), &mut front_end);
+        host.run(Duration::ZERO, HOUR).unwrap();
+        let written = Response::Applied(Outcome::Written);
+        assert_eq!(front_end.answers, [(1, written)]);
+        assert_eq!(events.lock().unwrap().last().unwrap(), "answer");
+    }
+
+    #[test]
+    fn error_of_the_thread_stops_the_node() {
+        let mut front_end = Recorder::new(Events::default());
+        let host = threaded(1, &Arc::default(), Full, &mut front_end);
+        let error = Err(HostError::Log("no space".into()));
+        assert_eq!(host.run(Duration::ZERO, HOUR), error);
+    }
+
+    /// The disk never stores the first vote of this lone voter, and yet clients get their answers
+    /// at the deadline, and the end of input ends the node.
+    #[test]
+    fn node_with_a_hung_disk_answers_and_ends() {
+        let (hangs, hung) = channel();
+        let mut front_end = Recorder::new(Events::default());
+        let inbox = Arc::new(Inbox::default());
+        front_end.closes = Some((inbox.clone(), 2));
+        inbox.submit(1, read(), 1).unwrap();
+        inbox.submit(2, write(), 1).unwrap();
+        let host = threaded(1, &inbox, Hung(hung), &mut front_end);
+        let watch = host.log.watch();
+        host.run(Duration::ZERO, Duration::ZERO).unwrap();
+        assert!(watch.stalled() > Duration::ZERO);
+        for (_, response) in &front_end.answers {
+            let is_promise = matches!(response, Response::Applied(_) | Response::Answered(_));
+            assert!(!is_promise, "{response:?}");
+        }
+        drop(hangs);
     }
 
     #[test]
@@ -521,10 +653,10 @@ mod tests {
         inbox.close();
         let mut host = host(3, &inbox, Disk(events.clone()), &mut front_end);
         host.settle(Instant::now() + TICK).unwrap();
-        assert_eq!(*events.borrow(), [""; 0]);
+        assert_eq!(*events.lock().unwrap(), [""; 0]);
         let (_, inputs) = host.drain(Instant::now(), Peers::Taken).unwrap();
         host.turn(inputs).unwrap();
-        assert_eq!(*events.borrow(), ["send pre_vote_reply"]);
+        assert_eq!(*events.lock().unwrap(), ["send pre_vote_reply"]);
     }
 
     #[test]
@@ -535,7 +667,7 @@ mod tests {
         inbox.close();
         let host = host(3, &inbox, Disk(events.clone()), &mut front_end);
         host.run(HOUR, HOUR).unwrap();
-        assert_eq!(*events.borrow(), [""; 0]);
+        assert_eq!(*events.lock().unwrap(), [""; 0]);
     }
 
     #[test]
@@ -545,9 +677,9 @@ mod tests {
         let host = host(1, &Arc::default(), Full, &mut front_end);
         assert_eq!(
             host.run(Duration::ZERO, HOUR),
-            Err(HostError::Log("no space"))
+            Err(HostError::Log("no space".into()))
         );
-        assert_eq!(*events.borrow(), [""; 0]);
+        assert_eq!(*events.lock().unwrap(), [""; 0]);
     }
 
     /// Runs a lone node until it has stored a snapshot on this disk. `spoil` is called first.
@@ -555,7 +687,7 @@ mod tests {
         disk: Arc<dyn storage::disk::Disk>,
         spoil: impl FnOnce(),
         events: &Events,
-    ) -> Result<(), HostError<&'static str>> {
+    ) -> Result<(), HostError> {
         let inbox = Arc::default();
         let snapshots = snapshots(&inbox, disk);
         spoil();
@@ -567,10 +699,10 @@ mod tests {
             inbox.submit(client, write(), 1).unwrap();
         }
         let mut front_end = Recorder::new(events.clone());
-        front_end.closes = Some(inbox.clone());
-        let wal = Disk(events.clone());
-        Host::new(stepper(1, limits), inbox, wal, snapshots, &mut front_end)
-            .run(Duration::ZERO, HOUR)
+        front_end.closes = Some((inbox.clone(), usize::MAX));
+        let stepper = stepper(1, limits);
+        let log = inline(&stepper, Disk(events.clone()));
+        Host::new(stepper, inbox, log, snapshots, &mut front_end).run(Duration::ZERO, HOUR)
     }
 
     #[test]
@@ -579,7 +711,7 @@ mod tests {
         run_until_snapshot(Arc::new(Memory::new()), || (), &events).unwrap();
         // The last record is the base.
         let expected = ["store 2", "store 1", "answer", "stored 6", "store 1"];
-        assert_eq!(*events.borrow(), expected);
+        assert_eq!(*events.lock().unwrap(), expected);
     }
 
     #[test]
@@ -592,7 +724,7 @@ mod tests {
             Err(HostError::Snapshots(reason)) => assert!(reason.contains("snapshot-"), "{reason}"),
             other => panic!("{other:?}"),
         }
-        assert_eq!(events.borrow().last().unwrap(), "failed");
+        assert_eq!(events.lock().unwrap().last().unwrap(), "failed");
     }
 
     #[test]

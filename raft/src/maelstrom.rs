@@ -1,7 +1,7 @@
 //! A node on stdin and stdout, as Maelstrom runs one.
 //!
-//! Five threads: one reads lines and passes them to the event loop ([`crate::host`]), one runs the
-//! loop, one writes, one stores snapshots, one serves metrics.
+//! Threads: one reads lines and passes them to the event loop ([`crate::host`]), one runs the loop,
+//! one writes, one stores the log, one stores snapshots, one writes log lines, some serve metrics.
 //!
 //! | input line | effect |
 //! |---|---|

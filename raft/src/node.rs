@@ -23,7 +23,9 @@ pub use self::options::{Metrics, Options};
 pub use self::stop_reason::StopReason;
 use crate::entropy;
 use crate::host::shared::{Stepper, share};
-use crate::host::{FrontEnd, Host, HostError, Inbox, SnapshotThread, TICK};
+use crate::host::{
+    self, FrontEnd, Host, HostError, Inbox, InlineLog, LogThread, SnapshotThread, TICK,
+};
 use crate::kv::Kv;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
@@ -33,7 +35,7 @@ use crate::telemetry::log::Log;
 pub struct Node<R> {
     stepper: Stepper<Kv>,
     inbox: Arc<Inbox<Kv, R>>,
-    log: NodeLog,
+    log: host::Log<Kv, NodeLog>,
     snapshots: SnapshotThread<Kv>,
     settle: Duration,
     grace: Duration,
@@ -87,9 +89,17 @@ impl<R: Send + 'static> Node<R> {
             seed: entropy::random(),
         });
         let (stepper, viewer) = share(replica);
-        telemetry.watch(viewer, inbox.clone());
-        let snapshots = SnapshotThread::start(snapshots, membership, inbox.clone())
-            .map_err(StopReason::io("cannot start a thread"))?;
+        let no_thread = StopReason::io("cannot start a thread");
+        let persisted = stepper.persisted();
+        let log = match options.data {
+            Some(_) => host::Log::Thread(
+                LogThread::start(log, persisted, inbox.clone()).map_err(no_thread)?,
+            ),
+            None => host::Log::Inline(InlineLog::new(log, persisted)),
+        };
+        telemetry.watch(viewer, inbox.clone(), log.watch());
+        let snapshots =
+            SnapshotThread::start(snapshots, membership, inbox.clone()).map_err(no_thread)?;
         Ok(Self {
             stepper,
             inbox: inbox.clone(),

@@ -10,7 +10,7 @@ use raft_core::{Counters, Dropped, RoleName, StateMachine, Status};
 
 use self::log::Log;
 use crate::host::shared::Viewer;
-use crate::host::{Depth, Inbox, Outbox};
+use crate::host::{Depth, Inbox, LogWatch, Outbox};
 use crate::named::named;
 
 /// The bounds of the histogram of requests, in seconds: from a tenth of a millisecond to more than
@@ -27,6 +27,12 @@ const SYNCS: [f64; 12] = [
 
 /// The bounds of the histogram of work on snapshots, in seconds.
 const WORK: [f64; 9] = [0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
+
+/// The bounds of the histogram of the event loop's turns, in seconds.
+const TURNS: [f64; 16] = [
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0,
+];
 
 /// The name of a metric, its help and its value.
 type Shown<N> = (&'static str, &'static str, N);
@@ -136,12 +142,14 @@ const INBOX_CLIENTS: &str = "inbox_clients";
 const OUTBOX_PEERS: &str = "outbox_peers";
 const OUTBOX_CLIENTS: &str = "outbox_clients";
 const STDERR: &str = "stderr";
-const QUEUES: [&str; 5] = [
+const LOG: &str = "log";
+const QUEUES: [&str; 6] = [
     INBOX_PEERS,
     INBOX_CLIENTS,
     OUTBOX_PEERS,
     OUTBOX_CLIENTS,
     STDERR,
+    LOG,
 ];
 
 named! {
@@ -166,6 +174,7 @@ pub struct Telemetry {
     syncs: Arc<Histogram>,
     wal: Arc<Gauge>,
     work: Arc<Family<Histogram, 1>>,
+    turns: Arc<Histogram>,
     queues: Queues,
 }
 
@@ -226,6 +235,11 @@ impl Telemetry {
                 [("work", &SnapshotWork::ALL.map(SnapshotWork::as_str))],
                 &WORK,
             ),
+            turns: registry.histogram(
+                "raft_loop_turn_seconds",
+                "Time of a turn of the event loop, from its inputs to its outputs.",
+                &TURNS,
+            ),
             queues: Queues {
                 depth: registry.gauge_family(
                     "raft_queue_depth",
@@ -282,23 +296,46 @@ impl Telemetry {
         self.wal.set(gauge(bytes));
     }
 
+    /// Counts a turn of the event loop.
+    pub fn turned(&self, took: Duration) {
+        self.turns.observe_duration(took);
+    }
+
     /// Counts finished work on a snapshot.
     pub fn snapshot_finished(&self, work: SnapshotWork, after: Duration) {
         self.work.with([work.as_str()]).observe_duration(after);
     }
 
     /// Shows this replica and its inbox from now on.
-    pub fn watch<S, R>(&self, viewer: Viewer<S>, inbox: Arc<Inbox<S, R>>)
+    pub fn watch<S, R>(&self, viewer: Viewer<S>, inbox: Arc<Inbox<S, R>>, log: LogWatch<S>)
     where
         S: StateMachine<Command: Send + Sync, Query: Send, Answer: Send, Outcome: Send>
             + Send
             + 'static,
         R: Send + 'static,
     {
-        let replica = ReplicaMetrics::new(&self.registry, &viewer.status());
+        /// How long a scrape waits for the end of a step. Then it shows the state of the last one.
+        const PATIENCE: Duration = Duration::from_millis(100);
+        let status = viewer.status_within(Duration::MAX);
+        let replica = ReplicaMetrics::new(&self.registry, &status.expect("it waits for a status"));
         let queues = self.queues.clone();
+        let (turns, log) = (inbox.clone(), Arc::new(log));
+        let stalled = log.clone();
+        self.registry.gauge_of(
+            "raft_loop_stalled_seconds",
+            "Time since the event loop's present turn began; 0 while it waits for input.",
+            move || turns.turn().as_secs_f64(),
+        );
+        self.registry.gauge_of(
+            "raft_log_stalled_seconds",
+            "Time for which the disk has stored nothing of the log although something waited.",
+            move || stalled.stalled().as_secs_f64(),
+        );
         self.registry.collector(move || {
-            replica.show(&viewer.status());
+            if let Some(status) = viewer.status_within(PATIENCE) {
+                replica.show(&status);
+            }
+            queues.show(LOG, log.depth());
             let depths = inbox.depths();
             queues.show(INBOX_PEERS, depths.peers);
             queues.show(INBOX_CLIENTS, depths.clients);

@@ -1,11 +1,13 @@
-//! Inputs that wait for the event loop: a queue for peers, a queue for clients, and the result of
-//! work on a snapshot.
+//! Inputs that wait for the event loop: a queue for peers, a queue for clients, and the results of
+//! the threads that store the log and the snapshots.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use raft_core::{Envelope, Membership, SnapshotId, StateMachine};
 
+use super::log::LogResult;
 use super::queue::{Depths, Limit, Queue};
 
 /// The most messages of peers that wait. One more is dropped, as a network may drop it.
@@ -42,6 +44,9 @@ pub struct Inbox<S: StateMachine, R> {
 struct Queues<S: StateMachine, R> {
     peers: Queue<Envelope<S>>,
     clients: Queue<(R, ClientRequest<S>)>,
+    /// Two at most: of the outputs that the thread had when the loop last looked, and of those that
+    /// waited for it. Only a turn of the loop makes more.
+    log: VecDeque<LogResult<S>>,
     /// One, since there is one task at a time.
     snapshot: Option<SnapshotResult<S>>,
     /// The bytes that open requests hold, here or in the replica.
@@ -51,6 +56,8 @@ struct Queues<S: StateMachine, R> {
     closed: bool,
     /// Whether the event loop waits for a wake-up.
     idle: bool,
+    /// When the event loop's present turn began; `None` between two turns.
+    turn: Option<Instant>,
 }
 
 /// The result of work on a snapshot.
@@ -95,8 +102,9 @@ pub enum ClientRequest<S: StateMachine> {
 }
 
 /// One input for the event loop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival<S: StateMachine, R> {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival<S: StateMachine, R> {
+    Log(LogResult<S>),
     Peer(Envelope<S>),
     Snapshot(SnapshotResult<S>),
     Client {
@@ -109,14 +117,14 @@ pub(crate) enum Arrival<S: StateMachine, R> {
 
 /// Whether a drain takes messages of peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peers {
+pub(super) enum Peers {
     Taken,
     Held,
 }
 
 /// Whether more may arrive after a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inflow {
+pub(super) enum Inflow {
     /// More may arrive.
     Open,
     /// Nothing waits, and the inbox is closed.
@@ -129,11 +137,13 @@ impl<S: StateMachine, R> Default for Inbox<S, R> {
             queues: Mutex::new(Queues {
                 peers: Queue::new(PEERS),
                 clients: Queue::new(CLIENTS),
+                log: VecDeque::new(),
                 snapshot: None,
                 open: 0,
                 crowded_out: 0,
                 closed: false,
                 idle: false,
+                turn: None,
             }),
             changed: Condvar::new(),
         }
@@ -170,6 +180,13 @@ impl<S: StateMachine, R> Inbox<S, R> {
         Ok(())
     }
 
+    /// Adds a result of the log's thread.
+    pub(super) fn log_stored(&self, result: LogResult<S>) {
+        let mut queues = self.lock();
+        queues.log.push_back(result);
+        self.wake(queues);
+    }
+
     /// Adds the result of work on a snapshot.
     pub(super) fn snapshot_finished(&self, result: SnapshotResult<S>) {
         let mut queues = self.lock();
@@ -178,7 +195,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
     }
 
     /// Frees the bytes of answered requests.
-    pub(crate) fn answered(&self, bytes: usize) {
+    pub(super) fn answered(&self, bytes: usize) {
         self.lock().open -= bytes;
     }
 
@@ -202,15 +219,24 @@ impl<S: StateMachine, R> Inbox<S, R> {
         }
     }
 
+    /// How long the event loop has been at its present turn.
+    #[must_use]
+    pub fn turn(&self) -> Duration {
+        let began = self.lock().turn;
+        began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
     /// Waits until something has arrived, the inbox is closed, or the deadline has passed. Takes
-    /// what waits, up to [`DRAIN`]: peers before clients.
-    pub(crate) fn drain(
+    /// what waits, up to [`DRAIN`]: results first, peers before clients. Between two drains the loop
+    /// is at a turn.
+    pub(super) fn drain(
         &self,
         deadline: Instant,
         peers: Peers,
         batch: &mut Vec<Arrival<S, R>>,
     ) -> Inflow {
         let mut queues = self.lock();
+        queues.turn = None;
         let was_closed = queues.closed;
         while queues.is_empty(peers) && queues.closed == was_closed {
             let now = Instant::now();
@@ -228,6 +254,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
                 .0;
         }
         queues.idle = false;
+        queues.turn = Some(Instant::now());
         let mut room = DRAIN;
         while room.items > 0
             && room.bytes > 0
@@ -262,11 +289,15 @@ impl<S: StateMachine, R> Inbox<S, R> {
 impl<S: StateMachine, R> Queues<S, R> {
     fn is_empty(&self, peers: Peers) -> bool {
         self.clients.is_empty()
+            && self.log.is_empty()
             && self.snapshot.is_none()
             && (peers == Peers::Held || self.peers.is_empty())
     }
 
     fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, R>, usize)> {
+        if let Some(result) = self.log.pop_front() {
+            return Some((Arrival::Log(result), 0));
+        }
         if let Some(result) = self.snapshot.take() {
             return Some((Arrival::Snapshot(result), 0));
         }

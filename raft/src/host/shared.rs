@@ -4,9 +4,13 @@
 //! status; any thread may have one. Both hold the lock for a few steps or one look, never while
 //! something is stored or sent.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use raft_core::{Input, Output, Persisted, Replica, StateMachine, Status, Volatile};
+
+const PANICKED: &str = "a replica that panicked is not used again";
 
 /// Puts a replica into the mutex.
 #[must_use]
@@ -40,7 +44,8 @@ impl<S: StateMachine> Stepper<S> {
     ///
     /// # Panics
     /// If an output was taken that is not confirmed yet: see [`Replica::persisted`].
-    pub(super) fn persisted(&self) -> Persisted {
+    #[must_use]
+    pub fn persisted(&self) -> Persisted {
         lock(&self.0).persisted()
     }
 }
@@ -50,13 +55,23 @@ impl<S: StateMachine> Stepper<S> {
 pub struct Viewer<S: StateMachine>(Arc<Mutex<Replica<S>>>);
 
 impl<S: StateMachine> Viewer<S> {
-    /// The state now.
+    /// The state now, or nothing if the event loop does not end its step for this long.
     ///
     /// # Panics
     /// If a step has panicked, since the state is then unknown.
     #[must_use]
-    pub fn status(&self) -> Status {
-        lock(&self.0).status()
+    pub fn status_within(&self, patience: Duration) -> Option<Status> {
+        let began = Instant::now();
+        loop {
+            match self.0.try_lock() {
+                Ok(replica) => return Some(replica.status()),
+                Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                Err(TryLockError::WouldBlock) => return None,
+                Err(TryLockError::Poisoned(_)) => panic!("{PANICKED}"),
+            }
+        }
     }
 }
 
@@ -67,7 +82,5 @@ impl<S: StateMachine> Clone for Viewer<S> {
 }
 
 fn lock<S: StateMachine>(replica: &Mutex<Replica<S>>) -> MutexGuard<'_, Replica<S>> {
-    replica
-        .lock()
-        .expect("a replica that panicked is not used again")
+    replica.lock().expect(PANICKED)
 }

@@ -1,6 +1,7 @@
 //! The front end of the event loop: sends its output to stdout, and logs what operators need.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
@@ -18,6 +19,8 @@ pub(crate) struct MaelstromFrontEnd {
     output: Output,
     /// The role, term and leader that were logged last.
     logged: Option<(RoleName, Term, Option<NodeId>)>,
+    /// Whether the disk was stalled then.
+    was_stalled: bool,
 }
 
 impl MaelstromFrontEnd {
@@ -26,6 +29,7 @@ impl MaelstromFrontEnd {
             names,
             output,
             logged: None,
+            was_stalled: false,
         }
     }
 }
@@ -46,6 +50,18 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
     }
 
     fn observe(&mut self, status: &Status) {
+        if self.was_stalled != status.is_disk_stalled {
+            self.was_stalled = status.is_disk_stalled;
+            let (me, log) = (self.names.me(), &self.output.log);
+            if self.was_stalled {
+                log.warn(format_args!(
+                    "{me}: the disk has stored nothing for the longest election timeout; the node \
+                     neither leads nor campaigns until it does"
+                ));
+            } else {
+                log.info(format_args!("{me}: the disk stores the log again"));
+            }
+        }
         let now = (status.role, status.ballot.term(), status.leader);
         if self.logged == Some(now) {
             return;
@@ -60,6 +76,10 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
         };
         let log = &self.output.log;
         log.info(format_args!("{me}: {role}{of} in term {term}"));
+    }
+
+    fn turned(&mut self, took: Duration) {
+        self.output.telemetry.turned(took);
     }
 
     fn snapshot_finished(&mut self, result: &SnapshotResult<Kv>) {
