@@ -388,9 +388,9 @@ fn oldest_silent_client_yields_first() {
     let (_third, answer) = try_exchange(server.address(), GET).expect("an answer at once");
     assert_eq!(status(&answer), "200");
     let [mut first, mut second] = silent;
-    assert_eq!(read_all(&mut first), "");
     second.write_all(GET).expect("the server reads");
     assert_eq!(status(&read_all(&mut second)), "200");
+    assert_eq!(read_all(&mut first), "");
 }
 
 /// The first takes no answer, the second does not close.

@@ -19,7 +19,8 @@ pub const LINES: Limit = Limit {
     bytes: 1 << 20,
 };
 
-/// How long the end of the process waits until the lines are written.
+/// How long the end of the process waits until the lines are written, and then until the errors
+/// among them are.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 named! {
@@ -86,7 +87,10 @@ impl Log {
 
     /// Waits until all lines are written, but only for a moment: nothing may read stderr.
     pub fn finish(&self) {
-        self.lines.wait_until_written(LAST_LINES);
+        if !self.lines.wait_until_written(LAST_LINES) {
+            self.lines.keep_errors();
+            self.lines.wait_until_written(LAST_LINES);
+        }
     }
 
     /// The lines that wait, and those that were dropped.
@@ -116,7 +120,7 @@ struct Lines {
 
 #[derive(Debug, Default)]
 struct LineQueue {
-    waiting: VecDeque<String>,
+    waiting: VecDeque<(Level, String)>,
     bytes: usize,
     /// The lines that are missing after those that wait.
     missing: u64,
@@ -136,7 +140,7 @@ impl Lines {
             return;
         }
         queue.bytes += line.len();
-        queue.waiting.push_back(line);
+        queue.waiting.push_back((level, line));
         drop(queue);
         self.changed.notify_all();
     }
@@ -169,6 +173,17 @@ impl Lines {
         }
     }
 
+    /// Drops what waits before an error, so that a slow stderr shows why the process ends.
+    fn keep_errors(&self) {
+        let mut queue = self.lock();
+        let before = queue.waiting.len();
+        queue.waiting.retain(|(level, _)| *level == Level::Error);
+        queue.bytes = queue.waiting.iter().map(|(_, line)| line.len()).sum();
+        let gone = (before - queue.waiting.len()) as u64;
+        queue.missing += gone;
+        queue.dropped += gone;
+    }
+
     /// Returns whether all lines were written in this time.
     fn wait_until_written(&self, limit: Duration) -> bool {
         let unwritten =
@@ -188,14 +203,14 @@ impl Lines {
 impl LineQueue {
     /// The next line to write, which may be the one that says how many are missing.
     fn next(&mut self) -> Option<String> {
-        if let Some(line) = self.waiting.pop_front() {
+        if let Some((_, line)) = self.waiting.pop_front() {
             self.bytes -= line.len();
             return Some(line);
         }
         match mem::take(&mut self.missing) {
             0 => None,
             missing => Some(format!(
-                "warn: {missing} log lines were dropped here, because stderr was not read in time\n"
+                "warn: log lines dropped here because stderr was not read in time: {missing}\n"
             )),
         }
     }
@@ -295,14 +310,37 @@ mod tests {
             panic!("{written:?}");
         };
         assert_eq!(error, "error: the node ends");
-        let count = format!("warn: {} log lines were dropped here", dropped + 1);
-        assert!(notice.starts_with(&count), "{notice}");
+        assert!(
+            notice.starts_with("warn: log lines dropped here"),
+            "{notice}"
+        );
+        assert!(notice.ends_with(&format!(": {}", dropped + 1)), "{notice}");
         assert_eq!(log.depth().dropped, dropped + 1);
         // All lines were written or counted.
         assert_eq!(written.len() as u64 + dropped, LINES.items as u64 + 100 + 1);
 
         log.info("it flows again");
         assert_eq!(lines.recv().unwrap(), "info: it flows again");
+    }
+
+    #[test]
+    fn errors_are_written_before_the_end() {
+        let (log, permit, lines) = slow();
+        log.info("in the writer's hands");
+        while log.depth().length > 0 {
+            thread::yield_now();
+        }
+        log.info("waits");
+        log.error("the node ends");
+        log.lines.keep_errors();
+        drop(permit);
+        assert!(log.lines.wait_until_written(HANG));
+        let written: Vec<String> = lines.try_iter().collect();
+        assert_eq!(
+            written[..2],
+            ["info: in the writer's hands", "error: the node ends"]
+        );
+        assert!(written[2].starts_with("warn: log lines dropped here"));
     }
 
     #[test]

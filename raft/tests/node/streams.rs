@@ -70,13 +70,11 @@ fn unread_stderr_does_not_hold_the_node() {
     let missing = loop {
         let line = next(&mut stderr);
         assert_ne!(line, "", "stderr ended after {read} lines");
-        match line.strip_prefix("warn: ") {
-            Some(notice) if notice.contains("log lines were dropped") => {
-                let count = notice.split(' ').next().unwrap();
-                break count.parse::<usize>().unwrap();
-            }
-            _ => read += usize::from(line.contains("dropped a line")),
+        if line.starts_with("warn: log lines dropped here") {
+            let count = line.trim_end().rsplit(' ').next().unwrap();
+            break count.parse::<usize>().unwrap();
         }
+        read += usize::from(line.contains("dropped a line"));
     };
     assert_eq!(read + missing, LINES);
     drop(stdin);
