@@ -3,8 +3,9 @@
 //! checker are the bench's.
 //!
 //! Everything is drawn from one seed, including the kind of world. First there are faults of every
-//! kind, and no rule may break; then they cease for at least a quorum, which must elect, agree and
-//! serve in time. At the end the clients' history must be linearizable.
+//! kind, and no rule may break. In some worlds what is broken then stays broken for a while, and a
+//! connected quorum must elect and serve in spite of it. Then faults cease for at least a quorum,
+//! which must elect, agree and serve in time. At the end the clients' history must be linearizable.
 //!
 //! Read [`options`] (what a world is), `storage` (the product's, on a disk that fails), then
 //! `world`, which names the files that extend it. [`fleet`] runs many seeds, [`shrink`] looks for a
@@ -22,6 +23,7 @@ mod checks;
 mod clients;
 mod ending;
 mod faults;
+mod lasting;
 mod machine;
 mod member;
 mod network;

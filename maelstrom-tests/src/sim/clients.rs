@@ -167,6 +167,18 @@ impl Clients {
         Some(request)
     }
 
+    /// A request whose client does not wait, to a key of its own.
+    pub(super) fn probe(&mut self, node: NodeId, write: bool) -> Request {
+        let call = if write {
+            Call::Write(value!(0))
+        } else {
+            Call::Read
+        };
+        let request = self.request(value!("probe"), call, false);
+        self.open(&request, node, None);
+        request
+    }
+
     fn request(&mut self, key: Value, call: Call, create: bool) -> Request {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);

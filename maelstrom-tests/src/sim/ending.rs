@@ -7,7 +7,7 @@ use raft_core::NodeId;
 use super::agenda::Happening;
 use super::processes::End;
 use super::trace::Event;
-use super::world::World;
+use super::world::{Phase, World};
 use crate::replica::faulty_disk::Moment;
 use crate::replica::node::demand;
 use crate::rules::Broken;
@@ -16,15 +16,15 @@ use crate::rules::Broken;
 const ATTEMPTS_MAX: u32 = 5;
 
 impl World {
-    /// All faults cease, except that some nodes may stay away.
-    pub(super) fn heal(&mut self) -> Result<(), Broken> {
-        self.faults.healed = true;
-        self.network.heal();
-        self.note(Event::Healed);
+    /// No more faults are injected. All nodes are up again, except that some may stay away.
+    pub(super) fn cease(&mut self) -> Result<(), Broken> {
+        self.faults.phase = Phase::Lasting;
         for id in self.ids() {
             self.resume(id);
             self.make_room(id);
             let member = self.member(id);
+            member.disk.hangs_until = 0;
+            member.disk.slow_until = 0;
             member.disk.call_may_fail = false;
             let disk = &member.node.disk.disk;
             disk.crash_at(u64::MAX, Moment::Before);
@@ -36,7 +36,26 @@ impl World {
         }
         for id in self.ids() {
             self.start(id)?;
-            // Slow syncs and slow work end soon.
+        }
+        self.lose_some()
+    }
+
+    /// Nothing fails any more: links and disks work.
+    pub(super) fn heal(&mut self) {
+        self.faults.phase = Phase::Healed;
+        self.network.heal();
+        self.note(Event::Healed);
+        for id in self.ids() {
+            let disk = &mut self.member(id).disk;
+            disk.hangs_until = 0;
+            disk.slow_until = 0;
+        }
+        self.hurry();
+    }
+
+    /// Slow syncs and slow work end soon.
+    pub(super) fn hurry(&mut self) {
+        for id in self.ids() {
             let syncing = self.members[&id].disk.syncing;
             let Some(process) = self.process(id) else {
                 continue;
@@ -51,7 +70,6 @@ impl World {
                     .schedule(delay, Happening::Sync(id, incarnation));
             }
         }
-        self.lose_some()
     }
 
     /// Some nodes stay away for good: dead or cut off.

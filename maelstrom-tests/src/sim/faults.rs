@@ -28,9 +28,6 @@ impl World {
     }
 
     pub(super) fn draw_fault(&mut self) -> Result<(), Broken> {
-        if self.faults.healed {
-            return Ok(());
-        }
         let fault = *self.rng.choose(&self.faults.kinds).expect("a fault");
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
         // Half of the faults hit a leader: they do the most.
@@ -180,7 +177,7 @@ impl World {
         self.note(Event::Fault(Some(victim), "its clock jumps"));
         let ticks = self.rng.range(1..=2 * self.options.longest_election);
         let member = &self.members[&victim];
-        if member.node.process().is_none() || member.is_blocked(self.options.sync_blocks > 0) {
+        if member.node.process().is_none() || member.is_paused() {
             return Ok(());
         }
         self.rare.clock_jumps += 1;
@@ -246,13 +243,9 @@ impl World {
     /// A paused process goes on, and finds everything that came meanwhile, in order. Late ticks
     /// count as one.
     pub(super) fn resume(&mut self, id: NodeId) {
-        if self.member(id).paused_until.take().is_some() {
-            self.flush_waiting(id);
-        }
-    }
-
-    pub(super) fn flush_waiting(&mut self, id: NodeId) {
-        for happening in mem::take(&mut self.member(id).waiting) {
+        let member = self.member(id);
+        member.paused_until = None;
+        for happening in mem::take(&mut member.waiting) {
             self.agenda.schedule(0, happening);
         }
     }

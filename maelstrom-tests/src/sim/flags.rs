@@ -194,10 +194,15 @@ pub fn main(options: &Options) -> io::Result<Status> {
     }
     let mut out = stdout();
     print_counts(&mut out, &outcome.rare)?;
-    let slowest = outcome.rare.slowest_recovery;
+    let RareEvents {
+        slowest_recovery,
+        slowest_service,
+        ..
+    } = outcome.rare;
     writeln!(
         out,
-        "\nthe slowest recovery took {slowest} times the longest election timeout\n{line}: all rules held"
+        "\nthe slowest recovery took {slowest_recovery} times the longest election timeout, the slowest service while \
+         faults lasted {slowest_service} times\n{line}: all rules held"
     )?;
     let (missing, excused) = outcome.rare.missing();
     // Worlds with options that were set need not meet everything.

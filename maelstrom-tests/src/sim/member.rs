@@ -67,8 +67,8 @@ impl Member {
         }
     }
 
-    /// Whether the process takes no input now: it is paused, or a sync blocks it.
-    pub(super) fn is_blocked(&self, sync_blocks: bool) -> bool {
-        self.paused_until.is_some() || sync_blocks && self.disk.syncing
+    /// Whether the process takes no input now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
     }
 }

@@ -110,6 +110,6 @@ impl Network {
         let Envelope { from, to, .. } = *letter.envelope;
         let slow = self.spike || self.slow.contains(&(from, to));
         let factor = if slow { SLOWNESS } else { 1 };
-        rng.exponential(mean * factor)
+        options.latency_least + rng.exponential(mean * factor)
     }
 }

@@ -140,7 +140,9 @@ options! {
     /// The largest such write, in bytes.
     load_bytes: 1, 1..=1 << 16;
 
-    /// Mean latency of a message.
+    /// Least latency of a message.
+    latency_least: 0, 0..=HOUR;
+    /// Mean latency of a message beyond that.
     latency_mean: 100, 0..=HOUR;
     /// Messages lost, of 1,000.
     lost_permille: 0, 0..=1000;
@@ -157,8 +159,6 @@ options! {
     sync_mean: 50, 0..=HOUR;
     /// Mean time of each step of the work on a snapshot.
     work_mean: 50, 0..=HOUR;
-    /// 1: a process takes no input while it syncs.
-    sync_blocks: 1, 0..=1;
     /// Inputs whose output waits for the next input, of 1,000.
     gathered_permille: 0, 0..=1000;
     /// The largest error of a clock's rate, of 1,000.
@@ -205,6 +205,15 @@ options! {
     /// The most nodes that stay away when faults cease; a quorum remains.
     lost_for_good: 0, 0..=7;
 
+    /// How often a connected quorum must serve, at the end, while faults last that do not heal; 0: there are none.
+    lasting: 0, 0..=10_000;
+    /// Messages lost then, of 1,000.
+    lasting_lost_permille: 0, 0..=1000;
+    /// Mean latency of a message then; at least half of it.
+    lasting_latency: 200, 0..=HOUR;
+    /// Links cut then, of 1,000 that do not join two nodes of the quorum.
+    lasting_cut_permille: 0, 0..=1000;
+
     /// 1: a disk forgets everything at a power failure. Never drawn: Raft does not tolerate it, and the rules must say so.
     amnesia: 0, 0..=1;
 }
@@ -231,7 +240,6 @@ impl Options {
         world.client_timeout = world.longest_election * TICK * pick(&[1, 3, 6]);
         world.chaos = pick(&[100_000, 200_000, 300_000]);
         world.segment_bytes = pick(&[4096, 4096, 16_384]);
-        world.sync_blocks = pick(&[0, 1]);
         if pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) > 0 {
             world.draw_trouble(&mut pick);
         }
@@ -286,6 +294,37 @@ impl Options {
         }
         self.bit_flip &= pick(&[0, 1]);
         self.lost_for_good = pick(&[0, 0, 1, 3]);
+        if pick(&[0, 0, 1]) == 1 {
+            self.draw_lasting(pick);
+        }
+    }
+
+    /// Faults that last. Small limits and lost or slow messages together may leave no time for any
+    /// request, so they are not drawn together.
+    fn draw_lasting(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
+        self.lasting = 8;
+        self.lasting_cut_permille = pick(&[0, 300, 700, 1000]);
+        self.lasting_latency = pick(&[0, 50]) * self.longest_election;
+        self.lasting_lost_permille = pick(&[0, 0, 50]);
+        if self.has_room() {
+            self.lasting_latency = pick(&[0, 50, 200, 500]) * self.longest_election;
+        }
+        if self.lasting_latency > 50 * self.longest_election {
+            self.lasting_lost_permille = 0;
+        }
+    }
+
+    /// The world while faults last.
+    pub fn lasting_world(&self) -> Self {
+        Self {
+            latency_least: self.lasting_latency / 2,
+            latency_mean: self.lasting_latency / 2,
+            lost_permille: self.lasting_lost_permille,
+            straggling_permille: 0,
+            sync_mean: Self::CALM.sync_mean,
+            work_mean: Self::CALM.work_mean,
+            ..self.clone()
+        }
     }
 
     /// The nodes' times and limits.
@@ -370,6 +409,14 @@ impl Options {
         self.shortest_election >= self.heartbeat + 2
     }
 
+    /// Whether messages arrive, and in time, so that a leader that a quorum hears has no reason to
+    /// step down.
+    pub fn is_gentle(&self) -> bool {
+        self.lost_permille == 0
+            && self.latency_least + self.latency_mean <= self.longest_election * TICK / 20
+            && self.is_patient()
+    }
+
     /// Whether no limit makes a node refuse or drop anything.
     pub fn has_room(&self) -> bool {
         let limits = |world: &Self| {
@@ -392,7 +439,8 @@ impl Options {
             && self.drift_permille == 0
             && self.fault_mean == 0
             && self.lost_for_good == 0
-            && self.latency_mean <= 100
+            && self.lasting == 0
+            && self.latency_least + self.latency_mean <= 100
             && self.sync_mean <= 50
             && self.is_patient()
             && self.has_room()

@@ -9,7 +9,7 @@ use super::agenda::Happening;
 use super::machine::Store;
 use super::options::TICK;
 use super::trace::{Event, Words};
-use super::world::World;
+use super::world::{Phase, World};
 use crate::replica::faulty_disk::Tear;
 use crate::replica::node::{Disk as _, Released, Stop};
 use crate::rules::Broken;
@@ -110,10 +110,9 @@ impl World {
     }
 
     fn absence(&mut self) -> u64 {
-        if self.faults.healed {
-            HEALTHY_ABSENCE
-        } else {
-            self.rng.exponential(self.options.fault_length_mean)
+        match self.faults.phase {
+            Phase::Chaos => self.rng.exponential(self.options.fault_length_mean),
+            Phase::Lasting | Phase::Healed => HEALTHY_ABSENCE,
         }
     }
 
@@ -178,10 +177,11 @@ impl World {
     }
 
     pub(super) fn tick(&mut self, id: NodeId, process: Incarnation) -> Result<(), Broken> {
-        let (now, healed) = (self.agenda.now, self.faults.healed);
         let clock = &self.members[&id].clock;
-        let period = if healed { TICK } else { clock.period };
-        let is_stopped = !healed && now < clock.stopped_until;
+        let (period, is_stopped) = match self.faults.phase {
+            Phase::Chaos => (clock.period, self.agenda.now < clock.stopped_until),
+            Phase::Lasting | Phase::Healed => (TICK, false),
+        };
         self.agenda.schedule(period, Happening::Tick(id, process));
         if is_stopped {
             return Ok(());
@@ -231,6 +231,7 @@ impl World {
             self.send(envelope)?;
         }
         for reply in replies {
+            self.served.note(&reply.response, self.agenda.now);
             self.note(Event::Answered(id, reply.ticket, reply.response.clone()));
             self.rare.add_response(&reply.response);
             let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;

@@ -12,6 +12,8 @@ macro_rules! rare_events {
             $(#[doc = $help] pub $name: u64,)+
             /// The slowest recovery of a cluster without faults, in longest election timeouts.
             pub slowest_recovery: u64,
+            /// The slowest service of a connected quorum while faults last, in the same unit.
+            pub slowest_service: u64,
         }
 
         impl RareEvents {
@@ -19,6 +21,7 @@ macro_rules! rare_events {
             pub fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)+
                 self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
+                self.slowest_service = self.slowest_service.max(other.slowest_service);
             }
 
             /// Each event's name, count and meaning.
@@ -34,6 +37,10 @@ rare_events! {
     operations,
     /// Runs without any fault.
     calm_runs,
+    /// Runs with faults that lasted while a quorum had to serve.
+    lasting_runs,
+    /// Links that were cut then.
+    lasting_cuts,
     /// Runs in which nodes stayed away for good.
     runs_without_all_nodes,
     /// Requests that were sent again because the first had no certain answer.

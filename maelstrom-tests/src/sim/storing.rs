@@ -6,7 +6,7 @@ use raft_core::{EntryId, Incarnation, Input, NodeId};
 
 use super::agenda::Happening;
 use super::trace::Event;
-use super::world::World;
+use super::world::{Phase, World};
 use crate::replica::node::{Worked, demand};
 use crate::rules::Broken;
 
@@ -24,7 +24,7 @@ impl World {
         }
         // One sync stores some of the outputs that wait, and mostly all of them.
         let waiting = self.members[&id].node.unsynced() as u64;
-        let mut stored = if self.options.sync_blocks > 0 || self.rng.chance(3, 4) {
+        let mut stored = if self.rng.chance(3, 4) {
             waiting
         } else {
             self.rng.range(1..=waiting)
@@ -48,7 +48,6 @@ impl World {
         let log_bytes = member.node.disk.log_bytes();
         let changed = mem::replace(&mut member.disk.log_bytes, log_bytes) != log_bytes;
         self.rare.segments_changed += u64::from(changed);
-        self.flush_waiting(id);
         self.schedule_sync(id);
         Ok(())
     }
@@ -69,7 +68,7 @@ impl World {
             self.send(envelope)?;
         }
         // The receipt may come late: a node drains its inputs in batches.
-        if self.options.sync_blocks == 0 && self.rng.chance(1, 4) {
+        if self.rng.chance(1, 4) {
             let delay = self.sync_delay(id);
             self.agenda
                 .schedule(delay, Happening::Receipt(id, incarnation, receipt));
@@ -133,10 +132,9 @@ impl World {
     }
 
     pub(super) fn schedule_work(&mut self, id: NodeId, process: Incarnation) {
-        let mean = if self.faults.healed {
-            HEALTHY_SYNC_MAX
-        } else {
-            self.options.work_mean
+        let mean = match self.faults.phase {
+            Phase::Chaos | Phase::Lasting => self.options.work_mean,
+            Phase::Healed => HEALTHY_SYNC_MAX,
         };
         let delay = self.rng.exponential(mean);
         self.agenda.schedule(delay, Happening::Work(id, process));
@@ -173,7 +171,7 @@ impl World {
     }
 
     pub(super) fn sync_delay(&mut self, id: NodeId) -> u64 {
-        if self.faults.healed {
+        if self.faults.phase == Phase::Healed {
             return self.rng.range(0..=HEALTHY_SYNC_MAX);
         }
         let disk = &self.members[&id].disk;

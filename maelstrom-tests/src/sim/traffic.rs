@@ -10,7 +10,7 @@ use super::machine::Store;
 use super::network::{Letter, Network};
 use super::rare_events::awaits_own_commit;
 use super::trace::Event;
-use super::world::World;
+use super::world::{Phase, World};
 use crate::replica::node::Disk as _;
 use crate::rules::Broken;
 
@@ -25,7 +25,7 @@ impl World {
         }
         let letter = Letter::write(envelope)?;
         self.note(Event::Sent(letter.envelope.clone()));
-        if self.faults.healed {
+        if self.faults.phase == Phase::Healed {
             let delay = Network::healthy_delay(&mut self.rng);
             self.agenda.schedule(delay, Happening::Deliver(letter));
             return Ok(());
@@ -75,14 +75,14 @@ impl World {
     }
 
     pub(super) fn think(&mut self, client: usize) {
-        if !self.faults.healed {
+        if self.faults.phase != Phase::Healed {
             let delay = self.rng.exponential(self.options.think_mean);
             self.agenda.schedule(delay, Happening::Invoke(client));
         }
     }
 
     pub(super) fn invoke(&mut self, client: usize) -> Result<(), Broken> {
-        if self.faults.healed {
+        if self.faults.phase == Phase::Healed {
             return Ok(());
         }
         let id = self.draw_node();
@@ -108,7 +108,7 @@ impl World {
 
     pub(super) fn load(&mut self) -> Result<(), Broken> {
         let id = self.draw_node();
-        if !self.faults.healed
+        if self.faults.phase != Phase::Healed
             && self.process(id).is_some()
             && let Some(request) = self.clients.load(id)
         {

@@ -2,7 +2,8 @@
 //!
 //! The other files that extend [`World`] each have a subject: `processes` (a node's process starts,
 //! steps and dies), `storing` (what takes a disk's time), `traffic` (messages and requests),
-//! `faults`, `checks` (what must hold), `ending` (recovery without faults).
+//! `faults`, `lasting` (faults that do not heal), `checks` (what must hold), `ending` (recovery
+//! without faults).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use rand::Rng;
 
 use super::agenda::{Agenda, Happening};
 use super::clients::Clients;
+use super::lasting::Served;
 use super::machine::Store;
 use super::member::Member;
 use super::network::Network;
@@ -35,6 +37,7 @@ pub(super) struct World {
     pub(super) faults: Faults,
     pub(super) clients: Clients,
     pub(super) checks: Checks,
+    pub(super) served: Served,
     pub(super) trace: Tape,
     pub(super) rare: RareEvents,
     /// How many processes were started.
@@ -45,8 +48,18 @@ pub(super) struct World {
 pub(super) struct Faults {
     /// The kinds that may be injected.
     pub(super) kinds: Vec<Fault>,
-    /// Faults have ceased.
-    pub(super) healed: bool,
+    pub(super) phase: Phase,
+}
+
+/// The phases of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Faults are injected.
+    Chaos,
+    /// What is broken stays broken, and a connected quorum must serve.
+    Lasting,
+    /// Nothing fails any more.
+    Healed,
 }
 
 /// What the checks remember.
@@ -84,13 +97,14 @@ impl World {
             clients: Clients::new(&options, rng.fork()),
             faults: Faults {
                 kinds: options.faults(),
-                healed: false,
+                phase: Phase::Chaos,
             },
             options,
             rng,
             agenda: Agenda::default(),
             network: Network::default(),
             checks: Checks::default(),
+            served: Served::default(),
             trace,
             rare: RareEvents::default(),
             incarnations: 0,
@@ -110,7 +124,9 @@ impl World {
         let end = self.options.chaos;
         self.run_until(end, |_| false)?;
 
-        self.heal()?;
+        self.cease()?;
+        self.endure()?;
+        self.heal();
         self.expect("recover", Self::agrees)?;
         self.serve_all()?;
         let leaders = self.leaders();
@@ -144,12 +160,11 @@ impl World {
         Ok(true)
     }
 
-    /// Lets something happen now, or later if its process takes no inputs now.
+    /// Lets something happen now, or later if its process is paused.
     fn meet(&mut self, happening: Happening) -> Result<(), Broken> {
-        let blocks = self.options.sync_blocks > 0 && !matches!(happening, Happening::Sync(..));
         let node = happening.node();
         match node.and_then(|id| self.members.get_mut(&id)) {
-            Some(member) if member.is_blocked(blocks) => {
+            Some(member) if member.is_paused() => {
                 member.waiting.push(happening);
                 Ok(())
             }
@@ -180,6 +195,12 @@ impl World {
                 }
                 Ok(())
             }
+            // They belong to faults that have ceased.
+            Happening::Fault | Happening::HealLinks | Happening::Die(_)
+                if self.faults.phase != Phase::Chaos =>
+            {
+                Ok(())
+            }
             Happening::Fault => {
                 self.schedule_fault();
                 self.draw_fault()
@@ -190,9 +211,6 @@ impl World {
                 Ok(())
             }
             Happening::Die(id) => {
-                if self.faults.healed {
-                    return Ok(());
-                }
                 let length = self.rng.exponential(self.options.fault_length_mean);
                 let end = self.draw_end();
                 self.restart(id, end, length)

@@ -157,3 +157,16 @@ fn exit_status_tells_the_result() {
     );
     assert_eq!(sim("--sed 3").status.code(), Some(255));
 }
+
+/// The quorum of the rule is connected in name only: all its messages are lost.
+#[test]
+fn quorum_that_never_serves_is_rejected() {
+    let changes = vec![
+        ("lasting", 1),
+        ("lasting_lost_permille", 1000),
+        ("nodes", 3),
+    ];
+    let failure = run(&Case { seed: 3, changes }, 0).expect_err("no quorum");
+    let rule = "a connected quorum must serve while faults last: nodes";
+    assert!(failure.rule.starts_with(rule), "{failure}");
+}
