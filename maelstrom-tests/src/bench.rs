@@ -5,8 +5,8 @@
 //! [`network`] and [`nemesis`] (latency and faults) know neither a clock nor a process;
 //! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom;
 //! [`processes`] are the nodes; [`cluster`] connects them through the network; [`router`] is the
-//! event loop of a run; [`report`] presents the outcome. [`runs`] makes many runs; [`measure`]
-//! measures memory, disk, restarts and catching up.
+//! event loop of a run; [`report`] presents the outcome. [`runs`] makes many runs; [`signals`] ends
+//! them early; [`measure`] measures memory, disk, restarts and catching up.
 
 pub mod clients;
 pub mod cluster;
@@ -21,9 +21,11 @@ pub mod protocol;
 pub mod report;
 pub mod router;
 pub mod runs;
+pub mod signals;
 pub mod store;
 pub mod workload;
 
+use std::ffi::OsString;
 use std::time::Instant;
 
 use error::BenchError;
@@ -40,14 +42,19 @@ use report::results::Results;
 use store::Store;
 
 use crate::check::Status;
-use crate::linearizability::{self, Limits, Verdict};
+use crate::linearizability::{self, Analysis, Limits, Verdict};
 
-/// Runs a test, reports on standard output, and leaves the results in the store.
+/// Runs a test, reports on standard output, and leaves the results in the store. `arguments` are
+/// those of `test`, which gave the options.
 ///
 /// # Errors
 /// The bench or a node failed. Then, too, all nodes have ended, and the history until then is in
 /// the store.
-pub fn test(options: &Options) -> Result<Status, BenchError> {
+pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchError> {
+    if !signals::is_child() {
+        let arguments = [&["test".into()], arguments].concat();
+        return Err(signals::supervise(&arguments));
+    }
     if let Some(runs) = options.runs {
         return runs::run(options, runs);
     }
@@ -68,6 +75,9 @@ pub fn test(options: &Options) -> Result<Status, BenchError> {
         true => Some(Data::create(place)?),
         false => None,
     };
+    if let Some(data) = &data {
+        say(format_args!("nodes' data in {}", data.folder().display()))?;
+    }
     program.data = data.as_ref().map(|data| data.folder().to_owned());
     let tested = router::run(options, program, &store);
     let judged = judge(options, &store, tested);
@@ -91,33 +101,30 @@ fn judge(
             let check = began.elapsed();
             let ended = Ended::of(options, operations);
             let (status, results) = evaluate(options, &record, &ended, &analysis, check);
-            write(store, "results.json", &results.encode())?;
-            draw(store, &record, &ended, &results)?;
-            if let Verdict::Invalid(contradictions) = &analysis.verdict
-                && let Some(first) = contradictions.first()
-            {
-                write(store, "contradiction.svg", first.to_svg().as_bytes())?;
-            }
+            let written = leave(store, &record, &ended, &results, &analysis);
             let folder = store.folder();
             report::text::print((status, &results), &analysis, folder, options.verbose)
                 .map_err(BenchError::io("cannot print the report"))?;
-            Ok(status)
+            written.map(|()| status)
         }
         Err(broken) => {
             let results = Results::broken(options, Some(broken.to_string()));
-            write(store, "results.json", &results.encode())?;
+            // What broke the run matters more than a store that is full.
+            let _ = write(store, "results.json", &results.encode());
             Err(broken)
         }
     }
 }
 
-/// Draws the pictures of a run.
-fn draw(
+/// Leaves the results and pictures of a run in the store.
+fn leave(
     store: &Store,
     record: &Record,
     ended: &[Ended],
     results: &Results,
+    analysis: &Analysis,
 ) -> Result<(), BenchError> {
+    write(store, "results.json", &results.encode())?;
     for (name, picture) in [
         ("latency.svg", plot::latency(ended, results)),
         ("rate.svg", plot::rate(ended, results)),
@@ -128,9 +135,16 @@ fn draw(
     ] {
         write(store, name, picture.as_bytes())?;
     }
+    if let Verdict::Invalid(contradictions) = &analysis.verdict
+        && let Some(first) = contradictions.first()
+    {
+        write(store, "contradiction.svg", first.to_svg().as_bytes())?;
+    }
     Ok(())
 }
 
 fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), BenchError> {
-    std::fs::write(store.file(name), bytes).map_err(BenchError::io(name))
+    let path = store.file(name);
+    let what = format!("cannot write {}", path.display());
+    std::fs::write(path, bytes).map_err(BenchError::io(what))
 }

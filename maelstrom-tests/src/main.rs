@@ -11,6 +11,7 @@ use maelstrom_tests::bench::measure::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
 use maelstrom_tests::bench::processes::builtin::{self, Builtin};
 use maelstrom_tests::bench::processes::builtin_node;
+use maelstrom_tests::bench::signals;
 use maelstrom_tests::check::{self, Status};
 use maelstrom_tests::{bench, fuzz, golden, model, sim};
 use raft::flags::{Command, Parsed, UsageError};
@@ -71,8 +72,9 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
                 "cargo run --release -- test {}\n",
                 DEFAULT_RUN.join(" ")
             ))?;
-            match Options::parse(DEFAULT_RUN.iter().map(OsString::from))? {
-                Parsed::Run(options) => bench::test(&options)?,
+            let arguments: Vec<OsString> = DEFAULT_RUN.iter().map(OsString::from).collect();
+            match Options::parse(arguments.clone())? {
+                Parsed::Run(options) => bench::test(&options, &arguments)?,
                 Parsed::Print(_) => unreachable!("the default run asks for no help"),
             }
         }
@@ -80,9 +82,9 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(_) => unreachable!("the program itself has no flags"),
         },
-        Some("test") => match Options::parse(arguments)? {
+        Some("test") => match Options::parse(arguments.clone())? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => bench::test(&options)?,
+            Parsed::Run(options) => bench::test(&options, &arguments)?,
         },
         Some("check") => match check::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
@@ -114,6 +116,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         Some(other) => unreachable!("{other} is not in the table"),
     };
     stdout().flush()?;
+    signals::report(status);
     Ok(status.into())
 }
 

@@ -21,6 +21,7 @@ use super::processes::program::Program;
 use super::processes::watchdog::Watchdog;
 use super::protocol::{self, Body, Dest, Envelope, Reply};
 use super::report::record::MessageLog;
+use super::signals;
 use super::workload::Request;
 use crate::history;
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub log_net_recv: bool,
     /// How long a node may take to answer `init`, while it is not paused.
     pub init_timeout: Duration,
+    /// Whether a [signal](signals) may stop the run.
+    pub may_stop: bool,
 }
 
 /// An answer to a client.
@@ -109,6 +112,8 @@ pub struct Cluster {
     starting: BTreeMap<Node, Duration>,
     /// Whether all nodes have answered their first `init`. Messages count from then on.
     initialised: bool,
+    /// Whether a signal came.
+    stopped: bool,
     lines_sent: u64,
     /// The highest term of an `append`, and its sender.
     leader: (u64, Node),
@@ -123,6 +128,12 @@ impl Cluster {
     /// A node cannot be started, or does not answer.
     pub fn start(settings: Settings, rng: Rng) -> Result<Cluster, BenchError> {
         let (sender, events) = sync_channel(EVENTS_MAX);
+        if settings.may_stop {
+            let sender = sender.clone();
+            // Without a receiver, the run is over.
+            signals::watch(move || drop(sender.send(Event::Stop)))
+                .map_err(BenchError::io("cannot start a thread"))?;
+        }
         let mut cluster = Cluster {
             began: Instant::now(),
             events,
@@ -135,6 +146,7 @@ impl Cluster {
             dead: BTreeSet::new(),
             starting: BTreeMap::new(),
             initialised: false,
+            stopped: false,
             lines_sent: 0,
             leader: (0, Node(0)),
             messages: MessageLog::default(),
@@ -155,6 +167,11 @@ impl Cluster {
     /// The time since all nodes were initialised.
     pub fn now(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// Whether a signal asked the run to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// The node whose `append` had the highest term so far.
@@ -179,6 +196,11 @@ impl Cluster {
                     .to_owned()
                     .into())
             })?;
+            if self.stopped {
+                return Err(BenchError::new(
+                    "stopped by a signal before all nodes had answered init",
+                ));
+            }
         }
         Ok(self.now() - began)
     }
@@ -321,6 +343,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// The nodes whose output has ended without a line break for this long.
+    pub fn unfinished(&self, at_least: Duration) -> Vec<String> {
+        let processes = self.processes.iter().enumerate();
+        let unfinished = processes.filter_map(|(node, process)| {
+            let unfinished = process.unfinished(at_least)?;
+            Some(format!("{}: {unfinished}", Node(node)))
+        });
+        unfinished.collect()
+    }
+
     /// Kills all nodes and waits for their end.
     ///
     /// # Errors
@@ -348,10 +380,7 @@ impl Cluster {
             settings.log_stderr,
             events,
         )
-        .map_err(BenchError::io(format_args!(
-            "cannot start {} as {node}",
-            settings.program.path.display()
-        )))?;
+        .map_err(|error| settings.program.cannot_start(node, &error))?;
         self.watchdog
             .guard(process.group())
             .map_err(BenchError::io("the watchdog shell has ended"))?;
@@ -435,7 +464,10 @@ impl Cluster {
         event: Event,
         answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
     ) -> Result<(), BenchError> {
-        let (node, incarnation) = event.source();
+        let Some((node, incarnation)) = event.source() else {
+            self.stopped = true;
+            return Ok(());
+        };
         if self.dead.contains(&node) || self.processes[node.0].incarnation() != incarnation {
             // Output of a process that was killed is lost, unless the network has taken it already.
             return Ok(());
@@ -459,6 +491,7 @@ impl Cluster {
                 Err(self.bad_line(node, &bytes, &problem))
             }
             Event::Ended(_, _, rest) => Err(self.ended(node, &rest)),
+            Event::Stop => unreachable!("it comes from no node"),
         }
     }
 

@@ -31,8 +31,12 @@ const WRITES_MAX: u64 = 1_000_000_000;
 const KEYS_MAX: u64 = 10_000_000;
 const VALUE_BYTES_MAX: usize = 100_000;
 
-const KEYS: Flag = Flag::new("keys", "N", "The number of keys.").default("100000");
-const VALUE_BYTES: Flag = Flag::new("value-bytes", "N", "The length of each value.").default("16");
+/// Above this, making the requests would take longer than the time between them.
+const RATE_MAX: f64 = 100_000.0;
+
+const KEYS: Flag = Flag::new("keys", "N", "The number of keys, 1 to 10000000.").default("100000");
+const VALUE_BYTES: Flag =
+    Flag::new("value-bytes", "N", "The length of each value, 1 to 100000.").default("16");
 const SEED: Flag = Flag::new(
     "seed",
     "N",
@@ -58,7 +62,7 @@ pub const SOAK: Command = Command::new(
      \n\
      Exit status: 0 all keys have their last value; 1 some key has not; 255 the bench or the node failed.",
     &[
-        Flag::new("writes", "N", "The number of writes.").default("5000000"),
+        Flag::new("writes", "N", "The number of writes, 1 to 1000000000.").default("5000000"),
         KEYS,
         VALUE_BYTES,
         SEED,
@@ -75,13 +79,13 @@ pub const CATCH_UP: Command = Command::new(
      again under load and loss. Prints how long it takes until it answers a read, which messages were sent until\n\
      then, and the latency of the writes before, during and after that.\n\
      \n\
-     Exit status: 0 it caught up; 255 it did not, or the bench or a node failed.",
+     Exit status: 0 it caught up; 1 it lost a key; 255 it did not catch up, or the bench or a node failed.",
     &[
-        Flag::new("writes", "N", "The number of writes while the node is away.").default("150000"),
+        Flag::new("writes", "N", "The number of writes while the node is away, 1 to 1000000000.").default("150000"),
         KEYS,
         VALUE_BYTES,
-        Flag::new("rate", "N", "Writes a second before, during and after the node catches up.").default("500"),
-        Flag::new("seconds", "N", "How long to measure before and after.").default("20"),
+        Flag::new("rate", "N", "Writes a second before, during and after the node catches up, 1 to 100000.").default("500"),
+        Flag::new("seconds", "N", "How long to measure before and after, 1 to 3600.").default("20"),
         Flag::new("loss", "P", "The probability that a message between nodes is lost, at most 0.99.").default("0.2"),
         SEED,
         BIN,
@@ -122,7 +126,7 @@ impl Options {
     fn from_given(given: Given, catch_up: bool) -> Result<Options, UsageError> {
         let (rate, seconds, loss) = match catch_up {
             true => (
-                given.number("rate", 1.0..=1e9)?,
+                given.number("rate", 1.0..=RATE_MAX)?,
                 given.number("seconds", 1..=3600)?,
                 given.number("loss", 0.0..=0.99)?,
             ),
@@ -155,6 +159,7 @@ fn measure(
     loss: Millionths,
     work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
 ) -> Result<Status, BenchError> {
+    let mut program = Program::of(&options.node, &options.node_arguments)?;
     let data = Data::create(options.data_dir.as_deref())?;
     say(format_args!(
         "seed {}; {} keys, values of {} bytes; data in {}",
@@ -164,7 +169,6 @@ fn measure(
         data.folder().display()
     ))?;
     let folder = data.folder().join("data");
-    let mut program = Program::of(&options.node, &options.node_arguments)?;
     program.data = Some(folder.clone());
     let mut rng = Rng::seeded(options.seed);
     let mut load = Load::new(rng.fork(), options.keys, options.value_bytes);
@@ -186,6 +190,7 @@ fn measure(
         log_net_send: false,
         log_net_recv: false,
         init_timeout: INIT_TIMEOUT,
+        may_stop: false,
     };
     let mut cluster = Cluster::start(settings, rng.fork())?;
     let worked = work(&mut cluster, &mut load, &folder);
@@ -221,6 +226,7 @@ mod tests {
             ("--writes=0", "--writes: expected a whole number from 1"),
             ("--loss=1", "--loss: expected a number from 0 to 0.99"),
             ("--rate=0", "--rate: expected"),
+            ("--rate=1e9", "--rate: expected a number from 1 to 100000"),
             ("--node-count=3", "unknown flag --node-count"),
         ] {
             let error = options(&CATCH_UP, &[argument]).expect_err(argument);

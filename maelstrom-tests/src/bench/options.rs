@@ -106,7 +106,8 @@ pub const TEST: Command = Command::new(
      \n\
      Each node is a process that reads Maelstrom messages from stdin and writes them to stdout,\n\
      in the system's temporary folder. A node that prints anything else, or that ends before the run does, breaks\n\
-     the run. All nodes are killed at the end, also if the bench itself is killed.\n\
+     the run. All nodes are killed at the end, also if the bench itself is killed. Ctrl-C and SIGTERM end a run\n\
+     with the verdict, the results and the pictures of what happened until then; a second signal kills it.\n\
      \n\
      --nemesis kill kills nodes and starts them again as new processes with the same init. The environment variable\n\
      STDRAFT_DATA_DIR names a folder for their data: the same for all nodes, and new for each run. It is set only\n\

@@ -62,14 +62,14 @@ pub fn run(options: &Options, program: Program, store: &Store) -> Result<Record,
     let mut router = Router::start(options, program, store)?;
     let went = router.test();
     router.progress.end();
-    let ended = router.cluster.end();
-    went?;
     let mut record = router.record;
+    record.unfinished = router.cluster.unfinished(options.client_timeout());
+    let ended = router.cluster.end();
+    let flushed = record.flush();
+    went?;
+    flushed?;
     record.messages = ended?;
     record.late_answers = router.clients.late();
-    record
-        .flush()
-        .map_err(BenchError::io("cannot write the history"))?;
     Ok(record)
 }
 
@@ -95,8 +95,9 @@ impl<'a> Router<'a> {
             log_net_send: options.log_net_send,
             log_net_recv: options.log_net_recv,
             init_timeout: INIT_TIMEOUT,
+            may_stop: true,
         };
-        let record = Record::create(store).map_err(BenchError::io("cannot write the history"))?;
+        let record = Record::create(store)?;
         let mut progress = Progress::on_stdout();
         let began = Instant::now();
         let cluster = Cluster::start(settings, rng.fork())?;
@@ -129,6 +130,10 @@ impl<'a> Router<'a> {
     fn test(&mut self) -> Result<(), BenchError> {
         loop {
             let now = self.cluster.now();
+            if self.cluster.is_stopped() {
+                self.record.stopped = Some(now);
+                return Ok(());
+            }
             let may_kill_all = self.may_kill_all(now);
             self.inject_faults(now, may_kill_all)?;
             while let Some(completion) = self.clients.time_out(now) {
@@ -141,7 +146,9 @@ impl<'a> Router<'a> {
             } else if self.may_read_keys() && self.read_keys(now)? {
                 return Ok(());
             }
-            self.progress.tick(now, &self.record);
+            if self.progress.tick(now, &self.record) {
+                self.record.flush()?;
+            }
             let due = self.due(asking, may_kill_all);
             let Router {
                 cluster,
@@ -223,10 +230,13 @@ impl<'a> Router<'a> {
     fn read_keys(&mut self, now: Duration) -> Result<bool, BenchError> {
         let mut reads = self.last_reads.take().unwrap_or_else(|| {
             let timeout = self.options.client_timeout();
+            // Nothing can have been lost if nothing was acknowledged.
+            let keys = match self.record.operations.write.ok {
+                0 => 0,
+                _ => self.workload.keys_used(),
+            };
             LastReads {
-                keys: (0..self.workload.keys_used())
-                    .map(|key| (now, key))
-                    .collect(),
+                keys: (0..keys).map(|key| (now, key)).collect(),
                 until: now + LAST_READS_MIN.max(timeout * LAST_READS_TIMEOUTS),
             }
         });

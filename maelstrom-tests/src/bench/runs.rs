@@ -2,13 +2,14 @@
 //!
 //! Each run is a process of its own, so that one that breaks does not end the others.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
 use raft::flags::Parsed;
@@ -21,6 +22,7 @@ use super::options::{Options, ourselves};
 use super::output::say;
 use super::processes::program::NodeChoice;
 use super::report::results::Results;
+use super::signals;
 use crate::check::Status;
 
 /// The verdicts, from good to bad.
@@ -48,9 +50,16 @@ pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
     let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
     let next = AtomicUsize::new(0);
     let summary = Mutex::new(Summary::default());
+    let inputs = Inputs::default();
+    let watched = inputs.clone();
+    signals::watch(move || drop(watched.lock().take()))
+        .map_err(BenchError::io("cannot start a thread"))?;
     let work = || {
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let results = run.make(&bench)?;
+            if inputs.lock().is_none() {
+                break;
+            }
+            let results = run.make(&bench, &inputs)?;
             // A thread that panicked took the process with it, so a lock is never really poisoned.
             let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
             say(run.describe(runs.len(), results.as_ref()))?;
@@ -68,8 +77,32 @@ pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
         worked
     })?;
     let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if inputs.lock().is_none() {
+        let made: usize = summary.verdicts.iter().sum();
+        say(format_args!(
+            "stopped by a signal after {made} of {} runs",
+            runs.len()
+        ))?;
+    }
     say(summary.text())?;
     Ok(summary.worst())
+}
+
+/// The standard inputs of the runs that go on; `None` once they are to end, which they do when their
+/// input is closed.
+#[derive(Debug, Clone)]
+struct Inputs(Arc<Mutex<Option<BTreeMap<usize, ChildStdin>>>>);
+
+impl Default for Inputs {
+    fn default() -> Inputs {
+        Inputs(Arc::new(Mutex::new(Some(BTreeMap::new()))))
+    }
+}
+
+impl Inputs {
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<usize, ChildStdin>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One run.
@@ -116,7 +149,7 @@ impl Run {
     }
 
     /// Makes the run. `None` if it left no results.
-    fn make(&self, bench: &Path) -> Result<Option<Results>, BenchError> {
+    fn make(&self, bench: &Path, inputs: &Inputs) -> Result<Option<Results>, BenchError> {
         let store = &self.options.store;
         let cannot = |path: &Path| format!("cannot write {}", path.display());
         fs::create_dir_all(store).map_err(BenchError::io(cannot(store)))?;
@@ -131,14 +164,24 @@ impl Run {
         let path = store.join("output.txt");
         let output = File::create(&path).map_err(BenchError::io(cannot(&path)))?;
         let errors = output.try_clone().map_err(BenchError::io(cannot(&path)))?;
-        Command::new(bench)
+        let mut child = Command::new(bench)
             .arg("test")
             .args(&self.arguments)
-            .stdin(Stdio::null())
+            .env(signals::CHILD, "1")
+            .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
-            .status()
+            .spawn()
             .map_err(BenchError::io("cannot start the bench's own executable"))?;
+        if let (Some(inputs), Some(input)) = (&mut *inputs.lock(), child.stdin.take()) {
+            inputs.insert(self.number, input);
+        }
+        child
+            .wait()
+            .map_err(BenchError::io("cannot wait for a run"))?;
+        if let Some(inputs) = &mut *inputs.lock() {
+            inputs.remove(&self.number);
+        }
         // A run that breaks early leaves no results.
         let read = fs::read(results);
         Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))

@@ -1,9 +1,12 @@
 //! Runs that end before their time.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+
+use maelstrom_tests::bench::signals;
 
 use super::{BENCH, Folder, output, text};
 
@@ -21,12 +24,14 @@ fn nodes_end_when_the_bench_is_killed() {
     );
     let bin = folder.executable("node", &script);
     let mut bench = Command::new(BENCH)
+        // Not the shell that waits for signals, but the run itself.
+        .env(signals::CHILD, "1")
         .args(["test", "--node-count=3", "--time-limit=60"])
         .args(["--nemesis=pause", "--nemesis-interval=0.5"])
         .args(["--bin", text(&bin), "--store"])
         .arg(folder.path("store"))
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -51,5 +56,93 @@ fn wait_for_pause(bench: &mut Child) {
     let paused = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("pause n")));
     assert!(paused.is_some(), "the bench ended early");
     // The bench must not end because its output is closed.
-    std::thread::spawn(move || lines.for_each(drop));
+    thread::spawn(move || lines.for_each(drop));
+}
+
+/// Starts a run without end, with its data in the folder's `tmp`, and waits until it has answers.
+/// Returns the rest of its output, too.
+fn endless(folder: &Folder, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    fs::create_dir(folder.path("tmp")).expect("a folder");
+    let mut bench = Command::new(BENCH)
+        .env("TMPDIR", folder.path("tmp"))
+        .args([
+            "test",
+            "--node-count=1",
+            "--time-limit=600",
+            "--nemesis=kill",
+        ])
+        .args(arguments)
+        .arg("--store")
+        .arg(folder.path("store"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the bench runs");
+    let output = bench.stdout.take().expect("it is piped");
+    (bench, BufReader::new(output))
+}
+
+fn send(signal: &str, bench: &Child) {
+    let kill = format!("kill -s {signal} {}", bench.id());
+    let killed = output(Command::new("sh").args(["-c", &kill]));
+    assert!(killed.status.success());
+}
+
+/// Whether this process was started with a signal ignored, as its children then are.
+fn is_ignored(signal: &str) -> bool {
+    let script = format!("kill -s {signal} $$; echo ignored");
+    let output = output(Command::new("sh").args(["-c", &script]));
+    !output.stdout.is_empty()
+}
+
+#[test]
+fn a_signal_ends_a_run_with_its_results() {
+    for signal in ["TERM", "INT"] {
+        if is_ignored(signal) {
+            eprintln!("SKIPPED: SIG{signal} is ignored here");
+            continue;
+        }
+        let folder = Folder::new();
+        let (mut bench, mut output) = endless(&folder, &[]);
+        let mut told = String::new();
+        while !told
+            .lines()
+            .any(|line| line.contains("   ok ") && !line.contains(" ok 0 "))
+        {
+            assert!(output.read_line(&mut told).expect("a line") > 0, "{told}");
+        }
+        send(signal, &bench);
+        output.read_to_string(&mut told).expect("the run ends");
+        let ended = bench.wait().expect("it ends");
+        assert_eq!(ended.code(), Some(0), "{told}");
+        assert!(told.contains("\nstopped by a signal after "), "{told}");
+        assert!(told.ends_with("\nverdict: valid\n"), "{told}");
+        let results = folder.results();
+        assert!(results.stopped_s.is_some() && results.operations.all.ok > 0);
+        assert!(folder.path("store/latest/latency.svg").exists());
+        let left = fs::read_dir(folder.path("tmp")).expect("a folder").count();
+        assert_eq!(left, 0, "{told}");
+    }
+}
+
+/// What was known of the runs comes also if a signal that cannot be caught ends the shell.
+#[test]
+fn many_runs_end_with_their_shell() {
+    let folder = Folder::new();
+    let (mut bench, mut output) = endless(&folder, &["--runs=3", "--seed=1"]);
+    let log = folder.path("store/runs-1/001/output.txt");
+    while !fs::read_to_string(&log).is_ok_and(|log| log.contains("   ok ")) {
+        thread::yield_now();
+    }
+    send("KILL", &bench);
+    bench.wait().expect("it ends");
+    let mut told = String::new();
+    output.read_to_string(&mut told).expect("the runs end");
+    assert!(
+        told.contains("stopped by a signal after 1 of 3 runs"),
+        "{told}"
+    );
+    assert!(told.contains(" 0 broken\n"), "{told}");
+    let log = fs::read_to_string(log).expect("its output");
+    assert!(log.contains("stopped by a signal after "), "{log}");
 }

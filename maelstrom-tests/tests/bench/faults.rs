@@ -120,6 +120,7 @@ fn a_node_that_forgets_is_invalid_for_every_seed() {
             "--time-limit=3",
             // Clients wait for five seconds.
             "--latency=500",
+            &format!("--data-dir={}", text(&folder.path("data"))),
         ]);
         assert_eq!(status(&output), 1, "{}", show(&output));
         let counts = format!("0 valid, 0 unknown, {runs} invalid, 0 broken");

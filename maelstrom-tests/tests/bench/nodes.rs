@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{BENCH, Folder, PATIENT, output, show, status, stderr, text};
+use super::{BENCH, Folder, PATIENT, output, show, status, stderr, stdout, text};
 
 #[test]
 fn a_node_that_breaks_the_protocol_is_reported() {
@@ -49,12 +49,17 @@ fn a_program_that_is_no_node_is_reported() {
     let plain = folder.path("plain");
     fs::write(&plain, "no program").expect("a file");
     let nonsense = folder.executable("nonsense", "\u{7f}ELF, almost");
+    let script = folder.executable("script", "#!/no/such/interpreter -x\n");
     let silent = folder.executable("silent", "#!/bin/sh\necho sorry >&2\nexec >&-\nread line\n");
     for (path, told) in [
         (folder.path("nowhere"), "no such file"),
         (plain, "not executable"),
         (folder.0.clone(), "not a file"),
-        (nonsense, "cannot start "),
+        (nonsense, "/nonsense as n0: "),
+        (
+            script,
+            "/script as n0: its first line names the interpreter \"/no/such/interpreter\", and there is no such file",
+        ),
         (
             PathBuf::from("/bin/cat"),
             "its src is \"c0\", but n0 printed it",
@@ -142,4 +147,46 @@ fn without_kills_nodes_get_no_data_folder() {
     assert_eq!(status(&output), 0, "{}", show(&output));
     let log = fs::read_to_string(folder.path("store/latest/node-logs/n0.log")).expect("a log");
     assert_eq!(log, "data none\n");
+}
+
+/// The answer to `init` is a line, all others lack the line break.
+#[test]
+fn a_node_without_line_breaks_is_reported() {
+    let folder = Folder::new();
+    let script = r#"#!/bin/sh
+read -r line
+echo '{"src":"n0","dest":"c0","body":{"type":"init_ok","in_reply_to":1}}'
+read -r line
+printf '{"src":"n0","dest":"c1","body":{"type":"write_ok","in_reply_to":1}}'
+cat >/dev/null
+"#;
+    let bin = format!("--bin={}", text(&folder.executable("node", script)));
+    let output = folder.test(&[&bin, "--node-count=1", "--time-limit=3"]);
+    assert_eq!(status(&output), 2, "{}", show(&output));
+    let told = "n0: its stdout ends with 67 bytes and no line break: {\"src\":\"n0\"";
+    let shown = stdout(&output);
+    let last = shown.lines().last().expect("a line");
+    assert!(
+        last.starts_with("verdict: unknown: ") && last.contains(told),
+        "{shown}"
+    );
+    let unfinished = folder.results().unfinished;
+    assert!(unfinished.len() == 1 && unfinished[0].starts_with(told));
+}
+
+/// No file may have more than 4 KiB, which is as if the file system were full.
+#[test]
+fn a_full_store_is_reported_with_its_path() {
+    let folder = Folder::new();
+    let limited = r#"trap '' XFSZ; ulimit -f 8; exec "$0" "$@""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, BENCH, "test", "--builtin=null"]);
+    command.args(["--node-count=1", "--rate=0", "--time-limit=60", "--store"]);
+    let output = output(command.arg(folder.path("store")));
+    assert_eq!(status(&output), 255, "{}", show(&output));
+    let told = stderr(&output);
+    assert!(
+        told.contains("cannot write ") && told.contains("/history.jsonl: "),
+        "{told}"
+    );
 }

@@ -41,6 +41,7 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
         say(format_args!("writes that {away} missed: {}", load.ok))?;
 
         say("                  writes   failed    median       99 %     longest   ms")?;
+        let (key, _) = load.written().next().expect("a write was answered ok");
         let before = cluster.now() + options.span;
         let mut phase = |name, cluster: &mut Cluster, done: Done<'_>| {
             phase(name, options.rate, cluster, load, done)
@@ -62,7 +63,7 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
             }
             if now >= again {
                 again = now + ASK_AGAIN;
-                load.read(cluster, away, 0);
+                load.read(cluster, away, key);
             }
             Ok(!load.found.is_empty())
         })?;
@@ -80,6 +81,10 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
                 "  {:20} {:8} {:12} bytes",
                 row.name, row.count, row.bytes
             ))?;
+        }
+        if load.found[&key].is_none() {
+            say(format_args!("{away} has lost key {key}"))?;
+            return Ok(Status::Invalid);
         }
         Ok(Status::Valid)
     })

@@ -124,7 +124,9 @@ impl Load {
     }
 
     fn value(&self, number: u64) -> String {
-        format!("{number:0width$}", width = self.value_bytes)
+        let digits = number.to_string();
+        let zeros = self.value_bytes.saturating_sub(digits.len());
+        "0".repeat(zeros) + &digits
     }
 
     fn send(&mut self, cluster: &mut Cluster, node: Node, key: u64, call: Call) {
@@ -169,5 +171,20 @@ impl Load {
             Call::Read => self.unread.push(request.key),
             Call::Write(_) | Call::Cas { .. } => self.failed += 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_their_length() {
+        for length in [1, 16, 65_536, 100_000] {
+            let value = Load::new(Rng::seeded(1), 1, length).value(7);
+            assert_eq!(value.len(), length);
+            assert!(value.ends_with('7'));
+        }
+        assert_eq!(Load::new(Rng::seeded(1), 1, 2).value(12_345), "12345");
     }
 }

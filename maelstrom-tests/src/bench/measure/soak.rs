@@ -78,7 +78,7 @@ pub(super) fn feed(
         }
         load.wait(cluster, cluster.now() + SAMPLE)?;
         let done = load.ok - already;
-        let told = done >= options.writes * line / LINES;
+        let told = done * LINES >= options.writes * line;
         if sampled.elapsed() < SAMPLE && !told {
             continue;
         }

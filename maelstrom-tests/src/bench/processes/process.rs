@@ -4,6 +4,7 @@
 //! not read, or is paused, does not block the others. Both work in batches: one write for all that
 //! waits, and one event for all whole lines of a read.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -18,6 +19,7 @@ use raft::stdio::print_error;
 
 use super::program::{DATA_DIR, Program};
 use crate::bench::network::Node;
+use crate::bench::signals;
 
 /// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at
 /// most.
@@ -46,7 +48,7 @@ const END_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Incarnation(pub u32);
 
-/// The output of a node, as its reader passes it on.
+/// The output of a node, as its reader passes it on, or the end of the run.
 #[derive(Debug)]
 pub enum Event {
     /// Some whole lines, each with its line feed.
@@ -55,15 +57,18 @@ pub enum Event {
     TooLong(Node, Incarnation, Vec<u8>),
     /// The node's output has ended, with these bytes after the last line feed.
     Ended(Node, Incarnation, Vec<u8>),
+    /// A signal stops the run.
+    Stop,
 }
 
 impl Event {
-    /// The node and the process that it comes from.
-    pub fn source(&self) -> (Node, Incarnation) {
+    /// The node and the process that it comes from, if it comes from one.
+    pub fn source(&self) -> Option<(Node, Incarnation)> {
         match self {
             Event::Lines(node, incarnation, _)
             | Event::TooLong(node, incarnation, _)
-            | Event::Ended(node, incarnation, _) => (*node, *incarnation),
+            | Event::Ended(node, incarnation, _) => Some((*node, *incarnation)),
+            Event::Stop => None,
         }
     }
 }
@@ -74,10 +79,22 @@ pub struct Process {
     child: Child,
     incarnation: Incarnation,
     outbox: Arc<Outbox>,
+    unfinished: Arc<Mutex<Option<Unfinished>>>,
     log: PathBuf,
     /// The lines for the next flush.
     pending: Vec<u8>,
 }
+
+/// The bytes after the last line break of a node's output.
+#[derive(Debug)]
+struct Unfinished {
+    since: Instant,
+    length: usize,
+    head: Vec<u8>,
+}
+
+/// How many unfinished bytes are shown.
+const HEAD_BYTES: usize = 200;
 
 /// The bytes on their way to a node's standard input.
 #[derive(Debug, Default)]
@@ -115,7 +132,8 @@ impl Process {
             .current_dir(std::env::temp_dir())
             .process_group(0)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+            .stdout(Stdio::piped())
+            .env_remove(signals::CHILD);
         match &program.data {
             Some(folder) => command.env(DATA_DIR, folder),
             None => command.env_remove(DATA_DIR),
@@ -127,13 +145,16 @@ impl Process {
         }
         let mut child = command.spawn()?;
         let outbox = Arc::new(Outbox::default());
+        let unfinished = Arc::new(Mutex::new(None));
         if let Some(stdin) = child.stdin.take() {
             let outbox = Arc::clone(&outbox);
             spawn(format!("{node} writer"), move || outbox.serve(stdin))?;
         }
         if let Some(stdout) = child.stdout.take() {
+            let unfinished = Arc::clone(&unfinished);
             spawn(format!("{node} reader"), move || {
-                read(node, incarnation, stdout, LINE_BYTES_MAX, &events)
+                let note = |rest: &[u8]| note(&unfinished, rest);
+                read((node, incarnation), stdout, LINE_BYTES_MAX, &events, note)
             })?;
         }
         if let Some(stderr) = child.stderr.take() {
@@ -143,6 +164,7 @@ impl Process {
             child,
             incarnation,
             outbox,
+            unfinished,
             log,
             pending: Vec::new(),
         })
@@ -201,14 +223,54 @@ impl Process {
         self.child.wait()
     }
 
-    /// The last lines of the node's log, for a report on why it broke.
+    /// What the node has sent after its last line break, if that waits for at least this long.
+    pub fn unfinished(&self, at_least: Duration) -> Option<String> {
+        let unfinished = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let unfinished = unfinished.as_ref()?;
+        (unfinished.since.elapsed() >= at_least).then(|| unfinished.to_string())
+    }
+
+    /// The last lines of the node's log and an unfinished line of its output, for a report on why
+    /// it broke.
     pub fn last_words(&self) -> String {
-        match last_lines(&self.log) {
+        let words = match last_lines(&self.log) {
             Ok(lines) if lines.is_empty() => "its stderr is empty".to_owned(),
             Ok(lines) => format!("the end of its stderr:\n{lines}"),
             Err(error) => format!("cannot read {}: {error}", self.log.display()),
+        };
+        match self.unfinished(Duration::ZERO) {
+            Some(unfinished) => format!("{unfinished}\n{words}"),
+            None => words,
         }
     }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unfinished { length, head, .. } = self;
+        let dots = if head.len() < *length { "..." } else { "" };
+        let head = String::from_utf8_lossy(head);
+        write!(
+            f,
+            "its stdout ends with {length} bytes and no line break: {head}{dots}"
+        )
+    }
+}
+
+/// Notes the bytes after the last line break.
+fn note(unfinished: &Mutex<Option<Unfinished>>, rest: &[u8]) {
+    let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+    *unfinished = match (rest.is_empty(), unfinished.take()) {
+        (true, _) => None,
+        (false, before) => Some(Unfinished {
+            since: before.map_or_else(Instant::now, |before| before.since),
+            length: rest.len(),
+            head: rest[..rest.len().min(HEAD_BYTES)].to_vec(),
+        }),
+    };
 }
 
 impl Outbox {
@@ -284,13 +346,13 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 }
 
 /// Passes a node's output on, whole lines at a time, until it ends, a line is longer than `most`
-/// bytes, or the receiver has gone.
+/// bytes, or the receiver has gone. Passes what follows the last line break to `note`.
 fn read(
-    node: Node,
-    incarnation: Incarnation,
+    (node, incarnation): (Node, Incarnation),
     mut stdout: impl io::Read,
     most: usize,
     events: &SyncSender<Event>,
+    note: impl Fn(&[u8]),
 ) {
     let mut bytes = Vec::with_capacity(READ_BYTES);
     loop {
@@ -307,15 +369,18 @@ fn read(
         };
         bytes.truncate(old + length);
         let event = if length == 0 {
+            note(&[]);
             Event::Ended(node, incarnation, std::mem::take(&mut bytes))
         } else if let Some(end) = bytes[old..].iter().rposition(|byte| *byte == b'\n') {
             let mut rest = Vec::with_capacity(READ_BYTES);
             rest.extend_from_slice(&bytes[old + end + 1..]);
             bytes.truncate(old + end + 1);
+            note(&rest);
             Event::Lines(node, incarnation, std::mem::replace(&mut bytes, rest))
         } else if bytes.len() > most {
             Event::TooLong(node, incarnation, std::mem::take(&mut bytes))
         } else {
+            note(&bytes);
             continue;
         };
         let last = matches!(event, Event::Ended(..) | Event::TooLong(..));
@@ -381,11 +446,11 @@ mod tests {
     fn events(parts: &[&'static [u8]], most: usize) -> Vec<String> {
         let (sender, receiver) = sync_channel(100);
         read(
-            Node(0),
-            Incarnation(0),
+            (Node(0), Incarnation(0)),
             Parts(parts.iter().copied().collect()),
             most,
             &sender,
+            |_| {},
         );
         drop(sender);
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -393,6 +458,7 @@ mod tests {
             Event::Lines(_, _, bytes) => format!("lines {}", text(bytes)),
             Event::TooLong(_, _, bytes) => format!("too long {}", text(bytes)),
             Event::Ended(_, _, bytes) => format!("ended {}", text(bytes)),
+            Event::Stop => unreachable!("no signal comes"),
         });
         told.collect()
     }
@@ -403,6 +469,20 @@ mod tests {
             events(&[b"a", b"b\nc\nd", b"e", b"f\n", b"g\n", b"h"], 100),
             ["lines ab\nc\n", "lines def\n", "lines g\n", "ended h"]
         );
+    }
+
+    #[test]
+    fn bytes_without_a_line_break_are_noted() {
+        let unfinished = Mutex::new(None);
+        let told = |rest: &[u8]| {
+            note(&unfinished, rest);
+            let noted = unfinished.lock().expect("no thread panics");
+            noted.as_ref().map(Unfinished::to_string)
+        };
+        let text = "its stdout ends with 2 bytes and no line break: {}";
+        assert_eq!(told(b"{}").as_deref(), Some(text));
+        assert!(told(&[b'x'; 300]).is_some_and(|text| text.ends_with("xxx...")));
+        assert_eq!(told(b""), None);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The program that the nodes run.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::builtin::Builtin;
 use crate::bench::error::BenchError;
+use crate::bench::network::Node;
 
 /// Which program the nodes run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub struct Program {
     /// The value of [`DATA_DIR`], the same for every node: an absolute path.
     pub data: Option<PathBuf>,
 }
+
+/// How much of a file is read to find its interpreter.
+const HEAD_BYTES: u64 = 512;
 
 /// The environment variable that names the folder for a node's data. Unset for nodes without data.
 pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
@@ -52,6 +57,36 @@ impl Program {
             data: None,
         })
     }
+
+    /// Explains why a node cannot be started, though its executable is there.
+    pub fn cannot_start(&self, node: Node, error: &io::Error) -> BenchError {
+        let path = self.path.display();
+        let why = match (interpreter(&self.path), error.kind()) {
+            (Some(interpreter), io::ErrorKind::NotFound) => format!(
+                "its first line names the interpreter {interpreter:?}, and there is no such file"
+            ),
+            (Some(interpreter), _) => format!("{error}; its interpreter is {interpreter:?}"),
+            (None, io::ErrorKind::NotFound) => {
+                format!("{error}: a library or the loader that it needs is missing")
+            }
+            (None, _) => format!(
+                "{error}: neither a program for this machine nor a script, whose first line begins with #!"
+            ),
+        };
+        BenchError::new(format!("cannot start {path} as {node}: {why}"))
+    }
+}
+
+/// The interpreter that the first line of a script names.
+fn interpreter(script: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    let file = File::open(script).ok()?;
+    file.take(HEAD_BYTES).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n');
+    let line = String::from_utf8_lossy(line.into_iter().next()?).into_owned();
+    // A carriage return is part of the name, and often what is wrong with it.
+    let name = line.trim_start_matches([' ', '\t']);
+    Some(name.split([' ', '\t']).next().unwrap_or(name).to_owned())
 }
 
 fn executable(path: &Path) -> Result<PathBuf, BenchError> {

@@ -34,6 +34,11 @@ pub fn evaluate(
             check::some_of(&keys)
         ));
     }
+    if status == Status::Unknown
+        && let (Some(reason), Some(node)) = (&mut reason, record.unfinished.first())
+    {
+        *reason = format!("{reason}; {node}");
+    }
     let last_end = ended.last().map_or(Duration::ZERO, |last| last.completed);
     let first_ok = ended.iter().find(|operation| operation.is_ok());
     let first_ok = first_ok.map(|operation| operation.completed);
@@ -61,6 +66,8 @@ pub fn evaluate(
         timeouts: timeouts(ended, first_ok),
         late_answers: record.late_answers,
         unread_keys: record.unread.clone(),
+        unfinished: record.unfinished.clone(),
+        stopped_s: record.stopped.map(|stopped| stopped.as_secs_f64()),
         first_ok_ms: first_ok.map(ms),
         latencies: latencies(options.node_count, ended),
         messages: messages(&record.messages.counts, analysis.operations),

@@ -52,10 +52,10 @@ impl Progress {
         self.due
     }
 
-    /// Prints the next line if it is due.
-    pub fn tick(&mut self, now: Duration, record: &Record) {
+    /// Prints the next line if it is due. Returns whether it was.
+    pub fn tick(&mut self, now: Duration, record: &Record) -> bool {
         if now < self.due {
-            return;
+            return false;
         }
         let line = self.line(now, &record.operations.all, &record.faults);
         match self.terminal {
@@ -64,6 +64,7 @@ impl Progress {
         }
         self.open = self.terminal.is_some();
         self.due = now + INTERVAL;
+        true
     }
 
     /// Ends an open line, so that other lines can be printed.

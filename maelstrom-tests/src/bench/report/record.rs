@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::results::{Fault, Messages, Operations, Recovery, ms};
@@ -18,6 +19,9 @@ pub const OPERATIONS_MAX: usize = 5_000_000;
 
 /// How many messages are kept for the picture of the first messages.
 pub const ARROWS_MAX: usize = 100;
+
+/// How many bytes of the history are written at once.
+const LINES_BYTES_MAX: usize = 64 << 10;
 
 /// A message in the picture of the first messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +53,10 @@ pub struct MessageLog {
 #[derive(Debug)]
 pub struct Record {
     history: History,
-    file: BufWriter<File>,
+    file: File,
+    path: PathBuf,
+    /// The events that are not in the file yet, as whole lines.
+    lines: Vec<u8>,
     /// How many operations ended, and how.
     pub operations: Operations,
     /// The messages since the first request. Empty until the run ends.
@@ -60,6 +67,10 @@ pub struct Record {
     pub late_answers: u64,
     /// The keys whose last read had no result.
     pub unread: Vec<u64>,
+    /// When a signal stopped the run, if one did.
+    pub stopped: Option<Duration>,
+    /// What nodes sent without a line break at the end.
+    pub unfinished: Vec<String>,
 }
 
 impl MessageLog {
@@ -90,15 +101,21 @@ impl Record {
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn create(store: &Store) -> io::Result<Record> {
+    pub fn create(store: &Store) -> Result<Record, BenchError> {
+        let path = store.file("history.jsonl");
+        let cannot = format!("cannot create {}", path.display());
         Ok(Record {
             history: History::new(),
-            file: BufWriter::new(File::create(store.file("history.jsonl"))?),
+            file: File::create(&path).map_err(BenchError::io(cannot))?,
+            path,
+            lines: Vec::new(),
             operations: Operations::default(),
             messages: MessageLog::default(),
             faults: Vec::new(),
             late_answers: 0,
             unread: Vec::new(),
+            stopped: None,
+            unfinished: Vec::new(),
         })
     }
 
@@ -107,8 +124,11 @@ impl Record {
     /// # Errors
     /// It cannot be written, or contradicts the events before it.
     pub fn event(&mut self, event: Event) -> Result<(), BenchError> {
-        writeln!(self.file, "{}", event.to_line())
-            .map_err(BenchError::io("cannot write the history"))?;
+        self.lines.extend_from_slice(event.to_line().as_bytes());
+        self.lines.push(b'\n');
+        if self.lines.len() >= LINES_BYTES_MAX {
+            self.flush()?;
+        }
         if let Stage::Complete(outcome) = &event.stage {
             self.operations.count(&event.call, outcome);
         }
@@ -154,12 +174,16 @@ impl Record {
         }
     }
 
-    /// Writes the rest of the history to its file.
+    /// Writes the rest of the history to its file. The file holds whole lines, also if the bench is
+    /// killed, so that it can be checked.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+    pub fn flush(&mut self) -> Result<(), BenchError> {
+        let cannot = format_args!("cannot write {}", self.path.display());
+        let written = self.file.write_all(&self.lines);
+        self.lines.clear();
+        written.map_err(BenchError::io(cannot))
     }
 
     /// The history so far.

@@ -68,6 +68,10 @@ json::record! {
         pub late_answers: u64,
         /// The keys whose last read, at the end of the run, had no result.
         pub unread_keys: Vec<u64>,
+        /// When a signal stopped the run, in seconds; absent if none did.
+        pub stopped_s: Option<f64>,
+        /// The nodes whose output ended without a line break, with its first bytes.
+        pub unfinished: Vec<String>,
         /// From the first request to the first ok.
         pub first_ok_ms: Option<f64>,
         /// Latencies of ok answers; there is a row for each node and function that had one.

@@ -38,6 +38,16 @@ pub fn print(
         "files: {}/ (results.json, history.jsonl, latency.svg, rate.svg, messages.svg, node-logs){more}\n",
         folder.display()
     )?;
+    for node in &results.unfinished {
+        writeln!(out, "{node}")?;
+    }
+    if let Some(stopped) = results.stopped_s {
+        writeln!(
+            out,
+            "stopped by a signal after {stopped:.1} of {} s: the verdict is that on the history until then; the keys were not read at the end",
+            results.time_limit_s
+        )?;
+    }
     check::report(analysis, &mut out)?;
     check::conclude(status, results.reason.as_deref(), &mut out)
 }
