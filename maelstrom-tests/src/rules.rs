@@ -115,7 +115,9 @@ pub struct Commit<'a, S> {
     pub term: Term,
     /// The index of its last committed entry.
     pub index: Index,
-    /// Its state machine, with all of that applied.
+    /// The index of its last applied entry.
+    pub applied: Index,
+    /// Its state machine, with all entries through that one applied.
     pub state: &'a S,
 }
 
@@ -174,6 +176,7 @@ impl<S: Subject> Rules<S> {
             role,
             term,
             index: status.commit.index,
+            applied: status.applied,
             state: replica.machine(),
         };
         self.commits(&commit, |id| {
@@ -390,13 +393,14 @@ impl<S: Subject> Rules<S> {
             }
             self.committed.push(Committed { id, term, state });
         }
+        let state = self.state_at(position(commit.applied));
         demand!(
-            *commit.state == self.state_at(end),
+            *commit.state == state,
             "State Machine Safety: node {node} has applied {} entries and holds {:?} instead of \
              {:?}",
-            commit.index,
+            commit.applied,
             commit.state,
-            self.state_at(end)
+            state
         );
         Ok(())
     }

@@ -106,6 +106,8 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>> {
     tickets: u64,
     /// When the present turn began.
     began: Instant,
+    /// Whether the replica has committed entries to apply.
+    applies: bool,
 }
 
 impl<S, W, F> Host<S, W, F>
@@ -132,6 +134,7 @@ where
             open: BTreeMap::new(),
             tickets: 0,
             began: Instant::now(),
+            applies: false,
         }
     }
 
@@ -155,7 +158,11 @@ where
         let mut end = None;
         loop {
             let was_idle = self.log.is_idle();
-            let (inflow, mut inputs) = self.drain(next_tick, Peers::Taken)?;
+            let until = match self.applies {
+                true => Instant::now(),
+                false => next_tick,
+            };
+            let (inflow, mut inputs) = self.drain(until, Peers::Taken)?;
             // The clock is read after the inbox, never before.
             let now = Instant::now();
             if now >= next_tick {
@@ -288,6 +295,7 @@ where
             self.snapshots.begin(task);
         }
         self.front_end.observe(&status);
+        self.applies = status.applied < status.commit.index;
         Ok(output)
     }
 

@@ -342,7 +342,14 @@ impl Stage {
         while !busy && self.snapshot_work(id).is_some() {
             self.work(id)?;
         }
-        Ok(())
+        let status = self.nodes[&id]
+            .host
+            .process()
+            .map(|process| &process.status);
+        match status {
+            Some(status) if status.applied < status.commit.index => self.collect(id),
+            _ => Ok(()),
+        }
     }
 
     fn snapshot_work(&self, id: NodeId) -> Option<&Work<Registers>> {

@@ -70,6 +70,7 @@ fn commit(
         role: RoleName::Leader,
         term: Term(term),
         index: Index(entries.len() as u64),
+        applied: Index(entries.len() as u64),
         state: &state(entries),
     };
     rules.commits(&commit, |_| true)
@@ -93,6 +94,7 @@ fn correct_history_breaks_no_rule() {
         role: RoleName::Follower,
         term: Term(1),
         index: Index(2),
+        applied: Index(2),
         state: &state(&entries),
     };
     rules.holds(TWO, START, &entries).unwrap();
@@ -217,6 +219,7 @@ fn state_that_differs_from_the_entries_is_rejected() {
         role: RoleName::Leader,
         term: Term(1),
         index: Index(1),
+        applied: Index(1),
         state: &Registers::default(),
     };
     assert_broken(rules.commits(&commit, |_| true), "State Machine Safety");
@@ -231,6 +234,7 @@ fn commit_without_a_quorum_of_disks_is_rejected() {
         role: RoleName::Leader,
         term: Term(1),
         index: Index(1),
+        applied: Index(1),
         state: &Registers::default(),
     };
     assert_broken(
@@ -257,6 +261,7 @@ fn follower_that_commits_first_is_rejected() {
         role: RoleName::Follower,
         term: Term(1),
         index: Index(1),
+        applied: Index(1),
         state: &Registers::default(),
     };
     assert_broken(
@@ -273,6 +278,7 @@ fn commit_of_a_missing_entry_is_rejected() {
         role: RoleName::Leader,
         term: Term(1),
         index: Index(1),
+        applied: Index(1),
         state: &Registers::default(),
     };
     assert_broken(

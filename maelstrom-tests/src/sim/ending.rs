@@ -109,6 +109,11 @@ impl World {
     fn serve(&mut self, id: NodeId, write: bool) -> Result<(), Broken> {
         let has_room = self.options.has_room();
         for _ in 0..if has_room { 1 } else { ATTEMPTS_MAX } {
+            // The log may be full until a snapshot is stored.
+            self.expect("store its snapshots", |world| {
+                let mut processes = world.live().into_iter().map(|id| world.process(id));
+                processes.all(|process| process.is_none_or(|process| process.work().is_none()))
+            })?;
             let request = self.clients.last_request(id, write, self.agenda.now)?;
             let ticket = request.ticket;
             self.ask(id, request)?;

@@ -120,6 +120,10 @@ options! {
     retained_entries: 1 << 19, LIMIT;
     /// Bytes of entries kept for a lagging follower.
     retained_bytes: 256 << 20, LIMIT;
+    /// Entries after a snapshot at which the log may not grow.
+    log_entries: 1 << 20, LIMIT;
+    /// Committed entries that one output applies.
+    apply_entries: 1 << 10, LIMIT;
     /// Bytes in one chunk of a snapshot.
     chunk_bytes: 256 << 10, LIMIT;
 
@@ -260,6 +264,7 @@ impl Options {
         self.early_appends = pick(&[1, 2, 5]);
         self.forwards_seen = pick(&[1, 2, 5]);
         self.incarnations = pick(&[1, 2, 5]);
+        self.apply_entries = pick(&[1, 2, 5]);
     }
 
     /// Snapshots so often that they coincide with everything else.
@@ -270,6 +275,7 @@ impl Options {
         self.trailing_bytes = pick(&[0, 200, 1 << 20, 1 << 20]);
         self.retained_entries = self.snapshot_entries + pick(&[0, 0, 10, 100]);
         self.retained_bytes = self.snapshot_bytes + pick(&[0, 1000, 1 << 20]);
+        self.log_entries = self.retained_entries + pick(&[0, 10, 100]);
         self.chunk_bytes = pick(&[20, 50, 1 << 10]);
     }
 
@@ -356,6 +362,8 @@ impl Options {
                 trailing_bytes: self.trailing_bytes,
                 retained_entries: self.retained_entries,
                 retained_bytes: self.retained_bytes,
+                log_entries: self.log_entries,
+                apply_entries: self.apply_entries,
                 chunk_bytes: self.chunk_bytes as usize,
                 ..Limits::default()
             },

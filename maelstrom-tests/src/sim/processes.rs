@@ -243,6 +243,11 @@ impl World {
             }
         }
         self.schedule_sync(id);
-        Ok(())
+        match self.process(id) {
+            Some(process) if process.status.applied < process.status.commit.index => {
+                self.collect(id)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -23,14 +23,14 @@ pub struct Config {
 pub struct Limits {
     /// Unanswered requests of this node's own clients; more are refused.
     pub requests: usize,
-    /// Uncommitted commands that a leader appended for any node; more are refused.
+    /// Commands that a leader appended for any node and has not applied yet; more are refused.
     pub proposals: usize,
     /// Reads of all nodes that wait for a round of this leader. More are refused or, if another
     /// node sent them, dropped (that node asks again).
     pub reads: usize,
     /// Concurrent read rounds; further reads wait for the first to end.
     pub rounds: usize,
-    /// Bytes of the uncommitted entries that a leader appended; above this, commands are refused.
+    /// Bytes of the entries that a leader has not applied yet; above this, commands are refused.
     pub uncommitted_bytes: usize,
     /// Bytes of entries that wait for the node's own disk. Above this, a leader refuses commands,
     /// and a follower drops Appends with entries.
@@ -64,6 +64,15 @@ pub struct Limits {
     pub retained_entries: u64,
     /// Bytes of entries after the last snapshot at which the leader takes the next one likewise.
     pub retained_bytes: u64,
+    /// Entries after the last snapshot at which a leader refuses commands, and a follower drops
+    /// Appends, until the next snapshot is stored.
+    pub log_entries: u64,
+    /// Bytes of entries after the last snapshot at which they do so, too.
+    pub log_bytes: u64,
+    /// Committed entries that one output applies.
+    pub apply_entries: u64,
+    /// Bytes of committed entries at which an output applies no more.
+    pub apply_bytes: u64,
     /// Bytes in one chunk of a snapshot; each follower is sent one chunk at a time.
     pub chunk_bytes: usize,
     /// Bytes in a leader's snapshot, which a follower collects in memory. A longer one is
@@ -93,6 +102,10 @@ impl Default for Limits {
             trailing_bytes: 8 << 20,
             retained_entries: 1 << 19,
             retained_bytes: 256 << 20,
+            log_entries: 1 << 20,
+            log_bytes: 512 << 20,
+            apply_entries: 1 << 10,
+            apply_bytes: 1 << 20,
             chunk_bytes: 256 << 10,
             snapshot_bytes_max: 4 << 30,
         }
@@ -146,19 +159,38 @@ impl Config {
             ("incarnations", l.incarnations as u64),
             ("snapshot_entries", l.snapshot_entries),
             ("snapshot_bytes", l.snapshot_bytes),
+            ("apply_entries", l.apply_entries),
+            ("apply_bytes", l.apply_bytes),
             ("chunk_bytes", l.chunk_bytes as u64),
             ("snapshot_bytes_max", l.snapshot_bytes_max),
         ];
         if let Some((name, _)) = needed.iter().find(|(_, limit)| *limit == 0) {
             return Err(format!("{name} must be at least 1"));
         }
-        for (retained, due, unit) in [
-            (l.retained_entries, l.snapshot_entries, "entries"),
-            (l.retained_bytes, l.snapshot_bytes, "bytes"),
+        for (what, most, other, least) in [
+            (
+                "retained_entries",
+                l.retained_entries,
+                "snapshot_entries",
+                l.snapshot_entries,
+            ),
+            (
+                "retained_bytes",
+                l.retained_bytes,
+                "snapshot_bytes",
+                l.snapshot_bytes,
+            ),
+            (
+                "log_entries",
+                l.log_entries,
+                "retained_entries",
+                l.retained_entries,
+            ),
+            ("log_bytes", l.log_bytes, "retained_bytes", l.retained_bytes),
         ] {
-            if retained < due {
+            if most < least {
                 return Err(format!(
-                    "retained_{unit} ({retained}) must be at least snapshot_{unit} ({due})"
+                    "{what} ({most}) must be at least {other} ({least})"
                 ));
             }
         }

@@ -198,7 +198,14 @@ impl<S: StateMachine> Node<Follower<S>, S> {
 
     /// Appends the entries of an Append whose previous entry the log holds. Returns the last index
     /// that is known to match the leader's log.
-    fn fit(&mut self, append: Append<S>) -> Option<Index> {
+    fn fit(&mut self, mut append: Append<S>) -> Option<Index> {
+        if self.shared.log_is_full() {
+            // Entries that replace others may come. The leader sends the others again.
+            let known = self.shared.log().last().index.0 - append.prev.index.0;
+            let sent = append.entries.len() as u64;
+            self.shared.counters.dropped.overflow += u64::from(sent > known);
+            append.entries.truncate(known as usize);
+        }
         let Append {
             stream: _,
             prev,

@@ -33,6 +33,7 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
         last,
         base,
         commit,
+        applied,
         synced,
         requests_open: open,
         ..
@@ -50,6 +51,10 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
     demand!(
         covered <= commit,
         "a snapshot must hold only committed entries (snapshot {covered}, commit {commit})"
+    );
+    demand!(
+        base.index <= applied && applied <= commit.index,
+        "the last applied entry must be committed, and not before the base (applied {applied}, base {base}, commit {commit})"
     );
     demand!(
         commit.index <= last.index,
@@ -135,6 +140,12 @@ pub fn check_step(
     demand!(
         at_old_commit.is_none_or(|id| id == old),
         "a committed entry must never change ({old} to {at_old_commit:?})"
+    );
+    demand!(
+        a.applied >= b.applied,
+        "no entry may be applied twice ({} to {})",
+        b.applied,
+        a.applied
     );
     let (old, new) = (b.covered(), a.covered());
     demand!(
@@ -235,6 +246,11 @@ mod tests {
             |s| s.commit = id(6, 3),
             "the committed entry 6@3 must be in the log",
         );
+        state_rejects(
+            |s| s.applied = Index(5),
+            "the last applied entry must be committed",
+        );
+        state_rejects(|s| s.applied = Index(0), "not before the base");
         state_rejects(|s| s.synced = Index(6), "synced entries must be in the log");
         state_rejects(|s| s.last = id(5, 4), "no entry may be of a future term");
         state_rejects(|s| s.requests_open = 2, "every request must be held");
@@ -306,6 +322,7 @@ mod tests {
             "the match index of node 2 must never fall",
         );
         step_rejects(|s| s.commit = id(3, 3), "the commit index must never fall");
+        step_rejects(|s| s.applied = Index(3), "no entry may be applied twice");
         step_rejects(
             |s| s.snapshot = snapshot(id(1, 1)),
             "a snapshot must never replace a newer one",

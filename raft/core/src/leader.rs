@@ -173,8 +173,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 self.shared.reply(write.ticket, response);
             }
         }
+        let limit = self.shared.config.limits.reads;
         for read in requests.reads {
-            self.role.reads.add(Reader::Local(read));
+            if self.role.reads.len() < limit {
+                self.role.reads.add(Reader::Local(read));
+            } else {
+                let response = Response::Refused(Refusal::Full);
+                self.shared.reply(read.ticket, response);
+            }
         }
         self.begin_round();
         self.replicate();
@@ -188,11 +194,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     // ---- Writes.
 
     fn has_room(&self) -> bool {
-        let (commit, last) = (self.shared.commit(), self.shared.log().last().index);
+        let (applied, last) = (self.shared.applied(), self.shared.log().last().index);
         let limits = &self.shared.config.limits;
         self.shared.takes_entries()
-            && last.0 - commit.0 < limits.proposals as u64
-            && self.shared.log().bytes(commit, last) < limits.uncommitted_bytes as u64
+            && !self.shared.log_is_full()
+            && last.0 - applied.0 < limits.proposals as u64
+            && self.shared.log().bytes(applied, last) < limits.uncommitted_bytes as u64
     }
 
     fn propose(&mut self, origin: Origin, command: S::Command, since: Moment) {
@@ -313,10 +320,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     pub(crate) fn followers_need_log(&self) -> bool {
         let Self { shared, role } = self;
         let (log, limits) = (shared.log(), &shared.config.limits);
-        let (covered, last) = (shared.snapshots.covered().index, log.last().index);
-        if last.0 - covered.0 >= limits.retained_entries
-            || log.bytes(covered, last) >= limits.retained_bytes
-        {
+        if shared.log_reaches(limits.retained_entries, limits.retained_bytes) {
             return false;
         }
         let cut = log.cut(

@@ -60,7 +60,8 @@
 //! 2. Call [`Replica::step`] for each input: ticks, messages, clients' requests. Messages may be
 //!    lost, repeated and reordered, but never altered.
 //! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives the messages,
-//!    replies and snapshot task that may leave at once.
+//!    replies and snapshot task that may leave at once. While [`Status::applied`] is before
+//!    [`Status::commit`], take the next output without waiting for an input.
 //! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and
 //!    step its [`Input::Synced`]. [`Output::join`] lets several outputs share one sync. Further
 //!    inputs need not wait for the disk. If the storage fails, stop the node.
@@ -76,7 +77,7 @@
 //! |---|---|
 //! | **State**: `currentTerm`, `votedFor` | [`Ballot`]; `record_ballot` in `shared.rs` |
 //! | `log[]` | `Log` in `log.rs`; `record_entries` in `shared.rs` |
-//! | `commitIndex`, `lastApplied` | both are `commit` of `Shared`: `commit_to` in `shared.rs` applies as it commits |
+//! | `commitIndex`, `lastApplied` | `commit` and `applied` of `Shared` |
 //! | `nextIndex[]`, `matchIndex[]` | `next` of `Progress`, `matched` of `Peer` in `leader/progress.rs` |
 //! | on disk before the reply | [`Message::waits_for`], [`Output::persist`] |
 //! | **AppendEntries** 1: refuse a lower term | `Raft::receive` in `raft.rs`, `answer_stale` in `shared.rs` |
@@ -86,7 +87,7 @@
 //! | 5: `commitIndex` = min(`leaderCommit`, last new entry) | `fit` in `follower.rs` |
 //! | **RequestVote** 1: refuse a lower term | `Raft::receive` in `raft.rs`, `answer_stale` in `shared.rs` |
 //! | 2: one vote a term, and only for an up-to-date log | `vote` in `shared.rs`, [`Ballot::may_vote_for`] |
-//! | **All servers**: apply what is committed | `commit_to` in `shared.rs` |
+//! | **All servers**: apply what is committed | `apply` in `shared.rs`, a slice with each output |
 //! | a higher term makes a follower | `Raft::receive` in `raft.rs`, `enter` in `node.rs` |
 //! | **Followers**: reply to candidates and leaders | `receive` in `follower.rs` |
 //! | election timeout: become candidate | `tick` in `follower.rs`, then `pre_candidate.rs` |
@@ -98,7 +99,7 @@
 //! | **Leaders**: heartbeat at once after the election | the blank entry of `Leader::new`, sent by `flush`, in `leader.rs` |
 //! | heartbeats while idle | `heartbeat` in `leader.rs` |
 //! | append a client's command | `propose` in `leader.rs` |
-//! | reply once it is applied | `commit_to` in `shared.rs` |
+//! | reply once it is applied | `apply` in `shared.rs` |
 //! | send entries from `nextIndex` on | `replicate` in `leader.rs` |
 //! | success: update `nextIndex` and `matchIndex` | `Peer::acknowledged` in `leader/progress.rs` |
 //! | failure: lower `nextIndex` and retry | `Peer::rejected` in `leader/progress.rs` |

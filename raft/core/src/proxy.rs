@@ -38,6 +38,8 @@ pub(crate) struct Proxy<S: StateMachine> {
     pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
     /// Commands that this node appended as leader, by index.
     pub(crate) proposed: BTreeMap<Index, Proposal>,
+    /// Those of this node's own clients, in the order of their deadlines. The first one is open.
+    pub(crate) local: VecDeque<(Moment, EntryId)>,
     /// The forwards of the current term that this node has handled.
     pub(crate) seen: BTreeMap<NodeId, BTreeMap<Incarnation, Window>>,
     /// The number of unanswered requests of this node's own clients.
@@ -88,7 +90,6 @@ pub(crate) struct Asked<S: StateMachine> {
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Proposal {
     pub(crate) id: EntryId,
-    pub(crate) since: Moment,
     pub(crate) origin: Origin,
 }
 
@@ -143,6 +144,7 @@ impl<S: StateMachine> Proxy<S> {
             asked: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             proposed: BTreeMap::new(),
+            local: VecDeque::new(),
             seen: BTreeMap::new(),
             open: 0,
         }
@@ -176,7 +178,7 @@ impl<S: StateMachine> Proxy<S> {
     /// Takes a client's read.
     pub(crate) fn take_read(&mut self, read: Read<S>) {
         self.open += 1;
-        self.wait_again([read]);
+        self.waiting.push_back(Request::Read(read));
     }
 
     /// Takes the newest request out again. The request stays open.
@@ -187,6 +189,9 @@ impl<S: StateMachine> Proxy<S> {
     /// Lets reads wait again. They stay open.
     pub(crate) fn wait_again(&mut self, reads: impl IntoIterator<Item = Read<S>>) {
         self.waiting.extend(reads.into_iter().map(Request::Read));
+        // Deadlines stay in order.
+        let requests = self.waiting.make_contiguous();
+        requests.sort_by_key(|request| request.origin().1);
     }
 
     /// Takes all waiting requests out: a leader is known now.
@@ -225,7 +230,10 @@ impl<S: StateMachine> Proxy<S> {
         origin: Origin,
         since: Moment,
     ) -> Option<Reply<S>> {
-        let proposal = Proposal { id, since, origin };
+        if let Origin::Local(_) = origin {
+            self.local.push_back((since, id));
+        }
+        let proposal = Proposal { id, origin };
         let overwritten = self.proposed.insert(id.index, proposal)?;
         self.overwritten(overwritten.origin)
     }
@@ -233,12 +241,28 @@ impl<S: StateMachine> Proxy<S> {
     /// Ends the proposal at the index of the applied entry `id`. Returns the origin of that entry,
     /// or the reply to the client of another proposal at that index, which is lost.
     pub(crate) fn applied(&mut self, id: EntryId) -> (Option<Origin>, Option<Reply<S>>) {
-        match self.proposed.remove(&id.index) {
+        let ended = match self.proposed.remove(&id.index) {
             // The term must match too: another leader's entry may stand at the same index.
             Some(proposal) if proposal.id == id => (Some(proposal.origin), None),
             Some(proposal) => (None, self.overwritten(proposal.origin)),
             None => (None, None),
+        };
+        self.first_local();
+        ended
+    }
+
+    /// The oldest open proposal of this node's own clients.
+    fn first_local(&mut self) -> Option<(Moment, EntryId, Ticket)> {
+        while let Some(&(since, id)) = self.local.front() {
+            if let Some(proposal) = self.proposed.get(&id.index)
+                && proposal.id == id
+                && let Origin::Local(ticket) = proposal.origin
+            {
+                return Some((since, id, ticket));
+            }
+            self.local.pop_front();
         }
+        None
     }
 
     /// Makes the reply to the client of the forward `id`, if the client still waits.
@@ -299,9 +323,8 @@ impl<S: StateMachine> Proxy<S> {
 
     /// Lets all reads wait again that were sent to a leader: this node leads now.
     pub(crate) fn take_asked(&mut self) {
-        for asked in mem::take(&mut self.asked).into_values() {
-            self.wait_again(asked.reads);
-        }
+        let asked = mem::take(&mut self.asked).into_values();
+        self.wait_again(asked.flat_map(|asked| asked.reads));
     }
 
     /// Makes the reply to a client of this node. All replies are made here.
@@ -310,48 +333,46 @@ impl<S: StateMachine> Proxy<S> {
         Reply { ticket, response }
     }
 
-    /// Ends the requests that have waited past their deadline.
+    /// Ends the requests that have waited past their deadline. The tables hold them in the order of
+    /// their deadlines, so a tick costs little however many wait. A command of another node has no
+    /// deadline here: that node has ended the request.
     pub(crate) fn expire(&mut self, now: Moment, deadline: u32) -> Vec<Reply<S>> {
         let mut expired = Vec::new();
         let refused = |refusal| Response::Refused(refusal);
-        self.waiting.retain(|request| {
-            let (ticket, since) = request.origin();
-            let late = now.is_past(since, deadline);
-            if late {
-                expired.push((ticket, refused(Refusal::NoLeader)));
+        let late = |since| now.is_past(since, deadline);
+        while let Some((ticket, since)) = self.waiting.front().map(Request::origin)
+            && late(since)
+        {
+            self.waiting.pop_front();
+            expired.push((ticket, refused(Refusal::NoLeader)));
+        }
+        while let Some(mut first) = self.asked.first_entry() {
+            let reads = &mut first.get_mut().reads;
+            let count = reads.partition_point(|read| late(read.since));
+            let ended = reads.drain(..count);
+            expired.extend(ended.map(|read| (read.ticket, refused(Refusal::ReadExpired))));
+            if !reads.is_empty() {
+                break;
             }
-            !late
-        });
-        let mut expire_reads = |reads: &mut Vec<Read<S>>| {
-            reads.retain(|read| {
-                let late = now.is_past(read.since, deadline);
-                if late {
-                    expired.push((read.ticket, refused(Refusal::ReadExpired)));
-                }
-                !late
-            });
+            first.remove();
+        }
+        // Few reads wait for an entry to be applied, and for no long time.
+        self.confirmed.retain(|_, reads| {
+            let ended = reads.extract_if(.., |read| late(read.since));
+            expired.extend(ended.map(|read| (read.ticket, refused(Refusal::ReadExpired))));
             !reads.is_empty()
-        };
-        self.asked.retain(|_, asked| expire_reads(&mut asked.reads));
-        self.confirmed.retain(|_, reads| expire_reads(reads));
-        self.forwarded.retain(|_, sent| {
-            let late = now.is_past(sent.since, deadline);
-            if late {
-                expired.push((sent.ticket, Response::Unknown(Doubt::Expired)));
-            }
-            !late
         });
-        self.proposed.retain(|_, proposal| {
-            let late = now.is_past(proposal.since, deadline);
-            match proposal.origin {
-                Origin::Local(ticket) if late => {
-                    expired.push((ticket, Response::Unknown(Doubt::Expired)));
-                }
-                // The client's own node has ended the request by now.
-                Origin::Local(_) | Origin::Remote(..) => {}
-            }
-            !late
-        });
+        while let Some(first) = self.forwarded.first_entry()
+            && late(first.get().since)
+        {
+            expired.push((first.remove().ticket, Response::Unknown(Doubt::Expired)));
+        }
+        while let Some((since, id, ticket)) = self.first_local()
+            && late(since)
+        {
+            self.proposed.remove(&id.index);
+            expired.push((ticket, Response::Unknown(Doubt::Expired)));
+        }
         expired
             .into_iter()
             .map(|(ticket, response)| self.answer(ticket, response))

@@ -114,8 +114,12 @@ impl<S: StateMachine> Replica<S> {
 
     /// Takes the output of the steps since the last output. Requests that arrived since then share
     /// Appends and a read round.
+    ///
+    /// Applies a bounded number of committed entries. While [`Status::applied`] is before
+    /// [`Status::commit`], take the next output at once, even without an input.
     pub fn output(&mut self) -> Output<S, Volatile> {
         self.change(|mut raft| {
+            raft.shared_mut().apply();
             raft.flush();
             raft.capture();
             raft
@@ -190,7 +194,7 @@ impl<S: StateMachine> Replica<S> {
             log_bytes: shared.log().bytes(Index(0), shared.log().last().index),
             snapshot: shared.snapshots.stored(),
             commit: shared.committed(),
-            applied: shared.commit(),
+            applied: shared.applied(),
             synced: shared.persistence.index(),
             is_disk_stalled: shared.is_disk_stalled(),
             matched,
@@ -209,7 +213,7 @@ impl<S: StateMachine> Replica<S> {
         self.raft().shared().log().iter()
     }
 
-    /// The state machine, with all that is committed applied.
+    /// The state machine, with all entries through [`Status::applied`] applied.
     #[must_use]
     pub fn machine(&self) -> &S {
         self.raft().shared().machine()

@@ -156,10 +156,10 @@ renames! {
     [S: StateMachine] Round<S> { id, confirmed, readers; index }
     [R] Votes<R> { replies; term, role }
     [] Membership { voters; }
-    [S: StateMachine] Proxy<S> { forwarded, asked, proposed, seen; waiting, confirmed, open }
+    [S: StateMachine] Proxy<S> { forwarded, asked, proposed, seen; local, waiting, confirmed, open }
     [] Sent { ; ticket, since }
     [S: StateMachine] Asked<S> { ; at, reads }
-    [] Proposal { origin; id, since }
+    [] Proposal { origin; id }
     [S] Snapshots<S> { work, incoming; stored }
     [] IncomingSnapshot { stream; id, bytes }
     [S] SnapshotToStore<S> { membership; last, machine }

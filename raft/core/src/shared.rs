@@ -43,6 +43,9 @@ pub(crate) struct Shared<S: StateMachine> {
     /// The log. Private, so that each change makes a record.
     log: Log<S>,
     commit: Index,
+    /// `lastApplied`: the machine holds all entries through this one. Each output applies some of
+    /// the committed entries, so that no step takes long.
+    applied: Index,
     /// The last entry that a leader is known to have committed. This log may not hold it yet.
     learned: EntryId,
     machine: S,
@@ -96,6 +99,7 @@ impl<S: StateMachine> Shared<S> {
             ballot,
             born: ballot.term(),
             commit: base.index,
+            applied: base.index,
             learned: base,
             machine: restored.machine,
             snapshots,
@@ -138,9 +142,14 @@ impl<S: StateMachine> Shared<S> {
         &self.log
     }
 
-    /// The commit index. All entries through it are applied.
+    /// The commit index.
     pub(crate) fn commit(&self) -> Index {
         self.commit
+    }
+
+    /// The index of the last applied entry.
+    pub(crate) fn applied(&self) -> Index {
+        self.applied
     }
 
     /// The id of the last committed entry.
@@ -346,6 +355,19 @@ impl<S: StateMachine> Shared<S> {
 
     // ---- The log.
 
+    /// Whether the log holds this many entries or bytes after the last snapshot.
+    pub(crate) fn log_reaches(&self, entries: u64, bytes: u64) -> bool {
+        let (covered, last) = (self.snapshots.covered().index, self.log.last().index);
+        last.0 - covered.0 >= entries || self.log.bytes(covered, last) >= bytes
+    }
+
+    /// Whether the log may not grow until the snapshot that is being made is stored. Without one,
+    /// too few entries are committed, and only further entries let them commit.
+    pub(crate) fn log_is_full(&self) -> bool {
+        let limits = &self.config.limits;
+        !self.snapshots.is_idle() && self.log_reaches(limits.log_entries, limits.log_bytes)
+    }
+
     /// Appends a new entry of this leader.
     pub(crate) fn append(&mut self, payload: Payload<S::Command>) -> EntryId {
         let id = self.log.append(self.term(), payload.clone());
@@ -380,6 +402,7 @@ impl<S: StateMachine> Shared<S> {
         if self.log.holds(last) {
             if last.index > self.commit {
                 self.commit_to(last.index);
+                self.apply();
             }
             return true;
         }
@@ -391,6 +414,7 @@ impl<S: StateMachine> Shared<S> {
         self.persistence.truncate(self.commit.next());
         self.log = Log::new(last, Vec::new());
         self.commit = last.index;
+        self.applied = last.index;
         self.machine = machine;
         self.commit_learned();
         self.serve_confirmed_reads();
@@ -408,7 +432,8 @@ impl<S: StateMachine> Shared<S> {
             limits.trailing_entries,
             limits.trailing_bytes,
         );
-        self.log.compact(cut);
+        // Entries of a leader's snapshot may not be applied yet.
+        self.log.compact(cut.min(self.applied));
     }
 
     /// Records entries that the log has just taken at its end.
@@ -427,12 +452,24 @@ impl<S: StateMachine> Shared<S> {
         }
     }
 
-    /// Commits and applies all entries through `index`, and replies to the waiting clients.
+    /// Commits all entries through `index`.
     pub(crate) fn commit_to(&mut self, index: Index) {
         assert!(index <= self.log.last().index, "only logged entries commit");
-        while self.commit < index {
-            self.commit = self.commit.next();
-            let entry = self.log.entry(self.commit).expect("checked above");
+        self.commit = index;
+    }
+
+    /// Applies the next committed entries, as many as one output may, and replies to the waiting
+    /// clients.
+    pub(crate) fn apply(&mut self) {
+        let limits = &self.config.limits;
+        let (entries, bytes) = (limits.apply_entries, limits.apply_bytes);
+        let before = self.applied;
+        while self.applied < self.commit
+            && self.applied.0 - before.0 < entries
+            && self.log.bytes(before, self.applied) < bytes
+        {
+            self.applied = self.applied.next();
+            let entry = self.log.entry(self.applied).expect("it is not compacted");
             let id = entry.id;
             let outcome = match &entry.payload {
                 Payload::Blank => None,
@@ -483,16 +520,19 @@ impl<S: StateMachine> Shared<S> {
     /// Whether enough was applied since the last snapshot, and no snapshot is under way.
     pub(crate) fn snapshot_is_due(&self) -> bool {
         let limits = &self.config.limits;
-        let (covered, commit) = (self.snapshots.covered().index, self.commit());
-        let is_enough = commit.0 - covered.0 >= limits.snapshot_entries
-            || self.log().bytes(covered, commit) >= limits.snapshot_bytes;
-        is_enough && self.snapshots.is_idle()
+        let (covered, applied) = (self.snapshots.covered().index, self.applied);
+        let is_enough = || {
+            applied.0 - covered.0 >= limits.snapshot_entries
+                || self.log().bytes(covered, applied) >= limits.snapshot_bytes
+        };
+        applied > covered && is_enough() && self.snapshots.is_idle()
     }
 
     /// Takes a snapshot of the present state.
     pub(crate) fn capture(&mut self) {
+        let last = self.log.id_at(self.applied);
         self.snapshots.work = Work::Taken(SnapshotToStore {
-            last: self.committed(),
+            last: last.expect("the base is applied"),
             membership: self.membership.clone(),
             machine: self.machine().clone(),
         });
@@ -599,7 +639,7 @@ impl<S: StateMachine> Shared<S> {
 
     /// Answers the reads whose index is applied by now.
     pub(crate) fn serve_confirmed_reads(&mut self) {
-        for read in self.proxy.ready(self.commit) {
+        for read in self.proxy.ready(self.applied) {
             self.answer_read(read.ticket, &read.query);
         }
     }
@@ -662,7 +702,8 @@ impl<S: StateMachine> Shared<S> {
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id, &self.membership, self.ballot, self.born).hash(state);
-        (&self.log, self.commit, self.learned, &self.machine).hash(state);
+        (&self.log, self.commit, self.applied, self.learned).hash(state);
+        self.machine.hash(state);
         self.snapshots.hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
         (self.incarnation, self.requests).hash(state);
@@ -682,6 +723,7 @@ impl<S: StateMachine> Rename for Shared<S> {
             born: _,
             log: _,
             commit: _,
+            applied: _,
             learned: _,
             machine: _,
             snapshots,

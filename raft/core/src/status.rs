@@ -68,7 +68,7 @@ pub struct Status {
     pub snapshot: Option<SnapshotId>,
     /// The last committed entry.
     pub commit: EntryId,
-    /// The last applied entry: the core applies as it commits.
+    /// The last applied entry. Each output applies the next ones.
     pub applied: Index,
     /// All entries through this one are on this node's disk.
     pub synced: Index,

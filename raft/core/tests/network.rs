@@ -4,12 +4,14 @@ mod count;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use count::Count;
 use raft_core::{
     Append, Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
-    Membership, Message, NodeId, PreVote, PreVoteReply, Record, Refusal, Replica, RequestId,
-    Response, Restored, RoleName, SnapshotId, Term, Ticket, Vote, Wal,
+    Membership, Message, NodeId, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply,
+    Record, Refusal, Replica, RequestId, Response, Restored, RoleName, Round, SnapshotId, Task,
+    Term, Ticket, Vote, Wal,
 };
 
 /// Each command takes a kilobyte on the wire, to fill batches.
@@ -396,6 +398,149 @@ fn truncated_proposals_expire_by_their_own_age() {
     let answers = outputs(cluster.node(leader)).1;
     let unknown = (0..10).map(|n| (n, Response::Unknown(Doubt::Expired)));
     assert_eq!(answers, unknown.collect::<Vec<_>>());
+}
+
+#[test]
+fn read_that_waits_again_keeps_its_deadline() {
+    let (mut cluster, leader, follower) = Cluster::settled(3, 1);
+    let node = cluster.node(leader);
+    node.step(read(1));
+    outputs(node);
+    for _ in 0..10 {
+        node.step(Input::Tick);
+    }
+    // It waits for the next leader after a younger request.
+    node.step(write(2));
+    let term = node.status().ballot.term().0 + 1;
+    node.step(from(follower, leader, term, Message::Outdated(Outdated)));
+    let mut answered = Vec::new();
+    for tick in 11..=210 {
+        node.step(Input::Tick);
+        answered.extend(outputs(node).1.into_iter().map(|answer| (tick, answer)));
+    }
+    let refused = || Response::Refused(Refusal::NoLeader);
+    let expected = [(200, (1, refused())), (210, (2, refused()))];
+    assert_eq!(answered, expected);
+}
+
+/// A read round of node 2, which has committed through an entry.
+fn round(commit: EntryId) -> Input<Machine> {
+    let id = RequestId {
+        incarnation: Incarnation(99),
+        counter: 1,
+    };
+    from(2, 1, 1, Message::Round(Round { id, commit }))
+}
+
+/// A follower with ten entries of its term, which a leader has committed.
+fn lagging(limits: Limits) -> (Replica<Machine>, EntryId) {
+    let id = |index| EntryId {
+        term: Term(1),
+        index: Index(index),
+    };
+    let payload = |n| raft_core::Payload::Command(Arc::new(n));
+    let entry = |n| raft_core::Entry {
+        id: id(n),
+        payload: payload(n),
+    };
+    let node = Replica::restore(Restored {
+        id: NodeId(1),
+        membership: Membership::of((1..=3).map(NodeId)),
+        config: Config { limits, ..config() },
+        ballot: Ballot::new(Term(1), None),
+        snapshot: None,
+        machine: Count(0),
+        entries: (1..=10).map(entry).collect(),
+        incarnation: Incarnation(1),
+        seed: 1,
+    });
+    (node, id(10))
+}
+
+#[test]
+fn one_output_applies_a_slice_and_reads_wait() {
+    let (mut node, commit) = lagging(Limits {
+        apply_entries: 3,
+        ..Limits::default()
+    });
+    node.step(from(2, 1, 1, heartbeat(EntryId::default())));
+    node.step(read(1));
+    let asked = outputs(&mut node).0.into_iter();
+    let id = asked.filter_map(|envelope| match envelope.message {
+        Message::ReadIndex(ReadIndex { id }) => Some(id),
+        _ => None,
+    });
+    let id = id.last().expect("a request for a read index");
+    let reply = Message::ReadIndexReply(ReadIndexReply { id, commit });
+    node.step(from(2, 1, 1, reply));
+    for applied in [3, 6, 9, 10] {
+        assert_eq!(node.status().commit, commit);
+        let replies = node.output().release(&mut Disk).replies;
+        assert_eq!(node.status().applied, Index(applied));
+        assert_eq!(replies.len(), usize::from(applied == 10));
+    }
+    assert_eq!(node.machine(), &Count(10));
+}
+
+#[test]
+fn bytes_bound_a_slice_too() {
+    let (mut node, commit) = lagging(Limits {
+        apply_bytes: 1500,
+        ..Limits::default()
+    });
+    node.step(round(commit));
+    let _ = node.output();
+    assert_eq!(node.status().applied, Index(2));
+}
+
+#[test]
+fn full_log_takes_entries_that_replace_others_only() {
+    let (mut node, last) = lagging(Limits {
+        snapshot_entries: 5,
+        retained_entries: 5,
+        log_entries: 10,
+        ..Limits::default()
+    });
+    let half = EntryId {
+        index: Index(5),
+        ..last
+    };
+    node.step(round(half));
+    let task = node.output().release(&mut Disk).task;
+    assert!(matches!(task, Some(Task::Store(_))), "{task:?}");
+    let entries = |first, count, term| {
+        let id = |index| EntryId {
+            term: Term(term),
+            index: Index(index),
+        };
+        let payload = raft_core::Payload::Blank;
+        let ids = (first..first + count).map(id);
+        ids.map(|id| raft_core::Entry {
+            id,
+            payload: payload.clone(),
+        })
+        .collect::<Vec<_>>()
+    };
+    let append = |prev, entries| {
+        let Message::Append(append) = heartbeat(prev) else {
+            unreachable!("a heartbeat is an Append");
+        };
+        Message::Append(Append { entries, ..append })
+    };
+    node.step(from(2, 1, 1, append(last, entries(11, 2, 1))));
+    assert_eq!(node.status().last, last);
+    assert_eq!(node.status().counters.dropped.overflow, 1);
+    // Another leader replaces the entries from 8 on.
+    let prev = EntryId {
+        term: Term(1),
+        index: Index(7),
+    };
+    node.step(from(3, 1, 2, append(prev, entries(8, 5, 2))));
+    let replaced = EntryId {
+        term: Term(2),
+        index: Index(10),
+    };
+    assert_eq!(node.status().last, replaced);
 }
 
 #[test]

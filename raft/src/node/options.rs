@@ -152,8 +152,10 @@ impl Options {
         };
         limits.trailing_entries = limits.snapshot_entries / 8;
         limits.retained_entries = limits.snapshot_entries * 8;
+        limits.log_entries = limits.snapshot_entries * 16;
         limits.trailing_bytes = limits.snapshot_bytes / 4;
         limits.retained_bytes = limits.snapshot_bytes * 8;
+        limits.log_bytes = limits.snapshot_bytes * 16;
         let config = Config {
             heartbeat: ticks(given.number("heartbeat", 0..=LONGEST_MS)?),
             shortest_election,

@@ -156,11 +156,18 @@ impl<S: StateMachine> Reads<S> {
         let mut expired = Vec::new();
         let rounds = self.rounds.iter_mut().map(|round| &mut round.readers);
         for readers in rounds.chain([&mut self.waiting]) {
-            let late = |reader: &mut Reader<S>| match reader {
-                Reader::Local(read) => now.is_past(read.since, deadline),
+            // Local reads are in the order of their deadlines.
+            let in_time = |reader: &Reader<S>| match reader {
+                Reader::Local(read) => !now.is_past(read.since, deadline),
                 Reader::Remote(..) => false,
             };
-            expired.extend(readers.extract_if(.., late).filter_map(Reader::local));
+            let end = readers.iter().position(in_time);
+            let late = ..end.unwrap_or(readers.len());
+            let local = |reader: &mut Reader<S>| matches!(reader, Reader::Local(_));
+            expired.extend(readers.extract_if(late, local).filter_map(Reader::local));
+            if end.is_some() {
+                break;
+            }
         }
         expired
     }
