@@ -54,18 +54,28 @@ fn next(lines: &mut impl BufRead) -> String {
     line
 }
 
+fn metrics_address(stderr: &mut impl BufRead) -> String {
+    loop {
+        let line = next(stderr);
+        if line.contains("metrics: ") {
+            return address_in(line.trim_end()).into();
+        }
+    }
+}
+
 /// Each dropped line of input is a line on stderr, which nothing reads until the node has answered.
 /// Then all of them are there, or counted.
 #[test]
 fn unread_stderr_does_not_hold_the_node() {
-    let (mut child, mut stdin, mut stdout) = start(&["--metrics=off", "--log=debug"]);
+    let (mut child, mut stdin, mut stdout) = start(&["--log=debug"]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let address = metrics_address(&mut stderr);
     stdin.write_all(init_line().as_bytes()).unwrap();
     stdin.write_all("x\n".repeat(LINES).as_bytes()).unwrap();
     stdin.write_all(write_line(2).as_bytes()).unwrap();
     assert!(next(&mut stdout).contains("init_ok"));
     assert!(is_write_ok(&next(&mut stdout), 2));
 
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut read = 0;
     let missing = loop {
         let line = next(&mut stderr);
@@ -77,6 +87,8 @@ fn unread_stderr_does_not_hold_the_node() {
         read += usize::from(line.contains("dropped a line"));
     };
     assert_eq!(read + missing, LINES);
+    let sample = format!("raft_queue_dropped_total{{queue=\"stderr\"}} {missing}");
+    assert!(page(&address).lines().any(|line| line == sample));
     drop(stdin);
     assert!(child.wait().unwrap().success());
 }
@@ -101,11 +113,7 @@ fn node_with_full_streams_still_stops() {
 fn unread_stdout_drops_answers_and_counts_them() {
     let (mut child, mut stdin, mut stdout) = start(&[]);
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut metrics = next(&mut stderr);
-    while !metrics.contains("metrics: ") {
-        metrics = next(&mut stderr);
-    }
-    let address = address_in(metrics.trim_end());
+    let address = metrics_address(&mut stderr);
     stdin.write_all(init_line().as_bytes()).unwrap();
     let dropped = |page: &str| {
         let name = "raft_queue_dropped_total{queue=\"outbox_clients\"} ";
@@ -113,7 +121,7 @@ fn unread_stdout_drops_answers_and_counts_them() {
         values.next().is_some_and(|count| count != "0")
     };
     let mut sent = 1;
-    while !dropped(&page(address)) {
+    while !dropped(&page(&address)) {
         for _ in 0..10_000 {
             sent += 1;
             stdin.write_all(write_line(sent).as_bytes()).unwrap();
