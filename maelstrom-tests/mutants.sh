@@ -102,7 +102,7 @@ rungs_of() {
     local rung
     for rung in $(case $1 in
         raft/core/*) echo golden paper sim model ;;
-        raft/src/storage/*) echo storage sim ;;
+        raft/src/storage/*) echo storage unit sim node ;;
         raft/src/wire* | raft/src/kv*) echo unit sim bench ;;
         metrics/*) echo metrics ;;
         *) echo unit node bench ;;

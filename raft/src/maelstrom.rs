@@ -109,7 +109,7 @@ fn serve(
     // An address that does not depend on the node's name is bound before init, to fail early.
     let mut server = match options.metrics.depends_on_position() {
         true => None,
-        false => node::serve_metrics(&options.metrics, 0, telemetry, log)?,
+        false => node::serve_metrics(options, 0, telemetry, log)?,
     };
     let mut lines = Lines::new(stdin, wire::MAX_LINE);
     let init = init::wait(&mut lines, output).map_err(StopReason::io(STDIN))?;
@@ -124,7 +124,7 @@ fn serve(
         dropped,
     } = init;
     if server.is_none() {
-        server = node::serve_metrics(&options.metrics, position, telemetry, log)?;
+        server = node::serve_metrics(options, position, telemetry, log)?;
     }
     let member = Member {
         id: names.my_id(),

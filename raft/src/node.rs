@@ -5,15 +5,17 @@
 //! Between the two it starts the threads that fill the inbox.
 
 mod data;
+mod descriptors;
 mod member;
 pub mod options;
 mod stop_reason;
 
+use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::http;
+use metrics::http::{self, Limits};
 use raft_core::{Config, Incarnation, Replica, Restored};
 
 pub use self::data::read_machine;
@@ -152,17 +154,25 @@ fn log_recovery(data: &Data, took: Duration, log: &Log) {
     ));
 }
 
-/// Serves metrics as the options demand. `position` is the node's position among the nodes.
+/// The descriptors of the metrics endpoint besides its connections: one that listens, and one for a
+/// connection that is accepted before an older one is closed.
+const LISTENING: usize = 2;
+
+/// Serves metrics as the options demand. `position` is the node's position among the nodes. Takes
+/// as many connections as leave the node the file descriptors that it needs.
 ///
 /// # Errors
-/// The address is in the options and cannot be bound.
+/// The address is in the options and cannot be bound, or too few files can be opened.
 pub fn serve_metrics(
-    metrics: &Metrics,
+    options: &Options,
     position: usize,
     telemetry: &Telemetry,
     log: &Log,
 ) -> Result<Option<http::Server>, StopReason> {
-    let (host, port, required) = match metrics {
+    let mut limits = Limits::default();
+    let spare = descriptors::spare(options.data.is_some(), limits.connections + LISTENING)
+        .map_err(StopReason::io("cannot start"))?;
+    let (host, port, required) = match &options.metrics {
         Metrics::Off => return Ok(None),
         Metrics::Default => ("127.0.0.1", 0, false),
         Metrics::At { host, port, spread } => {
@@ -178,8 +188,12 @@ pub fn serve_metrics(
             (host.as_str(), sum, true)
         }
     };
-    let server = TcpListener::bind((host, port))
-        .and_then(|listener| http::serve(listener, telemetry.registry()));
+    limits.connections = spare.saturating_sub(LISTENING);
+    let server = match limits.connections {
+        0 => Err(io::Error::other("too few files can be opened (ulimit -n)")),
+        _ => TcpListener::bind((host, port))
+            .and_then(|listener| http::serve_within(listener, telemetry.registry(), limits)),
+    };
     match server {
         Ok(server) => {
             let address = server.address();

@@ -59,6 +59,33 @@ fn storage_metrics_are_shown() {
     }
 }
 
+/// A node that may open this many files.
+fn limited(files: u32, flags: &[&str]) -> Node {
+    let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+    let mut shell = command_in("sh");
+    Node::start_as(shell.args(["-c", &script, RAFT]).args(PATIENT).args(flags))
+}
+
+#[test]
+fn flood_of_connections_leaves_storage_its_files() {
+    let folder = Folder::new();
+    let data = ["--snapshot-entries=1", "--data-dir", folder.text()];
+    let mut node = limited(30, &data);
+    let address = address(&mut node);
+    node.init("n1", &["n1"]);
+    let _silent: Vec<_> = (0..60).map(|_| TcpStream::connect(&address)).collect();
+    for number in 0..20 {
+        let write = value!({"type": "write", "key": 1, "value": number});
+        assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+        node.read_stderr("stored a snapshot");
+    }
+    assert!(page(&address).contains("\nraft_snapshots_total{"));
+
+    let end = limited(12, &data).end();
+    assert_eq!(end.status.code(), Some(1));
+    assert!(end.stderr.contains("but it needs 16"), "{}", end.stderr);
+}
+
 /// The log has its size from the start: this node does not lead and stores nothing.
 #[test]
 fn log_size_is_shown_before_the_first_batch() {
@@ -76,10 +103,7 @@ fn log_size_is_shown_before_the_first_batch() {
 /// Silent clients use up all descriptors. They neither stop the node nor keep a scraper out.
 #[test]
 fn scarce_descriptors_are_shared() {
-    let mut limited = command_in("sh");
-    limited.args(["-c", "ulimit -n 12 && exec \"$0\" \"$@\"", RAFT]);
-    limited.args(PATIENT);
-    let mut node = Node::start_as(&mut limited);
+    let mut node = limited(12, &[]);
     node.init("n1", &["n1"]);
     let address = address(&mut node);
     let silent = [(); 30].map(|()| TcpStream::connect(&address).unwrap());
