@@ -22,7 +22,7 @@
 //!
 //! | command | effect |
 //! |---|---|
-//! | `cluster 3 election=10 heartbeat=3` | starts new nodes n1, n2, n3. The times are in ticks. The election timeout is fixed, so that a story does not depend on chance; `election=10..20` draws it. `window=`, `batch=`, `early=`, `rounds=`, `requests=`, `proposals=`, `uncommitted=`, `snapshot=`, `trailing=`, `retained=`, `log=`, `reads=`, `apply=`, `chunk=`, `longest=` set limits |
+//! | `cluster 3 election=10 heartbeat=3` | starts new nodes n1, n2, n3. The times are in ticks. The election timeout is fixed, so that a story does not depend on chance; `election=10..20` draws it. `window=`, `batch=`, `early=`, `rounds=`, `requests=`, `proposals=`, `uncommitted=`, `snapshot=`, `trailing=`, `retained=`, `log=`, `reads=`, `apply=`, `chunk=`, `chunks=` (one unless set), `longest=` set limits |
 //! | `node n1 term=2 vote=n1 log=1,1,2` | starts n1 anew with this on its disk: a blank entry of each of these terms |
 //! | `tick n1 5`, `tick all 5` | clocks tick |
 //! | `run 5` | five times: all clocks tick, and all messages arrive |

@@ -74,7 +74,7 @@ fn gauges(status: &Status) -> [Shown<i64>; 13] {
 struct CoreCounters {
     single: [Shown<u64>; 12],
     /// The results of snapshots.
-    snapshots: [(&'static str, u64); 3],
+    snapshots: [(&'static str, u64); 4],
     /// The reasons why the core drops messages.
     dropped: [(&'static str, u64); 7],
 }
@@ -86,7 +86,7 @@ impl CoreCounters {
         let Counters {
             pre_elections, elections_started, elections_won, quorum_lost, disk_stalls, sticky_refusals,
             appends_rejected, appends_early, entries_truncated,
-            snapshots_stored, snapshots_installed, snapshots_broken,
+            snapshots_stored, snapshots_installed, snapshots_broken, snapshots_refused,
             snapshot_streams_begun, chunks_sent, chunks_repeated,
             streams_restarted: _, dropped,
         } = counters;
@@ -123,6 +123,7 @@ impl CoreCounters {
                 ("stored", *snapshots_stored),
                 ("installed", *snapshots_installed),
                 ("broken", *snapshots_broken),
+                ("refused", *snapshots_refused),
             ],
             dropped: [
                 ("stranger", *stranger),

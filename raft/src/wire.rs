@@ -213,6 +213,7 @@ messages! {
         snapshot: Name,
         asked: u64,
         offset: u64,
+        broken: bool,
     },
     Round as "round" { id: Pair, commit: Pair },
     RoundReply as "round_reply" { id: Pair },

@@ -57,7 +57,7 @@ const SAMPLES: [&str; 20] = [
     r#"{"type":"appended","v":1,"term":3,"session":[4711,9],"life":8,"matched":19}"#,
     r#"{"type":"append_rejected","v":1,"term":3,"session":[4711,9],"life":8,"prev":[2,17],"hint":[1,12]}"#,
     r#"{"type":"snapshot_chunk","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":3,"data":"Zm9v"}"#,
-    r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":3,"offset":6}"#,
+    r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":3,"offset":6,"broken":false}"#,
     r#"{"type":"round","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
     r#"{"type":"round_reply","v":1,"term":3,"id":[4711,9]}"#,
     r#"{"type":"read_index","v":1,"term":3,"id":[4711,9]}"#,

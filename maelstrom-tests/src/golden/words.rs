@@ -148,7 +148,11 @@ impl<'a> Words<'a> {
             shortest_election: 10,
             longest_election: 10,
             request_deadline: 20,
-            limits: Limits::default(),
+            limits: Limits {
+                // Most stories need no window.
+                inflight_chunks: 1,
+                ..Limits::default()
+            },
         };
         for word in self.0.by_ref() {
             let (name, value) = setting(word)?;
@@ -175,6 +179,7 @@ impl<'a> Words<'a> {
                 "reads" => limits.reads = number(value)?,
                 "apply" => limits.apply_entries = number(value)?,
                 "chunk" => limits.chunk_bytes = number(value)?,
+                "chunks" => limits.inflight_chunks = number(value)?,
                 "longest" => limits.snapshot_bytes_max = number(value)?,
                 other => return Err(format!("a cluster has no setting {other:?}")),
             }

@@ -45,7 +45,11 @@ fn content<S: Subject<Command: Display>>(
         }
         Message::ChunkReceived(m) => {
             let snapshot = snapshot(&m.snapshot);
-            format!(" of {snapshot}, asked {}, wants {}", m.asked, m.offset)
+            let broken = if m.broken { ", broken" } else { "" };
+            format!(
+                " of {snapshot}, asked {}, wants {}{broken}",
+                m.asked, m.offset
+            )
         }
         Message::Round(m) => format!(" {}, commit {}", name('r', m.id), m.commit),
         Message::RoundReply(m) => format!(" {}", name('r', m.id)),

@@ -20,6 +20,8 @@ pub struct MemoryDisk {
     ledger: Ledger<Command>,
     /// Complete snapshots, oldest first. Two while the log's base is still the older one.
     snapshots: Vec<File>,
+    /// Snapshots that a process has read: an open file outlives its removal.
+    open: Vec<File>,
 }
 
 /// A snapshot's file.
@@ -75,6 +77,7 @@ impl MemoryDisk {
         Self {
             ledger: Ledger::holding(ballot, EntryId::default(), entries),
             snapshots: Vec::new(),
+            open: Vec::new(),
         }
     }
 
@@ -93,7 +96,7 @@ impl MemoryDisk {
             .snapshot()
             .map_or(self.ledger.base(), |newest| newest.id.last);
         assert!(
-            file.id.last.index > newest.index,
+            file.id.last.index >= newest.index,
             "the snapshot {:?} would replace a newer one through {newest}",
             file.id
         );
@@ -102,6 +105,8 @@ impl MemoryDisk {
             "the snapshot {:?} has a term that is not stored yet",
             file.id
         );
+        self.snapshots.retain(|other| other.id.last != file.id.last);
+        self.open.retain(|other| other.id != file.id);
         self.snapshots.push(file);
     }
 
@@ -131,6 +136,7 @@ impl MemoryDisk {
 impl Disk<Registers> for MemoryDisk {
     fn open(&mut self) -> Result<Stored<Registers>, Stop<Infallible>> {
         self.recover();
+        self.open.clear();
         let file = self.snapshot();
         let machine = file.map(|file| file.decode().expect("only valid files are stored"));
         Ok(Stored {
@@ -170,9 +176,13 @@ impl Disk<Registers> for MemoryDisk {
 
 impl Chunks for MemoryDisk {
     fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
-        let file = self.snapshots.iter().find(|file| file.id == id)?;
         let start = usize::try_from(offset).ok()?;
-        Some(file.bytes[start..start + length].to_vec())
+        let files = self.open.iter().chain(&self.snapshots);
+        let file = files.clone().find(|file| file.id == id)?.clone();
+        let bytes = file.bytes[start..start + length].to_vec();
+        self.open.retain(|other| other.id != id);
+        self.open.push(file);
+        Some(bytes)
     }
 }
 

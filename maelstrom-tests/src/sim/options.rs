@@ -126,6 +126,8 @@ options! {
     apply_entries: 1 << 10, LIMIT;
     /// Bytes in one chunk of a snapshot.
     chunk_bytes: 256 << 10, LIMIT;
+    /// Limit: unacknowledged chunks to a follower.
+    inflight_chunks: 4, LIMIT;
 
     /// Clients.
     clients: 2, 1..=100;
@@ -277,6 +279,7 @@ impl Options {
         self.retained_bytes = self.snapshot_bytes + pick(&[0, 1000, 1 << 20]);
         self.log_entries = self.retained_entries + pick(&[0, 10, 100]);
         self.chunk_bytes = pick(&[20, 50, 1 << 10]);
+        self.inflight_chunks = pick(&[1, 2, 4]);
     }
 
     /// A world with faults. Each world has about half of the kinds, so that none hides the others.
@@ -365,6 +368,7 @@ impl Options {
                 log_entries: self.log_entries,
                 apply_entries: self.apply_entries,
                 chunk_bytes: self.chunk_bytes as usize,
+                inflight_chunks: self.inflight_chunks as usize,
                 ..Limits::default()
             },
         };

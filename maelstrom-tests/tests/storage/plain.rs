@@ -372,6 +372,28 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
         1
     );
     assert_eq!(read(stored, 100, 5).as_deref(), Some(&whole[100..105]));
+    // Also while newer ones are stored and read.
+    for index in 10..20 {
+        let newer = store(&opened.snapshots, id(index, 3)).expect("room");
+        let base = Record::<String>::Base(newer.last);
+        opened.log.append_and_sync(&[base]).expect("room");
+        assert!(read(newer, 0, 1).is_some() && read(stored, 0, 1).is_some());
+    }
+}
+
+#[test]
+fn storing_again_replaces_a_damaged_snapshot() {
+    let disk = Memory::new();
+    let opened = open(&disk).expect("an empty folder");
+    let stored = store(&opened.snapshots, id(7, 3)).expect("room");
+    let read = || opened.snapshots.read(stored, 0, usize::MAX);
+    let whole = Some(elsewhere(id(7, 3)).1);
+    let names = disk.list().expect("a list");
+    let name = names.iter().find(|name| name.starts_with("snapshot"));
+    change(&disk, name.expect("a snapshot"), |bytes| bytes[50] ^= 1);
+    assert_ne!(read().expect("no fault"), whole);
+    let again = store(&opened.snapshots, id(7, 3)).expect("room");
+    assert_eq!((again, read().expect("no fault")), (stored, whole));
 }
 
 /// The disk is given back: what stays is what lies above the base, and one segment.

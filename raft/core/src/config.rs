@@ -73,8 +73,11 @@ pub struct Limits {
     pub apply_entries: u64,
     /// Bytes of committed entries at which an output applies no more.
     pub apply_bytes: u64,
-    /// Bytes in one chunk of a snapshot; each follower is sent one chunk at a time.
+    /// Bytes in one chunk of a snapshot.
     pub chunk_bytes: usize,
+    /// Unacknowledged chunks of a snapshot to one follower. A follower keeps as many that overtook
+    /// others.
+    pub inflight_chunks: usize,
     /// Bytes in a leader's snapshot, which a follower collects in memory. A longer one is
     /// rejected, and the follower never catches up.
     pub snapshot_bytes_max: u64,
@@ -107,6 +110,7 @@ impl Default for Limits {
             apply_entries: 1 << 10,
             apply_bytes: 1 << 20,
             chunk_bytes: 256 << 10,
+            inflight_chunks: 4,
             snapshot_bytes_max: 4 << 30,
         }
     }
@@ -162,6 +166,7 @@ impl Config {
             ("apply_entries", l.apply_entries),
             ("apply_bytes", l.apply_bytes),
             ("chunk_bytes", l.chunk_bytes as u64),
+            ("inflight_chunks", l.inflight_chunks as u64),
             ("snapshot_bytes_max", l.snapshot_bytes_max),
         ];
         if let Some((name, _)) = needed.iter().find(|(_, limit)| *limit == 0) {

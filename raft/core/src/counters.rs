@@ -27,6 +27,9 @@ pub struct Counters {
     pub snapshots_installed: u64,
     /// Leaders' snapshots that were received completely and failed their check.
     pub snapshots_broken: u64,
+    /// Snapshots of this leader that a follower received completely and found broken. The leader
+    /// stores a new one of its own state.
+    pub snapshots_refused: u64,
     /// Snapshot streams of this leader to followers that were begun, or begun again with a newer
     /// snapshot.
     pub snapshot_streams_begun: u64,

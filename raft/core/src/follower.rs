@@ -192,6 +192,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             snapshot,
             asked,
             offset: self.shared.receive_chunk(chunk),
+            broken: self.shared.snapshots.broken == Some(snapshot),
         });
         self.shared.send(from, message);
     }

@@ -228,7 +228,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let last = shared.log().last().index;
         for (&to, peer) in &mut role.peers {
             peer.switch_to_snapshot_if_compacted(shared);
-            peer.send_chunk(shared, to);
+            peer.send_chunks(shared, to);
             while let Some(next) = peer.next_to_send(&shared.config.limits)
                 && next <= last
             {
@@ -340,6 +340,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             snapshot,
             asked,
             offset,
+            broken,
         } = received;
         let Self { shared, role } = self;
         let peer = role.peers.get_mut(&from).filter(|p| p.stream == stream);
@@ -348,6 +349,11 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             if let Progress::Snapshot(snapshot_stream) = &mut peer.progress
                 && snapshot_stream.id == snapshot
             {
+                if broken && snapshot_stream.refused(shared.now) {
+                    shared.counters.snapshots_refused += 1;
+                    shared.snapshots.doubt(snapshot);
+                    return;
+                }
                 let before = snapshot_stream.offset();
                 let interval = shared.config.heartbeat;
                 let is_news = snapshot_stream.answered(asked, offset, shared.now, interval);

@@ -155,6 +155,8 @@ pub struct ChunkReceived {
     pub asked: u64,
     /// The follower has all bytes before this one, and expects this one next.
     pub offset: u64,
+    /// The follower had all bytes, and they do not make the snapshot.
+    pub broken: bool,
 }
 
 /// Asks whether the receiver still follows the sender: one round of ReadIndex (thesis §6.4).

@@ -147,7 +147,8 @@ impl<S: StateMachine> Raft<S> {
         if !self.shared().snapshot_is_due() {
             return;
         }
-        let must_wait = matches!(self, Self::Leader(node) if node.followers_need_log());
+        let must_wait = !self.shared().snapshots.is_doubted
+            && matches!(self, Self::Leader(node) if node.followers_need_log());
         if !must_wait {
             self.shared_mut().capture();
         }

@@ -160,8 +160,8 @@ renames! {
     [] Sent { ; ticket, since }
     [S: StateMachine] Asked<S> { ; at, reads }
     [] Proposal { origin; id }
-    [S] Snapshots<S> { work, incoming; stored }
-    [] IncomingSnapshot { stream; id, bytes }
+    [S] Snapshots<S> { work, incoming; stored, broken, is_doubted }
+    [] IncomingSnapshot { stream; id, bytes, early }
     [S] SnapshotToStore<S> { membership; last, machine }
     [] Wanted { from, to, stream; term, snapshot, offset, length }
     [S: StateMachine] Envelope<S> { from, to, message; term }
@@ -173,7 +173,7 @@ renames! {
     [] message::Appended { stream, incarnation; matched }
     [] message::AppendRejected { stream, incarnation; prev, hint }
     [] message::SnapshotChunk { stream; snapshot, offset, data }
-    [] message::ChunkReceived { stream; snapshot, asked, offset }
+    [] message::ChunkReceived { stream; snapshot, asked, offset, broken }
     [] message::Round { id; commit }
     [] message::RoundReply { id; }
     [] message::ReadIndex { id; }

@@ -424,8 +424,11 @@ impl<S: StateMachine> Shared<S> {
     /// Makes a snapshot that is on disk, and applied here, the base of the stored log. Memory keeps
     /// some more entries, for lagging followers.
     pub(crate) fn set_base(&mut self, id: SnapshotId) {
+        let is_new = id.last > self.snapshots.covered();
         self.snapshots.store(id);
-        self.records.push(Record::Base(id.last));
+        if is_new {
+            self.records.push(Record::Base(id.last));
+        }
         let limits = &self.config.limits;
         let cut = self.log.cut(
             id.last.index,
@@ -514,7 +517,8 @@ impl<S: StateMachine> Shared<S> {
             self.counters.dropped.overflow += 1;
             return 0;
         }
-        self.snapshots.receive_chunk(chunk)
+        let early = self.config.limits.inflight_chunks;
+        self.snapshots.receive_chunk(chunk, early)
     }
 
     /// Whether enough was applied since the last snapshot, and no snapshot is under way.
@@ -525,7 +529,9 @@ impl<S: StateMachine> Shared<S> {
             applied.0 - covered.0 >= limits.snapshot_entries
                 || self.log().bytes(covered, applied) >= limits.snapshot_bytes
         };
-        applied > covered && is_enough() && self.snapshots.is_idle()
+        let is_due =
+            applied > covered && is_enough() || applied >= covered && self.snapshots.is_doubted;
+        is_due && self.snapshots.is_idle()
     }
 
     /// Takes a snapshot of the present state.
@@ -615,6 +621,7 @@ impl<S: StateMachine> Shared<S> {
     /// If it is not the snapshot that the host was asked to install.
     pub(crate) fn snapshot_broken(&mut self, id: SnapshotId) {
         self.end_install(id);
+        self.snapshots.broken = Some(id);
         self.counters.snapshots_broken += 1;
     }
 

@@ -16,6 +16,8 @@
 //! when it is due, which costs little, and waits for the sync. A leader's snapshot waits for the
 //! ballot of the present term, since it may hold entries of that term.
 
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{EntryId, RequestId, SnapshotId};
@@ -58,9 +60,10 @@ pub enum Task<S> {
 
 /// Reads chunks of the stored snapshots, for [`crate::Output::release`].
 pub trait Chunks {
-    /// `length` bytes of a stored snapshot, from `offset` on. None if that snapshot is not
-    /// stored any more (the chunk is not sent then, and the stream begins again with a newer
-    /// one), or cannot be read (the host must handle that).
+    /// `length` bytes of a stored snapshot, from `offset` on. A snapshot that is being read should
+    /// stay readable when a newer one is stored. None if it is not (the chunk is not sent then, and
+    /// after a while the stream begins again with a newer one), or cannot be read (the host must
+    /// handle that).
     fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>>;
 }
 
@@ -71,6 +74,10 @@ pub(crate) struct Snapshots<S> {
     pub(crate) stored: Option<SnapshotId>,
     pub(crate) work: Work<S>,
     pub(crate) incoming: Option<IncomingSnapshot>,
+    /// The leader's snapshot that was received last and found broken, until it is sent again.
+    pub(crate) broken: Option<SnapshotId>,
+    /// Whether a follower found the newest snapshot on disk broken: the next one is due.
+    pub(crate) is_doubted: bool,
 }
 
 /// The snapshot that is being made.
@@ -92,6 +99,26 @@ pub(crate) struct IncomingSnapshot {
     pub(crate) stream: RequestId,
     pub(crate) id: SnapshotId,
     pub(crate) bytes: Vec<u8>,
+    /// Chunks that overtook others, by offset.
+    pub(crate) early: BTreeMap<u64, Arc<[u8]>>,
+}
+
+impl IncomingSnapshot {
+    /// Takes the part of a chunk that is new, and the early chunks that follow.
+    fn extend(&mut self, mut offset: u64, mut data: Arc<[u8]>) {
+        loop {
+            let known = self.bytes.len() as u64 - offset;
+            if let Some(new) = data.get(known as usize..) {
+                self.bytes.extend_from_slice(new);
+            }
+            match self.early.first_entry() {
+                Some(first) if *first.key() <= self.bytes.len() as u64 => {
+                    (offset, data) = first.remove_entry();
+                }
+                _ => return,
+            }
+        }
+    }
 }
 
 impl<S> Snapshots<S> {
@@ -101,6 +128,8 @@ impl<S> Snapshots<S> {
             stored,
             work: Work::None,
             incoming: None,
+            broken: None,
+            is_doubted: false,
         }
     }
 
@@ -117,6 +146,12 @@ impl<S> Snapshots<S> {
     /// Notes that a snapshot is on disk.
     pub(crate) fn store(&mut self, id: SnapshotId) {
         self.stored = Some(id);
+        self.is_doubted = false;
+    }
+
+    /// Notes that a follower found this snapshot broken.
+    pub(crate) fn doubt(&mut self, id: SnapshotId) {
+        self.is_doubted |= self.stored == Some(id);
     }
 
     /// Whether no snapshot is being made.
@@ -130,11 +165,11 @@ impl<S> Snapshots<S> {
         Some((incoming.bytes.len() as u64, incoming.id))
     }
 
-    /// Takes a chunk, if it is the next one. Returns the offset wanted next.
+    /// Takes a chunk. Returns the offset wanted next. Keeps up to `early` chunks that overtook it.
     ///
     /// Another id begins at 0, unless it is older than the snapshot that the same leader sends now:
     /// then the chunk is late.
-    pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk) -> u64 {
+    pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk, early: usize) -> u64 {
         let SnapshotChunk {
             stream,
             snapshot: id,
@@ -151,19 +186,27 @@ impl<S> Snapshots<S> {
         if self.incoming.as_ref().is_some_and(is_late) {
             return 0;
         }
+        if self.broken == Some(id) {
+            if offset > 0 || data.is_empty() {
+                return 0;
+            }
+            // The leader sends it again.
+            self.broken = None;
+        }
         let incoming = match &mut self.incoming {
             Some(incoming) if incoming.id == id => incoming,
             other => other.insert(IncomingSnapshot {
                 stream,
                 id,
                 bytes: Vec::new(),
+                early: BTreeMap::new(),
             }),
         };
         incoming.stream = stream;
-        let here = incoming.bytes.len() as u64;
-        let new = here.checked_sub(offset).map(|known| known as usize);
-        if let Some(new) = new.and_then(|known| data.get(known..)) {
-            incoming.bytes.extend_from_slice(new);
+        if offset <= incoming.bytes.len() as u64 {
+            incoming.extend(offset, data.clone());
+        } else if incoming.early.len() < early && !data.is_empty() {
+            incoming.early.insert(offset, data.clone());
         }
         incoming.bytes.len() as u64
     }
@@ -192,12 +235,14 @@ mod tests {
             incarnation: Incarnation(1),
             counter: stream,
         };
-        snapshots.receive_chunk(&SnapshotChunk {
+        let data = data.into();
+        let chunk = SnapshotChunk {
             stream,
             snapshot,
             offset,
-            data: data.into(),
-        })
+            data,
+        };
+        snapshots.receive_chunk(&chunk, 1)
     }
 
     const FIRST: &[u8] = b"abcde";
@@ -221,9 +266,30 @@ mod tests {
                 let wanted = receive_chunk(&mut snapshots, 1, whole, from as u64, &FIRST[from..to]);
                 assert_eq!(here(&snapshots), &FIRST[..wanted as usize]);
                 let fits = from as u64 <= before;
-                assert_eq!(wanted, if fits { before.max(to as u64) } else { before });
+                assert!(wanted >= if fits { before.max(to as u64) } else { before });
             }
         }
+    }
+
+    #[test]
+    fn chunk_that_overtook_another_is_kept() {
+        let (id, mut snapshots) = (id(7, 5, 1), Snapshots::<()>::new(None));
+        assert_eq!(receive_chunk(&mut snapshots, 1, id, 2, b"cd"), 0);
+        // There is room for one.
+        assert_eq!(receive_chunk(&mut snapshots, 1, id, 4, b"e"), 0);
+        assert_eq!(receive_chunk(&mut snapshots, 1, id, 0, b"abc"), 4);
+        assert_eq!(here(&snapshots), b"abcd");
+    }
+
+    #[test]
+    fn broken_snapshot_begins_again_with_its_first_chunk() {
+        let (id, mut snapshots) = (id(7, 5, 1), Snapshots::<()>::new(None));
+        snapshots.broken = Some(id);
+        assert_eq!(receive_chunk(&mut snapshots, 1, id, 3, b"de"), 0);
+        assert_eq!(receive_chunk(&mut snapshots, 1, id, 0, b""), 0);
+        assert!(snapshots.broken == Some(id) && snapshots.incoming().is_none());
+        assert_eq!(receive_chunk(&mut snapshots, 1, id, 0, b"abc"), 3);
+        assert_eq!(snapshots.broken, None);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) struct MaelstromFrontEnd {
     logged: Option<(RoleName, Term, Option<NodeId>)>,
     /// Whether the disk was stalled then.
     was_stalled: bool,
+    /// How many of this node's snapshots followers had refused then.
+    refused: u64,
 }
 
 impl MaelstromFrontEnd {
@@ -30,6 +32,7 @@ impl MaelstromFrontEnd {
             output,
             logged: None,
             was_stalled: false,
+            refused: 0,
         }
     }
 }
@@ -61,6 +64,15 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
             } else {
                 log.info(format_args!("{me}: the disk stores the log again"));
             }
+        }
+        let refused = status.counters.snapshots_refused;
+        if self.refused != refused {
+            self.refused = refused;
+            let me = self.names.me();
+            self.output.log.warn(format_args!(
+                "{me}: a follower received this node's snapshot and found it broken; the node stores \
+                 a new one. If this repeats, check the disks and the memory of both nodes"
+            ));
         }
         let now = (status.role, status.ballot.term(), status.leader);
         if self.logged == Some(now) {

@@ -14,7 +14,7 @@
 //! Version 1 has no cluster: it has a zero there.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 use raft_core::{EntryId, Index, Membership, NodeId, SnapshotId, Term};
@@ -46,7 +46,7 @@ pub struct Snapshots {
     open: Arc<Mutex<OpenFiles>>,
 }
 
-/// The newest comes first.
+/// The one read last comes first.
 type OpenFiles = VecDeque<(SnapshotId, Arc<Handle>)>;
 
 /// A snapshot file with a valid CRC and a valid head.
@@ -80,9 +80,9 @@ pub enum SnapshotError {
 }
 
 impl Snapshots {
-    /// The most snapshot files that stay open. An open file can be read to its end even after it
-    /// was removed.
-    pub const OPEN_MAX: usize = 2;
+    /// The most snapshot files that stay open, those read last. An open file can be read to its end
+    /// even after it was removed.
+    pub const OPEN_MAX: usize = 3;
 
     pub(super) fn new(folder: Arc<Folder>, cluster: Cluster) -> Self {
         Self {
@@ -119,6 +119,8 @@ impl Snapshots {
             })?;
             out.finish(last)
         })?;
+        // It may have replaced a damaged file of the same name.
+        self.open().retain(|(known, _)| *known != id);
         Ok(id)
     }
 
@@ -173,11 +175,18 @@ impl Snapshots {
         Ok(Some(bytes))
     }
 
+    fn open(&self) -> MutexGuard<'_, OpenFiles> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The open file of this snapshot.
     fn find(&self, id: SnapshotId) -> Result<Option<Arc<Handle>>, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, file)) = open.iter().find(|(known, _)| *known == id) {
-            return Ok(Some(file.clone()));
+        let mut open = self.open();
+        if let Some(at) = open.iter().position(|(known, _)| *known == id)
+            && let Some((_, file)) = open.remove(at)
+        {
+            open.push_front((id, file.clone()));
+            return Ok(Some(file));
         }
         let Some(file) = self.folder.find(Name::Snapshot(id.last))? else {
             return Ok(None);

@@ -172,8 +172,9 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 snapshot: SNAPSHOT,
                 asked: 33,
                 offset: 30,
+                broken: false,
             }),
-            r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":33,"offset":30}"#,
+            r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":33,"offset":30,"broken":false}"#,
         ),
         (
             Message::Round(Round {

@@ -238,7 +238,7 @@ impl Peer {
     }
 
     /// Switches to the newest snapshot if the entry before the next one to send is compacted, or if
-    /// an older snapshot is being sent.
+    /// an older snapshot is being sent in vain.
     pub(crate) fn switch_to_snapshot_if_compacted<S: StateMachine>(
         &mut self,
         shared: &mut Shared<S>,
@@ -249,11 +249,13 @@ impl Peer {
         let stream = match &self.progress {
             Progress::Probe { next, .. } | Progress::Replicate { next, .. } => {
                 let is_compacted = next.previous() < shared.log().base().index;
-                is_compacted.then(|| SnapshotStream::new(newest))
+                is_compacted.then(|| SnapshotStream::new(newest, shared.now))
             }
-            // The older snapshot may be deleted by now. A follower that has all of it keeps it.
+            // The host keeps the older snapshot readable while it is being sent. Under load, a
+            // follower that got each newer one instead would never have all of one.
             Progress::Snapshot(stream) => {
-                let is_outdated = stream.id != newest && !stream.is_whole();
+                let longest = shared.config.longest_election;
+                let is_outdated = stream.id != newest && stream.gives_way(shared.now, longest);
                 is_outdated.then(|| stream.superseded(newest))
             }
         };
@@ -263,27 +265,26 @@ impl Peer {
         }
     }
 
-    /// Sends the next chunk of a snapshot, unless one is on its way.
-    pub(crate) fn send_chunk<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
+    /// Sends the next chunks of a snapshot, within the window.
+    pub(crate) fn send_chunks<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
         let Progress::Snapshot(snapshot_stream) = &mut self.progress else {
             return;
         };
-        let Some(length) = snapshot_stream.next_chunk(shared.config.limits.chunk_bytes) else {
-            return;
-        };
-        shared.wanted.push(Wanted {
-            from: shared.id,
-            to,
-            term: shared.term(),
-            stream: self.stream,
-            snapshot: snapshot_stream.id,
-            offset: snapshot_stream.offset(),
-            length,
-        });
-        snapshot_stream.chunk_sent(shared.now);
-        shared.counters.chunks_sent += 1;
-        self.sent = shared.now;
-        self.appended = shared.now;
+        while let Some((offset, length)) = snapshot_stream.next_chunk(&shared.config.limits) {
+            shared.wanted.push(Wanted {
+                from: shared.id,
+                to,
+                term: shared.term(),
+                stream: self.stream,
+                snapshot: snapshot_stream.id,
+                offset,
+                length,
+            });
+            snapshot_stream.chunk_sent(length);
+            shared.counters.chunks_sent += 1;
+            self.sent = shared.now;
+            self.appended = shared.now;
+        }
     }
 }
 
@@ -381,8 +382,10 @@ mod tests {
     fn after_a_snapshot_replication_resumes() {
         let (length, crc) = (10, 1);
         let last = id(20);
-        let snapshot_stream =
-            Progress::Snapshot(SnapshotStream::new(SnapshotId { last, length, crc }));
+        let snapshot_stream = Progress::Snapshot(SnapshotStream::new(
+            SnapshotId { last, length, crc },
+            Moment::default(),
+        ));
         let mut peer = peer();
         peer.progress = snapshot_stream.clone();
         peer.acknowledged(Index(6), Index(20));
