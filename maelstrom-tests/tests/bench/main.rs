@@ -2,6 +2,7 @@
 
 mod ending;
 mod faults;
+mod maelstrom;
 mod measure;
 mod nodes;
 
