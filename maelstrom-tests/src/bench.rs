@@ -80,17 +80,14 @@ pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchEr
     }
     program.data = data.as_ref().map(|data| data.folder().to_owned());
     let tested = router::run(options, program, &store);
-    let judged = judge(options, &store, tested);
-    if let Some(data) = data {
-        data.leave(matches!(judged, Ok(Status::Valid)))?;
-    }
-    judged
+    judge(options, &store, data, tested)
 }
 
 /// Checks and reports a run, and leaves the results in the store.
 fn judge(
     options: &Options,
     store: &Store,
+    data: Option<Data>,
     tested: Result<Record, BenchError>,
 ) -> Result<Status, BenchError> {
     match tested {
@@ -102,15 +99,17 @@ fn judge(
             let ended = Ended::of(options, operations);
             let (status, results) = evaluate(options, &record, &ended, &analysis, check);
             let written = leave(store, &record, &ended, &results, &analysis);
+            let removed = data.map_or(Ok(()), |data| data.leave(status == Status::Valid));
             let folder = store.folder();
             report::text::print((status, &results), &analysis, folder, options.verbose)
                 .map_err(BenchError::io("cannot print the report"))?;
-            written.map(|()| status)
+            written.and(removed).map(|()| status)
         }
         Err(broken) => {
             let results = Results::broken(options, Some(broken.to_string()));
             // What broke the run matters more than a store that is full.
             let _ = write(store, "results.json", &results.encode());
+            data.map_or(Ok(()), |data| data.leave(false))?;
             Err(broken)
         }
     }

@@ -269,3 +269,42 @@ fn row(fault: &Fault) -> String {
 fn optional(value: Option<f64>, decimals: usize, unit: &str) -> String {
     value.map_or("-".to_owned(), |value| format!("{value:.decimals$}{unit}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::Recovery;
+    use super::*;
+
+    fn side() -> Option<Vec<String>> {
+        Some(vec!["n0".to_owned(), "n2".to_owned()])
+    }
+
+    #[test]
+    fn row_says_until_when_there_was_no_majority() {
+        let mut fault = Fault::default();
+        assert_eq!(row(&fault), "no connected majority");
+        fault.majority_ms = Some(3410.0);
+        fault.after = Some(Recovery {
+            side: side(),
+            watched_ms: 500.0,
+            ..Recovery::default()
+        });
+        let told = "no connected majority until 3.4 s; after its end, n0,n2: no ok in 500 ms";
+        assert_eq!(row(&fault), told);
+    }
+
+    #[test]
+    fn recoveries_are_counted_and_ranged() {
+        let (some, none) = (side(), None);
+        let changes = [
+            (&some, Some(7.0)),
+            (&none, None),
+            (&some, None),
+            (&some, Some(3.0)),
+        ];
+        assert_eq!(
+            recovered(changes.into_iter()),
+            "in 3 a majority was connected, in 2 of these a new request was ok after 3 to 7 ms, before the next change"
+        );
+    }
+}
