@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Mutation testing: breaks the product on purpose, one way at a time, and checks that a test notices.
+# Mutation testing: breaks the product and the test tools on purpose, one way at a time, and checks that a test notices.
 #
 #   maelstrom-tests/mutants.sh                run all mutants and print a table of the results
 #   maelstrom-tests/mutants.sh --only NAME    run this mutant; may be repeated
@@ -7,7 +7,7 @@
 #   maelstrom-tests/mutants.sh --check        check that each mutant still fits the sources (one second)
 #
 #   --jobs N         mutants to run at a time, each with a build folder of its own (default: 1)
-#   --rungs LIST     rungs to climb, of golden,paper,storage,metrics,unit,node,sim,model,bench
+#   --rungs LIST     rungs to climb, of golden,paper,storage,metrics,unit,node,sim,model,bench,tools
 #                    (default: all that can see the mutant)
 #   --seeds N        seeds for the simulator (default: 1000)
 #   --seconds S      time limit of the bench, and of each world of the model checker (default: 30)
@@ -29,9 +29,15 @@
 # exactly once; indentation does not count. So a mutant that no longer fits is an error. A mutant that behaves like the
 # product has a line `equivalent WHY` and is not run.
 #
+# A mutant of the test tools (this crate) is judged by their own tests, never by the tool itself. Its line
+#
+#   test TARGET FILTER
+#
+# names them: a test target of this crate, `lib` for the unit tests, and a part of the tests' names.
+#
 # Each mutant is put into a copy of the sources and built in release, so that no debug assertion helps. Then it climbs
 # the rungs: golden scripts, tests of the paper, storage tests, tests of the metrics endpoint, unit tests of the product,
-# tests of the node's process, simulator, model checker, bench. It is caught by the first rung where a test fails or a
+# tests of the node's process, simulator, model checker, bench, tests of the test tools. It is caught by the first rung where a test fails or a
 # rule is broken; an exit status alone does not count, nor does a time-out.
 # First, the unbroken product climbs the same rungs: it must pass all of them.
 set -euo pipefail
@@ -40,7 +46,7 @@ export RUST_BACKTRACE=0
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,storage,metrics,unit,node,sim,model,bench
+seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,storage,metrics,unit,node,sim,model,bench,tools
 usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
 fail() { echo "mutants.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
@@ -65,15 +71,19 @@ while [ $# -gt 0 ]; do
 done
 for rung in ${rungs//,/ }; do
     case $rung in
-        golden | paper | storage | metrics | unit | node | sim | model | bench) ;;
+        golden | paper | storage | metrics | unit | node | sim | model | bench | tools) ;;
         *) fail "unknown rung '$rung'" ;;
     esac
 done
 
 apply() { awk -f "$here/mutants/apply.awk" -v root="$1" -v name="$2" "$here"/mutants/*.txt; }
 
-# One line for each mutant: its name, its files, what is wrong, and why it is equivalent, if it is.
+# One line for each mutant: its name, its files, the tests that judge it or -, what is wrong, and why it is equivalent,
+# if it is.
 list=$(apply "$root" all) || fail "mend the mutants named above in $here/mutants"
+for test in $(cut -f3 <<<"$list" | sed -n 's/.*://p' | sort -u); do
+    grep -rq "fn [a-z0-9_]*$test" "$here/src" "$here/tests" || fail "a mutant names the test '$test', which is not there"
+done
 if [ $task = check ]; then
     echo "$(wc -l <<<"$list") mutants fit"
     exit 0
@@ -85,7 +95,7 @@ if [ ${#only[@]} -gt 0 ]; then
     done)
 fi
 if [ $task = list ]; then
-    awk -F'\t' '{ printf "%-48s %s\n", $1, $3 }' <<<"$list"
+    awk -F'\t' '{ printf "%-48s %s\n", $1, $4 }' <<<"$list"
     exit 0
 fi
 
@@ -97,17 +107,19 @@ touch "$results"
 # The sources as they are now: they may be edited while the mutants run.
 sources=$dir/sources
 
-# The rungs that can see a change to these files, in the order in which they find it soonest.
+# The rungs that can see a change to these files, in the order in which they find it soonest. The rung of the test
+# tools names the tests: tools:TARGET:FILTER.
 rungs_of() {
     local rung
     for rung in $(case $1 in
+        maelstrom-tests/*) echo "tools:$2" ;;
         raft/core/*) echo golden paper sim model ;;
         raft/src/storage/*) echo storage unit sim node ;;
         raft/src/wire* | raft/src/kv*) echo unit sim bench ;;
         metrics/*) echo metrics ;;
         *) echo unit node bench ;;
     esac); do
-        if [[ ",$rungs," == *",$rung,"* ]]; then echo "$rung"; fi
+        if [[ ",$rungs," == *",${rung%%:*},"* ]]; then echo "$rung"; fi
     done
 }
 
@@ -130,19 +142,26 @@ build() {
         metrics) what=(-p metrics --test http) ;;
         unit) what=(-p raft --lib) ;;
         node) what=(-p raft --test node) ;;
+        tools:lib:*) what=(-p maelstrom-tests --lib) ;;
+        tools:*)
+            what=${1#tools:}
+            what=(-p maelstrom-tests --test "${what%%:*}") ;;
         *) what=(-p maelstrom-tests --bin maelstrom-tests) ;;
     esac
     case $1 in
-        golden | paper | storage | metrics | unit | node) what=(test --no-run "${what[@]}") ;;
+        golden | paper | storage | metrics | unit | node | tools:*) what=(test --no-run "${what[@]}") ;;
         *) what=(build "${what[@]}") is_test=false ;;
     esac
     cargo "${what[@]}" --release --message-format json-render-diagnostics 2>"$log" |
         sed -n "s/.*\"test\":$is_test},\"features\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
 }
 
-# Runs the tests of an executable until one fails. Exits with 0 if none did.
+# Runs the tests of an executable, or those with these parts in their names, until one fails. Returns 0 if none did.
 run_tests() {
-    timeout 600 "$1" 2>&1 | awk '{ print } /^test .* FAILED$/ { exit 1 }' >"$log" || return $?
+    timeout 600 "$@" 2>&1 | awk '
+        { print }
+        /^running 0 tests$/ { exit 3 }
+        /^test .* FAILED$/ { exit 1 }' >"$log" || return $?
 }
 
 # Runs a rung, with its output in $log. Returns 0 if it found nothing, 1 if it found the mutant, 2 if it failed in any
@@ -151,6 +170,7 @@ climb() {
     local rung=$1 exe=$2 status=0 world
     case $rung in
         golden | paper | storage | metrics | unit | node) run_tests "$exe" || status=$? ;;
+        tools:*) run_tests "$exe" "${rung#tools:*:}" || status=$? ;;
         sim)
             timeout 900 "$exe" sim --seeds "0..$seeds" --jobs "$threads" >"$log" 2>&1 || status=$?
             # Status 2: some rare event never occurred.
@@ -214,7 +234,7 @@ try() {
         code=0
         climb "$rung" "$exe" </dev/null || code=$?
         case $code in
-            1) status=$rung; return ;;
+            1) status=${rung%%:*}; return ;;
             2) status='no verdict' why="$rung: $why" ;;
         esac
     done
@@ -234,14 +254,14 @@ prepare() {
 
 # Runs the mutants of the lines on standard input that no other job has claimed, in a copy of the sources.
 work() {
-    local name files what status why began seconds_taken file
+    local name files test status why began seconds_taken file
     prepare "$1"
-    while IFS=$'\t' read -r name files what; do
+    while IFS=$'\t' read -r name files test _; do
         mkdir "$scratch/claimed/$name" 2>/dev/null || continue
         began=$(date +%s)
         apply "$copy/source" "$name"
         # shellcheck disable=SC2046
-        try $(rungs_of "$files")
+        try $(rungs_of "$files" "$test")
         # One short line for a cell of the table.
         why=$(sed 's/^ *//; s/: [[{].*//; s/ stored Ledger .*//; s/ finds Some(.*//; s/: faulty:.*//; s/[`|]//g' <<<"$why" | cut -c1-100)
         seconds_taken=$(($(date +%s) - began))
@@ -253,11 +273,16 @@ work() {
 
 (cd "$root" && git ls-files) | copy_sources "$root" "$sources"
 here=$sources/maelstrom-tests
-todo=$(awk -F'\t' 'FILENAME != "-" { done[$1] = 1; next } !($1 in done) && $4 == ""' "$results" - <<<"$list")
+# A mutant that none of these rungs can see is left out.
+list=$(while IFS= read -r line; do
+    IFS=$'\t' read -r _ files test _ <<<"$line"
+    if [ -n "$(rungs_of "$files" "$test")" ]; then echo "$line"; fi
+done <<<"$list")
+todo=$(awk -F'\t' 'FILENAME != "-" { done[$1] = 1; next } !($1 in done) && $5 == ""' "$results" - <<<"$list")
 threads=$(nproc 2>/dev/null || echo 2)
 if [ -n "$todo" ]; then
     echo "control run: the unbroken product must pass" >&2
-    climbed=$(while IFS=$'\t' read -r _ files _; do rungs_of "$files"; done <<<"$todo" | awk '!seen[$0]++')
+    climbed=$(while IFS=$'\t' read -r _ files test _; do rungs_of "$files" "$test"; done <<<"$todo" | awk '!seen[$0]++')
     (
         prepare "$dir/0"
         # shellcheck disable=SC2086
@@ -283,10 +308,10 @@ awk -F'\t' -v OFS=' | ' '
         print "| mutant | what is wrong | caught by | time |"
         print "|---|---|---|---|"
     }
-    $4 != "" { print "| " $1, $3, "equivalent: " $4, "- |"; equivalent++; next }
+    $5 != "" { print "| " $1, $4, "equivalent: " $5, "- |"; equivalent++; next }
     !($1 in by) { by[$1] = "not run" }
     { cell = by[$1] (why[$1] == "" ? "" : ": " why[$1]) }
-    { print "| `" $1 "`", $3, cell, (after[$1] == "" ? "-" : after[$1] " s") " |" }
+    { print "| `" $1 "`", $4, cell, (after[$1] == "" ? "-" : after[$1] " s") " |" }
     { count[by[$1]]++; all++ }
     END {
         printf "\n%d mutants:", all

@@ -1,8 +1,8 @@
 # Reads mutants, and applies one of them to the sources in `root`, or checks that each of them fits.
 #
 #   awk -f apply.awk -v root=DIR -v name=NAME FILE...    applies NAME
-#   awk -f apply.awk -v root=DIR -v name=all FILE...     checks all, and prints a line for each: name, files, what is
-#                                                        wrong, why it is equivalent
+#   awk -f apply.awk -v root=DIR -v name=all FILE...     checks all, and prints a line for each: name, files, the tests
+#                                                        that judge it or `-`, what is wrong, why it is equivalent
 #
 # The lines of a change that begin with a minus or a blank must occur in the source, one after the other, exactly once.
 # Blanks at both ends of a line do not count. Exit status: 0, or 1 after any error.
@@ -96,11 +96,14 @@ function end_mutant() {
         if (why == "" || sources == "") {
             fail("mutant " mutant ": a line `why` or `in` is missing")
         }
+        if (sources ~ /^maelstrom-tests\// && test == "") {
+            fail("mutant " mutant ": a mutant of the test tools needs a line `test`")
+        }
         if (name == "all") {
-            printf "%s\t%s\t%s\t%s\n", mutant, sources, why, equivalent
+            printf "%s\t%s\t%s\t%s\t%s\n", mutant, sources, test == "" ? "-" : test, why, equivalent
         }
     }
-    mutant = why = equivalent = source = sources = ""
+    mutant = why = equivalent = source = sources = test = ""
 }
 
 FNR == 1 { end_mutant() }
@@ -116,6 +119,13 @@ FNR == 1 { end_mutant() }
 }
 /^why / { why = substr($0, 5); next }
 /^equivalent / { equivalent = substr($0, 12); next }
+/^test / {
+    if (NF != 3) {
+        fail("mutant " mutant ": a line `test` names a test target and a test")
+    }
+    test = $2 ":" $3
+    next
+}
 /^in / {
     end_change()
     source = $2

@@ -30,6 +30,8 @@ mod network;
 mod processes;
 mod storage;
 mod storing;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod traffic;
 mod world;

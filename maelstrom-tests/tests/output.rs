@@ -1,8 +1,9 @@
-//! Every subcommand with a stdout or stderr that is closed or full.
+//! Every subcommand with a stdout or stderr that is closed or full, and what it says of input that
+//! it must reject.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::process::{Command, Stdio};
+use std::process::{self, Command, Stdio};
 
 /// Short runs, with their exit statuses.
 const RUNS: [(&str, i32); 8] = [
@@ -80,4 +81,38 @@ fn full_or_closed_stderr_keeps_the_status() {
         assert_eq!(ended.status.code(), Some(255));
         assert_eq!(ended.stdout, b"");
     }
+}
+
+/// A script whose output says that nothing happens.
+const SCRIPT: &str = "# Why.\ncluster 3\ncampaign n1\n  nothing\n";
+
+#[test]
+fn rejection_has_its_status_and_its_words() {
+    let name = format!("stdraft-script-{}.txt", process::id());
+    let script = std::env::temp_dir().join(name);
+    fs::write(&script, SCRIPT).expect("the temporary folder is writable");
+    let golden = format!("golden {}", script.display());
+    let replay = format!("cargo run --release -- {golden}\n");
+    for (arguments, words) in [
+        (
+            "check -",
+            &["Key 0 is not linearizable.", "verdict: invalid"][..],
+        ),
+        (
+            &golden,
+            &["-   nothing", "+   tick 1", &replay, "different: 1"],
+        ),
+        (
+            "model --nodes 3 --terms 1 --expiries 2 --in-flight 2 --crashes 1 --forgetful",
+            &["forget n", "rule broken: ", "a rule was broken: "],
+        ),
+    ] {
+        let ended = command(arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert_eq!(ended.status.code(), Some(1), "{arguments}: {said}");
+        for words in words {
+            assert!(said.contains(words), "{arguments}: {said}");
+        }
+    }
+    fs::remove_file(&script).expect("it is there");
 }

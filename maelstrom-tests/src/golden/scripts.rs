@@ -23,7 +23,8 @@ const SHOWN_MAX: usize = 20;
 /// A script's file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Script {
-    /// Its path below the folder of all scripts, without `.txt`: `election/normal`.
+    /// Its path below the folder of all scripts, without `.txt`: `election/normal`. A file elsewhere
+    /// has its whole path.
     pub name: String,
     path: PathBuf,
 }
@@ -50,11 +51,10 @@ impl Script {
     }
 
     fn at(path: PathBuf) -> Self {
-        let name = path
-            .strip_prefix(FOLDER)
-            .unwrap_or(&path)
-            .with_extension("");
-        let name = name.to_string_lossy().into_owned();
+        let name = match path.strip_prefix(FOLDER) {
+            Ok(inside) => inside.with_extension("").to_string_lossy().into_owned(),
+            Err(_) => path.to_string_lossy().into_owned(),
+        };
         Self { name, path }
     }
 

@@ -113,13 +113,28 @@ pub(super) enum Clocks {
     True,
 }
 
-/// An additional rule of each node, for tests that break it.
-pub(super) type Rule = fn(&Replica<Registers>) -> Result<(), Broken>;
+/// What a test plants into each node, so that the search must find it.
+#[derive(Clone, Copy)]
+pub(super) struct Planted {
+    /// An additional rule.
+    pub(super) rule: fn(&Replica<Registers>) -> Result<(), Broken>,
+    /// Changes an answer to a client.
+    pub(super) answer: fn(&mut Reply<Registers>),
+}
+
+impl Default for Planted {
+    fn default() -> Self {
+        Self {
+            rule: |_| Ok(()),
+            answer: |_| (),
+        }
+    }
+}
 
 /// All states of nodes, all messages, and all effects.
 pub(super) struct Nodes {
     pub(super) bounds: Bounds,
-    pub(super) rule: Rule,
+    pub(super) planted: Planted,
     setting: Arc<Setting>,
     pub(super) states: Table<Named<Node>>,
     pub(super) messages: Table<Named<Envelope<Registers>>>,
@@ -130,7 +145,7 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(bounds: Bounds, clocks: Clocks, rule: Rule) -> Self {
+    pub(super) fn new(bounds: Bounds, clocks: Clocks, planted: Planted) -> Self {
         let (heartbeat, shortest_election, longest_election) = TIMES;
         let mut limits = Limits::default();
         if let Some(entries) = bounds.snapshot_entries {
@@ -139,7 +154,7 @@ impl Nodes {
             limits.trailing_entries = 0;
         }
         Self {
-            rule,
+            planted,
             setting: Arc::new(Setting {
                 membership: Membership::of((1..=u64::from(bounds.nodes)).map(NodeId)),
                 config: Config {
@@ -372,13 +387,15 @@ impl<'a> Run<'a> {
     fn settle(&mut self) -> Result<(), Broken> {
         loop {
             let released = self.node.release()?;
-            (self.nodes.rule)(&process(&self.node).replica)?;
+            (self.nodes.planted.rule)(&process(&self.node).replica)?;
             if self.node.unsynced() == 0 {
                 return Ok(());
             }
             self.look();
-            let replies = released.replies.into_iter();
-            self.observed.extend(replies.map(Observed::Answers));
+            for mut reply in released.replies {
+                (self.nodes.planted.answer)(&mut reply);
+                self.observed.push(Observed::Answers(reply));
+            }
             self.send(released.messages)?;
             if released.begins_work {
                 self.observed
@@ -400,7 +417,7 @@ impl<'a> Run<'a> {
 
     fn step(&mut self, input: Input<Registers>) -> Result<(), Broken> {
         self.node.step(input)?;
-        (self.nodes.rule)(&process(&self.node).replica)?;
+        (self.nodes.planted.rule)(&process(&self.node).replica)?;
         self.look();
         Ok(())
     }
@@ -445,7 +462,7 @@ impl<'a> Run<'a> {
     /// A process starts.
     fn starts(&mut self, incarnation: Incarnation) -> Result<(), Broken> {
         self.node.start(incarnation, incarnation.0 / NODES)?;
-        (self.nodes.rule)(&process(&self.node).replica)?;
+        (self.nodes.planted.rule)(&process(&self.node).replica)?;
         self.settle()
     }
 }

@@ -13,7 +13,7 @@ use std::{fmt, fs, panic, thread};
 use raft::stdio::{print_error, stdout};
 
 use super::names::Namer;
-use super::node::{Clocks, Rule};
+use super::node::{Clocks, Planted};
 use super::options::Options;
 use super::story;
 use super::table::{Itself, SHARDS, shard};
@@ -123,12 +123,16 @@ impl SoFar {
 /// # Panics
 /// If a node does. The panic hook of [`run`] prints the way there.
 pub fn search(options: &Options, progress: impl Fn(SoFar) + Sync) -> Found {
-    search_with(options, |_| Ok(()), progress)
+    search_with(options, Planted::default(), progress)
 }
 
-/// The same with an additional rule.
-pub(super) fn search_with(options: &Options, rule: Rule, progress: impl Fn(SoFar) + Sync) -> Found {
-    let tables = Tables::new(options.bounds.clone(), Clocks::Folded, rule);
+/// The same with nodes into which a test has planted something.
+pub(super) fn search_with(
+    options: &Options,
+    planted: Planted,
+    progress: impl Fn(SoFar) + Sync,
+) -> Found {
+    let tables = Tables::new(options.bounds.clone(), Clocks::Folded, planted);
     let first = match World::new(&tables) {
         Ok(world) => world,
         Err(Broken(rule)) => {

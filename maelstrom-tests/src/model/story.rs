@@ -27,7 +27,7 @@ pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
 /// breaks `rule`.
 pub(super) fn write(tables: &Tables, way: &[u32], last: Option<Action>, rule: &str) -> String {
     // A search keeps one state for all that differ in their clocks alone. A script has real clocks.
-    let own = Tables::new(tables.bounds().clone(), Clocks::True, tables.nodes.rule);
+    let own = Tables::new(tables.bounds().clone(), Clocks::True, tables.nodes.planted);
     match retrace(tables, way, &own) {
         Some(own_way) => write_with_clocks(&own, &own_way, last, rule),
         None => {

@@ -1,16 +1,16 @@
 //! Worlds in which a rule must break, and worlds in which none may.
 
-use raft_core::{Index, NodeId, Replica};
+use raft_core::{Index, NodeId, Refusal, Replica, Reply, Response};
 use rand::Rng;
 
 use super::names::Namer;
-use super::node::Clocks;
+use super::node::{Clocks, Planted};
 use super::options::{Bounds, Options};
 use super::search::{End, Found, search, search_with};
 use super::story;
 use super::world::{Action, Fate, Tables, World};
 use crate::golden;
-use crate::replica::machine::Registers;
+use crate::replica::machine::{Outcome, Registers};
 use crate::rules::Broken;
 
 fn bounds(nodes: u8) -> Bounds {
@@ -89,13 +89,17 @@ fn forgetful_nodes_break_a_rule() {
 /// A rule that no correct node keeps is broken on a shortest way, which can be played.
 #[test]
 fn planted_rule_is_broken_on_a_shortest_way() {
-    let commits_nothing = |replica: &Replica<Registers>| {
+    let rule = |replica: &Replica<Registers>| {
         let commit = replica.status().commit.index;
         if commit < Index(2) {
             Ok(())
         } else {
             Err(Broken("nothing is written".into()))
         }
+    };
+    let commits_nothing = Planted {
+        rule,
+        ..Planted::default()
     };
     let options = options(bounds(3), 500_000);
     let found = search_with(&options, commits_nothing, |_| {});
@@ -112,13 +116,67 @@ fn planted_rule_is_broken_on_a_shortest_way() {
 
 #[test]
 fn rule_broken_at_the_start_is_reported() {
-    let starts_nothing = |_: &Replica<Registers>| Err(Broken("no node starts".into()));
+    let starts_nothing = Planted {
+        rule: |_| Err(Broken("no node starts".into())),
+        ..Planted::default()
+    };
     let found = search_with(&options(bounds(3), 10), starts_nothing, |_| {});
     let (rule, story) = (
         "no node starts".into(),
         story::begin(&bounds(3), "no node starts"),
     );
     assert_eq!(found.end, End::Broken { rule, story });
+}
+
+/// The nodes are correct, and their clients are told something else.
+#[test]
+fn wrong_answer_is_found() {
+    type Change = fn(&mut Reply<Registers>);
+    let wrong_read = |reply: &mut Reply<Registers>| {
+        if let Response::Answered(value) = &mut reply.response {
+            *value = Some(9);
+        }
+    };
+    let wrong_write = |reply: &mut Reply<Registers>| {
+        if let Response::Applied(outcome) = &mut reply.response {
+            *outcome = Outcome::Absent;
+        }
+    };
+    let refused_write = |reply: &mut Reply<Registers>| {
+        if let Response::Applied(_) = reply.response {
+            reply.response = Response::Refused(Refusal::NotLeader);
+        }
+    };
+    let answers: [(Change, &str); 3] = [
+        (
+            wrong_read,
+            "linearizability: no order of the requests explains the answer to request 1 (the read \
+             returned 9)",
+        ),
+        (
+            wrong_write,
+            "a response must be the command's outcome: CommandId(1)",
+        ),
+        (
+            refused_write,
+            "a refused command must not enter a log: CommandId(1)",
+        ),
+    ];
+    for (answer, broken) in answers {
+        let bounds = Bounds {
+            reads: 1,
+            ..bounds(1)
+        };
+        let planted = Planted {
+            answer,
+            ..Planted::default()
+        };
+        let found = search_with(&options(bounds, 50_000), planted, |_| {});
+        let End::Broken { rule, .. } = &found.end else {
+            panic!("{broken}: {found}");
+        };
+        assert!(rule.starts_with(broken), "{rule}");
+    }
 }
 
 /// Worlds that differ in the names of nodes have the same fingerprint.
@@ -131,7 +189,7 @@ fn names_make_no_difference() {
         in_flight: 6,
         ..bounds(3)
     };
-    let tables = Tables::new(bounds, Clocks::Folded, |_| Ok(()));
+    let tables = Tables::new(bounds, Clocks::Folded, Planted::default());
     let end = |first: u64, second: u64| {
         let mut world = World::new(&tables).expect("nodes can start");
         for action in [
@@ -171,7 +229,7 @@ fn every_way_is_a_story() {
             snapshot_entries: (seed % 2 == 1).then_some(2),
             ..bounds(3)
         };
-        let tables = Tables::new(bounds, Clocks::True, |_| Ok(()));
+        let tables = Tables::new(bounds, Clocks::True, Planted::default());
         let mut world = World::new(&tables).expect("nodes can start");
         let mut way = Vec::new();
         for _ in 0..60 {

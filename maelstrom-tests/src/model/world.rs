@@ -8,7 +8,9 @@ use raft_core::{Class, Envelope, Incarnation, Message, NodeId, RoleName, Term, T
 use super::clients::{Clients, Request};
 use super::mix::Mix;
 use super::named::Named;
-use super::node::{Clocks, Effect, Event, Node, Nodes, Observed, Rule, What, incarnation, process};
+use super::node::{
+    Clocks, Effect, Event, Node, Nodes, Observed, Planted, What, incarnation, process,
+};
 use super::options::Bounds;
 use super::table::{Ref, Table};
 use crate::replica::machine::Registers;
@@ -89,9 +91,9 @@ pub(super) struct Step<'a> {
 }
 
 impl Tables {
-    pub(super) fn new(bounds: Bounds, clocks: Clocks, rule: Rule) -> Self {
+    pub(super) fn new(bounds: Bounds, clocks: Clocks, planted: Planted) -> Self {
         Self {
-            nodes: Nodes::new(bounds, clocks, rule),
+            nodes: Nodes::new(bounds, clocks, planted),
             clients: Table::default(),
             rules: Table::default(),
             asked: Table::default(),

@@ -589,6 +589,18 @@ mod tests {
     }
 
     #[test]
+    fn unsynced_names_outlive_a_process_but_not_a_power_cut() {
+        let disk = written(1, b"");
+        disk.rename("file", "renamed").expect("it exists");
+        disk.create("created").expect("room");
+        let names = || disk.list().expect("a list");
+        disk.restart(Tear::Everything, Tear::Everything);
+        assert_eq!(names(), ["created", "renamed"]);
+        disk.restart(Tear::Nothing, Tear::Nothing);
+        assert_eq!(names(), ["file"]);
+    }
+
+    #[test]
     fn unsynced_writes_outlive_a_process_but_not_a_power_cut() {
         let disk = written(1, b"seven");
         disk.restart(Tear::Everything, Tear::Everything);

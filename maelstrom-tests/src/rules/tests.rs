@@ -1,11 +1,17 @@
 //! For each rule, a cluster that breaks it.
 
+use std::iter;
 use std::sync::Arc;
 
-use raft_core::{Append, Appended, Ballot, Refusal, RequestId, Vote, VoteReply};
+use raft_core::{
+    Append, Appended, Ballot, Config, Input, Limits, Membership, Refusal, RequestId, Vote,
+    VoteReply,
+};
 
 use super::*;
+use crate::replica::disk::MemoryDisk;
 use crate::replica::machine::{Change, Command, Key, Outcome, Registers};
+use crate::replica::node::{Disk as _, Node, Setting};
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
@@ -240,6 +246,64 @@ fn commit_without_a_quorum_of_disks_is_rejected() {
     assert_broken(
         rules.commits(&commit, |_| false),
         "a committed entry must be on a quorum",
+    );
+}
+
+/// A lone voter commits an entry that is on its own disk. The rules are shown more disks than that.
+#[test]
+fn commit_on_half_of_the_disks_is_rejected() {
+    let setting = Setting {
+        membership: Membership::of([ONE]),
+        config: Config {
+            heartbeat: 1,
+            shortest_election: 2,
+            longest_election: 2,
+            request_deadline: 4,
+            limits: Limits::default(),
+        },
+    };
+    let mut node = Node::new(ONE, Arc::new(setting), MemoryDisk::default());
+    node.start(INCARNATION, 1).unwrap();
+    while node.process().unwrap().status.commit == START {
+        node.step(Input::Tick).unwrap();
+        node.release().unwrap();
+        while let Some((_, synced)) = node.sync().unwrap() {
+            node.step(Input::Synced(synced)).unwrap();
+        }
+    }
+    let (stored, empty) = (node.disk.ledger(), Ledger::default());
+    let observe = |holders: usize, others: usize| {
+        let disks = iter::repeat_n(stored, holders).chain(iter::repeat_n(&empty, others));
+        node.observe(&mut Rules::default(), disks)
+    };
+    for (holders, others) in [(1, 0), (2, 1), (3, 2)] {
+        observe(holders, others).unwrap();
+    }
+    for (holders, others) in [(1, 1), (1, 2), (2, 2), (2, 3), (3, 3)] {
+        assert_broken(
+            observe(holders, others),
+            "a committed entry must be on a quorum of disks",
+        );
+    }
+}
+
+#[test]
+fn snapshot_of_an_unsynced_entry_is_rejected() {
+    let mut rules = Rules::<Registers>::default();
+    let entries = [blank(1, 1), write(2, 1, 7)];
+    commit(&mut rules, ONE, 1, &entries).unwrap();
+    let capture = |stored: &[Entry<Command>]| {
+        let disk = Ledger::holding(Ballot::default(), START, stored.to_vec());
+        rules.captures(ONE, id(2, 1), &state(&entries), &disk)
+    };
+    capture(&entries).unwrap();
+    assert_broken(
+        capture(&entries[..1]),
+        "a snapshot must hold only synced entries",
+    );
+    assert_broken(
+        rules.captures(ONE, id(2, 1), &Registers::default(), &Ledger::default()),
+        "State Machine Safety",
     );
 }
 

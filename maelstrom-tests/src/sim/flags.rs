@@ -204,11 +204,16 @@ pub fn main(options: &Options) -> io::Result<Status> {
         "\nthe slowest recovery took {slowest_recovery} times the longest election timeout, the slowest service while \
          faults lasted {slowest_service} times\n{line}: all rules held"
     )?;
-    let (missing, excused) = outcome.rare.missing();
     // Worlds with options that were set need not meet everything.
     if outcome.runs < COVERING_SEEDS || !fleet.changes.is_empty() {
         return Ok(Status::Valid);
     }
+    coverage(&outcome.rare, &mut out)
+}
+
+/// The verdict on the rare events of many seeds.
+fn coverage(rare: &RareEvents, out: &mut impl Write) -> io::Result<Status> {
+    let (missing, excused) = rare.missing();
     if !excused.is_empty() {
         writeln!(
             out,
@@ -321,6 +326,22 @@ mod tests {
         );
         error(&["--minutes", "-1"], "--minutes");
         error(&["--minutes", "0"], "--minutes");
+    }
+
+    #[test]
+    fn fleet_that_met_nothing_is_unknown() {
+        let mut out = Vec::new();
+        let status = coverage(&RareEvents::default(), &mut out).unwrap();
+        assert_eq!(status, Status::Unknown);
+        let said = String::from_utf8(out).unwrap();
+        assert!(
+            said.contains("never occurred, but should have: operations, "),
+            "{said}"
+        );
+        assert!(
+            said.contains("never occurred, and may be missing: figure_8_overwritten, "),
+            "{said}"
+        );
     }
 
     #[test]

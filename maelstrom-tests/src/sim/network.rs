@@ -113,3 +113,35 @@ impl Network {
         options.latency_least + rng.exponential(mean * factor)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Message, Term, VoteReply};
+
+    use super::*;
+
+    fn letter(granted: bool) -> Letter {
+        let envelope = Envelope {
+            from: NodeId(1),
+            to: NodeId(2),
+            term: Term(1),
+            message: Message::VoteReply(VoteReply { granted }),
+        };
+        Letter::write(envelope).unwrap()
+    }
+
+    #[test]
+    fn message_that_decodes_to_another_is_rejected() {
+        let (mut yes, no) = (letter(true), letter(false));
+        yes.read().unwrap();
+        yes.body = no.body;
+        let Broken(text) = yes.read().unwrap_err();
+        assert!(
+            text.starts_with("a message must decode to what was sent"),
+            "{text}"
+        );
+        yes.body = "{}".into();
+        let Broken(text) = yes.read().unwrap_err();
+        assert!(text.starts_with("a message must decode: {}"), "{text}");
+    }
+}

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use maelstrom_tests::bench::report::results::Timeouts;
+
 use super::{BENCH, Folder, output, show, status, stdout, text};
 
 #[test]
@@ -30,6 +32,28 @@ fn faults_are_made_and_reported() {
     assert!(messages.doubled > 0, "{messages:?}");
     assert!(messages.cut > 0, "{messages:?}");
     assert!(stdout(&output).contains("faults: "), "{}", show(&output));
+}
+
+/// The only node is paused for at least a second and a half. Clients wait for one second.
+#[test]
+fn a_paused_node_answers_nothing() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--builtin=null",
+        "--node-count=1",
+        "--nemesis=pause",
+        "--nemesis-at-start",
+        "--nemesis-interval=3",
+        "--time-limit=4",
+    ]);
+    let results = folder.results();
+    assert_eq!(results.faults[0].what, "pause n0", "{}", show(&output));
+    let Timeouts {
+        before_first_ok,
+        after_first_ok,
+    } = results.timeouts;
+    let timed_out = before_first_ok + after_first_ok;
+    assert!(timed_out > 0, "{}", show(&output));
 }
 
 /// The node's first process is correct, and the second, which finds the file of the first, answers

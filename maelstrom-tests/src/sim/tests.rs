@@ -1,0 +1,132 @@
+//! Checks of the simulator, each in a world that it must reject.
+
+use json::value;
+use raft::kv::Text;
+use raft_core::{Envelope, Message, NodeId, Reply, Response, Term, VoteReply};
+
+use super::options::Options;
+use super::processes::End;
+use super::trace::Tape;
+use super::world::{Phase, World};
+use crate::replica::faulty_disk::FaultyDisk;
+use crate::rules::Broken;
+
+const ONE: NodeId = NodeId(1);
+
+/// A short world without faults.
+fn world() -> World {
+    let options = Options {
+        chaos: 3000,
+        ..Options::CALM
+    };
+    World::new(1, options, Tape::new(0)).unwrap()
+}
+
+/// A world in which node 1 has stored something and is down.
+fn world_without_one() -> World {
+    let mut world = world();
+    world.run().unwrap();
+    world.die(ONE, End::Process).unwrap();
+    world
+}
+
+/// Node 1's client asks for a value that no client wrote.
+fn read_of_77(world: &mut World) -> Reply<super::machine::Store> {
+    let request = world.clients.last_request(ONE, false, 0).unwrap();
+    Reply {
+        ticket: request.ticket,
+        response: Response::Answered(Some(Text::from(&value!(77)))),
+    }
+}
+
+#[track_caller]
+fn assert_broken<T: std::fmt::Debug>(result: Result<T, Broken>, rule: &str) {
+    let Broken(text) = result.expect_err("the rule is broken");
+    assert!(text.starts_with(rule), "{text}");
+}
+
+#[test]
+fn calm_world_breaks_no_rule() {
+    world().run().unwrap();
+}
+
+#[test]
+fn history_that_is_not_linearizable_is_rejected() {
+    let mut world = world();
+    let reply = read_of_77(&mut world);
+    world.clients.answered(ONE, &reply, 1).unwrap();
+    assert_broken(
+        world.run(),
+        "the clients' history must be linearizable:\nKey \"end\" is not linearizable.",
+    );
+}
+
+#[test]
+fn second_answer_to_a_request_is_rejected() {
+    let mut world = world();
+    let reply = read_of_77(&mut world);
+    let rule = "every request must have one answer: node 2 answers Ticket(1) again or unasked";
+    assert_broken(world.clients.answered(NodeId(2), &reply, 1), rule);
+    let rule = "every request must have one answer: node 1 answers Ticket(1) again or unasked";
+    assert_broken(world.clients.answered(ONE, &reply, 2), rule);
+}
+
+#[test]
+fn refused_request_in_a_calm_world_is_rejected() {
+    let mut world = world();
+    world.rare.refused = 1;
+    assert_broken(world.run(), "without faults every request must be served");
+}
+
+#[test]
+fn message_before_its_promise_is_stored_is_rejected() {
+    let mut world = world();
+    let envelope = Envelope {
+        from: ONE,
+        to: NodeId(2),
+        term: Term(5),
+        message: Message::VoteReply(VoteReply { granted: true }),
+    };
+    assert_broken(world.send(envelope), "a promise must be on disk");
+}
+
+#[test]
+fn recovery_that_takes_too_long_is_rejected() {
+    let mut world = world();
+    world.faults.phase = Phase::Healed;
+    assert_broken(
+        world.expect("do the impossible", |_| false),
+        "without faults a quorum must do the impossible within",
+    );
+}
+
+#[test]
+fn start_that_finds_less_than_was_stored_is_rejected() {
+    let mut world = world_without_one();
+    world.start(ONE).unwrap();
+    world.die(ONE, End::Process).unwrap();
+    world.member(ONE).node.disk.disk = FaultyDisk::new(1);
+    assert_broken(
+        world.start(ONE),
+        "a start must find what was stored: node 1",
+    );
+}
+
+/// The head of each file is flipped. Only a world that flipped bits itself excuses that.
+#[test]
+fn unexplained_damage_is_rejected() {
+    let damaged = || {
+        let mut world = world_without_one();
+        let disk = &world.member(ONE).node.disk.disk;
+        for (name, _) in disk.files().into_iter().filter(|(_, length)| *length > 20) {
+            disk.flip(&name, 8 * 20);
+        }
+        world
+    };
+    let rule = "storage must work while its disk works: node 1 stopped";
+    assert_broken(damaged().start(ONE), rule);
+    let mut excused = damaged();
+    excused.member(ONE).disk.has_flipped = true;
+    excused.start(ONE).unwrap();
+    assert!(excused.member(ONE).is_gone);
+}
