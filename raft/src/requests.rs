@@ -276,6 +276,7 @@ pub(crate) fn reply(
                 Refusal::NoLeader => "no leader is known; try again",
                 Refusal::NotLeader => "the leader has changed; try again",
                 Refusal::Full => "too many requests are open; try again later",
+                Refusal::LeaderFull => "the leader has no room; try again later",
                 Refusal::ReadExpired => "no quorum confirmed the read in time; try again",
             };
             Err((ErrorCode::TemporarilyUnavailable, text.into()))
@@ -435,6 +436,7 @@ mod tests {
         for refusal in [
             Refusal::NoLeader,
             Refusal::NotLeader,
+            Refusal::LeaderFull,
             Refusal::Full,
             Refusal::ReadExpired,
         ] {

@@ -116,7 +116,7 @@ pub fn size<S: StateMachine>(
             Message::Forward(forward) => S::size(&forward.command),
             Message::ForwardReply(reply) => match &reply.reply {
                 Forwarded::Applied(applied) => outcome(applied),
-                Forwarded::Refused => 0,
+                Forwarded::Refused | Forwarded::Full => 0,
             },
             Message::PreVote(_)
             | Message::PreVoteReply(_)
@@ -229,6 +229,7 @@ json::record! {
     enum Fate<O> tagged "type" {
         Applied as "applied" { outcome: O },
         Refused as "refused",
+        Full as "full",
     }
 }
 
@@ -390,10 +391,12 @@ convert! {
     Forwarded<O> => Fate<O> [O]: |fate| match fate {
         Forwarded::Applied(outcome) => Self::Applied { outcome },
         Forwarded::Refused => Self::Refused,
+        Forwarded::Full => Self::Full,
     };
     Fate<O> => Forwarded<O> [O]: |fate| match fate {
         Fate::Applied { outcome } => Self::Applied(outcome),
         Fate::Refused => Self::Refused,
+        Fate::Full => Self::Full,
     };
 }
 

@@ -5,6 +5,8 @@
 //! Half of each group reads; in Maelstrom only the first group does, so with more than one group
 //! some keys are never read there. A group changes to a new key after 20 processes, as in
 //! Maelstrom, and also after a number of operations, so that checking a key stays cheap.
+//! Maelstrom's values are 0 to 4; ours include two that differ only beyond the 53 bits of a
+//! floating-point number.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +15,8 @@ use rand::Rng;
 
 use crate::history::{Call, Process};
 
-/// The values.
-pub const VALUES: [u64; 5] = [0, 1, 2, 3, 4];
+/// The values. The last two are the same floating-point number.
+pub const VALUES: [u64; 5] = [0, 1, 2, 1 << 53, (1 << 53) + 1];
 
 /// The most processes that work on one key (more only if a group is larger): each operation of
 /// unknown outcome uses up a process, and makes the check of the key more expensive.
@@ -257,6 +259,14 @@ mod tests {
         for worker in (0..4).cycle().take(300) {
             assert!(!used.contains(&next(&mut workload, worker).key));
         }
+    }
+
+    #[test]
+    fn two_values_are_one_floating_point_number() {
+        let [.., first, second] = VALUES;
+        assert!(first != second && first as f64 == second as f64);
+        let written = |value: u64| json::to_string(&Value::from(value));
+        assert_eq!(written(second), "9007199254740993");
     }
 
     #[test]

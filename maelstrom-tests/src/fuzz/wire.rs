@@ -46,7 +46,7 @@ const CLASSES: [&str; KINDS.len() + 5] = {
 };
 
 /// At least one message of each kind.
-const SAMPLES: [&str; 20] = [
+const SAMPLES: [&str; 21] = [
     r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
     r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":true}"#,
     r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
@@ -66,6 +66,7 @@ const SAMPLES: [&str; 20] = [
     r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"written"}}}"#,
     r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"mismatch","found":[7]}}}"#,
     r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
+    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"full"}}"#,
     r#"{"type":"outdated","v":1,"term":3}"#,
 ];
 

@@ -60,6 +60,7 @@ fn content<S: Subject<Command: Display>>(
             let reply = match &m.reply {
                 Forwarded::Applied(outcome) => S::describe_outcome(outcome),
                 Forwarded::Refused => "refused".to_owned(),
+                Forwarded::Full => "refused, no room".to_owned(),
             };
             format!(" {} {reply}", name('f', m.id))
         }
@@ -77,6 +78,7 @@ pub fn response<S: Subject>(
         Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
         Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
         Response::Refused(Refusal::NotLeader) => "refused, not the leader".to_owned(),
+        Response::Refused(Refusal::LeaderFull) => "refused, the leader has no room".to_owned(),
         Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
         Response::Refused(Refusal::ReadExpired) => "refused, timed out".to_owned(),
         Response::Unknown(Doubt::Expired) => "unknown, timed out".to_owned(),

@@ -19,7 +19,7 @@ impl World {
         let ledger = self.members[&envelope.from].node.disk.ledger();
         self.checks.rules.sends(&envelope, ledger)?;
         if let Message::ForwardReply(ForwardReply { reply, .. }) = &envelope.message
-            && *reply == Forwarded::Refused
+            && matches!(reply, Forwarded::Refused | Forwarded::Full)
         {
             self.rare.forwards_refused += 1;
         }

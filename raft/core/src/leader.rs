@@ -15,8 +15,8 @@ use crate::entry::Payload;
 use crate::id::{Incarnation, Index, NodeId, RequestId, SnapshotId};
 use crate::machine::StateMachine;
 use crate::message::{
-    AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply, Round,
-    RoundReply,
+    AppendRejected, Appended, ChunkReceived, Forward, Forwarded, Message, ReadIndex,
+    ReadIndexReply, Round, RoundReply,
 };
 use crate::node::{Node, Role};
 use crate::proxy::Origin;
@@ -213,7 +213,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     /// entry.
     fn forward(&mut self, from: NodeId, Forward { id, command }: Forward<S>) {
         if !self.has_room() {
-            self.shared.refuse_forward(from, id);
+            self.shared.refuse_forward(from, id, Forwarded::Full);
         } else if self.shared.is_new_forward(from, id) {
             let now = self.shared.now;
             self.propose(Origin::Remote(from, id), command, now);

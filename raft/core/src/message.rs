@@ -219,8 +219,10 @@ pub struct Outdated;
 pub enum Forwarded<O> {
     /// Committed and applied.
     Applied(O),
-    /// No log holds the command, and none ever will.
+    /// No log holds the command, and none ever will: the receiver does not lead.
     Refused,
+    /// The same: the leader has no room.
+    Full,
 }
 
 /// The class of a message, as its receiver sees it.

@@ -21,10 +21,12 @@ pub enum Response<S: StateMachine> {
 pub enum Refusal {
     /// No leader was known before the request's deadline.
     NoLeader,
-    /// The supposed leader did not accept the command: it no longer leads, or has no room.
+    /// The supposed leader no longer leads.
     NotLeader,
     /// Too many requests are open.
     Full,
+    /// The leader has no room for the command of another node.
+    LeaderFull,
     /// A read was not confirmed before its deadline.
     ReadExpired,
 }

@@ -333,7 +333,9 @@ impl<S: StateMachine> Shared<S> {
             | Message::RoundReply(_) => self.counters.dropped.stale_reply += 1,
             Message::ReadIndex(_) => self.counters.dropped.unexpected += 1,
             Message::ReadIndexReply(reply) => self.read_index_decided(reply),
-            Message::Forward(Forward { id, command: _ }) => self.refuse_forward(from, id),
+            Message::Forward(Forward { id, command: _ }) => {
+                self.refuse_forward(from, id, Forwarded::Refused);
+            }
             Message::ForwardReply(reply) => self.forward_decided(reply),
             // It carries only its term, which the term rule has handled.
             Message::Outdated(_) => {}
@@ -660,12 +662,16 @@ impl<S: StateMachine> Shared<S> {
     /// Refuses a forward, since this node cannot append it. Sends a refusal only if no log holds the
     /// command and none ever will: not if the forward was seen before, nor if a former incarnation
     /// of this node may have led in the forward's term.
-    pub(crate) fn refuse_forward(&mut self, from: NodeId, id: RequestId) {
+    pub(crate) fn refuse_forward(
+        &mut self,
+        from: NodeId,
+        id: RequestId,
+        reply: Forwarded<S::Outcome>,
+    ) {
         if !self.is_new_forward(from, id) {
             return;
         }
         if self.term() > self.born {
-            let reply = Forwarded::Refused;
             self.send(from, Message::ForwardReply(ForwardReply { id, reply }));
         } else {
             self.counters.dropped.repeated_forward += 1;
@@ -687,6 +693,7 @@ impl<S: StateMachine> Shared<S> {
         let response = match reply.reply {
             Forwarded::Applied(outcome) => Response::Applied(outcome),
             Forwarded::Refused => Response::Refused(Refusal::NotLeader),
+            Forwarded::Full => Response::Refused(Refusal::LeaderFull),
         };
         match self.proxy.forward_decided(reply.id, response) {
             Some(reply) => self.replies.push(reply),

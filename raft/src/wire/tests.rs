@@ -224,6 +224,13 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
             r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
         ),
         (
+            Message::ForwardReply(ForwardReply {
+                id: request(4711, 9),
+                reply: Forwarded::Full,
+            }),
+            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"full"}}"#,
+        ),
+        (
             Message::Outdated(Outdated),
             r#"{"type":"outdated","v":1,"term":3}"#,
         ),
