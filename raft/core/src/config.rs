@@ -172,31 +172,18 @@ impl Config {
         if let Some((name, _)) = needed.iter().find(|(_, limit)| *limit == 0) {
             return Err(format!("{name} must be at least 1"));
         }
-        for (what, most, other, least) in [
-            (
-                "retained_entries",
-                l.retained_entries,
-                "snapshot_entries",
-                l.snapshot_entries,
-            ),
-            (
-                "retained_bytes",
-                l.retained_bytes,
-                "snapshot_bytes",
-                l.snapshot_bytes,
-            ),
-            (
-                "log_entries",
-                l.log_entries,
-                "retained_entries",
-                l.retained_entries,
-            ),
-            ("log_bytes", l.log_bytes, "retained_bytes", l.retained_bytes),
-        ] {
-            if most < least {
-                return Err(format!(
-                    "{what} ({most}) must be at least {other} ({least})"
-                ));
+        let entries = [l.snapshot_entries, l.retained_entries, l.log_entries];
+        let bytes = [l.snapshot_bytes, l.retained_bytes, l.log_bytes];
+        for (unit, limits) in [("entries", entries), ("bytes", bytes)] {
+            let names = ["snapshot", "retained", "log"];
+            for at in [1, 2] {
+                let (least, most) = (limits[at - 1], limits[at]);
+                if most < least {
+                    let (name, other) = (names[at], names[at - 1]);
+                    return Err(format!(
+                        "{name}_{unit} ({most}) must be at least {other}_{unit} ({least})"
+                    ));
+                }
             }
         }
         Ok(())
@@ -249,5 +236,7 @@ mod tests {
             |l| l.retained_bytes = 1,
             "retained_bytes (1) must be at least",
         );
+        rejects(|l| l.log_entries = 1, "log_entries (1) must be at least");
+        rejects(|l| l.log_bytes = 1, "log_bytes (1) must be at least");
     }
 }

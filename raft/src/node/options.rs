@@ -74,7 +74,7 @@ pub const FLAGS: &[Flag] = &[
         "request-timeout",
         "MS",
         "Answers a request that cannot be served with error 11 or 13 after\n\
-         this long.",
+         this long. A write at a follower takes four latencies.",
     )
     .default("800"),
     Flag::new(

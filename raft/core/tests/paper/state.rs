@@ -1,7 +1,7 @@
 //! Figure 2, "State".
 
 use raft_core::{
-    Envelope, Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, Record, Response,
+    Envelope, Limits, Message, NodeId, Outdated, Payload, PreVote, PreVoteReply, Record, Response,
     RoleName, Term, VoteReply,
 };
 
@@ -151,7 +151,7 @@ fn commit_index_begins_at_0_and_never_falls() {
 
 /// `lastApplied`: the highest entry applied; 0 at first; it only rises.
 ///
-/// It always equals `commitIndex`: the step that commits an entry applies it.
+/// It follows `commitIndex`: each output applies the next entries, a bounded number.
 #[test]
 fn last_applied_begins_at_0_and_never_falls() {
     let mut node = Node::stored(3, 1, None, &[1, 1, 1]);
@@ -163,6 +163,16 @@ fn last_applied_begins_at_0_and_never_falls() {
     }
     node.restart();
     assert_eq!(node.applied(), []);
+
+    let slice = Limits::default().apply_entries;
+    let last = 2 * slice + 1;
+    let mut node = Node::stored(3, 1, None, &vec![1; last as usize]);
+    for applied in [slice, 2 * slice, last] {
+        let (_, output) = node.before_storing(input_from(2, 1, 1, append(id(last, 1), &[], last)));
+        let _ = node.persist(output);
+        assert_eq!((node.commit(), node.status().applied.0), (last, applied));
+        assert_eq!(node.applied().len() as u64, applied);
+    }
 }
 
 /// `nextIndex[]`: set to the last entry's index + 1 for each follower when a leader is elected.
