@@ -33,6 +33,7 @@
 //! | `recover` | opening a folder: scan, repair, resume |
 //! | `check` | the same for `raft log` |
 //! | `volatile` | a log in memory |
+//! | `maintenance` | the next segment, made ahead of need; removal of what a base covers |
 //! | `folder`, `identity`, `error`, `crc`, `bytes` | what all of them use |
 //!
 //! `docs/STORAGE.md` describes every byte, and the recovery from a crash at any point.
@@ -45,6 +46,7 @@ mod error;
 mod folder;
 mod frame;
 mod identity;
+mod maintenance;
 mod outline;
 mod record;
 mod recover;

@@ -76,6 +76,8 @@ struct State {
     crash: Option<(u64, Moment)>,
     failure: Option<(u64, io::ErrorKind)>,
     capacity: u64,
+    /// The most bytes of a file that ever waited for a sync.
+    unsynced_max: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,6 +86,8 @@ struct Content {
     durable: Vec<u8>,
     /// The writes that lead from `durable` to `seen`.
     writes: Vec<(u64, Vec<u8>)>,
+    /// The bytes written since the last sync.
+    unsynced: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -111,6 +115,7 @@ impl FaultyDisk {
             crash: None,
             failure: None,
             capacity: u64::MAX,
+            unsynced_max: 0,
         })))
     }
 
@@ -157,6 +162,12 @@ impl FaultyDisk {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.state().used()
+    }
+
+    /// The most bytes that one sync of a file had to write so far.
+    #[must_use]
+    pub fn unsynced_max(&self) -> u64 {
+        self.state().unsynced_max
     }
 
     /// The names of all files that the process sees, in order, with their lengths in bytes. Does
@@ -351,6 +362,8 @@ impl State {
         if written > 0 {
             write(&mut file.seen, &bytes[..written], offset);
             file.writes.push((offset, bytes[..written].into()));
+            file.unsynced += written as u64;
+            self.unsynced_max = self.unsynced_max.max(file.unsynced);
         }
         if written < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -481,6 +494,7 @@ impl File for Open {
             for (offset, bytes) in std::mem::take(&mut file.writes) {
                 write(&mut file.durable, &bytes, offset);
             }
+            file.unsynced = 0;
             Ok(())
         };
         let broken = |state: &mut State| {

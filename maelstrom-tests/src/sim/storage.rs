@@ -233,6 +233,11 @@ impl Wal<Command> for FaultyStorage {
         for record in mem::take(&mut self.pending) {
             self.ledger.store(&record);
         }
+        // Much later in the product: on another thread, a few files at a time.
+        let (_, snapshots) = self.files();
+        if snapshots.maintenance_is_due() {
+            snapshots.maintain()?;
+        }
         Ok(())
     }
 }

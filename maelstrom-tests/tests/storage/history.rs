@@ -147,6 +147,14 @@ pub(crate) fn machine(last: EntryId) -> Vec<u8> {
     format!("all through {last};").repeat(20).into_bytes()
 }
 
+/// Makes the spare file for the next segment, and removes what the base covers.
+pub(crate) fn maintain(opened: &Opened<String>) -> Result<(), Error> {
+    while opened.snapshots.maintenance_is_due() {
+        opened.snapshots.maintain()?;
+    }
+    Ok(())
+}
+
 /// Does a step.
 pub(crate) fn perform(opened: &mut Opened<String>, step: &Step) -> Result<(), Error> {
     match step {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::{fs, process};
 
+use maelstrom_tests::replica::faulty_disk::FaultyDisk;
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
 use raft::storage::disk::real::Real;
@@ -13,8 +14,8 @@ use raft::storage::{
 use raft_core::{Record, SnapshotId, Wal};
 
 use crate::history::{
-    OPTIONS, State, Step, ballot, elsewhere, entries, id, identity, machine, open, perform, script,
-    store,
+    OPTIONS, State, Step, ballot, elsewhere, entries, id, identity, machine, maintain, membership,
+    open, perform, script, store,
 };
 
 /// A folder of its own for a test, removed in the end.
@@ -47,6 +48,7 @@ fn what_is_written_comes_back(disk: &Arc<dyn Disk>) {
         assert_eq!(State::of(&opened.recovered), state);
         assert_eq!(opened.recovered.torn, 0);
         perform(&mut opened, &step).expect("a disk without faults");
+        maintain(&opened).expect("a disk without faults");
         let states = state.through(&step);
         state = states.last().expect("a state after the step").clone();
         match &step {
@@ -363,6 +365,7 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
         .log
         .append_and_sync(&[Record::<String>::Base(id(9, 3))])
         .expect("room");
+    maintain(&opened).expect("room");
     assert_eq!(
         disk.list()
             .expect("a list")
@@ -415,6 +418,7 @@ fn what_a_snapshot_covers_is_deleted() {
                 .log
                 .append_and_sync(&[Record::<String>::Base(last)])
                 .expect("room");
+            maintain(&opened).expect("room");
             assert!(opened.log.bytes() <= 2 * OPTIONS.segment_bytes);
         }
         most = most.max(opened.log.bytes());
@@ -423,7 +427,59 @@ fn what_a_snapshot_covers_is_deleted() {
         most <= 8 * OPTIONS.segment_bytes,
         "{most} bytes of log at most"
     );
-    assert!(disk.list().expect("a list").len() <= 4);
+    assert!(disk.list().expect("a list").len() <= 5);
+}
+
+/// One sync of a large file would hold up those of the log for seconds.
+#[test]
+fn a_large_snapshot_is_synced_piece_by_piece() {
+    let disk = FaultyDisk::new(1);
+    let opened = open(&disk).expect("an empty folder");
+    let piece = vec![7; 1 << 20];
+    let stored = opened.snapshots.store(id(7, 3), &membership(), |out| {
+        (0..40).try_for_each(|_| out.write_all(&piece))
+    });
+    assert!(stored.expect("room").length > 40 << 20);
+    let most = disk.unsynced_max();
+    assert!((8 << 20..=16 << 20).contains(&most), "{most} bytes at once");
+}
+
+/// A segment that is begun finds its zeros written and synced.
+#[test]
+fn a_new_segment_takes_the_spare_file() {
+    let disk = FaultyDisk::new(1);
+    let mut opened = open(&disk).expect("an empty folder");
+    let spare = "log-00000000000000000000.new";
+    let has_spare = |disk: &FaultyDisk| disk.files().iter().any(|(name, _)| name == spare);
+    maintain(&opened).expect("room");
+    assert!(has_spare(&disk));
+    let begun = |segments: usize| {
+        let names = disk.files().into_iter().map(|(name, _)| name);
+        names
+            .filter(|name| name.starts_with("log-") && name != spare)
+            .count()
+            == segments
+    };
+    let mut index = 0;
+    let mut write = |opened: &mut storage::Opened<String>| {
+        index += 1;
+        let batch = entries(index, index, 1, 1000);
+        opened.log.append_and_sync(&[batch]).expect("room");
+    };
+    while !begun(2) {
+        write(&mut opened);
+    }
+    assert!(!has_spare(&disk));
+    // Without one, and even if the process ends meanwhile, the log goes on.
+    while !begun(3) {
+        write(&mut opened);
+    }
+    maintain(&opened).expect("room");
+    assert!(has_spare(&disk));
+    drop(opened);
+    let opened = open(&disk).expect("a sound folder");
+    assert_eq!(opened.recovered.entries.len(), index as usize);
+    assert!(!has_spare(&disk), "a start removes it");
 }
 
 #[test]

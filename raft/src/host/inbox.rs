@@ -44,8 +44,8 @@ pub struct Inbox<S: StateMachine, R> {
 struct Queues<S: StateMachine, R> {
     peers: Queue<Envelope<S>>,
     clients: Queue<(R, ClientRequest<S>)>,
-    /// Two at most: of the outputs that the thread had when the loop last looked, and of those that
-    /// waited for it. Only a turn of the loop makes more.
+    /// Three at most: of the outputs that the thread had when the loop last looked, of those that
+    /// waited for it, and an error of work on the log's files. Only a turn of the loop makes more.
     log: VecDeque<LogResult<S>>,
     /// One, since there is one task at a time.
     snapshot: Option<SnapshotResult<S>>,
@@ -180,7 +180,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
         Ok(())
     }
 
-    /// Adds a result of the log's thread.
+    /// Adds a result of storing the log.
     pub(super) fn log_stored(&self, result: LogResult<S>) {
         let mut queues = self.lock();
         queues.log.push_back(result);

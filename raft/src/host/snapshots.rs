@@ -5,8 +5,9 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
 use raft_core::{
@@ -14,7 +15,11 @@ use raft_core::{
 };
 
 use super::inbox::{Inbox, SnapshotResult};
+use super::log::LogResult;
 use crate::storage::{Error, Snapshots};
+
+/// The time before each few files are made or removed.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A state machine that can be written as bytes, and read again.
 pub trait Image: Sized {
@@ -38,7 +43,10 @@ pub trait Image: Sized {
 #[derive(Debug)]
 pub struct SnapshotThread<S> {
     snapshots: Snapshots,
-    tasks: SyncSender<Task<S>>,
+    /// `None` only wakes the thread.
+    tasks: SyncSender<Option<Task<S>>>,
+    /// Whether a wake-up is on its way.
+    is_woken: Arc<AtomicBool>,
     /// Why a chunk could not be read.
     read_error: Option<Error>,
 }
@@ -63,15 +71,18 @@ where
         membership: Membership,
         inbox: Arc<Inbox<S, A>>,
     ) -> io::Result<Self> {
-        // Room for one, so that the next task never waits for the thread to finish the one before.
-        let (tasks, waiting) = sync_channel(1);
+        // Room for a task and a wake-up, so that none waits until the thread has finished another.
+        let (tasks, waiting) = sync_channel(2);
         let store = snapshots.clone();
+        let is_woken = Arc::new(AtomicBool::new(false));
+        let woken = is_woken.clone();
         thread::Builder::new()
             .name("snapshots".into())
-            .spawn(move || work(&store, &membership, &waiting, &inbox))?;
+            .spawn(move || work(&store, &membership, &waiting, &woken, &inbox))?;
         Ok(Self {
             snapshots,
             tasks,
+            is_woken,
             read_error: None,
         })
     }
@@ -84,8 +95,17 @@ impl<S> SnapshotThread<S> {
     /// If the thread has panicked.
     pub(super) fn begin(&mut self, task: Task<S>) {
         self.tasks
-            .send(task)
+            .send(Some(task))
             .expect("the thread outlives its handle");
+    }
+
+    /// Wakes the thread if files are to be made or removed.
+    pub(super) fn maintain(&self) {
+        if self.snapshots.maintenance_is_due() && !self.is_woken.swap(true, Ordering::Relaxed) {
+            self.tasks
+                .send(None)
+                .expect("the thread outlives its handle");
+        }
     }
 
     /// Why a chunk could not be read, if one could not.
@@ -105,22 +125,44 @@ impl<S> Chunks for SnapshotThread<S> {
     }
 }
 
-/// Works on tasks until the handle is dropped.
+/// Works on tasks until the handle is dropped. After each task it makes and removes a few files, and
+/// further ones while there is no task, with pauses, so that it never keeps the disk from the log
+/// for long.
 fn work<S: StateMachine + Image, A>(
     snapshots: &Snapshots,
     membership: &Membership,
-    tasks: &Receiver<Task<S>>,
+    tasks: &Receiver<Option<Task<S>>>,
+    is_woken: &AtomicBool,
     inbox: &Inbox<S, A>,
 ) {
-    for task in tasks {
-        let began = Instant::now();
-        let result = match task {
-            Task::Store(capture) => store(snapshots, &capture, began),
-            Task::Install(received) => install(snapshots, membership, &received, began),
+    let mut has_failed = false;
+    loop {
+        let next = match snapshots.maintenance_is_due() && !has_failed {
+            true => tasks.recv_timeout(PAUSE),
+            false => tasks.recv().map_err(RecvTimeoutError::from),
         };
-        inbox.snapshot_finished(
-            result.unwrap_or_else(|error| SnapshotResult::Failed(error.to_string())),
-        );
+        let began = Instant::now();
+        let result = match next {
+            Ok(Some(Task::Store(capture))) => Some(store(snapshots, &capture, began)),
+            Ok(Some(Task::Install(received))) => {
+                Some(install(snapshots, membership, &received, began))
+            }
+            Ok(None) => {
+                is_woken.store(false, Ordering::Relaxed);
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if let Some(result) = result {
+            has_failed |= result.is_err();
+            let failed = |error: Error| SnapshotResult::Failed(error.to_string());
+            inbox.snapshot_finished(result.unwrap_or_else(failed));
+        }
+        if !has_failed && let Err(error) = snapshots.maintain() {
+            has_failed = true;
+            inbox.log_stored(LogResult::Failed(error.to_string()));
+        }
     }
 }
 
@@ -276,6 +318,17 @@ mod tests {
         }
         // And it can send it on.
         assert_eq!(other.thread.read(id, 0, bytes.len()), Some(bytes));
+    }
+
+    /// It is made without being asked for.
+    #[test]
+    fn thread_makes_the_spare_file() {
+        let setting = Setting::new();
+        while setting.thread.snapshots.maintenance_is_due() {
+            std::thread::yield_now();
+        }
+        setting.thread.maintain();
+        assert!(!setting.thread.is_woken.load(Ordering::Relaxed));
     }
 
     #[test]

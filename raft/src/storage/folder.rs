@@ -23,6 +23,9 @@ pub(super) enum Name {
 }
 
 impl Name {
+    /// A segment that no log has: only a file that is being written has its name.
+    pub(super) const SPARE: Self = Self::Segment(0);
+
     pub(super) fn parse(name: &str) -> Option<Self> {
         let parsed = if name == "identity" {
             Self::Identity
@@ -135,32 +138,44 @@ impl Folder {
         }
     }
 
-    /// Creates a file that exists completely after a crash, or not at all: it is written under
-    /// another name, synced and renamed, and the folder is synced.
+    /// Creates a file that exists completely after a crash, or not at all.
     pub(super) fn create<T>(
         &self,
         name: Name,
         write: impl FnOnce(&Handle) -> Result<T, Error>,
     ) -> Result<(Handle, T), Error> {
-        let text = name.text();
-        let aside = format!("{text}{ASIDE}");
+        let (unnamed, written) = self.prepare(name, write)?;
+        Ok((self.publish(unnamed, name)?, written))
+    }
+
+    /// Writes a file under another name, so that the next start removes it, unless it is published.
+    pub(super) fn prepare<T>(
+        &self,
+        name: Name,
+        write: impl FnOnce(&Handle) -> Result<T, Error>,
+    ) -> Result<(Unnamed, T), Error> {
+        let aside = format!("{}{ASIDE}", name.text());
         self.guard(|| {
             let file = self.disk.create(&aside);
             let file = self.handle(aside.clone(), file, "create it")?;
             let written = write(&file)?;
+            Ok((Unnamed { aside, file }, written))
+        })
+    }
+
+    /// Gives a file its name, durably: it is synced and renamed, and the folder is synced.
+    pub(super) fn publish(&self, unnamed: Unnamed, name: Name) -> Result<Handle, Error> {
+        let Unnamed { aside, file } = unnamed;
+        let text = name.text();
+        self.guard(|| {
             file.sync()?;
             self.disk
                 .rename(&aside, &text)
                 .map_err(|error| self.error(&aside, "rename it", &error))?;
-            self.sync_names()?;
-            Ok((
-                Handle {
-                    path: self.disk.path(&text),
-                    ..file
-                },
-                written,
-            ))
-        })
+            self.sync_names()
+        })?;
+        let path = self.disk.path(&text);
+        Ok(Handle { path, ..file })
     }
 
     /// Removes files one by one, so that after a crash the first few are missing, never one between
@@ -231,6 +246,19 @@ impl Folder {
             }),
             Err(error) => Err(self.error(&name, doing, &error)),
         }
+    }
+}
+
+/// A file that does not count yet.
+#[derive(Debug)]
+pub(super) struct Unnamed {
+    aside: String,
+    file: Handle,
+}
+
+impl Unnamed {
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        self.file.write_at(bytes, offset)
     }
 }
 

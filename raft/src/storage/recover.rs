@@ -11,6 +11,7 @@ use super::error::{Error, ErrorKind, Refusal};
 use super::folder::{Folder, Inventory, Name};
 use super::frame;
 use super::identity::{Cluster, Identity};
+use super::maintenance::Maintenance;
 use super::record::Stored;
 use super::scan::{self, Event, Scan};
 use super::segment::{self, FRAMES, Head};
@@ -141,7 +142,7 @@ fn create(
         base: start,
         last: start,
     };
-    segment::create(folder, head)?;
+    segment::create(folder, head, None)?;
     identity.create(folder)
 }
 
@@ -182,7 +183,8 @@ where
     let cluster = owner.cluster();
     let snapshot = newest_snapshot(&folder, inventory, cluster, scan.outline.base())?;
     let torn = scan.torn;
-    let mut log = repair(folder.clone(), inventory, owner.crc(), options, scan)?;
+    let maintenance = Arc::new(Maintenance::new(folder.clone(), options.segment_bytes));
+    let mut log = repair(&folder, &maintenance, inventory, owner.crc(), scan)?;
 
     if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
         && id != log.base()
@@ -190,7 +192,10 @@ where
         entries.rebase(id, log.holds(id));
         write_base(&mut log, id)?;
     }
-    log.delete_covered()?;
+    log.note_covered();
+    while maintenance.must_remove() {
+        maintenance.remove_few()?;
+    }
     let recovered = Recovered {
         ballot: log.ballot(),
         snapshot,
@@ -199,7 +204,7 @@ where
     };
     Ok(Opened {
         log,
-        snapshots: Snapshots::new(folder, cluster),
+        snapshots: Snapshots::new(folder, maintenance, cluster),
         recovered,
     })
 }
@@ -238,10 +243,10 @@ pub(super) fn newest_snapshot(
 
 /// Makes all that was read durable, with zeros after it.
 fn repair(
-    folder: Arc<Folder>,
+    folder: &Arc<Folder>,
+    maintenance: &Arc<Maintenance>,
     inventory: &Inventory,
     identity: u32,
-    options: Options,
     scan: Scan,
 ) -> Result<Log, Error> {
     let newest = scan.newest().number;
@@ -265,8 +270,8 @@ fn repair(
         Ok(())
     })?;
     folder.remove_unfinished(&inventory.unfinished)?;
-    let bytes = options.segment_bytes;
-    Ok(Log::resume(folder.clone(), identity, bytes, file, scan))
+    let (folder, maintenance) = (folder.clone(), maintenance.clone());
+    Ok(Log::resume(folder, maintenance, identity, file, scan))
 }
 
 /// Writes the base record of a snapshot that was stored right before a crash. Everything in it is

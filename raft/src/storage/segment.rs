@@ -30,7 +30,7 @@ use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 use super::bytes::{FORMAT, put, u32_at, u64_at};
 use super::crc::crc32c;
 use super::error::{Error, ErrorKind};
-use super::folder::{Folder, Handle, Name};
+use super::folder::{Folder, Handle, Name, Unnamed};
 use super::frame;
 
 /// The offset of the seal.
@@ -169,13 +169,19 @@ impl Seal {
     }
 }
 
-/// Creates a segment without frames, durably.
-pub(super) fn create(folder: &Folder, head: Head) -> Result<Handle, Error> {
-    let (handle, ()) = folder.create(Name::Segment(head.number), |file| {
-        write_zeros(file, BLOCK as u64, head.length)?;
-        file.write_at(&head.to_bytes(), 0)
-    })?;
-    Ok(handle)
+/// Creates a segment without frames, durably. `spare` is a file of zeros of its length, if there is
+/// one.
+pub(super) fn create(folder: &Folder, head: Head, spare: Option<Unnamed>) -> Result<Handle, Error> {
+    let name = Name::Segment(head.number);
+    let file = match spare {
+        Some(spare) => spare,
+        None => {
+            let zeros = |file: &Handle| write_zeros(file, BLOCK as u64, head.length);
+            folder.prepare(name, zeros)?.0
+        }
+    };
+    folder.guard(|| file.write_at(&head.to_bytes(), 0))?;
+    folder.publish(file, name)
 }
 
 /// Writes zeros between two offsets.

@@ -24,6 +24,7 @@ use super::crc::{Crc, crc32c};
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
 use super::identity::Cluster;
+use super::maintenance::Maintenance;
 
 /// The largest snapshot file in bytes. A node that needs a larger one stops.
 pub const MAX_SNAPSHOT: u64 = 8 << 30;
@@ -42,6 +43,7 @@ const TRAILER: usize = 4;
 #[derive(Clone, Debug)]
 pub struct Snapshots {
     folder: Arc<Folder>,
+    maintenance: Arc<Maintenance>,
     cluster: Cluster,
     open: Arc<Mutex<OpenFiles>>,
 }
@@ -84,9 +86,14 @@ impl Snapshots {
     /// even after it was removed.
     pub const OPEN_MAX: usize = 3;
 
-    pub(super) fn new(folder: Arc<Folder>, cluster: Cluster) -> Self {
+    pub(super) fn new(
+        folder: Arc<Folder>,
+        maintenance: Arc<Maintenance>,
+        cluster: Cluster,
+    ) -> Self {
         Self {
             folder,
+            maintenance,
             cluster,
             open: Arc::default(),
         }
@@ -105,7 +112,7 @@ impl Snapshots {
         machine: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<SnapshotId, Error> {
         let (_, id) = self.folder.create(Name::Snapshot(last), |file| {
-            let mut out = Out::new(file);
+            let mut out = Out::new(file, &self.maintenance);
             out.take(&head(last, self.cluster, membership))?;
             let encoded = machine(&mut out);
             if let Some(error) = out.failed.take() {
@@ -148,10 +155,29 @@ impl Snapshots {
     pub fn install(&self, snapshot: &SnapshotFile<'_>) -> Result<(), Error> {
         let name = Name::Snapshot(snapshot.id.last);
         self.folder.create(name, |file| {
-            let mut out = Out::new(file);
+            let mut out = Out::new(file, &self.maintenance);
             out.take(snapshot.bytes)?;
             out.flush_all()
         })?;
+        Ok(())
+    }
+
+    /// Whether files are to be made or removed: see [`Snapshots::maintain`].
+    #[must_use]
+    pub fn maintenance_is_due(&self) -> bool {
+        self.maintenance.is_due()
+    }
+
+    /// Makes a spare file for the next segment of the log, or removes a few files that the base
+    /// covers. Nothing depends on it, but a write that finds no spare file takes longer.
+    ///
+    /// # Errors
+    /// Those of the disk. The node must stop.
+    pub fn maintain(&self) -> Result<(), Error> {
+        self.maintenance.make_spare()?;
+        if self.maintenance.must_remove() {
+            self.maintenance.remove_few()?;
+        }
         Ok(())
     }
 
@@ -332,11 +358,14 @@ fn head(last: EntryId, cluster: Cluster, membership: &Membership) -> Vec<u8> {
     head
 }
 
-/// Writes a file in large pieces and computes its CRC.
+/// Writes a file in large pieces and computes its CRC. Syncs now and then, so that the sync in the
+/// end does not hold up those of the log, and sees to the log's next segment meanwhile.
 struct Out<'a> {
     file: &'a Handle,
+    maintenance: &'a Maintenance,
     piece: Vec<u8>,
     written: u64,
+    synced: u64,
     crc: Crc,
     failed: Option<Error>,
 }
@@ -345,11 +374,16 @@ impl<'a> Out<'a> {
     /// The size of one write.
     const PIECE: usize = 256 << 10;
 
-    fn new(file: &'a Handle) -> Self {
+    /// A sync follows this many bytes.
+    const SYNC: u64 = 8 << 20;
+
+    fn new(file: &'a Handle, maintenance: &'a Maintenance) -> Self {
         Self {
             file,
+            maintenance,
             piece: Vec::with_capacity(Self::PIECE),
             written: 0,
+            synced: 0,
             crc: Crc::default(),
             failed: None,
         }
@@ -377,6 +411,11 @@ impl<'a> Out<'a> {
         self.file.write_at(&self.piece, self.written)?;
         self.piece.clear();
         self.written = length;
+        if self.written - self.synced >= Self::SYNC {
+            self.file.sync()?;
+            self.synced = self.written;
+            self.maintenance.make_spare()?;
+        }
         Ok(())
     }
 

@@ -6,8 +6,9 @@ use json::Encode;
 use raft_core::{Ballot, EntryId, Index, Payload, Record, Wal};
 
 use super::error::{Error, ErrorKind};
-use super::folder::{Folder, Handle, Name};
+use super::folder::{Folder, Handle};
 use super::frame;
+use super::maintenance::Maintenance;
 use super::outline::Outline;
 use super::record::Stored;
 use super::scan::{Known, Scan};
@@ -21,10 +22,9 @@ const FRAME_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Log {
     folder: Arc<Folder>,
+    maintenance: Arc<Maintenance>,
     /// The identity's CRC.
     identity: u32,
-    /// The length of a new segment.
-    segment_bytes: u64,
     ballot: Ballot,
     outline: Outline,
     /// All existing segments, in order. The last one is written to.
@@ -56,15 +56,15 @@ impl Log {
     /// Continues a log at its end. All of it is synced, and followed by zeros.
     pub(super) fn resume(
         folder: Arc<Folder>,
+        maintenance: Arc<Maintenance>,
         identity: u32,
-        segment_bytes: u64,
         file: Handle,
         scan: Scan,
     ) -> Self {
         Self {
             folder,
+            maintenance,
             identity,
-            segment_bytes,
             ballot: scan.ballot,
             outline: scan.outline,
             segments: scan.segments,
@@ -104,20 +104,15 @@ impl Log {
         self.outline.holds(id)
     }
 
-    /// Deletes segments whose entries the base covers, and older snapshots. The base record must be
-    /// on disk.
-    pub(super) fn delete_covered(&mut self) -> Result<(), Error> {
+    /// Notes that segments whose entries the base covers, and older snapshots, can be removed. The
+    /// base record must be on disk.
+    pub(super) fn note_covered(&mut self) {
         let base = self.outline.base();
         let older = &self.segments[..self.segments.len() - 1];
         let covered = older.iter().take_while(|s| s.highest <= base.index);
-        let covered: Vec<Name> = covered.map(|s| Name::Segment(s.number)).collect();
-        self.segments.drain(..covered.len());
-        self.folder.guard(|| {
-            let snapshots = self.folder.inventory()?.snapshots.into_iter();
-            let older = snapshots.filter(|id| id.index < base.index);
-            let names = covered.into_iter().chain(older.map(Name::Snapshot));
-            self.folder.remove(names)
-        })
+        let covered = ..covered.count();
+        let removed = self.segments.drain(covered).map(|s| s.number);
+        self.maintenance.cover(removed, base.index);
     }
 
     fn append<C: Encode>(&mut self, record: &Record<C>) -> Result<(), Error> {
@@ -208,8 +203,10 @@ impl Log {
         self.sync()?;
         let old = self.segments.last().expect("a log has a segment");
         let number = old.number + 1;
-        let length = self.segment_bytes.max(FRAMES as u64 + needed);
+        let length = self.maintenance.segment_bytes().max(FRAMES as u64 + needed);
         let (ballot, base, last) = self.draft.before;
+        let is_usual = length == self.maintenance.segment_bytes();
+        let spare = is_usual.then(|| self.maintenance.take_spare()).flatten();
         let new = segment::create(
             &self.folder,
             segment::Head {
@@ -222,6 +219,7 @@ impl Log {
                 base,
                 last,
             },
+            spare,
         )?;
         let seal = Seal {
             end: self.end,
@@ -270,7 +268,7 @@ impl<C: Encode> Wal<C> for Log {
             .iter()
             .any(|record| matches!(record, Record::Base(_)))
         {
-            self.delete_covered()?;
+            self.note_covered();
         }
         Ok(())
     }
