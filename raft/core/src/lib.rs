@@ -66,7 +66,7 @@
 //!    step its [`Input::Synced`]. [`Output::join`] lets several outputs share one sync. Further
 //!    inputs need not wait for the disk. If the storage fails, stop the node.
 //! 5. Do the [`Task`] on another thread, and step its result as an [`Input`]. Keep the newest stored
-//!    snapshot readable ([`Chunks`]).
+//!    snapshot readable, and each older one while it is being read ([`Chunks`]).
 //! 6. Give each request a [`Ticket`] of its own. Each gets exactly one [`Response`].
 //! 7. Never start a node under its old id without its storage: it would forget its vote and its
 //!    acknowledgements.
