@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 /// The value of a number of any size, borrowed from its text: `0.DIGITS` times ten to an exponent.
 ///
 /// Equality, order and hash are those of the value. Comparing stops at the first difference, and
-/// allocates nothing unless an exponent has more than 30 digits. Displayed in this form, which is the
+/// allocates nothing unless an exponent has more than 18 digits. Displayed in this form, which is the
 /// same for all texts of one number, and `0` for zero.
 ///
 /// ```
@@ -30,24 +30,35 @@ impl<'a> Decimal<'a> {
     /// The value of a number in the grammar of RFC 8259 section 6. That of another text is
     /// unspecified.
     pub fn of(text: &'a str) -> Decimal<'a> {
-        let unsigned = text.trim_start_matches('-');
-        let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
-        let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let mut digits = [whole.trim_start_matches('0'), part.trim_end_matches('0')];
-        let mut shift = digits[0].len() as i128;
+        let text = text.as_bytes();
+        let is_negative = text.first() == Some(&b'-');
+        let unsigned = &text[usize::from(is_negative)..];
+        let end = unsigned.iter().position(|byte| matches!(byte, b'e' | b'E'));
+        let (mantissa, exponent) = unsigned.split_at(end.unwrap_or(unsigned.len()));
+        let point = mantissa.iter().position(|byte| *byte == b'.');
+        let (whole, part) = mantissa.split_at(point.unwrap_or(mantissa.len()));
+        let mut digits = [
+            trim_start(whole),
+            trim_end(part.get(1..).unwrap_or_default()),
+        ];
+        let mut shift = digits[0].len() as i64;
         if digits[0].is_empty() {
-            let part = digits[1].trim_start_matches('0');
-            shift = part.len() as i128 - digits[1].len() as i128;
+            let part = trim_start(digits[1]);
+            shift = part.len() as i64 - digits[1].len() as i64;
             digits[1] = part;
         }
         if digits[1].is_empty() {
-            digits[0] = digits[0].trim_end_matches('0');
+            digits[0] = trim_end(digits[0]);
         }
-        let digits = digits.map(str::as_bytes);
-        let (sign, exponent) = match digits {
-            [[], []] => (0, Exponent::Small(0)),
-            _ if text.starts_with('-') => (-1, Exponent::sum(exponent, shift)),
-            _ => (1, Exponent::sum(exponent, shift)),
+        let sign = match digits {
+            [[], []] => 0,
+            _ if is_negative => -1,
+            _ => 1,
+        };
+        let exponent = match exponent {
+            _ if sign == 0 => Exponent::Small(0),
+            [] => Exponent::Small(shift),
+            [_, exponent @ ..] => Exponent::sum(exponent, shift),
         };
         Decimal {
             sign,
@@ -79,7 +90,10 @@ impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Decimal<'_>) -> Ordering {
         let magnitude = || {
             let exponents = self.exponent.cmp(&other.exponent);
-            exponents.then_with(|| self.digits().cmp(other.digits()))
+            exponents.then_with(|| match self.digits[0].len() == other.digits[0].len() {
+                true => self.digits.cmp(&other.digits),
+                false => self.digits().cmp(other.digits()),
+            })
         };
         self.sign.cmp(&other.sign).then_with(|| match self.sign {
             0 => Ordering::Equal,
@@ -120,36 +134,38 @@ impl Display for Decimal<'_> {
 enum Exponent {
     Negative(Reverse<(usize, String)>),
     /// Of at most [`SMALL`] digits.
-    Small(i128),
+    Small(i64),
     Positive((usize, String)),
 }
 
-/// An `i128` holds the sum of any integer of this many digits and any length of a text. Integers of
+/// An `i64` holds the sum of any integer of this many digits and any length of a text. Integers of
 /// more digits are larger than any length.
-const SMALL: usize = 30;
+const SMALL: usize = 18;
 
 impl Exponent {
     /// The integer of `text` plus `shift`, whose magnitude is at most the length of a text.
-    fn sum(text: &str, shift: i128) -> Exponent {
-        let negative = text.starts_with('-');
-        let digits = text.trim_start_matches(['-', '+']).trim_start_matches('0');
-        let signed = |magnitude: i128| if negative { -magnitude } else { magnitude };
+    fn sum(text: &[u8], shift: i64) -> Exponent {
+        let is_negative = text.first() == Some(&b'-');
+        let is_signed = matches!(text.first(), Some(b'-' | b'+'));
+        let digits = trim_start(&text[usize::from(is_signed)..]);
+        let signed = |magnitude: i64| if is_negative { -magnitude } else { magnitude };
         let digits = if digits.len() <= SMALL {
             let sum = signed(integer(digits)) + shift;
-            if sum.unsigned_abs() < 10_u128.pow(SMALL as u32) {
+            if sum.unsigned_abs() < 10_u64.pow(SMALL as u32) {
                 return Exponent::Small(sum);
             }
             sum.unsigned_abs().to_string()
         } else {
             // Adding to a negative integer reduces its magnitude.
             let sum = plus(digits, signed(shift));
-            if sum.len() <= SMALL {
-                return Exponent::Small(signed(integer(&sum)));
+            let digits = trim_start(&sum);
+            if digits.len() <= SMALL {
+                return Exponent::Small(signed(integer(digits)));
             }
-            sum
+            ascii(digits).to_owned()
         };
         let magnitude = (digits.len(), digits);
-        if negative {
+        if is_negative {
             Exponent::Negative(Reverse(magnitude))
         } else {
             Exponent::Positive(magnitude)
@@ -158,22 +174,42 @@ impl Exponent {
 }
 
 /// The integer of at most [`SMALL`] digits.
-fn integer(digits: &str) -> i128 {
-    let append = |all, digit| all * 10 + i128::from(digit - b'0');
-    digits.bytes().fold(0, append)
+fn integer(digits: &[u8]) -> i64 {
+    let append = |all, digit| all * 10 + i64::from(digit - b'0');
+    digits.iter().fold(0, append)
 }
 
 /// The digits of the sum of an integer, given by its digits, and `carry`, which is smaller.
-fn plus(digits: &str, mut carry: i128) -> String {
-    let mut sum = digits.as_bytes().to_vec();
+fn plus(digits: &[u8], mut carry: i64) -> Vec<u8> {
+    let mut sum = digits.to_vec();
     for digit in sum.iter_mut().rev() {
-        carry += i128::from(*digit - b'0');
+        if carry == 0 {
+            break;
+        }
+        carry += i64::from(*digit - b'0');
         *digit = b'0' + carry.rem_euclid(10) as u8;
         carry = carry.div_euclid(10);
     }
     if carry > 0 {
         sum.insert(0, b'1');
     }
-    let sum = String::from_utf8(sum).expect("digits are ASCII");
-    sum.trim_start_matches('0').to_owned()
+    sum
+}
+
+fn trim_start(mut digits: &[u8]) -> &[u8] {
+    while let [b'0', rest @ ..] = digits {
+        digits = rest;
+    }
+    digits
+}
+
+fn trim_end(mut digits: &[u8]) -> &[u8] {
+    while let [rest @ .., b'0'] = digits {
+        digits = rest;
+    }
+    digits
+}
+
+fn ascii(digits: &[u8]) -> &str {
+    str::from_utf8(digits).expect("digits are ASCII")
 }

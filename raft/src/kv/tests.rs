@@ -363,3 +363,24 @@ fn long_number_differs_from_its_beginning() {
     assert!(!short.is_same_value(&long));
     assert!(long.is_same_value(&text(&format!("[1.{zeros}50]"))));
 }
+
+#[test]
+fn numbers_in_strings_are_text() {
+    let long = "0,".repeat(200);
+    for (one, other, is_same) in [
+        (r#"["1.0"]"#, r#"["1.00"]"#, false),
+        (r#"["\"",1.0]"#, r#"["\"",1.00]"#, true),
+        (r#"{"1":2}"#, r#"{"1":2.0}"#, true),
+        (r#"{"1":2}"#, r#"{"1.0":2}"#, false),
+        ("[true,1]", "[true,1e0]", true),
+        ("[1]", "[1,1]", false),
+        ("[12]", "[1,2]", false),
+        ("[10]", "[1]", false),
+    ] {
+        for before in ["", &long] {
+            let texts = [one, other].map(|inner| text(&format!("[{before}{inner}]")));
+            assert_eq!(texts[0].is_same_value(&texts[1]), is_same, "{one} {other}");
+            assert_eq!(texts[1].is_same_value(&texts[0]), is_same, "{one} {other}");
+        }
+    }
+}

@@ -59,37 +59,26 @@ impl Text {
     /// the first difference.
     #[must_use]
     pub fn is_same_value(&self, other: &Self) -> bool {
-        let (mut one, mut other) = (self.as_str(), other.as_str());
-        if one == other {
-            return true;
+        let (mut one, mut other) = (self.0.as_bytes(), other.0.as_bytes());
+        loop {
+            let same = common(one, other);
+            if one.len() == same && other.len() == same {
+                return true;
+            }
+            // Only a number may differ: the one that ends here, or has begun before.
+            let begun = other[..same].iter().rev();
+            let start = same - begun.take_while(|b| is_part(b)).count();
+            let expected = number(&other[start..], usize::MAX);
+            // A number that is longer by this much has another value.
+            let limit = expected.len() + 2 * SLACK;
+            let found = number(&one[start..], limit);
+            let is_other = found.is_empty() || found.len() == limit || expected.is_empty();
+            if is_other || is_in_string(&other[..start]) || !is_same_number(found, expected) {
+                return false;
+            }
+            one = &one[start + found.len()..];
+            other = &other[start + expected.len()..];
         }
-        while let Some(first) = other.bytes().next() {
-            let (found, expected) = match first {
-                b'-' | b'0'..=b'9' => {
-                    let expected = number(other, usize::MAX);
-                    // A number that is longer by this much has another value.
-                    let limit = expected.len() + 2 * SLACK;
-                    let found = number(one, limit);
-                    if found.is_empty() || found.len() == limit || !is_same_number(found, expected)
-                    {
-                        return false;
-                    }
-                    (found.len(), expected.len())
-                }
-                _ => {
-                    let length = match first {
-                        b'"' => string_length(other),
-                        _ => 1,
-                    };
-                    if !one.starts_with(&other[..length]) {
-                        return false;
-                    }
-                    (length, length)
-                }
-            };
-            (one, other) = (&one[found..], &other[expected..]);
-        }
-        one.is_empty()
     }
 
     /// The same if it has at most this many characters; otherwise its beginning, as a JSON string.
@@ -167,28 +156,43 @@ fn short_number(text: &str) -> Cow<'_, str> {
     text.into()
 }
 
-fn is_same_number(one: &str, other: &str) -> bool {
-    one == other || Decimal::of(one) == Decimal::of(other)
+fn is_same_number(one: &[u8], other: &[u8]) -> bool {
+    let value = |text| str::from_utf8(text).map(Decimal::of);
+    one == other || value(one) == value(other)
+}
+
+/// How many bytes at the start of both are the same.
+fn common(one: &[u8], other: &[u8]) -> usize {
+    const BLOCK: usize = 64;
+    let blocks = one.chunks_exact(BLOCK).zip(other.chunks_exact(BLOCK));
+    let same = blocks.take_while(|(a, b)| a == b).count() * BLOCK;
+    let rest = one[same..].iter().zip(&other[same..]);
+    same + rest.take_while(|(a, b)| a == b).count()
 }
 
 /// The number at the start of a text, cut off at the limit.
-fn number(text: &str, limit: usize) -> &str {
-    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-    let length = text.bytes().take(limit).take_while(is_part).count();
+fn number(text: &[u8], limit: usize) -> &[u8] {
+    let length = text.iter().take(limit).take_while(|b| is_part(b)).count();
     &text[..length]
 }
 
-/// The length of the string at the start of a text, with its quotes.
-fn string_length(text: &str) -> usize {
-    let mut bytes = text.bytes().enumerate().skip(1);
-    while let Some((at, byte)) = bytes.next() {
+/// Whether a number may have this byte.
+fn is_part(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+}
+
+/// Whether a text, which begins outside of strings, ends inside one.
+fn is_in_string(text: &[u8]) -> bool {
+    let mut is_inside = false;
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
         match byte {
-            b'"' => return at + 1,
+            b'"' => is_inside = !is_inside,
             b'\\' => drop(bytes.next()),
             _ => {}
         }
     }
-    text.len()
+    is_inside
 }
 
 impl From<&Value> for Text {
