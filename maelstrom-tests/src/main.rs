@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use maelstrom_tests::bench::measure::catch_up::catch_up;
+use maelstrom_tests::bench::measure::memory::memory;
 use maelstrom_tests::bench::measure::soak::soak;
 use maelstrom_tests::bench::measure::{self, CATCH_UP, SOAK};
 use maelstrom_tests::bench::options::{DEFAULT_RUN, Options};
@@ -37,6 +38,7 @@ const PROGRAM: Command = Command::new(
     ("golden", "Plays golden scripts: protocol stories with the expected output."),
     ("fuzz", "Fuzzes every parser and decoder."),
     ("soak", "Sends millions of writes to a node; prints memory, disk and restart times."),
+    ("memory", "Measures a node's memory for large values of many shapes."),
     ("catch-up", "Measures how a node that was away catches up, and the cost for the others."),
     (builtin::RAFT_SUBCOMMAND, "Runs a Raft node; the flags are the raft binary's."),
     (builtin::SUBCOMMAND, "Runs another node of the bench: null or stale."),
@@ -106,6 +108,10 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         Some("soak") => match measure::Options::parse(&SOAK, arguments)? {
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => soak(&options)?,
+        },
+        Some("memory") => match measure::memory::Options::parse(arguments)? {
+            Parsed::Print(page) => print(&page)?,
+            Parsed::Run(options) => memory(&options)?,
         },
         Some("catch-up") => match measure::Options::parse(&CATCH_UP, arguments)? {
             Parsed::Print(page) => print(&page)?,

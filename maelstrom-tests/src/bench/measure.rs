@@ -1,9 +1,12 @@
-//! Measurements on a few nodes: [`soak`] measures memory, disk and a restart, and [`catch_up`] what
-//! it costs the others when a node that was away catches up.
+//! Measurements on a few nodes: [`soak`] measures memory, disk and a restart, [`memory`] the memory
+//! for values of many shapes, and [`catch_up`] what it costs the others when a node that was away
+//! catches up.
 
 pub mod catch_up;
 pub mod load;
+pub mod memory;
 pub mod resources;
+pub mod shapes;
 pub mod soak;
 
 use std::ffi::OsString;
@@ -94,7 +97,7 @@ pub const CATCH_UP: Command = Command::new(
 )
 .arguments("[-- NODE-ARGUMENTS]");
 
-/// The options of both measurements.
+/// The options of [`soak`] and [`catch_up`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     writes: u64,

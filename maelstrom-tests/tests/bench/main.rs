@@ -294,6 +294,7 @@ fn every_subcommand_explains_itself() {
         (&["test", "--help"], "--nemesis-interval"),
         (&["check", "--help"], "--svg"),
         (&["soak", "--help"], "--writes"),
+        (&["memory", "--help"], "--shape"),
         (&["catch-up", "--help"], "--loss"),
         (&["node", "--help"], "--election-timeout"),
         (&["builtin-node", "--help"], "null|stale"),

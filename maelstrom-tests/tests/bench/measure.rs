@@ -1,4 +1,4 @@
-//! The measurements: `soak` and `catch-up`.
+//! The measurements: `soak`, `memory` and `catch-up`.
 
 use std::process::Command;
 
@@ -33,6 +33,35 @@ fn raft_has_every_key_after_a_soak() {
     assert_eq!(status(&output), 0, "{}", show(&output));
     let told = stdout(&output);
     assert!(told.contains("last value; keys: 50"), "{told}");
+}
+
+/// The null node keeps values in parts, and loses them when it is killed.
+#[test]
+fn memory_misses_lost_values_and_sees_large_ones() {
+    let folder = Folder::new();
+    let script = format!("#!/bin/sh\nexec '{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args(["memory", "--writes=3", "--value-bytes=300000", &data]);
+    command.args(["--shape={\"\":0}", "--constant-mb=10", "--bin", text(&bin)]);
+    let output = output(&mut command);
+    assert_eq!(status(&output), 1, "{}", show(&output));
+    let row = stdout(&output);
+    let row = row.lines().find(|line| line.starts_with("[{\"\":0}"));
+    let marks: Vec<&str> = row.expect("a row").matches('!').collect();
+    // With many keys, in the map; and lost after each of three restarts.
+    assert!(marks.len() >= 4, "{}", show(&output));
+}
+
+#[test]
+fn raft_keeps_values_in_little_memory() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args(["memory", "--writes=3", "--value-bytes=100000", &data]);
+    let output = output(command.arg("--shape={\"\":0}"));
+    assert_eq!(status(&output), 0, "{}", show(&output));
 }
 
 #[test]
