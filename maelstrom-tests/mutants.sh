@@ -114,6 +114,7 @@ rungs_of() {
     for rung in $(case $1 in
         maelstrom-tests/*) echo "tools:$2" ;;
         raft/core/*) echo golden paper sim model ;;
+        raft/src/storage/disk/real.rs) echo unit node ;;
         raft/src/storage/*) echo storage unit sim node ;;
         raft/src/wire* | raft/src/kv*) echo unit sim bench ;;
         metrics/*) echo metrics ;;

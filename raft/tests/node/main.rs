@@ -7,3 +7,4 @@ mod durable;
 mod process;
 mod scrape;
 mod streams;
+mod system_calls;
