@@ -103,7 +103,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
         Some("golden") => golden::main(arguments)?,
         Some("fuzz") => match fuzz::options::Options::parse(arguments)? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => fuzz::run(&options)?,
+            Parsed::Run(options) => fuzz::run(&options, &mut stdout())?,
         },
         Some("soak") => match measure::Options::parse(&SOAK, arguments)? {
             Parsed::Print(page) => print(&page)?,

@@ -1,9 +1,7 @@
 //! `maelstrom-tests fuzz`: runs one target after the other and prints a line for each.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::time::Duration;
-
-use raft::stdio::stdout;
 
 use super::options::Options;
 use super::{Report, TARGETS, Target, search};
@@ -13,12 +11,11 @@ use crate::progress::Progress;
 /// Classes that did not occur in fewer inputs are not worth a line.
 const COVERING_INPUTS: u64 = 1_000;
 
-/// Runs the subcommand.
+/// Runs the subcommand. Prints to `out`.
 ///
 /// # Errors
 /// If the system cannot start a thread, or the output cannot be written.
-pub fn run(options: &Options) -> io::Result<Status> {
-    let mut out = stdout();
+pub fn run(options: &Options, out: &mut dyn io::Write) -> io::Result<Status> {
     if options.list {
         for target in &TARGETS {
             writeln!(out, "{:10} {}", target.name, target.about)?;
@@ -33,7 +30,7 @@ pub fn run(options: &Options) -> io::Result<Status> {
             progress.print(|| rate(target, inputs, time));
         })?;
         progress.end();
-        print(target, &report, &mut out)?;
+        print(target, &report, out)?;
         if report.finding.is_some() {
             status = Status::Invalid;
         }

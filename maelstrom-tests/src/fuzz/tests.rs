@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::target::demand;
 use super::*;
+use crate::check::Status;
 
 /// A target that breaks the law of `check`.
 const fn planted(check: fn(&[u8], &mut Seen) -> Result<(), String>) -> Target {
@@ -57,6 +58,29 @@ fn broken_law_is_found_shrunk_and_replayed() {
     let command = format!("cargo run --release -- fuzz --seed {seed} --inputs 1 planted");
     assert!(text.contains(&command), "{text}");
     assert!(text.contains(&smaller.escape_ascii().to_string()), "{text}");
+}
+
+#[test]
+fn finding_ends_with_1() {
+    static KEPT: Target = planted(|_, _| Ok(()));
+    static BROKEN: Target = planted(|_, _| Err("no input is right".to_owned()));
+    for (targets, expected) in [
+        (vec![&KEPT], Status::Valid),
+        (vec![&BROKEN, &KEPT], Status::Invalid),
+    ] {
+        let (list, plan) = (false, plan(10));
+        let mut out = Vec::new();
+        let options = options::Options {
+            list,
+            targets,
+            plan,
+        };
+        let status = run(&options, &mut out).expect("there are threads");
+        let said = String::from_utf8_lossy(&out);
+        assert_eq!(status, expected, "{said}");
+        let is_told = said.contains("no input is right");
+        assert_eq!(is_told, expected == Status::Invalid, "{said}");
+    }
 }
 
 #[test]

@@ -120,6 +120,8 @@ pub(super) struct Planted {
     pub(super) rule: fn(&Replica<Registers>) -> Result<(), Broken>,
     /// Changes an answer to a client.
     pub(super) answer: fn(&mut Reply<Registers>),
+    /// Changes a message to another node.
+    pub(super) message: fn(&mut Envelope<Registers>),
 }
 
 impl Default for Planted {
@@ -127,6 +129,7 @@ impl Default for Planted {
         Self {
             rule: |_| Ok(()),
             answer: |_| (),
+            message: |_| (),
         }
     }
 }
@@ -435,7 +438,8 @@ impl<'a> Run<'a> {
     }
 
     fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), Broken> {
-        for envelope in messages {
+        for mut envelope in messages {
+            (self.nodes.planted.message)(&mut envelope);
             Rules::default().sends(&envelope, self.node.disk.ledger())?;
             let messages = &self.nodes.messages;
             let look = Mix::of(&(envelope.term, envelope.message.kind()));

@@ -1,6 +1,6 @@
 //! Worlds in which a rule must break, and worlds in which none may.
 
-use raft_core::{Index, NodeId, Refusal, Replica, Reply, Response};
+use raft_core::{Envelope, Index, Message, NodeId, Refusal, Replica, Reply, Response};
 use rand::Rng;
 
 use super::names::Namer;
@@ -177,6 +177,28 @@ fn wrong_answer_is_found() {
         };
         assert!(rule.starts_with(broken), "{rule}");
     }
+}
+
+/// The nodes are correct, and their messages promise more than they have stored.
+#[test]
+fn wrong_promise_is_found() {
+    let message = |envelope: &mut Envelope<Registers>| {
+        if let Message::Appended(appended) = &mut envelope.message {
+            appended.matched = Index(9);
+        }
+    };
+    let planted = Planted {
+        message,
+        ..Planted::default()
+    };
+    let found = search_with(&options(bounds(2), 50_000), planted, |_| {});
+    let End::Broken { rule, .. } = &found.end else {
+        panic!("{found}");
+    };
+    assert!(
+        rule.starts_with("a promise must be on disk before it is sent: node 2 sends Appended"),
+        "{rule}"
+    );
 }
 
 /// Worlds that differ in the names of nodes have the same fingerprint.

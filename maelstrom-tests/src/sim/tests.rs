@@ -2,7 +2,7 @@
 
 use json::value;
 use raft::kv::Text;
-use raft_core::{Envelope, Message, NodeId, Reply, Response, Term, VoteReply};
+use raft_core::{Envelope, Input, Message, NodeId, Reply, Response, Term, VoteReply};
 
 use super::options::Options;
 use super::processes::End;
@@ -88,6 +88,22 @@ fn message_before_its_promise_is_stored_is_rejected() {
         message: Message::VoteReply(VoteReply { granted: true }),
     };
     assert_broken(world.send(envelope), "a promise must be on disk");
+}
+
+#[test]
+fn message_that_a_node_does_not_understand_is_rejected() {
+    let mut world = world();
+    world.start(ONE).unwrap();
+    let envelope = Envelope {
+        from: NodeId(9),
+        to: ONE,
+        term: Term(5),
+        message: Message::VoteReply(VoteReply { granted: false }),
+    };
+    assert_broken(
+        world.step(ONE, Input::Receive(envelope)),
+        "nodes must understand each other: node 1 dropped 1 messages",
+    );
 }
 
 #[test]

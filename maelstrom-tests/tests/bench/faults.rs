@@ -36,7 +36,7 @@ fn faults_are_made_and_reported() {
 
 /// The only node is paused for at least a second and a half. Clients wait for one second.
 #[test]
-fn a_paused_node_answers_nothing() {
+fn a_paused_node_answers_nothing_until_it_goes_on() {
     let folder = Folder::new();
     let output = folder.test(&[
         "--builtin=null",
@@ -54,6 +54,8 @@ fn a_paused_node_answers_nothing() {
     } = results.timeouts;
     let timed_out = before_first_ok + after_first_ok;
     assert!(timed_out > 0, "{}", show(&output));
+    // It goes on.
+    assert!(results.operations.all.ok > 0, "{}", show(&output));
 }
 
 /// The node's first process is correct, and the second, which finds the file of the first, answers
