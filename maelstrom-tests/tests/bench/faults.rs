@@ -6,6 +6,9 @@ use std::process::Command;
 
 use maelstrom_tests::bench::report::results::Timeouts;
 
+use maelstrom_tests::bench::report::results::Fault;
+use maelstrom_tests::history::Event;
+
 use super::{BENCH, Folder, output, show, status, stdout, text};
 
 #[test]
@@ -16,6 +19,7 @@ fn faults_are_made_and_reported() {
         "--time-limit=3",
         "--nemesis=partition,pause",
         "--nemesis-interval=0.5",
+        "--nemesis-at-start",
         "--loss=0.3",
         "--duplicate=0.3",
         "--seed=0",
@@ -27,6 +31,16 @@ fn faults_are_made_and_reported() {
         let mut faults = results.faults.iter();
         assert!(faults.any(|fault| fault.kind == kind), "{results:?}");
     }
+    // Both came before the first request.
+    let history = fs::read(folder.path("store/latest/history.jsonl")).expect("a history");
+    let first = history.split(|byte| *byte == b'\n').next().expect("a line");
+    let first = Event::from_line(first).expect("an event").time_ns as f64;
+    let at_start = |fault: &&Fault| fault.began_ms * 1e6 <= first;
+    assert_eq!(
+        results.faults.iter().filter(at_start).count(),
+        2,
+        "{results:?}"
+    );
     let messages = &results.messages;
     assert!(messages.lost > 0, "{messages:?}");
     assert!(messages.doubled > 0, "{messages:?}");

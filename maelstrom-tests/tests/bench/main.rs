@@ -278,6 +278,18 @@ fn a_mistyped_command_line_is_rejected() {
         ),
         (&["test", "--runs=0"], "--runs: expected"),
         (&["test", "--builtin=best"], "--builtin: expected"),
+        (
+            &["test", "--nemesis-interval=0"],
+            "--nemesis-interval: expected a number from 0.1 to 3600",
+        ),
+        (
+            &["test", "--rate=1e-9"],
+            "--rate: expected 0 or a number from 0.001 to 1000000",
+        ),
+        (
+            &["catch-up", "--rate=1e9"],
+            "--rate: expected a number from 1 to 100000",
+        ),
         (&["builtin-node", "best"], "expected null or stale"),
         (&["check", "--wat"], "--wat"),
     ] {

@@ -83,3 +83,38 @@ fn a_killed_node_catches_up_by_snapshot() {
     assert!(told.contains("catching up"), "{told}");
     assert!(told.contains("snapshot_chunk"), "{told}");
 }
+
+#[test]
+fn long_values_are_written_and_read() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args(["soak", "--writes=30", "--keys=5", "--value-bytes=70000"]);
+    let output = output(command.arg(&data));
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    assert!(stdout(&output).contains("last value; keys: "));
+}
+
+/// Nodes without a network: the one that was away answers that the key does not exist.
+#[test]
+fn a_node_that_has_lost_a_key_did_not_catch_up() {
+    let folder = Folder::new();
+    let script = format!("#!/bin/sh\nexec '{BENCH}' builtin-node null\n");
+    let bin = folder.executable("node", &script);
+    let mut command = Command::new(BENCH);
+    command.args([
+        "catch-up",
+        "--writes=10",
+        "--seconds=1",
+        "--seed=28",
+        "--bin",
+    ]);
+    command.arg(bin);
+    let output = output(command.arg(format!("--data-dir={}", text(&folder.path("data")))));
+    assert_eq!(status(&output), 1, "{}", show(&output));
+    assert!(
+        stdout(&output).contains("n1 has lost key "),
+        "{}",
+        show(&output)
+    );
+}

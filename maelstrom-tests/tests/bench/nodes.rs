@@ -190,3 +190,20 @@ fn a_full_store_is_reported_with_its_path() {
         "{told}"
     );
 }
+
+/// Each node sends the other messages without end.
+#[test]
+fn a_flood_between_nodes_does_not_hold_a_run() {
+    let folder = Folder::new();
+    let script = r#"#!/bin/sh
+read -r line
+node=${line#*'"dest":"'} node=${node%%'"'*}
+other=n$((1 - ${node#n}))
+echo "{\"src\":\"$node\",\"dest\":\"c${node#n}\",\"body\":{\"type\":\"init_ok\",\"in_reply_to\":1}}"
+exec yes "{\"src\":\"$node\",\"dest\":\"$other\",\"body\":{\"type\":\"flood\"}}"
+"#;
+    let bin = format!("--bin={}", text(&folder.executable("node", script)));
+    let output = folder.test(&[&bin, "--node-count=2", "--time-limit=0.3"]);
+    assert_eq!(status(&output), 2, "{}", show(&output));
+    assert!(folder.results().messages.servers > 0);
+}
