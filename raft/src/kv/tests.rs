@@ -117,6 +117,17 @@ fn size_covers_the_text() {
             "{size}: {text}"
         );
     }
+    let (long, short) = (Value::from("x".repeat(1_000)), value!(1));
+    for command in [
+        write(long.clone(), short.clone()),
+        write(short.clone(), long.clone()),
+        cas(long.clone(), short.clone(), short.clone(), false),
+        cas(short.clone(), long.clone(), short.clone(), false),
+        cas(short.clone(), short, long, false),
+    ] {
+        let size = Kv::size(&command);
+        assert!((1_000..1_300).contains(&size), "{size}: {command:?}");
+    }
 }
 
 /// Numbers in ascending order; each line has texts of the same number.
