@@ -185,6 +185,36 @@ impl<S: Subject> Rules<S> {
         })
     }
 
+    /// Observes which entry a node takes for the last one on its disk, and that disk. A receipt may
+    /// come late, but not early: outputs become durable in the order in which they were made.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn synced<'a>(
+        &self,
+        node: NodeId,
+        base: EntryId,
+        mut log: impl Iterator<Item = &'a Entry<S::Command>>,
+        synced: Index,
+        disk: &Ledger<S::Command>,
+    ) -> Result<(), Broken>
+    where
+        S::Command: 'a,
+    {
+        let Some(above) = position(synced).checked_sub(position(base.index) + 1) else {
+            return Ok(());
+        };
+        let id = log.nth(above).map(|entry| entry.id);
+        demand!(
+            id.is_some_and(|id| disk.holds(id)),
+            "an entry counts as stored once it is on disk: node {node} counts those through {}, {id:?}, and its \
+             disk holds entries through {}",
+            synced,
+            disk.last()
+        );
+        Ok(())
+    }
+
     /// Observes a node's whole log, which begins after `base`. Compacted entries must be committed,
     /// so they are known. Log Matching: an entry's id determines its payload and the entry before
     /// it, hence (by induction) all entries before it. A command has one entry for ever, and

@@ -41,16 +41,16 @@ use std::sync::mpsc::channel;
 
 use rand::Rng;
 
-use self::machine::cut;
 use self::options::Options;
 use self::rare_events::RareEvents;
 use self::trace::Tape;
 use self::world::World;
 use crate::guard::{self, Ended};
+use crate::replica::describe::shorten;
 use crate::rules::Broken;
 
 /// The longest rule with its details that is printed.
-const RULE_CHARACTERS_MAX: usize = 4000;
+const RULE_CHARACTERS_MAX: usize = 1000;
 
 /// The rule that a panic breaks.
 const PANIC: &str = "a node must not panic: ";
@@ -180,14 +180,14 @@ pub fn run(case: &Case, events_max: usize) -> Result<Report, Box<Failure>> {
             });
         }
         Ok(Ok(((), Ended::Returned(Err(Broken(rule)))))) => rule,
-        Ok(Ok(((), Ended::Panicked(panic)))) => format!("{PANIC}{panic}"),
+        Ok(Ok(((), Ended::Panicked(panic)))) => format!("{PANIC}{}", panic.replace('\n', " ")),
         Ok(Err(_)) => "a run must end".to_owned(),
         Err(error) => format!("a run must get a thread: {error}"),
     };
     Err(Box::new(Failure {
         case: case.clone(),
         options,
-        rule: cut(&rule, RULE_CHARACTERS_MAX),
+        rule: shorten(&rule, RULE_CHARACTERS_MAX),
         events: trace.count,
         time: trace.time,
         story: trace.story(),

@@ -20,7 +20,11 @@ use super::table::{Itself, SHARDS, shard};
 use super::world::{Action, Packed, Tables, World};
 use crate::check::Status;
 use crate::progress::Progress;
+use crate::replica::describe::shorten;
 use crate::rules::Broken;
+
+/// The longest rule with its details that is printed.
+const RULE_CHARACTERS_MAX: usize = 1000;
 
 /// The number of worlds that a worker takes at once.
 const SHARE: usize = 64;
@@ -136,6 +140,7 @@ pub(super) fn search_with(
     let first = match World::new(&tables) {
         Ok(world) => world,
         Err(Broken(rule)) => {
+            let rule = shorten(&rule, RULE_CHARACTERS_MAX);
             return Found {
                 worlds: 1,
                 steps: 0,
@@ -182,6 +187,7 @@ pub(super) fn search_with(
         let broken = search.broken.lock().expect("no worker panics").take();
         let end = match broken {
             Some((at, action, Broken(rule))) => {
+                let rule = shorten(&rule, RULE_CHARACTERS_MAX);
                 let story = search.trail.story(at, action, &rule);
                 Some(End::Broken { rule, story })
             }

@@ -20,6 +20,19 @@ pub fn envelope<S: Subject<Command: Display>>(
     format!("n{from}->n{to} t{term} {kind}{content}")
 }
 
+/// A text without its middle, if it has more than this many characters: the beginning says what it
+/// is, and the end what came of it.
+pub fn shorten(text: &str, characters_max: usize) -> String {
+    let count = text.chars().count();
+    if count <= characters_max {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(characters_max * 2 / 3).collect();
+    let tail: String = text.chars().skip(count - characters_max / 3).collect();
+    let left_out = count - head.chars().count() - tail.chars().count();
+    format!("{head}… ({left_out} characters) …{tail}")
+}
+
 /// A message's content without the names of replication streams.
 fn content<S: Subject<Command: Display>>(
     message: &Message<S>,
@@ -115,4 +128,15 @@ pub fn snapshot(id: &SnapshotId) -> String {
 
 fn verdict(granted: bool) -> &'static str {
     if granted { "granted" } else { "refused" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_keeps_its_ends() {
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(shorten("äbcdefghijkl", 6), "äbcd… (6 characters) …kl");
+    }
 }

@@ -278,6 +278,12 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
         self.process().map_or(0, |process| process.unsynced.len())
     }
 
+    /// Whether some records wait for the disk.
+    pub fn waits_for_disk(&self) -> bool {
+        let mut unsynced = self.process().into_iter().flat_map(|p| &p.unsynced);
+        unsynced.any(|output| !output.records().is_empty())
+    }
+
     /// The records that [`Node::sync`] would store.
     pub fn unsynced_records(&self) -> &[Record<S::Command>] {
         let oldest = self.process().and_then(|process| process.unsynced.front());
@@ -385,6 +391,8 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             status,
             ..
         } = process;
+        let (base, disk) = (status.base, self.disk.ledger());
+        rules.synced(self.id, base, replica.log(), status.synced, disk)?;
         rules.observe(self.id, *incarnation, replica, status, disks)
     }
 }

@@ -463,6 +463,25 @@ fn promise_that_is_not_on_disk_is_rejected() {
     send(appended(3), &disk(3, None)).unwrap();
 }
 
+#[test]
+fn entry_that_counts_as_stored_too_early_is_rejected() {
+    let rules = Rules::<Registers>::default();
+    let disk = |terms| Ledger::holding(Ballot::default(), START, log(terms));
+    let synced = |index, disk: &Ledger<Command>| {
+        let log = log(&[1, 1, 2]);
+        rules.synced(ONE, START, log.iter(), Index(index), disk)
+    };
+    for (index, terms) in [(0, &[][..]), (2, &[1, 1]), (3, &[1, 1, 2]), (2, &[1, 1, 1])] {
+        synced(index, &disk(terms)).unwrap();
+    }
+    for (index, terms) in [(1, &[][..]), (3, &[1, 1]), (3, &[1, 1, 1])] {
+        assert_broken(
+            synced(index, &disk(terms)),
+            "an entry counts as stored once it is on disk",
+        );
+    }
+}
+
 /// A lone voter may lead twice in a term, if nothing was stored the first time.
 #[test]
 fn term_of_a_dead_lone_voter_is_forgotten() {

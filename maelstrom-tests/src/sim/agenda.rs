@@ -28,6 +28,8 @@ pub(super) enum Happening {
     HealLinks,
     Die(NodeId),
     Start(NodeId),
+    /// A node that lost its disk returns with an empty one, if that does no harm by now.
+    Return(NodeId),
     Resume(NodeId),
     /// A full disk has room again.
     MakeRoom(NodeId),
@@ -50,6 +52,7 @@ impl Happening {
             | Self::HealLinks
             | Self::Die(_)
             | Self::Start(_)
+            | Self::Return(_)
             | Self::Resume(_)
             | Self::MakeRoom(_) => None,
         }
@@ -82,5 +85,14 @@ impl Agenda {
         let ((time, _), happening) = first.remove_entry();
         self.now = time;
         Some(happening)
+    }
+
+    /// The bytes of the messages under way.
+    pub(super) fn bytes(&self) -> u64 {
+        let letters = self.queue.values().filter_map(|happening| match happening {
+            Happening::Deliver(letter) => Some(letter.bytes()),
+            _ => None,
+        });
+        letters.sum()
     }
 }

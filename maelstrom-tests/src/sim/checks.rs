@@ -10,11 +10,19 @@ use crate::linearizability::{self, Limits, Verdict};
 use crate::replica::node::{Disk as _, demand};
 use crate::rules::Broken;
 
-/// How long a cluster without faults may take to elect a known leader and to agree, in longest
-/// election timeouts. A node may start with a timeout that has backed off to eight times the
-/// longest, and where every remaining node must vote, pre-votes that cross each other may fail a
-/// dozen times. Of 100,000 runs two took more than 30.
-const RECOVERY_ELECTIONS_MAX: u64 = 60;
+/// How long a cluster without faults may take to agree once it has a leader, in longest election
+/// timeouts. Open requests end at their deadlines, and lagging nodes need snapshots.
+const RECOVERY_ELECTIONS_MAX: u64 = 30;
+
+/// The same for a leader that a quorum follows. Elections that collide take longer than
+/// [`ELECTION_ELECTIONS`].
+const ELECTION_ELECTIONS_MAX: u64 = 12;
+
+/// How long nearly all of these elections take.
+const ELECTION_ELECTIONS: u64 = 3;
+
+/// How often the memory that a run takes is counted.
+const HAPPENINGS_PER_CHECK: u64 = 256;
 
 /// The work that the check of one key's history may take.
 const CHECK_WORK_MAX: u64 = 8_000_000;
@@ -74,23 +82,94 @@ impl World {
         }
     }
 
+    /// Demands that a run neither goes on for ever nor takes ever more memory.
+    pub(super) fn check_bounds(&mut self) -> Result<(), Broken> {
+        self.happenings += 1;
+        let max = self.options.happenings_max;
+        demand(self.happenings <= max, || {
+            format!("a run must end: {max} things have happened")
+        })?;
+        if !self.happenings.is_multiple_of(HAPPENINGS_PER_CHECK) {
+            return Ok(());
+        }
+        let members = self.members.values();
+        let bytes: u64 = members.map(Member::bytes).sum::<u64>() + self.agenda.bytes();
+        self.rare.most_bytes = self.rare.most_bytes.max(bytes);
+        let max = self.options.bytes_max;
+        demand(bytes <= max, || {
+            format!(
+                "a run must fit into memory: disks, logs and messages take {bytes} bytes of {max}"
+            )
+        })
+    }
+
+    /// Demands a leader in time, after faults have ceased or all nodes were started.
+    pub(super) fn elect(&mut self) -> Result<(), Broken> {
+        let took = self.expect_within(ELECTION_ELECTIONS_MAX, "elect a leader", Self::is_led)?;
+        self.rare.elections_at_last += 1;
+        self.rare.elections_late += u64::from(took > ELECTION_ELECTIONS);
+        self.rare.slowest_election = self.rare.slowest_election.max(took);
+        Ok(())
+    }
+
+    /// Whether a quorum follows a leader.
+    fn is_led(&self) -> bool {
+        self.leaders().iter().any(|(leader, _)| {
+            let follows = |member: &&Member| {
+                let process = member.node.process();
+                process.is_some_and(|process| process.status.leader == Some(*leader))
+            };
+            self.members.values().filter(follows).count() > self.members.len() / 2
+        })
+    }
+
+    /// Demands that a node does not lead while its disk stores nothing.
+    pub(super) fn check_disk(&mut self, id: NodeId) -> Result<(), Broken> {
+        let member = self.members.get_mut(&id).expect("the node exists");
+        if !member.node.waits_for_disk() {
+            member.disk.idle_ticks = 0;
+            return Ok(());
+        }
+        member.disk.idle_ticks += 1;
+        let idle = member.disk.idle_ticks;
+        let leads = self
+            .process(id)
+            .is_some_and(|p| p.status.role == RoleName::Leader);
+        demand(!leads || idle <= self.options.longest_election, || {
+            format!(
+                "a leader must step down if its disk stores nothing: node {id} leads after {idle} ticks"
+            )
+        })
+    }
+
     /// Demands that a condition becomes true in time.
     pub(super) fn expect(
         &mut self,
         what: &str,
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), Broken> {
+        let took = self.expect_within(RECOVERY_ELECTIONS_MAX, what, done)?;
+        self.rare.slowest_recovery = self.rare.slowest_recovery.max(took);
+        Ok(())
+    }
+
+    /// Demands that a condition becomes true within this many longest election timeouts. Returns how
+    /// many it took.
+    fn expect_within(
+        &mut self,
+        bound: u64,
+        what: &str,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<u64, Broken> {
         let start = self.agenda.now;
-        let end = start + RECOVERY_ELECTIONS_MAX * self.longest_election();
+        let end = start + bound * self.longest_election();
         let in_time = self.run_until(end, done)?;
         demand(in_time, || {
             format!(
-                "without faults a quorum must {what} within {RECOVERY_ELECTIONS_MAX} times the longest election timeout"
+                "without faults a quorum must {what} within {bound} times the longest election timeout"
             )
         })?;
-        let took = (self.agenda.now - start).div_ceil(self.longest_election());
-        self.rare.slowest_recovery = self.rare.slowest_recovery.max(took);
-        Ok(())
+        Ok((self.agenda.now - start).div_ceil(self.longest_election()))
     }
 
     /// The nodes that are neither gone nor cut off for good.
@@ -168,5 +247,86 @@ impl World {
                 contradictions[0]
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::member::Loss;
+    use crate::sim::options::Options;
+    use crate::sim::processes::End;
+    use crate::sim::trace::Tape;
+
+    fn world(nodes: u64) -> World {
+        let options = Options {
+            nodes,
+            ..Options::CALM
+        };
+        World::new(1, options, Tape::new(0)).expect("a valid world")
+    }
+
+    #[track_caller]
+    fn assert_broken(result: Result<(), Broken>, rule: &str) {
+        let Broken(said) = result.expect_err("a broken rule");
+        assert!(said.starts_with(rule), "{said}");
+    }
+
+    #[test]
+    fn cluster_without_a_leader_is_rejected() {
+        let mut world = world(3);
+        assert_broken(
+            world.elect(),
+            "without faults a quorum must elect a leader within 12",
+        );
+        for id in world.ids() {
+            world.start(id).expect("an empty disk");
+        }
+        assert_eq!(world.elect(), Ok(()));
+        assert_eq!(
+            (world.rare.elections_at_last, world.rare.elections_late),
+            (1, 0)
+        );
+    }
+
+    /// The clock of a lone leader stands still, so that it cannot notice its disk.
+    #[test]
+    fn leader_whose_disk_hangs_is_rejected() {
+        let mut world = world(1);
+        let id = NodeId(1);
+        world.member(id).disk.hangs = true;
+        world.start(id).expect("an empty disk");
+        for _ in 0..world.options.longest_election {
+            assert_eq!(world.check_disk(id), Ok(()));
+        }
+        assert_broken(
+            world.check_disk(id),
+            "a leader must step down if its disk stores nothing",
+        );
+    }
+
+    #[test]
+    fn node_without_its_disk_stays_away_while_it_may_do_harm() {
+        let mut world = world(3);
+        for id in world.ids() {
+            world.start(id).expect("an empty disk");
+        }
+        assert_eq!(world.elect(), Ok(()));
+        let end = world.agenda.now + world.longest_election();
+        world.run_until(end, |_| false).expect("nothing breaks");
+        let (leader, term) = world.leaders()[0];
+        let lost = world
+            .ids()
+            .into_iter()
+            .find(|id| *id != leader)
+            .expect("three");
+        world.die(lost, End::Machine).expect("it dies");
+        let mut try_return = |promised| {
+            world.member(lost).disk.loss = Some(Loss::Away(promised));
+            world.try_return(lost).expect("nothing breaks");
+            world.members[&lost].is_away()
+        };
+        assert!(try_return(term), "no later leader has committed");
+        assert!(!try_return(Term(0)));
     }
 }

@@ -23,6 +23,8 @@ impl World {
             self.resume(id);
             self.make_room(id);
             let member = self.member(id);
+            // A node that was away until now stays away for good.
+            member.is_gone |= member.is_away();
             member.disk.hangs_until = 0;
             member.disk.slow_until = 0;
             member.disk.call_may_fail = false;
@@ -46,11 +48,22 @@ impl World {
         self.network.heal();
         self.note(Event::Healed);
         for id in self.ids() {
-            let disk = &mut self.member(id).disk;
-            disk.hangs_until = 0;
-            disk.slow_until = 0;
+            self.heal_disk(id);
         }
         self.hurry();
+    }
+
+    /// A disk works again, unless it hangs for ever: then its node is lost as if it were dead.
+    fn heal_disk(&mut self, id: NodeId) {
+        let for_ever = self.members[&id].disk.hangs && self.rng.chance(1, 2);
+        let member = self.member(id);
+        member.is_gone |= for_ever;
+        member.disk.hangs = for_ever;
+        member.disk.lag = 0;
+        if for_ever {
+            self.rare.hangs_for_ever += 1;
+            self.note(Event::Fault(Some(id), "its disk hangs for ever"));
+        }
     }
 
     /// Slow syncs and slow work end soon.
@@ -123,6 +136,9 @@ impl World {
             if mem::take(&mut self.clients.unserved_at_last) == 0 {
                 return Ok(());
             }
+            // What took the room ends meanwhile.
+            let end = self.agenda.now + self.longest_election();
+            self.run_until(end, |_| false)?;
         }
         let leads = self.leaders().iter().any(|(leader, _)| *leader == id);
         demand(!leads && !has_room, || {

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::{io, mem};
 
-use raft_core::NodeId;
+use raft_core::{NodeId, RoleName};
 
 use super::agenda::Happening;
+use super::member::{DiskState, Loss, Member};
 use super::options::Fault;
 use super::processes::End;
 use super::trace::Event;
 use super::world::World;
 use crate::replica::faulty_disk::Moment;
+use crate::replica::node::Disk as _;
 use crate::rules::Broken;
 
 /// The most room that a full disk still has, in bytes.
@@ -78,6 +80,7 @@ impl World {
             | Fault::HangingSync
             | Fault::SlowDisk
             | Fault::BitFlip => self.inject_disk_fault(fault, victim, length),
+            Fault::LostDisk => return self.lose_disk(victim),
             Fault::ClockJump => return self.inject_clock_fault(victim, length),
         }
         Ok(())
@@ -204,12 +207,10 @@ impl World {
 
     /// Flips a bit of a file, unless a quorum would then have such disks. Returns whether it did.
     fn flip(&mut self, victim: NodeId) -> bool {
-        let flipped = self.members.values().filter(|m| m.disk.has_flipped);
-        let is_too_many = flipped.count() >= (self.members.len() - 1) / 2;
-        let member = &self.members[&victim];
-        if !member.disk.has_flipped && is_too_many {
+        if !self.may_break_disk(victim) {
             return false;
         }
+        let member = &self.members[&victim];
         let disk = member.node.disk.disk.clone();
         let names = disk.files();
         let Some((name, length)) = self.rng.choose(&names).filter(|(_, length)| *length > 0) else {
@@ -222,15 +223,82 @@ impl World {
         true
     }
 
+    /// Whether a quorum of disks remains if this one is broken.
+    fn may_break_disk(&self, victim: NodeId) -> bool {
+        let committed = self.checks.rules.committed();
+        let is_broken = |(id, member): &(&NodeId, &Member)| {
+            let lacks_entries = match member.disk.loss {
+                Some(Loss::Returned) => member.node.disk.ledger().last().index < committed,
+                Some(Loss::Away(_)) => true,
+                None => false,
+            };
+            **id != victim && (member.disk.has_flipped || lacks_entries)
+        };
+        self.members.iter().filter(is_broken).count() < (self.members.len() - 1) / 2
+    }
+
+    /// A node's machine dies with its disk, unless a quorum would then have lost theirs. The node
+    /// has forgotten its votes and acknowledgements, so it must stay away at first.
+    fn lose_disk(&mut self, victim: NodeId) -> Result<(), Broken> {
+        if !self.may_break_disk(victim) || self.members[&victim].is_away() {
+            return Ok(());
+        }
+        self.note(Event::Fault(Some(victim), "its disk is lost"));
+        self.rare.disks_lost += 1;
+        self.die(victim, End::Machine)?;
+        let member = self.member(victim);
+        let promised = member.node.disk.ledger().ballot().term();
+        member.disk.loss = Some(Loss::Away(promised));
+        self.agenda
+            .schedule(self.longest_election(), Happening::Return(victim));
+        Ok(())
+    }
+
+    /// A node returns with an empty disk, or stays away a little longer: see "A lost disk" in
+    /// docs/PROTOCOL.md.
+    pub(super) fn try_return(&mut self, id: NodeId) -> Result<(), Broken> {
+        let Some(Loss::Away(promised)) = self.members[&id].disk.loss else {
+            return Ok(());
+        };
+        let statuses = self.members.values().filter_map(|m| m.node.process());
+        let mut statuses = statuses.map(|process| &process.status);
+        let (mut is_replaced, mut is_awaited) = (false, false);
+        for status in statuses.by_ref() {
+            let (role, term) = (status.role, status.ballot.term());
+            let has_committed = status.commit.term == term;
+            is_replaced |= role == RoleName::Leader && term > promised && has_committed;
+            // It may still count a vote or an acknowledgement of a term that the node forgot.
+            is_awaited |=
+                matches!(role, RoleName::Candidate | RoleName::Leader) && term <= promised;
+        }
+        if !is_replaced || is_awaited {
+            self.agenda
+                .schedule(self.longest_election(), Happening::Return(id));
+            return Ok(());
+        }
+        self.note(Event::Fault(Some(id), "returns with an empty disk"));
+        self.rare.disks_replaced += 1;
+        let (seed, capacity) = (self.rng.next_u64(), self.options.room());
+        let member = self.member(id);
+        member.node.disk.forget(seed);
+        member.node.disk.disk.set_capacity(capacity);
+        member.disk = DiskState {
+            loss: Some(Loss::Returned),
+            ..DiskState::default()
+        };
+        self.start(id)
+    }
+
     /// Draws which of a disk's next calls fails or ends the process.
     fn draw_call(&mut self, id: NodeId) -> u64 {
         self.members[&id].node.disk.disk.calls() + self.rng.range(1..=CALLS_AHEAD_MAX)
     }
 
     pub(super) fn make_room(&mut self, id: NodeId) {
+        let capacity = self.options.room();
         let member = self.member(id);
         member.disk.is_full = false;
-        member.node.disk.disk.set_capacity(u64::MAX);
+        member.node.disk.disk.set_capacity(capacity);
     }
 
     fn pause(&mut self, id: NodeId, length: u64) {

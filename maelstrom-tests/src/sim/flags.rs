@@ -40,7 +40,7 @@ pub const SIM: Command = Command::new(
      Without flags: random seeds for a minute.\n\
      \n\
      Exit status: 0 all rules held; 1 a rule was broken; 2 at least 1000 seeds ran and some rare event never occurred.\n\
-     Four events may be missing, because each needs two rare events at once: installs_of_conflicting,\n\
+     Five events may be missing, because each needs two rare events at once: elections_late, installs_of_conflicting,\n\
      installs_overtaken, figure_8_overwritten, snapshots_broken.",
     &[
         Flag::new(
@@ -194,16 +194,8 @@ pub fn main(options: &Options) -> io::Result<Status> {
     }
     let mut out = stdout();
     print_counts(&mut out, &outcome.rare)?;
-    let RareEvents {
-        slowest_recovery,
-        slowest_service,
-        ..
-    } = outcome.rare;
-    writeln!(
-        out,
-        "\nthe slowest recovery took {slowest_recovery} times the longest election timeout, the slowest service while \
-         faults lasted {slowest_service} times\n{line}: all rules held"
-    )?;
+    writeln!(out, "\n{}", outcome.rare.slowest())?;
+    writeln!(out, "{line}: all rules held")?;
     // Worlds with options that were set need not meet everything.
     if outcome.runs < COVERING_SEEDS || !fleet.changes.is_empty() {
         return Ok(Status::Valid);
@@ -214,6 +206,14 @@ pub fn main(options: &Options) -> io::Result<Status> {
 /// The verdict on the rare events of many seeds.
 fn coverage(rare: &RareEvents, out: &mut impl Write) -> io::Result<Status> {
     let (missing, excused) = rare.missing();
+    if rare.elections_are_slow() {
+        let (late, all) = (rare.elections_late, rare.elections_at_last);
+        writeln!(
+            out,
+            "rule broken: nearly every election must take at most three longest election timeouts: {late} of {all} took longer"
+        )?;
+        return Ok(Status::Invalid);
+    }
     if !excused.is_empty() {
         writeln!(
             out,
@@ -339,9 +339,24 @@ mod tests {
             "{said}"
         );
         assert!(
-            said.contains("never occurred, and may be missing: figure_8_overwritten, "),
+            said.contains(
+                "never occurred, and may be missing: elections_late, figure_8_overwritten, "
+            ),
             "{said}"
         );
+    }
+
+    #[test]
+    fn fleet_of_slow_elections_is_invalid() {
+        let slow = RareEvents {
+            elections_at_last: 200,
+            elections_late: 3,
+            ..RareEvents::default()
+        };
+        let mut out = Vec::new();
+        assert_eq!(coverage(&slow, &mut out).unwrap(), Status::Invalid);
+        let said = String::from_utf8(out).unwrap();
+        assert!(said.contains("rule broken: nearly every election") && said.contains("3 of 200"));
     }
 
     #[test]

@@ -15,10 +15,10 @@ use crate::rules::Broken;
 /// How long a connected quorum may take to serve a write and a read while faults last, in longest
 /// election timeouts: an election fails if one of its messages is lost, or if round trips are
 /// longer than its timeout.
-const SERVED_ELECTIONS_MAX: u64 = 60;
+const SERVED_ELECTIONS_MAX: u64 = 120;
 
 /// The same where few messages are slow and none is lost.
-const SERVED_SOON_ELECTIONS_MAX: u64 = 20;
+const SERVED_SOON_ELECTIONS_MAX: u64 = 30;
 
 /// A leader that served this many times is there to stay, where few messages are slow and none is
 /// lost.
@@ -53,12 +53,13 @@ impl World {
         self.note(Event::Healed);
         let quorum = self.draw_quorum();
         self.cut_others(&quorum);
+        self.break_disks(&quorum);
         self.hurry();
         self.rare.lasting_runs += 1;
         let mut settled = None;
         for time in 0..self.options.lasting {
             self.serve_once(&quorum)?;
-            if time >= SETTLED && self.options.is_gentle() {
+            if time >= SETTLED && self.options.is_gentle() && self.options.lasting_disks == 0 {
                 let term = self.leaders().into_iter().map(|(_, term)| term).max();
                 stays(*settled.get_or_insert(term), term)?;
             }
@@ -93,6 +94,31 @@ impl World {
                     self.note(Event::Cut(from, to));
                 }
             }
+        }
+    }
+
+    /// Makes disks outside the quorum hang, or so slow that their nodes hold up a cluster that waits
+    /// for them.
+    fn break_disks(&mut self, quorum: &BTreeSet<NodeId>) {
+        if self.options.lasting_disks == 0 {
+            return;
+        }
+        for id in self.ids() {
+            if quorum.contains(&id) {
+                continue;
+            }
+            let lag = *self.rng.choose(&[0, 1, 4]).expect("three") * self.longest_election() / 2;
+            let disk = &mut self.member(id).disk;
+            disk.hangs = lag == 0;
+            disk.lag = lag;
+            self.rare.lasting_hangs += u64::from(lag == 0);
+            self.rare.lasting_lags += u64::from(lag > 0);
+            let what = if lag == 0 {
+                "its disk hangs"
+            } else {
+                "its disk is slow"
+            };
+            self.note(Event::Fault(Some(id), what));
         }
     }
 

@@ -40,6 +40,14 @@ pub(super) struct DiskState {
     pub(super) hangs_until: u64,
     /// Until then each sync is slow.
     pub(super) slow_until: u64,
+    /// No sync ends.
+    pub(super) hangs: bool,
+    /// The mean time by which each sync is longer while faults last.
+    pub(super) lag: u64,
+    /// For how many ticks of its node records have waited and nothing was stored.
+    pub(super) idle_ticks: u64,
+    /// The node has lost the disk that it had.
+    pub(super) loss: Option<Loss>,
     /// The disk has little room, so the process may stop.
     pub(super) is_full: bool,
     /// A call was planned to fail, so the process may stop.
@@ -48,6 +56,15 @@ pub(super) struct DiskState {
     pub(super) has_flipped: bool,
     /// The size of the log after the last sync.
     pub(super) log_bytes: u64,
+}
+
+/// A disk that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The node must stay away, because it has forgotten what it promised in this term and before.
+    Away(Term),
+    /// The node returned with an empty disk. It may lack committed entries.
+    Returned,
 }
 
 impl Member {
@@ -65,6 +82,23 @@ impl Member {
             is_gone: false,
             role: (RoleName::Follower, Term(0)),
         }
+    }
+
+    /// The bytes of its disk and its log.
+    pub(super) fn bytes(&self) -> u64 {
+        let log = self.node.process().map_or(0, |process| {
+            let incoming = process
+                .status
+                .incoming_snapshot
+                .map_or(0, |(bytes, _)| bytes);
+            process.status.log_bytes + incoming
+        });
+        self.node.disk.disk.used() + log
+    }
+
+    /// Whether the node must not return: it is gone for good, or has lost its disk.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_gone || matches!(self.disk.loss, Some(Loss::Away(_)))
     }
 
     /// Whether the process takes no input now.

@@ -53,6 +53,11 @@ impl Letter {
         })
     }
 
+    /// The length of its encoding.
+    pub(super) fn bytes(&self) -> u64 {
+        self.body.len() as u64
+    }
+
     /// Decodes the message, which must equal what was sent.
     pub(super) fn read(&self) -> Result<Envelope<Store>, Broken> {
         let Envelope { from, to, .. } = *self.envelope;

@@ -13,6 +13,13 @@ pub const TICK: u64 = 1000;
 /// A simulated hour in the run's unit of time.
 pub const HOUR: u64 = TICK * 100 * 3600;
 
+/// The longest of a million runs has a tenth of this. A run that does not end would look for it
+/// until memory runs out.
+const HAPPENINGS_MAX: u64 = 2_000_000;
+
+/// No run needs a tenth of this.
+const BYTES_MAX: u64 = 256 << 20;
+
 /// The range of most limits: [`Config::validate`] knows better.
 const LIMIT: RangeInclusive<u64> = 0..=1 << 40;
 
@@ -84,12 +91,16 @@ options! {
     shortest_election: 10, 1..=100_000;
     /// The longest election timeout, in ticks.
     longest_election: 20, 1..=100_000;
+    /// How long a request may wait, in longest election timeouts.
+    deadline: 2, 1..=1000;
     /// Limit: open requests of clients at a node.
     requests: 4096, LIMIT;
     /// Limit: uncommitted commands.
     proposals: 32_768, LIMIT;
     /// Limit: uncommitted bytes.
     uncommitted_bytes: 64 << 20, LIMIT;
+    /// Limit: bytes of entries that wait for the node's disk.
+    unsynced_bytes: 64 << 20, LIMIT;
     /// Limit: reads that wait for a round.
     reads: 32_768, LIMIT;
     /// Limit: concurrent read rounds.
@@ -204,6 +215,8 @@ options! {
     hanging_sync: 0, 0..=1;
     /// 1: a disk may be slow for a while.
     slow_disk: 0, 0..=1;
+    /// 1: a node may lose its disk; it returns with an empty one once that does no harm.
+    lost_disk: 0, 0..=1;
     /// 1: a bit on a disk may flip; never on a quorum of disks.
     bit_flip: 0, 0..=1;
     /// 1: a clock may stop, or jump ahead.
@@ -219,6 +232,13 @@ options! {
     lasting_latency: 200, 0..=HOUR;
     /// Links cut then, of 1,000 that do not join two nodes of the quorum.
     lasting_cut_permille: 0, 0..=1000;
+    /// 1: disks outside that quorum may hang then, some for ever, or be slow.
+    lasting_disks: 0, 0..=1;
+
+    /// The most things that may happen in a run.
+    happenings_max: HAPPENINGS_MAX, 1..=u64::MAX;
+    /// The most bytes that disks, logs and messages of a run may take.
+    bytes_max: BYTES_MAX, 1..=u64::MAX;
 
     /// 1: a disk forgets everything at a power failure. Never drawn: Raft does not tolerate it, and the rules must say so.
     amnesia: 0, 0..=1;
@@ -257,6 +277,7 @@ impl Options {
         self.requests = pick(&[1, 3, 10]);
         self.proposals = pick(&[1, 3, 10]);
         self.uncommitted_bytes = pick(&[1, 200, 1000]);
+        self.unsynced_bytes = pick(&[1, 1000]);
         self.reads = pick(&[1, 3, 10]);
         self.rounds = pick(&[1, 2, 4]);
         self.append_entries = pick(&[1, 2, 5]);
@@ -313,10 +334,23 @@ impl Options {
     fn draw_lasting(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
         self.lasting = 8;
         self.lasting_cut_permille = pick(&[0, 300, 700, 1000]);
+        self.lasting_disks = pick(&[0, 1]);
+        if self.lasting_disks > 0 {
+            // A leader whose log is full writes nothing, so it would not notice that its disk hangs.
+            self.log_entries = Self::CALM.log_entries;
+        }
         self.lasting_latency = pick(&[0, 50]) * self.longest_election;
         self.lasting_lost_permille = pick(&[0, 0, 50]);
         if self.has_room() {
             self.lasting_latency = pick(&[0, 50, 200, 500]) * self.longest_election;
+        }
+        // Without snapshots, round trips may take longer than the longest election timeout.
+        if self.has_room()
+            && self.snapshot_entries == Self::CALM.snapshot_entries
+            && pick(&[0, 1]) == 1
+        {
+            self.lasting_latency = 1000 * self.longest_election;
+            self.deadline = 16;
         }
         if self.lasting_latency > 50 * self.longest_election {
             self.lasting_lost_permille = 0;
@@ -345,11 +379,12 @@ impl Options {
             heartbeat: self.heartbeat as u32,
             shortest_election: self.shortest_election as u32,
             longest_election: self.longest_election as u32,
-            request_deadline: 2 * self.longest_election as u32,
+            request_deadline: (self.deadline * self.longest_election) as u32,
             limits: Limits {
                 requests: self.requests as usize,
                 proposals: self.proposals as usize,
                 uncommitted_bytes: self.uncommitted_bytes as usize,
+                unsynced_bytes: self.unsynced_bytes as usize,
                 reads: self.reads as usize,
                 rounds: self.rounds as usize,
                 append_entries: self.append_entries as usize,
@@ -421,6 +456,12 @@ impl Options {
         self.shortest_election >= self.heartbeat + 2
     }
 
+    /// The room on each disk. A run breaks the bound of its bytes first, unless a single call of the
+    /// disk does not end.
+    pub fn room(&self) -> u64 {
+        self.bytes_max.saturating_mul(2)
+    }
+
     /// Whether messages arrive, and in time, so that a leader that a quorum hears has no reason to
     /// step down.
     pub fn is_gentle(&self) -> bool {
@@ -437,6 +478,7 @@ impl Options {
                 world.proposals,
                 world.reads,
                 world.uncommitted_bytes,
+                world.unsynced_bytes,
                 world.forwards_seen,
                 world.incarnations,
             ]
@@ -508,6 +550,7 @@ faults! {
     FailedCall failed_call,
     HangingSync hanging_sync,
     SlowDisk slow_disk,
+    LostDisk lost_disk,
     BitFlip bit_flip,
     ClockJump clock_jump,
 }

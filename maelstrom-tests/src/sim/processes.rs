@@ -33,7 +33,7 @@ impl World {
         let seed = self.rng.next_u64();
         let is_alone = self.members.len() == 1;
         let member = self.member(id);
-        if member.node.process().is_some() || member.is_gone {
+        if member.node.process().is_some() || member.is_away() {
             return Ok(());
         }
         if let Err(stop) = member.node.start(incarnation, seed) {
@@ -164,6 +164,7 @@ impl World {
         member.waiting.clear();
         member.gathering = false;
         member.disk.syncing = false;
+        member.disk.idle_ticks = 0;
         // A restart of the disk clears planned failures.
         member.disk.call_may_fail = false;
         if was_running {
@@ -195,6 +196,7 @@ impl World {
             self.note(Event::Ticked(id));
             self.member(id).node.step(Input::Tick)?;
             self.observe(id)?;
+            self.check_disk(id)?;
         }
         self.collect(id)
     }

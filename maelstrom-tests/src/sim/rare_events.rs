@@ -12,6 +12,10 @@ macro_rules! rare_events {
             $(#[doc = $help] pub $name: u64,)+
             /// The slowest recovery of a cluster without faults, in longest election timeouts.
             pub slowest_recovery: u64,
+            /// The slowest election of a cluster without faults, in the same unit.
+            pub slowest_election: u64,
+            /// The most bytes that disks, logs and messages of a run took.
+            pub most_bytes: u64,
             /// The slowest service of a connected quorum while faults last, in the same unit.
             pub slowest_service: u64,
         }
@@ -21,6 +25,8 @@ macro_rules! rare_events {
             pub fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)+
                 self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
+                self.slowest_election = self.slowest_election.max(other.slowest_election);
+                self.most_bytes = self.most_bytes.max(other.most_bytes);
                 self.slowest_service = self.slowest_service.max(other.slowest_service);
             }
 
@@ -41,6 +47,10 @@ rare_events! {
     lasting_runs,
     /// Links that were cut then.
     lasting_cuts,
+    /// Times when a quorum had to elect a leader after faults had ceased.
+    elections_at_last,
+    /// Of these, those that took more than three longest election timeouts, because elections collided.
+    elections_late,
     /// Runs in which nodes stayed away for good.
     runs_without_all_nodes,
     /// Requests that were sent again because the first had no certain answer.
@@ -74,6 +84,16 @@ rare_events! {
     hanging_syncs,
     /// Disks that were slow for a while.
     slow_disks,
+    /// Disks that were lost.
+    disks_lost,
+    /// Nodes that returned with an empty disk.
+    disks_replaced,
+    /// Disks that hung while faults lasted.
+    lasting_hangs,
+    /// Disks that hung for ever.
+    hangs_for_ever,
+    /// Disks that were slow while faults lasted.
+    lasting_lags,
     /// Bits that were flipped.
     bit_flips,
     /// Nodes that refused to start after a bit flip.
@@ -175,8 +195,9 @@ rare_events! {
 }
 
 /// Events that a fleet may miss. Each needs two rare events at once, which a thousand seeds seldom
-/// meet; docs/TESTING.md has their numbers in many thousand runs.
-pub const EXCUSED: [&str; 4] = [
+/// meet.
+pub const EXCUSED: [&str; 5] = [
+    "elections_late",
     "installs_of_conflicting",
     "installs_overtaken",
     "figure_8_overwritten",
@@ -192,6 +213,28 @@ impl RareEvents {
             .filter(|(_, count, _)| *count == 0);
         let names = missing.map(|(name, ..)| name);
         names.partition(|name| !EXCUSED.contains(name))
+    }
+
+    /// A line with the extremes.
+    pub fn slowest(&self) -> String {
+        let Self {
+            slowest_election: elected,
+            slowest_recovery: recovered,
+            slowest_service: served,
+            most_bytes,
+            ..
+        } = self;
+        format!(
+            "slowest, in longest election timeouts: election {elected}, recovery {recovered}, service while faults \
+             lasted {served}; most memory of a run: {} KiB",
+            most_bytes >> 10
+        )
+    }
+
+    /// Whether more than one in a hundred of the last elections was late: collisions do not explain
+    /// that many.
+    pub fn elections_are_slow(&self) -> bool {
+        self.elections_late * 100 > self.elections_at_last
     }
 
     /// Adds what a process has counted.
@@ -239,6 +282,18 @@ pub(super) fn awaits_own_commit(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_late_elections_are_slow() {
+        let mut events = RareEvents {
+            elections_at_last: 200,
+            elections_late: 2,
+            ..RareEvents::default()
+        };
+        assert!(!events.elections_are_slow());
+        events.elections_late = 3;
+        assert!(events.elections_are_slow());
+    }
 
     #[test]
     fn event_that_never_happened_is_missing() {

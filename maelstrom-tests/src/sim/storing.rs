@@ -18,8 +18,9 @@ const SLOWNESS: u64 = 20;
 
 impl World {
     pub(super) fn sync(&mut self, id: NodeId) -> Result<(), Broken> {
-        if !self.members[&id].disk.syncing {
-            // It ended sooner, when the faults ceased.
+        let disk = &self.members[&id].disk;
+        if disk.hangs || !disk.syncing {
+            // Or it ended sooner, when the faults ceased.
             return Ok(());
         }
         // One sync stores some of the outputs that wait, and mostly all of them.
@@ -64,6 +65,7 @@ impl World {
             Ok(stored) => stored.expect("an output waits"),
             Err(stop) => return self.stopped(id, stop),
         };
+        self.member(id).disk.idle_ticks = 0;
         for envelope in messages {
             self.send(envelope)?;
         }
@@ -80,6 +82,9 @@ impl World {
 
     /// A node works on a snapshot.
     pub(super) fn work(&mut self, id: NodeId, process: Incarnation) -> Result<(), Broken> {
+        if self.members[&id].disk.hangs {
+            return Ok(());
+        }
         let worked = match self.member(id).node.work() {
             Ok(worked) => worked,
             Err(stop) => return self.stopped(id, stop),
@@ -178,6 +183,9 @@ impl World {
         let hangs = disk.hangs_until.saturating_sub(self.agenda.now);
         let is_slow = self.agenda.now < disk.slow_until;
         let factor = if is_slow { SLOWNESS } else { 1 };
-        hangs + self.rng.exponential(self.options.sync_mean * factor)
+        hangs
+            + self
+                .rng
+                .exponential(self.options.sync_mean * factor + disk.lag)
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) rare: RareEvents,
     /// How many processes were started.
     pub(super) incarnations: u64,
+    /// How many things have happened.
+    pub(super) happenings: u64,
 }
 
 /// The faults of a world.
@@ -85,6 +87,7 @@ impl World {
         };
         let member = |id| {
             let disk = FaultyStorage::new(id, membership.clone(), storage, rng.next_u64());
+            disk.disk.set_capacity(options.room());
             let drift = options.drift_permille;
             let period = TICK * rng.range(1000 - drift..=1000 + drift) / 1000;
             (
@@ -108,6 +111,7 @@ impl World {
             trace,
             rare: RareEvents::default(),
             incarnations: 0,
+            happenings: 0,
         })
     }
 
@@ -127,6 +131,7 @@ impl World {
         self.cease()?;
         self.endure()?;
         self.heal();
+        self.elect()?;
         self.expect("recover", Self::agrees)?;
         self.serve_all()?;
         let leaders = self.leaders();
@@ -139,6 +144,7 @@ impl World {
         if self.rng.chance(1, 4) {
             // Progress must not depend on anything in memory.
             self.restart_all()?;
+            self.elect()?;
             self.expect("recover from a power failure", Self::agrees)?;
             self.serve_all()?;
         }
@@ -152,6 +158,7 @@ impl World {
         done: impl Fn(&Self) -> bool,
     ) -> Result<bool, Broken> {
         while !done(self) {
+            self.check_bounds()?;
             match self.agenda.next_before(end) {
                 Some(happening) => self.meet(happening)?,
                 None => return Ok(false),
@@ -177,6 +184,7 @@ impl World {
             Happening::Tick(id, process) if self.is_running(id, process) => self.tick(id, process),
             Happening::Sync(id, process) if self.is_running(id, process) => self.sync(id),
             Happening::Receipt(id, process, synced) if self.is_running(id, process) => {
+                self.member(id).disk.idle_ticks = 0;
                 self.step(id, Input::Synced(synced))
             }
             Happening::Work(id, process) if self.is_running(id, process) => self.work(id, process),
@@ -196,7 +204,7 @@ impl World {
                 Ok(())
             }
             // They belong to faults that have ceased.
-            Happening::Fault | Happening::HealLinks | Happening::Die(_)
+            Happening::Fault | Happening::HealLinks | Happening::Die(_) | Happening::Return(_)
                 if self.faults.phase != Phase::Chaos =>
             {
                 Ok(())
@@ -216,6 +224,7 @@ impl World {
                 self.restart(id, end, length)
             }
             Happening::Start(id) => self.start(id),
+            Happening::Return(id) => self.try_return(id),
             Happening::Resume(id) => {
                 let until = self.member(id).paused_until;
                 if until.is_some_and(|until| until <= self.agenda.now) {

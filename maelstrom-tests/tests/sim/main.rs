@@ -158,6 +158,35 @@ fn exit_status_tells_the_result() {
     assert_eq!(sim("--sed 3").status.code(), Some(255));
 }
 
+/// A run that does not end, or takes ever more memory, fails in a short text with its seed.
+#[test]
+fn run_beyond_its_bounds_is_rejected() {
+    for (setting, rule) in [
+        (
+            "happenings_max=1000",
+            "a run must end: 1000 things have happened",
+        ),
+        (
+            "bytes_max=20000",
+            "a run must fit into memory: disks, logs and messages take",
+        ),
+    ] {
+        let sim = Command::new(env!("CARGO_BIN_EXE_maelstrom-tests"))
+            .args(["sim", "--seed", "4", "--set", setting])
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&sim.stdout);
+        assert_eq!(sim.status.code(), Some(1), "{said}");
+        let found = said.lines().find(|line| line.contains("rule broken: "));
+        let line = found.unwrap_or_else(|| panic!("{said}"));
+        assert!(
+            line.starts_with("seed 4, event ") && line.contains(rule),
+            "{line}"
+        );
+        assert!(said.lines().all(|line| line.len() < 2500), "{said}");
+    }
+}
+
 /// The quorum of the rule is connected in name only: all its messages are lost.
 #[test]
 fn quorum_that_never_serves_is_rejected() {
