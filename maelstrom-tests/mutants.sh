@@ -133,6 +133,12 @@ worlds=(
     "--nodes 3 --terms 2 --expiries 3 --commands 1 --in-flight 3"
 )
 
+# The profile has one codegen unit for the crates of a node. A change of one line would compile all of its crate again.
+codegen=()
+for crate in json raft-core raft; do
+    codegen+=(--config "profile.release.package.$crate.codegen-units=256")
+done
+
 # Builds what a rung runs, prints the executable, and leaves the compiler's messages in $log.
 build() {
     local what is_test=true
@@ -153,7 +159,7 @@ build() {
         golden | paper | storage | metrics | unit | node | tools:*) what=(test --no-run "${what[@]}") ;;
         *) what=(build "${what[@]}") is_test=false ;;
     esac
-    cargo "${what[@]}" --release --message-format json-render-diagnostics 2>"$log" |
+    cargo "${what[@]}" --release "${codegen[@]}" --message-format json-render-diagnostics 2>"$log" |
         sed -n "s/.*\"test\":$is_test},\"features\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -1
 }
 

@@ -190,8 +190,16 @@ fn recoveries(faults: &[Fault], ended: &[Ended], run_end: Duration) -> Vec<Fault
 
 #[cfg(test)]
 mod tests {
+    use std::{env, fs, process};
+
+    use json::value;
+    use raft::flags::Parsed;
+
     use super::*;
     use crate::bench::report::ended::Ending;
+    use crate::bench::store::Store;
+    use crate::history::{self, Call, Event, Process, Stage};
+    use crate::linearizability::{self, Limits};
 
     const DONE: Ending = Ending::Ok;
     const TIMEOUT: Ending = Ending::Info;
@@ -215,6 +223,41 @@ mod tests {
             side: Some(side),
             ..Fault::default()
         }
+    }
+
+    #[test]
+    fn key_without_a_read_at_the_end_is_unknown() {
+        let name = format!("stdraft-evaluation-{}", process::id());
+        let folder = env::temp_dir().join(name);
+        let store = Store::create(&folder).expect("a folder");
+        let mut record = Record::create(&store).expect("a file");
+        for (time_ns, stage) in [
+            (0, Stage::Invoke),
+            (1, Stage::Complete(history::Outcome::Done)),
+        ] {
+            let event = Event {
+                process: Process(0),
+                time_ns,
+                key: value!(7),
+                call: Call::Write(value!(1)),
+                stage,
+            };
+            record.event(event).expect("it fits");
+        }
+        let Ok(Parsed::Run(options)) = Options::parse([]) else {
+            panic!("no flag is wrong");
+        };
+        let operations = record.history().operations();
+        let analysis = linearizability::check(operations, Limits::default());
+        let mut verdict = |unread: &[u64]| {
+            record.unread = unread.to_vec();
+            let (status, results) = evaluate(&options, &record, &[], &analysis, Duration::ZERO);
+            (status, results.reason)
+        };
+        assert_eq!(verdict(&[]), (Status::Valid, None));
+        let reason = "no read at the end had a result: key 7, 9".to_owned();
+        assert_eq!(verdict(&[7, 9]), (Status::Unknown, Some(reason)));
+        fs::remove_dir_all(&folder).expect("it is there");
     }
 
     #[test]
