@@ -124,7 +124,7 @@ fn in_memory() {
     rate(time, "batches of 10 entries in memory");
 }
 
-/// Times a batch that needs a new segment: a synced file of zeros, and a sync of the folder.
+/// Times a batch that needs a new segment and finds no spare file: it waits for a file of zeros.
 fn segment(folder: &Path) {
     const SEGMENTS: u32 = 20;
     let disk: Arc<dyn Disk> = Arc::new(Real::create(&folder.join("n2")).expect("a folder"));
@@ -151,7 +151,7 @@ fn segment(folder: &Path) {
     assert_eq!(opened.log.bytes(), before * u64::from(SEGMENTS + 1));
     print(
         whole / SEGMENTS,
-        "a new segment of 8 MiB and a batch of 5 MiB",
+        "a new segment of 8 MiB without a spare file, and a batch of 5 MiB",
     );
 }
 
