@@ -278,6 +278,8 @@ work() {
     done
 }
 
+# The shell reads this to the end before it runs it: the script may be edited meanwhile.
+{
 (cd "$root" && git ls-files) | copy_sources "$root" "$sources"
 here=$sources/maelstrom-tests
 # A mutant that none of these rungs can see is left out.
@@ -326,3 +328,5 @@ awk -F'\t' -v OFS=' | ' '
         printf " %d equivalent\n", equivalent
         exit count["not caught"] + count["not run"] + count["does not compile"] + count["no verdict"] > 0
     }' "$results" - <<<"$list"
+exit 0
+}
