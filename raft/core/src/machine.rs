@@ -24,7 +24,7 @@ pub trait StateMachine: Clone + Debug + Eq + Hash {
     /// Answers a query from the present state.
     fn answer(&self, query: &Self::Query) -> Self::Answer;
 
-    /// The approximate size of the command on the wire, in bytes. Decides how many entries share
-    /// one Append. Must not depend on the state.
+    /// The approximate size of the command in memory, in bytes. Decides how many entries share one
+    /// Append, and what the log may hold. Must not depend on the state.
     fn size(command: &Self::Command) -> usize;
 }
