@@ -14,8 +14,9 @@ use crate::rules::Broken;
 
 /// How long a connected quorum may take to serve a write and a read while faults last, in longest
 /// election timeouts: an election fails if one of its messages is lost, or if round trips are
-/// longer than its timeout.
-const SERVED_ELECTIONS_MAX: u64 = 120;
+/// longer than its timeout. Where all timeouts are about the same and round trips are longer than
+/// they differ, elections collide again and again: seed 800 took 70.
+const SERVED_ELECTIONS_MAX: u64 = 400;
 
 /// The same where few messages are slow and none is lost.
 const SERVED_SOON_ELECTIONS_MAX: u64 = 30;
