@@ -29,7 +29,7 @@ fn faults_are_made_and_reported() {
     let results = folder.results();
     for kind in ["partition", "pause"] {
         let mut faults = results.faults.iter();
-        assert!(faults.any(|fault| fault.kind == kind), "{results:?}");
+        assert!(faults.any(|fault| fault.kind == kind), "{}", show(&output));
     }
     // Both came before the first request.
     let history = fs::read(folder.path("store/latest/history.jsonl")).expect("a history");
@@ -39,7 +39,8 @@ fn faults_are_made_and_reported() {
     assert_eq!(
         results.faults.iter().filter(at_start).count(),
         2,
-        "{results:?}"
+        "{}",
+        show(&output)
     );
     let messages = &results.messages;
     assert!(messages.lost > 0, "{messages:?}");
@@ -104,7 +105,7 @@ fn a_restarted_node_finds_its_folder_and_is_checked() {
     let results = folder.results();
     let mut faults = results.faults.iter();
     assert!(faults.all(|fault| fault.kind == "kill" && fault.what == "kill n0"));
-    assert!(results.faults[0].ended_ms.is_some(), "{results:?}");
+    assert!(results.faults[0].ended_ms.is_some(), "{}", show(&output));
     assert!(results.messages.dead > 0, "{:?}", results.messages);
 
     let run = fs::read_dir(folder.path("data")).expect("a folder").next();
@@ -132,10 +133,10 @@ fn raft_survives_kills_and_no_data_stays() {
     assert_eq!(status(&output), 0, "{}", show(&output));
     let results = folder.results();
     let last = results.faults.last().expect("a fault");
-    assert_eq!(last.what, "kill n0 n1 n2", "{results:?}");
+    assert_eq!(last.what, "kill n0 n1 n2", "{}", show(&output));
     let ended = last.ended_ms.expect("it ends before the run");
-    assert!(ended <= results.duration_s * 1000.0, "{results:?}");
-    assert!(last.after.is_some(), "{results:?}");
+    assert!(ended <= results.duration_s * 1000.0, "{}", show(&output));
+    assert!(last.after.is_some(), "{}", show(&output));
     let left = fs::read_dir(folder.path("tmp")).expect("a folder");
     assert_eq!(left.count(), 0, "{}", show(&output));
 }

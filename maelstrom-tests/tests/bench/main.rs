@@ -112,7 +112,7 @@ fn a_correct_node_is_valid_and_leaves_results() {
     let results = folder.results();
     assert_eq!((results.verdict.as_str(), results.seed), ("valid", 7));
     let all = &results.operations.all;
-    assert!(all.ok > 0 && all.info == 0, "{results:?}");
+    assert!(all.ok > 0 && all.info == 0, "{}", show(&output));
     assert!(all.errors.iter().all(|error| matches!(error.code, 20 | 22)));
     assert_eq!(results.linearizable.operations as u64, all.total());
     assert_eq!(results.messages.clients, 2 * all.total());
