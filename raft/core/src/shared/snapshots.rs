@@ -1,0 +1,134 @@
+//! What a node does for snapshots in every role (§7).
+
+use core::mem;
+
+use super::Shared;
+use crate::id::SnapshotId;
+use crate::machine::StateMachine;
+use crate::membership::Membership;
+use crate::message::SnapshotChunk;
+use crate::snapshot::{IncomingSnapshot, SnapshotToInstall, SnapshotToStore, Task, Work};
+
+impl<S: StateMachine> Shared<S> {
+    /// Takes a chunk of a leader's snapshot. Returns the offset of the byte wanted next.
+    pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk) -> u64 {
+        if chunk.snapshot.length > self.config.limits.snapshot_bytes_max {
+            self.counters.dropped.overflow += 1;
+            return 0;
+        }
+        let early = self.config.limits.inflight_chunks;
+        self.snapshots.receive_chunk(chunk, early)
+    }
+
+    /// Whether enough was applied since the last snapshot, and no snapshot is under way.
+    pub(crate) fn snapshot_is_due(&self) -> bool {
+        let limits = &self.config.limits;
+        let (covered, applied) = (self.snapshots.covered().index, self.applied);
+        let is_enough = || {
+            applied.0 - covered.0 >= limits.snapshot_entries
+                || self.log().bytes(covered, applied) >= limits.snapshot_bytes
+        };
+        let is_due =
+            applied > covered && is_enough() || applied >= covered && self.snapshots.is_doubted;
+        is_due && self.snapshots.is_idle()
+    }
+
+    /// Takes a snapshot of the present state.
+    pub(crate) fn capture(&mut self) {
+        let last = self.log.id_at(self.applied);
+        self.snapshots.work = Work::Taken(SnapshotToStore {
+            last: last.expect("the base is applied"),
+            membership: self.membership.clone(),
+            machine: self.machine().clone(),
+        });
+    }
+
+    /// The task that the host may begin now, if there is one.
+    pub(crate) fn next_task(&mut self) -> Option<Task<S>> {
+        let commit = self.commit();
+        let snapshots = &mut self.snapshots;
+        // A snapshot never replaces newer state.
+        let (is_new, is_whole) = match &snapshots.incoming {
+            Some(IncomingSnapshot { id, bytes, .. }) => {
+                (id.last.index > commit, bytes.len() as u64 == id.length)
+            }
+            None => (false, false),
+        };
+        if !is_new {
+            snapshots.incoming = None;
+        }
+        // A snapshot may hold entries of the present term, whose ballot must be stored first.
+        if !self.persistence.holds_ballot_of(self.term()) {
+            return None;
+        }
+        let synced = self.persistence.index();
+        let snapshots = &mut self.snapshots;
+        match mem::replace(&mut snapshots.work, Work::None) {
+            // A leader's snapshot is newer than one taken here, and replaces it.
+            Work::None | Work::Taken(_) if is_new && is_whole => {
+                let IncomingSnapshot { id, bytes, .. } = snapshots.incoming.take()?;
+                snapshots.work = Work::Installing(id);
+                Some(Task::Install(SnapshotToInstall { id, bytes }))
+            }
+            Work::Taken(snapshot) if snapshot.last.index <= synced => {
+                snapshots.work = Work::Storing(snapshot.last);
+                Some(Task::Store(snapshot))
+            }
+            other => {
+                snapshots.work = other;
+                None
+            }
+        }
+    }
+
+    /// Notes that a snapshot of this node's own state is on disk.
+    ///
+    /// # Panics
+    /// If it is not the snapshot that the host was asked to store.
+    pub(crate) fn snapshot_stored(&mut self, id: SnapshotId) {
+        let work = mem::replace(&mut self.snapshots.work, Work::None);
+        assert!(
+            matches!(work, Work::Storing(last) if last == id.last),
+            "the snapshot that was to be stored"
+        );
+        self.counters.snapshots_stored += 1;
+        self.set_base(id);
+    }
+
+    /// Notes that a leader's snapshot is on disk, and adopts it.
+    ///
+    /// # Panics
+    /// If it is not the snapshot that the host was asked to install.
+    pub(crate) fn snapshot_installed(
+        &mut self,
+        id: SnapshotId,
+        membership: &Membership,
+        machine: S,
+    ) {
+        self.end_install(id);
+        if *membership == self.membership && self.adopt(id.last, machine) {
+            self.counters.snapshots_installed += 1;
+            self.set_base(id);
+        } else {
+            self.counters.dropped.malformed += 1;
+        }
+    }
+
+    /// Notes that a leader's snapshot does not match its checksum, or cannot be decoded.
+    ///
+    /// # Panics
+    /// If it is not the snapshot that the host was asked to install.
+    pub(crate) fn snapshot_broken(&mut self, id: SnapshotId) {
+        self.end_install(id);
+        self.snapshots.broken = Some(id);
+        self.counters.snapshots_broken += 1;
+    }
+
+    fn end_install(&mut self, id: SnapshotId) {
+        let work = mem::replace(&mut self.snapshots.work, Work::None);
+        assert!(
+            matches!(work, Work::Installing(installing) if installing == id),
+            "the snapshot that was to be installed"
+        );
+    }
+}
