@@ -4,6 +4,7 @@
 //! The log notes what is to be done; the snapshots thread does it, one piece at a time.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use raft_core::Index;
@@ -25,12 +26,23 @@ pub(super) struct Maintenance {
 
 #[derive(Debug, Default)]
 struct State {
-    /// A synced file of zeros, for the next segment.
-    spare: Option<Unnamed>,
+    spare: Spare,
     /// Segments whose entries the base on disk covers, oldest first.
     covered: VecDeque<u64>,
     /// That base, until the snapshots before it are removed.
     base: Option<Index>,
+}
+
+/// The spare file. It has one name, so while the log uses it no other may be made: that would empty
+/// the file in use.
+#[derive(Debug, Default)]
+enum Spare {
+    #[default]
+    None,
+    /// A synced file of zeros, for the next segment.
+    Ready(Unnamed),
+    /// The log gives it the name of a segment.
+    Taken,
 }
 
 impl Maintenance {
@@ -47,9 +59,21 @@ impl Maintenance {
         self.segment_bytes
     }
 
-    /// Takes the spare file, if it is ready.
+    /// Takes the spare file, if it is ready. Until [`Maintenance::spare_used`] no other is made.
     pub(super) fn take_spare(&self) -> Option<Unnamed> {
-        self.state().spare.take()
+        match mem::replace(&mut self.state().spare, Spare::Taken) {
+            Spare::Ready(file) => Some(file),
+            Spare::None | Spare::Taken => None,
+        }
+    }
+
+    /// Notes that the spare file that was taken has another name now. One that was being made then
+    /// may be ready.
+    pub(super) fn spare_used(&self) {
+        let spare = &mut self.state().spare;
+        if matches!(spare, Spare::Taken) {
+            *spare = Spare::None;
+        }
     }
 
     /// Notes that the log on disk begins after `base`, so that these segments, oldest first, and
@@ -62,8 +86,7 @@ impl Maintenance {
 
     /// Whether anything is to be done.
     pub(super) fn is_due(&self) -> bool {
-        let has_spare = self.state().spare.is_some();
-        !has_spare || self.must_remove()
+        self.lacks_spare() || self.must_remove()
     }
 
     /// Whether files are to be removed.
@@ -72,16 +95,20 @@ impl Maintenance {
         !state.covered.is_empty() || state.base.is_some()
     }
 
-    /// Makes the spare file, if there is none.
+    fn lacks_spare(&self) -> bool {
+        matches!(self.state().spare, Spare::None)
+    }
+
+    /// Makes the spare file, if there is none. One thread alone may do so.
     pub(super) fn make_spare(&self) -> Result<(), Error> {
-        if self.state().spare.is_some() {
+        if !self.lacks_spare() {
             return Ok(());
         }
         let (spare, ()) = self.folder.prepare(Name::SPARE, |file| {
             segment::write_zeros(file, 0, self.segment_bytes)?;
             file.sync()
         })?;
-        self.state().spare = Some(spare);
+        self.state().spare = Spare::Ready(spare);
         Ok(())
     }
 
@@ -109,5 +136,47 @@ impl Maintenance {
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is consistent after every statement, so a panic elsewhere does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Ballot, EntryId};
+
+    use super::super::disk::memory::Memory;
+    use super::super::segment::Head;
+    use super::*;
+
+    /// The snapshots thread may look for a spare file at any moment, also while the log makes a
+    /// segment of the one that it has taken.
+    #[test]
+    fn spare_in_use_is_not_made_again() {
+        let folder = Arc::new(Folder::lock(Arc::new(Memory::new())).unwrap());
+        let maintenance = Maintenance::new(folder.clone(), 4096);
+        for number in 1..=2 {
+            maintenance.make_spare().unwrap();
+            let spare = maintenance.take_spare();
+            assert!(spare.is_some());
+            maintenance.make_spare().unwrap();
+            assert!(!maintenance.is_due());
+            let head = Head {
+                folder: 7,
+                number,
+                length: 4096,
+                first_frame: 1,
+                chain: 0,
+                ballot: Ballot::default(),
+                base: EntryId::default(),
+                last: EntryId::default(),
+            };
+            let file = segment::create(&folder, head, spare).unwrap();
+            maintenance.spare_used();
+            maintenance.make_spare().unwrap();
+            let (found, _) = segment::read(&file, &mut Vec::new()).unwrap();
+            assert_eq!(found, head);
+            let named = folder.open(Name::Segment(number)).unwrap();
+            let (found, _) = segment::read(&named, &mut Vec::new()).unwrap();
+            assert_eq!(found, head);
+        }
     }
 }

@@ -221,6 +221,7 @@ impl Log {
             },
             spare,
         )?;
+        self.maintenance.spare_used();
         let seal = Seal {
             end: self.end,
             last_frame: self.next_frame - 1,
