@@ -140,7 +140,7 @@ fn number(text: &str, bytes: &mut Vec<u8>) {
 
 fn append_exponent(text: &str, bytes: &mut Vec<u8>) {
     match text.parse::<i64>() {
-        Ok(short) if short.abs() <= SHORT => bytes.push((EXPONENT + short) as u8),
+        Ok(short) if short.unsigned_abs() <= SHORT as u64 => bytes.push((EXPONENT + short) as u8),
         _ => {
             let magnitude = text.trim_start_matches('-');
             let start = bytes.len();
