@@ -49,7 +49,7 @@ rare_events! {
     lasting_cuts,
     /// Times when a quorum had to elect a leader after faults had ceased.
     elections_at_last,
-    /// Of these, those that took more than three longest election timeouts, because elections collided.
+    /// Of these, those that took more than three longest election timeouts: elections collided, or replies had come late.
     elections_late,
     /// Runs in which nodes stayed away for good.
     runs_without_all_nodes,
@@ -231,8 +231,8 @@ impl RareEvents {
         )
     }
 
-    /// Whether more than one in a hundred of the last elections was late: collisions do not explain
-    /// that many.
+    /// Whether more than one in a hundred of the last elections was late: collisions and late
+    /// replies do not explain that many.
     pub fn elections_are_slow(&self) -> bool {
         self.elections_late * 100 > self.elections_at_last
     }
