@@ -12,7 +12,8 @@
 //!
 //! What the thread has stored arrives in the inbox, as any input: the messages that waited for the
 //! sync leave (vote requests, votes, acknowledgements), and the replica gets the receipt. So the
-//! loop never waits for a disk. A log that needs no disk is written in the loop itself ([`Log`]).
+//! loop waits for a disk only where it reads the chunks of a snapshot that a follower needs. A log
+//! that needs no disk is written in the loop itself ([`Log`]).
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
 //! stores what arrived during the sync before.

@@ -251,6 +251,13 @@ impl<S: StateMachine> Proxy<S> {
         ended
     }
 
+    /// Forgets other nodes' proposals through `index`: a snapshot holds what became of them. Those
+    /// of this node's own clients end at their deadline.
+    pub(crate) fn skip_through(&mut self, index: Index) {
+        self.proposed
+            .retain(|&at, proposal| at > index || matches!(proposal.origin, Origin::Local(_)));
+    }
+
     /// The oldest open proposal of this node's own clients.
     fn first_local(&mut self) -> Option<(Moment, EntryId, Ticket)> {
         while let Some(&(since, id)) = self.local.front() {

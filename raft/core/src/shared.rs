@@ -418,6 +418,7 @@ impl<S: StateMachine> Shared<S> {
         self.commit = last.index;
         self.applied = last.index;
         self.machine = machine;
+        self.proxy.skip_through(last.index);
         self.commit_learned();
         self.serve_confirmed_reads();
         true

@@ -7,9 +7,9 @@ use std::convert::Infallible;
 
 use count::Count;
 use raft_core::{
-    Ballot, Chunks, Config, Envelope, Incarnation, Index, Input, Limits, Membership, Message,
-    NodeId, Record, Replica, Restored, SnapshotChunk, SnapshotId, SnapshotToInstall,
-    SnapshotToStore, Status, Task, Ticket, Wal,
+    Ballot, Chunks, Config, Envelope, Forward, Incarnation, Index, Input, Limits, Membership,
+    Message, NodeId, Record, Replica, RequestId, Restored, SnapshotChunk, SnapshotId,
+    SnapshotToInstall, SnapshotToStore, Status, Task, Ticket, Wal,
 };
 
 /// Each command takes about 100 bytes. The snapshot is large nevertheless.
@@ -265,6 +265,41 @@ fn returned_follower_needs_one_snapshot_under_load() {
         "{longest} entries"
     );
     assert!(leader.last.index.0 - leader.base.index.0 < 1_300);
+}
+
+/// A deposed leader never applies the entries that a snapshot brings. It forgets what it proposed
+/// for other nodes there.
+#[test]
+fn proposals_that_a_snapshot_skips_are_forgotten() {
+    let mut cluster = Cluster::new(&limits(), 2);
+    cluster.ticks(100, 0);
+    assert_eq!(cluster.status(1).leader, Some(NodeId(1)));
+    cluster.isolated = Some(1);
+    let forward = Message::Forward(Forward {
+        id: RequestId {
+            incarnation: Incarnation(2),
+            counter: 1_000,
+        },
+        command: 1,
+    });
+    let envelope = Envelope {
+        from: NodeId(2),
+        to: NodeId(1),
+        term: cluster.status(1).ballot.term(),
+        message: forward,
+    };
+    cluster.step(1, Input::Receive(envelope));
+    cluster.settle(1);
+    assert_eq!(cluster.status(1).proposals, 1);
+    for ticket in 0..2_000 {
+        let (ticket, command) = (Ticket(ticket), 1);
+        cluster.step(2, Input::Write { ticket, command });
+        cluster.ticks(1, 0);
+    }
+    cluster.isolated = None;
+    cluster.ticks(500, 0);
+    assert_eq!(cluster.status(1).counters.snapshots_installed, 1);
+    assert_eq!(cluster.status(1).proposals, 0);
 }
 
 /// A follower that is slower than the load gets a snapshot to its end, though the leader has stored

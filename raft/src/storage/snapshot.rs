@@ -168,17 +168,17 @@ impl Snapshots {
         self.maintenance.is_due()
     }
 
-    /// Makes a spare file for the next segment of the log, or removes a few files that the base
-    /// covers. Nothing depends on it, but a write that finds no spare file takes longer.
+    /// Removes a few files that the base covers, and makes a spare file for the next segment of the
+    /// log. Nothing depends on it, but a write that finds no spare file takes longer.
     ///
     /// # Errors
     /// Those of the disk. The node must stop.
     pub fn maintain(&self) -> Result<(), Error> {
-        self.maintenance.make_spare()?;
+        // First the files that may give their room on a full disk to the spare one.
         if self.maintenance.must_remove() {
             self.maintenance.remove_few()?;
         }
-        Ok(())
+        self.maintenance.make_spare()
     }
 
     /// Reads up to `length` bytes of a stored snapshot from `offset` on, fewer at its end. `None`
