@@ -4,7 +4,7 @@
 //! the first byte lowest, so that one subtraction tests eight bytes. A *block* is 32 bytes, over
 //! which a plain loop without an early end becomes a few vector instructions.
 
-use crate::ErrorKind;
+use crate::error::ErrorKind;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;

@@ -41,9 +41,8 @@ use raft_core::{
     Envelope, Input, Output, Released, Response, StateMachine, Status, Ticket, Volatile, Wal,
 };
 
-use self::inbox::{Arrival, Inflow, Peers};
+use self::inbox::{Arrival, Inflow, LogResult, Peers};
 pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
-use self::log::LogResult;
 pub use self::log::{InlineLog, Log, LogThread, LogWatch};
 pub use self::outbox::Outbox;
 pub use self::queue::{Depth, Depths, Limit};

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use raft_core::{NodeId, Response, Term};
+use raft_core::{NodeId, Term};
 
 use super::agenda::Happening;
-use super::machine::Store;
 use super::trace::Event;
 use super::world::World;
 use crate::replica::node::demand;
@@ -24,24 +23,6 @@ const SERVED_SOON_ELECTIONS_MAX: u64 = 60;
 /// A leader that served this many times is there to stay, where few messages are slow and none is
 /// lost.
 const SETTLED: u64 = 3;
-
-/// When the nodes last served.
-#[derive(Debug, Default)]
-pub(super) struct Served {
-    write: u64,
-    read: u64,
-}
-
-impl Served {
-    /// Notes a response to a client.
-    pub(super) fn note(&mut self, response: &Response<Store>, now: u64) {
-        match response {
-            Response::Applied(_) => self.write = now,
-            Response::Answered(_) => self.read = now,
-            Response::Refused(_) | Response::Unknown(_) => {}
-        }
-    }
-}
 
 impl World {
     /// Lets faults last while a connected quorum must serve.

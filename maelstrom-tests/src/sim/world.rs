@@ -9,12 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use raft::storage;
-use raft_core::{EntryId, Incarnation, Input, Membership, NodeId};
+use raft_core::{EntryId, Incarnation, Input, Membership, NodeId, Response};
 use rand::Rng;
 
 use super::agenda::{Agenda, Happening};
 use super::clients::Clients;
-use super::lasting::Served;
 use super::machine::Store;
 use super::member::Member;
 use super::network::Network;
@@ -71,6 +70,24 @@ pub(super) struct Checks {
     /// Entries of older terms that a quorum had stored before their leader committed an entry of
     /// its own term.
     pub(super) figure_8: BTreeSet<EntryId>,
+}
+
+/// When the nodes last served.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    pub(super) write: u64,
+    pub(super) read: u64,
+}
+
+impl Served {
+    /// Notes a response to a client.
+    pub(super) fn note(&mut self, response: &Response<Store>, now: u64) {
+        match response {
+            Response::Applied(_) => self.write = now,
+            Response::Answered(_) => self.read = now,
+            Response::Refused(_) | Response::Unknown(_) => {}
+        }
+    }
 }
 
 impl World {

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use raft_core::{Envelope, Membership, SnapshotId, StateMachine};
+use raft_core::{Envelope, Membership, SnapshotId, StateMachine, Synced};
 
-use super::log::LogResult;
 use super::queue::{Depths, Limit, Queue};
 
 /// The most messages of peers that wait. One more is dropped, as a network may drop it.
@@ -58,6 +57,20 @@ struct Queues<S: StateMachine, R> {
     idle: bool,
     /// When the event loop's present turn began; `None` between two turns.
     turn: Option<Instant>,
+}
+
+/// The result of storing outputs.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LogResult<S: StateMachine> {
+    /// They are durable.
+    Stored {
+        /// The messages that waited for it.
+        late: Vec<Envelope<S>>,
+        /// The receipt for the replica.
+        synced: Synced,
+    },
+    /// They could not be stored, for this reason. The node must stop.
+    Failed(String),
 }
 
 /// The result of work on a snapshot.

@@ -13,28 +13,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
-use raft_core::{Envelope, Output, Persisted, StateMachine, Synced, Volatile, Wal};
+use raft_core::{Output, Persisted, StateMachine, Volatile, Wal};
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, LogResult};
 use super::queue::Depth;
 
 /// The most messages that wait for the disk. For one more, the oldest is dropped, as a network may
 /// drop it.
 pub const LATE: usize = 16_384;
-
-/// The result of storing outputs.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum LogResult<S: StateMachine> {
-    /// They are durable.
-    Stored {
-        /// The messages that waited for it.
-        late: Vec<Envelope<S>>,
-        /// The receipt for the replica.
-        synced: Synced,
-    },
-    /// They could not be stored, for this reason. The node must stop.
-    Failed(String),
-}
 
 /// The log of an event loop.
 #[derive(Debug)]

@@ -14,8 +14,7 @@ use raft_core::{
     Chunks, Membership, SnapshotId, SnapshotToInstall, SnapshotToStore, StateMachine, Task,
 };
 
-use super::inbox::{Inbox, SnapshotResult};
-use super::log::LogResult;
+use super::inbox::{Inbox, LogResult, SnapshotResult};
 use crate::storage::{Error, Snapshots};
 
 /// The time before each few files are made or removed.

@@ -19,7 +19,8 @@ use std::hash::{Hash, Hasher};
 use std::slice;
 use std::sync::Arc;
 
-use super::{Key, Text};
+use super::key::Key;
+use super::text::Text;
 
 /// The most pairs of a leaf and the most children of an inner node. Small, since a shared node is
 /// copied before it changes. A million pairs take five levels.
