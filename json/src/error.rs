@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::Kind;
+use crate::kind::Kind;
 
 /// How many characters of a name an error repeats.
 const NAME_LIMIT: usize = 64;

@@ -1,7 +1,9 @@
 //! The `record!` macro: declares types together with their JSON form.
 
 use crate::append::escape;
-use crate::{Decode, Error, Reader};
+use crate::decode::Decode;
+use crate::error::Error;
+use crate::reader::Reader;
 
 /// Declares a struct or an enum and implements [`Decode`](crate::Decode) and
 /// [`Encode`](crate::Encode) for it.
