@@ -258,7 +258,7 @@ fn a_flipped_bit_is_refused_or_harmless() {
 
 /// `cargo test --release -p maelstrom-tests --test storage -- --ignored every_flipped_bit`
 #[test]
-#[ignore = "in a debug build it takes long; a sample of the bits is flipped above"]
+#[ignore = "CI runs it in release; in a debug build it takes long, and a sample is flipped above"]
 fn every_flipped_bit_is_refused_or_harmless() {
     let outcomes = flip(all_bits());
     println!("{outcomes:?}");
