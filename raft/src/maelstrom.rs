@@ -225,7 +225,7 @@ mod tests {
     use crate::node::options::FLAGS;
     use crate::telemetry::log::Level;
 
-    fn output() -> Output {
+    pub(super) fn output() -> Output {
         Output {
             outbox: Arc::default(),
             telemetry: Arc::new(telemetry()),

@@ -74,7 +74,7 @@ fn a_paused_node_answers_nothing_until_it_goes_on() {
 }
 
 /// The node's first process is correct, and the second, which finds the file of the first, answers
-/// reads with a value that nobody wrote. The verdict shows that a kill does not end the run, that
+/// reads with a value that no client wrote. The verdict shows that a kill does not end the run, that
 /// the new process gets its `init`, and that its answers are checked.
 #[test]
 fn a_restarted_node_finds_its_folder_and_is_checked() {

@@ -265,11 +265,11 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use json::value;
-    use raft_core::{Ballot, Config, Incarnation, Limits, Membership, NodeId};
-    use raft_core::{Input, Record, Replica, Restored, Ticket};
+    use raft_core::{Input, Limits, Record, Replica, Synced, Ticket};
 
     use super::*;
     use crate::host::inbox::{Arrival, Peers};
+    use crate::host::tests;
     use crate::kv::{Command, Kv};
 
     /// A disk that says how many records it is to store, and waits until it may.
@@ -294,23 +294,7 @@ mod tests {
 
     /// A lone voter, whose first output has its vote and its blank entry.
     fn replica() -> Replica<Kv> {
-        Replica::restore(Restored {
-            id: NodeId(0),
-            membership: Membership::of([NodeId(0)]),
-            config: Config {
-                heartbeat: 1,
-                shortest_election: 2,
-                longest_election: 2,
-                request_deadline: 4,
-                limits: Limits::default(),
-            },
-            ballot: Ballot::default(),
-            snapshot: None,
-            machine: Kv::default(),
-            entries: Vec::new(),
-            incarnation: Incarnation(1),
-            seed: 1,
-        })
+        tests::replica(1, Limits::default())
     }
 
     fn output(replica: &mut Replica<Kv>) -> Output<Kv, Volatile> {
@@ -341,6 +325,14 @@ mod tests {
         }
     }
 
+    /// The receipt of what the thread has stored.
+    fn stored(inbox: &Inbox<Kv, u8>) -> Synced {
+        match result(inbox) {
+            LogResult::Stored { synced, .. } => synced,
+            LogResult::Failed(reason) => panic!("{reason}"),
+        }
+    }
+
     #[test]
     fn outputs_that_wait_share_a_sync() {
         let (says, stores) = channel();
@@ -362,18 +354,12 @@ mod tests {
         assert!(!watch.is_idle());
         assert_eq!(watch.watch().depth().length, 3);
         lets.send(()).unwrap();
-        let LogResult::Stored { synced, .. } = result(&inbox) else {
-            panic!("the disk stores");
-        };
-        replica.step(Input::Synced(synced));
+        replica.step(Input::Synced(stored(&inbox)));
         assert_eq!(replica.status().synced.0, 1);
         // The records of each output stay apart.
         assert_eq!(stores.recv(), Ok(3));
         lets.send(()).unwrap();
-        let LogResult::Stored { synced, .. } = result(&inbox) else {
-            panic!("the disk stores");
-        };
-        replica.step(Input::Synced(synced));
+        replica.step(Input::Synced(stored(&inbox)));
         assert_eq!(replica.status().synced.0, 4);
 
         thread.store(write(&mut replica, 4));
@@ -395,10 +381,7 @@ mod tests {
         thread.store(output(&mut replica));
         assert_eq!(stores.recv(), Ok(2));
         lets.send(()).unwrap();
-        let LogResult::Stored { synced, .. } = result(&inbox) else {
-            panic!("the disk stores");
-        };
-        replica.step(Input::Synced(synced));
+        replica.step(Input::Synced(stored(&inbox)));
         let log = Log::<Kv, Slow>::Thread(thread);
         let Log::Thread(thread) = &log else {
             unreachable!("it was just made")

@@ -142,7 +142,12 @@ fn inline<W>(stepper: &Stepper<Kv>, wal: W) -> Log<Kv, W> {
 }
 
 fn stepper(nodes: u64, limits: Limits) -> Stepper<Kv> {
-    let replica = Replica::restore(Restored {
+    share(replica(nodes, limits)).0
+}
+
+/// The first of this many nodes.
+pub(super) fn replica(nodes: u64, limits: Limits) -> Replica<Kv> {
+    Replica::restore(Restored {
         id: NodeId(0),
         membership: Membership::of((0..nodes).map(NodeId)),
         config: Config {
@@ -158,8 +163,7 @@ fn stepper(nodes: u64, limits: Limits) -> Stepper<Kv> {
         entries: Vec::new(),
         incarnation: Incarnation(1),
         seed: 1,
-    });
-    share(replica).0
+    })
 }
 
 fn read() -> ClientRequest<Kv> {

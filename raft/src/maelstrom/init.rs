@@ -235,16 +235,7 @@ impl Early {
 mod tests {
     use super::*;
     use crate::maelstrom::output::OutputLine;
-    use crate::maelstrom::telemetry;
-    use crate::telemetry::log::{Level, Log};
-
-    fn output() -> Output {
-        Output {
-            outbox: Arc::default(),
-            telemetry: Arc::new(telemetry()),
-            log: Log::new(Level::Error),
-        }
-    }
+    use crate::maelstrom::tests::output;
 
     /// What was said, as lines.
     fn written(output: &Output) -> Vec<String> {
