@@ -116,7 +116,7 @@ rungs_of() {
         raft/core/*) echo golden paper sim model ;;
         raft/src/storage/disk/real.rs) echo unit node ;;
         raft/src/storage/*) echo storage unit sim node ;;
-        raft/src/wire* | raft/src/kv*) echo unit sim bench ;;
+        raft/src/wire* | raft/src/kv* | raft/src/sessions*) echo unit sim bench ;;
         metrics/*) echo metrics ;;
         *) echo unit node bench ;;
     esac); do

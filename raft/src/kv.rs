@@ -21,6 +21,7 @@ pub use self::key::Key;
 use self::map::Map;
 pub use self::text::Text;
 use crate::host::Image;
+use crate::sessions::Inner;
 
 /// The map. Its clone is one pointer; later writes copy a few nodes of 32 pointers each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -164,14 +165,13 @@ impl Image for Kv {
     }
 }
 
-impl Outcome {
-    /// About how many bytes of memory it takes.
-    pub(crate) fn size(&self) -> usize {
-        let content = match self {
-            Self::Written | Self::Swapped | Self::Missing => 0,
-            Self::Mismatch { found } => found.size(),
+impl Inner for Kv {
+    fn outcome_size(outcome: &Outcome) -> usize {
+        let content = match outcome {
+            Outcome::Written | Outcome::Swapped | Outcome::Missing => 0,
+            Outcome::Mismatch { found } => found.size(),
         };
-        size_of::<Self>() + content
+        size_of::<Outcome>() + content
     }
 }
 

@@ -11,7 +11,8 @@
 //! | | [`stdio`] | standard streams that wait, and how commands print |
 //! | | `named` | enums whose values have names |
 //! | 2 | [`host`] | the event loop, its queues and threads, the one mutex around the replica |
-//! | 3 | [`kv`] | the state machine: a map from any JSON to any JSON |
+//! | 3 | [`sessions`] | exactly-once commands, around a state machine |
+//! | | [`kv`] | the state machine: a map from any JSON to any JSON |
 //! | | [`telemetry`] | metrics, and log lines on stderr |
 //! | 4 | [`node`] | the assembly: from options to a running node, for any transport |
 //! | 5 | [`requests`] | the bodies of requests and replies, for every front end |
@@ -27,6 +28,7 @@ pub mod maelstrom;
 mod named;
 pub mod node;
 pub mod requests;
+pub mod sessions;
 pub mod stdio;
 pub mod storage;
 pub mod telemetry;

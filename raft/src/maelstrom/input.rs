@@ -11,10 +11,11 @@ use super::lines::{Lines, RawLine};
 use super::names::Names;
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
 use crate::host::Inbox;
-use crate::kv::{Kv, Outcome};
+use crate::kv::Kv;
 use crate::requests::{
     self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, size,
 };
+use crate::sessions::Inner as _;
 use crate::wire::{self, Unreadable};
 
 /// The reader of stdin. It never waits for anything but lines.
@@ -73,7 +74,7 @@ impl Input {
         match wire::decode(peer, self.names.my_id(), body) {
             Ok(envelope) => {
                 self.output.telemetry.received(envelope.message.kind());
-                let bytes = bytes.max(wire::size(&envelope.message, Outcome::size));
+                let bytes = bytes.max(wire::size(&envelope.message, Kv::outcome_size));
                 self.inbox.deliver(envelope, bytes);
             }
             Err(Unreadable::Version(version)) => {

@@ -9,9 +9,10 @@ use raft_core::Envelope;
 
 use super::names::Names;
 use crate::host::Outbox;
-use crate::kv::{Kv, Outcome};
+use crate::kv::Kv;
 use crate::named::named;
 use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
+use crate::sessions::Inner as _;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{Log, Sparse};
 use crate::wire;
@@ -52,7 +53,7 @@ impl Output {
     /// Sends messages to peers.
     pub(crate) fn send(&self, names: &Arc<Names>, messages: Vec<Envelope<Kv>>) {
         let sized = messages.into_iter().map(|envelope| {
-            let size = wire::size(&envelope.message, Outcome::size);
+            let size = wire::size(&envelope.message, Kv::outcome_size);
             (OutputLine::Message(names.clone(), envelope), size)
         });
         self.outbox.send(sized);
