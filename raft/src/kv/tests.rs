@@ -1,6 +1,6 @@
 use std::{env, ptr};
 
-use json::{Raw, Value, value};
+use json::{Decimal, Raw, Value, value};
 use rand::Rng;
 
 use super::*;
@@ -156,6 +156,10 @@ const NUMBERS: &[&[&str]] = &[
     &["1e-102"],
     &["1e-101", "0.1e-100"],
     &["1e-100"],
+    // Around the zeros that a normal form may have.
+    &["0.000001", "0.1e-5", "1e-6"],
+    &["0.00001", "0.000010", "1e-5"],
+    &["0.0001", "1e-4"],
     &["0.1", "0.10", "1e-1"],
     &["0.30000000000000004"],
     &["1", "1.0", "10e-1", "0.001e+003"],
@@ -164,6 +168,11 @@ const NUMBERS: &[&[&str]] = &[
     &["10", "1e1"],
     &["11"],
     &["100", "1E2"],
+    &["1234.5", "12345e-1", "0.12345e4"],
+    &["10000", "1e4", "10000.0"],
+    &["100000", "1e5", "0.1e6"],
+    &["120000", "12e4", "1.2e5"],
+    &["1200000", "12e5", "0.12e7"],
     &["9007199254740992", "9007199254740992.0"],
     &["9007199254740993", "9.007199254740993e15"],
     &["1000000000000000000", "1e18"],
@@ -347,9 +356,63 @@ fn text_is_compact_and_keeps_numbers() {
     }
 }
 
-/// A small request can then not make the event loop read all of them.
+/// Writes 0.DIGITS times ten to the exponent in one of many ways.
+fn spell_number(rng: &mut Rng, sign: &str, digits: &str, exponent: i64) -> String {
+    let digits = format!("{digits}{}", "0".repeat(rng.below(8) as usize));
+    let point = rng.below(digits.len() as u64 + 1) as usize;
+    let (whole, part) = digits.split_at(point);
+    let (whole, part) = match whole.strip_prefix('0') {
+        None if whole.is_empty() => ("0", part),
+        None => (whole, part),
+        Some(_) => ("0", &*digits),
+    };
+    let shift = match whole {
+        "0" => 0,
+        _ => whole.len() as i64,
+    };
+    let fraction = match part {
+        "" => String::new(),
+        _ => format!(".{part}"),
+    };
+    match exponent - shift {
+        0 if rng.chance(3, 4) => format!("{sign}{whole}{fraction}"),
+        power => format!("{sign}{whole}{fraction}{}{power}", pick(rng, &["e", "E"])),
+    }
+}
+
+/// The plain and slow way is to compare two decimals.
 #[test]
-fn zeros_without_a_value_are_not_kept() {
+fn numbers_agree_with_decimals() {
+    let seed =
+        env::var("STDRAFT_SEED").map_or(7, |seed| seed.parse().expect("STDRAFT_SEED is a number"));
+    println!("STDRAFT_SEED={seed} cargo test -p raft numbers_agree_with_decimals");
+    let mut rng = Rng::seeded(seed);
+    let mut equal = 0;
+    for _ in 0..5_000 {
+        let sign = pick(&mut rng, &["", "-"]);
+        let digits = pick(
+            &mut rng,
+            &["1", "9", "12", "909", "00", "01", "12345678901234567891"],
+        );
+        let exponent = rng.range(0..=14) as i64 - 7;
+        let one = spell_number(&mut rng, sign, digits, exponent);
+        let near = exponent + i64::from(rng.chance(1, 4));
+        let other = spell_number(&mut rng, sign, digits, near);
+        let is_same = Decimal::of(&one) == Decimal::of(&other);
+        equal += u64::from(is_same);
+        for around in ["", "[", "[[],\"1.0\",\"\\\"1.0\","] {
+            let texts = [&one, &other].map(|number| match around {
+                "" => text(number),
+                _ => text(&format!("{around}{number},true]")),
+            });
+            assert_eq!(texts[0].is_same_value(&texts[1]), is_same, "{one} {other}");
+        }
+    }
+    assert!((2_500..4_900).contains(&equal), "{equal}");
+}
+
+#[test]
+fn zeros_without_a_value_are_not_compared() {
     let zeros = "0".repeat(100_000);
     for (written, short) in [
         (format!("1.{zeros}"), "1"),
@@ -358,14 +421,26 @@ fn zeros_without_a_value_are_not_kept() {
         (format!("0e{zeros}"), "0"),
         (format!("[1e-{zeros}5]"), "[1e-5]"),
     ] {
-        let kept = text(&written);
-        assert!(kept.as_str().len() < 20, "{kept}");
-        assert!(kept.is_same_value(&text(short)), "{kept}");
+        let long = text(&written);
+        assert_eq!(long.as_str(), written);
+        // The normal form is short, however the number is written.
+        assert!(long.size() < written.len() + 100, "{}", long.size());
+        assert!(long.is_same_value(&text(short)), "{short}");
         assert_eq!(Key::of(raw(&written)), Key::of(raw(short)));
     }
-    // As many as a human may write are kept.
-    let kept = format!("1{}", &zeros[..100]);
-    assert_eq!(text(&kept).as_str(), kept);
+}
+
+/// They take no more memory than their text.
+#[test]
+fn usual_notations_are_normal() {
+    for usual in [
+        r#"[0,1,-12,100,20000,1.5,-0.25,0.001,123456789012345678901234567890]"#,
+        r#"{"a":[true,null,"1.0"],"b":"1e5"}"#,
+        r#"["\"",1]"#,
+    ] {
+        let text = text(usual);
+        assert_eq!(text.size(), ALLOCATION + usual.len(), "{usual}");
+    }
 }
 
 #[test]

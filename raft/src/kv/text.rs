@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use json::{Decimal, Decode, Document, Element, Encode, Error, Kind, Raw, Reader, Value, Writer};
 
-/// A number is kept as it was written, unless its [`Decimal`] is shorter by more bytes than this:
-/// otherwise a small request could make the event loop read a million zeros.
-const SLACK: usize = 256;
+/// Texts up to this length are searched for what is not compact.
+const SHORT: usize = 256;
+
+/// The normal form of a number has at most this many zeros after its digits, or between the point
+/// and them.
+const ZEROS: &str = "0000";
 
 /// A JSON value, kept as its text: it takes about as much memory as it takes on the wire, however
 /// many small parts it has. Its clone is one pointer.
@@ -17,8 +20,16 @@ const SLACK: usize = 256;
 /// is the last. Strings have the escapes that JSON demands and no others. Numbers stand as they were
 /// written, so different texts may denote [the same value](Self::is_same_value). Equality and hash
 /// are those of the text.
+///
+/// All texts of one value have the same normal form. It is made on the thread that reads the text,
+/// so that the event loop only compares bytes, and kept only if it is another text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Text(Arc<str>);
+pub struct Text {
+    /// The text, and its normal form if that differs.
+    both: Arc<str>,
+    /// The length of the text.
+    length: usize,
+}
 
 impl Text {
     /// The text of a checked value.
@@ -26,66 +37,61 @@ impl Text {
     pub fn of(raw: Raw<'_>) -> Self {
         let text = raw.as_str();
         if is_compact(text) {
-            return Self(text.into());
+            return Self::of_compact(text.into());
         }
         let mut compact = Vec::with_capacity(text.len());
         write(document(text).root(), &mut Writer::new(&mut compact));
         let compact = String::from_utf8(compact).expect("a Writer writes whole strings only");
-        Self(compact.into())
+        Self::of_compact(compact.into())
+    }
+
+    fn of_compact(text: Cow<'_, str>) -> Self {
+        let length = text.len();
+        let both = match normal(&text) {
+            Some(normal) => (text + &*normal).into(),
+            None => text.into(),
+        };
+        Self { both, length }
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.both[..self.length]
     }
 
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn size(&self) -> usize {
-        super::ALLOCATION + self.0.len()
+        super::ALLOCATION + self.both.len()
     }
 
     /// The value in parts, to look into it. May take a hundred times as much memory.
     #[must_use]
     pub fn to_value(&self) -> Value {
-        let value = json::decode_with_depth(self.0.as_bytes(), json::MAX_DEPTH);
+        let value = json::decode_with_depth(self.as_str().as_bytes(), json::MAX_DEPTH);
         value.expect("a text is JSON")
     }
 
-    /// Whether both denote the same value; numbers are compared as decimals of any size.
-    ///
-    /// Takes time linear in the length of `other`, whatever the length of this text, and stops at
-    /// the first difference.
+    /// Whether both denote the same value; numbers are compared as decimals of any size. Compares
+    /// bytes, up to the first difference.
     #[must_use]
     pub fn is_same_value(&self, other: &Self) -> bool {
-        let (mut one, mut other) = (self.0.as_bytes(), other.0.as_bytes());
-        loop {
-            let same = common(one, other);
-            if one.len() == same && other.len() == same {
-                return true;
-            }
-            // Only a number may differ: the one that ends here, or has begun before.
-            let begun = other[..same].iter().rev();
-            let start = same - begun.take_while(|b| is_part(b)).count();
-            let expected = number(&other[start..], usize::MAX);
-            // A number that is longer by this much has another value.
-            let limit = expected.len() + 2 * SLACK;
-            let found = number(&one[start..], limit);
-            let is_other = found.is_empty() || found.len() == limit || expected.is_empty();
-            if is_other || is_in_string(&other[..start]) || !is_same_number(found, expected) {
-                return false;
-            }
-            one = &one[start + found.len()..];
-            other = &other[start + expected.len()..];
+        self.normal() == other.normal()
+    }
+
+    fn normal(&self) -> &str {
+        match &self.both[self.length..] {
+            "" => &self.both,
+            normal => normal,
         }
     }
 
     /// The same if it has at most this many characters; otherwise its beginning, as a JSON string.
     #[must_use]
     pub fn excerpt(&self, characters: usize) -> Self {
-        match self.0.char_indices().nth(characters) {
-            Some((end, _)) => Self::from(&Value::from(format!("{}...", &self.0[..end]))),
+        match self.as_str().char_indices().nth(characters) {
+            Some((end, _)) => Self::from(&Value::from(format!("{}...", &self.both[..end]))),
             None => self.clone(),
         }
     }
@@ -97,7 +103,7 @@ fn is_compact(text: &str) -> bool {
         true => !text.contains('\\'),
         false => {
             let is_plain = |byte| byte > b' ' && byte != b'\\' && byte != b'{';
-            text.len() <= SLACK && text.bytes().all(is_plain)
+            text.len() <= SHORT && text.bytes().all(is_plain)
         }
     }
 }
@@ -125,7 +131,7 @@ fn write(element: Element<'_>, writer: &mut Writer<'_>) {
         Kind::Null | Kind::Bool | Kind::String => element.encode(writer),
         Kind::Number => {
             let text = element.number_text().expect("it is a number");
-            writer.value_text(&short_number(text));
+            writer.value_text(text);
         }
         Kind::Array => {
             writer.begin_array();
@@ -145,54 +151,100 @@ fn write(element: Element<'_>, writer: &mut Writer<'_>) {
     }
 }
 
-/// A number as it was written, or, if that is much longer, as its [`Decimal`].
-fn short_number(text: &str) -> Cow<'_, str> {
-    if text.len() > SLACK {
-        let decimal = Decimal::of(text).to_string();
-        if decimal.len() + SLACK < text.len() {
-            return decimal.into();
+/// The normal form of a compact text, if it is another one: that of each number, and all else as it
+/// is.
+fn normal(text: &str) -> Option<String> {
+    if text.starts_with('"') {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let mut normal = String::new();
+    let (mut at, mut copied) = (0, 0);
+    while at < bytes.len() {
+        let start = at;
+        match bytes[at] {
+            b'"' => at = string_end(bytes, at),
+            b'-' | b'0'..=b'9' => {
+                let after = bytes[at..]
+                    .iter()
+                    .position(|b| matches!(b, b',' | b']' | b'}'));
+                at = after.map_or(bytes.len(), |after| start + after);
+                let number = &text[start..at];
+                if !is_normal(number) {
+                    normal.push_str(&text[copied..start]);
+                    append_normal(number, &mut normal);
+                    copied = at;
+                }
+            }
+            _ => at += 1,
         }
     }
-    text.into()
+    if copied == 0 {
+        return None;
+    }
+    normal.push_str(&text[copied..]);
+    (normal != text).then_some(normal)
 }
 
-fn is_same_number(one: &[u8], other: &[u8]) -> bool {
-    let value = |text| str::from_utf8(text).map(Decimal::of);
-    one == other || value(one) == value(other)
-}
-
-/// How many bytes at the start of both are the same.
-fn common(one: &[u8], other: &[u8]) -> usize {
-    const BLOCK: usize = 64;
-    let blocks = one.chunks_exact(BLOCK).zip(other.chunks_exact(BLOCK));
-    let same = blocks.take_while(|(a, b)| a == b).count() * BLOCK;
-    let rest = one[same..].iter().zip(&other[same..]);
-    same + rest.take_while(|(a, b)| a == b).count()
-}
-
-/// The number at the start of a text, cut off at the limit.
-fn number(text: &[u8], limit: usize) -> &[u8] {
-    let length = text.iter().take(limit).take_while(|b| is_part(b)).count();
-    &text[..length]
-}
-
-/// Whether a number may have this byte.
-fn is_part(byte: &u8) -> bool {
-    matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
-}
-
-/// Whether a text, which begins outside of strings, ends inside one.
-fn is_in_string(text: &[u8]) -> bool {
-    let mut is_inside = false;
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => is_inside = !is_inside,
-            b'\\' => drop(bytes.next()),
-            _ => {}
+/// The end of the string that begins at `start`.
+fn string_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    loop {
+        match bytes[at] {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
         }
     }
-    is_inside
+}
+
+/// Whether a number without an exponent has its normal form.
+fn is_normal(number: &str) -> bool {
+    let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
+    let zero = |byte: &&u8| **byte == b'0';
+    match unsigned.iter().position(|byte| !byte.is_ascii_digit()) {
+        None if unsigned == b"0" => number == "0",
+        None => unsigned.iter().rev().take_while(zero).count() <= ZEROS.len(),
+        Some(at) => {
+            let (whole, part) = (&unsigned[..at], &unsigned[at + 1..]);
+            let is_fraction = unsigned[at] == b'.' && part.iter().all(u8::is_ascii_digit);
+            is_fraction
+                && !part.ends_with(b"0")
+                && (whole != b"0" || part.iter().take_while(zero).count() <= ZEROS.len())
+        }
+    }
+}
+
+/// Appends the normal form of a number: without an exponent if that takes few zeros, or else as its
+/// [`Decimal`] is written.
+fn append_normal(number: &str, out: &mut String) {
+    let decimal = Decimal::of(number).to_string();
+    let parts = decimal.split_once('e').and_then(|(mantissa, exponent)| {
+        let (sign, digits) = mantissa.split_once("0.")?;
+        Some((sign, digits, exponent.parse::<i64>().ok()?))
+    });
+    let Some((sign, digits, exponent)) = parts else {
+        return out.push_str(&decimal);
+    };
+    let zeros = |count: i64| &ZEROS[..count as usize];
+    let (length, most) = (digits.len() as i64, ZEROS.len() as i64);
+    if exponent > length + most || exponent < -most {
+        return out.push_str(&decimal);
+    }
+    out.push_str(sign);
+    if exponent >= length {
+        out.push_str(digits);
+        out.push_str(zeros(exponent - length));
+    } else if exponent > 0 {
+        let (whole, part) = digits.split_at(exponent as usize);
+        out.push_str(whole);
+        out.push('.');
+        out.push_str(part);
+    } else {
+        out.push_str("0.");
+        out.push_str(zeros(-exponent));
+        out.push_str(digits);
+    }
 }
 
 impl From<&Value> for Text {
