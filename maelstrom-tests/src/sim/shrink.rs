@@ -49,7 +49,9 @@ fn step(best: &Failure, option: &Description, attempts: &mut u64) -> Option<Box<
     };
     let half = value.midpoint(calm);
     let candidates = if matches!(name, "nodes" | "chaos") {
-        vec![calm, half, value.saturating_sub(1).max(calm)]
+        // Steps of one would use up all attempts on a time.
+        let eighth = value.saturating_sub(calm).div_ceil(8);
+        vec![calm, half, value - eighth]
     } else {
         // A value in between would not be simpler.
         vec![calm]

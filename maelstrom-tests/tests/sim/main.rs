@@ -116,7 +116,9 @@ fn failure_is_printed_and_shrinks() {
     let again = run(&failure.case, 50).expect_err("one seed is one run");
     assert_eq!(again.story, failure.story);
 
-    let smaller = shrink(failure, |_, _| {});
+    let mut runs = 0;
+    let smaller = shrink(failure, |_, attempts| runs = attempts);
+    assert!(runs < 500, "each step is a large one: {runs} runs");
     let options = &smaller.options;
     assert_eq!(options.amnesia, 1, "without it nothing is wrong");
     assert_eq!(options.drift_permille, 0, "it has nothing to do with it");
