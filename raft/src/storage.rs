@@ -61,6 +61,6 @@ pub use self::crc::{Crc, crc32c};
 pub use self::error::{Error, ErrorKind, Refusal};
 pub use self::identity::{Identity, name_order};
 pub use self::recover::{Opened, Options, Recovered, Restored, open};
-pub use self::snapshot::{MAX_SNAPSHOT, SnapshotError, SnapshotFile, Snapshots};
+pub use self::snapshot::{SnapshotError, SnapshotFile, Snapshots};
 pub use self::volatile::VolatileLog;
 pub use self::wal::Log;

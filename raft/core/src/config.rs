@@ -83,6 +83,10 @@ pub struct Limits {
     pub snapshot_bytes_max: u64,
 }
 
+/// The largest snapshot in bytes. A node that needs a larger one stops, so each snapshot that a
+/// leader can store is one that its followers take.
+pub const MAX_SNAPSHOT: u64 = 8 << 30;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -111,7 +115,7 @@ impl Default for Limits {
             apply_bytes: 1 << 20,
             chunk_bytes: 256 << 10,
             inflight_chunks: 4,
-            snapshot_bytes_max: 4 << 30,
+            snapshot_bytes_max: MAX_SNAPSHOT,
         }
     }
 }

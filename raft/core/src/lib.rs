@@ -235,7 +235,7 @@ mod status;
 
 pub use crate::ballot::Ballot;
 pub use crate::candidate::Candidate;
-pub use crate::config::{Config, Limits};
+pub use crate::config::{Config, Limits, MAX_SNAPSHOT};
 pub use crate::counters::{Counters, Dropped};
 pub use crate::entry::{Entry, Payload};
 pub use crate::id::{

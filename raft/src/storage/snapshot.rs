@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
-use raft_core::{EntryId, Index, Membership, NodeId, SnapshotId, Term};
+use raft_core::{EntryId, Index, MAX_SNAPSHOT, Membership, NodeId, SnapshotId, Term};
 
 use super::bytes::{u32_at, u64_at};
 use super::crc::{Crc, crc32c};
@@ -25,9 +25,6 @@ use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
 use super::identity::Cluster;
 use super::maintenance::Maintenance;
-
-/// The largest snapshot file in bytes. A node that needs a larger one stops.
-pub const MAX_SNAPSHOT: u64 = 8 << 30;
 
 /// The version of snapshot files.
 const FORMAT: u32 = 2;
