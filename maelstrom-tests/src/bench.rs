@@ -51,10 +51,7 @@ use crate::linearizability::{self, Analysis, Limits, Verdict};
 /// The bench or a node failed. Then, too, all nodes have ended, and the history until then is in
 /// the store.
 pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchError> {
-    if !signals::is_child() {
-        let arguments = [&["test".into()], arguments].concat();
-        return Err(signals::supervise(&arguments));
-    }
+    signals::supervise("test", arguments)?;
     if let Some(runs) = options.runs {
         return runs::run(options, runs);
     }

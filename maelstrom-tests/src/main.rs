@@ -105,17 +105,26 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             Parsed::Print(page) => print(&page)?,
             Parsed::Run(options) => fuzz::run(&options, &mut stdout())?,
         },
-        Some("soak") => match measure::Options::parse(&SOAK, arguments)? {
+        Some("soak") => match measure::Options::parse(&SOAK, arguments.clone())? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => soak(&options)?,
+            Parsed::Run(options) => {
+                signals::supervise("soak", &arguments)?;
+                soak(&options)?
+            }
         },
-        Some("memory") => match measure::memory::Options::parse(arguments)? {
+        Some("memory") => match measure::memory::Options::parse(arguments.clone())? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => memory(&options)?,
+            Parsed::Run(options) => {
+                signals::supervise("memory", &arguments)?;
+                memory(&options)?
+            }
         },
-        Some("catch-up") => match measure::Options::parse(&CATCH_UP, arguments)? {
+        Some("catch-up") => match measure::Options::parse(&CATCH_UP, arguments.clone())? {
             Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => catch_up(&options)?,
+            Parsed::Run(options) => {
+                signals::supervise("catch-up", &arguments)?;
+                catch_up(&options)?
+            }
         },
         Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::commands::maelstrom::main(arguments)),
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),

@@ -63,7 +63,8 @@ pub const SOAK: Command = Command::new(
     "Sends one node many writes over a bounded set of keys, and prints how much memory and disk space it takes. Then\n\
      kills it, starts it again, prints how long that takes, and reads all keys back.\n\
      \n\
-     Exit status: 0 all keys have their last value; 1 some key has not; 255 the bench or the node failed.",
+     Exit status: 0 all keys have their last value; 1 some key has not; 2 a signal stopped it; 255 the bench or the\n\
+     node failed.",
     &[
         Flag::new("writes", "N", "The number of writes, 1 to 1000000000.").default("5000000"),
         KEYS,
@@ -82,7 +83,8 @@ pub const CATCH_UP: Command = Command::new(
      again under load and loss. Prints how long it takes until it answers a read, which messages were sent until\n\
      then, and the latency of the writes before, during and after that.\n\
      \n\
-     Exit status: 0 it caught up; 1 it lost a key; 255 it did not catch up, or the bench or a node failed.",
+     Exit status: 0 it caught up; 1 it lost a key; 2 a signal stopped it; 255 it did not catch up, or the bench or a\n\
+     node failed.",
     &[
         Flag::new("writes", "N", "The number of writes while the node is away, 1 to 1000000000.").default("150000"),
         KEYS,
@@ -162,16 +164,31 @@ fn measure(
     loss: Millionths,
     work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
 ) -> Result<Status, BenchError> {
-    let mut program = Program::of(&options.node, &options.node_arguments)?;
+    let program = Program::of(&options.node, &options.node_arguments)?;
     let data = Data::create(options.data_dir.as_deref())?;
+    let worked = measure_in(data.folder(), options, program, nodes, loss, work);
+    // A measurement that a signal stopped has found nothing wrong.
+    let useless = matches!(worked, Ok(Status::Valid | Status::Unknown));
+    data.leave(useless)?;
+    worked
+}
+
+fn measure_in(
+    parent: &Path,
+    options: &Options,
+    mut program: Program,
+    nodes: usize,
+    loss: Millionths,
+    work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
+) -> Result<Status, BenchError> {
     say(format_args!(
         "seed {}; {} keys, values of {} bytes; data in {}",
         options.seed,
         options.keys,
         options.value_bytes,
-        data.folder().display()
+        parent.display()
     ))?;
-    let folder = data.folder().join("data");
+    let folder = parent.join("data");
     program.data = Some(folder.clone());
     let mut rng = Rng::seeded(options.seed);
     let mut load = Load::new(rng.fork(), options.keys, options.value_bytes);
@@ -188,19 +205,24 @@ fn measure(
             duplicate: Millionths(0),
             clients_wait: false,
         },
-        logs: data.folder().to_owned(),
+        logs: parent.to_owned(),
         log_stderr: false,
         log_net_send: false,
         log_net_recv: false,
         init_timeout: INIT_TIMEOUT,
-        may_stop: false,
+        may_stop: true,
     };
     let mut cluster = Cluster::start(settings, rng.fork())?;
-    let worked = work(&mut cluster, &mut load, &folder);
+    let worked = match work(&mut cluster, &mut load, &folder) {
+        Err(_) if cluster.is_stopped() => say(format_args!(
+            "stopped by a signal after {} writes; failed writes: {}",
+            load.ok, load.failed
+        ))
+        .map(|()| Status::Unknown),
+        worked => worked,
+    };
     let ended = cluster.end();
-    let worked = worked.and_then(|status| ended.map(|_| status));
-    data.leave(matches!(worked, Ok(Status::Valid)))?;
-    worked
+    worked.and_then(|status| ended.map(|_| status))
 }
 
 #[cfg(test)]

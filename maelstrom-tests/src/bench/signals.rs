@@ -41,13 +41,19 @@ done
 "#;
 
 /// Whether this process is a child, which makes the run.
-pub fn is_child() -> bool {
+fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Makes a child with these arguments, and becomes the shell that waits for it. Returns only if it
-/// cannot.
-pub fn supervise(arguments: &[OsString]) -> BenchError {
+/// In a child, returns at once. Otherwise makes a child with these arguments, and becomes the shell
+/// that waits for it.
+///
+/// # Errors
+/// It cannot do that.
+pub fn supervise(subcommand: &str, arguments: &[OsString]) -> Result<(), BenchError> {
+    if is_child() {
+        return Ok(());
+    }
     let supervise = || -> io::Result<io::Error> {
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -55,6 +61,7 @@ pub fn supervise(arguments: &[OsString]) -> BenchError {
             command.arg0(typed);
         }
         let child = command
+            .arg(subcommand)
             .args(arguments)
             .env(CHILD, "1")
             .process_group(0)
@@ -66,7 +73,9 @@ pub fn supervise(arguments: &[OsString]) -> BenchError {
         Ok(shell.stdin(OwnedFd::from(ours)).exec())
     };
     let error = supervise().unwrap_or_else(|error| error);
-    BenchError::new(format!("cannot start the run with sh: {error}"))
+    Err(BenchError::new(format!(
+        "cannot start the run with sh: {error}"
+    )))
 }
 
 /// Calls `stop` when this child's run is to end.

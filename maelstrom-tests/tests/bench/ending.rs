@@ -146,3 +146,76 @@ fn many_runs_end_with_their_shell() {
     let log = fs::read_to_string(log).expect("its output");
     assert!(log.contains("stopped by a signal after "), "{log}");
 }
+
+/// Starts a measurement with its data in the folder's `tmp`, and reads its output up to a line.
+fn measuring(folder: &Folder, arguments: &[&str], line: &str) -> (Child, BufReader<ChildStdout>) {
+    fs::create_dir(folder.path("tmp")).expect("a folder");
+    let mut bench = Command::new(BENCH)
+        .env("TMPDIR", folder.path("tmp"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the bench runs");
+    let mut output = BufReader::new(bench.stdout.take().expect("it is piped"));
+    let mut told = String::new();
+    while !told.contains(line) {
+        assert!(output.read_line(&mut told).expect("a line") > 0, "{told}");
+    }
+    (bench, output)
+}
+
+#[test]
+fn a_signal_ends_a_measurement_with_what_is_known() {
+    if is_ignored("TERM") {
+        eprintln!("SKIPPED: SIGTERM is ignored here");
+        return;
+    }
+    for (arguments, line, known) in [
+        (
+            &["soak", "--writes=1000000000"][..],
+            "longest ms",
+            "failed writes: ",
+        ),
+        (
+            &["catch-up", "--writes=100", "--seconds=3600"][..],
+            "longest   ms",
+            "while it is away",
+        ),
+    ] {
+        let folder = Folder::new();
+        let (mut bench, mut output) = measuring(&folder, arguments, line);
+        send("TERM", &bench);
+        let mut told = String::new();
+        output.read_to_string(&mut told).expect("it ends");
+        let ended = bench.wait().expect("it ends");
+        assert_eq!(ended.code(), Some(2), "{told}");
+        assert!(told.contains(known), "{told}");
+        assert!(told.contains("\nstopped by a signal after "), "{told}");
+        let left = fs::read_dir(folder.path("tmp")).expect("a folder").count();
+        assert_eq!(left, 0, "{told}");
+    }
+}
+
+#[test]
+fn a_measurement_that_cannot_print_says_where_its_data_are() {
+    let Ok(full) = File::options().write(true).open("/dev/full") else {
+        eprintln!("SKIPPED: there is no /dev/full");
+        return;
+    };
+    let folder = Folder::new();
+    fs::create_dir(folder.path("tmp")).expect("a folder");
+    let ended = Command::new(BENCH)
+        .env("TMPDIR", folder.path("tmp"))
+        .args(["soak", "--writes=100"])
+        .stdin(Stdio::null())
+        .stdout(full)
+        .output()
+        .expect("the bench runs");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(255), "{stderr}");
+    let data = fs::read_dir(folder.path("tmp")).expect("a folder").next();
+    let data = data.expect("its data").expect("an entry").path();
+    let named = fs::canonicalize(data).expect("it is there");
+    assert!(stderr.contains(text(&named)), "{stderr}");
+}

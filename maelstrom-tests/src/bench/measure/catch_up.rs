@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::load::{AT_ONCE, Load};
-use super::soak::feed;
+use super::soak::{Peak, feed};
 use super::{Options, measure};
 use crate::bench::cluster::Cluster;
 use crate::bench::error::BenchError;
@@ -37,7 +37,7 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
         }
         let away = Node((cluster.leader().0 + 1) % NODES);
         cluster.kill(away)?;
-        feed(options, cluster, load, folder)?;
+        feed(options, cluster, load, folder, &mut Peak::default())?;
         say(format_args!("writes that {away} missed: {}", load.ok))?;
 
         say("                  writes   failed    median       99 %     longest   ms")?;
@@ -105,15 +105,19 @@ fn phase(
     load.latency();
     let failed = load.failed;
     let mut next = cluster.now();
-    while !done(cluster.now(), cluster, load)? {
-        while next <= cluster.now() {
-            if load.pending() < AT_ONCE {
-                load.write(cluster, cluster.leader());
+    let mut write = || {
+        while !done(cluster.now(), cluster, load)? {
+            while next <= cluster.now() {
+                if load.pending() < AT_ONCE {
+                    load.write(cluster, cluster.leader());
+                }
+                next += step;
             }
-            next += step;
+            load.wait(cluster, next)?;
         }
-        load.wait(cluster, next)?;
-    }
+        Ok(())
+    };
+    let written = write();
     let failed = load.failed - failed;
     match load.latency() {
         Some(row) => say(format_args!(
@@ -121,5 +125,6 @@ fn phase(
             row.count, row.p50_ms, row.p99_ms, row.max_ms
         )),
         None => say(format_args!("{name:16} {:7} {failed:8}", 0)),
-    }
+    }?;
+    written
 }

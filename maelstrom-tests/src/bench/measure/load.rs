@@ -89,14 +89,17 @@ impl Load {
     /// Passes messages on until something is answered, at most until a time.
     ///
     /// # Errors
-    /// A node failed.
+    /// A node failed, or a signal stopped the run.
     pub fn wait(&mut self, cluster: &mut Cluster, until: Duration) -> Result<(), BenchError> {
         let before = self.pending.len();
-        while self.pending.len() == before && cluster.now() < until {
+        while self.pending.len() == before && cluster.now() < until && !cluster.is_stopped() {
             cluster.step(until, &mut |answered| {
                 self.answered(answered);
                 Ok(())
             })?;
+        }
+        if cluster.is_stopped() {
+            return Err(BenchError::new("stopped by a signal"));
         }
         let now = cluster.now();
         while let Some(first) = self.pending.first_entry()

@@ -29,7 +29,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub fn soak(options: &Options) -> Result<Status, BenchError> {
     measure(options, 1, Millionths(0), |cluster, load, folder| {
         let node = Node(0);
-        let peak = feed(options, cluster, load, folder)?;
+        let mut peak = Peak::default();
+        let fed = feed(options, cluster, load, folder, &mut peak);
         say(format_args!(
             "at most {} resident, {} on disk, {:.1} ms for a write; failed writes: {}",
             resident(peak.resident),
@@ -37,6 +38,7 @@ pub fn soak(options: &Options) -> Result<Status, BenchError> {
             peak.longest_ms,
             load.failed
         ))?;
+        fed?;
         cluster.kill(node)?;
         cluster.restart(node)?;
         let took = cluster.await_init()?;
@@ -64,8 +66,8 @@ pub(super) fn feed(
     cluster: &mut Cluster,
     load: &mut Load,
     folder: &Path,
-) -> Result<Peak, BenchError> {
-    let mut peak = Peak::default();
+    peak: &mut Peak,
+) -> Result<(), BenchError> {
     let (began, already) = (Instant::now(), load.ok);
     let mut sampled = began;
     let mut line = 1;
@@ -100,7 +102,7 @@ pub(super) fn feed(
             ))?;
         }
     }
-    Ok(peak)
+    Ok(())
 }
 
 /// Reads all keys that were written, and compares.

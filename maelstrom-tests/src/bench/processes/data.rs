@@ -47,15 +47,16 @@ impl Data {
         &self.folder
     }
 
-    /// Removes the folder after a run that was valid, unless the user named a place for it. If it
-    /// stays, prints its path.
+    /// Removes the folder if it is of no use, as after a run that was valid, unless the user named a
+    /// place for it. If it stays, prints its path.
     ///
     /// # Errors
-    /// It cannot be removed.
-    pub fn leave(self, valid: bool) -> Result<(), BenchError> {
+    /// It cannot be removed, or its path cannot be printed; then the error has it.
+    pub fn leave(self, useless: bool) -> Result<(), BenchError> {
         let path = self.folder.display();
-        if self.named || !valid {
-            return say(format_args!("the nodes' data are in {path}"));
+        if self.named || !useless {
+            let told = format!("the nodes' data are in {path}");
+            return say(&told).map_err(|error| BenchError::new(format!("{error}; {told}")));
         }
         fs::remove_dir_all(&self.folder)
             .map_err(BenchError::io(format_args!("cannot remove {path}")))
