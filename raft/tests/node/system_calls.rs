@@ -1,4 +1,5 @@
-//! What only the system sees: that acknowledged bytes and names were synced. Reads strace's record.
+//! What only the system sees: that acknowledged bytes and names were synced, and what calls that a
+//! signal interrupts do. Reads strace's record.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -8,9 +9,9 @@ use json::value;
 use crate::durable::Folder;
 use crate::process::{Node, PATIENT, RAFT, command_in};
 
-/// Starts a node that is alone under strace, which writes to this file. `None` where strace cannot
-/// trace.
-fn traced(folder: &Folder, record: &str) -> Option<Node> {
+/// Starts a node that is alone under strace with these expressions, which writes to this file. `None`
+/// where strace cannot trace.
+fn traced(folder: &Folder, record: &str, expressions: &[&str]) -> Option<Node> {
     let probe = Command::new("strace")
         .args(["-o", "/dev/null", "true"])
         .stdout(Stdio::null())
@@ -23,8 +24,11 @@ fn traced(folder: &Folder, record: &str) -> Option<Node> {
     let mut command = command_in("strace");
     // With the paths of descriptors, and whole strings.
     command.args(["-f", "-qq", "-y", "-s", "1000", "-o", record]);
-    command.args(["-e", "trace=write,pwrite64,fdatasync,fsync,rename", RAFT]);
-    let mut node = Node::start_as(command.args(PATIENT).args(["--data-dir", folder.text()]));
+    for expression in expressions {
+        command.args(["-e", expression]);
+    }
+    let command = command.arg(RAFT).args(PATIENT);
+    let mut node = Node::start_as(command.args(["--data-dir", folder.text()]));
     node.init("n1", &["n1"]);
     Some(node)
 }
@@ -60,7 +64,8 @@ fn path(call: &str) -> &str {
 fn acknowledged_write_is_synced_and_so_is_its_name() {
     let (folder, traces) = (Folder::new(), Folder::new());
     let record = format!("{}/record", traces.text());
-    let Some(mut node) = traced(&folder, &record) else {
+    let traced_calls = ["trace=write,pwrite64,fdatasync,fsync,rename"];
+    let Some(mut node) = traced(&folder, &record, &traced_calls) else {
         return;
     };
     let write = value!({"type": "write", "key": 1, "value": "needle"});
@@ -97,4 +102,29 @@ fn acknowledged_write_is_synced_and_so_is_its_name() {
         "a write is acknowledged before the name of {log} is synced: {:#?}",
         &calls[renamed..answered]
     );
+}
+
+/// A signal interrupts every other call. The node repeats it, and loses nothing.
+#[test]
+fn interrupted_writes_and_syncs_are_repeated() {
+    let (folder, traces) = (Folder::new(), Folder::new());
+    let record = format!("{}/record", traces.text());
+    let faults = [
+        "trace=pwrite64,fdatasync,fsync",
+        "inject=pwrite64,fdatasync,fsync:error=EINTR:when=1+2",
+    ];
+    let Some(mut node) = traced(&folder, &record, &faults) else {
+        return;
+    };
+    let write = value!({"type": "write", "key": 1, "value": "needle"});
+    assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+    assert!(node.end().status.success());
+    let record = fs::read_to_string(&record).expect("strace has ended");
+    for call in ["pwrite64(", "fdatasync(", "fsync("] {
+        let is_injected = |line: &str| line.contains(call) && line.contains("EINTR");
+        assert!(record.lines().any(is_injected), "{call}: {record}");
+    }
+    let mut node = folder.alone(&[]);
+    let read = node.ask(&value!({"type": "read", "key": 1}));
+    assert_eq!(read, value!({"type": "read_ok", "value": "needle"}));
 }
