@@ -105,6 +105,10 @@ mod tests {
         assert!(problem("# Why.\ncluster 3\ndeliver tomatoes\n").contains("tomatoes"));
         assert!(problem("# Why.\ncluster 3\ndrop\n").contains("no such message"));
         assert!(problem("# Why.\ncluster 3\ncampaign n1\nspoil\n").contains("no part of"));
+        assert!(problem("# Why.\ncluster 3\nstart n1\n").contains("n1 is running"));
+        assert!(problem("# Why.\ncluster 3\nwork n1\n").contains("n1 works on no snapshot"));
+        let dead = "# Why.\ncluster 3\ncrash n1\ncampaign n1\n";
+        assert!(problem(dead).contains("n1 starts no election within 1000 ticks"));
     }
 
     /// Two disks that no cluster can have: one entry after two different ones.

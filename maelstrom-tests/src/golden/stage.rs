@@ -554,3 +554,84 @@ fn take(messages: &mut Flight, which: &Which) -> Result<Vec<Envelope<Registers>>
     messages.extend(rest.into_iter().map(|(_, envelope)| envelope));
     Ok(taken.into_iter().map(|(_, envelope)| envelope).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use raft_core::{Response, Term, VoteReply};
+
+    use super::*;
+    use crate::replica::machine::Outcome;
+
+    const ONE: NodeId = NodeId(1);
+
+    fn stage(lines: &str) -> Stage {
+        let mut stage = Stage::default();
+        for line in lines.split("; ") {
+            stage.play(line).expect("a command");
+        }
+        stage
+    }
+
+    fn vote_reply(granted: bool) -> Envelope<Registers> {
+        Envelope {
+            from: ONE,
+            to: NodeId(2),
+            term: Term(5),
+            message: Message::VoteReply(VoteReply { granted }),
+        }
+    }
+
+    #[track_caller]
+    fn assert_fails(played: Result<(), String>, problem: &str) {
+        let text = played.expect_err("a broken rule");
+        assert!(text.starts_with(problem), "{text}");
+    }
+
+    #[test]
+    fn message_before_its_promise_is_stored_is_reported() {
+        let sent = stage("cluster 2").send(vec![vote_reply(true)]);
+        assert_fails(
+            sent,
+            "rule broken: a promise must be on disk before it is sent",
+        );
+    }
+
+    #[test]
+    fn response_that_is_not_the_outcome_is_reported() {
+        let reply = Reply {
+            ticket: Ticket(1),
+            response: Response::Applied(Outcome::Absent),
+        };
+        let answered = stage("cluster 1; write n1 x=1").answer(ONE, &reply);
+        assert_fails(
+            answered,
+            "rule broken: a response must be the command's outcome",
+        );
+    }
+
+    /// The rules have forgotten which entries are committed.
+    #[test]
+    fn snapshot_of_uncommitted_entries_is_reported() {
+        let rule = "rule broken: a snapshot must hold only committed entries";
+        let limits = "cluster 3 snapshot=2 trailing=0 retained=2; campaign n1; settle; isolate n3";
+        let mut stage = stage(&format!("{limits}; busy n1; busy n3; write n1 x=1; settle"));
+        let known = mem::take(&mut stage.rules);
+        assert_fails(stage.begin_work(ONE), rule);
+        stage.rules = known;
+        for line in ["free n1", "heal", "run 3"] {
+            stage.play(line).expect("a command");
+        }
+        stage.rules = Rules::default();
+        assert_fails(stage.play("work n3"), rule);
+    }
+
+    #[test]
+    fn messages_without_an_end_are_reported() {
+        let mut stage = stage("cluster 2");
+        let endless = iter::repeat_n(vote_reply(false), DELIVERIES_MAX + 1);
+        stage.flight.extend(endless);
+        assert_fails(stage.settle(), "messages are still under way after");
+    }
+}

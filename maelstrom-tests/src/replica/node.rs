@@ -472,3 +472,65 @@ where
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use raft_core::{EntryId, Limits};
+
+    use super::*;
+    use crate::replica::disk::{File, MemoryDisk};
+    use crate::replica::machine::Registers;
+
+    /// A lone voter that takes a snapshot of each entry.
+    pub(crate) fn lone_voter() -> Node<Registers, MemoryDisk> {
+        let config = Config {
+            heartbeat: 1,
+            shortest_election: 2,
+            longest_election: 2,
+            request_deadline: 4,
+            limits: Limits {
+                snapshot_entries: 1,
+                ..Limits::default()
+            },
+        };
+        let membership = Membership::of([NodeId(1)]);
+        let setting = Arc::new(Setting { membership, config });
+        let mut node = Node::new(NodeId(1), setting, MemoryDisk::default());
+        node.start(Incarnation(1), 1).unwrap();
+        node
+    }
+
+    /// Ten ticks, with their outputs and syncs.
+    pub(crate) fn run(node: &mut Node<Registers, MemoryDisk>) -> Result<(), Broken> {
+        for _ in 0..10 {
+            node.step(Input::Tick)?;
+            node.release()?;
+            while let Some((_, synced)) = node.sync()? {
+                node.step(Input::Synced(synced))?;
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn replica_that_returns_to_an_earlier_state_is_rejected() {
+        let mut node = lone_voter();
+        let young = node.process.as_ref().unwrap().replica.clone();
+        run(&mut node).unwrap();
+        let process = node.process.as_mut().unwrap();
+        let Broken(rule) = process.checked(|replica| *replica = young).unwrap_err();
+        assert_eq!(
+            rule,
+            "invariant: the commit index must never fall (1@1 to 0@0)"
+        );
+    }
+
+    #[test]
+    fn second_snapshot_task_at_a_time_is_rejected() {
+        let mut node = lone_voter();
+        let file = File::encode(EntryId::default(), &Registers::default());
+        node.process.as_mut().unwrap().work = Some(Work::Stored(file.id));
+        let Broken(rule) = run(&mut node).unwrap_err();
+        assert_eq!(rule, "node 1 must have one snapshot task at a time");
+    }
+}

@@ -3,15 +3,12 @@
 use std::iter;
 use std::sync::Arc;
 
-use raft_core::{
-    Append, Appended, Ballot, Config, Input, Limits, Membership, Refusal, RequestId, Vote,
-    VoteReply,
-};
+use raft_core::{Append, Appended, Ballot, Refusal, RequestId, Vote, VoteReply};
 
 use super::*;
-use crate::replica::disk::MemoryDisk;
 use crate::replica::machine::{Change, Command, Key, Outcome, Registers};
-use crate::replica::node::{Disk as _, Node, Setting};
+use crate::replica::node::Disk as _;
+use crate::replica::node::tests::{lone_voter, run};
 
 const ONE: NodeId = NodeId(1);
 const TWO: NodeId = NodeId(2);
@@ -252,25 +249,8 @@ fn commit_without_a_quorum_of_disks_is_rejected() {
 /// A lone voter commits an entry that is on its own disk. The rules are shown more disks than that.
 #[test]
 fn commit_on_half_of_the_disks_is_rejected() {
-    let setting = Setting {
-        membership: Membership::of([ONE]),
-        config: Config {
-            heartbeat: 1,
-            shortest_election: 2,
-            longest_election: 2,
-            request_deadline: 4,
-            limits: Limits::default(),
-        },
-    };
-    let mut node = Node::new(ONE, Arc::new(setting), MemoryDisk::default());
-    node.start(INCARNATION, 1).unwrap();
-    while node.process().unwrap().status.commit == START {
-        node.step(Input::Tick).unwrap();
-        node.release().unwrap();
-        while let Some((_, synced)) = node.sync().unwrap() {
-            node.step(Input::Synced(synced)).unwrap();
-        }
-    }
+    let mut node = lone_voter();
+    run(&mut node).unwrap();
     let (stored, empty) = (node.disk.ledger(), Ledger::default());
     let observe = |holders: usize, others: usize| {
         let disks = iter::repeat_n(stored, holders).chain(iter::repeat_n(&empty, others));

@@ -43,14 +43,12 @@ pub(super) struct Network {
 }
 
 impl Letter {
-    pub(super) fn write(envelope: Envelope<Store>) -> Result<Self, Broken> {
+    pub(super) fn write(envelope: Envelope<Store>) -> Self {
         let (_, _, body) = wire::body(envelope.clone());
-        let body = String::from_utf8(json::encode(&body))
-            .map_err(|error| Broken(format!("a message must be JSON: {error}")))?;
-        Ok(Self {
+        Self {
             envelope: Arc::new(envelope),
-            body: body.into(),
-        })
+            body: json::to_string(&body).into(),
+        }
     }
 
     /// The length of its encoding.
@@ -132,7 +130,7 @@ mod tests {
             term: Term(1),
             message: Message::VoteReply(VoteReply { granted }),
         };
-        Letter::write(envelope).unwrap()
+        Letter::write(envelope)
     }
 
     #[test]

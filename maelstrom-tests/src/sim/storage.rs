@@ -253,3 +253,48 @@ impl Chunks for FaultyStorage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Ballot, Index, Term};
+
+    use super::*;
+
+    /// Node 1 stores a snapshot with this member and these bytes of a machine, and starts again.
+    fn start_from(member: u64, machine: &[u8]) -> Result<(), Broken> {
+        let members = |id| Membership::of([NodeId(id)]);
+        let options = storage::Options::default();
+        let mut storage = FaultyStorage::new(NodeId(1), members(1), options, 1);
+        storage.open().expect("an empty disk");
+        let ballot = Record::Ballot(Ballot::new(Term(1), None));
+        storage.append_and_sync(&[ballot]).expect("room");
+        let last = EntryId {
+            term: Term(1),
+            index: Index(1),
+        };
+        let snapshots = &storage.files().1;
+        let stored = snapshots.store(last, &members(member), |out| out.write_all(machine));
+        storage.snapshot = Some(stored.expect("room"));
+        storage.restart(Tear::Everything, Tear::Everything);
+        match storage.open() {
+            Ok(_) => Ok(()),
+            Err(Stop::Broken(broken)) => Err(broken),
+            Err(Stop::Storage(error)) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn snapshot_that_is_none_of_the_cluster_is_rejected() {
+        let mut machine = Vec::new();
+        Store::default().write(&mut machine).expect("room");
+        assert_eq!(start_from(1, &machine), Ok(()));
+        let rule = |broken: Result<(), Broken>| broken.expect_err("a broken rule").0;
+        let foreign = rule(start_from(2, &machine));
+        assert_eq!(foreign, "a snapshot must be of its node's cluster: node 1");
+        let unread = rule(start_from(1, b"no machine"));
+        assert!(
+            unread.starts_with("a stored snapshot must decode: node 1: "),
+            "{unread}"
+        );
+    }
+}

@@ -1,15 +1,19 @@
 //! Checks of the simulator, each in a world that it must reject.
 
+use std::mem;
+
 use json::value;
 use raft::kv::Text;
 use raft_core::{Envelope, Input, Message, NodeId, Reply, Response, Term, VoteReply};
 
+use super::agenda::Happening;
+use super::network::Letter;
 use super::options::Options;
 use super::processes::End;
 use super::trace::Tape;
 use super::world::{Phase, World};
 use crate::replica::faulty_disk::FaultyDisk;
-use crate::rules::Broken;
+use crate::rules::{Broken, CommandId, Rules};
 
 const ONE: NodeId = NodeId(1);
 
@@ -28,6 +32,32 @@ fn world_without_one() -> World {
     world.run().unwrap();
     world.die(ONE, End::Process).unwrap();
     world
+}
+
+/// A world whose logs begin after the last entry, and a node that is down and needs a snapshot.
+fn world_with_a_lagging_node() -> (World, NodeId) {
+    let options = Options {
+        chaos: 3000,
+        snapshot_entries: 1,
+        trailing_entries: 0,
+        retained_entries: 1,
+        ..Options::CALM
+    };
+    let mut world = World::new(1, options, Tape::new(0)).unwrap();
+    world.run().unwrap();
+    let (leader, _) = world.leaders()[0];
+    let down = if leader == ONE { NodeId(2) } else { ONE };
+    world.die(down, End::Process).unwrap();
+    for _ in 0..3 {
+        let request = world.clients.last_request(leader, true, world.agenda.now);
+        world.ask(leader, request.unwrap()).unwrap();
+        let done = |world: &World| {
+            let process = world.process(leader).unwrap();
+            process.status.requests_open == 0 && process.work().is_none()
+        };
+        world.expect("write and compact", done).unwrap();
+    }
+    (world, down)
 }
 
 /// Node 1's client asks for a value that no client wrote.
@@ -69,6 +99,65 @@ fn second_answer_to_a_request_is_rejected() {
     assert_broken(world.clients.answered(NodeId(2), &reply, 1), rule);
     let rule = "every request must have one answer: node 1 answers Ticket(1) again or unasked";
     assert_broken(world.clients.answered(ONE, &reply, 2), rule);
+}
+
+#[test]
+fn second_request_of_a_waiting_client_is_rejected() {
+    let mut world = world();
+    world.clients.last_request(ONE, true, 0).unwrap();
+    assert_broken(
+        world.clients.last_request(ONE, true, 0),
+        "the history must be consistent",
+    );
+}
+
+/// Node 1 enters another command than the one that its client sent.
+#[test]
+fn response_to_another_command_is_rejected() {
+    let mut world = world();
+    world.run().unwrap();
+    let request = world.clients.last_request(ONE, true, world.agenda.now);
+    let mut request = request.unwrap();
+    request.command.as_mut().unwrap().id = CommandId(u64::MAX);
+    let answered = world.ask(ONE, request);
+    let answered = answered.and_then(|()| world.expect("answer", |_| false));
+    assert_broken(answered, "a response must be the command's outcome");
+}
+
+#[test]
+fn replaced_leader_in_a_calm_world_is_rejected() {
+    let mut world = world();
+    for to in world.ids() {
+        let letter = Letter::write(Envelope {
+            from: NodeId(to.0 % 3 + 1),
+            to,
+            term: Term(9),
+            message: Message::VoteReply(VoteReply { granted: false }),
+        });
+        world.agenda.schedule(60_000, Happening::Deliver(letter));
+    }
+    assert_broken(world.run(), "a cluster without faults must keep its leader");
+}
+
+/// The rules have forgotten which entries are committed.
+#[test]
+fn snapshot_of_uncommitted_entries_is_rejected() {
+    let rule = "a snapshot must hold only committed entries";
+    let (mut world, lagging) = world_with_a_lagging_node();
+    let (leader, _) = world.leaders()[0];
+    let works = |id| move |world: &World| world.process(id).is_some_and(|p| p.work().is_some());
+    let request = world.clients.last_request(leader, true, world.agenda.now);
+    world.ask(leader, request.unwrap()).unwrap();
+    world.expect("begin a snapshot", works(leader)).unwrap();
+    let known = mem::take(&mut world.checks.rules);
+    assert_broken(world.begin_work(leader), rule);
+
+    world.checks.rules = known;
+    world.start(lagging).unwrap();
+    world.expect("begin to install", works(lagging)).unwrap();
+    world.checks.rules = Rules::default();
+    let process = world.process(lagging).unwrap().incarnation;
+    assert_broken(world.work(lagging, process), rule);
 }
 
 #[test]
@@ -126,6 +215,31 @@ fn start_that_finds_less_than_was_stored_is_rejected() {
         world.start(ONE),
         "a start must find what was stored: node 1",
     );
+}
+
+#[test]
+fn start_without_the_newest_snapshot_is_rejected() {
+    let (mut world, down) = world_with_a_lagging_node();
+    world.member(down).node.disk.disk = FaultyDisk::new(1);
+    assert_broken(
+        world.start(down),
+        "a start must find the newest stored snapshot: node",
+    );
+}
+
+/// A bit of the leader's snapshot is flipped. Only a world that flipped it itself excuses that.
+#[test]
+fn damaged_snapshot_of_a_leader_is_rejected() {
+    let (mut world, lagging) = world_with_a_lagging_node();
+    let (leader, _) = world.leaders()[0];
+    let disk = &world.member(leader).node.disk.disk;
+    let is_snapshot = |(name, _): &(String, u64)| name.starts_with("snapshot-");
+    let (name, length) = disk.files().into_iter().rfind(is_snapshot).unwrap();
+    disk.flip(&name, 8 * (length / 2));
+    let installed = world.start(lagging);
+    let installed = installed.and_then(|()| world.expect("install", |_| false));
+    let rule = format!("node {lagging} must receive the snapshot that was sent");
+    assert_broken(installed, &rule);
 }
 
 /// The head of each file is flipped. Only a world that flipped bits itself excuses that.

@@ -23,7 +23,7 @@ impl World {
         {
             self.rare.forwards_refused += 1;
         }
-        let letter = Letter::write(envelope)?;
+        let letter = Letter::write(envelope);
         self.note(Event::Sent(letter.envelope.clone()));
         if self.faults.phase == Phase::Healed {
             let delay = Network::healthy_delay(&mut self.rng);
