@@ -38,7 +38,7 @@ const PROGRAM: Command = Command::new(
     ("golden", "Plays golden scripts: protocol stories with the expected output."),
     ("fuzz", "Fuzzes every parser and decoder."),
     ("soak", "Sends millions of writes to a node; prints memory, disk and restart times."),
-    ("memory", "Measures a node's memory for large values of many shapes."),
+    ("memory", "Measures a node's memory and event loop for large values of many shapes."),
     ("catch-up", "Measures how a node that was away catches up, and the cost for the others."),
     (builtin::RAFT_SUBCOMMAND, "Runs a Raft node; the flags are the raft binary's."),
     (builtin::SUBCOMMAND, "Runs another node of the bench: null or stale."),

@@ -1,5 +1,5 @@
 //! Measurements on a few nodes: [`soak`] measures memory, disk and a restart, [`memory`] the memory
-//! for values of many shapes, and [`catch_up`] what it costs the others when a node that was away
+//! and the turns of the event loop for values of many shapes, and [`catch_up`] what it costs the others when a node that was away
 //! catches up.
 
 pub mod catch_up;
@@ -8,6 +8,7 @@ pub mod memory;
 pub mod resources;
 pub mod shapes;
 pub mod soak;
+pub mod turns;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -52,6 +52,24 @@ fn memory_misses_lost_values_and_sees_large_ones() {
     let marks: Vec<&str> = row.expect("a row").matches('!').collect();
     // With many keys, in the map; and lost after each of three restarts.
     assert!(marks.len() >= 4, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(told.contains("did not show their turns: 2\n"), "{told}");
+}
+
+/// No machine measures all of that in the time.
+#[test]
+fn memory_ends_at_its_time_limit() {
+    let folder = Folder::new();
+    let data = format!("--data-dir={}", text(&folder.path("data")));
+    let mut command = Command::new(BENCH);
+    command.args(["memory", "--writes=10000", "--time-limit=1", &data]);
+    let output = output(&mut command);
+    assert_eq!(status(&output), 2, "{}", show(&output));
+    let told = stdout(&output);
+    assert!(
+        told.contains("stopped by the time limit in the shape "),
+        "{told}"
+    );
 }
 
 #[test]
@@ -62,6 +80,9 @@ fn raft_keeps_values_in_little_memory() {
     command.args(["memory", "--writes=3", "--value-bytes=100000", &data]);
     let output = output(command.arg("--shape={\"\":0}"));
     assert_eq!(status(&output), 0, "{}", show(&output));
+    // How long a turn took depends on the machine.
+    let told = stdout(&output);
+    assert!(told.contains("had a turn above 5 ms: "), "{told}");
 }
 
 #[test]

@@ -1,15 +1,16 @@
-//! Measures the memory that a node takes for large values of many shapes.
+//! Measures the memory that a node takes for large values of many shapes, and the turns of its event
+//! loop.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use raft::flags::{Command, Flag, Parsed, UsageError};
 
-use super::resources;
 use super::shapes::{Shape, shapes};
+use super::{resources, turns};
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
 use crate::bench::output::say;
@@ -18,10 +19,14 @@ use crate::bench::processes::data::Data;
 use crate::bench::processes::process::{EVENTS_MAX, Event, Incarnation, Process};
 use crate::bench::processes::program::{NodeChoice, Program};
 use crate::bench::processes::watchdog::Watchdog;
+use crate::bench::signals;
 use crate::check::Status;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a node may take to print where its metrics are.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The memory that a node may take for each byte on the wire.
 const FACTOR: u64 = 3;
@@ -31,14 +36,19 @@ pub const MEMORY: Command = Command::new(
     "maelstrom-tests memory",
     "Sends a lone node large values of many shapes, and prints its resident memory in MB afterwards: as values of one\n\
      key, of a key for each, and as keys; without and with a data folder, and after a restart. Needs /proc.\n\
+     Then, the longest turn of the event loop in ms, also without and with a data folder: the bound that no turn\n\
+     exceeded, in a write, a read, and a cas that fails and one that succeeds, both in another notation.\n\
      \n\
      Exit status: 0 the memory stayed within the constant and three times the bytes on the wire; 1 it did not, or a\n\
-     value was lost; 255 the bench or the node failed.",
+     value was lost, or with --strict a turn was too long; 2 stopped by a signal or the time limit; 255 the bench or\n\
+     the node failed.",
     &[
         Flag::new("writes", "N", "The number of writes to each node.").default("40"),
         Flag::new("value-bytes", "N", "The length of each value.").default("1000000"),
         Flag::new("constant-mb", "N", "The memory that does not depend on the writes.").default("32"),
         Flag::new("shape", "TEXT", "Only shapes with this text in their name."),
+        Flag::new("time-limit", "SECONDS", "When to stop, 1 to 604800.").default("3600"),
+        Flag::switch("strict", "A turn of the event loop above 5 ms is not only counted, but invalid."),
         super::BIN,
         super::DATA_DIR,
     ],
@@ -52,6 +62,8 @@ pub struct Options {
     value_bytes: usize,
     constant: u64,
     shape: String,
+    time_limit: Duration,
+    strict: bool,
     node: NodeChoice,
     node_arguments: Vec<OsString>,
     data_dir: Option<PathBuf>,
@@ -71,6 +83,8 @@ impl Options {
                 value_bytes: given.number("value-bytes", 1..=1_000_000)?,
                 constant: given.number("constant-mb", 0..=1_000_000)?,
                 shape: given.text("shape").unwrap_or_default().to_owned(),
+                time_limit: Duration::from_secs(given.number("time-limit", 1..=604_800)?),
+                strict: given.is_set("strict"),
                 node: match given.text("bin") {
                     Some(path) => NodeChoice::Bin(path.into()),
                     None => NodeChoice::Builtin(Builtin::Raft),
@@ -97,50 +111,96 @@ enum Use {
 pub fn memory(options: &Options) -> Result<Status, BenchError> {
     let data = Data::create(options.data_dir.as_deref())?;
     let status = measure(options, data.folder());
-    data.leave(matches!(status, Ok(Status::Valid)))?;
+    // A measurement that was stopped has found nothing wrong.
+    data.leave(matches!(status, Ok(Status::Valid | Status::Unknown)))?;
     status
 }
 
 fn measure(options: &Options, folder: &Path) -> Result<Status, BenchError> {
+    let (sender, events) = sync_channel(EVENTS_MAX);
+    let stop = sender.clone();
+    signals::watch(move || drop(stop.send(Event::Stop)))
+        .map_err(BenchError::io("cannot start a thread"))?;
     let mut bench = Bench {
         program: Program::of(&options.node, &options.node_arguments)?,
         watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
         log: folder.join("stderr"),
+        data: folder.join("data"),
+        sender,
+        events,
+        started: 0,
+        until: Instant::now() + options.time_limit,
+        stopped: None,
     };
     say(
-        "                                 without a data folder          with a data folder, and restarted",
+        "                                 without a data folder          with a data folder, and restarted                 longest turn",
     )?;
     say(
-        "                            MB  one key many keys  as keys    one key     many keys       as keys   limit",
+        "                            MB  one key many keys  as keys    one key     many keys       as keys   limit      ms  with data",
     )?;
     let mut worst = Status::Valid;
-    for shape in shapes(options.value_bytes) {
+    let mut found = Turns::default();
+    for (at, shape) in shapes(options.value_bytes).iter().enumerate() {
         if !shape.name.contains(&options.shape) {
             continue;
         }
-        let wire = shape.text.len() as u64 * options.writes;
-        let limit = FACTOR * wire + options.constant * 1_000_000;
-        let mut row = format!("{:26.26} {:3}", shape.name, megabytes(wire));
-        for data in [None, Some(folder.join("data"))] {
-            bench.program.data = data;
-            for used in [Use::OneKey, Use::ManyKeys, Use::Keys] {
-                for found in bench.run(&shape, used, options.writes)? {
-                    let excess = found.is_none_or(|bytes| bytes > limit);
-                    if excess {
-                        worst = Status::Invalid;
-                    }
-                    let found = found.map_or("lost".to_owned(), megabytes);
-                    row += &format!(" {found:>6}{}", if excess { '!' } else { ' ' });
+        match bench.row(options, at, shape, &mut found) {
+            Ok(Status::Valid) => {}
+            Ok(status) => worst = status,
+            Err(error) => {
+                let Some(why) = &bench.stopped else {
+                    return Err(error);
+                };
+                say(format_args!("stopped by {why} in the shape {}", shape.name))?;
+                if worst == Status::Valid {
+                    worst = Status::Unknown;
                 }
+                break;
             }
         }
-        say(format_args!("{row} {:6}", megabytes(limit)))?;
     }
     say(match worst {
         Status::Valid => "all within three times the bytes on the wire and the constant",
+        Status::Unknown => {
+            "until then, all within three times the bytes on the wire and the constant"
+        }
         _ => "above the limit, or lost: see the figures with an exclamation mark",
     })?;
-    Ok(worst)
+    let Turns {
+        known,
+        unknown,
+        long,
+    } = found;
+    say(format_args!(
+        "nodes whose event loop had a turn above 5 ms: {long} of {known}; nodes that did not show their turns: {unknown}"
+    ))?;
+    Ok(if options.strict && long > 0 {
+        Status::Invalid
+    } else {
+        worst
+    })
+}
+
+/// How many nodes showed their turns, and how many had a long one.
+#[derive(Debug, Default)]
+struct Turns {
+    known: u64,
+    unknown: u64,
+    long: u64,
+}
+
+impl Turns {
+    /// Counts a node, and returns its longest turn in milliseconds.
+    fn add(&mut self, slowest: Option<f64>) -> String {
+        let Some(seconds) = slowest else {
+            self.unknown += 1;
+            return "unknown".to_owned();
+        };
+        self.known += 1;
+        let is_long = seconds > turns::LONGEST;
+        self.long += u64::from(is_long);
+        format!("{}{}", seconds * 1e3, if is_long { "!" } else { " " })
+    }
 }
 
 /// Starts nodes, and measures them.
@@ -149,116 +209,246 @@ struct Bench {
     program: Program,
     watchdog: Watchdog,
     log: PathBuf,
+    /// The folder for the data of nodes that have one.
+    data: PathBuf,
+    sender: SyncSender<Event>,
+    events: Receiver<Event>,
+    /// How many nodes were started.
+    started: u32,
+    until: Instant,
+    /// What stopped the measurement before its end.
+    stopped: Option<String>,
 }
 
 /// A running node.
 #[derive(Debug)]
 struct Lone {
     process: Process,
-    events: Receiver<Event>,
+    incarnation: Incarnation,
     asked: u64,
 }
 
 impl Bench {
+    /// Measures one shape, and prints its row.
+    fn row(
+        &mut self,
+        options: &Options,
+        at: usize,
+        shape: &Shape,
+        found: &mut Turns,
+    ) -> Result<Status, BenchError> {
+        let mut status = Status::Valid;
+        let wire = shape.text.len() as u64 * options.writes;
+        let limit = FACTOR * wire + options.constant * 1_000_000;
+        let mut row = format!("{:26.26} {:3}", shape.name, megabytes(wire));
+        let folders = [None, Some(self.data.clone())];
+        for data in &folders {
+            self.program.data.clone_from(data);
+            for used in [Use::OneKey, Use::ManyKeys, Use::Keys] {
+                for found in self.memory(shape, used, options.writes)? {
+                    let excess = found.is_none_or(|bytes| bytes > limit);
+                    if excess {
+                        status = Status::Invalid;
+                    }
+                    let found = found.map_or("lost".to_owned(), megabytes);
+                    row += &format!(" {found:>6}{}", if excess { '!' } else { ' ' });
+                }
+            }
+        }
+        row += &format!(" {:6}", megabytes(limit));
+        for data in folders {
+            self.program.data = data;
+            let slowest = self.slowest_turn(at, options.value_bytes)?;
+            row += &format!(" {:>8}", found.add(slowest));
+        }
+        say(row)?;
+        Ok(status)
+    }
+
     /// The memory of a node after these writes; and, if it has a data folder, after a restart: `None`
     /// if the last value is lost then.
-    fn run(
+    fn memory(
         &mut self,
         shape: &Shape,
         used: Use,
         writes: u64,
     ) -> Result<Vec<Option<u64>>, BenchError> {
-        if let Some(folder) = &self.program.data
-            && folder.exists()
-        {
-            fs::remove_dir_all(folder).map_err(BenchError::io("cannot remove the last data"))?;
-        }
-        let mut node = self.start()?;
+        self.clear()?;
         let mut key = String::new();
-        for number in 0..writes {
-            let text = &shape.text;
-            let value;
-            (key, value) = match used {
-                Use::OneKey => ("0".to_owned(), &**text),
-                Use::ManyKeys => (number.to_string(), &**text),
-                Use::Keys => (format!("[{number},{text}]"), "0"),
-            };
-            let body = format!(r#""type":"write","key":{key},"value":{value}"#);
-            let reply = node.ask(&body)?;
-            if reply != "write_ok" {
-                return Err(BenchError::new(format!("a write was answered {reply}")));
+        let resident = self.with_node(|bench, node| {
+            for number in 0..writes {
+                let text = &shape.text;
+                let value;
+                (key, value) = match used {
+                    Use::OneKey => ("0".to_owned(), &**text),
+                    Use::ManyKeys => (number.to_string(), &**text),
+                    Use::Keys => (format!("[{number},{text}]"), "0"),
+                };
+                let body = format!(r#""type":"write","key":{key},"value":{value}"#);
+                bench.expect(node, &body, "write_ok")?;
             }
-        }
-        let mut found = vec![Some(node.resident()?)];
-        self.stop(node)?;
+            node.resident()
+        })?;
+        let mut found = vec![Some(resident)];
         if self.program.data.is_some() {
-            let mut node = self.start()?;
-            let reply = node.ask(&format!(r#""type":"read","key":{key}"#))?;
-            let is_there = reply == "read_ok";
-            found.push(if is_there {
-                Some(node.resident()?)
-            } else {
-                None
-            });
-            self.stop(node)?;
+            found.push(self.with_node(|bench, node| {
+                let reply = bench.ask(node, &format!(r#""type":"read","key":{key}"#))?;
+                let is_there = reply == "read_ok";
+                is_there.then(|| node.resident()).transpose()
+            })?);
         }
         Ok(found)
     }
 
-    fn start(&mut self) -> Result<Lone, BenchError> {
-        let (sender, events) = sync_channel(EVENTS_MAX);
-        let log = self.log.clone();
-        let process = Process::start(Node(0), Incarnation(0), &self.program, log, false, sender)
+    /// The bound that no turn of a node's event loop exceeded, if the node shows it.
+    fn slowest_turn(&mut self, at: usize, bytes: usize) -> Result<Option<f64>, BenchError> {
+        let stored = |bytes| shapes(bytes).swap_remove(at).text;
+        let mut text = stored(bytes);
+        let mut other = turns::other_notation(&text);
+        if other.len() > bytes {
+            text = stored(bytes * text.len() / other.len());
+            other = turns::other_notation(&text);
+        }
+        self.clear()?;
+        match fs::remove_file(&self.log) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(BenchError::io("cannot remove the node's log")(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.with_node(|bench, node| {
+            for (fields, expected) in [
+                (
+                    format!(r#""type":"write","key":0,"value":[{text},1]"#),
+                    "write_ok",
+                ),
+                (r#""type":"read","key":0"#.to_owned(), "read_ok"),
+                (
+                    format!(r#""type":"cas","key":0,"from":[{other},2],"to":0"#),
+                    "error",
+                ),
+                (
+                    format!(r#""type":"cas","key":0,"from":[{other},1],"to":0"#),
+                    "cas_ok",
+                ),
+            ] {
+                bench.expect(node, &fields, expected)?;
+            }
+            let until = Instant::now() + METRICS_TIMEOUT;
+            while Instant::now() < until {
+                let log = fs::read_to_string(&bench.log)
+                    .map_err(BenchError::io("cannot read the node's log"))?;
+                if let Some(address) = turns::address(&log) {
+                    let page = turns::page(address);
+                    let page = page.map_err(BenchError::io("cannot read the node's metrics"))?;
+                    return Ok(turns::slowest(&page));
+                }
+                bench.ask(node, r#""type":"read","key":0"#)?;
+            }
+            Ok(None)
+        })
+    }
+
+    /// Removes the last node's data.
+    fn clear(&self) -> Result<(), BenchError> {
+        match self.data.exists() {
+            true => fs::remove_dir_all(&self.data)
+                .map_err(BenchError::io("cannot remove the last data")),
+            false => Ok(()),
+        }
+    }
+
+    /// Starts a node, works with it, and kills it.
+    fn with_node<T>(
+        &mut self,
+        work: impl FnOnce(&mut Bench, &mut Lone) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        let (sender, log) = (self.sender.clone(), self.log.clone());
+        self.started += 1;
+        let incarnation = Incarnation(self.started);
+        let process = Process::start(Node(0), incarnation, &self.program, log, false, sender)
             .map_err(BenchError::io("cannot start a node"))?;
-        let guarded = self.watchdog.guard(process.group());
+        let group = process.group();
+        let guarded = self.watchdog.guard(group);
         guarded.map_err(BenchError::io("the watchdog shell has ended"))?;
         let mut node = Lone {
             process,
-            events,
+            incarnation,
             asked: 0,
         };
-        node.ask(r#""type":"init","node_id":"n0","node_ids":["n0"]"#)?;
-        Ok(node)
-    }
-
-    fn stop(&mut self, mut node: Lone) -> Result<(), BenchError> {
-        let killed = self.watchdog.kill(node.process.group());
+        let init = r#""type":"init","node_id":"n0","node_ids":["n0"]"#;
+        let worked = self
+            .expect(&mut node, init, "init_ok")
+            .and_then(|()| work(self, &mut node));
+        let killed = self.watchdog.kill(group);
         killed.map_err(BenchError::io("the watchdog shell has ended"))?;
         let ended = node.process.reap();
-        ended.map(drop).map_err(BenchError::io("cannot end a node"))
+        ended.map_err(BenchError::io("cannot end a node"))?;
+        worked
+    }
+
+    /// Sends a request with these fields, and fails if the reply has another type.
+    fn expect(&mut self, node: &mut Lone, fields: &str, expected: &str) -> Result<(), BenchError> {
+        let reply = self.ask(node, fields)?;
+        if reply == expected {
+            return Ok(());
+        }
+        let start: String = fields.chars().take(40).collect();
+        let text = format!("{{{start}... was answered {reply} instead of {expected}");
+        Err(BenchError::new(text))
+    }
+
+    /// Sends a request with these fields, and returns the type of the reply.
+    fn ask(&mut self, node: &mut Lone, fields: &str) -> Result<String, BenchError> {
+        node.asked += 1;
+        let id = node.asked;
+        let body = format!(r#"{{"msg_id":{id},{fields}}}"#);
+        let line = format!("{{\"src\":\"c0\",\"dest\":\"n0\",\"body\":{body}}}\n");
+        node.process.write(line.as_bytes());
+        node.process.flush();
+        let until = self.until.min(Instant::now() + TIMEOUT);
+        loop {
+            let event = self.events.recv_timeout(until - Instant::now());
+            // The output of a node that was killed may come late.
+            if let Ok(event) = &event
+                && event
+                    .source()
+                    .is_some_and(|(_, from)| from != node.incarnation)
+            {
+                continue;
+            }
+            return match event {
+                Ok(Event::Lines(_, _, lines)) => {
+                    let document = json::parse(lines.trim_ascii_end());
+                    let kind = document.ok().and_then(|line| {
+                        let body = line.root().field("body")?;
+                        body.field("type")?.as_str().map(str::to_owned)
+                    });
+                    kind.ok_or_else(|| {
+                        BenchError::new("the node printed something else than a reply")
+                    })
+                }
+                Ok(Event::TooLong(..) | Event::Ended(..)) => Err(BenchError::new(format!(
+                    "the node ended; {}",
+                    node.process.last_words()
+                ))),
+                Ok(Event::Stop) => Err(self.stop("a signal")),
+                Err(_) if until == self.until => Err(self.stop("the time limit")),
+                Err(_) => Err(BenchError::new(format!(
+                    "no answer within {} s",
+                    TIMEOUT.as_secs()
+                ))),
+            };
+        }
+    }
+
+    fn stop(&mut self, why: &str) -> BenchError {
+        self.stopped = Some(why.to_owned());
+        BenchError::new(format!("stopped by {why}"))
     }
 }
 
 impl Lone {
-    /// Sends a request with these fields, and returns the type of the reply.
-    fn ask(&mut self, fields: &str) -> Result<String, BenchError> {
-        self.asked += 1;
-        let id = self.asked;
-        let body = format!(r#"{{"msg_id":{id},{fields}}}"#);
-        let line = format!("{{\"src\":\"c0\",\"dest\":\"n0\",\"body\":{body}}}\n");
-        self.process.write(line.as_bytes());
-        self.process.flush();
-        match self.events.recv_timeout(TIMEOUT) {
-            Ok(Event::Lines(_, _, lines)) => {
-                let document = json::parse(lines.trim_ascii_end());
-                let kind = document.ok().and_then(|line| {
-                    let body = line.root().field("body")?;
-                    body.field("type")?.as_str().map(str::to_owned)
-                });
-                kind.ok_or_else(|| BenchError::new("the node printed something else than a reply"))
-            }
-            Ok(Event::TooLong(..) | Event::Ended(..)) => Err(BenchError::new(format!(
-                "the node ended; {}",
-                self.process.last_words()
-            ))),
-            // Signals go to clusters.
-            Ok(Event::Stop) | Err(_) => Err(BenchError::new(format!(
-                "no answer within {} s",
-                TIMEOUT.as_secs()
-            ))),
-        }
-    }
-
     fn resident(&self) -> Result<u64, BenchError> {
         let found = resources::resident(self.process.group());
         found.ok_or_else(|| BenchError::new("cannot read the node's memory in /proc"))
