@@ -163,6 +163,8 @@ where
                 false => next_tick,
             };
             let (inflow, mut inputs) = self.drain(until, Peers::Taken)?;
+            // What the inputs hand to the log's thread may be in the inbox before the turn ends.
+            let was_idle = was_idle && inputs.is_empty();
             // The clock is read after the inbox, never before.
             let now = Instant::now();
             if now >= next_tick {
