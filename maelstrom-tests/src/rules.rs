@@ -24,8 +24,18 @@ pub struct CommandId(pub u64);
 
 /// A state machine whose commands have ids.
 pub trait Subject: StateMachine + Default {
-    /// A command's id.
-    fn id(command: &Self::Command) -> CommandId;
+    /// The id of a command, unless it only serves others.
+    fn id(command: &Self::Command) -> Option<CommandId>;
+
+    /// Whether an outcome says only that the command was not applied now.
+    fn is_unknown(_: &Self::Outcome) -> bool {
+        false
+    }
+
+    /// Whether no command was applied between the two states.
+    fn holds_same(&self, other: &Self) -> bool {
+        self == other
+    }
 
     /// An outcome in a few words.
     fn describe_outcome(outcome: &Self::Outcome) -> String;
@@ -72,6 +82,16 @@ pub struct Rules<S: Subject> {
     outcomes: BTreeMap<CommandId, S::Outcome>,
     /// The last observation of each node.
     seen: BTreeMap<NodeId, Seen>,
+    sightings: Sightings,
+}
+
+/// What became of commands that came into the log again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sightings {
+    /// Commands that were answered with their first outcome.
+    pub repeated: u64,
+    /// Commands that the machine did not remember.
+    pub forgotten: u64,
 }
 
 #[derive(Clone, Debug, Hash)]
@@ -131,6 +151,7 @@ impl<S: Subject> Default for Rules<S> {
             committed: Vec::new(),
             outcomes: BTreeMap::new(),
             seen: BTreeMap::new(),
+            sightings: Sightings::default(),
         }
     }
 }
@@ -255,8 +276,9 @@ impl<S: Subject> Rules<S> {
                 first.before,
                 first.payload,
             );
-            if let Payload::Command(command) = &entry.payload {
-                let id = S::id(command);
+            if let Payload::Command(command) = &entry.payload
+                && let Some(id) = S::id(command)
+            {
                 let place = *self.commands.entry(id).or_insert(entry.id);
                 demand!(
                     place == entry.id,
@@ -418,8 +440,10 @@ impl<S: Subject> Rules<S> {
             }
             let mut state = self.state_at(at);
             if let Payload::Command(command) = &self.entries[&id].payload {
-                let outcome = state.apply(command);
-                self.outcomes.insert(S::id(command), outcome);
+                let (before, outcome) = (state.clone(), state.apply(command));
+                if let Some(command) = S::id(command) {
+                    self.applied(command, outcome, state.holds_same(&before))?;
+                }
             }
             self.committed.push(Committed { id, term, state });
         }
@@ -433,6 +457,42 @@ impl<S: Subject> Rules<S> {
             state
         );
         Ok(())
+    }
+
+    /// Notes that a command was applied for the first time, or, if it changed nothing, again.
+    fn applied(
+        &mut self,
+        command: CommandId,
+        outcome: S::Outcome,
+        is_same: bool,
+    ) -> Result<(), Broken> {
+        if S::is_unknown(&outcome) {
+            self.sightings.forgotten += 1;
+            demand!(
+                is_same,
+                "an unknown command must not be applied: {command:?}"
+            );
+            return Ok(());
+        }
+        let Some(first) = self.outcomes.get(&command) else {
+            self.outcomes.insert(command, outcome);
+            return Ok(());
+        };
+        self.sightings.repeated += 1;
+        demand!(
+            is_same,
+            "a command must be applied at most once: {command:?}"
+        );
+        demand!(
+            *first == outcome,
+            "a repeated command must have its first outcome: {command:?} had {first:?}, and has {outcome:?}"
+        );
+        Ok(())
+    }
+
+    /// How often commands came into the log again.
+    pub fn sightings(&self) -> Sightings {
+        self.sightings
     }
 
     /// Observes a message and its sender's disk. The promise of the message must be on that disk,
@@ -475,7 +535,7 @@ impl<S: Subject> Rules<S> {
     pub fn answered(&mut self, command: CommandId, response: &Response<S>) -> Result<(), Broken> {
         match response {
             Response::Applied(outcome) => demand!(
-                self.outcomes.get(&command) == Some(outcome),
+                S::is_unknown(outcome) || self.outcomes.get(&command) == Some(outcome),
                 "a response must be the command's outcome: {command:?} is answered {outcome:?}, its outcome is {:?}",
                 self.outcomes.get(&command)
             ),

@@ -33,12 +33,12 @@ pub mod shared;
 mod snapshots;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use raft_core::{
-    Envelope, Input, Output, Released, Response, StateMachine, Status, Ticket, Volatile, Wal,
+    Envelope, Input, Output, Released, Reply, Response, StateMachine, Status, Ticket, Volatile, Wal,
 };
 
 use self::inbox::{Arrival, Inflow, LogResult, Peers};
@@ -80,6 +80,15 @@ pub trait FrontEnd<S: StateMachine> {
     fn snapshot_finished(&mut self, result: &SnapshotResult<S>);
 }
 
+/// Passes clients' writes on to the replica: under a session of this node.
+pub trait Session<S: StateMachine> {
+    /// Takes a write. Returns an input for the replica, unless the write waits or is refused.
+    fn write(&mut self, ticket: Ticket, command: S::Command) -> Option<Input<S>>;
+
+    /// Takes the replica's replies. Returns those to clients, and further inputs.
+    fn answered(&mut self, replies: Vec<Reply<S>>) -> (Vec<Reply<S>>, Vec<Input<S>>);
+}
+
 /// Why a host stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostError {
@@ -94,12 +103,15 @@ type Drained<S> = (Inflow, Vec<Input<S>>);
 
 /// A replica, its storage and its front end.
 #[derive(Debug)]
-pub struct Host<S: StateMachine, W, F: FrontEnd<S>> {
+pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
     stepper: Stepper<S>,
     inbox: Arc<Inbox<S, F::ReplyTo>>,
     log: Log<S, W>,
     snapshots: SnapshotThread<S>,
     front_end: F,
+    session: N,
+    /// Inputs that the session added in the last turn.
+    added: Vec<Input<S>>,
     /// Where the reply to each open request goes, and the bytes that the request holds. The core
     /// bounds their number.
     open: BTreeMap<Ticket, (F::ReplyTo, usize)>,
@@ -110,11 +122,12 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>> {
     applies: bool,
 }
 
-impl<S, W, F> Host<S, W, F>
+impl<S, W, F, N> Host<S, W, F, N>
 where
     S: StateMachine,
     W: Wal<S::Command, Error: fmt::Display>,
     F: FrontEnd<S>,
+    N: Session<S>,
 {
     /// A host for the replica of `stepper`, which was never stepped before. The threads of the log
     /// and of snapshots put their results into the same inbox.
@@ -124,6 +137,7 @@ where
         log: Log<S, W>,
         snapshots: SnapshotThread<S>,
         front_end: F,
+        session: N,
     ) -> Self {
         Self {
             stepper,
@@ -131,6 +145,8 @@ where
             log,
             snapshots,
             front_end,
+            session,
+            added: Vec::new(),
             open: BTreeMap::new(),
             tickets: 0,
             began: Instant::now(),
@@ -200,32 +216,40 @@ where
     /// Takes what has arrived, as inputs, and notes where replies go.
     fn drain(&mut self, deadline: Instant, peers: Peers) -> Result<Drained<S>, HostError> {
         let mut batch = Vec::new();
+        let mut inputs = mem::take(&mut self.added);
+        let deadline = match inputs.is_empty() {
+            true => deadline,
+            false => Instant::now(),
+        };
         let inflow = self.inbox.drain(deadline, peers, &mut batch);
         self.began = Instant::now();
-        let inputs = batch.into_iter().map(|arrival| self.input(arrival));
-        Ok((inflow, inputs.collect::<Result<_, _>>()?))
+        for arrival in batch {
+            inputs.extend(self.input(arrival)?);
+        }
+        Ok((inflow, inputs))
     }
 
-    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Input<S>, HostError> {
-        match arrival {
-            Arrival::Log(result) => self.stored(result),
-            Arrival::Peer(envelope) => Ok(Input::Receive(envelope)),
+    /// The input for the replica. A write may wait for the session.
+    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Option<Input<S>>, HostError> {
+        let input = match arrival {
+            Arrival::Log(result) => self.stored(result)?,
+            Arrival::Peer(envelope) => Input::Receive(envelope),
             Arrival::Snapshot(result) => {
                 self.front_end.snapshot_finished(&result);
                 match result {
-                    SnapshotResult::Stored { id, took: _ } => Ok(Input::SnapshotStored(id)),
+                    SnapshotResult::Stored { id, took: _ } => Input::SnapshotStored(id),
                     SnapshotResult::Installed {
                         id,
                         membership,
                         machine,
                         took: _,
-                    } => Ok(Input::SnapshotInstalled {
+                    } => Input::SnapshotInstalled {
                         snapshot: id,
                         membership,
                         machine,
-                    }),
-                    SnapshotResult::Broken { id, reason: _ } => Ok(Input::SnapshotBroken(id)),
-                    SnapshotResult::Failed(reason) => Err(HostError::Snapshots(reason)),
+                    },
+                    SnapshotResult::Broken { id, reason: _ } => Input::SnapshotBroken(id),
+                    SnapshotResult::Failed(reason) => return Err(HostError::Snapshots(reason)),
                 }
             }
             Arrival::Client {
@@ -236,12 +260,15 @@ where
                 self.tickets += 1;
                 let ticket = Ticket(self.tickets);
                 self.open.insert(ticket, (reply_to, bytes));
-                Ok(match request {
-                    ClientRequest::Write(command) => Input::Write { ticket, command },
+                match request {
+                    ClientRequest::Write(command) => {
+                        return Ok(self.session.write(ticket, command));
+                    }
                     ClientRequest::Read(query) => Input::Read { ticket, query },
-                })
+                }
             }
-        }
+        };
+        Ok(Some(input))
     }
 
     /// One turn. A log without a thread is stored at once, with all that this leads to.
@@ -278,6 +305,8 @@ where
         if let Some(error) = self.snapshots.read_error() {
             return Err(HostError::Snapshots(error.to_string()));
         }
+        let (replies, added) = self.session.answered(replies);
+        self.added.extend(added);
         // Answers first: clients wait for them, and the followers' work comes afterwards.
         if !replies.is_empty() {
             let mut freed = 0;

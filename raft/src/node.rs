@@ -29,16 +29,17 @@ use crate::host::{
     self, FrontEnd, Host, HostError, Inbox, InlineLog, LogThread, SnapshotThread, TICK,
 };
 use crate::kv::Kv;
+use crate::sessions::{Client, Sessions};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
 
 /// A recovered node that does not run yet. `R` is what a front end needs to reply to a client.
 #[derive(Debug)]
 pub struct Node<R> {
-    stepper: Stepper<Kv>,
-    inbox: Arc<Inbox<Kv, R>>,
-    log: host::Log<Kv, NodeLog>,
-    snapshots: SnapshotThread<Kv>,
+    stepper: Stepper<Sessions<Kv>>,
+    inbox: Arc<Inbox<Sessions<Kv>, R>>,
+    log: host::Log<Sessions<Kv>, NodeLog>,
+    snapshots: SnapshotThread<Sessions<Kv>>,
     settle: Duration,
     grace: Duration,
 }
@@ -51,7 +52,7 @@ impl<R: Send + 'static> Node<R> {
     pub fn open(
         options: &Options,
         member: &Member<'_>,
-        inbox: &Arc<Inbox<Kv, R>>,
+        inbox: &Arc<Inbox<Sessions<Kv>, R>>,
         telemetry: &Arc<Telemetry>,
         log: &Log,
     ) -> Result<Self, StopReason> {
@@ -116,13 +117,17 @@ impl<R: Send + 'static> Node<R> {
     ///
     /// # Errors
     /// The log or a snapshot cannot be stored.
-    pub fn run<F: FrontEnd<Kv, ReplyTo = R>>(self, front_end: F) -> Result<(), StopReason> {
+    pub fn run<F: FrontEnd<Sessions<Kv>, ReplyTo = R>>(
+        self,
+        front_end: F,
+    ) -> Result<(), StopReason> {
         let host = Host::new(
             self.stepper,
             self.inbox,
             self.log,
             self.snapshots,
             front_end,
+            Client::default(),
         );
         host.run(self.settle, self.grace)
             .map_err(|error| match error {
@@ -148,7 +153,7 @@ fn log_recovery(data: &Data, took: Duration, log: &Log) {
     log.info(format_args!(
         "recovered term {}; keys in the snapshot: {}; log entries: {}; took {:.3} s",
         data.ballot.term(),
-        data.machine.len(),
+        data.machine.machine().len(),
         data.entries.len(),
         took.as_secs_f64()
     ));

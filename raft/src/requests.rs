@@ -7,8 +7,9 @@ use json::{Error, Raw};
 use raft_core::{Doubt, Refusal, Response, StateMachine as _};
 
 use crate::host::ClientRequest;
-use crate::kv::{Command, Key, Kv, Lookup, Outcome, Text};
+use crate::kv::{self, Key, Kv, Lookup, Text};
 use crate::named::named;
+use crate::sessions::{Command, Outcome, SessionId, Sessions};
 
 /// The deepest nesting of a client's line.
 pub const MAX_DEPTH: usize = 128;
@@ -31,10 +32,16 @@ json::record! {
     pub(crate) enum Body tagged "type" {
         Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
         Read as "read" { msg_id: i64, key: Key },
-        Write as "write" { msg_id: i64, key: Key, value: Text },
+        Write as "write" {
+            msg_id: i64, key: Key, value: Text,
+            session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
+        },
         Cas as "cas" {
             msg_id: i64, key: Key, from: Text, to: Text, create_if_not_exists: bool = false,
+            session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
         },
+        OpenSession as "open_session" { msg_id: i64 },
+        CloseSession as "close_session" { msg_id: i64, session: u64 },
     }
 }
 
@@ -46,6 +53,8 @@ json::record! {
         ReadOk as "read_ok" { in_reply_to: i64, value: Text },
         WriteOk as "write_ok" { in_reply_to: i64 },
         CasOk as "cas_ok" { in_reply_to: i64 },
+        OpenSessionOk as "open_session_ok" { in_reply_to: i64, session: u64 },
+        CloseSessionOk as "close_session_ok" { in_reply_to: i64 },
         Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
     }
 }
@@ -66,6 +75,8 @@ named! {
         Read as "read",
         Write as "write",
         Cas as "cas",
+        OpenSession as "open_session",
+        CloseSession as "close_session",
     }
 }
 
@@ -86,7 +97,7 @@ pub(crate) enum RequestContent {
         node_ids: Vec<String>,
     },
     /// Reads or changes the map.
-    Client(ClientRequest<Kv>),
+    Client(ClientRequest<Sessions<Kv>>),
 }
 
 /// Why a body is not a valid request.
@@ -153,18 +164,19 @@ impl Request {
         }
         // The body is one level inside its line.
         let decoded = json::decode_with_depth(body.as_str().as_bytes(), MAX_DEPTH - 1);
+        let decoded = decoded.map_err(|error: Error| error.to_string());
         decoded
-            .map(Self::of)
-            .map_err(|error: Error| invalid(body, error.to_string()))
+            .and_then(Self::of)
+            .map_err(|error| invalid(body, error))
     }
 
-    fn of(body: Body) -> Self {
+    fn of(body: Body) -> Result<Self, String> {
         let client = |msg_id, kind, request| Self {
             msg_id,
             kind,
             content: RequestContent::Client(request),
         };
-        match body {
+        Ok(match body {
             Body::Init {
                 msg_id,
                 node_id,
@@ -178,8 +190,16 @@ impl Request {
                 let query = Lookup { key };
                 client(msg_id, RequestKind::Read, ClientRequest::Read(query))
             }
-            Body::Write { msg_id, key, value } => {
-                let command = Command::Write { key, value };
+            Body::Write {
+                msg_id,
+                key,
+                value,
+                session,
+                sequence,
+                acknowledged,
+            } => {
+                let command = kv::Command::Write { key, value };
+                let command = of_session(session, sequence, acknowledged, command)?;
                 client(msg_id, RequestKind::Write, ClientRequest::Write(command))
             }
             Body::Cas {
@@ -188,24 +208,55 @@ impl Request {
                 from,
                 to,
                 create_if_not_exists,
+                session,
+                sequence,
+                acknowledged,
             } => {
-                let command = Command::Cas {
+                let command = kv::Command::Cas {
                     key,
                     from,
                     to,
                     create_if_not_exists,
                 };
+                let command = of_session(session, sequence, acknowledged, command)?;
                 client(msg_id, RequestKind::Cas, ClientRequest::Write(command))
             }
-        }
+            Body::OpenSession { msg_id } => {
+                let request = ClientRequest::Write(Command::Open);
+                client(msg_id, RequestKind::OpenSession, request)
+            }
+            Body::CloseSession { msg_id, session } => {
+                let request = ClientRequest::Write(Command::Close(SessionId(session)));
+                client(msg_id, RequestKind::CloseSession, request)
+            }
+        })
+    }
+}
+
+/// A command of a client's session, if the request names one.
+fn of_session(
+    session: Option<u64>,
+    sequence: Option<u64>,
+    acknowledged: Option<u64>,
+    command: kv::Command,
+) -> Result<Command<kv::Command>, String> {
+    match (session, sequence, acknowledged) {
+        (None, None, None) => Ok(Command::Plain(command)),
+        (Some(session), Some(sequence), acknowledged) => Ok(Command::Do {
+            session: SessionId(session),
+            sequence,
+            acknowledged: acknowledged.unwrap_or(0),
+            command,
+        }),
+        _ => Err("a write of a session needs a session and a sequence".into()),
     }
 }
 
 /// About how many bytes of memory a request takes.
-pub(crate) fn size(request: &ClientRequest<Kv>) -> usize {
+pub(crate) fn size(request: &ClientRequest<Sessions<Kv>>) -> usize {
     match request {
         ClientRequest::Read(Lookup { key }) => key.size(),
-        ClientRequest::Write(command) => Kv::size(command),
+        ClientRequest::Write(command) => Sessions::<Kv>::size(command),
     }
 }
 
@@ -254,22 +305,22 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
 /// The reply to a request. This match alone decides the error codes.
 pub(crate) fn reply(
     in_reply_to: i64,
-    response: Response<Kv>,
+    response: Response<Sessions<Kv>>,
 ) -> Result<Reply, (ErrorCode, String)> {
     match response {
-        Response::Applied(Outcome::Written) => Ok(Reply::WriteOk { in_reply_to }),
-        Response::Applied(Outcome::Swapped) => Ok(Reply::CasOk { in_reply_to }),
-        Response::Applied(Outcome::Missing) | Response::Answered(None) => {
-            Err((ErrorCode::KeyDoesNotExist, "no such key".into()))
+        Response::Applied(Outcome::Done(outcome)) => applied(in_reply_to, outcome),
+        Response::Applied(Outcome::Opened(SessionId(session))) => Ok(Reply::OpenSessionOk {
+            in_reply_to,
+            session,
+        }),
+        Response::Applied(Outcome::Closed) => Ok(Reply::CloseSessionOk { in_reply_to }),
+        // Indefinite: the same number may have been applied before.
+        Response::Applied(Outcome::Unknown) => {
+            let text = "the session is not open, or its answer to this sequence is no longer kept; \
+                        the request may have taken effect before";
+            Err((ErrorCode::Crash, text.into()))
         }
-        Response::Applied(Outcome::Mismatch { found }) => {
-            // A peer of an earlier version sends the whole value.
-            let found = clipped(found.as_str());
-            Err((
-                ErrorCode::PreconditionFailed,
-                format!("the key holds another value: {found}"),
-            ))
-        }
+        Response::Answered(None) => no_such_key(),
         Response::Answered(Some(value)) => Ok(Reply::ReadOk { in_reply_to, value }),
         Response::Refused(refusal) => {
             let text = match refusal {
@@ -291,6 +342,27 @@ pub(crate) fn reply(
             Err((ErrorCode::Crash, text.into()))
         }
     }
+}
+
+/// The reply to a command that was applied.
+fn applied(in_reply_to: i64, outcome: kv::Outcome) -> Result<Reply, (ErrorCode, String)> {
+    match outcome {
+        kv::Outcome::Written => Ok(Reply::WriteOk { in_reply_to }),
+        kv::Outcome::Swapped => Ok(Reply::CasOk { in_reply_to }),
+        kv::Outcome::Missing => no_such_key(),
+        kv::Outcome::Mismatch { found } => {
+            // A peer of an earlier version sends the whole value.
+            let found = clipped(found.as_str());
+            Err((
+                ErrorCode::PreconditionFailed,
+                format!("the key holds another value: {found}"),
+            ))
+        }
+    }
+}
+
+fn no_such_key() -> Result<Reply, (ErrorCode, String)> {
+    Err((ErrorCode::KeyDoesNotExist, "no such key".into()))
 }
 
 /// Shortens a text of any length.
@@ -334,7 +406,7 @@ mod tests {
         let text =
             r#"{"type":"cas","msg_id":-1,"key":1,"from":[],"to":{},"create_if_not_exists":true}"#;
         let cas = parsed(text).unwrap();
-        let command = Command::Cas {
+        let command = kv::Command::Cas {
             key: value!(1).into(),
             from: value!([]).into(),
             to: value!({}).into(),
@@ -343,7 +415,7 @@ mod tests {
         assert_eq!((cas.msg_id, cas.kind), (-1, RequestKind::Cas));
         assert_eq!(
             cas.content,
-            RequestContent::Client(ClientRequest::Write(command))
+            RequestContent::Client(ClientRequest::Write(Command::Plain(command)))
         );
 
         let text = r#"{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}"#;
@@ -416,21 +488,26 @@ mod tests {
         let ok = |reply| Ok(reply);
         let in_reply_to = 1;
         assert_eq!(
-            code(Response::Applied(Outcome::Written)),
+            code(Response::Applied(Outcome::Done(kv::Outcome::Written))),
             ok(Reply::WriteOk { in_reply_to })
         );
         assert_eq!(
-            code(Response::Applied(Outcome::Swapped)),
+            code(Response::Applied(Outcome::Done(kv::Outcome::Swapped))),
             ok(Reply::CasOk { in_reply_to })
         );
         let value = value!(null).into();
         let read = ok(Reply::ReadOk { in_reply_to, value });
         assert_eq!(code(Response::Answered(Some(value!(null).into()))), read);
         assert_eq!(code(Response::Answered(None)), Err(20));
-        assert_eq!(code(Response::Applied(Outcome::Missing)), Err(20));
+        assert_eq!(
+            code(Response::Applied(Outcome::Done(kv::Outcome::Missing))),
+            Err(20)
+        );
         let found = value!(5).into();
         assert_eq!(
-            code(Response::Applied(Outcome::Mismatch { found })),
+            code(Response::Applied(Outcome::Done(kv::Outcome::Mismatch {
+                found
+            }))),
             Err(22)
         );
         for refusal in [
@@ -451,7 +528,10 @@ mod tests {
     fn mismatch_shows_the_value_shortened() {
         let text = |found: Value| {
             let found = found.into();
-            match reply(1, Response::Applied(Outcome::Mismatch { found })) {
+            match reply(
+                1,
+                Response::Applied(Outcome::Done(kv::Outcome::Mismatch { found })),
+            ) {
                 Err((_, text)) => text,
                 Ok(reply) => panic!("{reply:?}"),
             }

@@ -19,6 +19,7 @@
 //! machine inside. So it is bounded by what the log says alone, never by a clock. What was forgotten
 //! is unknown, never new.
 
+mod client;
 mod command;
 mod image;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use raft_core::StateMachine;
 
+pub use self::client::{Client, WAITING};
 pub use self::command::{Command, Outcome};
 
 /// A state machine whose commands are applied once.
@@ -104,18 +106,21 @@ impl<M: Inner> Sessions<M> {
     }
 
     /// The number of open sessions.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.table.sessions.len()
-    }
-
-    /// Whether no session is open.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Sessions opened so far, and so the id of the last one.
     pub fn opened(&self) -> u64 {
         self.table.opened
+    }
+
+    /// About how many bytes of memory an outcome takes.
+    pub fn outcome_size(outcome: &Outcome<M::Outcome>) -> usize {
+        match outcome {
+            Outcome::Done(outcome) => M::outcome_size(outcome),
+            Outcome::Opened(_) | Outcome::Closed | Outcome::Unknown => 0,
+        }
     }
 
     fn open(&mut self) -> SessionId {

@@ -100,8 +100,8 @@ impl StateMachine for Registers {
 }
 
 impl Subject for Registers {
-    fn id(command: &Command) -> CommandId {
-        command.id
+    fn id(command: &Command) -> Option<CommandId> {
+        Some(command.id)
     }
 
     fn describe_outcome(outcome: &Outcome) -> String {

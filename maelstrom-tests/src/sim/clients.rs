@@ -8,7 +8,7 @@ use raft::kv::{self, Key, Lookup};
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
-use super::machine::{Command, Store};
+use super::machine::{Command, Numbered, Outcome, Store};
 use super::options::Options;
 use super::trace::Event;
 use crate::bench::workload::{self, Plan, Worker, Workload};
@@ -282,18 +282,19 @@ impl Clients {
             self.unserved_at_last += u64::from(!is_served);
         }
         let outcome = match &reply.response {
-            Response::Applied(kv::Outcome::Written | kv::Outcome::Swapped) => {
+            Response::Applied(Outcome::Done(kv::Outcome::Written | kv::Outcome::Swapped)) => {
                 history::Outcome::Done
             }
-            Response::Applied(kv::Outcome::Missing) | Response::Answered(None) => {
+            Response::Applied(Outcome::Done(kv::Outcome::Missing)) | Response::Answered(None) => {
                 history::Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)
             }
-            Response::Applied(kv::Outcome::Mismatch { found: _ }) => {
+            Response::Applied(Outcome::Done(kv::Outcome::Mismatch { found: _ })) => {
                 history::Outcome::Failed(ErrorCode::PRECONDITION_FAILED)
             }
             Response::Answered(Some(value)) => history::Outcome::ReadOk(value.to_value()),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
-            Response::Unknown(_) => {
+            Response::Unknown(_)
+            | Response::Applied(Outcome::Unknown | Outcome::Opened(_) | Outcome::Closed) => {
                 self.record_unknown(&request, client, ErrorCode(13), now)?;
                 return Ok((command, Some(client)));
             }
@@ -355,7 +356,10 @@ impl Request {
             command,
         } = self;
         match command {
-            Some(command) => Input::Write { ticket, command },
+            Some(command) => Input::Write {
+                ticket,
+                command: Numbered::Plain(command),
+            },
             None => Input::Read {
                 ticket,
                 query: Lookup { key: key.into() },

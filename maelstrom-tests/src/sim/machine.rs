@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use json::{Decode, Encode, Error, Reader, Writer};
 use raft::host::Image;
 use raft::kv::{self, Kv, Lookup, Text};
+use raft::sessions::{self, Inner, Sessions};
 use raft_core::StateMachine;
 
 use crate::rules::{CommandId, Subject};
@@ -14,9 +15,22 @@ use crate::rules::{CommandId, Subject};
 /// The longest value that is printed.
 const VALUE_CHARACTERS_MAX: usize = 24;
 
-/// The key-value machine.
+/// The product's machine, with sessions. Its bounds are small, so that they are reached.
+pub(super) type Store = Sessions<Values>;
+
+/// A command of that machine.
+pub(super) type Numbered = sessions::Command<Command>;
+
+/// The key-value machine, and how many commands it has applied: so a command that is applied twice
+/// leaves a trace, whatever it writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Store(Kv);
+pub(super) struct Values {
+    kv: Kv,
+    applied: u64,
+}
+
+/// An outcome of that machine.
+pub(super) type Outcome = sessions::Outcome<kv::Outcome>;
 
 /// A change with an id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,33 +41,39 @@ pub(super) struct Command {
     pub(super) change: kv::Command,
 }
 
-/// Encodes the id, then the change.
+json::record! {
+    /// A command as JSON: an object, which sessions demand.
+    struct Encoded { id: u64, change: kv::Command }
+}
+
 impl Encode for Command {
     fn encode(&self, writer: &mut Writer<'_>) {
-        (self.id.0, &self.change).encode(writer);
+        let (id, change) = (self.id.0, self.change.clone());
+        Encoded { id, change }.encode(writer);
     }
 }
 
 impl<'a> Decode<'a> for Command {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let (id, change) = <(u64, kv::Command)>::decode(reader)?;
+        let Encoded { id, change } = Encoded::decode(reader)?;
         let id = CommandId(id);
         Ok(Self { id, change })
     }
 }
 
-impl StateMachine for Store {
+impl StateMachine for Values {
     type Command = Command;
     type Outcome = kv::Outcome;
     type Query = Lookup;
     type Answer = Option<Text>;
 
     fn apply(&mut self, command: &Command) -> kv::Outcome {
-        self.0.apply(&command.change)
+        self.applied += 1;
+        self.kv.apply(&command.change)
     }
 
     fn answer(&self, query: &Lookup) -> Option<Text> {
-        self.0.answer(query)
+        self.kv.answer(query)
     }
 
     fn size(command: &Command) -> usize {
@@ -61,29 +81,61 @@ impl StateMachine for Store {
     }
 }
 
+impl Inner for Values {
+    const LIMITS: sessions::Limits = sessions::Limits {
+        sessions: 7,
+        answers: 64,
+        bytes: 2_000,
+    };
+
+    fn outcome_size(outcome: &kv::Outcome) -> usize {
+        Kv::outcome_size(outcome)
+    }
+}
+
 impl Subject for Store {
-    fn id(command: &Command) -> CommandId {
-        command.id
+    fn id(command: &Numbered) -> Option<CommandId> {
+        match command {
+            Numbered::Plain(command) | Numbered::Do { command, .. } => Some(command.id),
+            Numbered::Open | Numbered::Close(_) => None,
+        }
     }
 
-    fn describe_outcome(outcome: &kv::Outcome) -> String {
+    fn is_unknown(outcome: &Outcome) -> bool {
+        *outcome == Outcome::Unknown
+    }
+
+    fn holds_same(&self, other: &Self) -> bool {
+        self.machine() == other.machine()
+    }
+
+    fn describe_outcome(outcome: &Outcome) -> String {
         match outcome {
-            kv::Outcome::Written | kv::Outcome::Swapped => "done".to_owned(),
-            kv::Outcome::Missing => "absent".to_owned(),
-            kv::Outcome::Mismatch { found } => format!("differs: {}", text(found)),
+            Outcome::Done(kv::Outcome::Written | kv::Outcome::Swapped) => "done".to_owned(),
+            Outcome::Done(kv::Outcome::Missing) => "absent".to_owned(),
+            Outcome::Done(kv::Outcome::Mismatch { found }) => format!("differs: {}", text(found)),
+            Outcome::Opened(session) => format!("session {}", session.0),
+            Outcome::Closed => "closed".to_owned(),
+            Outcome::Unknown => "unknown, not remembered".to_owned(),
         }
     }
 }
 
-impl Image for Store {
+/// The number of applied commands, and a line after it the product's image.
+impl Image for Values {
     type Error = String;
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.0.write(out)
+        writeln!(out, "{}", self.applied)?;
+        self.kv.write(out)
     }
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
-        Kv::read(bytes).map(Self)
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (applied, image) = bytes.split_at(end.ok_or("no number of commands")?);
+        let applied = json::decode(applied).map_err(|error| error.to_string())?;
+        let kv = Kv::read(&image[1..])?;
+        Ok(Self { kv, applied })
     }
 }
 

@@ -1,14 +1,17 @@
 //! A node of the simulated cluster, with what the world does to it.
 
+use raft::sessions::Client;
 use raft_core::{RoleName, Term};
 
 use super::agenda::Happening;
-use super::machine::Store;
+use super::machine::{Store, Values};
 use super::storage::FaultyStorage;
 use crate::replica::node::Node;
 
 pub(super) struct Member {
     pub(super) node: Node<Store, FaultyStorage>,
+    /// The session of its process.
+    pub(super) session: Client<Values>,
     pub(super) clock: Clock,
     pub(super) disk: DiskState,
     /// Set while the process is paused.
@@ -71,6 +74,7 @@ impl Member {
     pub(super) fn new(node: Node<Store, FaultyStorage>, period: u64) -> Self {
         Self {
             node,
+            session: Client::default(),
             clock: Clock {
                 period,
                 stopped_until: 0,

@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use raft::host::Session as _;
+use raft::sessions::Client;
 use raft::storage::{Error, ErrorKind};
 use raft_core::{Incarnation, Input, NodeId};
 
@@ -36,6 +38,7 @@ impl World {
         if member.node.process().is_some() || member.is_away() {
             return Ok(());
         }
+        member.session = Client::default();
         if let Err(stop) = member.node.start(incarnation, seed) {
             return self.stopped(id, stop);
         }
@@ -212,7 +215,7 @@ impl World {
         }
     }
 
-    fn collect(&mut self, id: NodeId) -> Result<(), Broken> {
+    pub(super) fn collect(&mut self, id: NodeId) -> Result<(), Broken> {
         let member = self.member(id);
         let gathered = mem::take(&mut member.gathering);
         let released = member.node.release();
@@ -232,6 +235,7 @@ impl World {
         for envelope in messages {
             self.send(envelope)?;
         }
+        let (replies, inputs) = self.member(id).session.answered(replies);
         for reply in replies {
             self.served.note(&reply.response, self.agenda.now);
             self.note(Event::Answered(id, reply.ticket, reply.response.clone()));
@@ -245,8 +249,12 @@ impl World {
             }
         }
         self.schedule_sync(id);
+        let has_inputs = !inputs.is_empty();
+        for input in inputs {
+            self.member(id).node.step(input)?;
+        }
         match self.process(id) {
-            Some(process) if process.status.applied < process.status.commit.index => {
+            Some(process) if has_inputs || process.status.applied < process.status.commit.index => {
                 self.collect(id)
             }
             _ => Ok(()),

@@ -14,7 +14,7 @@ use raft_core::{
     Wal,
 };
 
-use super::machine::{Command, Store};
+use super::machine::{Numbered, Store};
 use crate::replica::faulty_disk::{FaultyDisk, Tear};
 use crate::replica::node::{Disk, Stop, Stored, demand};
 use crate::rules::{Broken, Ledger};
@@ -29,9 +29,9 @@ pub(super) struct FaultyStorage {
     membership: Membership,
     options: storage::Options,
     /// What the disk has acknowledged.
-    ledger: Ledger<Command>,
+    ledger: Ledger<Numbered>,
     /// The batch that is being stored. If the process ends, it may or may not be found.
-    pending: Vec<Record<Command>>,
+    pending: Vec<Record<Numbered>>,
     /// The newest snapshot that the disk has acknowledged.
     snapshot: Option<SnapshotId>,
     /// The last entry of the snapshot that is being stored. It may or may not be found.
@@ -102,7 +102,7 @@ impl FaultyStorage {
     /// Compares what was found with what the disk had acknowledged.
     fn compare(
         &mut self,
-        found: Ledger<Command>,
+        found: Ledger<Numbered>,
         snapshot: Option<SnapshotId>,
         torn: u64,
     ) -> Result<(), Broken> {
@@ -153,7 +153,7 @@ impl Disk<Store> for FaultyStorage {
         let name = |node: NodeId| format!("n{node}");
         let identity = Identity::new(&name(self.id), self.membership.voters().map(name));
         let disk = Arc::new(self.disk.clone());
-        let opened = storage::open::<Command>(disk, &identity, self.options);
+        let opened = storage::open::<Numbered>(disk, &identity, self.options);
         let Opened {
             log,
             snapshots,
@@ -185,7 +185,7 @@ impl Disk<Store> for FaultyStorage {
         })
     }
 
-    fn ledger(&self) -> &Ledger<Command> {
+    fn ledger(&self) -> &Ledger<Numbered> {
         &self.ledger
     }
 
@@ -224,10 +224,10 @@ impl Disk<Store> for FaultyStorage {
     }
 }
 
-impl Wal<Command> for FaultyStorage {
+impl Wal<Numbered> for FaultyStorage {
     type Error = Error;
 
-    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Error> {
+    fn append_and_sync(&mut self, records: &[Record<Numbered>]) -> Result<(), Error> {
         self.pending = records.to_vec();
         self.files().0.append_and_sync(records)?;
         for record in mem::take(&mut self.pending) {

@@ -14,7 +14,7 @@ use raft_core::{
     Ticket,
 };
 
-use super::machine::{Command, Store, cut};
+use super::machine::{Command, Numbered, Store, cut};
 use super::options::TICK;
 use crate::replica::describe;
 
@@ -35,7 +35,7 @@ pub(super) enum Event {
     /// A clock ticked.
     Ticked(NodeId),
     /// An output was stored.
-    Synced(NodeId, Vec<Record<Command>>),
+    Synced(NodeId, Vec<Record<Numbered>>),
     /// A snapshot was stored.
     Named(NodeId, SnapshotId),
     /// The work on a snapshot is done, and the replica is notified.

@@ -1,5 +1,6 @@
 //! Messages between nodes, and requests of clients.
 
+use raft::host::Session as _;
 use raft_core::{
     Envelope, ForwardReply, Forwarded, Input, Message, NodeId, PreVoteReply, VoteReply,
 };
@@ -134,6 +135,14 @@ impl World {
             let is_early = awaits_own_commit(&process.status);
             self.rare.reads_before_own_commit += u64::from(is_early);
         }
-        self.step(id, request.input())
+        match request.input() {
+            Input::Write { ticket, command } => {
+                match self.member(id).session.write(ticket, command) {
+                    Some(input) => self.step(id, input),
+                    None => self.collect(id),
+                }
+            }
+            input => self.step(id, input),
+        }
     }
 }

@@ -7,15 +7,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::{print, usage_error};
-use crate::flags::{Command, Flag, Parsed};
+use crate::flags::{self, Flag, Parsed};
 use crate::kv;
 use crate::node::read_machine;
+use crate::sessions::Command;
 use crate::stdio::{Waiting, print_error};
 use crate::storage::disk::real::Real;
 use crate::storage::{ErrorKind, Verdict, check};
 
 /// The command line of `raft log`.
-const LOG: Command = Command::new(
+const LOG: flags::Command = flags::Command::new(
     "raft log",
     "\
 Prints the log and the snapshots of a node's folder: that of one node, inside --data-dir and
@@ -73,9 +74,10 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
         .map_err(|error| (UNKNOWN, format!("cannot open {path}: {error}")))?;
     let mut out = BufWriter::new(Waiting(io::stdout().lock()));
     let unwritable = |error| (UNKNOWN, format!("cannot write to stdout: {error}"));
-    let checked = check::<kv::Command>(Arc::new(disk), !verify, &mut out, |identity, snapshot| {
-        read_machine(identity, snapshot).map(drop)
-    });
+    let checked =
+        check::<Command<kv::Command>>(Arc::new(disk), !verify, &mut out, |identity, snapshot| {
+            read_machine(identity, snapshot).map(drop)
+        });
     let checked = checked.map_err(unwritable)?;
     let (status, verdict) = match checked {
         Ok(Verdict::Sound) => (0, "sound".to_owned()),

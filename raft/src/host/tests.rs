@@ -71,6 +71,17 @@ impl FrontEnd<Kv> for &mut Recorder {
     }
 }
 
+/// Passes writes on as they are.
+impl Session<Kv> for () {
+    fn write(&mut self, ticket: Ticket, command: Command) -> Option<Input<Kv>> {
+        Some(Input::Write { ticket, command })
+    }
+
+    fn answered(&mut self, replies: Vec<Reply<Kv>>) -> (Vec<Reply<Kv>>, Vec<Input<Kv>>) {
+        (replies, Vec::new())
+    }
+}
+
 struct Disk(Events);
 
 impl Wal<Command> for Disk {
@@ -130,11 +141,11 @@ fn host<'a, W: Wal<Command, Error: fmt::Display>>(
     inbox: &Arc<Inbox<Kv, u8>>,
     wal: W,
     front_end: &'a mut Recorder,
-) -> Host<Kv, W, &'a mut Recorder> {
+) -> Host<Kv, W, &'a mut Recorder, ()> {
     let snapshots = snapshots(inbox, Arc::new(Memory::new()), || ());
     let stepper = stepper(nodes, Limits::default());
     let log = inline(&stepper, wal);
-    Host::new(stepper, inbox.clone(), log, snapshots, front_end)
+    Host::new(stepper, inbox.clone(), log, snapshots, front_end, ())
 }
 
 fn inline<W>(stepper: &Stepper<Kv>, wal: W) -> Log<Kv, W> {
@@ -237,12 +248,12 @@ fn threaded<'a, W: Wal<Command, Error: fmt::Display> + Send + 'static>(
     inbox: &Arc<Inbox<Kv, u8>>,
     wal: W,
     front_end: &'a mut Recorder,
-) -> Host<Kv, W, &'a mut Recorder> {
+) -> Host<Kv, W, &'a mut Recorder, ()> {
     let snapshots = snapshots(inbox, Arc::new(Memory::new()), || ());
     let stepper = stepper(nodes, Limits::default());
     let thread = LogThread::start(wal, stepper.persisted(), inbox.clone()).unwrap();
     let log = Log::Thread(thread);
-    Host::new(stepper, inbox.clone(), log, snapshots, front_end)
+    Host::new(stepper, inbox.clone(), log, snapshots, front_end, ())
 }
 
 #[test]
@@ -392,7 +403,7 @@ fn run_until_snapshot(
     front_end.closes = Some((inbox.clone(), usize::MAX));
     let stepper = stepper(1, limits);
     let log = inline(&stepper, Disk(events.clone()));
-    Host::new(stepper, inbox, log, snapshots, &mut front_end).run(Duration::ZERO, HOUR)
+    Host::new(stepper, inbox, log, snapshots, &mut front_end, ()).run(Duration::ZERO, HOUR)
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::output::{Output, ReplyTo};
 use crate::host::{FrontEnd, SnapshotResult};
 use crate::kv::Kv;
 use crate::requests;
+use crate::sessions::Sessions;
 use crate::telemetry::SnapshotWork;
 
 /// The Maelstrom front end.
@@ -37,14 +38,14 @@ impl MaelstromFrontEnd {
     }
 }
 
-impl FrontEnd<Kv> for MaelstromFrontEnd {
+impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
     type ReplyTo = ReplyTo;
 
-    fn send(&mut self, messages: Vec<Envelope<Kv>>) {
+    fn send(&mut self, messages: Vec<Envelope<Sessions<Kv>>>) {
         self.output.send(&self.names, messages);
     }
 
-    fn answer(&mut self, answers: Vec<(ReplyTo, Response<Kv>)>) {
+    fn answer(&mut self, answers: Vec<(ReplyTo, Response<Sessions<Kv>>)>) {
         let replies = answers.into_iter().map(|(reply_to, response)| {
             let reply = requests::reply(reply_to.msg_id, response);
             (reply_to, reply)
@@ -94,7 +95,7 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
         self.output.telemetry.turned(took);
     }
 
-    fn snapshot_finished(&mut self, result: &SnapshotResult<Kv>) {
+    fn snapshot_finished(&mut self, result: &SnapshotResult<Sessions<Kv>>) {
         let Output { telemetry, log, .. } = &self.output;
         match result {
             SnapshotResult::Stored { id, took } => {
@@ -115,7 +116,7 @@ impl FrontEnd<Kv> for MaelstromFrontEnd {
                      {:.3} s",
                     id.last.index,
                     id.length,
-                    machine.len(),
+                    machine.machine().len(),
                     took.as_secs_f64()
                 ));
             }

@@ -15,14 +15,14 @@ use crate::kv::Kv;
 use crate::requests::{
     self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, size,
 };
-use crate::sessions::Inner as _;
+use crate::sessions::Sessions;
 use crate::wire::{self, Unreadable};
 
 /// The reader of stdin. It never waits for anything but lines.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) names: Arc<Names>,
-    pub(crate) inbox: Arc<Inbox<Kv, ReplyTo>>,
+    pub(crate) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
     pub(crate) output: Output,
     pub(crate) dropped: DroppedLines,
 }
@@ -74,7 +74,7 @@ impl Input {
         match wire::decode(peer, self.names.my_id(), body) {
             Ok(envelope) => {
                 self.output.telemetry.received(envelope.message.kind());
-                let bytes = bytes.max(wire::size(&envelope.message, Kv::outcome_size));
+                let bytes = bytes.max(wire::size(&envelope.message, Sessions::<Kv>::outcome_size));
                 self.inbox.deliver(envelope, bytes);
             }
             Err(Unreadable::Version(version)) => {

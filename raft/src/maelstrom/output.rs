@@ -12,7 +12,7 @@ use crate::host::Outbox;
 use crate::kv::Kv;
 use crate::named::named;
 use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
-use crate::sessions::Inner as _;
+use crate::sessions::Sessions;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::{Log, Sparse};
 use crate::wire;
@@ -21,7 +21,7 @@ use crate::wire;
 #[derive(Debug)]
 pub(crate) enum OutputLine {
     /// A message to a peer.
-    Message(Arc<Names>, Envelope<Kv>),
+    Message(Arc<Names>, Envelope<Sessions<Kv>>),
     /// A reply to a request.
     Reply {
         src: Arc<str>,
@@ -51,9 +51,9 @@ pub(crate) struct Output {
 
 impl Output {
     /// Sends messages to peers.
-    pub(crate) fn send(&self, names: &Arc<Names>, messages: Vec<Envelope<Kv>>) {
+    pub(crate) fn send(&self, names: &Arc<Names>, messages: Vec<Envelope<Sessions<Kv>>>) {
         let sized = messages.into_iter().map(|envelope| {
-            let size = wire::size(&envelope.message, Kv::outcome_size);
+            let size = wire::size(&envelope.message, Sessions::<Kv>::outcome_size);
             (OutputLine::Message(names.clone(), envelope), size)
         });
         self.outbox.send(sized);
@@ -128,6 +128,8 @@ impl Reply {
             Self::ReadOk { .. } => "read_ok",
             Self::WriteOk { .. } => "write_ok",
             Self::CasOk { .. } => "cas_ok",
+            Self::OpenSessionOk { .. } => "open_session_ok",
+            Self::CloseSessionOk { .. } => "close_session_ok",
             Self::Error { .. } => "error",
         }
     }
@@ -140,7 +142,11 @@ fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
     let content = match &reply {
         Reply::ReadOk { value, .. } => value.size(),
         Reply::Error { text, .. } => text.len(),
-        Reply::InitOk { .. } | Reply::WriteOk { .. } | Reply::CasOk { .. } => 0,
+        Reply::InitOk { .. }
+        | Reply::WriteOk { .. }
+        | Reply::CasOk { .. }
+        | Reply::OpenSessionOk { .. }
+        | Reply::CloseSessionOk { .. } => 0,
     };
     let size = FRAME + src.len() + dest.len() + content;
     (OutputLine::Reply { src, dest, reply }, size)

@@ -9,7 +9,8 @@ use raft_core::{Ballot, Entry, Record, SnapshotId, Wal};
 use super::member::{Member, membership};
 use super::stop_reason::StopReason;
 use crate::host::Image;
-use crate::kv::{Command, Kv};
+use crate::kv::{self, Kv};
+use crate::sessions::{Command, Sessions};
 use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
@@ -26,8 +27,8 @@ pub(super) struct Data {
     pub(super) snapshots: Snapshots,
     pub(super) ballot: Ballot,
     pub(super) snapshot: Option<SnapshotId>,
-    pub(super) machine: Kv,
-    pub(super) entries: Vec<Entry<Command>>,
+    pub(super) machine: Sessions<Kv>,
+    pub(super) entries: Vec<Entry<Command<kv::Command>>>,
     /// The bytes of a torn frame that were cut.
     pub(super) torn: u64,
 }
@@ -76,7 +77,7 @@ pub(super) fn open(
         None => LogKind::Memory(VolatileLog::new(log)),
     };
     let machine = match &snapshot {
-        None => Kv::default(),
+        None => Sessions::default(),
         Some(snapshot) => read_machine(&identity, snapshot).map_err(|(_, what)| {
             StopReason::new(format!("cannot start: {}: {what}", path.display()))
         })?,
@@ -99,7 +100,7 @@ pub(super) fn open(
 ///
 /// # Errors
 /// Its cluster has other members, or the machine is another one or a newer version.
-pub fn read_machine(identity: &Identity, snapshot: &Restored) -> Result<Kv, Refusal> {
+pub fn read_machine(identity: &Identity, snapshot: &Restored) -> Result<Sessions<Kv>, Refusal> {
     let unusable = |kind, reason: &str| {
         let what = "the snapshot is undamaged, but this program cannot use it";
         (kind, format!("{what}: {reason}"))
@@ -108,7 +109,7 @@ pub fn read_machine(identity: &Identity, snapshot: &Restored) -> Result<Kv, Refu
         let reason = "its cluster has other members";
         return Err(unusable(ErrorKind::Foreign, reason));
     }
-    Kv::read(&snapshot.machine).map_err(|reason| unusable(ErrorKind::Newer, &reason))
+    Sessions::read(&snapshot.machine).map_err(|reason| unusable(ErrorKind::Newer, &reason))
 }
 
 /// The log of a node. Measures its syncs.
@@ -124,10 +125,13 @@ enum LogKind {
     Disk(Log),
 }
 
-impl Wal<Command> for NodeLog {
+impl Wal<Command<kv::Command>> for NodeLog {
     type Error = storage::Error;
 
-    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Self::Error> {
+    fn append_and_sync(
+        &mut self,
+        records: &[Record<Command<kv::Command>>],
+    ) -> Result<(), Self::Error> {
         match &mut self.kind {
             LogKind::Memory(log) => log.append_and_sync(records),
             LogKind::Disk(log) => {

@@ -9,6 +9,8 @@
 //!
 //! So a log without sessions reads as it always did.
 
+use std::fmt;
+
 use json::{Decode, Encode, Error, Kind, Reader, Writer};
 
 use super::SessionId;
@@ -47,6 +49,23 @@ pub enum Outcome<O> {
     /// The session is not open, or the outcome of the command is forgotten. The command was not
     /// applied now; it may have been before.
     Unknown,
+}
+
+/// As the golden scripts and traces write it.
+impl<C: fmt::Display> fmt::Display for Command<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(command) => command.fmt(f),
+            Self::Open => f.write_str("open"),
+            Self::Do {
+                session,
+                sequence,
+                command,
+                ..
+            } => write!(f, "s{}.{sequence} {command}", session.0),
+            Self::Close(session) => write!(f, "close s{}", session.0),
+        }
+    }
 }
 
 impl<C: Encode> Encode for Command<C> {

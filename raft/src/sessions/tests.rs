@@ -11,7 +11,7 @@ use crate::kv::{self, Kv};
 
 /// Adds up numbers, and so notices each command that is applied twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Sum(u64);
+pub(super) struct Sum(u64);
 
 impl StateMachine for Sum {
     type Command = u64;
@@ -160,7 +160,7 @@ fn session_that_was_never_opened_or_is_closed_is_unknown() {
     add(&mut machine, session, 1);
     for _ in 0..2 {
         let close = machine.apply(&Command::Close(session));
-        assert_eq!((close, machine.len()), (Outcome::Closed, 0));
+        assert_eq!((close, machine.count()), (Outcome::Closed, 0));
     }
     assert_eq!(add(&mut machine, session, 1), Outcome::Unknown);
     assert_eq!(add(&mut machine, session, 2), Outcome::Unknown);
@@ -182,7 +182,7 @@ fn least_recently_used_session_is_evicted() {
     assert_eq!(add(&mut machine, b, 1), Outcome::Unknown, "never new");
     assert_eq!(add(&mut machine, a, 1), Outcome::Done(1));
     assert_eq!(add(&mut machine, d, 1), Outcome::Done(3));
-    assert_eq!(machine.len(), 3);
+    assert_eq!(machine.count(), 3);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn random_commands_are_applied_at_most_once() {
             }
             assert_eq!(other.apply(&command), outcome);
             assert_eq!(other, machine);
-            assert!(machine.len() <= Sum::LIMITS.sessions);
+            assert!(machine.count() <= Sum::LIMITS.sessions);
             assert!(machine.table.bytes <= Sum::LIMITS.bytes);
         }
     }

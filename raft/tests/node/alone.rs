@@ -40,6 +40,44 @@ fn requests_are_served() {
     assert!(node.end().status.success());
 }
 
+#[test]
+fn command_of_a_session_is_applied_once() {
+    let mut node = Node::alone(&[]);
+    let opened = node.ask(&value!({"type": "open_session"}));
+    assert_eq!(opened.field("type"), Some(&value!("open_session_ok")));
+    let session = opened.field("session").expect("an id").clone();
+    let write = |sequence: i64, acknowledged: i64, value: i64| {
+        value!({
+            "type": "write", "key": 1, "value": value, "session": (session.clone()),
+            "sequence": sequence, "acknowledged": acknowledged
+        })
+    };
+    let read = value!({"type": "read", "key": 1});
+    let cas = value!({
+        "type": "cas", "key": 1, "from": 1, "to": 2, "session": (session.clone()), "sequence": 2
+    });
+    let ok = value!({"type": "write_ok"});
+    assert_eq!(node.ask(&write(1, 0, 1)), ok);
+    for _ in 0..2 {
+        assert_eq!(node.ask(&cas), value!({"type": "cas_ok"}));
+        assert_eq!(node.ask(&write(1, 0, 1)), ok);
+        assert_eq!(node.ask(&read), value!({"type": "read_ok", "value": 2}));
+    }
+    // The node's own session is another one: the client's numbers mean nothing there.
+    let plain = value!({"type": "write", "key": 1, "value": 3});
+    assert_eq!(node.ask(&plain), ok);
+    // An acknowledged one is forgotten, and so is all of a session that is closed.
+    assert_eq!(node.ask(&write(4, 3, 4)), ok);
+    assert_eq!(code(&node.ask(&cas)), Some(13));
+    let close = value!({"type": "close_session", "session": (session.clone())});
+    assert_eq!(node.ask(&close), value!({"type": "close_session_ok"}));
+    assert_eq!(code(&node.ask(&write(5, 3, 5))), Some(13));
+    assert_eq!(node.ask(&read), value!({"type": "read_ok", "value": 4}));
+    // Half of a session is malformed.
+    let half = value!({"type": "write", "key": 1, "value": 1, "session": 1});
+    assert_eq!(code(&node.ask(&half)), Some(12));
+}
+
 /// The exact bytes on stdout.
 #[test]
 fn lines_have_exactly_their_keys() {

@@ -123,6 +123,31 @@ fn snapshot_replaces_the_log() {
 }
 
 #[test]
+fn sessions_outlive_the_process() {
+    for flags in [&["--snapshot-entries=1"][..], &[]] {
+        let folder = Folder::new();
+        let mut node = folder.alone(flags);
+        let opened = node.ask(&value!({"type": "open_session"}));
+        let session = opened.field("session").expect("an id").clone();
+        let cas = value!({
+            "type": "cas", "key": 1, "from": 0, "to": 1, "create_if_not_exists": true,
+            "session": session, "sequence": 1
+        });
+        let ok = value!({"type": "cas_ok"});
+        assert_eq!(node.ask(&cas), ok);
+        write(&mut node, 1, 2);
+        if !flags.is_empty() {
+            // The first entries are the blank one, both sessions, and both writes.
+            node.read_stderr("stored a snapshot through entry 5:");
+        }
+        node.kill();
+        let mut node = folder.alone(&[]);
+        assert_eq!(node.ask(&cas), ok);
+        assert_eq!(read(&mut node, 1), value!(2));
+    }
+}
+
+#[test]
 fn folder_serves_one_cluster() {
     let folder = Folder::new();
     let mut node = folder.alone(&[]);

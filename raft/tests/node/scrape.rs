@@ -138,9 +138,9 @@ fn metrics_of_a_node_are_shown() {
         "raft_role{role=\"follower\"} 0",
         "raft_term 1",
         "raft_leader 0",
-        // A blank entry, the write and the cas.
-        "raft_commit_index 3",
-        "raft_applied_index 3",
+        // A blank entry, the node's session, the write and the cas.
+        "raft_commit_index 4",
+        "raft_applied_index 4",
         "raft_elections_started_total 1",
         "raft_elections_won_total 1",
         "raft_requests_open 0",
