@@ -6,14 +6,13 @@
 //! drain      wait for the inbox or the next tick; take what waits, peers before clients
 //! step       all inputs, under one lock; take the output; unlock
 //! release    send what may leave before anything is stored: Appends, read rounds, answers;
-//!            pass work on a snapshot to its thread
+//!            pass work on snapshots to their threads
 //! persist    pass the output to the log's thread, which stores all that waits with one sync
 //! ```
 //!
 //! What the thread has stored arrives in the inbox, as any input: the messages that waited for the
 //! sync leave (vote requests, votes, acknowledgements), and the replica gets the receipt. So the
-//! loop waits for a disk only where it reads the chunks of a snapshot that a follower needs. A log
-//! that needs no disk is written in the loop itself ([`Log`]).
+//! loop never waits for a disk. A log that needs none is written in the loop itself ([`Log`]).
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
 //! stores what arrived during the sync before.
@@ -76,7 +75,7 @@ pub trait FrontEnd<S: StateMachine> {
     /// Called after each turn with the time that it took.
     fn turned(&mut self, took: Duration);
 
-    /// Called with the result of work on a snapshot, before the replica gets it.
+    /// Called with what a thread of the snapshots reports, before the replica gets it.
     fn snapshot_finished(&mut self, result: &SnapshotResult<S>);
 }
 
@@ -120,6 +119,9 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
     began: Instant,
     /// Whether the replica has committed entries to apply.
     applies: bool,
+    /// Copies of a machine that a leader's snapshot replaces, and of the new one. To free one of a
+    /// gigabyte takes long, so the last copy must not be dropped here.
+    replaced: Option<[S; 2]>,
 }
 
 impl<S, W, F, N> Host<S, W, F, N>
@@ -151,6 +153,7 @@ where
             tickets: 0,
             began: Instant::now(),
             applies: false,
+            replaced: None,
         }
     }
 
@@ -184,6 +187,9 @@ where
             // The clock is read after the inbox, never before.
             let now = Instant::now();
             if now >= next_tick {
+                if self.snapshots.has_moved() {
+                    inputs.push(Input::SnapshotMoved);
+                }
                 inputs.push(Input::Tick);
                 next_tick = following(next_tick, now);
             }
@@ -234,6 +240,10 @@ where
         let input = match arrival {
             Arrival::Log(result) => self.stored(result)?,
             Arrival::Peer(envelope) => Input::Receive(envelope),
+            Arrival::Chunk(envelope) => {
+                self.front_end.send(vec![envelope]);
+                return Ok(None);
+            }
             Arrival::Snapshot(result) => {
                 self.front_end.snapshot_finished(&result);
                 match result {
@@ -243,12 +253,17 @@ where
                         membership,
                         machine,
                         took: _,
-                    } => Input::SnapshotInstalled {
-                        snapshot: id,
-                        membership,
-                        machine,
-                    },
+                    } => {
+                        self.replaced = Some([self.stepper.machine(), machine.clone()]);
+                        Input::SnapshotInstalled {
+                            snapshot: id,
+                            membership,
+                            machine,
+                        }
+                    }
                     SnapshotResult::Broken { id, reason: _ } => Input::SnapshotBroken(id),
+                    SnapshotResult::Damaged { id, reason: _ } => Input::SnapshotDamaged(id),
+                    SnapshotResult::NoSpare(_) => return Ok(None),
                     SnapshotResult::Failed(reason) => return Err(HostError::Snapshots(reason)),
                 }
             }
@@ -299,12 +314,10 @@ where
         let (mut output, status) = self.stepper.step(inputs);
         let Released {
             messages,
+            chunks,
             replies,
             task,
-        } = output.release(&mut self.snapshots);
-        if let Some(error) = self.snapshots.read_error() {
-            return Err(HostError::Snapshots(error.to_string()));
-        }
+        } = output.release();
         let (replies, added) = self.session.answered(replies);
         self.added.extend(added);
         // Answers first: clients wait for them, and the followers' work comes afterwards.
@@ -321,6 +334,10 @@ where
         }
         if !messages.is_empty() {
             self.front_end.send(messages);
+        }
+        self.snapshots.send(chunks);
+        if let Some(machines) = self.replaced.take() {
+            self.snapshots.discard(machines);
         }
         if let Some(task) = task {
             self.snapshots.begin(task);

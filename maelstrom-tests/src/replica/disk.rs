@@ -6,12 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use raft_core::{
-    Ballot, Chunks, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId,
+    Ballot, ChunkToSend, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId,
     SnapshotToInstall, SnapshotToStore, Term, Wal,
 };
 
 use super::machine::{Command, Key, Registers};
-use super::node::{Disk, Stop, Stored};
+use super::node::{Chunk, Disk, Stop, Stored};
 use crate::rules::Ledger;
 
 /// The disk of one node: a log and snapshots.
@@ -131,6 +131,17 @@ impl MemoryDisk {
         }
         self.ledger.store(record);
     }
+
+    /// Bytes of a stored snapshot. Its file stays open.
+    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
+        let start = usize::try_from(offset).ok()?;
+        let files = self.open.iter().chain(&self.snapshots);
+        let file = files.clone().find(|file| file.id == id)?.clone();
+        let bytes = file.bytes[start..start + length].to_vec();
+        self.open.retain(|other| other.id != id);
+        self.open.push(file);
+        Some(bytes)
+    }
 }
 
 impl Disk<Registers> for MemoryDisk {
@@ -172,17 +183,10 @@ impl Disk<Registers> for MemoryDisk {
         }
         Ok(state)
     }
-}
 
-impl Chunks for MemoryDisk {
-    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
-        let start = usize::try_from(offset).ok()?;
-        let files = self.open.iter().chain(&self.snapshots);
-        let file = files.clone().find(|file| file.id == id)?.clone();
-        let bytes = file.bytes[start..start + length].to_vec();
-        self.open.retain(|other| other.id != id);
-        self.open.push(file);
-        Some(bytes)
+    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Infallible> {
+        let bytes = self.read(chunk.snapshot, chunk.offset, chunk.length);
+        Ok(bytes.map_or(Chunk::Gone, Chunk::Bytes))
     }
 }
 

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use raft_core::invariant::Violation;
 use raft_core::{
-    Ballot, Chunks, Config, Entry, Envelope, Incarnation, Input, Membership, Names, NodeId, Output,
-    Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
+    Ballot, ChunkToSend, Config, Entry, Envelope, Incarnation, Input, Membership, Names, NodeId,
+    Output, Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
     SnapshotToStore, Status, Synced, Task, Volatile, Wal,
 };
 
 use crate::rules::{Broken, Ledger, Rules, Subject};
 
 /// A node's storage. It outlives the node's process.
-pub trait Disk<S: Subject>: Wal<S::Command> + Chunks {
+pub trait Disk<S: Subject>: Wal<S::Command> {
     /// Reads what is stored, for a process that starts.
     ///
     /// # Errors
@@ -37,13 +37,22 @@ pub trait Disk<S: Subject>: Wal<S::Command> + Chunks {
     /// The storage's own. The process must stop.
     fn install_snapshot(&mut self, received: SnapshotToInstall) -> Result<Option<S>, Self::Error>;
 
-    /// Reports that [`Chunks::read`] failed since the last call.
+    /// Reads a chunk of a stored snapshot.
     ///
     /// # Errors
     /// The storage's own. The process must stop.
-    fn check_reads(&mut self) -> Result<(), Self::Error> {
-        Ok(())
-    }
+    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Self::Error>;
+}
+
+/// The result of reading a chunk.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Its bytes.
+    Bytes(Vec<u8>),
+    /// The snapshot was replaced, or found damaged before.
+    Gone,
+    /// The snapshot is damaged.
+    Damaged,
 }
 
 /// What a disk holds when a process starts.
@@ -258,10 +267,19 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             }
             return Ok(released);
         }
-        let early = output.release(&mut self.disk);
-        self.disk.check_reads().map_err(Stop::Storage)?;
+        let early = output.release();
         process.unsynced.push_back(output);
         released.messages = early.messages;
+        for chunk in early.chunks {
+            match self.disk.read_chunk(chunk).map_err(Stop::Storage)? {
+                Chunk::Bytes(bytes) => released.messages.push(chunk.message(bytes)),
+                Chunk::Gone => {}
+                Chunk::Damaged => {
+                    let damaged = Input::SnapshotDamaged(chunk.snapshot);
+                    process.checked(|replica| replica.step(damaged))?;
+                }
+            }
+        }
         released.replies = early.replies;
         if let Some(task) = early.task {
             demand(process.work.is_none(), || {

@@ -335,10 +335,6 @@ impl Options {
         self.lasting = 8;
         self.lasting_cut_permille = pick(&[0, 300, 700, 1000]);
         self.lasting_disks = pick(&[0, 1]);
-        if self.lasting_disks > 0 {
-            // A leader whose log is full writes nothing, so it would not notice that its disk hangs.
-            self.log_entries = Self::CALM.log_entries;
-        }
         self.lasting_latency = pick(&[0, 50]) * self.longest_election;
         self.lasting_lost_permille = pick(&[0, 0, 50]);
         if self.has_room() {

@@ -9,6 +9,7 @@ use raft_core::{Incarnation, Input, NodeId};
 
 use super::agenda::Happening;
 use super::machine::Store;
+use super::member::Member;
 use super::options::TICK;
 use super::trace::{Event, Words};
 use super::world::{Phase, World};
@@ -197,7 +198,16 @@ impl World {
     pub(super) fn ticks(&mut self, id: NodeId, ticks: u64) -> Result<(), Broken> {
         for _ in 0..ticks {
             self.note(Event::Ticked(id));
-            self.member(id).node.step(Input::Tick)?;
+            let Member { node, disk, .. } = self.member(id);
+            if !disk.hangs
+                && node
+                    .process()
+                    .is_some_and(|process| process.work().is_some())
+            {
+                // A slow disk takes a snapshot piece by piece.
+                node.step(Input::SnapshotMoved)?;
+            }
+            node.step(Input::Tick)?;
             self.observe(id)?;
             self.check_disk(id)?;
         }

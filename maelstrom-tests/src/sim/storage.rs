@@ -8,15 +8,15 @@ use std::mem;
 use std::sync::Arc;
 
 use raft::host::Image;
-use raft::storage::{self, Error, Identity, Log, Opened, Snapshots};
+use raft::storage::{self, Error, ErrorKind, Identity, Log, Opened, Snapshots};
 use raft_core::{
-    Chunks, EntryId, Membership, NodeId, Record, SnapshotId, SnapshotToInstall, SnapshotToStore,
-    Wal,
+    ChunkToSend, EntryId, Membership, NodeId, Record, SnapshotId, SnapshotToInstall,
+    SnapshotToStore, Wal,
 };
 
 use super::machine::{Numbered, Store};
 use crate::replica::faulty_disk::{FaultyDisk, Tear};
-use crate::replica::node::{Disk, Stop, Stored, demand};
+use crate::replica::node::{Chunk, Disk, Stop, Stored, demand};
 use crate::rules::{Broken, Ledger};
 
 /// The storage of one node.
@@ -38,8 +38,6 @@ pub(super) struct FaultyStorage {
     pending_snapshot: Option<EntryId>,
     /// The open files, while a process runs.
     open: Option<(Log, Snapshots)>,
-    /// Why a snapshot could not be read.
-    read_error: Option<Error>,
 }
 
 /// What a start found on the disk.
@@ -74,7 +72,6 @@ impl FaultyStorage {
             snapshot: None,
             pending_snapshot: None,
             open: None,
-            read_error: None,
         }
     }
 
@@ -219,8 +216,14 @@ impl Disk<Store> for FaultyStorage {
         Ok(Some(machine))
     }
 
-    fn check_reads(&mut self) -> Result<(), Error> {
-        self.read_error.take().map_or(Ok(()), Err)
+    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Error> {
+        let snapshots = &self.files().1;
+        match snapshots.read(chunk.snapshot, chunk.offset, chunk.length) {
+            Ok(Some(bytes)) => Ok(Chunk::Bytes(bytes)),
+            Ok(None) => Ok(Chunk::Gone),
+            Err(error) if error.kind() == ErrorKind::Damaged => Ok(Chunk::Damaged),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -239,18 +242,6 @@ impl Wal<Numbered> for FaultyStorage {
             snapshots.maintain()?;
         }
         Ok(())
-    }
-}
-
-impl Chunks for FaultyStorage {
-    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
-        match self.files().1.read(id, offset, length) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.read_error = Some(error);
-                None
-            }
-        }
     }
 }
 

@@ -110,6 +110,8 @@ impl World {
                 })?;
             }
             Input::SnapshotStored(_)
+            | Input::SnapshotDamaged(_)
+            | Input::SnapshotMoved
             | Input::Tick
             | Input::Receive(_)
             | Input::Write { .. }

@@ -71,4 +71,8 @@ pub enum Input<S: StateMachine> {
     /// The bytes of a [`crate::Task::Install`] do not match their checksum or cannot be decoded.
     /// The host stored nothing.
     SnapshotBroken(SnapshotId),
+    /// This stored snapshot no longer matches its checksum: the node takes another one.
+    SnapshotDamaged(SnapshotId),
+    /// The host has written a part of the snapshot of the open task.
+    SnapshotMoved,
 }

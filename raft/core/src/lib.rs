@@ -60,13 +60,14 @@
 //! 2. Call [`Replica::step`] for each input: ticks, messages, clients' requests. Messages may be
 //!    lost, repeated and reordered, but never altered.
 //! 3. Take the [`Output`] of the steps since the last one. [`Output::release`] gives the messages,
-//!    replies and snapshot task that may leave at once. While [`Status::applied`] is before
+//!    replies and snapshot task that may leave at once, and the chunks of snapshots to send. While [`Status::applied`] is before
 //!    [`Status::commit`], take the next output without waiting for an input.
 //! 4. [`Output::persist`] the records in order, then send the messages of [`Output::finish`] and
 //!    step its [`Input::Synced`]. [`Output::join`] lets several outputs share one sync. Further
 //!    inputs need not wait for the disk. If the storage fails, stop the node.
-//! 5. Do the [`Task`] on another thread, and step its result as an [`Input`]. Keep the newest stored
-//!    snapshot readable, and each older one while it is being read ([`Chunks`]).
+//! 5. Do the [`Task`] on another thread, and step its result as an [`Input`]; meanwhile step
+//!    [`Input::SnapshotMoved`] as the disk takes it. Read each [`ChunkToSend`] there too, and send
+//!    its message. Keep the newest stored snapshot readable, and each older one while it is read.
 //! 6. Give each request a [`Ticket`] of its own. Each gets exactly one [`Response`].
 //! 7. Never start a node under its old id without its storage: it would forget its vote and its
 //!    acknowledgements.
@@ -126,8 +127,8 @@
 //!
 //! ```
 //! use raft_core::{
-//!     Ballot, Chunks, Config, Incarnation, Input, Limits, Membership, NodeId, Record, Replica,
-//!     Response, Restored, SnapshotId, StateMachine, Ticket, Wal,
+//!     Ballot, Config, Incarnation, Input, Limits, Membership, NodeId, Record, Replica,
+//!     Response, Restored, StateMachine, Ticket, Wal,
 //! };
 //!
 //! #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -160,12 +161,6 @@
 //!     }
 //! }
 //!
-//! impl Chunks for Disk {
-//!     fn read(&mut self, _: SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
-//!         None // It has no snapshot yet.
-//!     }
-//! }
-//!
 //! let mut disk = Disk(Vec::new());
 //! let mut replica = Replica::restore(Restored {
 //!     id: NodeId(1),
@@ -189,12 +184,12 @@
 //!
 //! // No entry is committed before it is on disk.
 //! let mut output = replica.output();
-//! assert!(output.release(&mut disk).replies.is_empty());
+//! assert!(output.release().replies.is_empty());
 //! let (durable, _) = output.persist(persisted, &mut disk).unwrap();
 //! let (_, synced) = durable.finish();
 //! replica.step(Input::Synced(synced));
 //!
-//! let replies = replica.output().release(&mut disk).replies;
+//! let replies = replica.output().release().replies;
 //! assert_eq!(replies[0].ticket, Ticket(7));
 //! assert_eq!(replies[0].response, Response::Applied(5));
 //! ```
@@ -250,11 +245,11 @@ pub use crate::message::{
     Forwarded, Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round,
     RoundReply, SnapshotChunk, Vote, VoteReply, Wait,
 };
-pub use crate::output::{Durable, Output, Released, Volatile};
+pub use crate::output::{ChunkToSend, Durable, Output, Released, Volatile};
 pub use crate::persistence::{Persisted, Record, Synced, Wal};
 pub use crate::quorum::{Elected, Tally, Votes};
 pub use crate::replica::Replica;
 pub use crate::response::{Doubt, Refusal, Reply, Response};
 pub use crate::search::Fingerprint;
-pub use crate::snapshot::{Chunks, SnapshotToInstall, SnapshotToStore, Task};
+pub use crate::snapshot::{SnapshotToInstall, SnapshotToStore, Task};
 pub use crate::status::{RoleName, Status};

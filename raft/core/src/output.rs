@@ -1,6 +1,5 @@
 //! What a node asks of its host, and the type that makes the host persist before it sends.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::mem;
@@ -10,7 +9,7 @@ use crate::machine::StateMachine;
 use crate::message::{Envelope, Message, SnapshotChunk};
 use crate::persistence::{OutputId, Persisted, Record, Synced, Wal};
 use crate::response::Reply;
-use crate::snapshot::{Chunks, Task};
+use crate::snapshot::Task;
 
 /// The mark of an [`Output`] whose records are not on disk yet.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ pub struct Output<S: StateMachine, D> {
     pub(crate) records: Vec<Record<S::Command>>,
     pub(crate) early: Vec<Envelope<S>>,
     pub(crate) late: Vec<Envelope<S>>,
-    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) chunks: Vec<ChunkToSend>,
     pub(crate) task: Option<Task<S>>,
     pub(crate) replies: Vec<Reply<S>>,
     pub(crate) durability: PhantomData<D>,
@@ -59,61 +58,61 @@ pub struct Output<S: StateMachine, D> {
 pub struct Released<S: StateMachine> {
     /// Messages that need not wait for the disk.
     pub messages: Vec<Envelope<S>>,
+    /// Chunks of stored snapshots to read and to send. They may be late or lost, as the network may
+    /// lose them: the stream asks for them again.
+    pub chunks: Vec<ChunkToSend>,
     /// Replies to clients. The entries that they depend on are on the disks of a quorum.
     pub replies: Vec<Reply<S>>,
     /// A snapshot task to begin now.
     pub task: Option<Task<S>>,
 }
 
-/// A chunk of the stored snapshot that a follower wants.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(crate) struct Wanted {
-    pub(crate) from: NodeId,
-    pub(crate) to: NodeId,
-    pub(crate) term: Term,
-    pub(crate) stream: RequestId,
-    pub(crate) snapshot: SnapshotId,
-    pub(crate) offset: u64,
-    pub(crate) length: usize,
+/// A chunk of a stored snapshot that a follower needs. The host reads it on another thread. If the
+/// snapshot was replaced, the host sends nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkToSend {
+    /// This node.
+    pub from: NodeId,
+    /// The follower.
+    pub to: NodeId,
+    /// The term of the message.
+    pub term: Term,
+    /// The replication stream to the follower.
+    pub stream: RequestId,
+    /// The snapshot. While it is being read, it should stay readable when a newer one is stored.
+    pub snapshot: SnapshotId,
+    /// The position of the first byte.
+    pub offset: u64,
+    /// The number of bytes.
+    pub length: usize,
 }
 
-impl Wanted {
-    /// The message, if the chunk can be read.
-    fn read<S: StateMachine>(self, chunks: &mut impl Chunks) -> Option<Envelope<S>> {
-        let Self {
-            from,
-            to,
-            term,
-            stream,
-            snapshot,
-            offset,
-            length,
-        } = self;
-        let data: Arc<[u8]> = chunks.read(snapshot, offset, length)?.into();
+impl ChunkToSend {
+    /// The message with the bytes that were read.
+    #[must_use]
+    pub fn message<S: StateMachine>(self, data: Vec<u8>) -> Envelope<S> {
         let message = Message::SnapshotChunk(SnapshotChunk {
-            stream,
-            snapshot,
-            offset,
-            data,
+            stream: self.stream,
+            snapshot: self.snapshot,
+            offset: self.offset,
+            data: data.into(),
         });
-        Some(Envelope {
+        let (from, to, term) = (self.from, self.to, self.term);
+        Envelope {
             from,
             to,
             term,
             message,
-        })
+        }
     }
 }
 
 impl<S: StateMachine> Output<S, Volatile> {
-    /// Takes the part of the output that may leave before its records are stored. Reads the chunks
-    /// that followers want from `chunks`.
-    pub fn release(&mut self, chunks: &mut impl Chunks) -> Released<S> {
-        let wanted = mem::take(&mut self.wanted).into_iter();
-        let mut messages = mem::take(&mut self.early);
-        messages.extend(wanted.filter_map(|wanted| wanted.read(chunks)));
+    /// Takes the part of the output that may leave before its records are stored.
+    pub fn release(&mut self) -> Released<S> {
         Released {
-            messages,
+            messages: mem::take(&mut self.early),
+            chunks: mem::take(&mut self.chunks),
             replies: mem::take(&mut self.replies),
             task: self.task.take(),
         }
@@ -125,7 +124,7 @@ impl<S: StateMachine> Output<S, Volatile> {
         self.records.is_empty()
             && self.early.is_empty()
             && self.late.is_empty()
-            && self.wanted.is_empty()
+            && self.chunks.is_empty()
             && self.task.is_none()
             && self.replies.is_empty()
     }
@@ -147,7 +146,7 @@ impl<S: StateMachine> Output<S, Volatile> {
         self.id = next.id;
         self.records.extend(next.records);
         self.late.extend(next.late);
-        let released = next.early.is_empty() && next.wanted.is_empty();
+        let released = next.early.is_empty() && next.chunks.is_empty();
         let answered = next.replies.is_empty() && next.task.is_none();
         assert!(
             released && answered,
@@ -189,7 +188,7 @@ impl<S: StateMachine> Output<S, Volatile> {
             records: Vec::new(),
             early: self.early,
             late: self.late,
-            wanted: self.wanted,
+            chunks: self.chunks,
             task: self.task,
             replies: self.replies,
             durability: PhantomData,

@@ -107,6 +107,11 @@ impl<S: StateMachine> Replica<S> {
                     shared.snapshot_installed(snapshot, &membership, machine);
                 }
                 Input::SnapshotBroken(id) => raft.shared_mut().snapshot_broken(id),
+                Input::SnapshotDamaged(id) => raft.shared_mut().snapshots.doubt(id),
+                Input::SnapshotMoved => {
+                    let shared = raft.shared_mut();
+                    shared.snapshots.moved = shared.now;
+                }
             }
             raft
         });
@@ -135,8 +140,8 @@ impl<S: StateMachine> Replica<S> {
             Wait::Everything => false,
         });
         // As Appends, chunks do not leave before the ballot of their term is stored.
-        let wanted = if ballot_is_durable {
-            mem::take(&mut shared.wanted)
+        let chunks = if ballot_is_durable {
+            mem::take(&mut shared.chunks)
         } else {
             Vec::new()
         };
@@ -151,7 +156,7 @@ impl<S: StateMachine> Replica<S> {
             records,
             early,
             late,
-            wanted,
+            chunks,
             task,
             replies: mem::take(&mut shared.replies),
             durability: PhantomData,

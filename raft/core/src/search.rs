@@ -23,7 +23,7 @@ use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::message::{self, Envelope, Message};
 use crate::node::Node;
-use crate::output::Wanted;
+use crate::output::ChunkToSend;
 use crate::persistence::Record;
 use crate::pre_candidate::PreCandidate;
 use crate::proxy::{Asked, Origin, Proposal, Proxy, Sent, Window};
@@ -160,10 +160,10 @@ renames! {
     [] Sent { ; ticket, since }
     [S: StateMachine] Asked<S> { ; at, reads }
     [] Proposal { origin; id }
-    [S] Snapshots<S> { work, incoming; stored, broken, is_doubted }
+    [S] Snapshots<S> { work, incoming; stored, broken, is_doubted, moved }
     [] IncomingSnapshot { stream; id, bytes, early }
     [S] SnapshotToStore<S> { membership; last, machine }
-    [] Wanted { from, to, stream; term, snapshot, offset, length }
+    [] ChunkToSend { from, to, stream; term, snapshot, offset, length }
     [S: StateMachine] Envelope<S> { from, to, message; term }
     [] message::PreVote { round; last }
     [] message::PreVoteReply { round; granted }

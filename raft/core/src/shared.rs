@@ -24,7 +24,7 @@ use crate::message::{
     Class, Envelope, Forward, ForwardReply, Forwarded, Message, Outdated, PreVote, PreVoteReply,
     ReadIndexReply, Vote, VoteReply,
 };
-use crate::output::Wanted;
+use crate::output::ChunkToSend;
 use crate::persistence::{Persistence, Record};
 use crate::proxy::{ForwardStatus, Origin, Proxy};
 use crate::response::{Refusal, Reply, Response};
@@ -69,8 +69,8 @@ pub(crate) struct Shared<S: StateMachine> {
     /// The bytes of the entries in `records`.
     pub(crate) record_bytes: u64,
     pub(crate) messages: Vec<Envelope<S>>,
-    /// Chunks of the stored snapshot that followers want.
-    pub(crate) wanted: Vec<Wanted>,
+    /// Chunks of the stored snapshot that followers need.
+    pub(crate) chunks: Vec<ChunkToSend>,
     pub(crate) replies: Vec<Reply<S>>,
     pub(crate) counters: Counters,
 }
@@ -122,7 +122,7 @@ impl<S: StateMachine> Shared<S> {
             records: Vec::new(),
             record_bytes: 0,
             messages: Vec::new(),
-            wanted: Vec::new(),
+            chunks: Vec::new(),
             replies: Vec::new(),
             counters: Counters::default(),
         }
@@ -344,10 +344,12 @@ impl<S: StateMachine> Shared<S> {
 
     // ---- The disk.
 
-    /// Whether the disk has stored nothing for the longest election timeout, though records wait.
+    /// Whether the disk has stored nothing for the longest election timeout, though records wait, or
+    /// a full log waits for a snapshot.
     pub(crate) fn is_disk_stalled(&self) -> bool {
-        let longest = self.config.longest_election;
-        self.persistence.is_stalled(self.now, longest)
+        let (now, longest) = (self.now, self.config.longest_election);
+        self.persistence.is_stalled(now, longest)
+            || self.log_is_full() && self.snapshots.is_stalled(now, longest)
     }
 
     /// Whether the entries that wait for the disk leave room for more.
@@ -598,7 +600,7 @@ impl<S: StateMachine> Hash for Shared<S> {
         self.snapshots.hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
         (self.incarnation, self.requests).hash(state);
-        (&self.records, &self.messages, &self.wanted, &self.replies).hash(state);
+        (&self.records, &self.messages, &self.chunks, &self.replies).hash(state);
     }
 }
 
@@ -631,7 +633,7 @@ impl<S: StateMachine> Rename for Shared<S> {
             records,
             record_bytes: _,
             messages,
-            wanted,
+            chunks,
             replies: _,
             counters: _,
         } = self;
@@ -644,7 +646,7 @@ impl<S: StateMachine> Rename for Shared<S> {
         incarnation.rename(names);
         records.rename(names);
         messages.rename(names);
-        wanted.rename(names);
+        chunks.rename(names);
         // The next request id is a new one in any case.
         *requests = 0;
     }

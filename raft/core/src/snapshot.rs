@@ -20,6 +20,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::clock::Moment;
 use crate::id::{EntryId, RequestId, SnapshotId};
 use crate::membership::Membership;
 use crate::message::SnapshotChunk;
@@ -58,15 +59,6 @@ pub enum Task<S> {
     Install(SnapshotToInstall),
 }
 
-/// Reads chunks of the stored snapshots, for [`crate::Output::release`].
-pub trait Chunks {
-    /// `length` bytes of a stored snapshot, from `offset` on. A snapshot that is being read should
-    /// stay readable when a newer one is stored. None if it is not (the chunk is not sent then, and
-    /// after a while the stream begins again with a newer one), or cannot be read (the host must
-    /// handle that).
-    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>>;
-}
-
 /// A node's snapshots.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Snapshots<S> {
@@ -76,8 +68,11 @@ pub(crate) struct Snapshots<S> {
     pub(crate) incoming: Option<IncomingSnapshot>,
     /// The leader's snapshot that was received last and found broken, until it is sent again.
     pub(crate) broken: Option<SnapshotId>,
-    /// Whether a follower found the newest snapshot on disk broken: the next one is due.
+    /// Whether the newest snapshot on disk was found broken, here or by a follower: the next one is
+    /// due.
     pub(crate) is_doubted: bool,
+    /// When the open task began, or last moved.
+    pub(crate) moved: Moment,
 }
 
 /// The snapshot that is being made.
@@ -130,6 +125,7 @@ impl<S> Snapshots<S> {
             incoming: None,
             broken: None,
             is_doubted: false,
+            moved: Moment::default(),
         }
     }
 
@@ -149,9 +145,15 @@ impl<S> Snapshots<S> {
         self.is_doubted = false;
     }
 
-    /// Notes that a follower found this snapshot broken.
+    /// Notes that this snapshot was found broken on disk.
     pub(crate) fn doubt(&mut self, id: SnapshotId) {
         self.is_doubted |= self.stored == Some(id);
+    }
+
+    /// Whether the host has a task, and has written nothing for it for `ticks`.
+    pub(crate) fn is_stalled(&self, now: Moment, ticks: u32) -> bool {
+        let is_open = matches!(self.work, Work::Storing(_) | Work::Installing(_));
+        is_open && now.is_past(self.moved, ticks)
     }
 
     /// Whether no snapshot is being made.

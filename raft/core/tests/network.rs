@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use count::Count;
 use raft_core::{
-    Append, Ballot, Chunks, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
+    Append, Ballot, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
     Membership, Message, NodeId, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply,
-    Record, Refusal, Replica, RequestId, Response, Restored, RoleName, Round, SnapshotId, Task,
-    Term, Ticket, Vote, Wal,
+    Record, Refusal, Replica, RequestId, Response, Restored, RoleName, Round, Task, Term, Ticket,
+    Vote, Wal,
 };
 
 /// Each command takes a kilobyte on the wire, to fill batches.
@@ -24,12 +24,6 @@ impl Wal<u64> for Disk {
 
     fn append_and_sync(&mut self, _: &[Record<u64>]) -> Result<(), Infallible> {
         Ok(())
-    }
-}
-
-impl Chunks for Disk {
-    fn read(&mut self, _: SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
-        None
     }
 }
 
@@ -69,7 +63,7 @@ fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) 
         if output.is_empty() {
             return (messages, answers);
         }
-        let released = output.release(&mut Disk);
+        let released = output.release();
         messages.extend(released.messages);
         answers.extend(
             released
@@ -475,7 +469,7 @@ fn one_output_applies_a_slice_and_reads_wait() {
     node.step(from(2, 1, 1, reply));
     for applied in [3, 6, 9, 10] {
         assert_eq!(node.status().commit, commit);
-        let replies = node.output().release(&mut Disk).replies;
+        let replies = node.output().release().replies;
         assert_eq!(node.status().applied, Index(applied));
         assert_eq!(replies.len(), usize::from(applied == 10));
     }
@@ -506,7 +500,7 @@ fn full_log_takes_entries_that_replace_others_only() {
         ..last
     };
     node.step(round(half));
-    let task = node.output().release(&mut Disk).task;
+    let task = node.output().release().task;
     assert!(matches!(task, Some(Task::Store(_))), "{task:?}");
     let entries = |first, count, term| {
         let id = |index| EntryId {
@@ -551,6 +545,52 @@ fn lone_voters_read_right_after_a_write_sees_it() {
     node.step(read(2));
     let expected = [(1, Response::Applied(1)), (2, Response::Answered(1))];
     assert_eq!(outputs(&mut node).1, expected);
+}
+
+/// A hung snapshot does no harm until the log is full, nor one that is slow.
+#[test]
+fn leader_whose_full_log_waits_for_a_hung_snapshot_steps_down() {
+    let limits = Limits {
+        snapshot_entries: 5,
+        retained_entries: 5,
+        log_entries: 10,
+        ..Limits::default()
+    };
+    let mut node = Replica::restore(Restored {
+        id: NodeId(1),
+        membership: Membership::of([NodeId(1)]),
+        config: Config { limits, ..config() },
+        ballot: Ballot::default(),
+        snapshot: None,
+        machine: Count(0),
+        entries: Vec::new(),
+        incarnation: Incarnation(1),
+        seed: 1,
+    });
+    let ticks = |node: &mut Replica<Machine>, moves: bool| {
+        for _ in 0..=config().longest_election {
+            if moves {
+                node.step(Input::SnapshotMoved);
+            }
+            node.step(Input::Tick);
+        }
+        outputs(node);
+        node.status().role
+    };
+    (1..=5).for_each(|ticket| node.step(write(ticket)));
+    assert_eq!(outputs(&mut node).1.len(), 5);
+    assert_eq!(ticks(&mut node, false), RoleName::Leader);
+    (6..=9).for_each(|ticket| node.step(write(ticket)));
+    assert_eq!(outputs(&mut node).1.len(), 4);
+    assert_eq!(ticks(&mut node, true), RoleName::Leader);
+    node.step(write(10));
+    let full = Response::Refused(Refusal::Full);
+    assert_eq!(outputs(&mut node).1, [(10, full)]);
+    assert_eq!(ticks(&mut node, false), RoleName::Follower);
+    assert_eq!(node.status().counters.disk_stalls, 1);
+    assert!(node.status().is_disk_stalled);
+    node.step(Input::SnapshotMoved);
+    assert!(!node.status().is_disk_stalled);
 }
 
 #[test]

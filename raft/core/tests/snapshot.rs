@@ -7,9 +7,9 @@ use std::convert::Infallible;
 
 use count::Count;
 use raft_core::{
-    Ballot, Chunks, Config, Envelope, Forward, Incarnation, Index, Input, Limits, Membership,
-    Message, NodeId, Record, Replica, RequestId, Restored, SnapshotChunk, SnapshotId,
-    SnapshotToInstall, SnapshotToStore, Status, Task, Ticket, Wal,
+    Ballot, Config, Envelope, Forward, Incarnation, Index, Input, Limits, Membership, Message,
+    NodeId, Record, Replica, RequestId, Restored, SnapshotChunk, SnapshotId, SnapshotToInstall,
+    SnapshotToStore, Status, Task, Ticket, Wal,
 };
 
 /// Each command takes about 100 bytes. The snapshot is large nevertheless.
@@ -44,13 +44,6 @@ impl Wal<u64> for Disk {
 
     fn append_and_sync(&mut self, _: &[Record<u64>]) -> Result<(), Infallible> {
         Ok(())
-    }
-}
-
-impl Chunks for Disk {
-    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
-        let start = offset as usize;
-        Some(self.0.get(&id)?[start..start + length].to_vec())
     }
 }
 
@@ -127,8 +120,13 @@ impl Cluster {
             if output.is_empty() {
                 break;
             }
-            let released = output.release(disk);
+            let released = output.release();
             messages.extend(released.messages);
+            messages.extend(released.chunks.into_iter().filter_map(|chunk| {
+                let start = chunk.offset as usize;
+                let bytes = &disk.0.get(&chunk.snapshot)?[start..start + chunk.length];
+                Some(chunk.message(bytes.to_vec()))
+            }));
             let Ok((durable, _)) = output.persist(persisted, disk);
             let (late, synced) = durable.finish();
             messages.extend(late);
@@ -265,6 +263,27 @@ fn returned_follower_needs_one_snapshot_under_load() {
         "{longest} entries"
     );
     assert!(leader.last.index.0 - leader.base.index.0 < 1_300);
+}
+
+#[test]
+fn node_replaces_its_damaged_snapshot() {
+    let mut cluster = Cluster::new(&limits(), 2);
+    cluster.ticks(100, 0);
+    cluster.ticks(100, 50);
+    let (stored, snapshot) = {
+        let status = cluster.status(1);
+        let snapshot = status.snapshot.expect("a snapshot");
+        (status.counters.snapshots_stored, snapshot)
+    };
+    let mut older = snapshot;
+    older.last.index = Index(1);
+    for (damaged, new) in [(older, 0), (snapshot, 1)] {
+        cluster.step(1, Input::SnapshotDamaged(damaged));
+        cluster.settle(1);
+        let counters = cluster.status(1).counters;
+        assert_eq!(counters.snapshots_stored, stored + new);
+    }
+    assert_ne!(cluster.status(1).snapshot, Some(snapshot));
 }
 
 /// A deposed leader never applies the entries that a snapshot brings. It forgets what it proposed

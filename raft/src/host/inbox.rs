@@ -43,11 +43,10 @@ pub struct Inbox<S: StateMachine, R> {
 struct Queues<S: StateMachine, R> {
     peers: Queue<Envelope<S>>,
     clients: Queue<(R, ClientRequest<S>)>,
-    /// Three at most: of the outputs that the thread had when the loop last looked, of those that
-    /// waited for it, and an error of work on the log's files. Only a turn of the loop makes more.
-    log: VecDeque<LogResult<S>>,
-    /// One, since there is one task at a time.
-    snapshot: Option<SnapshotResult<S>>,
+    /// Results of the log's thread and those of the snapshots. Only a turn of the loop makes more:
+    /// there is one task at a time, two outputs are on their way to the log, and the queue of chunks
+    /// has a limit.
+    results: VecDeque<Arrival<S, R>>,
     /// The bytes that open requests hold, here or in the replica.
     open: usize,
     /// Requests refused because of [`OPEN`].
@@ -101,7 +100,17 @@ pub enum SnapshotResult<S> {
         /// What is wrong with it.
         reason: String,
     },
-    /// A snapshot could not be stored, for this reason. The node must stop.
+    /// A stored snapshot no longer matches its checksum.
+    Damaged {
+        /// The id of the snapshot.
+        id: SnapshotId,
+        /// Which file it is, and what is wrong with it.
+        reason: String,
+    },
+    /// The spare file for the log's next segment could not be made, for this reason. The log makes
+    /// the segment itself when it needs it.
+    NoSpare(String),
+    /// A snapshot could not be stored or read, for this reason. The node must stop.
     Failed(String),
 }
 
@@ -119,6 +128,8 @@ pub enum ClientRequest<S: StateMachine> {
 pub(super) enum Arrival<S: StateMachine, R> {
     Log(LogResult<S>),
     Peer(Envelope<S>),
+    /// A chunk of a snapshot that was read, to be sent.
+    Chunk(Envelope<S>),
     Snapshot(SnapshotResult<S>),
     Client {
         reply_to: R,
@@ -150,8 +161,7 @@ impl<S: StateMachine, R> Default for Inbox<S, R> {
             queues: Mutex::new(Queues {
                 peers: Queue::new(PEERS),
                 clients: Queue::new(CLIENTS),
-                log: VecDeque::new(),
-                snapshot: None,
+                results: VecDeque::new(),
                 open: 0,
                 crowded_out: 0,
                 closed: false,
@@ -193,17 +203,10 @@ impl<S: StateMachine, R> Inbox<S, R> {
         Ok(())
     }
 
-    /// Adds a result of storing the log.
-    pub(super) fn log_stored(&self, result: LogResult<S>) {
+    /// Adds a result of a thread that uses the disk.
+    pub(super) fn finished(&self, result: Arrival<S, R>) {
         let mut queues = self.lock();
-        queues.log.push_back(result);
-        self.wake(queues);
-    }
-
-    /// Adds the result of work on a snapshot.
-    pub(super) fn snapshot_finished(&self, result: SnapshotResult<S>) {
-        let mut queues = self.lock();
-        queues.snapshot = Some(result);
+        queues.results.push_back(result);
         self.wake(queues);
     }
 
@@ -302,17 +305,13 @@ impl<S: StateMachine, R> Inbox<S, R> {
 impl<S: StateMachine, R> Queues<S, R> {
     fn is_empty(&self, peers: Peers) -> bool {
         self.clients.is_empty()
-            && self.log.is_empty()
-            && self.snapshot.is_none()
+            && self.results.is_empty()
             && (peers == Peers::Held || self.peers.is_empty())
     }
 
     fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, R>, usize)> {
-        if let Some(result) = self.log.pop_front() {
-            return Some((Arrival::Log(result), 0));
-        }
-        if let Some(result) = self.snapshot.take() {
-            return Some((Arrival::Snapshot(result), 0));
+        if let Some(result) = self.results.pop_front() {
+            return Some((result, 0));
         }
         if peers == Peers::Taken
             && let Some((envelope, bytes)) = self.peers.pop()

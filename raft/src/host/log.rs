@@ -15,7 +15,7 @@ use std::{fmt, io, thread};
 
 use raft_core::{Output, Persisted, StateMachine, Volatile, Wal};
 
-use super::inbox::{Inbox, LogResult};
+use super::inbox::{Arrival, Inbox, LogResult};
 use super::queue::Depth;
 
 /// The most messages that wait for the disk. For one more, the oldest is dropped, as a network may
@@ -237,7 +237,7 @@ fn work<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
 ) {
     while let Some(output) = queue.take() {
         let (result, next) = store(output, persisted, &mut wal);
-        inbox.log_stored(result);
+        inbox.finished(Arrival::Log(result));
         match next {
             Some(next) => persisted = next,
             None => return,
@@ -268,7 +268,7 @@ mod tests {
     use raft_core::{Input, Limits, Record, Replica, Synced, Ticket};
 
     use super::*;
-    use crate::host::inbox::{Arrival, Peers};
+    use crate::host::inbox::Peers;
     use crate::host::tests;
     use crate::kv::{Command, Kv};
 
@@ -284,14 +284,6 @@ mod tests {
         }
     }
 
-    struct NoChunks;
-
-    impl raft_core::Chunks for NoChunks {
-        fn read(&mut self, _: raft_core::SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
-            None
-        }
-    }
-
     /// A lone voter, whose first output has its vote and its blank entry.
     fn replica() -> Replica<Kv> {
         tests::replica(1, Limits::default())
@@ -299,7 +291,7 @@ mod tests {
 
     fn output(replica: &mut Replica<Kv>) -> Output<Kv, Volatile> {
         let mut output = replica.output();
-        output.release(&mut NoChunks);
+        output.release();
         output
     }
 

@@ -40,6 +40,11 @@ impl<S: StateMachine> Stepper<S> {
         (output, replica.status())
     }
 
+    /// A copy of the machine.
+    pub(super) fn machine(&self) -> S {
+        lock(&self.0).machine().clone()
+    }
+
     /// The proof for the first output.
     ///
     /// # Panics

@@ -1,7 +1,8 @@
-//! The thread that stores and installs snapshots.
+//! The threads that store, install and read snapshots.
 //!
 //! A million keys take about a second to encode and to store. The event loop passes the task on,
-//! continues, and finds the result in its inbox. The replica begins one task at a time.
+//! continues, and finds the result in its inbox. The replica begins one task at a time. A second
+//! thread reads the chunks that followers need, so that no task delays them.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use raft_core::{
-    Chunks, Membership, SnapshotId, SnapshotToInstall, SnapshotToStore, StateMachine, Task,
-};
+use raft_core::{ChunkToSend, Membership, SnapshotToInstall, SnapshotToStore, StateMachine, Task};
 
-use super::inbox::{Inbox, LogResult, SnapshotResult};
-use crate::storage::{Error, Snapshots};
+use super::inbox::{Arrival, Inbox, LogResult, SnapshotResult};
+use crate::storage::{Error, ErrorKind, Snapshots};
+
+/// The most chunks that wait to be read. One more is dropped, as a network may drop it.
+const CHUNKS: usize = 256;
 
 /// The time before each few files are made or removed.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -38,16 +40,24 @@ pub trait Image: Sized {
     fn read(bytes: &[u8]) -> Result<Self, Self::Error>;
 }
 
-/// A handle of the thread.
+/// Work for the thread that stores and installs.
+#[derive(Debug)]
+enum Job<S> {
+    Begin(Task<S>),
+    /// Free machines, which takes long.
+    Discard([S; 2]),
+    /// Look for files to make or to remove.
+    Wake,
+}
+
+/// A handle of the threads.
 #[derive(Debug)]
 pub struct SnapshotThread<S> {
     snapshots: Snapshots,
-    /// `None` only wakes the thread.
-    tasks: SyncSender<Option<Task<S>>>,
+    jobs: SyncSender<Job<S>>,
+    chunks: SyncSender<ChunkToSend>,
     /// Whether a wake-up is on its way.
     is_woken: Arc<AtomicBool>,
-    /// Why a chunk could not be read.
-    read_error: Option<Error>,
 }
 
 impl<S> SnapshotThread<S>
@@ -58,7 +68,7 @@ where
     S::Query: Send,
     S::Answer: Send,
 {
-    /// Starts the thread. Results go to the inbox. The thread ends when the handle is dropped.
+    /// Starts the threads. Results go to the inbox. The threads end when the handle is dropped.
     ///
     /// A leader's snapshot is stored only if its cluster has these members: once stored, it
     /// replaces the log before it, and the next start depends on it.
@@ -70,19 +80,27 @@ where
         membership: Membership,
         inbox: Arc<Inbox<S, A>>,
     ) -> io::Result<Self> {
-        // Room for a task and a wake-up, so that none waits until the thread has finished another.
-        let (tasks, waiting) = sync_channel(2);
-        let store = snapshots.clone();
+        // Room for one of each kind, so that none waits until the thread has finished another.
+        let (jobs, waiting) = sync_channel(3);
+        let (chunks, wanted) = sync_channel(CHUNKS);
+        let (store, stored, outbound) = (snapshots.clone(), snapshots.clone(), inbox.clone());
         let is_woken = Arc::new(AtomicBool::new(false));
         let woken = is_woken.clone();
         thread::Builder::new()
             .name("snapshots".into())
             .spawn(move || work(&store, &membership, &waiting, &woken, &inbox))?;
+        thread::Builder::new()
+            .name("chunks".into())
+            .spawn(move || {
+                wanted
+                    .iter()
+                    .for_each(|chunk| read(&stored, chunk, &outbound))
+            })?;
         Ok(Self {
             snapshots,
-            tasks,
+            jobs,
+            chunks,
             is_woken,
-            read_error: None,
         })
     }
 }
@@ -92,61 +110,84 @@ impl<S> SnapshotThread<S> {
     ///
     /// # Panics
     /// If the thread has panicked.
-    pub(super) fn begin(&mut self, task: Task<S>) {
-        self.tasks
-            .send(Some(task))
-            .expect("the thread outlives its handle");
+    pub(super) fn begin(&self, task: Task<S>) {
+        self.pass(Job::Begin(task));
+    }
+
+    /// Frees machines on the thread.
+    pub(super) fn discard(&self, machines: [S; 2]) {
+        self.pass(Job::Discard(machines));
+    }
+
+    fn pass(&self, job: Job<S>) {
+        let passed = self.jobs.send(job);
+        assert!(passed.is_ok(), "the thread outlives its handle");
+    }
+
+    /// Reads chunks on the other thread. They arrive in the inbox, as messages to send.
+    pub(super) fn send(&self, chunks: Vec<ChunkToSend>) {
+        for chunk in chunks {
+            // A full queue drops it: see [`CHUNKS`].
+            let _ = self.chunks.try_send(chunk);
+        }
+    }
+
+    /// Whether the open task has written something since the last call.
+    pub(super) fn has_moved(&self) -> bool {
+        self.snapshots.has_moved()
     }
 
     /// Wakes the thread if files are to be made or removed.
     pub(super) fn maintain(&self) {
         if self.snapshots.maintenance_is_due() && !self.is_woken.swap(true, Ordering::Relaxed) {
-            self.tasks
-                .send(None)
-                .expect("the thread outlives its handle");
+            self.pass(Job::Wake);
         }
     }
-
-    /// Why a chunk could not be read, if one could not.
-    pub(super) fn read_error(&mut self) -> Option<Error> {
-        self.read_error.take()
-    }
 }
 
-impl<S> Chunks for SnapshotThread<S> {
-    fn read(&mut self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
-        self.snapshots
-            .read(id, offset, length)
-            .unwrap_or_else(|error| {
-                self.read_error = Some(error);
-                None
-            })
-    }
+/// Reads a chunk, and puts the message into the inbox.
+fn read<S: StateMachine, A>(snapshots: &Snapshots, chunk: ChunkToSend, inbox: &Inbox<S, A>) {
+    let id = chunk.snapshot;
+    inbox.finished(match snapshots.read(id, chunk.offset, chunk.length) {
+        Ok(Some(bytes)) => Arrival::Chunk(chunk.message(bytes)),
+        // A newer snapshot replaced it, or it was reported already.
+        Ok(None) => return,
+        Err(error) => Arrival::Snapshot(match error.kind() {
+            ErrorKind::Damaged => SnapshotResult::Damaged {
+                id,
+                reason: error.fact(),
+            },
+            _ => SnapshotResult::Failed(error.to_string()),
+        }),
+    });
 }
 
-/// Works on tasks until the handle is dropped. After each task it makes and removes a few files, and
-/// further ones while there is no task, with pauses, so that it never keeps the disk from the log
-/// for long.
+/// Works until the handle is dropped. After each task it makes and removes a few files, and further
+/// ones while there is no task, with pauses, so that it never keeps the disk from the log for long.
 fn work<S: StateMachine + Image, A>(
     snapshots: &Snapshots,
     membership: &Membership,
-    tasks: &Receiver<Option<Task<S>>>,
+    jobs: &Receiver<Job<S>>,
     is_woken: &AtomicBool,
     inbox: &Inbox<S, A>,
 ) {
     let mut has_failed = false;
     loop {
         let next = match snapshots.maintenance_is_due() && !has_failed {
-            true => tasks.recv_timeout(PAUSE),
-            false => tasks.recv().map_err(RecvTimeoutError::from),
+            true => jobs.recv_timeout(PAUSE),
+            false => jobs.recv().map_err(RecvTimeoutError::from),
         };
         let began = Instant::now();
         let result = match next {
-            Ok(Some(Task::Store(capture))) => Some(store(snapshots, &capture, began)),
-            Ok(Some(Task::Install(received))) => {
+            Ok(Job::Begin(Task::Store(capture))) => Some(store(snapshots, &capture, began)),
+            Ok(Job::Begin(Task::Install(received))) => {
                 Some(install(snapshots, membership, &received, began))
             }
-            Ok(None) => {
+            Ok(Job::Discard(machines)) => {
+                drop(machines);
+                continue;
+            }
+            Ok(Job::Wake) => {
                 is_woken.store(false, Ordering::Relaxed);
                 continue;
             }
@@ -156,11 +197,14 @@ fn work<S: StateMachine + Image, A>(
         if let Some(result) = result {
             has_failed |= result.is_err();
             let failed = |error: Error| SnapshotResult::Failed(error.to_string());
-            inbox.snapshot_finished(result.unwrap_or_else(failed));
+            inbox.finished(Arrival::Snapshot(result.unwrap_or_else(failed)));
         }
         if !has_failed && let Err(error) = snapshots.maintain() {
             has_failed = true;
-            inbox.log_stored(LogResult::Failed(error.to_string()));
+            inbox.finished(Arrival::Log(LogResult::Failed(error.to_string())));
+        }
+        if let Some(error) = snapshots.take_warning() {
+            inbox.finished(Arrival::Snapshot(SnapshotResult::NoSpare(error.fact())));
         }
     }
 }
@@ -212,43 +256,94 @@ fn install<S: Image>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use json::{Value, value};
-    use raft_core::{EntryId, Index, NodeId, Term};
+    use raft_core::{
+        Ballot, EntryId, Incarnation, Index, Message, NodeId, Record, RequestId, SnapshotId, Term,
+        Wal,
+    };
 
     use super::*;
-    use crate::host::inbox::{Arrival, Peers};
+    use crate::host::inbox::Peers;
     use crate::kv::{Command, Kv};
     use crate::storage::disk::memory::Memory;
-    use crate::storage::{self, Identity};
+    use crate::storage::disk::real::Real;
+    use crate::storage::disk::{self, Disk};
+    use crate::storage::{self, Identity, Log};
 
     struct Setting {
+        log: Log,
         thread: SnapshotThread<Kv>,
         inbox: Arc<Inbox<Kv, u8>>,
     }
 
     impl Setting {
         fn new() -> Self {
+            Self::with(Arc::new(Memory::new()), || ())
+        }
+
+        /// Calls `spoil` before the threads start.
+        fn with(disk: Arc<dyn Disk>, spoil: impl FnOnce()) -> Self {
             let identity = Identity::new("n1", ["n1"]);
-            let disk = Arc::new(Memory::new());
-            let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
+            let segment_bytes = storage::Options::SEGMENT_BYTES_MIN;
+            let opened =
+                storage::open::<Command>(disk, &identity, storage::Options { segment_bytes });
             let inbox = Arc::default();
-            let snapshots = opened.unwrap().snapshots;
+            let storage::Opened { log, snapshots, .. } = opened.unwrap();
+            spoil();
             let thread =
                 SnapshotThread::start(snapshots, membership(), Arc::clone(&inbox)).unwrap();
-            Self { thread, inbox }
+            Self { log, thread, inbox }
+        }
+
+        /// What the threads report next.
+        fn arrival(&self) -> Arrival<Kv, u8> {
+            let hour = Instant::now() + Duration::from_secs(3600);
+            let mut batch = Vec::new();
+            self.inbox.drain(hour, Peers::Taken, &mut batch);
+            batch.swap_remove(0)
         }
 
         fn result(&mut self, task: Task<Kv>) -> SnapshotResult<Kv> {
             self.thread.begin(task);
-            let hour = Instant::now() + Duration::from_secs(3600);
-            let mut batch = Vec::new();
-            self.inbox.drain(hour, Peers::Taken, &mut batch);
-            match batch.pop() {
-                Some(Arrival::Snapshot(result)) => result,
+            match self.arrival() {
+                Arrival::Snapshot(result) => result,
                 other => panic!("{other:?}"),
             }
+        }
+
+        /// Has the first bytes of a snapshot read for a follower.
+        fn send(&self, snapshot: SnapshotId, length: usize) {
+            self.thread.send(vec![ChunkToSend {
+                from: NodeId(0),
+                to: NodeId(4),
+                term: Term(3),
+                stream: RequestId {
+                    incarnation: Incarnation(1),
+                    counter: 1,
+                },
+                snapshot,
+                offset: 0,
+                length,
+            }]);
+        }
+
+        /// The bytes of the chunk that arrives next.
+        fn chunk(&self) -> Arc<[u8]> {
+            match self.arrival() {
+                Arrival::Chunk(envelope) => match envelope.message {
+                    Message::SnapshotChunk(chunk) => chunk.data,
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// Bytes of a stored snapshot, if it is there.
+        fn read(&self, id: SnapshotId, offset: u64, length: usize) -> Option<Vec<u8>> {
+            self.thread.snapshots.read(id, offset, length).unwrap()
         }
 
         fn install(&mut self, id: SnapshotId, bytes: &[u8]) -> SnapshotResult<Kv> {
@@ -298,7 +393,7 @@ mod tests {
         let id = one.store(machine(1_000));
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < id.length {
-            let chunk = one.thread.read(id, bytes.len() as u64, 777).unwrap();
+            let chunk = one.read(id, bytes.len() as u64, 777).unwrap();
             assert!(!chunk.is_empty() && chunk.len() <= 777);
             bytes.extend(chunk);
         }
@@ -316,7 +411,7 @@ mod tests {
             unexpected => panic!("{unexpected:?}"),
         }
         // And it can send it on.
-        assert_eq!(other.thread.read(id, 0, bytes.len()), Some(bytes));
+        assert_eq!(other.read(id, 0, bytes.len()), Some(bytes));
     }
 
     /// It is made without being asked for.
@@ -330,11 +425,114 @@ mod tests {
         assert!(!setting.thread.is_woken.load(Ordering::Relaxed));
     }
 
+    /// A disk that opens no snapshot until the sender is dropped.
+    #[derive(Debug)]
+    struct Hung(Memory, Mutex<Receiver<()>>);
+
+    impl Disk for Hung {
+        fn path(&self, name: &str) -> String {
+            self.0.path(name)
+        }
+
+        fn lock(&self) -> io::Result<Box<dyn disk::Lock>> {
+            self.0.lock()
+        }
+
+        fn list(&self) -> io::Result<Vec<String>> {
+            self.0.list()
+        }
+
+        fn open(&self, name: &str) -> io::Result<Box<dyn disk::File>> {
+            if name.starts_with("snapshot-") {
+                // An error says that the sender is dropped.
+                let _ = self.1.lock().unwrap().recv();
+            }
+            self.0.open(name)
+        }
+
+        fn create(&self, name: &str) -> io::Result<Box<dyn disk::File>> {
+            self.0.create(name)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.0.rename(from, to)
+        }
+
+        fn remove(&self, name: &str) -> io::Result<()> {
+            self.0.remove(name)
+        }
+
+        fn sync_folder(&self) -> io::Result<()> {
+            self.0.sync_folder()
+        }
+    }
+
+    #[test]
+    fn event_loop_does_not_wait_for_a_hung_read() {
+        let (hangs, hung) = sync_channel(0);
+        let disk = Arc::new(Hung(Memory::new(), Mutex::new(hung)));
+        let mut one = Setting::with(disk, || ());
+        let id = one.store(machine(10));
+        (0..3 * CHUNKS).for_each(|_| one.send(id, 8));
+        drop(hangs);
+        assert_eq!(&*one.chunk(), b"stdraftP");
+    }
+
+    #[test]
+    fn damaged_snapshot_is_reported_once_and_replaced() {
+        let disk = Memory::new();
+        let mut one = Setting::with(Arc::new(disk.clone()), || ());
+        let id = one.store(machine(10));
+        let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
+        disk.open(&name).unwrap().write_at(b"?", 50).unwrap();
+        (0..3).for_each(|_| one.send(id, 8));
+        match one.arrival() {
+            Arrival::Snapshot(SnapshotResult::Damaged {
+                id: damaged,
+                reason,
+            }) => {
+                assert_eq!(damaged, id);
+                assert!(reason.contains(&name) && reason.contains("CRC"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // The same state again.
+        assert_eq!(one.store(machine(10)), id);
+        one.send(id, 9);
+        assert_eq!(one.chunk().len(), 9);
+    }
+
+    /// The log makes its segments itself then.
+    #[test]
+    fn spare_file_that_cannot_be_made_is_a_warning() {
+        let folder = std::env::temp_dir().join(format!("stdraft-{}-spare", std::process::id()));
+        let disk = Arc::new(Real::create(&folder).unwrap());
+        let spare = folder.join("log-00000000000000000000.new");
+        // Permissions would not stop a test that runs as root.
+        let mut one = Setting::with(disk, || std::fs::create_dir(&spare).unwrap());
+        one.thread.maintain();
+        match one.arrival() {
+            Arrival::Snapshot(SnapshotResult::NoSpare(reason)) => {
+                assert!(reason.contains("log-00000000000000000000.new"), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // It is not tried again before the log has begun another segment.
+        assert!(!one.thread.snapshots.maintenance_is_due());
+        let ballot: [Record<Command>; 1] = [Record::Ballot(Ballot::default())];
+        std::fs::remove_dir(&spare).unwrap();
+        while !one.thread.snapshots.maintenance_is_due() {
+            one.log.append_and_sync(&ballot).unwrap();
+        }
+        assert!(one.store(machine(1)).length > 0);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
     #[test]
     fn snapshot_that_does_not_fit_its_id_is_broken() {
         let mut one = Setting::new();
         let id = one.store(machine(10));
-        let bytes = one.thread.read(id, 0, 1 << 20).unwrap();
+        let bytes = one.read(id, 0, 1 << 20).unwrap();
         let mut flipped = bytes.clone();
         flipped[bytes.len() / 2] ^= 1;
         let longer = SnapshotId {
@@ -353,7 +551,7 @@ mod tests {
                 matches!(finished, SnapshotResult::Broken { .. }),
                 "{finished:?}"
             );
-            assert_eq!(other.thread.read(id, 0, 1), None);
+            assert_eq!(other.read(id, 0, 1), None);
         }
     }
 
@@ -379,7 +577,7 @@ mod tests {
         let mut one = Setting::new();
         let others = Membership::of([NodeId(0), NodeId(4), NodeId(5)]);
         let id = one.store_of(others, machine(10));
-        let bytes = one.thread.read(id, 0, 1 << 20).unwrap();
+        let bytes = one.read(id, 0, 1 << 20).unwrap();
         let mut other = Setting::new();
         match other.install(id, &bytes) {
             SnapshotResult::Broken { id: broken, reason } => {
@@ -388,7 +586,7 @@ mod tests {
             }
             unexpected => panic!("{unexpected:?}"),
         }
-        assert_eq!(other.thread.read(id, 0, 1), None);
+        assert_eq!(other.read(id, 0, 1), None);
     }
 
     #[test]

@@ -62,6 +62,8 @@ impl FrontEnd<Kv> for &mut Recorder {
             SnapshotResult::Stored { id, .. } => format!("stored {}", id.last.index),
             SnapshotResult::Installed { id, .. } => format!("installed {}", id.last.index),
             SnapshotResult::Broken { reason, .. } => format!("broken: {reason}"),
+            SnapshotResult::Damaged { reason, .. } => format!("damaged: {reason}"),
+            SnapshotResult::NoSpare(reason) => format!("no spare: {reason}"),
             SnapshotResult::Failed(_) => "failed".into(),
         };
         self.events.lock().unwrap().push(text);

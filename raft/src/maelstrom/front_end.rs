@@ -59,11 +59,12 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
             let (me, log) = (self.names.me(), &self.output.log);
             if self.was_stalled {
                 log.warn(format_args!(
-                    "{me}: the disk has stored nothing for the longest election timeout; the node \
-                     neither leads nor campaigns until it does"
+                    "{me}: the disk has stored nothing, of the log or of a snapshot that a full log \
+                     waits for, for the longest election timeout; the node neither leads nor \
+                     campaigns until it does"
                 ));
             } else {
-                log.info(format_args!("{me}: the disk stores the log again"));
+                log.info(format_args!("{me}: the disk stores again"));
             }
         }
         let refused = status.counters.snapshots_refused;
@@ -123,6 +124,14 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
             SnapshotResult::Broken { id, reason } => log.warn(format_args!(
                 "dropped the leader's broken snapshot through entry {}: {reason}",
                 id.last.index
+            )),
+            SnapshotResult::Damaged { id: _, reason } => log.warn(format_args!(
+                "cannot send a stored snapshot, since bytes of it changed on disk: {reason}; the node \
+                 stores a new one from its memory. Check the disk"
+            )),
+            SnapshotResult::NoSpare(reason) => log.warn(format_args!(
+                "cannot make the next segment of the log ahead of need: {reason}; the node stops if \
+                 this lasts until it is needed. Check the disk's room and the folder's permissions"
             )),
             // The host stops and returns the reason.
             SnapshotResult::Failed(_) => {}

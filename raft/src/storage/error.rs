@@ -92,6 +92,13 @@ impl Error {
         self
     }
 
+    /// What is wrong, without what to do.
+    #[must_use]
+    pub fn fact(&self) -> String {
+        let offset = self.offset.map(|offset| format!(", byte {offset}"));
+        format!("{}{}: {}", self.file, offset.unwrap_or_default(), self.what)
+    }
+
     /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -113,11 +120,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if let Some(offset) = self.offset {
-            write!(f, ", byte {offset}")?;
-        }
-        write!(f, ": {} ({})", self.what, self.kind.advice())
+        write!(f, "{} ({})", self.fact(), self.kind.advice())
     }
 }
 

@@ -144,23 +144,28 @@ impl Folder {
         name: Name,
         write: impl FnOnce(&Handle) -> Result<T, Error>,
     ) -> Result<(Handle, T), Error> {
-        let (unnamed, written) = self.prepare(name, write)?;
+        let (unnamed, written) = self.guard(|| self.prepare(name, write))?;
         Ok((self.publish(unnamed, name)?, written))
     }
 
     /// Writes a file under another name, so that the next start removes it, unless it is published.
+    /// After a failure, the folder can still be used.
     pub(super) fn prepare<T>(
         &self,
         name: Name,
         write: impl FnOnce(&Handle) -> Result<T, Error>,
     ) -> Result<(Unnamed, T), Error> {
         let aside = format!("{}{ASIDE}", name.text());
-        self.guard(|| {
-            let file = self.disk.create(&aside);
-            let file = self.handle(aside.clone(), file, "create it")?;
-            let written = write(&file)?;
-            Ok((Unnamed { aside, file }, written))
-        })
+        let file = self.disk.create(&aside);
+        let file = self.handle(aside.clone(), file, "create it")?;
+        match write(&file) {
+            Ok(written) => Ok((Unnamed { aside, file }, written)),
+            Err(error) => {
+                // Its room may be needed. If it stays, the next start removes it.
+                drop(self.disk.remove(&aside));
+                Err(error)
+            }
+        }
     }
 
     /// Gives a file its name, durably: it is synced and renamed, and the folder is synced.

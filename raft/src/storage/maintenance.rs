@@ -31,6 +31,8 @@ struct State {
     covered: VecDeque<u64>,
     /// That base, until the snapshots before it are removed.
     base: Option<Index>,
+    /// Why the spare file could not be made.
+    warning: Option<Error>,
 }
 
 /// The spare file. It has one name, so while the log uses it no other may be made: that would empty
@@ -41,6 +43,8 @@ enum Spare {
     None,
     /// A synced file of zeros, for the next segment.
     Ready(Unnamed),
+    /// It could not be made. The log makes the next segment itself.
+    Failed,
     /// The log gives it the name of a segment.
     Taken,
 }
@@ -63,7 +67,7 @@ impl Maintenance {
     pub(super) fn take_spare(&self) -> Option<Unnamed> {
         match mem::replace(&mut self.state().spare, Spare::Taken) {
             Spare::Ready(file) => Some(file),
-            Spare::None | Spare::Taken => None,
+            Spare::None | Spare::Failed | Spare::Taken => None,
         }
     }
 
@@ -99,17 +103,26 @@ impl Maintenance {
         matches!(self.state().spare, Spare::None)
     }
 
-    /// Makes the spare file, if there is none. One thread alone may do so.
-    pub(super) fn make_spare(&self) -> Result<(), Error> {
+    /// Makes the spare file, if there is none. One thread alone may do so. Nothing depends on the
+    /// file, so a failure is only noted.
+    pub(super) fn make_spare(&self) {
         if !self.lacks_spare() {
-            return Ok(());
+            return;
         }
-        let (spare, ()) = self.folder.prepare(Name::SPARE, |file| {
+        let made = self.folder.prepare(Name::SPARE, |file| {
             segment::write_zeros(file, 0, self.segment_bytes)?;
             file.sync()
-        })?;
-        self.state().spare = Spare::Ready(spare);
-        Ok(())
+        });
+        let mut state = self.state();
+        match made {
+            Ok((spare, ())) => state.spare = Spare::Ready(spare),
+            Err(error) => (state.spare, state.warning) = (Spare::Failed, Some(error)),
+        }
+    }
+
+    /// Why the spare file could not be made, once.
+    pub(super) fn take_warning(&self) -> Option<Error> {
+        self.state().warning.take()
     }
 
     /// Removes a few of the covered files: segments from the oldest on, so that a crash leaves no
@@ -154,10 +167,10 @@ mod tests {
         let folder = Arc::new(Folder::lock(Arc::new(Memory::new())).unwrap());
         let maintenance = Maintenance::new(folder.clone(), 4096);
         for number in 1..=2 {
-            maintenance.make_spare().unwrap();
+            maintenance.make_spare();
             let spare = maintenance.take_spare();
             assert!(spare.is_some());
-            maintenance.make_spare().unwrap();
+            maintenance.make_spare();
             assert!(!maintenance.is_due());
             let head = Head {
                 folder: 7,
@@ -171,7 +184,7 @@ mod tests {
             };
             let file = segment::create(&folder, head, spare).unwrap();
             maintenance.spare_used();
-            maintenance.make_spare().unwrap();
+            maintenance.make_spare();
             let (found, _) = segment::read(&file, &mut Vec::new()).unwrap();
             assert_eq!(found, head);
             let named = folder.open(Name::Segment(number)).unwrap();

@@ -14,6 +14,7 @@
 //! Version 1 has no cluster: it has a zero there.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
@@ -43,10 +44,12 @@ pub struct Snapshots {
     maintenance: Arc<Maintenance>,
     cluster: Cluster,
     open: Arc<Mutex<OpenFiles>>,
+    /// Whether a part of a snapshot was written since it was last asked.
+    moved: Arc<AtomicBool>,
 }
 
-/// The one read last comes first.
-type OpenFiles = VecDeque<(SnapshotId, Arc<Handle>)>;
+/// The one read last comes first. A damaged file is not read again.
+type OpenFiles = VecDeque<(SnapshotId, Option<Arc<Handle>>)>;
 
 /// A snapshot file with a valid CRC and a valid head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +96,7 @@ impl Snapshots {
             maintenance,
             cluster,
             open: Arc::default(),
+            moved: Arc::default(),
         }
     }
 
@@ -109,7 +113,7 @@ impl Snapshots {
         machine: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<SnapshotId, Error> {
         let (_, id) = self.folder.create(Name::Snapshot(last), |file| {
-            let mut out = Out::new(file, &self.maintenance);
+            let mut out = Out::new(file, self);
             out.take(&head(last, self.cluster, membership))?;
             let encoded = machine(&mut out);
             if let Some(error) = out.failed.take() {
@@ -152,7 +156,7 @@ impl Snapshots {
     pub fn install(&self, snapshot: &SnapshotFile<'_>) -> Result<(), Error> {
         let name = Name::Snapshot(snapshot.id.last);
         self.folder.create(name, |file| {
-            let mut out = Out::new(file, &self.maintenance);
+            let mut out = Out::new(file, self);
             out.take(snapshot.bytes)?;
             out.flush_all()
         })?;
@@ -175,14 +179,27 @@ impl Snapshots {
         if self.maintenance.must_remove() {
             self.maintenance.remove_few()?;
         }
-        self.maintenance.make_spare()
+        self.maintenance.make_spare();
+        Ok(())
+    }
+
+    /// Why no spare file could be made, once for each.
+    #[must_use]
+    pub fn take_warning(&self) -> Option<Error> {
+        self.maintenance.take_warning()
+    }
+
+    /// Whether a part of a snapshot was written since the last call.
+    #[must_use]
+    pub fn has_moved(&self) -> bool {
+        self.moved.swap(false, Ordering::Relaxed)
     }
 
     /// Reads up to `length` bytes of a stored snapshot from `offset` on, fewer at its end. `None`
-    /// if this snapshot was removed.
+    /// if this snapshot was removed, or was found damaged before.
     ///
     /// # Errors
-    /// Those of the disk.
+    /// Those of the disk, or [`ErrorKind::Damaged`]: checked when the file is opened.
     pub fn read(
         &self,
         id: SnapshotId,
@@ -202,30 +219,29 @@ impl Snapshots {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The open file of this snapshot.
+    /// The open file of this snapshot. Checks a file that it opens.
     fn find(&self, id: SnapshotId) -> Result<Option<Arc<Handle>>, Error> {
         let mut open = self.open();
         if let Some(at) = open.iter().position(|(known, _)| *known == id)
             && let Some((_, file)) = open.remove(at)
         {
             open.push_front((id, file.clone()));
-            return Ok(Some(file));
+            return Ok(file);
         }
         let Some(file) = self.folder.find(Name::Snapshot(id.last))? else {
             return Ok(None);
         };
-        let mut crc = [0; TRAILER];
-        if file.length()? != id.length || id.length < (FIXED + TRAILER) as u64 {
-            return Ok(None);
-        }
-        file.read_at(&mut crc, id.length - TRAILER as u64)?;
-        if u32::from_le_bytes(crc) != id.crc {
+        let (length, is_intact, crc) = checksum(&file)?;
+        if is_intact && (length, crc) != (id.length, id.crc) {
             return Ok(None);
         }
         let file = Arc::new(file);
-        open.push_front((id, file.clone()));
+        open.push_front((id, is_intact.then(|| file.clone())));
         open.truncate(Self::OPEN_MAX);
-        Ok(Some(file))
+        match is_intact {
+            true => Ok(Some(file)),
+            false => Err(file.refuse(ErrorKind::Damaged, SnapshotError::Crc.to_string())),
+        }
     }
 }
 
@@ -334,6 +350,26 @@ pub(super) fn load<'a>(
     })
 }
 
+/// The length of a snapshot file, whether its CRC is right, and the CRC.
+fn checksum(file: &Handle) -> Result<(u64, bool, u32), Error> {
+    let length = file.length()?;
+    let Some(content) = length.checked_sub(TRAILER as u64) else {
+        return Ok((length, false, 0));
+    };
+    let (mut crc, mut piece, mut read) = (Crc::default(), vec![0; Out::PIECE], 0);
+    while read < content {
+        let rest = usize::try_from(content - read).unwrap_or(usize::MAX);
+        let here = piece.len().min(rest);
+        file.read_at(&mut piece[..here], read)?;
+        crc.update(&piece[..here]);
+        read += here as u64;
+    }
+    let mut stored = [0; TRAILER];
+    file.read_at(&mut stored, content)?;
+    let crc = crc.value();
+    Ok((length, crc == u32::from_le_bytes(stored), crc))
+}
+
 /// Strips a snapshot file to the encoded state machine, which has `machine` bytes.
 pub(super) fn strip(bytes: &mut Vec<u8>, machine: usize) {
     bytes.truncate(bytes.len() - TRAILER);
@@ -359,7 +395,7 @@ fn head(last: EntryId, cluster: Cluster, membership: &Membership) -> Vec<u8> {
 /// end does not hold up those of the log, and sees to the log's next segment meanwhile.
 struct Out<'a> {
     file: &'a Handle,
-    maintenance: &'a Maintenance,
+    snapshots: &'a Snapshots,
     piece: Vec<u8>,
     written: u64,
     synced: u64,
@@ -374,10 +410,10 @@ impl<'a> Out<'a> {
     /// A sync follows this many bytes.
     const SYNC: u64 = 8 << 20;
 
-    fn new(file: &'a Handle, maintenance: &'a Maintenance) -> Self {
+    fn new(file: &'a Handle, snapshots: &'a Snapshots) -> Self {
         Self {
             file,
-            maintenance,
+            snapshots,
             piece: Vec::with_capacity(Self::PIECE),
             written: 0,
             synced: 0,
@@ -411,8 +447,9 @@ impl<'a> Out<'a> {
         if self.written - self.synced >= Self::SYNC {
             self.file.sync()?;
             self.synced = self.written;
-            self.maintenance.make_spare()?;
+            self.snapshots.maintenance.make_spare();
         }
+        self.snapshots.moved.store(true, Ordering::Relaxed);
         Ok(())
     }
 

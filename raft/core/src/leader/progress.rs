@@ -10,7 +10,7 @@ use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId};
 use crate::log::entry_size;
 use crate::machine::StateMachine;
 use crate::message::{Append, Message, SnapshotChunk};
-use crate::output::Wanted;
+use crate::output::ChunkToSend;
 use crate::shared::Shared;
 
 /// What a leader knows of one follower.
@@ -271,7 +271,7 @@ impl Peer {
             return;
         };
         while let Some((offset, length)) = snapshot_stream.next_chunk(&shared.config.limits) {
-            shared.wanted.push(Wanted {
+            shared.chunks.push(ChunkToSend {
                 from: shared.id,
                 to,
                 term: shared.term(),

@@ -61,17 +61,17 @@ impl<S: StateMachine> Shared<S> {
         if !self.persistence.holds_ballot_of(self.term()) {
             return None;
         }
-        let synced = self.persistence.index();
+        let (synced, now) = (self.persistence.index(), self.now);
         let snapshots = &mut self.snapshots;
         match mem::replace(&mut snapshots.work, Work::None) {
             // A leader's snapshot is newer than one taken here, and replaces it.
             Work::None | Work::Taken(_) if is_new && is_whole => {
                 let IncomingSnapshot { id, bytes, .. } = snapshots.incoming.take()?;
-                snapshots.work = Work::Installing(id);
+                (snapshots.work, snapshots.moved) = (Work::Installing(id), now);
                 Some(Task::Install(SnapshotToInstall { id, bytes }))
             }
             Work::Taken(snapshot) if snapshot.last.index <= synced => {
-                snapshots.work = Work::Storing(snapshot.last);
+                (snapshots.work, snapshots.moved) = (Work::Storing(snapshot.last), now);
                 Some(Task::Store(snapshot))
             }
             other => {

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use raft_core::{
-    Append, AppendRejected, Appended, Ballot, Chunks, Config, Durable, Entry, EntryId, Envelope,
+    Append, AppendRejected, Appended, Ballot, Config, Durable, Entry, EntryId, Envelope,
     Incarnation, Index, Input, Limits, Membership, Message, NodeId, Output, Payload, Persisted,
     PreVote, PreVoteReply, Record, Released, Replica, RequestId, Response, Restored, RoleName,
-    SnapshotId, StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
+    StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
 };
 
 /// The election timeout, in ticks. It does not vary here, so that no test depends on chance.
@@ -73,12 +73,6 @@ impl Wal<u64> for Disk {
             }
         }
         Ok(())
-    }
-}
-
-impl Chunks for Disk {
-    fn read(&mut self, _: SnapshotId, _: u64, _: usize) -> Option<Vec<u8>> {
-        unreachable!("there are no snapshots here")
     }
 }
 
@@ -149,10 +143,14 @@ impl Node {
         let mut output = self.replica.output();
         let Released {
             messages,
+            chunks,
             replies,
             task,
-        } = output.release(&mut self.disk);
-        assert!(task.is_none(), "no log here is long enough for a snapshot");
+        } = output.release();
+        assert!(
+            chunks.is_empty() && task.is_none(),
+            "no log here is long enough for a snapshot"
+        );
         let answers = replies.into_iter().map(|r| (r.ticket.0, r.response));
         self.answers.extend(answers);
         (messages, output)
