@@ -18,7 +18,7 @@
 //! An entry is written `index@term`. A message is written `sender->receiver`, the sender's term
 //! (`t2`), its kind and its content. Requests between nodes are numbered in the order in which they
 //! appear: `p1` is a round of pre-votes, `r1` a read round, `i1` a request for a read index, `f1` a
-//! forward.
+//! forward, `t1` a leadership transfer.
 //!
 //! | command | effect |
 //! |---|---|
@@ -28,6 +28,7 @@
 //! | `run 5` | five times: all clocks tick, and all messages arrive |
 //! | `campaign n1` | n1's clock ticks until n1 asks for pre-votes |
 //! | `write n1 x=1`, `cas n1 x:1->2`, `read n1 x` | a client sends n1 a request |
+//! | `transfer n1 [n2]` | a client asks n1 to hand its leadership over, to n2 or to the most advanced voter |
 //! | `deliver [which]` | the messages that are under way now arrive |
 //! | `settle` | messages arrive until none is under way |
 //! | `drop [which]`, `duplicate [which]` | messages are lost; are copied, the copies last |

@@ -548,9 +548,30 @@ impl<S: Subject> Rules<S> {
                 self.refused.insert(command);
             }
             Response::Unknown(_) => {}
-            Response::Answered(_) => {
+            Response::Answered(_) | Response::Transferred => {
                 return Err(Broken(format!(
-                    "a command must not be answered as a read: {command:?}"
+                    "a command must be answered as one: {command:?} is answered {response:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Observes a node's response to the client that asked it for a leadership transfer.
+    ///
+    /// # Errors
+    /// The rule that is broken: only another node's leadership ends a transfer as done.
+    pub fn transfer_answered(&self, node: NodeId, response: &Response<S>) -> Result<(), Broken> {
+        let leader = self.leaders.last_key_value().map(|(_, leader)| leader.node);
+        match response {
+            Response::Transferred => demand!(
+                leader.is_some_and(|leader| leader != node),
+                "a transfer must end with another leader: node {node} says so, the last is {leader:?}"
+            ),
+            Response::Refused(_) | Response::Unknown(_) => {}
+            Response::Applied(_) | Response::Answered(_) => {
+                return Err(Broken(format!(
+                    "a transfer must be answered as one: node {node} answers {response:?}"
                 )));
             }
         }

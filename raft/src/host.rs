@@ -193,6 +193,12 @@ where
                 inputs.push(Input::Tick);
                 next_tick = following(next_tick, now);
             }
+            if inflow == Inflow::Ended && end.is_none() {
+                // A leader hands over. The replies of peers are part of the input, so none comes
+                // any more, and there is nothing to wait for.
+                let (ticket, to) = (None, None);
+                inputs.push(Input::Transfer { ticket, to });
+            }
             self.turn(inputs)?;
             if inflow == Inflow::Ended {
                 let end = *end.get_or_insert(now + grace);
@@ -280,6 +286,10 @@ where
                         return Ok(self.session.write(ticket, command));
                     }
                     ClientRequest::Read(query) => Input::Read { ticket, query },
+                    ClientRequest::Transfer(to) => {
+                        let ticket = Some(ticket);
+                        Input::Transfer { ticket, to }
+                    }
                 }
             }
         };

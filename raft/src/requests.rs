@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use json::{Error, Raw};
-use raft_core::{Doubt, Refusal, Response, StateMachine as _};
+use raft_core::{Doubt, NodeId, Refusal, Response, StateMachine as _};
 
 use crate::host::ClientRequest;
 use crate::kv::{self, Key, Kv, Lookup, Text};
@@ -42,6 +42,7 @@ json::record! {
         },
         OpenSession as "open_session" { msg_id: i64 },
         CloseSession as "close_session" { msg_id: i64, session: u64 },
+        Transfer as "transfer" { msg_id: i64, to: Option<String> },
     }
 }
 
@@ -55,6 +56,7 @@ json::record! {
         CasOk as "cas_ok" { in_reply_to: i64 },
         OpenSessionOk as "open_session_ok" { in_reply_to: i64, session: u64 },
         CloseSessionOk as "close_session_ok" { in_reply_to: i64 },
+        TransferOk as "transfer_ok" { in_reply_to: i64 },
         Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
     }
 }
@@ -77,6 +79,7 @@ named! {
         Cas as "cas",
         OpenSession as "open_session",
         CloseSession as "close_session",
+        Transfer as "transfer",
     }
 }
 
@@ -98,6 +101,8 @@ pub(crate) enum RequestContent {
     },
     /// Reads or changes the map.
     Client(ClientRequest<Sessions<Kv>>),
+    /// Hands the leadership over, to the voter of this name or to the most advanced one.
+    Transfer { to: Option<String> },
 }
 
 /// Why a body is not a valid request.
@@ -229,6 +234,11 @@ impl Request {
                 let request = ClientRequest::Write(Command::Close(SessionId(session)));
                 client(msg_id, RequestKind::CloseSession, request)
             }
+            Body::Transfer { msg_id, to } => Self {
+                msg_id,
+                kind: RequestKind::Transfer,
+                content: RequestContent::Transfer { to },
+            },
         })
     }
 }
@@ -257,6 +267,7 @@ pub(crate) fn size(request: &ClientRequest<Sessions<Kv>>) -> usize {
     match request {
         ClientRequest::Read(Lookup { key }) => key.size(),
         ClientRequest::Write(command) => Sessions::<Kv>::size(command),
+        ClientRequest::Transfer(_) => 0,
     }
 }
 
@@ -302,10 +313,11 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
     })
 }
 
-/// The reply to a request. This match alone decides the error codes.
-pub(crate) fn reply(
+/// The reply to a request. This match alone decides the error codes. `name` gives nodes' names.
+pub(crate) fn reply<'a>(
     in_reply_to: i64,
     response: Response<Sessions<Kv>>,
+    name: impl Fn(NodeId) -> Option<&'a str>,
 ) -> Result<Reply, (ErrorCode, String)> {
     match response {
         Response::Applied(Outcome::Done(outcome)) => applied(in_reply_to, outcome),
@@ -322,16 +334,15 @@ pub(crate) fn reply(
         }
         Response::Answered(None) => no_such_key(),
         Response::Answered(Some(value)) => Ok(Reply::ReadOk { in_reply_to, value }),
-        Response::Refused(refusal) => {
-            let text = match refusal {
-                Refusal::NoLeader => "no leader is known; try again",
-                Refusal::NotLeader => "the leader has changed; try again",
-                Refusal::Full => "too many requests are open; try again later",
-                Refusal::LeaderFull => "the leader has no room; try again later",
-                Refusal::ReadExpired => "no quorum confirmed the read in time; try again",
-            };
-            Err((ErrorCode::TemporarilyUnavailable, text.into()))
-        }
+        Response::Transferred => Ok(Reply::TransferOk { in_reply_to }),
+        Response::Refused(Refusal::NotAVoter) => Err((
+            ErrorCode::MalformedRequest,
+            "the leader cannot hand over to itself: name another voter in \"to\", or none".into(),
+        )),
+        Response::Refused(refusal) => Err((
+            ErrorCode::TemporarilyUnavailable,
+            refused(refusal, name).into(),
+        )),
         Response::Unknown(doubt) => {
             let text = match doubt {
                 Doubt::Expired => {
@@ -363,6 +374,27 @@ fn applied(in_reply_to: i64, outcome: kv::Outcome) -> Result<Reply, (ErrorCode, 
 
 fn no_such_key() -> Result<Reply, (ErrorCode, String)> {
     Err((ErrorCode::KeyDoesNotExist, "no such key".into()))
+}
+
+/// Why a request had no effect.
+fn refused<'a>(refusal: Refusal, name: impl Fn(NodeId) -> Option<&'a str>) -> Cow<'static, str> {
+    let text = match refusal {
+        Refusal::NoLeader => "no leader is known; try again",
+        Refusal::NotLeader => "the leader has changed; try again",
+        Refusal::Full => "too many requests are open; try again later",
+        Refusal::LeaderFull => "the leader has no room; try again later",
+        Refusal::ReadExpired => "no quorum confirmed the read in time; try again",
+        Refusal::Transferring => "the leader hands its leadership over; try again",
+        Refusal::NotLeading(leader) => match leader.and_then(name) {
+            Some(leader) => return format!("this node does not lead; ask {leader}").into(),
+            None => "this node does not lead, and knows no leader; try again",
+        },
+        Refusal::NotAVoter => "the target is not another voter",
+        Refusal::TargetSilent => "no such voter answers the leader; try again later",
+        Refusal::TargetDeclined => "the target could not campaign; try again",
+        Refusal::TransferExpired => "the target did not lead in time; try again",
+    };
+    text.into()
 }
 
 /// Shortens a text of any length.
@@ -417,6 +449,12 @@ mod tests {
             cas.content,
             RequestContent::Client(ClientRequest::Write(Command::Plain(command)))
         );
+
+        let to = |to| RequestContent::Transfer { to };
+        let text = r#"{"type":"transfer","msg_id":1}"#;
+        assert_eq!(parsed(text).unwrap().content, to(None));
+        let text = r#"{"type":"transfer","msg_id":1,"to":"n2"}"#;
+        assert_eq!(parsed(text).unwrap().content, to(Some("n2".into())));
 
         let text = r#"{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}"#;
         assert_eq!(parsed(text).unwrap().kind, RequestKind::Init);
@@ -484,7 +522,8 @@ mod tests {
 
     #[test]
     fn every_response_has_a_code() {
-        let code = |response| reply(1, response).map_err(|(code, _)| code.number());
+        let name = |_| None;
+        let code = |response| reply(1, response, name).map_err(|(code, _)| code.number());
         let ok = |reply| Ok(reply);
         let in_reply_to = 1;
         assert_eq!(
@@ -516,12 +555,33 @@ mod tests {
             Refusal::LeaderFull,
             Refusal::Full,
             Refusal::ReadExpired,
+            Refusal::Transferring,
+            Refusal::NotLeading(None),
+            Refusal::TargetSilent,
+            Refusal::TargetDeclined,
+            Refusal::TransferExpired,
         ] {
             assert_eq!(code(Response::Refused(refusal)), Err(11));
         }
+        assert_eq!(code(Response::Refused(Refusal::NotAVoter)), Err(12));
+        assert_eq!(
+            code(Response::Transferred),
+            ok(Reply::TransferOk { in_reply_to })
+        );
         for doubt in [Doubt::Expired, Doubt::Overwritten] {
             assert_eq!(code(Response::Unknown(doubt)), Err(13));
         }
+    }
+
+    #[test]
+    fn transfer_at_a_follower_names_the_leader() {
+        let text = |leader| {
+            let refusal = Refusal::NotLeading(leader);
+            let name = |id| (id == NodeId(1)).then_some("n2");
+            reply(1, Response::Refused(refusal), name).unwrap_err().1
+        };
+        assert_eq!(text(Some(NodeId(1))), "this node does not lead; ask n2");
+        assert!(text(None).contains("knows no leader"));
     }
 
     #[test]
@@ -531,6 +591,7 @@ mod tests {
             match reply(
                 1,
                 Response::Applied(Outcome::Done(kv::Outcome::Mismatch { found })),
+                |_| None,
             ) {
                 Err((_, text)) => text,
                 Ok(reply) => panic!("{reply:?}"),

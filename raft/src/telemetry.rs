@@ -72,7 +72,7 @@ fn gauges(status: &Status) -> [Shown<i64>; 13] {
 
 /// The counters of the core.
 struct CoreCounters {
-    single: [Shown<u64>; 12],
+    single: [Shown<u64>; 15],
     /// The results of snapshots.
     snapshots: [(&'static str, u64); 4],
     /// The reasons why the core drops messages.
@@ -84,7 +84,8 @@ impl CoreCounters {
     #[rustfmt::skip]
     fn of(counters: &Counters) -> Self {
         let Counters {
-            pre_elections, elections_started, elections_won, quorum_lost, disk_stalls, sticky_refusals,
+            pre_elections, elections_started, elections_won, quorum_lost, disk_stalls,
+            handovers, handovers_declined, handovers_expired, sticky_refusals,
             appends_rejected, appends_early, entries_truncated,
             snapshots_stored, snapshots_installed, snapshots_broken, snapshots_refused,
             snapshot_streams_begun, chunks_sent, chunks_repeated,
@@ -107,8 +108,14 @@ impl CoreCounters {
                 ("raft_quorum_lost_total",
                     "Times that a leader stepped down because a quorum was silent.", *quorum_lost),
                 ("raft_disk_stalls_total",
-                    "Times that a leader stepped down because its disk stored nothing.",
+                    "Times that a leader stepped down because its disk stored nothing, with no successor.",
                     *disk_stalls),
+                ("raft_handovers_total", "Leadership transfers that this leader began.", *handovers),
+                ("raft_handovers_declined_total",
+                    "Leadership transfers that ended because the target could not campaign.",
+                    *handovers_declined),
+                ("raft_handovers_expired_total", "Leadership transfers that ended at their deadline.",
+                    *handovers_expired),
                 ("raft_sticky_refusals_total", "Votes refused because a leader was active.",
                     *sticky_refusals),
                 ("raft_appends_rejected_total",

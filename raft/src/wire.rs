@@ -129,7 +129,9 @@ pub fn size<S: StateMachine>(
             | Message::RoundReply(_)
             | Message::ReadIndex(_)
             | Message::ReadIndexReply(_)
-            | Message::Outdated(_) => 0,
+            | Message::Outdated(_)
+            | Message::TimeoutNow(_)
+            | Message::TimeoutNowReply(_) => 0,
         }
 }
 
@@ -138,7 +140,7 @@ pub fn size<S: StateMachine>(
 /// of its own in JSON (`as`), and the type that it has in JSON.
 macro_rules! messages {
     ($($message:ident as $kind:literal {
-        $($field:ident: $json:ty $(as $name:literal)?),* $(,)?
+        $($field:ident: $json:ty $(as $name:literal)? $(= $absent:literal)?),* $(,)?
     },)*) => {
         /// All values of `type`.
         pub const KINDS: &[&str] = &[$($kind),*];
@@ -146,7 +148,11 @@ macro_rules! messages {
         json::record! {
             /// The body of a message. `C` is a command and `O` its outcome.
             enum Body<C, O> tagged "type" {
-                $($message as $kind { v: Version, term: u64, $($field: $json $(as $name)?),* },)*
+                $($message as $kind {
+                    v: Version,
+                    term: u64,
+                    $($field: $json $(as $name)? $(= $absent)?,)*
+                },)*
             }
         }
 
@@ -183,7 +189,7 @@ macro_rules! messages {
 messages! {
     PreVote as "pre_vote" { round: Pair, last: Pair },
     PreVoteReply as "pre_vote_reply" { round: Pair, granted: bool },
-    Vote as "vote" { last: Pair },
+    Vote as "vote" { last: Pair, transfer: bool = false },
     VoteReply as "vote_reply" { granted: bool },
     Append as "append" {
         stream: Pair as "session",
@@ -222,6 +228,8 @@ messages! {
     Forward as "forward" { id: Pair, command: C },
     ForwardReply as "forward_reply" { id: Pair, reply: Fate<O> },
     Outdated as "outdated" {},
+    TimeoutNow as "timeout_now" { id: Pair, last: Pair },
+    TimeoutNowReply as "timeout_now_reply" { id: Pair, campaigns: bool },
 }
 
 json::record! {

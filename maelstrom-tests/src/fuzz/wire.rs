@@ -46,7 +46,7 @@ const CLASSES: [&str; KINDS.len() + 5] = {
 };
 
 /// At least one message of each kind.
-const SAMPLES: [&str; 21] = [
+const SAMPLES: [&str; 24] = [
     r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
     r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":true}"#,
     r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
@@ -68,6 +68,9 @@ const SAMPLES: [&str; 21] = [
     r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
     r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"full"}}"#,
     r#"{"type":"outdated","v":1,"term":3}"#,
+    r#"{"type":"vote","v":1,"term":3,"last":[2,17],"transfer":true}"#,
+    r#"{"type":"timeout_now","v":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
+    r#"{"type":"timeout_now_reply","v":1,"term":3,"id":[4711,9],"campaigns":false}"#,
 ];
 
 fn draw(rng: &mut Rng) -> Vec<u8> {

@@ -79,6 +79,11 @@ impl Noted {
         if (now.role, term) != (old.role, old.ballot.term()) {
             lines.push(format!("is {} in term {term}", now.role));
         }
+        match (now.handover, old.handover) {
+            (Some(target), None) => lines.push(format!("hands over to n{target}")),
+            (None, Some(_)) if now.role == RoleName::Leader => lines.push("goes on".into()),
+            _ => {}
+        }
         // Entries that a snapshot covers are not lost.
         if now.counters.entries_truncated > old.counters.entries_truncated {
             let uncommitted = before.log.iter().filter(|e| e.id.index > old.commit.index);
@@ -128,6 +133,9 @@ pub(super) fn status(status: &Status) -> String {
     if let Some((here, snapshot)) = status.incoming_snapshot {
         let (last, length) = (snapshot.last, snapshot.length);
         add(format!(", has {here} of {length} bytes of {last}"));
+    }
+    if let Some(target) = status.handover {
+        add(format!(", hands over to n{target}"));
     }
     if status.requests_open > 0 {
         add(format!(", {} open", status.requests_open));

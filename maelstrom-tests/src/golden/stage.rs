@@ -87,6 +87,7 @@ impl Stage {
             "write" => self.write("write", words.node()?, words.write()?)?,
             "cas" => self.write("cas", words.node()?, words.cas()?)?,
             "read" => self.read(words.node()?, words.key()?)?,
+            "transfer" => self.transfer(words.node()?, words.optional_node()?)?,
             "settle" => self.settle()?,
             "cut" => {
                 let link = (words.node()?, words.node()?);
@@ -308,6 +309,13 @@ impl Stage {
         self.happen(id, Input::Read { ticket, query })
     }
 
+    fn transfer(&mut self, id: NodeId, to: Option<NodeId>) -> Result<(), String> {
+        let ticket = Ticket(self.requests.len() as u64 + 1);
+        self.requests.insert(ticket, "transfer".into());
+        let ticket = Some(ticket);
+        self.happen(id, Input::Transfer { ticket, to })
+    }
+
     fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), String> {
         let node = self.node(id)?;
         node.host.step(input)?;
@@ -461,7 +469,9 @@ impl Stage {
         });
         let line = format!("n{id} answers {request}: {response}");
         self.notes.line(&line);
-        if !request.starts_with("read") {
+        if request == "transfer" {
+            self.rules.transfer_answered(id, &reply.response)?;
+        } else if !request.starts_with("read") {
             let command = CommandId(reply.ticket.0);
             self.rules.answered(command, &reply.response)?;
         }

@@ -76,6 +76,10 @@ impl<'a> Words<'a> {
         node(self.next()?)
     }
 
+    pub(super) fn optional_node(&mut self) -> Result<Option<NodeId>, String> {
+        self.0.next().map(node).transpose()
+    }
+
     /// A node or `all`, which is the default.
     pub(super) fn nodes(&mut self) -> Result<Nodes, String> {
         match self.0.next() {

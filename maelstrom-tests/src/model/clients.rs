@@ -148,7 +148,7 @@ impl Clients {
             }
             // The write may still take effect at any time.
             Response::Unknown(_) if self.is_write(reply.ticket) => return Ok(()),
-            Response::Refused(_) | Response::Unknown(_) => {
+            Response::Refused(_) | Response::Unknown(_) | Response::Transferred => {
                 self.end_read(ticket);
                 return Ok(());
             }

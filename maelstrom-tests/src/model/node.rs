@@ -39,6 +39,9 @@ pub(super) fn node_of(incarnation: Incarnation) -> NodeId {
     NodeId(incarnation.0 % NODES)
 }
 
+/// The ticket of each request for a transfer.
+pub(super) const TRANSFER: Ticket = Ticket(0);
+
 /// Above the number of nodes.
 const NODES: u64 = 8;
 
@@ -63,12 +66,14 @@ pub(super) enum What {
     Receive(Ref),
     /// Its clock runs until it sends a message, or its state changes.
     Wait,
-    /// Its clock runs until it starts an election, or steps down without a quorum.
+    /// Its clock runs until it starts an election, steps down without a quorum, or ends a transfer.
     Expire,
     /// A client writes the number of its ticket.
     Write(Ticket),
     /// A client reads.
     Read(Ticket),
+    /// A client asks a leader to hand over to a node.
+    Transfer(NodeId),
     /// A step of the work on a snapshot is done.
     Work,
     /// The process dies, and a new one starts.
@@ -356,6 +361,13 @@ impl<'a> Run<'a> {
                 let query = KEY;
                 self.step(Input::Read { ticket, query })?;
             }
+            What::Transfer(to) => {
+                if process(&self.node).status.role != RoleName::Leader {
+                    return Err(None);
+                }
+                let (ticket, to) = (Some(TRANSFER), Some(to));
+                self.step(Input::Transfer { ticket, to })?;
+            }
             What::Work => match self.node.work().map_err(Broken::from)? {
                 None => return Err(None),
                 Some(Worked::Named(_)) => {
@@ -380,10 +392,10 @@ impl<'a> Run<'a> {
         Ok(self.settle()?)
     }
 
-    /// How often this process has started an election or lost its quorum.
+    /// How often this process has started an election, lost its quorum, or given up a transfer.
     fn expiries(&self) -> u64 {
         let counters = &process(&self.node).status.counters;
-        counters.pre_elections + counters.quorum_lost
+        counters.pre_elections + counters.quorum_lost + counters.handovers_expired
     }
 
     /// Takes the node's outputs and stores and sends them, until there are none.

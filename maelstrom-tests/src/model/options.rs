@@ -24,6 +24,8 @@ pub struct Bounds {
     pub crashes: u8,
     /// How often a message arrives twice.
     pub copies: u8,
+    /// How often a leader is asked to hand over.
+    pub transfers: u8,
     /// The most messages under way. If there are more, some are lost.
     pub in_flight: u8,
     /// A snapshot is taken after this many entries, and the log before it is dropped. Without it,
@@ -71,6 +73,12 @@ pub const MODEL: Command = Command::new(
         )
         .default("0"),
         Flag::new("copies", "D", "How often a message arrives twice.").default("0"),
+        Flag::new(
+            "transfers",
+            "X",
+            "How often a leader is asked to hand over.",
+        )
+        .default("0"),
         Flag::new(
             "in-flight",
             "M",
@@ -127,6 +135,7 @@ impl Options {
                 reads: given.number("reads", 0..=20)?,
                 crashes: given.number("crashes", 0..=100)?,
                 copies: given.number("copies", 0..=100)?,
+                transfers: given.number("transfers", 0..=100)?,
                 in_flight: given.number("in-flight", 1..=64)?,
                 snapshot_entries: given.optional_number("snapshot-entries", 1..=100)?,
                 forgetful: given.is_set("forgetful"),

@@ -114,6 +114,7 @@ impl Story<'_> {
                 format!("write n{id} x={number}")
             }
             Action::Read(id) => format!("read n{id} x"),
+            Action::Transfer(id, to) => format!("transfer n{id} n{to}"),
             Action::Work(id, _) => format!("work n{id}"),
             Action::Crash(id) => format!("{} n{id}", self.forget_or("restart")),
         };
@@ -169,6 +170,7 @@ impl Story<'_> {
             | Action::Expire(..)
             | Action::Write(..)
             | Action::Read(_)
+            | Action::Transfer(..)
             | Action::Work(..)
             | Action::Crash(_) => {}
         }

@@ -22,6 +22,7 @@ fn bounds(nodes: u8) -> Bounds {
         reads: 0,
         crashes: 0,
         copies: 0,
+        transfers: 0,
         in_flight: 2,
         snapshot_entries: None,
         forgetful: false,
@@ -177,6 +178,33 @@ fn wrong_answer_is_found() {
         };
         assert!(rule.starts_with(broken), "{rule}");
     }
+}
+
+/// A client is told that its transfer is done while the same node leads.
+#[test]
+fn transfer_without_another_leader_is_found() {
+    let answer = |reply: &mut Reply<Registers>| {
+        if let Response::Refused(_) = reply.response {
+            reply.response = Response::Transferred;
+        }
+    };
+    let bounds = Bounds {
+        commands: 0,
+        transfers: 1,
+        ..bounds(3)
+    };
+    let planted = Planted {
+        answer,
+        ..Planted::default()
+    };
+    let found = search_with(&options(bounds, 50_000), planted, |_| {});
+    let End::Broken { rule, .. } = &found.end else {
+        panic!("{found}");
+    };
+    assert!(
+        rule.starts_with("a transfer must end with another leader: node 1"),
+        "{rule}"
+    );
 }
 
 /// The nodes are correct, and their messages promise more than they have stored.

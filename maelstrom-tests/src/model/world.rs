@@ -9,7 +9,7 @@ use super::clients::{Clients, Request};
 use super::mix::Mix;
 use super::named::Named;
 use super::node::{
-    Clocks, Effect, Event, Node, Nodes, Observed, Planted, What, incarnation, process,
+    Clocks, Effect, Event, Node, Nodes, Observed, Planted, TRANSFER, What, incarnation, process,
 };
 use super::options::Bounds;
 use super::table::{Ref, Table};
@@ -36,6 +36,7 @@ pub(super) struct Left {
     pub(super) expiries: u8,
     pub(super) crashes: u8,
     pub(super) copies: u8,
+    pub(super) transfers: u8,
 }
 
 /// The parts of worlds.
@@ -60,13 +61,15 @@ pub(super) enum Action {
     Copy(usize),
     /// A node's clock runs until the node reacts.
     Wait(NodeId, Fate),
-    /// A node's clock runs until the node starts an election, or steps down without a quorum. Its
-    /// messages in the meantime are lost.
+    /// A node's clock runs until the node starts an election, steps down without a quorum, or ends
+    /// a transfer. Its messages in the meantime are lost.
     Expire(NodeId, Fate),
     /// A client writes to a node.
     Write(NodeId, Fate),
     /// A client reads from a node.
     Read(NodeId),
+    /// A client asks a leader to hand over to another node.
+    Transfer(NodeId, NodeId),
     /// A step of a node's work on a snapshot is done.
     Work(NodeId, Fate),
     /// A process dies, and a new one starts.
@@ -143,6 +146,7 @@ impl World {
                 expiries: bounds.expiries,
                 crashes: bounds.crashes,
                 copies: bounds.copies,
+                transfers: bounds.transfers,
             },
         };
         for (at, effect) in effects.iter().enumerate() {
@@ -208,7 +212,8 @@ impl World {
                 actions.push(Action::Copy(at));
             }
         }
-        for id in (1..=self.nodes.len() as u64).map(NodeId) {
+        let ids = || (1..=self.nodes.len() as u64).map(NodeId);
+        for id in ids() {
             for fate in fates {
                 actions.push(Action::Wait(id, *fate));
                 if self.left.expiries > 0 {
@@ -227,6 +232,10 @@ impl World {
             if self.left.crashes > 0 {
                 actions.push(Action::Crash(id));
             }
+            if self.left.transfers > 0 {
+                let others = ids().filter(|to| *to != id);
+                actions.extend(others.map(|to| Action::Transfer(id, to)));
+            }
         }
         actions
     }
@@ -239,6 +248,7 @@ impl World {
             | Action::Expire(id, _)
             | Action::Write(id, _)
             | Action::Read(id)
+            | Action::Transfer(id, _)
             | Action::Work(id, _)
             | Action::Crash(id) => id,
         }
@@ -268,6 +278,10 @@ impl World {
             }
             Action::Write(..) => What::Write(next.ask(tables, Request::Write)),
             Action::Read(_) => What::Read(next.ask(tables, Request::Read)),
+            Action::Transfer(_, to) => {
+                next.left.transfers -= 1;
+                What::Transfer(to)
+            }
             Action::Work(..) => What::Work,
             Action::Crash(_) => What::Crash(next.next_incarnation(id, tables)),
         };
@@ -347,6 +361,9 @@ impl World {
                     rules.lone_voter_died(node.id, node.disk.ledger());
                 }
                 Ok(())
+            }
+            Observed::Answers(reply) if reply.ticket == TRANSFER => {
+                rules.transfer_answered(NodeId(at as u64 + 1), &reply.response)
             }
             Observed::Answers(reply) => {
                 if clients.is_write(reply.ticket) {
@@ -454,7 +471,7 @@ impl World {
     /// The world in as few numbers as possible.
     pub(super) fn pack(&self) -> Packed {
         let left = self.left;
-        let left = u32::from_le_bytes([left.expiries, left.crashes, left.copies, 0]);
+        let left = u32::from_le_bytes([left.expiries, left.crashes, left.copies, left.transfers]);
         let mut words = vec![self.clients.0, self.rules.0, left];
         words.extend(self.nodes.iter().map(|node| node.0));
         words.extend(self.flight.iter().map(|message| message.0));
@@ -470,7 +487,7 @@ impl Packed {
     /// Unpacks a world of this many nodes.
     pub(super) fn unpack(&self, nodes: u8) -> World {
         let (head, rest) = self.0.split_at(3);
-        let [expiries, crashes, copies, _] = head[2].to_le_bytes();
+        let [expiries, crashes, copies, transfers] = head[2].to_le_bytes();
         let (nodes, flight) = rest.split_at(nodes.into());
         World {
             nodes: nodes.iter().copied().map(Ref).collect(),
@@ -481,6 +498,7 @@ impl Packed {
                 expiries,
                 crashes,
                 copies,
+                transfers,
             },
         }
     }
@@ -494,7 +512,7 @@ impl Action {
             | Self::Expire(_, fate)
             | Self::Write(_, fate)
             | Self::Work(_, fate) => *fate,
-            Self::Copy(_) | Self::Read(_) | Self::Crash(_) => Fate::Lives,
+            Self::Copy(_) | Self::Read(_) | Self::Transfer(..) | Self::Crash(_) => Fate::Lives,
         }
     }
 }

@@ -10,7 +10,8 @@ use raft_core::{
 use crate::rules::Subject;
 
 /// An envelope on one line. `name` names a request between nodes, whose kind is a letter: `p` for a
-/// round of pre-votes, `r` for a read round, `i` for a read index, `f` for a forward.
+/// round of pre-votes, `r` for a read round, `i` for a read index, `f` for a forward,
+/// `t` for a transfer.
 pub fn envelope<S: Subject<Command: Display>>(
     envelope: &Envelope<S>,
     name: impl FnMut(char, RequestId) -> String,
@@ -43,7 +44,10 @@ fn content<S: Subject<Command: Display>>(
         Message::PreVoteReply(m) => {
             format!(" {} {}", name('p', m.round), verdict(m.granted))
         }
-        Message::Vote(m) => format!(", last {}", m.last),
+        Message::Vote(m) => {
+            let transfer = if m.transfer { ", a transfer" } else { "" };
+            format!(", last {}{transfer}", m.last)
+        }
         Message::VoteReply(m) => format!(" {}", verdict(m.granted)),
         Message::Append(m) => {
             let colon = if m.entries.is_empty() { "" } else { ": " };
@@ -78,6 +82,11 @@ fn content<S: Subject<Command: Display>>(
             format!(" {} {reply}", name('f', m.id))
         }
         Message::Outdated(_) => String::new(),
+        Message::TimeoutNow(m) => format!(" {}, last {}", name('t', m.id), m.last),
+        Message::TimeoutNowReply(m) => {
+            let campaigns = if m.campaigns { "campaigns" } else { "declined" };
+            format!(" {} {campaigns}", name('t', m.id))
+        }
     }
 }
 
@@ -88,12 +97,22 @@ pub fn response<S: Subject>(
 ) -> String {
     match response {
         Response::Applied(outcome) => S::describe_outcome(outcome),
+        Response::Transferred => "another node leads".to_owned(),
         Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
         Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
         Response::Refused(Refusal::NotLeader) => "refused, not the leader".to_owned(),
         Response::Refused(Refusal::LeaderFull) => "refused, the leader has no room".to_owned(),
         Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
         Response::Refused(Refusal::ReadExpired) => "refused, timed out".to_owned(),
+        Response::Refused(Refusal::Transferring) => "refused, a transfer is under way".to_owned(),
+        Response::Refused(Refusal::NotLeading(leader)) => match leader {
+            Some(leader) => format!("refused, n{leader} leads"),
+            None => "refused, no leader".to_owned(),
+        },
+        Response::Refused(Refusal::NotAVoter) => "refused, not another voter".to_owned(),
+        Response::Refused(Refusal::TargetSilent) => "refused, the target is silent".to_owned(),
+        Response::Refused(Refusal::TargetDeclined) => "refused, the target declined".to_owned(),
+        Response::Refused(Refusal::TransferExpired) => "refused, in vain".to_owned(),
         Response::Unknown(Doubt::Expired) => "unknown, timed out".to_owned(),
         Response::Unknown(Doubt::Overwritten) => "unknown, overwritten".to_owned(),
     }

@@ -378,7 +378,7 @@ fn response_that_differs_from_the_outcome_is_rejected() {
     let answer = Response::Answered(None);
     assert_broken(
         rules.answered(CommandId(7), &answer),
-        "a command must not be answered as a read",
+        "a command must be answered as one",
     );
 }
 
@@ -399,7 +399,12 @@ fn promise_that_is_not_on_disk_is_rejected() {
         rules.sends(&envelope, disk)
     };
     let disk = |term, vote| Ledger::holding(Ballot::new(Term(term), vote), START, log(&[1, 1]));
-    let vote = || Message::Vote(Vote { last: id(2, 1) });
+    let vote = || {
+        Message::Vote(Vote {
+            last: id(2, 1),
+            transfer: false,
+        })
+    };
     let grant = |granted| Message::VoteReply(VoteReply { granted });
     let append = || {
         Message::Append(Append {

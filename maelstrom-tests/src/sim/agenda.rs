@@ -21,6 +21,8 @@ pub(super) enum Happening {
     Invoke(usize),
     /// A write whose client does not wait.
     Load,
+    /// A client asks for a leadership transfer.
+    Transfer,
     /// A client's timeout.
     GiveUp(Ticket),
     Fault,
@@ -47,6 +49,7 @@ impl Happening {
             Self::Deliver(letter) => Some(letter.envelope.to),
             Self::Invoke(_)
             | Self::Load
+            | Self::Transfer
             | Self::GiveUp(_)
             | Self::Fault
             | Self::HealLinks

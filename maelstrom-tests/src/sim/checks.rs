@@ -1,7 +1,10 @@
 //! What must hold of a run: after each step, and at its end.
 
-use raft_core::{EntryId, NodeId, RoleName, Term};
+use std::mem;
 
+use raft_core::{EntryId, Envelope, Message, NodeId, RoleName, Term, TimeoutNow};
+
+use super::machine::Store;
 use super::member::Member;
 use super::rare_events::awaits_own_commit;
 use super::trace::Event;
@@ -46,14 +49,17 @@ impl World {
             format!("nodes must understand each other: node {id} dropped {dropped} messages")
         })?;
         let role = (status.role, status.ballot.term());
+        let hands_over_stalled = status.is_disk_stalled && status.handover.is_some();
         if awaits_own_commit(status) {
             self.count_figure_8(id);
         }
         let member = self.member(id);
+        let stalled = mem::replace(&mut member.hands_over_stalled, hands_over_stalled);
         if member.role != role {
             let deposed = member.role.0 == RoleName::Leader && member.role.1 < role.1;
             member.role = role;
             self.rare.leaders_deposed += u64::from(deposed);
+            self.rare.stalled_handovers += u64::from(deposed && stalled);
             self.note(Event::Became(id, role.0, role.1));
         }
         Ok(())
@@ -124,7 +130,7 @@ impl World {
         })
     }
 
-    /// Demands that a node does not lead while its disk stores nothing.
+    /// Demands that a node does not lead for long while its disk stores nothing.
     pub(super) fn check_disk(&mut self, id: NodeId) -> Result<(), Broken> {
         let member = self.members.get_mut(&id).expect("the node exists");
         if !member.node.waits_for_disk() {
@@ -136,9 +142,26 @@ impl World {
         let leads = self
             .process(id)
             .is_some_and(|p| p.status.role == RoleName::Leader);
-        demand(!leads || idle <= self.options.longest_election, || {
+        // It has as long to hand over.
+        demand(!leads || idle <= 2 * self.options.longest_election, || {
             format!(
                 "a leader must step down if its disk stores nothing: node {id} leads after {idle} ticks"
+            )
+        })
+    }
+
+    /// Demands that a leader asks a node to campaign only if the last entry is on that node's disk.
+    pub(super) fn check_timeout_now(&self, envelope: &Envelope<Store>) -> Result<(), Broken> {
+        let Message::TimeoutNow(TimeoutNow { last, .. }) = envelope.message else {
+            return Ok(());
+        };
+        let target = &self.members[&envelope.to];
+        let forgets = target.disk.loss.is_some() || self.options.amnesia > 0;
+        let stored = target.node.disk.ledger().last();
+        demand(forgets || stored >= last, || {
+            format!(
+                "the target of a transfer must have the last entry on disk: node {} asks node {}, whose disk ends at {stored} before {last}",
+                envelope.from, envelope.to
             )
         })
     }
@@ -297,7 +320,7 @@ mod tests {
         let id = NodeId(1);
         world.member(id).disk.hangs = true;
         world.start(id).expect("an empty disk");
-        for _ in 0..world.options.longest_election {
+        for _ in 0..2 * world.options.longest_election {
             assert_eq!(world.check_disk(id), Ok(()));
         }
         assert_broken(

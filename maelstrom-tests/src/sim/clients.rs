@@ -46,6 +46,8 @@ pub(super) struct Clients {
     tickets: u64,
     /// Requests that a running process must answer.
     open: BTreeMap<Ticket, Open>,
+    /// The nodes that must answer a request for a leadership transfer.
+    transfers: BTreeMap<Ticket, NodeId>,
     /// Each client's present process. After a request without a certain answer it takes a new one.
     processes: Vec<Process>,
     /// Requests that will be sent again.
@@ -84,6 +86,7 @@ impl Clients {
             loads: 0,
             tickets: 0,
             open: BTreeMap::new(),
+            transfers: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
             again: BTreeMap::new(),
             next_process: processes,
@@ -99,7 +102,9 @@ impl Clients {
 
     /// Whether no request is open, except at nodes that are cut off.
     pub(super) fn is_idle_but_for(&self, exiled: &BTreeSet<NodeId>) -> bool {
-        self.open.values().all(|open| exiled.contains(&open.node))
+        let mut open = self.open.values().map(|open| open.node);
+        open.all(|node| exiled.contains(&node))
+            && self.transfers.values().all(|node| exiled.contains(node))
     }
 
     /// Whether a request is open.
@@ -179,6 +184,23 @@ impl Clients {
         request
     }
 
+    /// A request for a leadership transfer, whose client does not wait.
+    pub(super) fn ask_for_transfer(&mut self, node: NodeId) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.transfers.insert(ticket, node);
+        ticket
+    }
+
+    /// Whether a node's answer ends a request for a leadership transfer.
+    pub(super) fn ends_transfer(&mut self, node: NodeId, ticket: Ticket) -> bool {
+        let ends = self.transfers.get(&ticket) == Some(&node);
+        if ends {
+            self.transfers.remove(&ticket);
+        }
+        ends
+    }
+
     fn request(&mut self, key: Value, call: Call, create: bool) -> Request {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
@@ -246,6 +268,7 @@ impl Clients {
         let all = mem::take(&mut self.open).into_iter();
         let (died, open): (Vec<_>, _) = all.partition(|(_, open)| open.node == node);
         self.open = open.into_iter().collect();
+        self.transfers.retain(|_, asked| *asked != node);
         for (_, open) in died {
             if let Some(client) = open.waiting {
                 self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;
@@ -293,6 +316,10 @@ impl Clients {
             }
             Response::Answered(Some(value)) => history::Outcome::ReadOk(value.to_value()),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
+            Response::Transferred => {
+                let wrong = format!("node {node} answers {:?} as a transfer", reply.ticket);
+                return Err(Broken(wrong));
+            }
             Response::Unknown(_)
             | Response::Applied(Outcome::Unknown | Outcome::Opened(_) | Outcome::Closed) => {
                 self.record_unknown(&request, client, ErrorCode(13), now)?;

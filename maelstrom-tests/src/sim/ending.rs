@@ -121,7 +121,9 @@ impl World {
     /// before may still be under way, and drop forwards, so that only the leader must serve.
     fn serve(&mut self, id: NodeId, write: bool) -> Result<(), Broken> {
         let has_room = self.options.has_room();
-        for _ in 0..if has_room { 1 } else { ATTEMPTS_MAX } {
+        // The first write of a process also opens a session, whose entry may fill the log.
+        let attempts = if write { 2 } else { 1 };
+        for _ in 0..if has_room { attempts } else { ATTEMPTS_MAX } {
             // The log may be full until a snapshot is stored.
             self.expect("store its snapshots", |world| {
                 let mut processes = world.live().into_iter().map(|id| world.process(id));

@@ -31,13 +31,17 @@ impl World {
 
     pub(super) fn draw_fault(&mut self) -> Result<(), Broken> {
         let fault = *self.rng.choose(&self.faults.kinds).expect("a fault");
+        let victim = self.draw_victim();
+        self.inject_fault(fault, victim)
+    }
+
+    /// Half of the faults hit a leader: they do the most.
+    pub(super) fn draw_victim(&mut self) -> NodeId {
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
-        // Half of the faults hit a leader: they do the most.
-        let victim = match self.rng.choose(&leading) {
+        match self.rng.choose(&leading) {
             Some(leader) if self.rng.chance(1, 2) => *leader,
             Some(_) | None => self.draw_node(),
-        };
-        self.inject_fault(fault, victim)
+        }
     }
 
     /// A node receives or installs a snapshot. It may die soon: faults at random times would seldom

@@ -24,6 +24,8 @@ pub(super) struct Member {
     pub(super) is_gone: bool,
     /// Its role and term when it was last observed.
     pub(super) role: (RoleName, Term),
+    /// Whether it handed over then because its disk stored nothing.
+    pub(super) hands_over_stalled: bool,
 }
 
 /// A node's clock.
@@ -85,6 +87,7 @@ impl Member {
             gathering: false,
             is_gone: false,
             role: (RoleName::Follower, Term(0)),
+            hands_over_stalled: false,
         }
     }
 

@@ -156,6 +156,8 @@ options! {
     load_mean: 0, 0..=HOUR;
     /// The largest such write, in bytes.
     load_bytes: 1, 1..=1 << 16;
+    /// Mean time between requests for a leadership transfer; 0: none.
+    transfer_mean: 0, 0..=HOUR;
 
     /// Least latency of a message.
     latency_least: 0, 0..=HOUR;
@@ -268,6 +270,7 @@ impl Options {
         world.segment_bytes = pick(&[4096, 4096, 16_384]);
         if pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) > 0 {
             world.draw_trouble(&mut pick);
+            world.transfer_mean = pick(&[0, 0, 5000, 30_000]);
         }
         world
     }
@@ -488,6 +491,7 @@ impl Options {
             && self.straggling_permille == 0
             && self.drift_permille == 0
             && self.fault_mean == 0
+            && self.transfer_mean == 0
             && self.lost_for_good == 0
             && self.lasting == 0
             && self.latency_least + self.latency_mean <= 100

@@ -151,6 +151,12 @@ impl World {
             let (works, is_own) = (process.work().is_some(), process.is_capturing());
             self.rare.crashes += 1;
             self.rare.add_process(status);
+            let hands_over = |other: &Member| {
+                let process = other.node.process();
+                process.is_some_and(|process| process.status.handover == Some(id))
+            };
+            let is_target = self.members.values().any(hands_over);
+            self.rare.transfers_interrupted += u64::from(is_target || status.handover.is_some());
             self.rare.receptions_interrupted += u64::from(status.incoming_snapshot.is_some());
             self.rare.stores_interrupted += u64::from(is_own);
             self.rare.installs_interrupted += u64::from(works && !is_own);
@@ -249,6 +255,11 @@ impl World {
         for reply in replies {
             self.served.note(&reply.response, self.agenda.now);
             self.note(Event::Answered(id, reply.ticket, reply.response.clone()));
+            if self.clients.ends_transfer(id, reply.ticket) {
+                self.rare.add_transfer(&reply.response);
+                self.checks.rules.transfer_answered(id, &reply.response)?;
+                continue;
+            }
             self.rare.add_response(&reply.response);
             let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;
             if let Some(command) = command {

@@ -1,6 +1,6 @@
 //! Counts rare events: a search that never meets them proves nothing.
 
-use raft_core::{Doubt, Response, RoleName, Status};
+use raft_core::{Doubt, Refusal, Response, RoleName, Status};
 
 use super::machine::Store;
 
@@ -123,6 +123,17 @@ rare_events! {
     outputs_joined,
     /// Leaders that stepped down because their disk stored nothing.
     disk_stalls,
+
+    /// Leaders with such a disk that were deposed while they handed over.
+    stalled_handovers,
+    /// Leadership transfers that ended with another leader.
+    transfers_done,
+    /// Leadership transfers that missed their deadline.
+    transfers_expired,
+    /// Leadership transfers that the target declined.
+    transfers_declined,
+    /// Leadership transfers whose leader or target died.
+    transfers_interrupted,
 
     /// Elections that were won.
     elections_won,
@@ -258,10 +269,22 @@ impl RareEvents {
         self.overflows += counters.dropped.overflow;
     }
 
+    /// Adds an answer to a client that asked for a leadership transfer.
+    pub(super) fn add_transfer(&mut self, response: &Response<Store>) {
+        match response {
+            Response::Transferred => self.transfers_done += 1,
+            Response::Refused(Refusal::TransferExpired) => self.transfers_expired += 1,
+            Response::Refused(Refusal::TargetDeclined) => self.transfers_declined += 1,
+            _ => {}
+        }
+    }
+
     /// Adds an answer to a client.
     pub(super) fn add_response(&mut self, response: &Response<Store>) {
         match response {
-            Response::Applied(_) | Response::Answered(_) => self.served += 1,
+            Response::Applied(_) | Response::Answered(_) | Response::Transferred => {
+                self.served += 1
+            }
             Response::Refused(_) => self.refused += 1,
             Response::Unknown(doubt) => {
                 self.unknown += 1;

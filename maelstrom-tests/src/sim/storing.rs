@@ -116,6 +116,7 @@ impl World {
             | Input::Receive(_)
             | Input::Write { .. }
             | Input::Read { .. }
+            | Input::Transfer { .. }
             | Input::Synced(_) => {}
         }
         self.step(id, input)

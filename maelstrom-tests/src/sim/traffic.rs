@@ -19,6 +19,7 @@ impl World {
     pub(super) fn send(&mut self, envelope: Envelope<Store>) -> Result<(), Broken> {
         let ledger = self.members[&envelope.from].node.disk.ledger();
         self.checks.rules.sends(&envelope, ledger)?;
+        self.check_timeout_now(&envelope)?;
         if let Message::ForwardReply(ForwardReply { reply, .. }) = &envelope.message
             && matches!(reply, Forwarded::Refused | Forwarded::Full)
         {
@@ -117,6 +118,27 @@ impl World {
         }
         self.schedule_load();
         Ok(())
+    }
+
+    pub(super) fn schedule_transfer(&mut self) {
+        if self.options.transfer_mean > 0 {
+            let delay = self.rng.exponential(self.options.transfer_mean);
+            self.agenda.schedule(delay, Happening::Transfer);
+        }
+    }
+
+    /// A client asks a node to hand its leadership over, to any node or to the most advanced voter.
+    pub(super) fn ask_for_transfer(&mut self) -> Result<(), Broken> {
+        self.schedule_transfer();
+        let id = self.draw_victim();
+        let member = &self.members[&id];
+        if member.node.process().is_none() || member.is_paused() {
+            return Ok(());
+        }
+        let to = self.rng.chance(1, 2).then(|| self.draw_node());
+        self.note(Event::Fault(Some(id), "is asked to hand over"));
+        let ticket = Some(self.clients.ask_for_transfer(id));
+        self.step(id, Input::Transfer { ticket, to })
     }
 
     pub(super) fn draw_node(&mut self) -> NodeId {

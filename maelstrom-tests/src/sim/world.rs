@@ -85,7 +85,7 @@ impl Served {
         match response {
             Response::Applied(_) => self.write = now,
             Response::Answered(_) => self.read = now,
-            Response::Refused(_) | Response::Unknown(_) => {}
+            Response::Refused(_) | Response::Unknown(_) | Response::Transferred => {}
         }
     }
 }
@@ -141,6 +141,7 @@ impl World {
             self.think(client);
         }
         self.schedule_load();
+        self.schedule_transfer();
         self.schedule_fault();
         let end = self.options.chaos;
         self.run_until(end, |_| false)?;
@@ -221,11 +222,16 @@ impl World {
                 Ok(())
             }
             // They belong to faults that have ceased.
-            Happening::Fault | Happening::HealLinks | Happening::Die(_) | Happening::Return(_)
+            Happening::Fault
+            | Happening::HealLinks
+            | Happening::Die(_)
+            | Happening::Return(_)
+            | Happening::Transfer
                 if self.faults.phase != Phase::Chaos =>
             {
                 Ok(())
             }
+            Happening::Transfer => self.ask_for_transfer(),
             Happening::Fault => {
                 self.schedule_fault();
                 self.draw_fault()

@@ -41,10 +41,12 @@ impl<S: StateMachine> Role<S> for Candidate {
 }
 
 impl<S: StateMachine> Node<Candidate, S> {
-    /// Asks all others. A lone voter needs no reply.
-    pub(crate) fn ask(mut self) -> Raft<S> {
+    /// Asks all others. A lone voter needs no reply. `transfer` is no state, so it cannot outlive
+    /// this candidacy.
+    pub(crate) fn ask(mut self, transfer: bool) -> Raft<S> {
         let last = self.shared.log().last();
-        self.shared.broadcast(&Message::Vote(Vote { last }));
+        let vote = Vote { last, transfer };
+        self.shared.broadcast(&Message::Vote(vote));
         self.tally()
     }
 

@@ -11,8 +11,15 @@ pub struct Counters {
     pub elections_won: u64,
     /// Leaderships given up because a quorum was silent for an election timeout.
     pub quorum_lost: u64,
-    /// Leaderships given up because the disk stored nothing for the longest election timeout.
+    /// Leaderships given up because the disk stored nothing for the longest election timeout, and no
+    /// other node took over.
     pub disk_stalls: u64,
+    /// Handovers begun: leadership transfers, and those because of a stalled disk.
+    pub handovers: u64,
+    /// Handovers that ended because the target would not campaign.
+    pub handovers_declined: u64,
+    /// Handovers that ended at their deadline.
+    pub handovers_expired: u64,
     /// Votes and pre-votes refused because the node had just heard from a leader.
     pub sticky_refusals: u64,
     /// Appends of this leader that a follower rejected.

@@ -8,7 +8,7 @@ use crate::log::entry_size;
 use crate::machine::StateMachine;
 use crate::message::{
     Append, AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, Round,
-    RoundReply, SnapshotChunk,
+    RoundReply, SnapshotChunk, TimeoutNow, TimeoutNowReply,
 };
 use crate::node::{Node, Role};
 use crate::pre_candidate::PreCandidate;
@@ -75,6 +75,18 @@ impl<S: StateMachine> Node<Follower<S>, S> {
                 self.shared
                     .send(from, Message::RoundReply(RoundReply { id }));
                 self.shared.learn_commit(commit);
+            }
+            Message::TimeoutNow(TimeoutNow { id, last }) => {
+                self.hear(from);
+                let shared = &mut self.shared;
+                let campaigns = shared.log().last() == last
+                    && shared.persistence.index() == last.index
+                    && !shared.is_disk_stalled();
+                let reply = TimeoutNowReply { id, campaigns };
+                shared.send(from, Message::TimeoutNowReply(reply));
+                if campaigns {
+                    return self.campaign_at_once();
+                }
             }
             Message::Vote(vote) => {
                 if self.shared.vote(from, vote) {

@@ -55,6 +55,13 @@ pub enum Input<S: StateMachine> {
         /// The query.
         query: S::Query,
     },
+    /// The leader is to hand its leadership over (thesis §3.10).
+    Transfer {
+        /// The host's id for the request, if a client waits for the reply.
+        ticket: Option<Ticket>,
+        /// The voter that is to lead; without it, the most advanced one.
+        to: Option<NodeId>,
+    },
     /// All records through this output are on disk.
     Synced(Synced),
     /// The state of a [`crate::Task::Store`] is on disk, under this id.

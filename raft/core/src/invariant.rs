@@ -123,6 +123,12 @@ pub fn check_step(
             b.last,
             a.last
         );
+        demand!(
+            b.handover.is_none() || a.handover != b.handover || a.last == b.last,
+            "a leader must take no command while it hands over ({} to {})",
+            b.last,
+            a.last
+        );
         let restarted = a.counters.streams_restarted > b.counters.streams_restarted;
         for (node, matched) in &b.matched {
             let now = a.matched.get(node).copied().unwrap_or(Index(u64::MAX));
@@ -196,6 +202,7 @@ mod tests {
             is_disk_stalled: false,
             matched: BTreeMap::from([(PEER, Index(4))]),
             snapshot_streams: BTreeMap::new(),
+            handover: None,
             incoming_snapshot: None,
             requests_open: 1,
             requests_waiting: 0,

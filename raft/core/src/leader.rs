@@ -1,5 +1,6 @@
 //! Leaders: append, replicate, commit, and prove that they still lead (§5.3, §5.4, thesis §6.4).
 
+pub(crate) mod handover;
 pub(crate) mod progress;
 pub(crate) mod reads;
 pub(crate) mod snapshot_stream;
@@ -8,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use self::handover::Handover;
 use self::progress::{Peer, Progress, Rejection, send_append, send_entries};
 use self::reads::{Reader, Reads, TermCommitted};
 use crate::clock::{Moment, Patience};
@@ -29,6 +31,8 @@ use crate::shared::Shared;
 pub(crate) struct Leader<S: StateMachine> {
     pub(crate) peers: BTreeMap<NodeId, Peer>,
     pub(crate) reads: Reads<S>,
+    /// The leadership transfer under way. Meanwhile this leader takes no commands.
+    pub(crate) handover: Option<Handover>,
     /// How long this leader may lack contact to a quorum: the longest election timeout, or twice
     /// the time that its votes took, since round trips may take that long.
     pub(crate) patience: Patience,
@@ -51,6 +55,7 @@ impl<S: StateMachine> Leader<S> {
         Self {
             peers: others.into_iter().map(peer).collect(),
             reads: Reads::new(now),
+            handover: None,
             patience,
         }
     }
@@ -156,6 +161,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             }
             Message::ReadIndexReply(_) => self.shared.counters.dropped.unexpected += 1,
             Message::Forward(forward) => self.forward(from, forward),
+            Message::TimeoutNowReply(reply) => return self.timeout_now_answered(from, reply),
             other => self.shared.receive(from, other),
         }
         Raft::Leader(self)
@@ -169,7 +175,11 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             if self.has_room() {
                 self.propose(Origin::Local(write.ticket), write.command, write.since);
             } else {
-                let response = Response::Refused(Refusal::Full);
+                let refusal = match self.role.handover {
+                    Some(_) => Refusal::Transferring,
+                    None => Refusal::Full,
+                };
+                let response = Response::Refused(refusal);
                 self.shared.reply(write.ticket, response);
             }
         }
@@ -184,6 +194,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         }
         self.begin_round();
         self.replicate();
+        self.send_timeout_now();
     }
 
     /// Commits what a quorum has now that more of this leader's own entries are on disk.
@@ -193,10 +204,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     // ---- Writes.
 
+    /// Whether this leader takes a command now.
     fn has_room(&self) -> bool {
         let (applied, last) = (self.shared.applied(), self.shared.log().last().index);
         let limits = &self.shared.config.limits;
-        self.shared.takes_entries()
+        self.role.handover.is_none()
+            && self.shared.takes_entries()
             && !self.shared.log_is_full()
             && last.0 - applied.0 < limits.proposals as u64
             && self.shared.log().bytes(applied, last) < limits.uncommitted_bytes as u64
@@ -212,7 +225,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     /// Appends a command that another node forwards. A repeated forward must not become a second
     /// entry.
     fn forward(&mut self, from: NodeId, Forward { id, command }: Forward<S>) {
-        if !self.has_room() {
+        if self.role.handover.is_some() {
+            self.shared.refuse_forward(from, id, Forwarded::Refused);
+        } else if !self.has_room() {
             self.shared.refuse_forward(from, id, Forwarded::Full);
         } else if self.shared.is_new_forward(from, id) {
             let now = self.shared.now;

@@ -115,7 +115,7 @@
 //! 4. `raft`: the roles, and the term rule before all of them.
 //! 5. `shared` (what all roles have), `node`, `follower`, `pre_candidate`, `candidate`.
 //! 6. `leader`, with `leader/progress` (one follower as its leader knows it),
-//!    `leader/snapshot_stream` and `leader/reads`.
+//!    `leader/snapshot_stream`, `leader/reads` and `leader/handover`.
 //! 7. `snapshot`: the stages of a snapshot.
 //! 8. `proxy`: clients' requests until they are answered; `response`: how they end.
 //! 9. [`Replica`], [`Input`], [`Output`], `persistence` ([`Wal`]): the interface to the host, and why
@@ -243,7 +243,7 @@ pub use crate::membership::Membership;
 pub use crate::message::{
     Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Forward, ForwardReply,
     Forwarded, Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round,
-    RoundReply, SnapshotChunk, Vote, VoteReply, Wait,
+    RoundReply, SnapshotChunk, TimeoutNow, TimeoutNowReply, Vote, VoteReply, Wait,
 };
 pub use crate::output::{ChunkToSend, Durable, Output, Released, Volatile};
 pub use crate::persistence::{Persisted, Record, Synced, Wal};

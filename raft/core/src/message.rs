@@ -56,6 +56,10 @@ pub enum Message<S: StateMachine> {
     ForwardReply(ForwardReply<S>),
     /// The reply to a leader of a lower term.
     Outdated(Outdated),
+    /// TimeoutNow (thesis §3.10).
+    TimeoutNow(TimeoutNow),
+    /// The reply to a [`TimeoutNow`].
+    TimeoutNowReply(TimeoutNowReply),
 }
 
 /// Asks whether the receiver would vote for the sender in the next term (thesis §9.6).
@@ -81,6 +85,9 @@ pub struct PreVoteReply {
 pub struct Vote {
     /// The candidate's last entry.
     pub last: EntryId,
+    /// Whether a leadership transfer led to this election (thesis §3.10). Then also nodes with a
+    /// live leader may grant their vote, since that leader gives up its term.
+    pub transfer: bool,
 }
 
 /// The reply to a [`Vote`].
@@ -214,6 +221,24 @@ pub struct ForwardReply<S: StateMachine> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outdated;
 
+/// TimeoutNow (thesis §3.10): the leader asks the receiver to campaign at once, without a pre-vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimeoutNow {
+    /// The id of the handover.
+    pub id: RequestId,
+    /// The leader's last entry. The receiver must have it on disk.
+    pub last: EntryId,
+}
+
+/// The reply to a [`TimeoutNow`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimeoutNowReply {
+    /// The handover.
+    pub id: RequestId,
+    /// Whether the sender becomes a candidate.
+    pub campaigns: bool,
+}
+
 /// The result of a forwarded command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Forwarded<O> {
@@ -256,7 +281,9 @@ impl<S: StateMachine> Message<S> {
     pub fn class(&self) -> Class {
         match self {
             Self::PreVote(_) | Self::Vote(_) => Class::Candidacy,
-            Self::Append(_) | Self::SnapshotChunk(_) | Self::Round(_) => Class::FromLeader,
+            Self::Append(_) | Self::SnapshotChunk(_) | Self::Round(_) | Self::TimeoutNow(_) => {
+                Class::FromLeader
+            }
             Self::PreVoteReply(_)
             | Self::VoteReply(_)
             | Self::Appended(_)
@@ -265,7 +292,8 @@ impl<S: StateMachine> Message<S> {
             | Self::RoundReply(_)
             | Self::ReadIndexReply(_)
             | Self::ForwardReply(_)
-            | Self::Outdated(_) => Class::Reply,
+            | Self::Outdated(_)
+            | Self::TimeoutNowReply(_) => Class::Reply,
             Self::ReadIndex(_) | Self::Forward(_) => Class::Request,
         }
     }
@@ -296,7 +324,9 @@ impl<S: StateMachine> Message<S> {
             | Self::ReadIndexReply(_)
             | Self::Forward(_)
             | Self::ForwardReply(_)
-            | Self::Outdated(_) => Wait::Nothing,
+            | Self::Outdated(_)
+            | Self::TimeoutNow(_)
+            | Self::TimeoutNowReply(_) => Wait::Nothing,
         }
     }
 
@@ -320,6 +350,8 @@ impl<S: StateMachine> Message<S> {
             Self::Forward(_) => "forward",
             Self::ForwardReply(_) => "forward_reply",
             Self::Outdated(_) => "outdated",
+            Self::TimeoutNow(_) => "timeout_now",
+            Self::TimeoutNowReply(_) => "timeout_now_reply",
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use alloc::boxed::Box;
 
+use crate::candidate::Candidate;
 use crate::follower::Follower;
 use crate::id::Term;
 use crate::machine::StateMachine;
+use crate::raft::Raft;
 use crate::shared::Shared;
 
 /// A node in role `R`. The role's type holds the state of that role alone: a follower has no
@@ -36,6 +38,13 @@ impl<R: Role<S>, S: StateMachine> Node<R, S> {
     /// Becomes a follower in the current term, of a leader unknown so far.
     pub(crate) fn follow(self) -> Node<Follower<S>, S> {
         self.become_role(|shared| Follower::new(shared.election_countdown()))
+    }
+
+    /// Begins an election at once, without a pre-vote (thesis §3.10). Any node may ask for votes at any
+    /// time: safety rests on the votes alone. Pre-votes and stickiness only protect a leader, and
+    /// this one has asked for the election.
+    pub(crate) fn campaign_at_once(self) -> Raft<S> {
+        self.become_role(Candidate::new).ask(true)
     }
 
     /// Becomes a follower in a higher term (§5.1).

@@ -10,6 +10,7 @@
 //!                       +---> asked (a read) -> confirmed -> answered once applied
 //!                       +---> proposed (leader: a write) -> answered once applied
 //!                       +---> the leader's own rounds (a read)
+//! a transfer, at the leader ---> answered once another node leads, or it failed
 //! ```
 //!
 //! A write is sent to a leader once and never again: a log may hold the first copy. A read has no
@@ -34,6 +35,8 @@ pub(crate) struct Proxy<S: StateMachine> {
     pub(crate) forwarded: BTreeMap<RequestId, Sent>,
     /// Reads for which a leader was asked for an index.
     pub(crate) asked: BTreeMap<RequestId, Asked<S>>,
+    /// The request for the leadership transfer that this node began.
+    pub(crate) transfer: Option<Sent>,
     /// Reads that may be served once the entry at their index is applied.
     pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
     /// Commands that this node appended as leader, by index.
@@ -53,7 +56,7 @@ pub(crate) enum Request<S: StateMachine> {
     Read(Read<S>),
 }
 
-/// A write that was sent to a leader; its command is not kept.
+/// A write that was sent to a leader, or a request for a transfer; its content is not kept.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Sent {
     pub(crate) ticket: Ticket,
@@ -142,6 +145,7 @@ impl<S: StateMachine> Proxy<S> {
             waiting: VecDeque::new(),
             forwarded: BTreeMap::new(),
             asked: BTreeMap::new(),
+            transfer: None,
             confirmed: BTreeMap::new(),
             proposed: BTreeMap::new(),
             local: VecDeque::new(),
@@ -374,6 +378,9 @@ impl<S: StateMachine> Proxy<S> {
         {
             expired.push((first.remove().ticket, Response::Unknown(Doubt::Expired)));
         }
+        if let Some(sent) = self.transfer.take_if(|sent| late(sent.since)) {
+            expired.push((sent.ticket, Response::Unknown(Doubt::Expired)));
+        }
         while let Some((since, id, ticket)) = self.first_local()
             && late(since)
         {
@@ -426,6 +433,7 @@ impl<S: StateMachine> Proxy<S> {
         let local = |p: &&Proposal| matches!(p.origin, Origin::Local(_));
         self.waiting.len()
             + self.forwarded.len()
+            + usize::from(self.transfer.is_some())
             + self.asked.values().map(|a| a.reads.len()).sum::<usize>()
             + self.confirmed.values().map(Vec::len).sum::<usize>()
             + self.proposed.values().filter(local).count()

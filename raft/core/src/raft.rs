@@ -2,17 +2,19 @@
 
 use crate::candidate::Candidate;
 use crate::follower::Follower;
-use crate::id::{EntryId, Term};
+use crate::id::{EntryId, NodeId, Term, Ticket};
 use crate::leader::Leader;
 use crate::log::follow;
 use crate::machine::StateMachine;
 use crate::message::{
     Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Message, PreVote,
-    ReadIndexReply, Round, SnapshotChunk, Vote,
+    ReadIndexReply, Round, SnapshotChunk, TimeoutNow, Vote,
 };
 use crate::node::Node;
 use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
+use crate::proxy::Sent;
+use crate::response::{Refusal, Response};
 use crate::shared::Shared;
 
 /// A node in whichever role it is now.
@@ -50,27 +52,39 @@ impl<S: StateMachine> Raft<S> {
         let deadline = shared.config.request_deadline;
         let expired = shared.proxy.expire(shared.now, deadline);
         shared.replies.extend(expired);
-        if shared.is_disk_stalled() {
-            return self.wait_for_disk();
-        }
+        let stalled = shared.is_disk_stalled();
         match self {
+            // Without an election timeout: a node whose disk stores nothing can neither vote for
+            // itself nor hold entries.
+            Self::Follower(node) if stalled => Self::Follower(node),
+            Self::PreCandidate(node) if stalled => Self::Follower(node.follow()),
+            Self::Candidate(node) if stalled => Self::Follower(node.follow()),
             Self::Follower(node) => node.tick(),
             Self::PreCandidate(node) => node.tick(),
             Self::Candidate(node) => node.tick(),
-            Self::Leader(node) => node.tick(),
+            Self::Leader(node) => match node.end_overdue_handover() {
+                Self::Leader(node) => node.tick(),
+                other => other,
+            },
         }
     }
 
-    /// Follows, without an election timeout: a node whose disk stores nothing can neither vote for
-    /// itself nor hold entries.
-    fn wait_for_disk(mut self) -> Self {
-        self.shared_mut().counters.disk_stalls += u64::from(matches!(self, Self::Leader(_)));
-        Self::Follower(match self {
-            Self::Follower(node) => node,
-            Self::PreCandidate(node) => node.follow(),
-            Self::Candidate(node) => node.follow(),
-            Self::Leader(node) => node.follow(),
-        })
+    /// Handles a request for a leadership transfer.
+    pub(crate) fn transfer(&mut self, ticket: Option<Ticket>, to: Option<NodeId>) {
+        let begun = match self {
+            Self::Leader(node) => node.hand_over(to),
+            Self::Follower(node) => Err(Refusal::NotLeading(node.role.leader())),
+            Self::PreCandidate(_) | Self::Candidate(_) => Err(Refusal::NotLeading(None)),
+        };
+        let shared = self.shared_mut();
+        if let Some(ticket) = ticket {
+            let since = shared.now;
+            shared.proxy.open += 1;
+            match begun {
+                Ok(()) => shared.proxy.transfer = Some(Sent { ticket, since }),
+                Err(refusal) => shared.reply(ticket, Response::Refused(refusal)),
+            }
+        }
     }
 
     /// Asks for an election at once, if this is a follower.
@@ -95,8 +109,9 @@ impl<S: StateMachine> Raft<S> {
         }
         let Envelope { term, message, .. } = envelope;
         // Stickiness: a node that hears from a leader, or leads a quorum, refuses every candidate
-        // and adopts no term from it.
-        if message.class() == Class::Candidacy && self.is_sticky() {
+        // and adopts no term from it, unless that leader hands over (thesis §4.2.3).
+        let transfers = matches!(message, Message::Vote(Vote { transfer: true, .. }));
+        if message.class() == Class::Candidacy && !transfers && self.is_sticky() {
             let shared = self.shared_mut();
             shared.counters.sticky_refusals += 1;
             shared.refuse_candidate(from, &message);
@@ -177,7 +192,9 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
     term.0 < UNREACHABLE
         && match &envelope.message {
             Message::PreVote(PreVote { last, .. }) => known(*last),
-            Message::Vote(Vote { last }) => term > Term(0) && known(*last),
+            Message::Vote(Vote { last, .. }) | Message::TimeoutNow(TimeoutNow { last, .. }) => {
+                term > Term(0) && known(*last)
+            }
             Message::Append(Append {
                 prev,
                 entries,
@@ -220,6 +237,7 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
             | Message::ReadIndex(_)
             | Message::Forward(_)
             | Message::ForwardReply(_)
-            | Message::Outdated(_) => true,
+            | Message::Outdated(_)
+            | Message::TimeoutNowReply(_) => true,
         }
 }

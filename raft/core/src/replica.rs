@@ -96,6 +96,7 @@ impl<S: StateMachine> Replica<S> {
                     });
                     shared.refuse_if_full();
                 }
+                Input::Transfer { ticket, to } => raft.transfer(ticket, to),
                 Input::Synced(synced) => raft.synced(&synced),
                 Input::SnapshotStored(id) => raft.shared_mut().snapshot_stored(id),
                 Input::SnapshotInstalled {
@@ -185,9 +186,11 @@ impl<S: StateMachine> Replica<S> {
             Raft::Leader(_) => (RoleName::Leader, Some(shared.id)),
         };
         let (mut matched, mut snapshot_streams) = (BTreeMap::new(), BTreeMap::new());
+        let mut handover = None;
         if let Raft::Leader(node) = raft {
             matched = node.role.matched().collect();
             snapshot_streams = node.role.snapshot_streams();
+            handover = node.role.handover.as_ref().map(|handover| handover.target);
         }
         Status {
             id: shared.id,
@@ -204,6 +207,7 @@ impl<S: StateMachine> Replica<S> {
             is_disk_stalled: shared.is_disk_stalled(),
             matched,
             snapshot_streams,
+            handover,
             incoming_snapshot: shared.snapshots.incoming(),
             requests_open: shared.proxy.open(),
             requests_waiting: shared.proxy.waiting(),

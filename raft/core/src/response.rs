@@ -1,6 +1,6 @@
 //! Responses to clients' requests.
 
-use crate::id::Ticket;
+use crate::id::{NodeId, Ticket};
 use crate::machine::StateMachine;
 
 /// How a client's request ended.
@@ -10,6 +10,8 @@ pub enum Response<S: StateMachine> {
     Applied(S::Outcome),
     /// The query was answered, linearizably.
     Answered(S::Answer),
+    /// Another node leads now.
+    Transferred,
     /// The request had no effect and never will: no log ever held it.
     Refused(Refusal),
     /// The request may have taken effect, or may still.
@@ -29,6 +31,18 @@ pub enum Refusal {
     LeaderFull,
     /// A read was not confirmed before its deadline.
     ReadExpired,
+    /// The leader hands its leadership over, and takes neither commands nor other transfers.
+    Transferring,
+    /// A transfer was asked of a node that does not lead. This node may.
+    NotLeading(Option<NodeId>),
+    /// The target of a transfer is not another voter.
+    NotAVoter,
+    /// The target of a transfer, or each other voter, is silent.
+    TargetSilent,
+    /// The target of a transfer could not campaign.
+    TargetDeclined,
+    /// The target of a transfer did not lead before the deadline.
+    TransferExpired,
 }
 
 /// Why it is unknown whether a request had an effect.

@@ -17,6 +17,7 @@ use crate::candidate::Candidate;
 use crate::follower::Follower;
 use crate::id::{Incarnation, Names, NodeId, Rename, RequestId};
 use crate::leader::Leader;
+use crate::leader::handover::Handover;
 use crate::leader::progress::Peer;
 use crate::leader::reads::{Reader, Reads, Round};
 use crate::machine::StateMachine;
@@ -150,13 +151,14 @@ renames! {
     [S: StateMachine] Follower<S> { leader, early; countdown }
     [] PreCandidate { round, votes; countdown }
     [] Candidate { votes; since, countdown }
-    [S: StateMachine] Leader<S> { peers, reads; patience }
+    [S: StateMachine] Leader<S> { peers, reads, handover; patience }
+    [] Handover { target, id; since, sent }
     [] Peer { stream, incarnation; matched, progress, heard, sent, appended }
     [S: StateMachine] Reads<S> { waiting, rounds; announced }
     [S: StateMachine] Round<S> { id, confirmed, readers; index }
     [R] Votes<R> { replies; term, role }
     [] Membership { voters; }
-    [S: StateMachine] Proxy<S> { forwarded, asked, proposed, seen; local, waiting, confirmed, open }
+    [S: StateMachine] Proxy<S> { forwarded, asked, proposed, seen; transfer, local, waiting, confirmed, open }
     [] Sent { ; ticket, since }
     [S: StateMachine] Asked<S> { ; at, reads }
     [] Proposal { origin; id }
@@ -167,7 +169,7 @@ renames! {
     [S: StateMachine] Envelope<S> { from, to, message; term }
     [] message::PreVote { round; last }
     [] message::PreVoteReply { round; granted }
-    [] message::Vote { ; last }
+    [] message::Vote { ; last, transfer }
     [] message::VoteReply { ; granted }
     [S: StateMachine] message::Append<S> { stream; prev, entries, commit }
     [] message::Appended { stream, incarnation; matched }
@@ -181,6 +183,8 @@ renames! {
     [S: StateMachine] message::Forward<S> { id; command }
     [S: StateMachine] message::ForwardReply<S> { id; reply }
     [] message::Outdated { ; }
+    [] message::TimeoutNow { id; last }
+    [] message::TimeoutNowReply { id; campaigns }
 }
 
 /// Renames within enums of which every variant holds one value.
@@ -200,7 +204,8 @@ renames_variants! {
     Raft { Follower, PreCandidate, Candidate, Leader }
     Message {
         PreVote, PreVoteReply, Vote, VoteReply, Append, Appended, AppendRejected, SnapshotChunk,
-        ChunkReceived, Round, RoundReply, ReadIndex, ReadIndexReply, Forward, ForwardReply, Outdated
+        ChunkReceived, Round, RoundReply, ReadIndex, ReadIndexReply, Forward, ForwardReply, Outdated,
+        TimeoutNow, TimeoutNowReply
     }
 }
 

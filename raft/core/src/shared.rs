@@ -26,7 +26,7 @@ use crate::message::{
 };
 use crate::output::ChunkToSend;
 use crate::persistence::{Persistence, Record};
-use crate::proxy::{ForwardStatus, Origin, Proxy};
+use crate::proxy::{ForwardStatus, Origin, Proxy, Sent};
 use crate::response::{Refusal, Reply, Response};
 use crate::snapshot::Snapshots;
 
@@ -236,6 +236,10 @@ impl<S: StateMachine> Shared<S> {
         self.heard = Some(self.now);
         self.backoff = 1;
         self.late_reply = false;
+        self.end_transfer(match leader == self.id {
+            true => Response::Refused(Refusal::TransferExpired),
+            false => Response::Transferred,
+        });
     }
 
     /// Whether this node heard from a leader within the shortest election timeout: then no election
@@ -300,7 +304,7 @@ impl<S: StateMachine> Shared<S> {
     }
 
     /// Answers a vote of the current term (§5.2, §5.4.1). Returns whether it was granted.
-    pub(crate) fn vote(&mut self, from: NodeId, Vote { last }: Vote) -> bool {
+    pub(crate) fn vote(&mut self, from: NodeId, Vote { last, .. }: Vote) -> bool {
         let granted = self.ballot.may_vote_for(from) && last >= self.log.last();
         if granted && self.ballot.vote().is_none() {
             self.vote_for(from);
@@ -322,7 +326,10 @@ impl<S: StateMachine> Shared<S> {
             Message::Vote(vote) => {
                 self.vote(from, vote);
             }
-            Message::Append(_) | Message::SnapshotChunk(_) | Message::Round(_) => {
+            Message::Append(_)
+            | Message::SnapshotChunk(_)
+            | Message::Round(_)
+            | Message::TimeoutNow(_) => {
                 panic!("node {from} also leads in term {}", self.term())
             }
             Message::PreVoteReply(_)
@@ -330,7 +337,8 @@ impl<S: StateMachine> Shared<S> {
             | Message::Appended(_)
             | Message::AppendRejected(_)
             | Message::ChunkReceived(_)
-            | Message::RoundReply(_) => self.counters.dropped.stale_reply += 1,
+            | Message::RoundReply(_)
+            | Message::TimeoutNowReply(_) => self.counters.dropped.stale_reply += 1,
             Message::ReadIndex(_) => self.counters.dropped.unexpected += 1,
             Message::ReadIndexReply(reply) => self.read_index_decided(reply),
             Message::Forward(Forward { id, command: _ }) => {
@@ -522,6 +530,13 @@ impl<S: StateMachine> Shared<S> {
             && let Some(ticket) = self.proxy.give_back()
         {
             self.reply(ticket, Response::Refused(Refusal::Full));
+        }
+    }
+
+    /// Answers the client that asked for the leadership transfer, if one waits.
+    pub(crate) fn end_transfer(&mut self, response: Response<S>) {
+        if let Some(Sent { ticket, since: _ }) = self.proxy.transfer.take() {
+            self.reply(ticket, response);
         }
     }
 

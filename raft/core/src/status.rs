@@ -73,13 +73,15 @@ pub struct Status {
     /// All entries through this one are on this node's disk.
     pub synced: Index,
     /// Whether the disk has stored nothing for longer than the longest election timeout, although
-    /// records wait for it. Until it does, the node neither leads nor campaigns.
+    /// records wait for it. Until it does, a leader hands over and others do not campaign.
     pub is_disk_stalled: bool,
     /// On a leader, the match index of each follower.
     pub matched: BTreeMap<NodeId, Index>,
     /// On a leader, the followers that get a snapshot: which one, and how many bytes each is known
     /// to have.
     pub snapshot_streams: BTreeMap<NodeId, (SnapshotId, u64)>,
+    /// On a leader that hands over, the target. It takes no commands.
+    pub handover: Option<NodeId>,
     /// On a follower, how many bytes of a leader's snapshot have arrived, and of which one.
     pub incoming_snapshot: Option<(u64, SnapshotId)>,
     /// Unanswered requests of this node's own clients.

@@ -340,7 +340,15 @@ fn pre_candidate_that_votes_for_another_gives_up() {
         panic!("{messages:?}");
     };
     let last = EntryId::default();
-    node.step(from(2, 1, 5, Message::Vote(Vote { last })));
+    node.step(from(
+        2,
+        1,
+        5,
+        Message::Vote(Vote {
+            last,
+            transfer: false,
+        }),
+    ));
     assert_eq!(node.status().ballot.vote(), Some(NodeId(2)));
     assert_eq!(node.status().role, RoleName::Follower);
     let granted = true;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use raft_core::{Envelope, Membership, SnapshotId, StateMachine, Synced};
+use raft_core::{Envelope, Membership, NodeId, SnapshotId, StateMachine, Synced};
 
 use super::queue::{Depths, Limit, Queue};
 
@@ -121,6 +121,8 @@ pub enum ClientRequest<S: StateMachine> {
     Write(S::Command),
     /// Answer this query.
     Read(S::Query),
+    /// Hand the leadership over: to this voter, or to the most advanced one.
+    Transfer(Option<NodeId>),
 }
 
 /// One input for the event loop.

@@ -3,8 +3,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use json::value;
 use raft_core::{
-    Ballot, Config, EntryId, Incarnation, Limits, Membership, Message, NodeId, Record, Replica,
-    Restored, Term,
+    Appended, Ballot, Config, EntryId, Incarnation, Limits, Membership, Message, NodeId, PreVote,
+    PreVoteReply, Record, Replica, Restored, Term, VoteReply,
 };
 
 use super::*;
@@ -221,6 +221,72 @@ fn answered_requests_free_their_room() {
     inbox.submit(2, write(), limits::OPEN).unwrap();
 }
 
+/// Followers that grant and acknowledge everything. The first acknowledgement ends the input.
+struct Followers {
+    inbox: Arc<Inbox<Kv, u8>>,
+    sent: Vec<&'static str>,
+}
+
+impl FrontEnd<Kv> for &mut Followers {
+    type ReplyTo = u8;
+
+    fn send(&mut self, messages: Vec<Envelope<Kv>>) {
+        for envelope in messages {
+            self.sent.push(envelope.message.kind());
+            let granted = true;
+            let message = match envelope.message {
+                Message::PreVote(PreVote { round, .. }) => {
+                    Message::PreVoteReply(PreVoteReply { round, granted })
+                }
+                Message::Vote(_) => Message::VoteReply(VoteReply { granted }),
+                Message::Append(append) => Message::Appended(Appended {
+                    stream: append.stream,
+                    incarnation: Incarnation(2),
+                    matched: append.entries.last().map_or(append.prev, |e| e.id).index,
+                }),
+                _ => continue,
+            };
+            let ends = matches!(message, Message::Appended(_));
+            let reply = Envelope {
+                from: envelope.to,
+                to: envelope.from,
+                term: envelope.term,
+                message,
+            };
+            self.inbox.deliver(reply, 1);
+            if ends {
+                self.inbox.close();
+            }
+        }
+    }
+
+    fn answer(&mut self, _: Vec<(u8, Response<Kv>)>) {}
+
+    fn observe(&mut self, _: &Status) {}
+
+    fn turned(&mut self, _: Duration) {}
+
+    fn snapshot_finished(&mut self, _: &SnapshotResult<Kv>) {}
+}
+
+#[test]
+fn leader_hands_over_at_the_end_of_input() {
+    let inbox = Arc::new(Inbox::default());
+    let mut followers = Followers {
+        inbox: inbox.clone(),
+        sent: Vec::new(),
+    };
+    let snapshots = snapshots(&inbox, Arc::new(Memory::new()), || ());
+    let stepper = stepper(2, Limits::default());
+    let log = inline(&stepper, Disk(Events::default()));
+    let host = Host::new(stepper, inbox, log, snapshots, &mut followers, ());
+    host.run(Duration::ZERO, HOUR).unwrap();
+    assert_eq!(
+        followers.sent[..4],
+        ["pre_vote", "vote", "append", "timeout_now"]
+    );
+}
+
 /// A candidate's message to the first node.
 fn vote() -> Envelope<Kv> {
     let last = EntryId::default();
@@ -228,7 +294,10 @@ fn vote() -> Envelope<Kv> {
         from: NodeId(1),
         to: NodeId(0),
         term: Term(1),
-        message: Message::Vote(raft_core::Vote { last }),
+        message: Message::Vote(raft_core::Vote {
+            last,
+            transfer: false,
+        }),
     }
 }
 

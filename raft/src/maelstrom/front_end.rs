@@ -47,7 +47,7 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
 
     fn answer(&mut self, answers: Vec<(ReplyTo, Response<Sessions<Kv>>)>) {
         let replies = answers.into_iter().map(|(reply_to, response)| {
-            let reply = requests::reply(reply_to.msg_id, response);
+            let reply = requests::reply(reply_to.msg_id, response, |id| self.names.name(id));
             (reply_to, reply)
         });
         self.output.answer(replies);
@@ -60,8 +60,8 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
             if self.was_stalled {
                 log.warn(format_args!(
                     "{me}: the disk has stored nothing, of the log or of a snapshot that a full log \
-                     waits for, for the longest election timeout; the node neither leads nor \
-                     campaigns until it does"
+                     waits for, for the longest election timeout; the node hands over \
+                     if it leads, and does not campaign until it does"
                 ));
             } else {
                 log.info(format_args!("{me}: the disk stores again"));

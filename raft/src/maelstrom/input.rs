@@ -10,7 +10,7 @@ use super::init::{Early, is_client, open, reply_to};
 use super::lines::{Lines, RawLine};
 use super::names::Names;
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
-use crate::host::Inbox;
+use crate::host::{ClientRequest, Inbox};
 use crate::kv::Kv;
 use crate::requests::{
     self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, size,
@@ -118,14 +118,27 @@ impl Input {
                 let result = self.init_again(reply_to.msg_id, &node_id, node_ids);
                 self.output.answer([(reply_to, result)]);
             }
-            RequestContent::Client(request) => {
-                let bytes = bytes.max(size(&request));
-                if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
-                    let refused = Response::Refused(Refusal::Full);
-                    let result = requests::reply(reply_to.msg_id, refused);
-                    self.output.answer([(reply_to, result)]);
+            RequestContent::Client(request) => self.submit(reply_to, request, bytes),
+            RequestContent::Transfer { to } => {
+                match to.map(|name| self.names.id(&name).ok_or(name)).transpose() {
+                    Ok(to) => self.submit(reply_to, ClientRequest::Transfer(to), bytes),
+                    Err(name) => {
+                        let name = clipped(&name);
+                        let text = format!("\"to\" is {name:?}, which is not a node's name");
+                        let result = Err((ErrorCode::MalformedRequest, text));
+                        self.output.answer([(reply_to, result)]);
+                    }
                 }
             }
+        }
+    }
+
+    fn submit(&self, reply_to: ReplyTo, request: ClientRequest<Sessions<Kv>>, bytes: usize) {
+        let bytes = bytes.max(size(&request));
+        if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
+            let refused = Response::Refused(Refusal::Full);
+            let result = requests::reply(reply_to.msg_id, refused, |id| self.names.name(id));
+            self.output.answer([(reply_to, result)]);
         }
     }
 

@@ -119,7 +119,16 @@ pub(crate) const OK: &str = "ok";
 
 impl Reply {
     /// All types of replies.
-    pub(crate) const ALL: [&str; 5] = ["init_ok", "read_ok", "write_ok", "cas_ok", "error"];
+    pub(crate) const ALL: [&str; 8] = [
+        "init_ok",
+        "read_ok",
+        "write_ok",
+        "cas_ok",
+        "open_session_ok",
+        "close_session_ok",
+        "transfer_ok",
+        "error",
+    ];
 
     /// The type of the reply.
     fn as_str(&self) -> &'static str {
@@ -130,6 +139,7 @@ impl Reply {
             Self::CasOk { .. } => "cas_ok",
             Self::OpenSessionOk { .. } => "open_session_ok",
             Self::CloseSessionOk { .. } => "close_session_ok",
+            Self::TransferOk { .. } => "transfer_ok",
             Self::Error { .. } => "error",
         }
     }
@@ -146,7 +156,8 @@ fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
         | Reply::WriteOk { .. }
         | Reply::CasOk { .. }
         | Reply::OpenSessionOk { .. }
-        | Reply::CloseSessionOk { .. } => 0,
+        | Reply::CloseSessionOk { .. }
+        | Reply::TransferOk { .. } => 0,
     };
     let size = FRAME + src.len() + dest.len() + content;
     (OutputLine::Reply { src, dest, reply }, size)

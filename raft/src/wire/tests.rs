@@ -4,7 +4,8 @@ use std::sync::Arc;
 use json::{Value, value};
 use raft_core::{
     AppendRejected, Appended, ChunkReceived, Forward, ForwardReply, Outdated, PreVote,
-    PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply, SnapshotChunk, Vote, VoteReply,
+    PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply, SnapshotChunk, TimeoutNow,
+    TimeoutNowReply, Vote, VoteReply,
 };
 
 use super::*;
@@ -124,8 +125,11 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
             r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":false}"#,
         ),
         (
-            Message::Vote(Vote { last: entry(2, 17) }),
-            r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
+            Message::Vote(Vote {
+                last: entry(2, 17),
+                transfer: true,
+            }),
+            r#"{"type":"vote","v":1,"term":3,"last":[2,17],"transfer":true}"#,
         ),
         (
             Message::VoteReply(VoteReply { granted: true }),
@@ -234,6 +238,20 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
             Message::Outdated(Outdated),
             r#"{"type":"outdated","v":1,"term":3}"#,
         ),
+        (
+            Message::TimeoutNow(TimeoutNow {
+                id: request(4711, 9),
+                last: entry(2, 17),
+            }),
+            r#"{"type":"timeout_now","v":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
+        ),
+        (
+            Message::TimeoutNowReply(TimeoutNowReply {
+                id: request(4711, 9),
+                campaigns: true,
+            }),
+            r#"{"type":"timeout_now_reply","v":1,"term":3,"id":[4711,9],"campaigns":true}"#,
+        ),
     ]
 }
 
@@ -263,6 +281,14 @@ fn unknown_fields_are_ignored() {
     let text = r#"{"new":{"deep":[1]},"type":"vote_reply","term":3,"granted":true,"v":1}"#;
     let message = decoded(text).unwrap().message;
     assert_eq!(message, Message::VoteReply(VoteReply { granted: true }));
+}
+
+#[test]
+fn vote_of_a_node_without_transfers_is_read() {
+    let text = r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#;
+    let (last, transfer) = (entry(2, 17), false);
+    let message = decoded(text).unwrap().message;
+    assert_eq!(message, Message::Vote(Vote { last, transfer }));
 }
 
 #[test]

@@ -179,3 +179,38 @@ fn the_longest_and_deepest_request_is_replicated() {
         }
     }
 }
+
+/// Any node knows which one leads, and only that one hands over.
+#[test]
+fn leadership_is_handed_over_on_request() {
+    let mut cluster = Cluster::start();
+    let write = value!({"type": "write", "key": "k", "value": 1});
+    assert_eq!(cluster.ask("n1", &write), value!({"type": "write_ok"}));
+    let text = |reply: &Value| {
+        let text = reply.field("text").and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    // On a busy machine the leader may change meanwhile.
+    let (leader, target) = loop {
+        let reply = cluster.ask_once("n1", &value!({"type": "transfer", "to": "n1"}));
+        let leader = match text(&reply).strip_prefix("this node does not lead; ask ") {
+            Some(leader) => leader.to_owned(),
+            None if reply.field("code") == Some(&value!(12)) => "n1".to_owned(),
+            None => continue,
+        };
+        let target = NAMES.into_iter().find(|name| *name != leader).unwrap();
+        let transfer = value!({"type": "transfer", "to": target});
+        if cluster.ask_once(&leader, &transfer) == value!({"type": "transfer_ok"}) {
+            break (leader, target);
+        }
+    };
+    let reply = cluster.ask_once(&leader, &value!({"type": "transfer", "to": "n9"}));
+    assert_eq!(reply.field("code"), Some(&value!(12)), "{reply}");
+    let read = value!({"type": "read", "key": "k"});
+    for name in [target, &leader] {
+        assert_eq!(
+            cluster.ask(name, &read),
+            value!({"type": "read_ok", "value": 1})
+        );
+    }
+}

@@ -1,5 +1,5 @@
 //! Figures 2 and 3 of *In Search of an Understandable Consensus Algorithm (Extended Version)*,
-//! sentence by sentence: a test for each. Where this implementation departs from the figure, the
+//! sentence by sentence: a test for each, and so §3.10 of the dissertation (`transfer`). Where this implementation departs from the figure, the
 //! test's comment names the departure, and the test checks what holds instead.
 //!
 //! No state is built by hand: a node gets inputs and stores its records, and its role follows.
@@ -15,3 +15,4 @@ mod random_runs;
 mod request_vote;
 mod servers;
 mod state;
+mod transfer;

@@ -366,7 +366,10 @@ pub(crate) fn append(prev: EntryId, terms: &[u64], commit: u64) -> Message<Journ
 
 /// RequestVote of a candidate whose last entry is this.
 pub(crate) fn vote(last: EntryId) -> Message<Journal> {
-    Message::Vote(Vote { last })
+    Message::Vote(Vote {
+        last,
+        transfer: false,
+    })
 }
 
 /// A follower's acknowledgement of this Append: its log is stored and matches through `matched`.
