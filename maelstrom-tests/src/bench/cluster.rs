@@ -207,14 +207,24 @@ impl Cluster {
 
     /// Sends a client's request.
     pub fn send(&mut self, asked: &Asked, request: &Request) {
-        let now = self.now();
         let number = self.next_line();
         let bytes = protocol::request(number, asked, request, self.settings.nodes);
+        self.send_for_client(asked.node, request.call.name(), bytes);
+    }
+
+    /// Asks the leader, as far as it is known, to hand over.
+    fn ask_for_transfer(&mut self, to: Option<Node>) {
+        let leader = self.leader();
+        let bytes = protocol::transfer(self.next_line(), leader, to);
+        self.send_for_client(leader, "transfer", bytes);
+    }
+
+    fn send_for_client(&mut self, dest: Node, kind: &str, bytes: Vec<u8>) {
+        let now = self.now();
         if self.settings.log_net_send {
             log("send", &bytes);
         }
-        let (source, dest) = (Source::Client, asked.node);
-        let kind = request.call.name();
+        let source = Source::Client;
         let number = self.messages.sent(now, source, Source::Server(dest), kind);
         let length = bytes.len();
         let payload = Line { bytes, number };
@@ -288,6 +298,7 @@ impl Cluster {
                     self.starting.entry(node).and_modify(|old| *old = until);
                 }
             }
+            Action::Transfer(to) => self.ask_for_transfer(*to),
             Action::Kill(nodes) => {
                 let alive = nodes - &self.dead;
                 alive.iter().try_for_each(|node| self.kill(*node))?;
@@ -506,6 +517,8 @@ impl Cluster {
         let envelope = protocol::envelope(line, node, self.settings.nodes)?;
         match envelope.dest {
             Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
+            // It may be refused, for any reason, and the node may not know the request.
+            Dest::Init(asked) if asked == node && protocol::answers_transfer(&envelope)? => {}
             Dest::Init(asked) => {
                 if asked != node || !self.starting.contains_key(&node) {
                     return Err(Trouble::Line(format!(

@@ -1,6 +1,6 @@
-//! The schedule of faults: partitions, pauses and kills, drawn from a seed.
+//! The schedule of faults: partitions, pauses, leadership transfers and kills, drawn from a seed.
 //!
-//! Each kind of fault begins and ends in turn, after waits of half to one and a half times the
+//! A transfer is over at once. Each other kind of fault begins and ends in turn, after waits of half to one and a half times the
 //! interval; faults of different kinds may overlap. All end some time before the load does, so that
 //! clients see what they left. A run with kills ends them by killing all nodes at once, after a
 //! write was acknowledged: a node that forgets cannot learn its data from the others then. There is
@@ -21,6 +21,8 @@ pub enum Kind {
     Partition,
     /// Some nodes are stopped (SIGSTOP) and later go on.
     Pause,
+    /// The leader is asked to hand its leadership over.
+    Transfer,
     /// Some nodes are killed (SIGKILL) and later started again, as new processes with the old
     /// names.
     Kill,
@@ -28,13 +30,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Partition, Kind::Pause, Kind::Kill];
+    pub const ALL: [Kind; 4] = [Kind::Partition, Kind::Pause, Kind::Transfer, Kind::Kill];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Partition => "partition",
             Kind::Pause => "pause",
+            Kind::Transfer => "transfer",
             Kind::Kill => "kill",
         }
     }
@@ -158,6 +161,8 @@ pub enum Action {
     Pause(BTreeSet<Node>),
     /// Resume these nodes.
     Resume(BTreeSet<Node>),
+    /// Ask the leader to hand over: to this node, or to one that it chooses.
+    Transfer(Option<Node>),
     /// Kill these nodes.
     Kill(BTreeSet<Node>),
     /// Start these nodes again.
@@ -170,6 +175,7 @@ impl Action {
         match self {
             Action::Cut(..) | Action::Heal => Kind::Partition,
             Action::Pause(_) | Action::Resume(_) => Kind::Pause,
+            Action::Transfer(_) => Kind::Transfer,
             Action::Kill(_) | Action::Restart(_) => Kind::Kill,
         }
     }
@@ -187,6 +193,8 @@ impl fmt::Display for Action {
             Action::Heal => f.write_str("heal"),
             Action::Pause(nodes) => write!(f, "pause {}", list(nodes)),
             Action::Resume(nodes) => write!(f, "resume {}", list(nodes)),
+            Action::Transfer(Some(to)) => write!(f, "transfer to {to}"),
+            Action::Transfer(None) => f.write_str("transfer"),
             Action::Kill(nodes) => write!(f, "kill {}", list(nodes)),
             Action::Restart(nodes) => write!(f, "restart {}", list(nodes)),
         }
@@ -229,7 +237,7 @@ fn describe(cuts: &Cuts) -> String {
 /// How a run's faults are chosen.
 #[derive(Debug, Clone)]
 pub struct Plan<'a> {
-    /// The kinds. A single node cannot be partitioned.
+    /// The kinds. A single node can be neither partitioned nor hand over.
     pub kinds: &'a BTreeSet<Kind>,
     /// How many nodes there are.
     pub nodes: usize,
@@ -272,6 +280,7 @@ enum State {
     Cut,
     Running,
     Paused(BTreeSet<Node>),
+    Leading,
     Alive,
     Dead(BTreeSet<Node>),
 }
@@ -294,9 +303,10 @@ impl Nemesis {
         };
         for kind in plan.kinds {
             let state = match kind {
-                Kind::Partition if plan.nodes == 1 => continue,
+                Kind::Partition | Kind::Transfer if plan.nodes == 1 => continue,
                 Kind::Partition => State::Whole,
                 Kind::Pause => State::Running,
+                Kind::Transfer => State::Leading,
                 Kind::Kill => State::Alive,
             };
             let due = match plan.at_start {
@@ -326,7 +336,7 @@ impl Nemesis {
         match (&cycle.state, self.last_kill) {
             (_, Some(_)) if !may_kill_all => Some(cycle.due),
             (State::Cut | State::Paused(_) | State::Dead(_), _) => Some(cycle.due.min(self.until)),
-            (State::Whole | State::Running | State::Alive, _) => {
+            (State::Whole | State::Running | State::Leading | State::Alive, _) => {
                 Some(cycle.due).filter(|due| *due < self.until)
             }
         }
@@ -358,6 +368,11 @@ impl Nemesis {
                 (State::Paused(nodes.clone()), Action::Pause(nodes))
             }
             State::Paused(nodes) => (State::Running, Action::Resume(nodes)),
+            State::Leading => {
+                let node = Node(self.rng.below(self.nodes as u64) as usize);
+                let to = self.rng.chance(1, 2).then_some(node);
+                (State::Leading, Action::Transfer(to))
+            }
             State::Alive => {
                 let nodes = self.some([1, majority(self.nodes), self.nodes]);
                 (State::Dead(nodes.clone()), Action::Kill(nodes))
@@ -509,7 +524,7 @@ mod tests {
         let mut nemesis = schedule(5, &Kind::ALL, 5, (2, 1000, false));
         let mut twin = schedule(5, &Kind::ALL, 5, (2, 1000, false));
         let (mut cut, mut paused, mut dead) = (false, BTreeSet::new(), BTreeSet::new());
-        let mut killed = BTreeSet::new();
+        let (mut killed, mut transfers) = (BTreeSet::new(), [0, 0]);
         let mut before = Duration::ZERO;
         for _ in 0..200 {
             let now = nemesis.due(true).expect("faults go on");
@@ -535,6 +550,7 @@ mod tests {
                     paused = nodes;
                 }
                 Action::Resume(nodes) => assert_eq!(nodes, std::mem::take(&mut paused)),
+                Action::Transfer(to) => transfers[usize::from(to.is_some())] += 1,
                 Action::Kill(nodes) => {
                     assert!(dead.is_empty());
                     killed.insert(nodes.len());
@@ -545,6 +561,7 @@ mod tests {
         }
         // One, a majority, or all at once.
         assert_eq!(killed, BTreeSet::from([1, 3, 5]));
+        assert!(transfers.iter().all(|count| *count > 10), "{transfers:?}");
     }
 
     /// The actions of a whole run, and when each comes. A write is acknowledged at `written`.
@@ -585,7 +602,7 @@ mod tests {
                 match action {
                     Action::Cut(..) | Action::Pause(_) => begun += 1,
                     Action::Heal | Action::Resume(_) => ended += 1,
-                    Action::Kill(_) | Action::Restart(_) => {}
+                    Action::Transfer(_) | Action::Kill(_) | Action::Restart(_) => {}
                 }
             }
             assert_eq!(begun, ended);
@@ -607,7 +624,7 @@ mod tests {
         for seed in 0..50 {
             for kind in Kind::ALL {
                 let actions = run(schedule(seed, &[kind], 3, (60, 4, false)), Duration::ZERO);
-                assert!(actions.len() >= 2, "{actions:?}");
+                assert!(!actions.is_empty());
                 assert!(actions[0].0 > Duration::ZERO);
                 let actions = run(schedule(seed, &[kind], 3, (60, 4, true)), Duration::ZERO);
                 assert_eq!(actions[0].0, Duration::ZERO);
@@ -619,8 +636,10 @@ mod tests {
     fn without_kinds_or_peers_there_are_no_faults() {
         let calm = schedule(1, &[], 5, (1, 20, false));
         assert!(calm.is_over() && calm.due(true).is_none());
-        let alone = schedule(1, &[Kind::Partition], 1, (1, 20, false));
-        assert!(alone.is_over() && alone.due(true).is_none());
+        for kind in [Kind::Partition, Kind::Transfer] {
+            let alone = schedule(1, &[kind], 1, (1, 20, false));
+            assert!(alone.is_over() && alone.due(true).is_none());
+        }
     }
 
     #[test]
@@ -644,5 +663,8 @@ mod tests {
         }
         let told = Action::Pause([Node(1), Node(4)].into()).to_string();
         assert_eq!(told, "pause n1 n4");
+        assert_eq!(Action::Transfer(None).to_string(), "transfer");
+        let told = Action::Transfer(Some(Node(2))).to_string();
+        assert_eq!(told, "transfer to n2");
     }
 }

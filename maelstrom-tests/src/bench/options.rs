@@ -136,7 +136,7 @@ pub const TEST: Command = Command::new(
         Flag::switch("clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
         Flag::new("loss", "P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
         Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
-        Flag::new("nemesis", "partition,pause,kill", "The faults, separated by commas, or all.").default("none"),
+        Flag::new("nemesis", "partition,pause,transfer,kill", "The faults, separated by commas, or all.").default("none"),
         Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
         Flag::switch("nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
         Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
@@ -400,7 +400,7 @@ fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
             (None, "all") => kinds.extend(Kind::ALL),
             (None, "" | "none") => {}
             (None, _) => {
-                let what = "partition, pause, kill, all or none";
+                let what = "partition, pause, transfer, kill, all or none";
                 return Err(UsageError::value("nemesis", what, name));
             }
         }
@@ -470,7 +470,7 @@ mod tests {
             "--clients-wait",
             "--loss=0.05",
             "--duplicate=1",
-            "--nemesis=kill,pause,partition",
+            "--nemesis=kill,pause,transfer,partition",
             "--nemesis-interval=2",
             "--nemesis-at-start",
             "--availability=0.5",
@@ -611,7 +611,7 @@ mod tests {
             ("--loss=1.5", "--loss: expected a number from 0 to 1"),
             (
                 "--nemesis=partition,kil",
-                "--nemesis: expected partition, pause, kill, all or none, got 'kil'",
+                "--nemesis: expected partition, pause, transfer, kill, all or none, got 'kil'",
             ),
             (
                 "--availability=2",

@@ -16,6 +16,9 @@ use crate::history::{Call, ErrorCode, Process};
 /// The `msg_id` of every `init`.
 const INIT_ID: MessageId = MessageId(1);
 
+/// The `msg_id` of every request for a leadership transfer.
+const TRANSFER_ID: MessageId = MessageId(2);
+
 /// Maelstrom's own services, which are not part of the bench.
 const SERVICES: [&str; 4] = ["lin-kv", "seq-kv", "lww-kv", "lin-tso"];
 
@@ -33,7 +36,7 @@ pub struct Envelope<'a> {
 pub enum Dest {
     /// Another node, or the same.
     Server(Node),
-    /// The client that sends `init` to this node.
+    /// The client that sends `init` to this node, and requests for leadership transfers.
     Init(Node),
     /// The client of a process. There may be no such process.
     Client(Process),
@@ -57,7 +60,7 @@ pub struct Reply {
     pub answer: Answer,
 }
 
-/// The name of the client that sends `init` to a node and ends with the answer.
+/// The name of the client that sends `init` and requests for leadership transfers to a node.
 pub fn init_client(node: Node) -> String {
     format!("c{}", node.0)
 }
@@ -156,6 +159,27 @@ pub fn init_ok(envelope: &Envelope<'_>) -> Result<(), String> {
     }
 }
 
+/// Whether this is the answer to a request for a leadership transfer.
+///
+/// # Errors
+/// It is, and it breaks the schema of its type.
+pub fn answers_transfer(envelope: &Envelope<'_>) -> Result<bool, String> {
+    let answer = AnswerBody::read(envelope)?;
+    if answer.id != Some(TRANSFER_ID) {
+        return Ok(false);
+    }
+    match &*answer.kind {
+        "error" => answer.closed(&["code", "text"])?,
+        "transfer_ok" => answer.closed(&[])?,
+        other => {
+            return Err(format!(
+                "its type is {other:?}, but transfer is answered by transfer_ok"
+            ));
+        }
+    }
+    Ok(true)
+}
+
 /// Reads the answer to a client's request.
 ///
 /// # Errors
@@ -204,6 +228,19 @@ pub fn init(number: u64, node: Node, nodes: usize) -> Vec<u8> {
         writer.begin_array();
         names.iter().for_each(|name| writer.string(name));
         writer.end_array();
+        writer.end_object();
+    })
+}
+
+/// A request for a leadership transfer to a node, or to one that the leader chooses, with a line
+/// feed.
+pub fn transfer(number: u64, leader: Node, to: Option<Node>) -> Vec<u8> {
+    line(number, &init_client(leader), leader, |writer| {
+        begin_body(writer, "transfer", TRANSFER_ID);
+        if let Some(to) = to {
+            writer.key("to");
+            writer.string(&to.to_string());
+        }
         writer.end_object();
     })
 }
@@ -383,6 +420,33 @@ mod tests {
                 envelope_of(&line).map(|envelope| envelope.dest),
                 Ok(expected)
             );
+        }
+    }
+
+    #[test]
+    fn transfers_are_answered_in_their_form() {
+        let line = String::from_utf8(transfer(3, Node(1), Some(Node(0)))).unwrap();
+        assert_eq!(
+            line,
+            "{\"id\":3,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"transfer\",\"msg_id\":2,\"to\":\"n0\"}}\n"
+        );
+        let answers = |body: &str| {
+            let line = format!(r#"{{"src":"n1","dest":"c1","body":{body}}}"#);
+            answers_transfer(&envelope_of(&line)?)
+        };
+        for body in [
+            r#"{"type":"transfer_ok","in_reply_to":2}"#,
+            r#"{"type":"error","in_reply_to":2,"code":11,"text":"later"}"#,
+        ] {
+            assert_eq!(answers(body), Ok(true), "{body}");
+        }
+        let init = r#"{"type":"init_ok","in_reply_to":1}"#;
+        assert_eq!(answers(init), Ok(false));
+        for body in [
+            r#"{"type":"write_ok","in_reply_to":2}"#,
+            r#"{"type":"transfer_ok","in_reply_to":2,"value":1}"#,
+        ] {
+            assert!(answers(body).is_err(), "{body}");
         }
     }
 

@@ -141,6 +141,26 @@ fn raft_survives_kills_and_no_data_stays() {
     assert_eq!(left.count(), 0, "{}", show(&output));
 }
 
+#[test]
+fn transfers_leave_the_history_valid() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--node-count=3",
+        "--latency=5",
+        "--time-limit=4",
+        "--nemesis=transfer",
+        "--nemesis-interval=0.5",
+        "--nemesis-at-start",
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let results = folder.results();
+    let mut faults = results.faults.iter();
+    assert!(faults.all(|fault| fault.kind == "transfer" && fault.ended_ms.is_some()));
+    let mut kinds = results.messages.by_type.iter();
+    let asked = kinds.any(|kind| kind.name == "timeout_now");
+    assert!(asked, "{}", show(&output));
+}
+
 /// The node keeps its data in memory, and every run kills it after a write was acknowledged. The
 /// keys of these writes are not written any more, but read at the end.
 #[test]

@@ -155,6 +155,15 @@ impl Record {
                     side: names.clone(),
                     ..Fault::default()
                 }),
+                // It is over at once.
+                Action::Transfer(_) => self.faults.push(Fault {
+                    kind: kind.to_owned(),
+                    what: action.to_string(),
+                    began_ms: ms(now),
+                    ended_ms: Some(ms(now)),
+                    side: names.clone(),
+                    ..Fault::default()
+                }),
                 Action::Heal | Action::Resume(_) | Action::Restart(_) => {
                     let open = |fault: &&mut Fault| fault.kind == kind && fault.ended_ms.is_none();
                     for fault in self.faults.iter_mut().filter(open) {

@@ -199,7 +199,10 @@ fn faults(results: &Results, verbose: bool) -> String {
     let mut text = format!("faults: {}; {}\n", kinds.join(", "), recovered(during));
     let after = faults.iter().filter_map(|fault| fault.after.as_ref());
     let after = after.map(|after| (&after.side, after.first_new_ok_ms));
-    text += &format!("  after their ends, {}\n", recovered(after));
+    // A transfer is over at once.
+    if after.clone().next().is_some() {
+        text += &format!("  after their ends, {}\n", recovered(after));
+    }
     for fault in faults.iter().filter(|_| verbose) {
         let (began, recovery) = (fault.began_ms / 1000.0, row(fault));
         let ended = fault.ended_ms.map(|ms| ms / 1000.0);
