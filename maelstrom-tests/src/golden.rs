@@ -28,6 +28,7 @@
 //! | `run 5` | five times: all clocks tick, and all messages arrive |
 //! | `campaign n1` | n1's clock ticks until n1 asks for pre-votes |
 //! | `write n1 x=1`, `cas n1 x:1->2`, `read n1 x` | a client sends n1 a request |
+//! | `write n1 x=1 s1.7 from 5` | the same as number 7 of session 1, one of two that are open; the client wants no answers below 5. The same number is the same command |
 //! | `transfer n1 [n2]` | a client asks n1 to hand its leadership over, to n2 or to the most advanced voter |
 //! | `deliver [which]` | the messages that are under way now arrive |
 //! | `settle` | messages arrive until none is under way |

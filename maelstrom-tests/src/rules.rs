@@ -17,8 +17,7 @@ use raft_core::{
 
 pub use self::ledger::Ledger;
 
-/// The id of a command, unique within a run, so that a command that enters the log twice is
-/// detected.
+/// The id of a command, unique within a run, so that a command that is applied twice is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub u64);
 
@@ -72,8 +71,8 @@ pub struct Rules<S: Subject> {
     leaders: BTreeMap<Term, Leadership>,
     /// Each entry that was ever in a log: its payload, and the entry before it.
     entries: BTreeMap<EntryId, Known<S::Command>>,
-    /// The entry of each command.
-    commands: BTreeMap<CommandId, EntryId>,
+    /// The entries of each command, in any log.
+    commands: BTreeSet<(CommandId, EntryId)>,
     /// Commands that were refused: they have no effect and never will.
     refused: BTreeSet<CommandId>,
     /// The committed entries, from index 1 on.
@@ -146,7 +145,7 @@ impl<S: Subject> Default for Rules<S> {
         Self {
             leaders: BTreeMap::new(),
             entries: BTreeMap::new(),
-            commands: BTreeMap::new(),
+            commands: BTreeSet::new(),
             refused: BTreeSet::new(),
             committed: Vec::new(),
             outcomes: BTreeMap::new(),
@@ -238,8 +237,8 @@ impl<S: Subject> Rules<S> {
 
     /// Observes a node's whole log, which begins after `base`. Compacted entries must be committed,
     /// so they are known. Log Matching: an entry's id determines its payload and the entry before
-    /// it, hence (by induction) all entries before it. A command has one entry for ever, and
-    /// none if it was refused.
+    /// it, hence (by induction) all entries before it. A command that was refused has no
+    /// entry.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -279,12 +278,7 @@ impl<S: Subject> Rules<S> {
             if let Payload::Command(command) = &entry.payload
                 && let Some(id) = S::id(command)
             {
-                let place = *self.commands.entry(id).or_insert(entry.id);
-                demand!(
-                    place == entry.id,
-                    "a command must enter the log at most once: {id:?} is at {place} and at {}",
-                    entry.id
-                );
+                self.commands.insert((id, entry.id));
                 demand!(
                     !self.refused.contains(&id),
                     "a refused command must not enter a log: {id:?} is at {}",
@@ -490,6 +484,13 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
+    /// Whether a command is, or was, in a log.
+    pub fn has_entry(&self, command: CommandId) -> bool {
+        let entries = (command, EntryId::default())..;
+        let first = self.commands.range(entries).next();
+        first.is_some_and(|(id, _)| *id == command)
+    }
+
     /// How often commands came into the log again.
     pub fn sightings(&self) -> Sightings {
         self.sightings
@@ -540,14 +541,13 @@ impl<S: Subject> Rules<S> {
                 self.outcomes.get(&command)
             ),
             Response::Refused(refusal) => {
-                let place = self.commands.get(&command);
                 demand!(
-                    place.is_none(),
-                    "a refused command must not enter a log: {command:?} is refused ({refusal:?}) and is at {place:?}"
+                    !self.has_entry(command),
+                    "a refused command must not enter a log: {command:?} is refused ({refusal:?}) and is in one"
                 );
                 self.refused.insert(command);
             }
-            Response::Unknown(_) => {}
+            Response::Unknown => {}
             Response::Answered(_) | Response::Transferred => {
                 return Err(Broken(format!(
                     "a command must be answered as one: {command:?} is answered {response:?}"
@@ -568,7 +568,7 @@ impl<S: Subject> Rules<S> {
                 leader.is_some_and(|leader| leader != node),
                 "a transfer must end with another leader: node {node} says so, the last is {leader:?}"
             ),
-            Response::Refused(_) | Response::Unknown(_) => {}
+            Response::Refused(_) | Response::Unknown => {}
             Response::Applied(_) | Response::Answered(_) => {
                 return Err(Broken(format!(
                     "a transfer must be answered as one: node {node} answers {response:?}"
@@ -591,7 +591,7 @@ impl<S: Subject> Rules<S> {
         for term in forgotten {
             self.leaders.remove(&term);
             self.entries.retain(|id, _| id.term != term);
-            self.commands.retain(|_, id| id.term != term);
+            self.commands.retain(|(_, id)| id.term != term);
         }
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use json::{Error, Raw};
-use raft_core::{Doubt, NodeId, Refusal, Response, StateMachine as _};
+use raft_core::{NodeId, Refusal, Response, StateMachine as _};
 
 use crate::host::ClientRequest;
 use crate::kv::{self, Key, Kv, Lookup, Text};
@@ -343,13 +343,8 @@ pub(crate) fn reply<'a>(
             ErrorCode::TemporarilyUnavailable,
             refused(refusal, name).into(),
         )),
-        Response::Unknown(doubt) => {
-            let text = match doubt {
-                Doubt::Expired => {
-                    "timed out before a quorum confirmed it; it may still take effect"
-                }
-                Doubt::Overwritten => "the leader has changed; the request may have taken effect",
-            };
+        Response::Unknown => {
+            let text = "timed out before a quorum confirmed it; it may still take effect";
             Err((ErrorCode::Crash, text.into()))
         }
     }
@@ -380,9 +375,7 @@ fn no_such_key() -> Result<Reply, (ErrorCode, String)> {
 fn refused<'a>(refusal: Refusal, name: impl Fn(NodeId) -> Option<&'a str>) -> Cow<'static, str> {
     let text = match refusal {
         Refusal::NoLeader => "no leader is known; try again",
-        Refusal::NotLeader => "the leader has changed; try again",
         Refusal::Full => "too many requests are open; try again later",
-        Refusal::LeaderFull => "the leader has no room; try again later",
         Refusal::ReadExpired => "no quorum confirmed the read in time; try again",
         Refusal::Transferring => "the leader hands its leadership over; try again",
         Refusal::NotLeading(leader) => match leader.and_then(name) {
@@ -551,8 +544,6 @@ mod tests {
         );
         for refusal in [
             Refusal::NoLeader,
-            Refusal::NotLeader,
-            Refusal::LeaderFull,
             Refusal::Full,
             Refusal::ReadExpired,
             Refusal::Transferring,
@@ -568,9 +559,16 @@ mod tests {
             code(Response::Transferred),
             ok(Reply::TransferOk { in_reply_to })
         );
-        for doubt in [Doubt::Expired, Doubt::Overwritten] {
-            assert_eq!(code(Response::Unknown(doubt)), Err(13));
-        }
+        assert_eq!(code(Response::Unknown), Err(13));
+        assert_eq!(code(Response::Applied(Outcome::Unknown)), Err(13));
+        let session = 7;
+        assert_eq!(
+            code(Response::Applied(Outcome::Opened(SessionId(session)))),
+            ok(Reply::OpenSessionOk {
+                in_reply_to,
+                session
+            })
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn gauges(status: &Status) -> [Shown<i64>; 13] {
 
 /// The counters of the core.
 struct CoreCounters {
-    single: [Shown<u64>; 15],
+    single: [Shown<u64>; 16],
     /// The results of snapshots.
     snapshots: [(&'static str, u64); 4],
     /// The reasons why the core drops messages.
@@ -89,7 +89,7 @@ impl CoreCounters {
             appends_rejected, appends_early, entries_truncated,
             snapshots_stored, snapshots_installed, snapshots_broken, snapshots_refused,
             snapshot_streams_begun, chunks_sent, chunks_repeated,
-            streams_restarted: _, dropped,
+            streams_restarted: _, forwards_repeated, dropped,
         } = counters;
         let Dropped {
             stranger, malformed, stale_term, stale_reply, repeated_forward, unexpected, overflow,
@@ -125,6 +125,8 @@ impl CoreCounters {
                     "AppendEntries that arrived before earlier ones and were kept.", *appends_early),
                 ("raft_entries_truncated_total", "Log entries replaced by a leader's conflicting entries.",
                     *entries_truncated),
+                ("raft_forwards_repeated_total", "Clients' writes sent to a leader again.",
+                    *forwards_repeated),
             ],
             snapshots: [
                 ("stored", *snapshots_stored),

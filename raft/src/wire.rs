@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use json::{Decode, Encode, Error, Raw, Reader, Writer};
 use raft_core::{
-    Append, Entry, EntryId, Envelope, Forwarded, Incarnation, Index, Message, NodeId, Payload,
-    RequestId, SnapshotId, StateMachine, Term,
+    Append, Entry, EntryId, Envelope, Incarnation, Index, Message, NodeId, Payload, RequestId,
+    SnapshotId, StateMachine, Term,
 };
 
 /// The version of this format.
@@ -114,10 +114,7 @@ pub fn size<S: StateMachine>(
             // Base64 makes four characters of three bytes.
             Message::SnapshotChunk(chunk) => chunk.data.len().div_ceil(3) * 4,
             Message::Forward(forward) => S::size(&forward.command),
-            Message::ForwardReply(reply) => match &reply.reply {
-                Forwarded::Applied(applied) => outcome(applied),
-                Forwarded::Refused | Forwarded::Full => 0,
-            },
+            Message::ForwardReply(reply) => outcome(&reply.outcome),
             Message::PreVote(_)
             | Message::PreVoteReply(_)
             | Message::Vote(_)
@@ -226,19 +223,10 @@ messages! {
     ReadIndex as "read_index" { id: Pair },
     ReadIndexReply as "read_index_reply" { id: Pair, commit: Pair },
     Forward as "forward" { id: Pair, command: C },
-    ForwardReply as "forward_reply" { id: Pair, reply: Fate<O> },
+    ForwardReply as "forward_reply" { id: Pair, outcome: O },
     Outdated as "outdated" {},
     TimeoutNow as "timeout_now" { id: Pair, last: Pair },
     TimeoutNowReply as "timeout_now_reply" { id: Pair, campaigns: bool },
-}
-
-json::record! {
-    /// The fate of a forwarded command.
-    enum Fate<O> tagged "type" {
-        Applied as "applied" { outcome: O },
-        Refused as "refused",
-        Full as "full",
-    }
 }
 
 json::record! {
@@ -396,16 +384,6 @@ convert! {
     Base64 => Arc<[u8]>: |Base64(bytes)| bytes;
     Vec<Entry<C>> => Entries<C> [C]: |entries| Self(entries.into_iter().map(Item).collect());
     Entries<C> => Vec<Entry<C>> [C]: |Json(items)| items.into_iter().map(|item| item.0).collect();
-    Forwarded<O> => Fate<O> [O]: |fate| match fate {
-        Forwarded::Applied(outcome) => Self::Applied { outcome },
-        Forwarded::Refused => Self::Refused,
-        Forwarded::Full => Self::Full,
-    };
-    Fate<O> => Forwarded<O> [O]: |fate| match fate {
-        Fate::Applied { outcome } => Self::Applied(outcome),
-        Fate::Refused => Self::Refused,
-        Fate::Full => Self::Full,
-    };
 }
 
 #[cfg(test)]

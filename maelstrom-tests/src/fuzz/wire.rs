@@ -2,6 +2,7 @@
 
 use json::Raw;
 use raft::kv::Kv;
+use raft::sessions::Sessions;
 use raft::wire::{self, KINDS, Unreadable};
 use raft_core::{Envelope, NodeId};
 use rand::Rng;
@@ -46,7 +47,7 @@ const CLASSES: [&str; KINDS.len() + 5] = {
 };
 
 /// At least one message of each kind.
-const SAMPLES: [&str; 24] = [
+const SAMPLES: [&str; 26] = [
     r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
     r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":true}"#,
     r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
@@ -63,10 +64,12 @@ const SAMPLES: [&str; 24] = [
     r#"{"type":"read_index","v":1,"term":3,"id":[4711,9]}"#,
     r#"{"type":"read_index_reply","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
     r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":"\u00e4"}}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"written"}}}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"mismatch","found":[7]}}}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"full"}}"#,
+    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":{"type":"written"}}"#,
+    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":{"type":"mismatch","found":[7]}}"#,
+    r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":[7,3,2,{"type":"write","key":1,"value":2}]}"#,
+    r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3,[]],[3,[7]]],"commit":17}"#,
+    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":[7]}"#,
+    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":null}"#,
     r#"{"type":"outdated","v":1,"term":3}"#,
     r#"{"type":"vote","v":1,"term":3,"last":[2,17],"transfer":true}"#,
     r#"{"type":"timeout_now","v":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
@@ -105,7 +108,7 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
 }
 
 /// Reads a body; `None` if it is not JSON.
-fn decode(text: &[u8]) -> Option<Result<Envelope<Kv>, Unreadable>> {
+fn decode(text: &[u8]) -> Option<Result<Envelope<Sessions<Kv>>, Unreadable>> {
     let body: Raw = json::decode_with_depth(text, wire::MAX_DEPTH - 1).ok()?;
     Some(wire::decode(FROM, TO, body))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 
+use raft::sessions::SessionId;
 use raft_core::{
     Config, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message, NodeId,
     Payload, Reply, RequestId, SnapshotChunk, Task, Ticket,
@@ -13,7 +14,7 @@ use super::notes::{self, Noted, Notes};
 use super::words::{Nodes, Pick, Which, Words};
 use crate::replica::describe;
 use crate::replica::disk::{File, MemoryDisk};
-use crate::replica::machine::{Change, Command, Key, Registers};
+use crate::replica::machine::{Change, Command, Key, Number, Registers};
 use crate::replica::node::{self, Disk as _, Released, Setting, Work, Worked};
 use crate::rules::{CommandId, Rules};
 
@@ -38,6 +39,10 @@ pub(super) struct Stage {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// The text of each client's request.
     requests: BTreeMap<Ticket, String>,
+    /// The commands of the writes.
+    commands: BTreeMap<Ticket, CommandId>,
+    /// The commands of sessions, by session and number.
+    numbered: BTreeMap<(SessionId, u64), CommandId>,
     /// The names of requests between nodes, numbered in the order in which they appear.
     names: BTreeMap<(char, RequestId), usize>,
     rules: Rules<Registers>,
@@ -84,8 +89,8 @@ impl Stage {
                 }
             }
             "campaign" => self.campaign(words.node()?)?,
-            "write" => self.write("write", words.node()?, words.write()?)?,
-            "cas" => self.write("cas", words.node()?, words.cas()?)?,
+            "write" => self.write("write", words.node()?, words.write()?, words.sequence()?)?,
+            "cas" => self.write("cas", words.node()?, words.cas()?, words.sequence()?)?,
             "read" => self.read(words.node()?, words.key()?)?,
             "transfer" => self.transfer(words.node()?, words.optional_node()?)?,
             "settle" => self.settle()?,
@@ -291,14 +296,27 @@ impl Stage {
         Ok(process.map_or(0, |process| process.status.counters.pre_elections))
     }
 
-    fn write(&mut self, verb: &str, id: NodeId, what: (Key, Change)) -> Result<(), String> {
-        let (key, change) = what;
+    fn write(
+        &mut self,
+        verb: &str,
+        id: NodeId,
+        (key, change): (Key, Change),
+        number: Option<Number>,
+    ) -> Result<(), String> {
         let ticket = Ticket(self.requests.len() as u64 + 1);
+        // A client's retry is the same command.
+        let first = number.and_then(|number| self.numbered.get(&(number.session, number.sequence)));
         let command = Command {
-            id: CommandId(ticket.0),
+            id: first.copied().unwrap_or(CommandId(ticket.0)),
             key,
             change,
+            number,
         };
+        if let Some(number) = number {
+            self.numbered
+                .insert((number.session, number.sequence), command.id);
+        }
+        self.commands.insert(ticket, command.id);
         self.requests.insert(ticket, format!("{verb} {command}"));
         self.happen(id, Input::Write { ticket, command })
     }
@@ -471,9 +489,8 @@ impl Stage {
         self.notes.line(&line);
         if request == "transfer" {
             self.rules.transfer_answered(id, &reply.response)?;
-        } else if !request.starts_with("read") {
-            let command = CommandId(reply.ticket.0);
-            self.rules.answered(command, &reply.response)?;
+        } else if let Some(command) = self.commands.get(&reply.ticket) {
+            self.rules.answered(*command, &reply.response)?;
         }
         Ok(())
     }

@@ -2,10 +2,11 @@
 
 use std::str::{FromStr, SplitWhitespace};
 
+use raft::sessions::SessionId;
 use raft::wire;
 use raft_core::{Ballot, Config, Envelope, Limits, NodeId, Term};
 
-use crate::replica::machine::{Change, Key, Registers};
+use crate::replica::machine::{Change, Key, Number, Registers};
 
 /// The words of a line that are not read yet.
 #[derive(Debug)]
@@ -106,6 +107,26 @@ impl<'a> Words<'a> {
         let (name, (from, to)) = parts.ok_or_else(|| format!("{word:?} is not like x:1->2"))?;
         let (from, to) = (number(from)?, number(to)?);
         Ok((key(name)?, Change::Cas { from, to }))
+    }
+
+    /// A command's session and number, `s1.7`, and the lowest number whose outcome the client wants,
+    /// `from 5`, if there are any.
+    pub(super) fn sequence(&mut self) -> Result<Option<Number>, String> {
+        let Some(word) = self.0.next() else {
+            return Ok(None);
+        };
+        let parts = word.strip_prefix('s').and_then(|w| w.split_once('.'));
+        let (session, sequence) = parts.ok_or_else(|| format!("{word:?} is not like s1.7"))?;
+        let acknowledged = match self.0.next() {
+            None => 0,
+            Some("from") => self.number()?,
+            Some(word) => return Err(format!("unexpected word {word:?}")),
+        };
+        Ok(Some(Number {
+            session: SessionId(number(session)?),
+            sequence: number(sequence)?,
+            acknowledged,
+        }))
     }
 
     pub(super) fn which(&mut self) -> Result<Which, String> {

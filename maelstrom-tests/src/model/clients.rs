@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use raft_core::{Reply, Response, Ticket};
 
-use crate::replica::machine::{Key, Registers};
+use crate::replica::machine::{Key, Outcome, Registers};
 use crate::rules::Broken;
 
 /// The register that all requests use.
@@ -129,6 +129,7 @@ impl Clients {
     pub(super) fn answered(&mut self, reply: &Reply<Registers>) -> Result<(), Broken> {
         let ticket = number(reply.ticket);
         let answer = match &reply.response {
+            Response::Applied(Outcome::Forgotten) => return Ok(()),
             Response::Applied(_) => {
                 self.end_write(ticket, true);
                 "the write was applied".to_owned()
@@ -147,8 +148,8 @@ impl Clients {
                 "the write was refused".to_owned()
             }
             // The write may still take effect at any time.
-            Response::Unknown(_) if self.is_write(reply.ticket) => return Ok(()),
-            Response::Refused(_) | Response::Unknown(_) | Response::Transferred => {
+            Response::Unknown if self.is_write(reply.ticket) => return Ok(()),
+            Response::Refused(_) | Response::Unknown | Response::Transferred => {
                 self.end_read(ticket);
                 return Ok(());
             }
@@ -223,7 +224,7 @@ fn number(ticket: Ticket) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{Doubt, Refusal};
+    use raft_core::Refusal;
     use rand::Rng;
 
     use super::*;
@@ -265,12 +266,9 @@ mod tests {
                 let value = (value > 0).then_some(value);
                 let is_write = clients.is_write(Ticket(at as u64 + 1));
                 let (response, outcome) = match (rng.range(0..=5), is_write) {
-                    (0, _) => (
-                        Response::Unknown(Doubt::Overwritten),
-                        Outcome::Unknown(ErrorCode(13)),
-                    ),
+                    (0, _) => (Response::Unknown, Outcome::Unknown(ErrorCode(13))),
                     (1, _) => (
-                        Response::Refused(Refusal::NotLeader),
+                        Response::Refused(Refusal::NoLeader),
                         Outcome::Failed(ErrorCode(11)),
                     ),
                     (_, true) => (Response::Applied(Applied::Done), Outcome::Done),

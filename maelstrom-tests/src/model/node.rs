@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use raft::sessions::SessionId;
 use raft_core::{
     Config, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership, NodeId, Replica,
     Reply, RoleName, Term, Ticket,
@@ -16,7 +17,7 @@ use super::named::Named;
 use super::options::Bounds;
 use super::table::{Ref, Table};
 use crate::replica::disk::MemoryDisk;
-use crate::replica::machine::{Change, Command, Registers};
+use crate::replica::machine::{Change, Command, Number, Registers};
 use crate::replica::node::{self, Disk as _, Process, Setting, Worked};
 use crate::rules::{Broken, CommandId, Rules};
 
@@ -354,6 +355,12 @@ impl<'a> Run<'a> {
                     id: CommandId(ticket.0),
                     key: KEY,
                     change: Change::Write(number),
+                    // A retry is applied once, however late it comes.
+                    number: Some(Number {
+                        session: SessionId(1),
+                        sequence: ticket.0,
+                        acknowledged: 0,
+                    }),
                 };
                 self.step(Input::Write { ticket, command })?;
             }

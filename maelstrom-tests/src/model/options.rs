@@ -22,7 +22,7 @@ pub struct Bounds {
     pub reads: u8,
     /// How often a process dies.
     pub crashes: u8,
-    /// How often a message arrives twice.
+    /// How often a message arrives twice, or a forward arrives whose command was in a log before.
     pub copies: u8,
     /// How often a leader is asked to hand over.
     pub transfers: u8,
@@ -72,7 +72,12 @@ pub const MODEL: Command = Command::new(
             "How often a process dies, before or after it has stored its output.",
         )
         .default("0"),
-        Flag::new("copies", "D", "How often a message arrives twice.").default("0"),
+        Flag::new(
+            "copies",
+            "D",
+            "How often a message arrives twice, or a forward arrives whose command was in a log before.",
+        )
+        .default("0"),
         Flag::new(
             "transfers",
             "X",

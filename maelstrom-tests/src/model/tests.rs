@@ -145,7 +145,7 @@ fn wrong_answer_is_found() {
     };
     let refused_write = |reply: &mut Reply<Registers>| {
         if let Response::Applied(_) = reply.response {
-            reply.response = Response::Refused(Refusal::NotLeader);
+            reply.response = Response::Refused(Refusal::NoLeader);
         }
     };
     let answers: [(Change, &str); 3] = [

@@ -264,7 +264,16 @@ impl World {
         let mut next = self.clone();
         let id = self.actor(action, tables);
         let what = match action {
-            Action::Deliver(at, _) => What::Receive(next.flight.remove(at)),
+            Action::Deliver(at, _) => {
+                let message = next.flight.remove(at);
+                if self.repeats(message, tables) {
+                    let Some(left) = next.left.copies.checked_sub(1) else {
+                        return Ok(None);
+                    };
+                    next.left.copies = left;
+                }
+                What::Receive(message)
+            }
             Action::Copy(at) => {
                 next.left.copies -= 1;
                 let message = next.flight.remove(at);
@@ -302,6 +311,17 @@ impl World {
         }
         next.nodes[slot(id)] = effect.after;
         Ok(Some((effect, next)))
+    }
+
+    /// Whether a message is a forward whose command was in a log before: one more entry may come of
+    /// it.
+    fn repeats(&self, message: Ref, tables: &Tables) -> bool {
+        match &tables.message(message).message {
+            Message::Forward(forward) => {
+                tables.rules[self.rules].thing.has_entry(forward.command.id)
+            }
+            _ => false,
+        }
     }
 
     /// A client sends a request. Returns its ticket.

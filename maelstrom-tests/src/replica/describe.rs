@@ -3,8 +3,7 @@
 use std::fmt::Display;
 
 use raft_core::{
-    Doubt, Entry, Envelope, Forwarded, Message, NodeId, Payload, Record, Refusal, RequestId,
-    Response, SnapshotId,
+    Entry, Envelope, Message, NodeId, Payload, Record, Refusal, RequestId, Response, SnapshotId,
 };
 
 use crate::rules::Subject;
@@ -74,12 +73,8 @@ fn content<S: Subject<Command: Display>>(
         Message::ReadIndexReply(m) => format!(" {}, commit {}", name('i', m.id), m.commit),
         Message::Forward(m) => format!(" {} {}", name('f', m.id), m.command),
         Message::ForwardReply(m) => {
-            let reply = match &m.reply {
-                Forwarded::Applied(outcome) => S::describe_outcome(outcome),
-                Forwarded::Refused => "refused".to_owned(),
-                Forwarded::Full => "refused, no room".to_owned(),
-            };
-            format!(" {} {reply}", name('f', m.id))
+            let outcome = S::describe_outcome(&m.outcome);
+            format!(" {} {outcome}", name('f', m.id))
         }
         Message::Outdated(_) => String::new(),
         Message::TimeoutNow(m) => format!(" {}, last {}", name('t', m.id), m.last),
@@ -100,8 +95,6 @@ pub fn response<S: Subject>(
         Response::Transferred => "another node leads".to_owned(),
         Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
         Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
-        Response::Refused(Refusal::NotLeader) => "refused, not the leader".to_owned(),
-        Response::Refused(Refusal::LeaderFull) => "refused, the leader has no room".to_owned(),
         Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
         Response::Refused(Refusal::ReadExpired) => "refused, timed out".to_owned(),
         Response::Refused(Refusal::Transferring) => "refused, a transfer is under way".to_owned(),
@@ -113,8 +106,7 @@ pub fn response<S: Subject>(
         Response::Refused(Refusal::TargetSilent) => "refused, the target is silent".to_owned(),
         Response::Refused(Refusal::TargetDeclined) => "refused, the target declined".to_owned(),
         Response::Refused(Refusal::TransferExpired) => "refused, in vain".to_owned(),
-        Response::Unknown(Doubt::Expired) => "unknown, timed out".to_owned(),
-        Response::Unknown(Doubt::Overwritten) => "unknown, overwritten".to_owned(),
+        Response::Unknown => "unknown, timed out".to_owned(),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A disk in memory that holds exactly what was synced.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use raft_core::{
     SnapshotToInstall, SnapshotToStore, Term, Wal,
 };
 
-use super::machine::{Command, Key, Registers};
+use super::machine::{Command, Registers};
 use super::node::{Chunk, Disk, Stop, Stored};
 use crate::rules::Ledger;
 
@@ -35,12 +34,9 @@ pub struct File {
 impl File {
     /// Encodes a state.
     pub fn encode(last: EntryId, state: &Registers) -> Self {
-        let values = state
-            .values()
-            .map(|(Key(key), value)| format!("{key}={value}"));
-        let values: Vec<String> = values.collect();
-        let text = format!("{} {} {}", last.index, last.term, values.join(" "));
-        Self::new(last, text.into_bytes())
+        let mut bytes = format!("{} {} ", last.index, last.term).into_bytes();
+        state.write(&mut bytes).expect("memory never fails");
+        Self::new(last, bytes)
     }
 
     /// A file with these bytes.
@@ -59,15 +55,11 @@ impl File {
     /// Decodes the state, unless the bytes are damaged.
     fn decode(&self) -> Option<Registers> {
         let text = str::from_utf8(&self.bytes).ok()?;
-        let mut words = text.split_whitespace();
+        let mut words = text.splitn(3, ' ');
         let mut number = || words.next()?.parse().ok();
         let (index, term) = (Index(number()?), Term(number()?));
-        let value = |word: &str| {
-            let (key, value) = word.split_once('=')?;
-            Some((Key(key.parse().ok()?), value.parse().ok()?))
-        };
-        let values: Option<BTreeMap<Key, u8>> = words.map(value).collect();
-        (self.id.last == EntryId { term, index }).then_some(Registers::from(values?))
+        let state = Registers::read(words.next()?.as_bytes()).ok()?;
+        (self.id.last == EntryId { term, index }).then_some(state)
     }
 }
 
@@ -212,7 +204,7 @@ mod tests {
     use raft_core::{Payload, StateMachine};
 
     use super::*;
-    use crate::replica::machine::Change;
+    use crate::replica::machine::{Change, Key};
     use crate::rules::CommandId;
 
     fn run(ids: &[(u64, u64)]) -> Record<Command> {
@@ -264,7 +256,13 @@ mod tests {
         for (key, value) in [('x', 3), ('y', 200)] {
             let (id, key) = (CommandId(0), Key(key));
             let change = Change::Write(value);
-            state.apply(&Command { id, key, change });
+            let number = None;
+            state.apply(&Command {
+                id,
+                key,
+                change,
+                number,
+            });
         }
         let file = File::encode(id(7, 2), &state);
         assert_eq!(file.decode(), Some(state));

@@ -3,10 +3,11 @@
 use std::iter;
 use std::sync::Arc;
 
+use raft::sessions::SessionId;
 use raft_core::{Append, Appended, Ballot, Refusal, RequestId, Vote, VoteReply};
 
 use super::*;
-use crate::replica::machine::{Change, Command, Key, Outcome, Registers};
+use crate::replica::machine::{Change, Command, Key, Number, Outcome, Registers};
 use crate::replica::node::Disk as _;
 use crate::replica::node::tests::{lone_voter, run};
 
@@ -33,11 +34,12 @@ fn blank(index: u64, term: u64) -> Entry<Command> {
     }
 }
 
-fn write(index: u64, term: u64, command: u64) -> Entry<Command> {
+fn write(index: u64, term: u64, command: u64, value: u8) -> Entry<Command> {
     let command = Command {
         id: CommandId(command),
         key: Key('x'),
-        change: Change::Write(1),
+        change: Change::Write(value),
+        number: None,
     };
     Entry {
         id: id(index, term),
@@ -88,7 +90,7 @@ fn assert_broken(result: Result<(), Broken>, rule: &str) {
 #[test]
 fn correct_history_breaks_no_rule() {
     let mut rules = Rules::<Registers>::default();
-    let entries = [blank(1, 1), write(2, 1, 7)];
+    let entries = [blank(1, 1), write(2, 1, 7, 1)];
     rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries).unwrap();
@@ -112,7 +114,7 @@ fn correct_history_breaks_no_rule() {
 #[test]
 fn compacted_uncommitted_entry_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
+    let entries = [blank(1, 1), write(2, 1, 7, 1), blank(3, 1)];
     rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
     rules.holds(TWO, id(2, 1), &entries[2..]).unwrap();
@@ -135,7 +137,7 @@ fn compacted_uncommitted_entry_is_rejected() {
 #[test]
 fn snapshot_of_another_state_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    let entries = [blank(1, 1), write(2, 1, 7), blank(3, 1)];
+    let entries = [blank(1, 1), write(2, 1, 7, 1), blank(3, 1)];
     rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
     rules.snapshot(TWO, id(2, 1), &state(&entries)).unwrap();
@@ -160,8 +162,11 @@ fn second_leader_of_a_term_is_rejected() {
 #[test]
 fn entry_with_two_payloads_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
-    assert_broken(rules.holds(TWO, START, &[write(1, 1, 8)]), "Log Matching");
+    rules.holds(ONE, START, &[write(1, 1, 7, 1)]).unwrap();
+    assert_broken(
+        rules.holds(TWO, START, &[write(1, 1, 8, 1)]),
+        "Log Matching",
+    );
 }
 
 #[test]
@@ -215,7 +220,7 @@ fn two_entries_applied_at_one_index_are_rejected() {
 #[test]
 fn state_that_differs_from_the_entries_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    let entries = [write(1, 1, 7)];
+    let entries = [write(1, 1, 7, 1)];
     rules.holds(ONE, START, &entries).unwrap();
     let commit = Commit {
         node: ONE,
@@ -270,7 +275,7 @@ fn commit_on_half_of_the_disks_is_rejected() {
 #[test]
 fn snapshot_of_an_unsynced_entry_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    let entries = [blank(1, 1), write(2, 1, 7)];
+    let entries = [blank(1, 1), write(2, 1, 7, 1)];
     commit(&mut rules, ONE, 1, &entries).unwrap();
     let capture = |stored: &[Entry<Command>]| {
         let disk = Ledger::holding(Ballot::default(), START, stored.to_vec());
@@ -332,27 +337,57 @@ fn commit_of_a_missing_entry_is_rejected() {
 }
 
 #[test]
-fn command_with_two_entries_is_rejected() {
+fn command_that_is_applied_twice_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    let twice = [write(1, 1, 7), write(2, 1, 7)];
+    let twice = [write(1, 1, 7, 1), write(2, 1, 8, 2), write(3, 1, 7, 1)];
     assert_broken(
-        rules.holds(ONE, START, &twice),
-        "a command must enter the log at most once",
+        commit(&mut rules, ONE, 1, &twice),
+        "a command must be applied at most once: CommandId(7)",
     );
 }
 
 #[test]
+fn command_of_a_session_may_come_into_the_log_again() {
+    let mut rules = Rules::<Registers>::default();
+    let mut again = [write(1, 1, 7, 1), write(2, 1, 8, 2), write(3, 1, 7, 1)];
+    for at in [0, 2] {
+        again[at].payload = of_session(&again[at].payload);
+    }
+    commit(&mut rules, ONE, 1, &again).unwrap();
+    assert_eq!(
+        (rules.sightings().repeated, rules.sightings().forgotten),
+        (1, 0)
+    );
+}
+
+/// The same command under the first number of a session.
+fn of_session(payload: &Payload<Command>) -> Payload<Command> {
+    let Payload::Command(command) = payload else {
+        panic!("{payload:?} has no command");
+    };
+    let number = Some(Number {
+        session: SessionId(1),
+        sequence: 1,
+        acknowledged: 0,
+    });
+    Payload::Command(Arc::new(Command {
+        number,
+        ..(**command).clone()
+    }))
+}
+
+#[test]
 fn refused_command_in_a_log_is_rejected() {
-    let refused = Response::Refused(Refusal::NotLeader);
+    let refused = Response::Refused(Refusal::NoLeader);
     let mut rules = Rules::<Registers>::default();
     rules.answered(CommandId(7), &refused).unwrap();
     assert_broken(
-        rules.holds(ONE, START, &[write(1, 1, 7)]),
+        rules.holds(ONE, START, &[write(1, 1, 7, 1)]),
         "a refused command must not enter a log",
     );
 
     let mut rules = Rules::<Registers>::default();
-    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 7, 1)]).unwrap();
     assert_broken(
         rules.answered(CommandId(7), &refused),
         "a refused command must not enter a log",
@@ -362,13 +397,13 @@ fn refused_command_in_a_log_is_rejected() {
 #[test]
 fn response_that_differs_from_the_outcome_is_rejected() {
     let mut rules = Rules::<Registers>::default();
-    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 7, 1)]).unwrap();
     let done = Response::Applied(Outcome::Done);
     assert_broken(
         rules.answered(CommandId(7), &done),
         "a response must be the command's outcome",
     );
-    commit(&mut rules, ONE, 1, &[write(1, 1, 7)]).unwrap();
+    commit(&mut rules, ONE, 1, &[write(1, 1, 7, 1)]).unwrap();
     rules.answered(CommandId(7), &done).unwrap();
     let absent = Response::Applied(Outcome::Absent);
     assert_broken(
@@ -471,12 +506,12 @@ fn entry_that_counts_as_stored_too_early_is_rejected() {
 #[test]
 fn term_of_a_dead_lone_voter_is_forgotten() {
     let mut rules = Rules::<Registers>::default();
-    rules.holds(ONE, START, &[write(1, 1, 7)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 7, 1)]).unwrap();
     rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     let stored = Ledger::<Command>::holding(Ballot::new(Term(1), Some(ONE)), START, Vec::new());
     rules.lone_voter_died(ONE, &stored);
     assert_broken(rules.leads(ONE, Incarnation(2), Term(1)), "Election Safety");
     rules.lone_voter_died(ONE, &Ledger::default());
     rules.leads(ONE, Incarnation(2), Term(1)).unwrap();
-    rules.holds(ONE, START, &[write(1, 1, 8)]).unwrap();
+    rules.holds(ONE, START, &[write(1, 1, 8, 1)]).unwrap();
 }

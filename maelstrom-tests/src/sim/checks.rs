@@ -261,6 +261,9 @@ impl World {
         let operations = self.clients.history().operations();
         self.rare.operations += operations.len() as u64;
         self.rare.retries += self.clients.retries;
+        let sightings = self.checks.rules.sightings();
+        self.rare.commands_repeated += sightings.repeated;
+        self.rare.commands_forgotten += sightings.forgotten;
         match linearizability::check(operations, limits).verdict {
             Verdict::Valid => Ok(()),
             Verdict::Unknown(_) => Err(Broken(

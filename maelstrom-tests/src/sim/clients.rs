@@ -300,7 +300,10 @@ impl Clients {
         let Some(client) = waiting else {
             return Ok((command, None));
         };
-        let is_served = matches!(reply.response, Response::Applied(_) | Response::Answered(_));
+        let is_served = matches!(
+            reply.response,
+            Response::Applied(Outcome::Done(_)) | Response::Answered(_)
+        );
         if client == self.processes.len() - 1 {
             self.unserved_at_last += u64::from(!is_served);
         }
@@ -320,7 +323,7 @@ impl Clients {
                 let wrong = format!("node {node} answers {:?} as a transfer", reply.ticket);
                 return Err(Broken(wrong));
             }
-            Response::Unknown(_)
+            Response::Unknown
             | Response::Applied(Outcome::Unknown | Outcome::Opened(_) | Outcome::Closed) => {
                 self.record_unknown(&request, client, ErrorCode(13), now)?;
                 return Ok((command, Some(client)));

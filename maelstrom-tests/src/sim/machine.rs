@@ -85,7 +85,7 @@ impl Inner for Values {
     const LIMITS: sessions::Limits = sessions::Limits {
         sessions: 7,
         answers: 64,
-        bytes: 2_000,
+        bytes: 20_000,
     };
 
     fn outcome_size(outcome: &kv::Outcome) -> usize {

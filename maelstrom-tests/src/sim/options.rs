@@ -115,10 +115,6 @@ options! {
     inflight_bytes: 8 << 20, LIMIT;
     /// Limit: Appends kept because they arrived before earlier ones.
     early_appends: 64, LIMIT;
-    /// Limit: forwards remembered.
-    forwards_seen: 16_384, LIMIT;
-    /// Limit: incarnations of peers remembered.
-    incarnations: 1024, LIMIT;
     /// Entries after which a snapshot is taken.
     snapshot_entries: 1 << 16, LIMIT;
     /// Bytes of entries after which a snapshot is taken.
@@ -288,8 +284,6 @@ impl Options {
         self.inflight_appends = pick(&[1, 2, 5]);
         self.inflight_bytes = pick(&[1, 200, 1000]);
         self.early_appends = pick(&[1, 2, 5]);
-        self.forwards_seen = pick(&[1, 2, 5]);
-        self.incarnations = pick(&[1, 2, 5]);
         self.apply_entries = pick(&[1, 2, 5]);
     }
 
@@ -391,8 +385,6 @@ impl Options {
                 inflight_appends: self.inflight_appends as usize,
                 inflight_bytes: self.inflight_bytes as usize,
                 early_appends: self.early_appends as usize,
-                forwards_seen: self.forwards_seen as usize,
-                incarnations: self.incarnations as usize,
                 snapshot_entries: self.snapshot_entries,
                 snapshot_bytes: self.snapshot_bytes,
                 trailing_entries: self.trailing_entries,
@@ -478,8 +470,6 @@ impl Options {
                 world.reads,
                 world.uncommitted_bytes,
                 world.unsynced_bytes,
-                world.forwards_seen,
-                world.incarnations,
             ]
         };
         limits(self) == limits(&Self::CALM)

@@ -1,8 +1,8 @@
 //! Counts rare events: a search that never meets them proves nothing.
 
-use raft_core::{Doubt, Refusal, Response, RoleName, Status};
+use raft_core::{Refusal, Response, RoleName, Status};
 
-use super::machine::Store;
+use super::machine::{Outcome, Store};
 
 macro_rules! rare_events {
     ($(#[doc = $help:literal] $name:ident),+ $(,)?) => {
@@ -183,10 +183,16 @@ rare_events! {
     /// Snapshots that arrived damaged because the leader's disk had flipped a bit.
     snapshots_broken,
 
-    /// Forwards that were refused.
-    forwards_refused,
-    /// Forwards dropped because they were or may have been handled before.
+    /// Forwards that were sent again.
     forwards_repeated,
+    /// Forwards dropped because the leader's log held their commands.
+    forwards_in_the_log,
+    /// Commands that came into the log again and were answered from their sessions.
+    commands_repeated,
+    /// Commands that their sessions no longer remembered.
+    commands_forgotten,
+    /// Sessions of running nodes that were evicted.
+    sessions_evicted,
     /// Reads at a leader without a commit of its own term.
     reads_before_own_commit,
     /// Replies to requests that were no longer open.
@@ -201,8 +207,6 @@ rare_events! {
     refused,
     /// Requests whose outcome the node did not know.
     unknown,
-    /// Requests counted in unknown whose entry was overwritten.
-    overwritten,
 }
 
 /// Events that a fleet may miss. Each needs two rare events at once, which a thousand seeds seldom
@@ -263,7 +267,8 @@ impl RareEvents {
         self.snapshots_broken += counters.snapshots_broken;
         self.snapshot_streams += counters.snapshot_streams_begun;
         self.chunks_repeated += counters.chunks_repeated;
-        self.forwards_repeated += counters.dropped.repeated_forward;
+        self.forwards_repeated += counters.forwards_repeated;
+        self.forwards_in_the_log += counters.dropped.repeated_forward;
         self.stale_replies += counters.dropped.stale_reply;
         self.stale_terms += counters.dropped.stale_term;
         self.overflows += counters.dropped.overflow;
@@ -282,17 +287,13 @@ impl RareEvents {
     /// Adds an answer to a client.
     pub(super) fn add_response(&mut self, response: &Response<Store>) {
         match response {
+            // A command of this node's session, which waits for it: others have evicted it.
+            Response::Applied(Outcome::Unknown) => self.sessions_evicted += 1,
             Response::Applied(_) | Response::Answered(_) | Response::Transferred => {
-                self.served += 1
+                self.served += 1;
             }
             Response::Refused(_) => self.refused += 1,
-            Response::Unknown(doubt) => {
-                self.unknown += 1;
-                match doubt {
-                    Doubt::Overwritten => self.overwritten += 1,
-                    Doubt::Expired => {}
-                }
-            }
+            Response::Unknown => self.unknown += 1,
         }
     }
 }

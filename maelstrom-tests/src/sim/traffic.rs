@@ -1,9 +1,7 @@
 //! Messages between nodes, and requests of clients.
 
 use raft::host::Session as _;
-use raft_core::{
-    Envelope, ForwardReply, Forwarded, Input, Message, NodeId, PreVoteReply, VoteReply,
-};
+use raft_core::{Envelope, Input, Message, NodeId, PreVoteReply, VoteReply};
 
 use super::agenda::Happening;
 use super::clients::Request;
@@ -20,11 +18,6 @@ impl World {
         let ledger = self.members[&envelope.from].node.disk.ledger();
         self.checks.rules.sends(&envelope, ledger)?;
         self.check_timeout_now(&envelope)?;
-        if let Message::ForwardReply(ForwardReply { reply, .. }) = &envelope.message
-            && matches!(reply, Forwarded::Refused | Forwarded::Full)
-        {
-            self.rare.forwards_refused += 1;
-        }
         let letter = Letter::write(envelope);
         self.note(Event::Sent(letter.envelope.clone()));
         if self.faults.phase == Phase::Healed {

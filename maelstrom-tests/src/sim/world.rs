@@ -85,7 +85,7 @@ impl Served {
         match response {
             Response::Applied(_) => self.write = now,
             Response::Answered(_) => self.read = now,
-            Response::Refused(_) | Response::Unknown(_) | Response::Transferred => {}
+            Response::Refused(_) | Response::Unknown | Response::Transferred => {}
         }
     }
 }

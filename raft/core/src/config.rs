@@ -46,11 +46,6 @@ pub struct Limits {
     /// Appends that overtook others and that a follower keeps until the gap is filled; their bytes
     /// are limited by `inflight_bytes`.
     pub early_appends: usize,
-    /// Forwards remembered for each incarnation of a sender in a term; older ones count as seen.
-    pub forwards_seen: usize,
-    /// Incarnations of one sender whose forwards a leader accepts in a term. Forwards of further
-    /// incarnations are dropped until the next term, and their clients' writes end as unknown.
-    pub incarnations: usize,
     /// Take a snapshot after this many applied entries.
     pub snapshot_entries: u64,
     /// Take a snapshot after applied entries of this many bytes, too.
@@ -101,8 +96,6 @@ impl Default for Limits {
             inflight_appends: 64,
             inflight_bytes: 8 << 20,
             early_appends: 64,
-            forwards_seen: 16_384,
-            incarnations: 1024,
             snapshot_entries: 1 << 16,
             snapshot_bytes: 32 << 20,
             trailing_entries: 1 << 13,
@@ -121,9 +114,9 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// How long to wait for a read index before the node repeats its request.
+    /// How long to wait for the leader's answer before the node repeats its request.
     #[must_use]
-    pub fn read_retry(&self) -> u32 {
+    pub fn request_retry(&self) -> u32 {
         self.heartbeat.saturating_mul(3)
     }
 
@@ -163,8 +156,6 @@ impl Config {
             ("append_bytes", l.append_bytes as u64),
             ("inflight_appends", l.inflight_appends as u64),
             ("inflight_bytes", l.inflight_bytes as u64),
-            ("forwards_seen", l.forwards_seen as u64),
-            ("incarnations", l.incarnations as u64),
             ("snapshot_entries", l.snapshot_entries),
             ("snapshot_bytes", l.snapshot_bytes),
             ("apply_entries", l.apply_entries),

@@ -46,6 +46,8 @@ pub struct Counters {
     pub chunks_repeated: u64,
     /// Replication streams of this leader begun again because the follower had restarted.
     pub streams_restarted: u64,
+    /// Forwards that this node sent again, to the same leader or the next one.
+    pub forwards_repeated: u64,
     /// Messages that were dropped, by reason.
     pub dropped: Dropped,
 }
@@ -61,7 +63,7 @@ pub struct Dropped {
     pub stale_term: u64,
     /// A late reply, to a request that is no longer open.
     pub stale_reply: u64,
-    /// A forward that was handled before, or may have been.
+    /// A forward of a command that the leader's log already holds and the leader has not applied.
     pub repeated_forward: u64,
     /// The receiver's role has no use for the message.
     pub unexpected: u64,

@@ -12,6 +12,7 @@ use crate::message::{
 };
 use crate::node::{Node, Role};
 use crate::pre_candidate::PreCandidate;
+use crate::proxy::Overdue;
 use crate::raft::Raft;
 use crate::shared::Shared;
 
@@ -49,10 +50,10 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     /// Counts a tick. At the election timeout, the follower becomes a pre-candidate.
     pub(crate) fn tick(mut self) -> Raft<S> {
         if self.role.countdown.tick() {
-            self.campaign()
-        } else {
-            Raft::Follower(self)
+            return self.campaign();
         }
+        self.send_again();
+        Raft::Follower(self)
     }
 
     /// Becomes a pre-candidate.
@@ -107,8 +108,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         let requests = shared.proxy.dispatch();
         for write in requests.writes {
             let id = shared.next_request_id();
-            shared.proxy.forward(id, write.ticket, write.since);
-            let command = write.command;
+            let command = write.command.clone();
+            shared.proxy.forward(id, write, shared.now);
             shared.send(leader, Message::Forward(Forward { id, command }));
         }
         if !requests.reads.is_empty() {
@@ -116,8 +117,21 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             shared.proxy.ask(id, requests.reads, shared.now);
             shared.send(leader, Message::ReadIndex(ReadIndex { id }));
         }
-        let retry = shared.config.read_retry();
-        for id in shared.proxy.overdue(shared.now, retry) {
+    }
+
+    /// Sends requests again that the leader has not answered in time, or that it did not get yet.
+    fn send_again(&mut self) {
+        let Some(leader) = self.role.leader else {
+            return;
+        };
+        let shared = &mut self.shared;
+        let retry = shared.config.request_retry();
+        let Overdue { writes, reads } = shared.proxy.overdue(shared.now, retry);
+        for (id, command) in writes {
+            shared.counters.forwards_repeated += 1;
+            shared.send(leader, Message::Forward(Forward { id, command }));
+        }
+        for id in reads {
             shared.send(leader, Message::ReadIndex(ReadIndex { id }));
         }
     }
@@ -128,7 +142,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         self.role.countdown = self.shared.election_countdown();
         if self.role.leader.is_none() {
             self.role.leader = Some(leader);
-            self.shared.proxy.ask_anew();
+            self.shared.proxy.send_anew();
+            self.send_again();
         }
     }
 

@@ -14,14 +14,14 @@ use self::progress::{Peer, Progress, Rejection, send_append, send_entries};
 use self::reads::{Reader, Reads, TermCommitted};
 use crate::clock::{Moment, Patience};
 use crate::entry::Payload;
-use crate::id::{Incarnation, Index, NodeId, RequestId, SnapshotId};
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, SnapshotId};
 use crate::machine::StateMachine;
 use crate::message::{
-    AppendRejected, Appended, ChunkReceived, Forward, Forwarded, Message, ReadIndex,
-    ReadIndexReply, Round, RoundReply,
+    AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply, Round,
+    RoundReply,
 };
 use crate::node::{Node, Role};
-use crate::proxy::Origin;
+use crate::proxy::Request;
 use crate::raft::Raft;
 use crate::response::{Refusal, Response};
 use crate::shared::Shared;
@@ -47,7 +47,7 @@ impl<S: StateMachine> Leader<S> {
         let longest = shared.config.longest_election;
         let patience = Patience(longest.max(votes_took.saturating_mul(2)));
         shared.heard_leader(shared.id);
-        shared.proxy.take_asked();
+        shared.proxy.take_sent();
         let blank = shared.append(Payload::Blank);
         let others: Vec<NodeId> = shared.membership.others(shared.id).collect();
         let now = shared.now;
@@ -109,7 +109,8 @@ impl<S: StateMachine> Leader<S> {
 
 impl<S: StateMachine> Role<S> for Leader<S> {
     fn leave(self, shared: &mut Shared<S>) {
-        shared.proxy.wait_again(self.reads.into_local());
+        let reads = self.reads.into_local();
+        shared.proxy.wait_again(reads.map(Request::Read));
     }
 }
 
@@ -173,7 +174,10 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let requests = self.shared.proxy.dispatch();
         for write in requests.writes {
             if self.has_room() {
-                self.propose(Origin::Local(write.ticket), write.command, write.since);
+                let id = self.append(write.command.clone());
+                self.shared.proxy.propose(id.index, write);
+            } else if write.was_sent {
+                self.shared.proxy.wait_again([Request::Write(write)]);
             } else {
                 let refusal = match self.role.handover {
                     Some(_) => Refusal::Transferring,
@@ -215,23 +219,19 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             && self.shared.log().bytes(applied, last) < limits.uncommitted_bytes as u64
     }
 
-    fn propose(&mut self, origin: Origin, command: S::Command, since: Moment) {
-        let payload = Payload::Command(Arc::new(command));
-        let id = self.shared.append(payload);
-        let overwritten = self.shared.proxy.propose(id, origin, since);
-        self.shared.replies.extend(overwritten);
+    fn append(&mut self, command: S::Command) -> EntryId {
+        self.shared.append(Payload::Command(Arc::new(command)))
     }
 
-    /// Appends a command that another node forwards. A repeated forward must not become a second
-    /// entry.
+    /// Appends a command that another node forwards. That node sends it again if it gets no answer.
     fn forward(&mut self, from: NodeId, Forward { id, command }: Forward<S>) {
-        if self.role.handover.is_some() {
-            self.shared.refuse_forward(from, id, Forwarded::Refused);
-        } else if !self.has_room() {
-            self.shared.refuse_forward(from, id, Forwarded::Full);
-        } else if self.shared.is_new_forward(from, id) {
-            let now = self.shared.now;
-            self.propose(Origin::Remote(from, id), command, now);
+        if self.shared.proxy.is_appended(from, id) {
+            self.shared.counters.dropped.repeated_forward += 1;
+        } else if self.has_room() {
+            let index = self.append(command).index;
+            self.shared.proxy.append(index, from, id);
+        } else {
+            self.shared.counters.dropped.overflow += 1;
         }
     }
 

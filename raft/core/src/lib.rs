@@ -242,14 +242,14 @@ pub use crate::machine::StateMachine;
 pub use crate::membership::Membership;
 pub use crate::message::{
     Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Forward, ForwardReply,
-    Forwarded, Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round,
-    RoundReply, SnapshotChunk, TimeoutNow, TimeoutNowReply, Vote, VoteReply, Wait,
+    Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply,
+    SnapshotChunk, TimeoutNow, TimeoutNowReply, Vote, VoteReply, Wait,
 };
 pub use crate::output::{ChunkToSend, Durable, Output, Released, Volatile};
 pub use crate::persistence::{Persisted, Record, Synced, Wal};
 pub use crate::quorum::{Elected, Tally, Votes};
 pub use crate::replica::Replica;
-pub use crate::response::{Doubt, Refusal, Reply, Response};
+pub use crate::response::{Refusal, Reply, Response};
 pub use crate::search::Fingerprint;
 pub use crate::snapshot::{SnapshotToInstall, SnapshotToStore, Task};
 pub use crate::status::{RoleName, Status};

@@ -6,6 +6,9 @@ use core::hash::Hash;
 /// A deterministic state machine (§2): the same commands in the same order give the same state
 /// and the same outcomes on every node.
 ///
+/// A command of a client may come into the log more than once, when its answer or its leader was
+/// lost. The machine must recognize that, or the command is applied again (thesis §6.3).
+///
 /// A snapshot is made from a clone. The node waits for the clone, so it must be cheap, however large
 /// the state is: share unchanged parts (copy-on-write) instead of copying them.
 pub trait StateMachine: Clone + Debug + Eq + Hash {

@@ -198,22 +198,23 @@ pub struct ReadIndexReply {
     pub commit: EntryId,
 }
 
-/// A command that a client gave to another node, for the leader to append. Sent once.
+/// A command that a client gave to another node, for the leader to append.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Forward<S: StateMachine> {
-    /// The id of the request. The leader appends its command at most once.
+    /// The id of the request: the same each time that it is sent.
     pub id: RequestId,
     /// The command.
     pub command: S::Command,
 }
 
-/// The reply to a [`Forward`].
+/// The reply to a [`Forward`] whose command was applied. A node that cannot append it sends none: a
+/// log may hold another copy, so that it must not be refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ForwardReply<S: StateMachine> {
     /// The request that is answered.
     pub id: RequestId,
-    /// The result of the command.
-    pub reply: Forwarded<S::Outcome>,
+    /// The outcome of the command.
+    pub outcome: S::Outcome,
 }
 
 /// The reply to an Append, a snapshot chunk or a read round of a lower term. Its envelope carries
@@ -237,17 +238,6 @@ pub struct TimeoutNowReply {
     pub id: RequestId,
     /// Whether the sender becomes a candidate.
     pub campaigns: bool,
-}
-
-/// The result of a forwarded command.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Forwarded<O> {
-    /// Committed and applied.
-    Applied(O),
-    /// No log holds the command, and none ever will: the receiver does not lead.
-    Refused,
-    /// The same: the leader has no room.
-    Full,
 }
 
 /// The class of a message, as its receiver sees it.

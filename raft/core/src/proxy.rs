@@ -13,18 +13,19 @@
 //! a transfer, at the leader ---> answered once another node leads, or it failed
 //! ```
 //!
-//! A write is sent to a leader once and never again: a log may hold the first copy. A read has no
-//! effect, so its request may be repeated.
+//! Messages get lost, and leaders are deposed. So a request is sent again, to the same leader after a
+//! while and to the next one at once, and a command whose entry was truncated waits for the next
+//! leader. The log may so hold a command twice: the machine must recognize that ([`StateMachine`]).
+//! At its deadline a command that was sent ends as unknown, and one that was not as refused.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::mem;
 
 use crate::clock::Moment;
-use crate::config::Limits;
-use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, Ticket};
+use crate::id::{Index, NodeId, RequestId, Ticket};
 use crate::machine::StateMachine;
-use crate::response::{Doubt, Refusal, Reply, Response};
+use crate::response::{Refusal, Reply, Response};
 
 /// The table of requests.
 #[derive(Clone, Debug, Hash)]
@@ -32,19 +33,20 @@ pub(crate) struct Proxy<S: StateMachine> {
     /// Requests that wait until a leader is known.
     pub(crate) waiting: VecDeque<Request<S>>,
     /// Writes that were sent to a leader.
-    pub(crate) forwarded: BTreeMap<RequestId, Sent>,
+    pub(crate) forwarded: BTreeMap<RequestId, Sent<S>>,
     /// Reads for which a leader was asked for an index.
     pub(crate) asked: BTreeMap<RequestId, Asked<S>>,
     /// The request for the leadership transfer that this node began.
-    pub(crate) transfer: Option<Sent>,
+    pub(crate) transfer: Option<TransferRequest>,
     /// Reads that may be served once the entry at their index is applied.
     pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
-    /// Commands that this node appended as leader, by index.
-    pub(crate) proposed: BTreeMap<Index, Proposal>,
-    /// Those of this node's own clients, in the order of their deadlines. The first one is open.
-    pub(crate) local: VecDeque<(Moment, EntryId)>,
-    /// The forwards of the current term that this node has handled.
-    pub(crate) seen: BTreeMap<NodeId, BTreeMap<Incarnation, Window>>,
+    /// Commands of this node's own clients that it appended as leader, by the index of their
+    /// entries, which its log still holds.
+    pub(crate) local: BTreeMap<Index, Write<S>>,
+    /// Those of other nodes.
+    pub(crate) remote: BTreeMap<Index, (NodeId, RequestId)>,
+    /// The values of `remote`.
+    pub(crate) appended: BTreeSet<(NodeId, RequestId)>,
     /// The number of unanswered requests of this node's own clients.
     pub(crate) open: usize,
 }
@@ -56,9 +58,17 @@ pub(crate) enum Request<S: StateMachine> {
     Read(Read<S>),
 }
 
-/// A write that was sent to a leader, or a request for a transfer; its content is not kept.
+/// A write that was sent to a leader.
 #[derive(Clone, Debug, Hash)]
-pub(crate) struct Sent {
+pub(crate) struct Sent<S: StateMachine> {
+    /// When it was last sent to the present leader, if ever.
+    pub(crate) at: Option<Moment>,
+    pub(crate) write: Write<S>,
+}
+
+/// A request for a leadership transfer, which this node began.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(crate) struct TransferRequest {
     pub(crate) ticket: Ticket,
     pub(crate) since: Moment,
 }
@@ -77,6 +87,8 @@ pub(crate) struct Write<S: StateMachine> {
     pub(crate) ticket: Ticket,
     pub(crate) since: Moment,
     pub(crate) command: S::Command,
+    /// Whether a log may hold it.
+    pub(crate) was_sent: bool,
 }
 
 /// Reads that share one request for a read index. The request may be repeated, to the same leader
@@ -89,13 +101,6 @@ pub(crate) struct Asked<S: StateMachine> {
     pub(crate) reads: Vec<Read<S>>,
 }
 
-/// An entry that this node appended as leader, and the origin of its command.
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Proposal {
-    pub(crate) id: EntryId,
-    pub(crate) origin: Origin,
-}
-
 /// The origin of a command: the result goes back there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
@@ -105,22 +110,10 @@ pub(crate) enum Origin {
     Remote(NodeId, RequestId),
 }
 
-/// The forwards of one incarnation of one sender.
-#[derive(Clone, Debug, Default, Hash)]
-pub(crate) struct Window {
-    /// All counters below the floor count as seen.
-    pub(crate) floor: u64,
-    pub(crate) seen: BTreeSet<u64>,
-}
-
-/// Whether a forward was seen before.
-pub(crate) enum ForwardStatus {
-    /// The forward is new.
-    New,
-    /// The forward was seen before, or may have been.
-    Repeated,
-    /// Unknown: the sender had too many incarnations in this term.
-    NoRoom,
+/// The requests to send again.
+pub(crate) struct Overdue<S: StateMachine> {
+    pub(crate) writes: Vec<(RequestId, S::Command)>,
+    pub(crate) reads: Vec<RequestId>,
 }
 
 /// The requests that [`Proxy::dispatch`] takes out.
@@ -147,9 +140,9 @@ impl<S: StateMachine> Proxy<S> {
             asked: BTreeMap::new(),
             transfer: None,
             confirmed: BTreeMap::new(),
-            proposed: BTreeMap::new(),
-            local: VecDeque::new(),
-            seen: BTreeMap::new(),
+            local: BTreeMap::new(),
+            remote: BTreeMap::new(),
+            appended: BTreeSet::new(),
             open: 0,
         }
     }
@@ -166,7 +159,7 @@ impl<S: StateMachine> Proxy<S> {
 
     /// The number of commands that this node appended as leader and has not applied yet.
     pub(crate) fn proposals(&self) -> usize {
-        self.proposed.len()
+        self.local.len() + self.remote.len()
     }
 
     /// Takes a client's write.
@@ -176,6 +169,7 @@ impl<S: StateMachine> Proxy<S> {
             ticket,
             since: now,
             command,
+            was_sent: false,
         }));
     }
 
@@ -190,9 +184,9 @@ impl<S: StateMachine> Proxy<S> {
         self.waiting.pop_back().map(|request| request.origin().0)
     }
 
-    /// Lets reads wait again. They stay open.
-    pub(crate) fn wait_again(&mut self, reads: impl IntoIterator<Item = Read<S>>) {
-        self.waiting.extend(reads.into_iter().map(Request::Read));
+    /// Lets requests wait again. They stay open.
+    pub(crate) fn wait_again(&mut self, requests: impl IntoIterator<Item = Request<S>>) {
+        self.waiting.extend(requests);
         // Deadlines stay in order.
         let requests = self.waiting.make_contiguous();
         requests.sort_by_key(|request| request.origin().1);
@@ -211,8 +205,10 @@ impl<S: StateMachine> Proxy<S> {
     }
 
     /// Notes that a write was sent to a leader.
-    pub(crate) fn forward(&mut self, id: RequestId, ticket: Ticket, since: Moment) {
-        self.forwarded.insert(id, Sent { ticket, since });
+    pub(crate) fn forward(&mut self, id: RequestId, mut write: Write<S>, now: Moment) {
+        write.was_sent = true;
+        let at = Some(now);
+        self.forwarded.insert(id, Sent { at, write });
     }
 
     /// Notes that a leader was asked for an index for these reads.
@@ -226,54 +222,42 @@ impl<S: StateMachine> Proxy<S> {
         );
     }
 
-    /// Notes that this leader appended an entry for a request. Returns the reply to the client of
-    /// the proposal that the entry overwrites, if there is one.
-    pub(crate) fn propose(
-        &mut self,
-        id: EntryId,
-        origin: Origin,
-        since: Moment,
-    ) -> Option<Reply<S>> {
-        if let Origin::Local(_) = origin {
-            self.local.push_back((since, id));
+    /// Notes that this leader appended a write of its own client at an index.
+    pub(crate) fn propose(&mut self, index: Index, mut write: Write<S>) {
+        write.was_sent = true;
+        self.local.insert(index, write);
+    }
+
+    /// Whether the log holds the command of this forward, not applied yet. Another entry would only
+    /// take room.
+    pub(crate) fn is_appended(&self, from: NodeId, id: RequestId) -> bool {
+        self.appended.contains(&(from, id))
+    }
+
+    /// Notes that this leader appended another node's command at an index.
+    pub(crate) fn append(&mut self, index: Index, from: NodeId, id: RequestId) {
+        self.remote.insert(index, (from, id));
+        self.appended.insert((from, id));
+    }
+
+    /// Ends the proposal of the entry that was applied. Returns its origin.
+    pub(crate) fn applied(&mut self, index: Index) -> Option<Origin> {
+        if let Some(write) = self.local.remove(&index) {
+            return Some(Origin::Local(write.ticket));
         }
-        let proposal = Proposal { id, origin };
-        let overwritten = self.proposed.insert(id.index, proposal)?;
-        self.overwritten(overwritten.origin)
+        let origin = self.remote.remove(&index)?;
+        self.appended.remove(&origin);
+        Some(Origin::Remote(origin.0, origin.1))
     }
 
-    /// Ends the proposal at the index of the applied entry `id`. Returns the origin of that entry,
-    /// or the reply to the client of another proposal at that index, which is lost.
-    pub(crate) fn applied(&mut self, id: EntryId) -> (Option<Origin>, Option<Reply<S>>) {
-        let ended = match self.proposed.remove(&id.index) {
-            // The term must match too: another leader's entry may stand at the same index.
-            Some(proposal) if proposal.id == id => (Some(proposal.origin), None),
-            Some(proposal) => (None, self.overwritten(proposal.origin)),
-            None => (None, None),
-        };
-        self.first_local();
-        ended
-    }
-
-    /// Forgets other nodes' proposals through `index`: a snapshot holds what became of them. Those
-    /// of this node's own clients end at their deadline.
-    pub(crate) fn skip_through(&mut self, index: Index) {
-        self.proposed
-            .retain(|&at, proposal| at > index || matches!(proposal.origin, Origin::Local(_)));
-    }
-
-    /// The oldest open proposal of this node's own clients.
-    fn first_local(&mut self) -> Option<(Moment, EntryId, Ticket)> {
-        while let Some(&(since, id)) = self.local.front() {
-            if let Some(proposal) = self.proposed.get(&id.index)
-                && proposal.id == id
-                && let Origin::Local(ticket) = proposal.origin
-            {
-                return Some((since, id, ticket));
-            }
-            self.local.pop_front();
+    /// The log no longer holds the entries from `first` on: their commands wait for the next leader,
+    /// those of other nodes at these nodes.
+    pub(crate) fn truncate(&mut self, first: Index) {
+        let lost = self.local.split_off(&first);
+        self.wait_again(lost.into_values().map(Request::Write));
+        for origin in self.remote.split_off(&first).into_values() {
+            self.appended.remove(&origin);
         }
-        None
     }
 
     /// Makes the reply to the client of the forward `id`, if the client still waits.
@@ -283,7 +267,7 @@ impl<S: StateMachine> Proxy<S> {
         response: Response<S>,
     ) -> Option<Reply<S>> {
         let sent = self.forwarded.remove(&id)?;
-        Some(self.answer(sent.ticket, response))
+        Some(self.answer(sent.write.ticket, response))
     }
 
     /// Notes the leader's answer to the request `id` for a read index. False if no such request is
@@ -312,30 +296,40 @@ impl<S: StateMachine> Proxy<S> {
         ready
     }
 
-    /// Makes all requests for a read index due again: there is a new leader.
-    pub(crate) fn ask_anew(&mut self) {
-        for asked in self.asked.values_mut() {
-            asked.at = None;
-        }
+    /// Makes all that was sent to a leader due again: there is a new one.
+    pub(crate) fn send_anew(&mut self) {
+        self.forwarded.values_mut().for_each(|sent| sent.at = None);
+        self.asked.values_mut().for_each(|asked| asked.at = None);
     }
 
-    /// The requests for a read index to send now: those that the present leader did not get yet,
-    /// and those whose answer is late.
-    pub(crate) fn overdue(&mut self, now: Moment, retry: u32) -> Vec<RequestId> {
-        let mut overdue = Vec::new();
-        for (id, asked) in &mut self.asked {
-            if asked.at.is_none_or(|at| now.is_past(at, retry)) {
-                asked.at = Some(now);
-                overdue.push(*id);
+    /// The requests to send now: those that the present leader did not get yet, and those whose
+    /// answer is late.
+    pub(crate) fn overdue(&mut self, now: Moment, retry: u32) -> Overdue<S> {
+        let is_due = |at: &mut Option<Moment>| {
+            let is_due = at.is_none_or(|at| now.is_past(at, retry));
+            if is_due {
+                *at = Some(now);
             }
+            is_due
+        };
+        let writes = self.forwarded.iter_mut().filter_map(|(id, sent)| {
+            is_due(&mut sent.at).then(|| (*id, sent.write.command.clone()))
+        });
+        let reads = self.asked.iter_mut();
+        Overdue {
+            writes: writes.collect(),
+            reads: reads
+                .filter_map(|(id, asked)| is_due(&mut asked.at).then_some(*id))
+                .collect(),
         }
-        overdue
     }
 
-    /// Lets all reads wait again that were sent to a leader: this node leads now.
-    pub(crate) fn take_asked(&mut self) {
+    /// Lets all requests wait again that were sent to a leader: this node leads now.
+    pub(crate) fn take_sent(&mut self) {
+        let writes = mem::take(&mut self.forwarded).into_values();
+        self.wait_again(writes.map(|sent| Request::Write(sent.write)));
         let asked = mem::take(&mut self.asked).into_values();
-        self.wait_again(asked.flat_map(|asked| asked.reads));
+        self.wait_again(asked.flat_map(|asked| asked.reads).map(Request::Read));
     }
 
     /// Makes the reply to a client of this node. All replies are made here.
@@ -344,8 +338,7 @@ impl<S: StateMachine> Proxy<S> {
         Reply { ticket, response }
     }
 
-    /// Ends the requests that have waited past their deadline. The tables hold them in the order of
-    /// their deadlines, so a tick costs little however many wait. A command of another node has no
+    /// Ends the requests that have waited past their deadline. A command of another node has no
     /// deadline here: that node has ended the request.
     pub(crate) fn expire(&mut self, now: Moment, deadline: u32) -> Vec<Reply<S>> {
         let mut expired = Vec::new();
@@ -354,8 +347,11 @@ impl<S: StateMachine> Proxy<S> {
         while let Some((ticket, since)) = self.waiting.front().map(Request::origin)
             && late(since)
         {
-            self.waiting.pop_front();
-            expired.push((ticket, refused(Refusal::NoLeader)));
+            let response = match self.waiting.pop_front() {
+                Some(Request::Write(write)) if write.was_sent => Response::Unknown,
+                _ => refused(Refusal::NoLeader),
+            };
+            expired.push((ticket, response));
         }
         while let Some(mut first) = self.asked.first_entry() {
             let reads = &mut first.get_mut().reads;
@@ -373,69 +369,32 @@ impl<S: StateMachine> Proxy<S> {
             expired.extend(ended.map(|read| (read.ticket, refused(Refusal::ReadExpired))));
             !reads.is_empty()
         });
-        while let Some(first) = self.forwarded.first_entry()
-            && late(first.get().since)
-        {
-            expired.push((first.remove().ticket, Response::Unknown(Doubt::Expired)));
+        if let Some(asked) = self.transfer.take_if(|asked| late(asked.since)) {
+            expired.push((asked.ticket, Response::Unknown));
         }
-        if let Some(sent) = self.transfer.take_if(|sent| late(sent.since)) {
-            expired.push((sent.ticket, Response::Unknown(Doubt::Expired)));
-        }
-        while let Some((since, id, ticket)) = self.first_local()
-            && late(since)
-        {
-            self.proposed.remove(&id.index);
-            expired.push((ticket, Response::Unknown(Doubt::Expired)));
-        }
+        // Commands that were sent anew are not in the order of their deadlines.
+        let mut is_open = |write: &Write<S>| {
+            let is_late = late(write.since);
+            if is_late {
+                expired.push((write.ticket, Response::Unknown));
+            }
+            !is_late
+        };
+        self.forwarded.retain(|_, sent| is_open(&sent.write));
+        self.local.retain(|_, write| is_open(write));
         expired
             .into_iter()
             .map(|(ticket, response)| self.answer(ticket, response))
             .collect()
     }
 
-    /// Notes a forward, and whether it is new.
-    pub(crate) fn note(&mut self, from: NodeId, id: RequestId, limits: &Limits) -> ForwardStatus {
-        let windows = self.seen.entry(from).or_default();
-        if !windows.contains_key(&id.incarnation) && windows.len() >= limits.incarnations {
-            return ForwardStatus::NoRoom;
-        }
-        let window = windows.entry(id.incarnation).or_default();
-        let first = id.counter >= window.floor && window.seen.insert(id.counter);
-        if window.seen.len() > limits.forwards_seen
-            && let Some(oldest) = window.seen.pop_first()
-        {
-            window.floor = oldest.saturating_add(1);
-        }
-        if first {
-            ForwardStatus::New
-        } else {
-            ForwardStatus::Repeated
-        }
-    }
-
-    /// Forgets the forwards of the former term, which the term rule drops from now on.
-    pub(crate) fn forget_seen(&mut self) {
-        self.seen.clear();
-    }
-
-    fn overwritten(&mut self, origin: Origin) -> Option<Reply<S>> {
-        match origin {
-            Origin::Local(ticket) => {
-                Some(self.answer(ticket, Response::Unknown(Doubt::Overwritten)))
-            }
-            // The other node gets no reply: its request ends at its deadline.
-            Origin::Remote(..) => None,
-        }
-    }
-
     /// The number of tickets in this table, for the invariant that none is lost.
     pub(crate) fn held(&self) -> usize {
-        let local = |p: &&Proposal| matches!(p.origin, Origin::Local(_));
         self.waiting.len()
             + self.forwarded.len()
             + usize::from(self.transfer.is_some())
             + self.asked.values().map(|a| a.reads.len()).sum::<usize>()
             + self.confirmed.values().map(Vec::len).sum::<usize>()
-            + self.proposed.values().filter(local).count()
+            + self.local.len()
     }
 }

@@ -13,7 +13,7 @@ use crate::message::{
 use crate::node::Node;
 use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
-use crate::proxy::Sent;
+use crate::proxy::TransferRequest;
 use crate::response::{Refusal, Response};
 use crate::shared::Shared;
 
@@ -81,7 +81,7 @@ impl<S: StateMachine> Raft<S> {
             let since = shared.now;
             shared.proxy.open += 1;
             match begun {
-                Ok(()) => shared.proxy.transfer = Some(Sent { ticket, since }),
+                Ok(()) => shared.proxy.transfer = Some(TransferRequest { ticket, since }),
                 Err(refusal) => shared.reply(ticket, Response::Refused(refusal)),
             }
         }

@@ -14,8 +14,9 @@ pub enum Response<S: StateMachine> {
     Transferred,
     /// The request had no effect and never will: no log ever held it.
     Refused(Refusal),
-    /// The request may have taken effect, or may still.
-    Unknown(Doubt),
+    /// The request was not known to be committed before its deadline. It may have taken effect, or
+    /// may still.
+    Unknown,
 }
 
 /// Why a request had no effect.
@@ -23,12 +24,8 @@ pub enum Response<S: StateMachine> {
 pub enum Refusal {
     /// No leader was known before the request's deadline.
     NoLeader,
-    /// The supposed leader no longer leads.
-    NotLeader,
     /// Too many requests are open.
     Full,
-    /// The leader has no room for the command of another node.
-    LeaderFull,
     /// A read was not confirmed before its deadline.
     ReadExpired,
     /// The leader hands its leadership over, and takes neither commands nor other transfers.
@@ -43,15 +40,6 @@ pub enum Refusal {
     TargetDeclined,
     /// The target of a transfer did not lead before the deadline.
     TransferExpired,
-}
-
-/// Why it is unknown whether a request had an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Doubt {
-    /// The deadline passed before the command was known to be committed.
-    Expired,
-    /// Another leader's entry took the command's place in the log.
-    Overwritten,
 }
 
 /// A response with the ticket of its request.

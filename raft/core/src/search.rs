@@ -27,7 +27,7 @@ use crate::node::Node;
 use crate::output::ChunkToSend;
 use crate::persistence::Record;
 use crate::pre_candidate::PreCandidate;
-use crate::proxy::{Asked, Origin, Proposal, Proxy, Sent, Window};
+use crate::proxy::{Asked, Proxy, Sent};
 use crate::quorum::Votes;
 use crate::raft::Raft;
 use crate::replica::Replica;
@@ -99,6 +99,13 @@ impl<T: Rename> Rename for Box<T> {
     }
 }
 
+impl<A: Rename, B: Rename> Rename for (A, B) {
+    fn rename(&mut self, names: &mut dyn Names) {
+        self.0.rename(names);
+        self.1.rename(names);
+    }
+}
+
 macro_rules! renames_items {
     ($($list:ident),*) => {$(
         impl<T: Rename> Rename for $list<T> {
@@ -158,10 +165,9 @@ renames! {
     [S: StateMachine] Round<S> { id, confirmed, readers; index }
     [R] Votes<R> { replies; term, role }
     [] Membership { voters; }
-    [S: StateMachine] Proxy<S> { forwarded, asked, proposed, seen; transfer, local, waiting, confirmed, open }
-    [] Sent { ; ticket, since }
+    [S: StateMachine] Proxy<S> { forwarded, asked, remote, appended; transfer, local, waiting, confirmed, open }
+    [S: StateMachine] Sent<S> { ; at, write }
     [S: StateMachine] Asked<S> { ; at, reads }
-    [] Proposal { origin; id }
     [S] Snapshots<S> { work, incoming; stored, broken, is_doubted, moved }
     [] IncomingSnapshot { stream; id, bytes, early }
     [S] SnapshotToStore<S> { membership; last, machine }
@@ -181,7 +187,7 @@ renames! {
     [] message::ReadIndex { id; }
     [] message::ReadIndexReply { id; commit }
     [S: StateMachine] message::Forward<S> { id; command }
-    [S: StateMachine] message::ForwardReply<S> { id; reply }
+    [S: StateMachine] message::ForwardReply<S> { id; outcome }
     [] message::Outdated { ; }
     [] message::TimeoutNow { id; last }
     [] message::TimeoutNowReply { id; campaigns }
@@ -236,18 +242,6 @@ impl<S> Rename for Work<S> {
     }
 }
 
-impl Rename for Origin {
-    fn rename(&mut self, names: &mut dyn Names) {
-        match self {
-            Self::Local(_) => {}
-            Self::Remote(node, request) => {
-                node.rename(names);
-                request.rename(names);
-            }
-        }
-    }
-}
-
 impl<S: StateMachine> Rename for Reader<S> {
     fn rename(&mut self, names: &mut dyn Names) {
         match self {
@@ -257,25 +251,6 @@ impl<S: StateMachine> Rename for Reader<S> {
                 request.rename(names);
             }
         }
-    }
-}
-
-impl Rename for BTreeMap<Incarnation, Window> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        let renamed = mem::take(self).into_iter().map(|(incarnation, window)| {
-            let Window { floor, seen } = window;
-            let counter = |counter| {
-                let request = RequestId {
-                    incarnation,
-                    counter,
-                };
-                names.request(request).counter
-            };
-            // The floor is state too: ids below it count as seen.
-            let seen = seen.into_iter().map(counter).collect();
-            (names.incarnation(incarnation), Window { floor, seen })
-        });
-        *self = renamed.collect();
     }
 }
 

@@ -21,12 +21,12 @@ use crate::log::Log;
 use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::message::{
-    Class, Envelope, Forward, ForwardReply, Forwarded, Message, Outdated, PreVote, PreVoteReply,
-    ReadIndexReply, Vote, VoteReply,
+    Class, Envelope, ForwardReply, Message, Outdated, PreVote, PreVoteReply, ReadIndexReply, Vote,
+    VoteReply,
 };
 use crate::output::ChunkToSend;
 use crate::persistence::{Persistence, Record};
-use crate::proxy::{ForwardStatus, Origin, Proxy, Sent};
+use crate::proxy::{Origin, Proxy, TransferRequest};
 use crate::response::{Refusal, Reply, Response};
 use crate::snapshot::Snapshots;
 
@@ -38,8 +38,6 @@ pub(crate) struct Shared<S: StateMachine> {
     pub(crate) config: Config,
     /// Term and vote. Private, so that each change makes a record.
     ballot: Ballot,
-    /// The term in which this incarnation began. An earlier incarnation may have led in it.
-    pub(crate) born: Term,
     /// The log. Private, so that each change makes a record.
     log: Log<S>,
     commit: Index,
@@ -97,7 +95,6 @@ impl<S: StateMachine> Shared<S> {
             membership: restored.membership,
             config: restored.config,
             ballot,
-            born: ballot.term(),
             commit: base.index,
             applied: base.index,
             learned: base,
@@ -207,7 +204,6 @@ impl<S: StateMachine> Shared<S> {
         self.ballot.enter(term);
         self.leader_of_term = None;
         self.heard = None;
-        self.proxy.forget_seen();
         self.record_ballot();
     }
 
@@ -339,11 +335,9 @@ impl<S: StateMachine> Shared<S> {
             | Message::ChunkReceived(_)
             | Message::RoundReply(_)
             | Message::TimeoutNowReply(_) => self.counters.dropped.stale_reply += 1,
-            Message::ReadIndex(_) => self.counters.dropped.unexpected += 1,
+            // The other node sends it again, to the leader once it knows one.
+            Message::ReadIndex(_) | Message::Forward(_) => self.counters.dropped.unexpected += 1,
             Message::ReadIndexReply(reply) => self.read_index_decided(reply),
-            Message::Forward(Forward { id, command: _ }) => {
-                self.refuse_forward(from, id, Forwarded::Refused);
-            }
             Message::ForwardReply(reply) => self.forward_decided(reply),
             // It carries only its term, which the term rule has handled.
             Message::Outdated(_) => {}
@@ -399,6 +393,7 @@ impl<S: StateMachine> Shared<S> {
         if let Some(first) = new.first().map(|entry| entry.id.index) {
             if first <= last {
                 self.persistence.truncate(first);
+                self.proxy.truncate(first);
                 self.counters.entries_truncated += last.0 - first.previous().0;
             }
             self.record_entries(new);
@@ -428,7 +423,7 @@ impl<S: StateMachine> Shared<S> {
         self.commit = last.index;
         self.applied = last.index;
         self.machine = machine;
-        self.proxy.skip_through(last.index);
+        self.proxy.truncate(Index(0));
         self.commit_learned();
         self.serve_confirmed_reads();
         true
@@ -486,20 +481,16 @@ impl<S: StateMachine> Shared<S> {
         {
             self.applied = self.applied.next();
             let entry = self.log.entry(self.applied).expect("it is not compacted");
-            let id = entry.id;
             let outcome = match &entry.payload {
                 Payload::Blank => None,
                 Payload::Command(command) => Some(self.machine.apply(command)),
             };
-            let (origin, overwritten) = self.proxy.applied(id);
-            self.replies.extend(overwritten);
-            match (origin, outcome) {
+            match (self.proxy.applied(self.applied), outcome) {
                 (Some(Origin::Local(ticket)), Some(outcome)) => {
                     self.reply(ticket, Response::Applied(outcome));
                 }
                 (Some(Origin::Remote(node, id)), Some(outcome)) => {
-                    let reply = Forwarded::Applied(outcome);
-                    self.send(node, Message::ForwardReply(ForwardReply { id, reply }));
+                    self.send(node, Message::ForwardReply(ForwardReply { id, outcome }));
                 }
                 // No client waits here for this entry, or it is a leader's blank entry.
                 (None, _) | (_, None) => {}
@@ -535,7 +526,7 @@ impl<S: StateMachine> Shared<S> {
 
     /// Answers the client that asked for the leadership transfer, if one waits.
     pub(crate) fn end_transfer(&mut self, response: Response<S>) {
-        if let Some(Sent { ticket, since: _ }) = self.proxy.transfer.take() {
+        if let Some(TransferRequest { ticket, since: _ }) = self.proxy.transfer.take() {
             self.reply(ticket, response);
         }
     }
@@ -553,43 +544,9 @@ impl<S: StateMachine> Shared<S> {
         self.reply(ticket, Response::Answered(answer));
     }
 
-    /// Refuses a forward, since this node cannot append it. Sends a refusal only if no log holds the
-    /// command and none ever will: not if the forward was seen before, nor if a former incarnation
-    /// of this node may have led in the forward's term.
-    pub(crate) fn refuse_forward(
-        &mut self,
-        from: NodeId,
-        id: RequestId,
-        reply: Forwarded<S::Outcome>,
-    ) {
-        if !self.is_new_forward(from, id) {
-            return;
-        }
-        if self.term() > self.born {
-            self.send(from, Message::ForwardReply(ForwardReply { id, reply }));
-        } else {
-            self.counters.dropped.repeated_forward += 1;
-        }
-    }
-
-    /// Notes a forward. False if it was handled before, or may have been: it must be dropped.
-    pub(crate) fn is_new_forward(&mut self, from: NodeId, id: RequestId) -> bool {
-        match self.proxy.note(from, id, &self.config.limits) {
-            ForwardStatus::New => return true,
-            ForwardStatus::Repeated => self.counters.dropped.repeated_forward += 1,
-            ForwardStatus::NoRoom => self.counters.dropped.overflow += 1,
-        }
-        false
-    }
-
     /// Handles the leader's reply to a forward.
-    fn forward_decided(&mut self, reply: ForwardReply<S>) {
-        let response = match reply.reply {
-            Forwarded::Applied(outcome) => Response::Applied(outcome),
-            Forwarded::Refused => Response::Refused(Refusal::NotLeader),
-            Forwarded::Full => Response::Refused(Refusal::LeaderFull),
-        };
-        match self.proxy.forward_decided(reply.id, response) {
+    fn forward_decided(&mut self, ForwardReply { id, outcome }: ForwardReply<S>) {
+        match self.proxy.forward_decided(id, Response::Applied(outcome)) {
             Some(reply) => self.replies.push(reply),
             None => self.counters.dropped.stale_reply += 1,
         }
@@ -609,7 +566,7 @@ impl<S: StateMachine> Shared<S> {
 /// configuration, which never changes.
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.id, &self.membership, self.ballot, self.born).hash(state);
+        (self.id, &self.membership, self.ballot).hash(state);
         (&self.log, self.commit, self.applied, self.learned).hash(state);
         self.machine.hash(state);
         self.snapshots.hash(state);
@@ -628,7 +585,6 @@ impl<S: StateMachine> Rename for Shared<S> {
             membership,
             config: _,
             ballot,
-            born: _,
             log: _,
             commit: _,
             applied: _,

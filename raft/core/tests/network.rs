@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use count::Count;
 use raft_core::{
-    Append, Ballot, Config, Doubt, EntryId, Envelope, Incarnation, Index, Input, Limits,
-    Membership, Message, NodeId, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply,
-    Record, Refusal, Replica, RequestId, Response, Restored, RoleName, Round, Task, Term, Ticket,
-    Vote, Wal,
+    Append, Ballot, Config, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership,
+    Message, NodeId, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Record, Refusal,
+    Replica, RequestId, Response, Restored, RoleName, Round, Task, Term, Ticket, Vote, Wal,
 };
 
 /// Each command takes a kilobyte on the wire, to fill batches.
@@ -311,10 +310,7 @@ fn request_is_answered_by_its_deadline_after_a_late_leader() {
     for _ in 0..5 {
         node.step(Input::Tick);
     }
-    assert_eq!(
-        outputs(&mut node).1,
-        [(1, Response::Unknown(Doubt::Expired))]
-    );
+    assert_eq!(outputs(&mut node).1, [(1, Response::Unknown)]);
 }
 
 #[test]
@@ -398,7 +394,7 @@ fn truncated_proposals_expire_by_their_own_age() {
         cluster.node(leader).step(Input::Tick);
     }
     let answers = outputs(cluster.node(leader)).1;
-    let unknown = (0..10).map(|n| (n, Response::Unknown(Doubt::Expired)));
+    let unknown = (0..10).map(|n| (n, Response::Unknown));
     assert_eq!(answers, unknown.collect::<Vec<_>>());
 }
 

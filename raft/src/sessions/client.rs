@@ -176,8 +176,6 @@ fn input<M: Inner>(ticket: Ticket, command: Command<M::Command>) -> Input<Sessio
 
 #[cfg(test)]
 mod tests {
-    use raft_core::Doubt;
-
     use super::super::tests::Sum;
     use super::*;
 
@@ -252,7 +250,7 @@ mod tests {
         assert_eq!(answer(&mut client, 2, done()).0.len(), 1);
         assert_eq!(numbers(&plain(&mut client, 3)), [(3, 7, 3, 1)]);
         // Its client does not wait any longer, so nothing does.
-        answer(&mut client, 1, Response::Unknown(Doubt::Expired));
+        answer(&mut client, 1, Response::Unknown);
         assert_eq!(numbers(&plain(&mut client, 4)), [(4, 7, 4, 3)]);
     }
 
@@ -277,7 +275,7 @@ mod tests {
     fn writes_that_wait_for_no_session_are_refused() {
         for (response, refusal) in [
             (Response::Refused(Refusal::Full), Refusal::Full),
-            (Response::Unknown(Doubt::Expired), Refusal::NoLeader),
+            (Response::Unknown, Refusal::NoLeader),
         ] {
             let mut client = Client::default();
             let opening = opens(&plain(&mut client, 1));

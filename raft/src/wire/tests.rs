@@ -216,23 +216,9 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
         (
             Message::ForwardReply(ForwardReply {
                 id: request(4711, 9),
-                reply: Forwarded::Applied(found),
+                outcome: found,
             }),
-            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"applied","outcome":{"type":"mismatch","found":2.5}}}"#,
-        ),
-        (
-            Message::ForwardReply(ForwardReply {
-                id: request(4711, 9),
-                reply: Forwarded::Refused,
-            }),
-            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"refused"}}"#,
-        ),
-        (
-            Message::ForwardReply(ForwardReply {
-                id: request(4711, 9),
-                reply: Forwarded::Full,
-            }),
-            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"reply":{"type":"full"}}"#,
+            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":{"type":"mismatch","found":2.5}}"#,
         ),
         (
             Message::Outdated(Outdated),
