@@ -240,6 +240,12 @@ impl Wal<Numbered> for FaultyStorage {
         let (_, snapshots) = self.files();
         if snapshots.maintenance_is_due() {
             snapshots.maintain()?;
+            // A failed call is a warning here, but not if the process dies in it.
+            if let Some(error) = snapshots.take_warning()
+                && self.disk.is_dead()
+            {
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -250,6 +256,7 @@ mod tests {
     use raft_core::{Ballot, Index, Term};
 
     use super::*;
+    use crate::replica::faulty_disk::Moment;
 
     /// Node 1 stores a snapshot with this member and these bytes of a machine, and starts again.
     fn start_from(member: u64, machine: &[u8]) -> Result<(), Broken> {
@@ -272,6 +279,25 @@ mod tests {
             Err(Stop::Broken(broken)) => Err(broken),
             Err(Stop::Storage(error)) => panic!("{error}"),
         }
+    }
+
+    /// In the write or the sync of a batch, or while the spare file is made after it.
+    #[test]
+    fn process_that_dies_in_a_call_stops() {
+        let options = storage::Options {
+            segment_bytes: storage::Options::SEGMENT_BYTES_MIN,
+        };
+        let survived = (1..).find(|call| {
+            let members = Membership::of([NodeId(1)]);
+            let mut storage = FaultyStorage::new(NodeId(1), members, options, 1);
+            storage.open().expect("an empty disk");
+            let disk = storage.disk.clone();
+            disk.crash_at(disk.calls() + call, Moment::After);
+            let stored = storage.append_and_sync(&[Record::Ballot(Ballot::new(Term(1), None))]);
+            assert_eq!(stored.is_err(), disk.is_dead(), "call {call}");
+            stored.is_ok()
+        });
+        assert_eq!(survived, Some(6), "five calls");
     }
 
     #[test]

@@ -384,19 +384,36 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
     }
 }
 
+/// A file is checked when it is opened. If it is damaged later, the follower notices.
 #[test]
 fn storing_again_replaces_a_damaged_snapshot() {
-    let disk = Memory::new();
-    let opened = open(&disk).expect("an empty folder");
-    let stored = store(&opened.snapshots, id(7, 3)).expect("room");
-    let read = || opened.snapshots.read(stored, 0, usize::MAX);
-    let whole = Some(elsewhere(id(7, 3)).1);
-    let names = disk.list().expect("a list");
-    let name = names.iter().find(|name| name.starts_with("snapshot"));
-    change(&disk, name.expect("a snapshot"), |bytes| bytes[50] ^= 1);
-    assert_ne!(read().expect("no fault"), whole);
-    let again = store(&opened.snapshots, id(7, 3)).expect("room");
-    assert_eq!((again, read().expect("no fault")), (stored, whole));
+    for was_open in [false, true] {
+        let disk = Memory::new();
+        let opened = open(&disk).expect("an empty folder");
+        let stored = store(&opened.snapshots, id(7, 3)).expect("room");
+        let read = || opened.snapshots.read(stored, 0, usize::MAX);
+        let whole = Some(elsewhere(id(7, 3)).1);
+        if was_open {
+            assert_eq!(read().expect("no fault"), whole);
+        }
+        let names = disk.list().expect("a list");
+        let name = names.iter().find(|name| name.starts_with("snapshot"));
+        let name = name.expect("a snapshot");
+        let file = disk.open(name).expect("a file");
+        file.write_at(b"?", 50).expect("room");
+        if was_open {
+            let sent = read().expect("no fault").expect("it was not removed");
+            let received = opened.snapshots.received(stored, &sent);
+            assert_eq!(received, Err(SnapshotError::Crc));
+        } else {
+            let damaged = read().expect_err("one bit is wrong");
+            assert_eq!(damaged.kind(), ErrorKind::Damaged);
+            assert!(damaged.file().ends_with(name), "{damaged}");
+            assert_eq!(read().expect("reported already"), None);
+        }
+        let again = store(&opened.snapshots, id(7, 3)).expect("room");
+        assert_eq!((again, read().expect("no fault")), (stored, whole));
+    }
 }
 
 /// The disk is given back: what stays is what lies above the base, and one segment.

@@ -149,7 +149,7 @@ impl Folder {
     }
 
     /// Writes a file under another name, so that the next start removes it, unless it is published.
-    /// After a failure, the folder can still be used.
+    /// The caller guards it.
     pub(super) fn prepare<T>(
         &self,
         name: Name,
@@ -158,11 +158,22 @@ impl Folder {
         let aside = format!("{}{ASIDE}", name.text());
         let file = self.disk.create(&aside);
         let file = self.handle(aside.clone(), file, "create it")?;
-        match write(&file) {
-            Ok(written) => Ok((Unnamed { aside, file }, written)),
+        let written = write(&file)?;
+        Ok((Unnamed { aside, file }, written))
+    }
+
+    /// Prepares a file that nothing depends on: after a failure, the folder can still be used.
+    pub(super) fn prepare_optional(
+        &self,
+        name: Name,
+        write: impl FnOnce(&Handle) -> Result<(), Error>,
+    ) -> Result<Unnamed, Error> {
+        self.demand_no_failure()?;
+        match self.prepare(name, write) {
+            Ok((unnamed, ())) => Ok(unnamed),
             Err(error) => {
                 // Its room may be needed. If it stays, the next start removes it.
-                drop(self.disk.remove(&aside));
+                drop(self.disk.remove(&format!("{}{ASIDE}", name.text())));
                 Err(error)
             }
         }
@@ -207,16 +218,22 @@ impl Folder {
 
     /// Runs an operation that writes, unless an earlier one failed. Notes the first failure.
     pub(super) fn guard<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        if let Some(first) = self.failed.get() {
-            return Err(Error::new(
-                ErrorKind::Stopped,
-                self.disk.path(""),
-                format!("nothing is written after an earlier failure: {first}"),
-            ));
-        }
+        self.demand_no_failure()?;
         work().inspect_err(|error| {
             self.failed.get_or_init(|| error.to_string());
         })
+    }
+
+    /// Returns an error if an operation failed.
+    fn demand_no_failure(&self) -> Result<(), Error> {
+        match self.failed.get() {
+            None => Ok(()),
+            Some(first) => Err(Error::new(
+                ErrorKind::Stopped,
+                self.disk.path(""),
+                format!("nothing is written after an earlier failure: {first}"),
+            )),
+        }
     }
 
     /// An error about a file.

@@ -109,13 +109,13 @@ impl Maintenance {
         if !self.lacks_spare() {
             return;
         }
-        let made = self.folder.prepare(Name::SPARE, |file| {
+        let made = self.folder.prepare_optional(Name::SPARE, |file| {
             segment::write_zeros(file, 0, self.segment_bytes)?;
             file.sync()
         });
         let mut state = self.state();
         match made {
-            Ok((spare, ())) => state.spare = Spare::Ready(spare),
+            Ok(spare) => state.spare = Spare::Ready(spare),
             Err(error) => (state.spare, state.warning) = (Spare::Failed, Some(error)),
         }
     }

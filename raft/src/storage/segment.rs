@@ -177,7 +177,7 @@ pub(super) fn create(folder: &Folder, head: Head, spare: Option<Unnamed>) -> Res
         Some(spare) => spare,
         None => {
             let zeros = |file: &Handle| write_zeros(file, BLOCK as u64, head.length);
-            folder.prepare(name, zeros)?.0
+            folder.guard(|| folder.prepare(name, zeros))?.0
         }
     };
     folder.guard(|| file.write_at(&head.to_bytes(), 0))?;
