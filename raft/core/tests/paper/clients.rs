@@ -4,9 +4,14 @@
 //! (`raft/src/sessions`). The departure: not the client sends a command again, but the node that
 //! took it. The client may do so too.
 
-use raft_core::{Entry, Forward, ForwardReply, Message, Payload, Refusal, RequestId, Response};
+use raft_core::{
+    Entry, Forward, ForwardReply, Input, Message, Outdated, Payload, Refusal, RequestId, Response,
+    VoteReply,
+};
 
-use crate::node::{ELECTION, HEARTBEAT, Node, REQUEST_ID, Sent, append, entries, id, to};
+use crate::node::{
+    ELECTION, HEARTBEAT, Node, REQUEST_ID, Sent, append, entries, id, input_from, to,
+};
 
 /// The commands in these messages that go to a node as forwards.
 fn forwards(node: u64, sent: &[Sent]) -> Vec<(RequestId, u64)> {
@@ -140,4 +145,51 @@ fn command(entry: &Entry<u64>) -> Option<u64> {
         Payload::Command(command) => Some(**command),
         Payload::Blank => None,
     }
+}
+
+/// A message that carries nothing but a higher term: no leader is known after it.
+fn outdated(term: u64) -> Input<crate::node::Journal> {
+    input_from(2, 1, term, Message::Outdated(Outdated))
+}
+
+/// Nor is a command refused whose entry was replaced, if no leader is known then.
+#[test]
+fn command_of_a_deposed_leader_is_never_refused() {
+    let mut node = Node::stored(3, 1, None, &[1]);
+    node.lead();
+    node.write(7);
+    let replaced = input_from(3, 1, 3, append(id(1, 1), &[3], 0));
+    node.steps([replaced, outdated(4)]);
+    node.ticks(3 * ELECTION);
+    assert_eq!(node.answers, [(7, Response::Unknown)]);
+}
+
+/// Nor one that was sent to a former leader, if this node led in between and appended nothing.
+#[test]
+fn command_of_a_short_leadership_is_never_refused() {
+    let mut node = follower();
+    node.write(5);
+    node.ticks(ELECTION - 1);
+    let vote = &node.campaign()[0];
+    let granted = Message::VoteReply(VoteReply { granted: true });
+    node.steps([input_from(vote.to.0, 1, 2, granted), outdated(3)]);
+    node.ticks(3 * ELECTION);
+    assert_eq!(node.answers, [(5, Response::Unknown)]);
+}
+
+/// A leader that lost the entry of a forward appends the next copy, once it leads again.
+#[test]
+fn forward_whose_entry_was_replaced_is_appended_again() {
+    let mut node = Node::stored(3, 1, None, &[1]);
+    node.lead();
+    let forward = || {
+        let (id, command) = (REQUEST_ID, 5);
+        Message::Forward(Forward { id, command })
+    };
+    node.receive(2, 2, forward());
+    node.receive(3, 3, append(id(1, 1), &[3], 0));
+    node.lead();
+    node.receive(2, 4, forward());
+    let last = node.disk.entries.last().and_then(command);
+    assert_eq!(last, Some(5));
 }
