@@ -11,8 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::{fmt, mem};
 
 use raft_core::{
-    Appended, Entry, EntryId, Envelope, Incarnation, Index, Message, Names, NodeId, Payload,
-    Rename, Replica, Response, RoleName, StateMachine, Status, Term, VoteReply, Wait,
+    Appended, Entry, EntryId, Envelope, Incarnation, Index, Membership, Message, Names, NodeId,
+    Payload, Rename, Replica, Response, RoleName, StateMachine, Status, Term, VoteReply, Wait,
 };
 
 pub use self::ledger::Ledger;
@@ -166,7 +166,7 @@ impl<S: Subject> Rules<S> {
         incarnation: Incarnation,
         replica: &Replica<S>,
         status: &Status,
-        disks: impl Iterator<Item = &'a Ledger<S::Command>> + Clone,
+        disks: impl Iterator<Item = (NodeId, &'a Ledger<S::Command>)> + Clone,
     ) -> Result<(), Broken>
     where
         S: 'a,
@@ -199,9 +199,17 @@ impl<S: Subject> Rules<S> {
             applied: status.applied,
             state: replica.machine(),
         };
+        // A leader counts under the membership of the moment, which may follow the entry.
+        let changes = replica.log().filter_map(|entry| match entry.payload {
+            Payload::Membership(_) => Some(entry.id.index),
+            Payload::Blank | Payload::Command(_) => None,
+        });
+        let changes: Vec<Index> = changes.collect();
         self.commits(&commit, |id| {
-            let stored = disks.clone().filter(|disk| disk.holds(id)).count();
-            stored > disks.clone().count() / 2
+            let stored = |node| disks.clone().any(|(of, disk)| of == node && disk.holds(id));
+            let later = changes.iter().copied().filter(|index| *index > id.index);
+            let mut in_use = [id.index].into_iter().chain(later);
+            in_use.any(|index| replica.membership_at(index).is_quorum(stored))
         })
     }
 
@@ -299,18 +307,34 @@ impl<S: Subject> Rules<S> {
         Ok(())
     }
 
-    /// Observes a snapshot of this state, after this entry. It must be the state of all nodes after
-    /// that entry.
+    /// Observes a snapshot of this state, after this entry, and of these members. They must be the
+    /// state of all nodes after that entry, and the members that the log names up to it.
     ///
     /// # Errors
     /// The rule that is broken.
-    pub fn snapshot(&self, node: NodeId, last: EntryId, state: &S) -> Result<(), Broken> {
+    pub fn snapshot(
+        &self,
+        node: NodeId,
+        last: EntryId,
+        members: &Membership,
+        state: &S,
+    ) -> Result<(), Broken> {
         self.is_committed(last, &format!("the last entry of node {node}'s snapshot"))?;
         let applied = self.state_at(position(last.index));
         demand!(
             *state == applied,
             "State Machine Safety: the snapshot of node {node} after {last} holds {state:?} instead \
              of {applied:?}"
+        );
+        let mut before = self.committed[..position(last.index)].iter().rev();
+        let named = before.find_map(|committed| match &self.entries[&committed.id].payload {
+            Payload::Membership(membership) => Some(membership),
+            Payload::Blank | Payload::Command(_) => None,
+        });
+        demand!(
+            named.is_none_or(|named| **named == *members),
+            "a snapshot must have the members at its last entry: that of node {node} after {last} has \
+             {members:?} instead of {named:?}"
         );
         Ok(())
     }
@@ -323,10 +347,11 @@ impl<S: Subject> Rules<S> {
         &self,
         node: NodeId,
         last: EntryId,
+        members: &Membership,
         state: &S,
         disk: &Ledger<S::Command>,
     ) -> Result<(), Broken> {
-        self.snapshot(node, last, state)?;
+        self.snapshot(node, last, members, state)?;
         demand!(
             disk.holds(last),
             "a snapshot must hold only synced entries: node {node} begins one of {last}"
@@ -548,7 +573,7 @@ impl<S: Subject> Rules<S> {
                 self.refused.insert(command);
             }
             Response::Unknown => {}
-            Response::Answered(_) | Response::Transferred => {
+            Response::Answered(_) | Response::Transferred | Response::MembersChanged => {
                 return Err(Broken(format!(
                     "a command must be answered as one: {command:?} is answered {response:?}"
                 )));
@@ -569,7 +594,7 @@ impl<S: Subject> Rules<S> {
                 "a transfer must end with another leader: node {node} says so, the last is {leader:?}"
             ),
             Response::Refused(_) | Response::Unknown => {}
-            Response::Applied(_) | Response::Answered(_) => {
+            Response::Applied(_) | Response::Answered(_) | Response::MembersChanged => {
                 return Err(Broken(format!(
                     "a transfer must be answered as one: node {node} answers {response:?}"
                 )));

@@ -19,6 +19,7 @@ pub mod rare_events;
 pub mod shrink;
 
 mod agenda;
+mod changes;
 mod checks;
 mod clients;
 mod ending;

@@ -9,6 +9,7 @@
 //! | | [`storage`] | what a node keeps on disk |
 //! | | `entropy` | random numbers from the system |
 //! | | [`stdio`] | standard streams that wait, and how commands print |
+//! | | `members` | the members of a cluster, as JSON |
 //! | | `named` | enums whose values have names |
 //! | 2 | [`host`] | the event loop, its queues and threads, the one mutex around the replica |
 //! | 3 | [`sessions`] | exactly-once commands, around a state machine |
@@ -25,6 +26,7 @@ pub mod flags;
 pub mod host;
 pub mod kv;
 pub mod maelstrom;
+mod members;
 mod named;
 pub mod node;
 pub mod requests;

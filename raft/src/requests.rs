@@ -57,6 +57,7 @@ json::record! {
         OpenSessionOk as "open_session_ok" { in_reply_to: i64, session: u64 },
         CloseSessionOk as "close_session_ok" { in_reply_to: i64 },
         TransferOk as "transfer_ok" { in_reply_to: i64 },
+        ChangeMembersOk as "change_members_ok" { in_reply_to: i64 },
         Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
     }
 }
@@ -334,6 +335,7 @@ pub(crate) fn reply<'a>(
         }
         Response::Answered(None) => no_such_key(),
         Response::Answered(Some(value)) => Ok(Reply::ReadOk { in_reply_to, value }),
+        Response::MembersChanged => Ok(Reply::ChangeMembersOk { in_reply_to }),
         Response::Transferred => Ok(Reply::TransferOk { in_reply_to }),
         Response::Refused(Refusal::NotAVoter) => Err((
             ErrorCode::MalformedRequest,
@@ -385,6 +387,7 @@ fn refused<'a>(refusal: Refusal, name: impl Fn(NodeId) -> Option<&'a str>) -> Co
         Refusal::NotAVoter => "the target is not another voter",
         Refusal::TargetSilent => "no such voter answers the leader; try again later",
         Refusal::TargetDeclined => "the target could not campaign; try again",
+        Refusal::NotChanged(reason) => reason.as_str(),
         Refusal::TransferExpired => "the target did not lead in time; try again",
     };
     text.into()

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Composite ids are short arrays: an entry's id is `[term, index]`, a request's or a stream's id
-//! is `[incarnation, counter]`. An entry is `[term]` if it is blank and `[term, command]` if not;
-//! its index is one more than that of the entry before it, and the first one follows `prev`. A
+//! is `[incarnation, counter]`. An entry is `[term]` if it is blank, `[term, command]`, or `[term,
+//! null, members]`; its index is one more than that of the entry before it, and the first one follows `prev`. A
 //! snapshot's id is `[term, index, length, checksum]`, the first two those of its last entry, and
 //! its bytes are a string of base64.
 //!
@@ -26,6 +26,8 @@ use raft_core::{
     Append, Entry, EntryId, Envelope, Incarnation, Index, Message, NodeId, Payload, RequestId,
     SnapshotId, StateMachine, Term,
 };
+
+use crate::members::Members;
 
 /// The version of this format.
 pub const VERSION: u64 = 1;
@@ -105,6 +107,7 @@ pub fn size<S: StateMachine>(
         let command = match &entry.payload {
             Payload::Blank => 0,
             Payload::Command(command) => S::size(command),
+            Payload::Membership(membership) => membership.size(),
         };
         size_of::<Entry<S::Command>>() + command
     };
@@ -289,9 +292,14 @@ impl<'a, C: Decode<'a>> Decode<'a> for Item<C> {
         };
         let mut payload = Payload::Blank;
         if reader.next_element()? {
-            payload = Payload::Command(Arc::decode(reader)?);
+            if let Some(command) = Option::decode(reader)? {
+                payload = Payload::Command(command);
+            } else if reader.next_element()? {
+                let Members(membership) = Members::decode(reader)?;
+                payload = Payload::Membership(membership);
+            }
             if reader.next_element()? {
-                return Err(reader.custom_error("an entry has a term and at most one command"));
+                return Err(reader.custom_error("an entry has a term and a command, or members"));
             }
         }
         Ok(Self(Entry { id, payload }))
@@ -304,6 +312,9 @@ impl<C: Encode> Encode for Item<C> {
         match payload {
             Payload::Blank => (id.term.0,).encode(writer),
             Payload::Command(command) => (id.term.0, command).encode(writer),
+            Payload::Membership(membership) => {
+                (id.term.0, None::<C>, Members(membership.clone())).encode(writer);
+            }
         }
     }
 }

@@ -90,6 +90,10 @@ impl Noted {
             let lost = describe::entries(uncommitted.filter(|entry| !self.log.contains(entry)));
             lines.push(format!("drops {lost}"));
         }
+        if old.membership != now.membership {
+            let members = describe::members(&now.membership);
+            lines.push(format!("has members {members}"));
+        }
         let (from, to) = (old.commit.index, now.commit.index);
         let is_new = |e: &&Entry<Command>| e.id.index > from && e.id.index <= to;
         let new: Vec<_> = self.log.iter().filter(is_new).collect();
@@ -118,6 +122,12 @@ pub(super) fn status(status: &Status) -> String {
         add(format!(", follows n{leader}"));
     }
     add(format!(", last {}, commit {}", status.last, status.commit));
+    if describe::has_changed(&status.membership) && !status.membership.members().is_empty() {
+        add(format!(
+            ", members {}",
+            describe::members(&status.membership)
+        ));
+    }
     if let Some(snapshot) = status.snapshot {
         add(format!(", snapshot {}", snapshot.last));
     }

@@ -93,6 +93,11 @@ impl Stage {
             "cas" => self.write("cas", words.node()?, words.cas()?, words.sequence()?)?,
             "read" => self.read(words.node()?, words.key()?)?,
             "transfer" => self.transfer(words.node()?, words.optional_node()?)?,
+            "change" => self.change(words.node()?, words.change()?)?,
+            "join" => {
+                let id = words.node()?;
+                self.create(id, Membership::default(), MemoryDisk::default())?;
+            }
             "settle" => self.settle()?,
             "cut" => {
                 let link = (words.node()?, words.node()?);
@@ -201,7 +206,8 @@ impl Stage {
         let size = words.number()?;
         self.config = Some(words.config()?);
         for id in (1..=size).map(NodeId) {
-            self.create(id, size, MemoryDisk::default())?;
+            let membership = Membership::of((1..=size).map(NodeId));
+            self.create(id, membership, MemoryDisk::default())?;
         }
         Ok(())
     }
@@ -218,18 +224,19 @@ impl Stage {
             payload: Payload::Blank,
         };
         let log = (1..).zip(terms).map(entry).collect();
-        self.create(
-            id,
-            self.nodes.len() as u64,
-            MemoryDisk::holding(ballot, log),
-        )
+        let membership = Membership::of(self.nodes.keys().copied());
+        self.create(id, membership, MemoryDisk::holding(ballot, log))
     }
 
     /// Creates a node with this disk and starts it.
-    fn create(&mut self, id: NodeId, size: u64, disk: MemoryDisk) -> Result<(), String> {
+    fn create(
+        &mut self,
+        id: NodeId,
+        membership: Membership,
+        disk: MemoryDisk,
+    ) -> Result<(), String> {
         let config = self.config.clone();
         let config = config.ok_or_else(|| "there is no cluster".to_owned())?;
-        let membership = Membership::of((1..=size).map(NodeId));
         let setting = Arc::new(Setting { membership, config });
         let node = Node {
             host: node::Node::new(id, setting, disk),
@@ -334,6 +341,21 @@ impl Stage {
         self.happen(id, Input::Transfer { ticket, to })
     }
 
+    fn change(
+        &mut self,
+        id: NodeId,
+        (add, remove): (Vec<Arc<str>>, BTreeSet<NodeId>),
+    ) -> Result<(), String> {
+        let ticket = Ticket(self.requests.len() as u64 + 1);
+        self.requests.insert(ticket, "change".to_owned());
+        let input = Input::ChangeMembers {
+            ticket,
+            add,
+            remove,
+        };
+        self.happen(id, input)
+    }
+
     fn happen(&mut self, id: NodeId, input: Input<Registers>) -> Result<(), String> {
         let node = self.node(id)?;
         node.host.step(input)?;
@@ -387,7 +409,9 @@ impl Stage {
         self.nodes[&id].host.check_work(&self.rules)?;
         if let Some(Work::Begun(task)) = self.snapshot_work(id) {
             let (verb, snapshot) = match task {
-                Task::Store(capture) => ("makes", File::encode(capture.last, &capture.machine).id),
+                Task::Store(capture) => ("makes", {
+                    File::encode(capture.last, &capture.membership, &capture.machine).id
+                }),
                 Task::Install(received) => ("installs", received.id),
             };
             let snapshot = describe::snapshot(&snapshot);
@@ -499,7 +523,8 @@ impl Stage {
 
     /// Checks the rules, and prints how a node has changed since it was last printed.
     fn note(&mut self, id: NodeId) -> Result<(), String> {
-        let disks = self.nodes.values().map(|node| node.host.disk.ledger());
+        let disks = self.nodes.iter();
+        let disks = disks.map(|(id, node)| (*id, node.host.disk.ledger()));
         self.nodes[&id].host.observe(&mut self.rules, disks)?;
         let node = self.nodes.get_mut(&id).expect("it was found above");
         let Some(now) = node.host.process().map(Noted::of) else {

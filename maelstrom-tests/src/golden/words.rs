@@ -1,6 +1,8 @@
 //! The words of a script's line.
 
+use std::collections::BTreeSet;
 use std::str::{FromStr, SplitWhitespace};
+use std::sync::Arc;
 
 use raft::sessions::SessionId;
 use raft::wire;
@@ -129,6 +131,19 @@ impl<'a> Words<'a> {
         }))
     }
 
+    /// The addresses to add, and the nodes to remove.
+    pub(super) fn change(&mut self) -> Result<(Vec<Arc<str>>, BTreeSet<NodeId>), String> {
+        let (mut add, mut remove) = (Vec::new(), BTreeSet::new());
+        for word in self.0.by_ref() {
+            match (word.strip_prefix('+'), word.strip_prefix('-')) {
+                (Some(address), _) => add.push(address.into()),
+                (None, Some(gone)) => drop(remove.insert(node(gone)?)),
+                (None, None) => return Err(format!("{word:?} is not like +n4 or -n2")),
+            }
+        }
+        Ok((add, remove))
+    }
+
     pub(super) fn which(&mut self) -> Result<Which, String> {
         let mut which = Which::default();
         for word in self.0.by_ref() {
@@ -173,6 +188,7 @@ impl<'a> Words<'a> {
             shortest_election: 10,
             longest_election: 10,
             request_deadline: 20,
+            change_deadline: 100,
             limits: Limits {
                 // Most stories need no window.
                 inflight_chunks: 1,
@@ -190,6 +206,7 @@ impl<'a> Words<'a> {
                     config.longest_election = number(longest)?;
                     config.request_deadline = 2 * config.longest_election;
                 }
+                "change" => config.change_deadline = number(value)?,
                 "window" => limits.inflight_appends = number(value)?,
                 "batch" => limits.append_entries = number(value)?,
                 "early" => limits.early_appends = number(value)?,

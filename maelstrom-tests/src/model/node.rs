@@ -171,6 +171,7 @@ impl Nodes {
                     shortest_election,
                     longest_election,
                     request_deadline: 2 * longest_election,
+                    change_deadline: 2 * longest_election,
                     limits,
                 },
             }),

@@ -370,7 +370,8 @@ impl World {
                 let nodes = self.nodes.iter().enumerate();
                 let disks = nodes.map(|(other, known)| {
                     let node = if other == at { *node } else { *known };
-                    tables.node(node).disk.ledger()
+                    let known = tables.node(node);
+                    (known.id, known.disk.ledger())
                 });
                 tables.node(*node).observe(rules, disks)
             }

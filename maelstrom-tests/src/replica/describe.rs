@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use raft_core::{
-    Entry, Envelope, Message, NodeId, Payload, Record, Refusal, RequestId, Response, SnapshotId,
+    Entry, Envelope, Member, Membership, Message, NodeId, Payload, Record, Refusal, RequestId,
+    Response, SnapshotId, Standing,
 };
 
 use crate::rules::Subject;
@@ -96,6 +97,7 @@ pub fn response<S: Subject>(
         Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
         Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
         Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
+        Response::MembersChanged => "the members have changed".to_owned(),
         Response::Refused(Refusal::ReadExpired) => "refused, timed out".to_owned(),
         Response::Refused(Refusal::Transferring) => "refused, a transfer is under way".to_owned(),
         Response::Refused(Refusal::NotLeading(leader)) => match leader {
@@ -106,8 +108,32 @@ pub fn response<S: Subject>(
         Response::Refused(Refusal::TargetSilent) => "refused, the target is silent".to_owned(),
         Response::Refused(Refusal::TargetDeclined) => "refused, the target declined".to_owned(),
         Response::Refused(Refusal::TransferExpired) => "refused, in vain".to_owned(),
+        Response::Refused(Refusal::NotChanged(reason)) => format!("refused, {}", reason.as_str()),
         Response::Unknown => "unknown, timed out".to_owned(),
     }
+}
+
+/// Whether a change has touched the members, who were numbered from 1 on.
+pub fn has_changed(membership: &Membership) -> bool {
+    let count = membership.members().len() as u64;
+    !membership.is_plain() || membership.next() != NodeId(count + 1)
+}
+
+/// The members of a cluster, and the next id: `+` before an incoming voter, `-` before an outgoing
+/// one, `?` before a learner, `*` after a member with an address.
+pub fn members(membership: &Membership) -> String {
+    let one = |(id, member): (&NodeId, &Member)| {
+        let sign = match member.standing {
+            Standing::Voter => "",
+            Standing::Incoming => "+",
+            Standing::Outgoing => "-",
+            Standing::Learner => "?",
+        };
+        let named = if member.address.is_empty() { "" } else { "*" };
+        format!("{sign}n{id}{named}")
+    };
+    let members: Vec<String> = membership.members().iter().map(one).collect();
+    format!("[{}] {}", members.join(" "), membership.next())
 }
 
 /// Entries, each with its id and payload.
@@ -115,6 +141,7 @@ pub fn entries<'a, C: Display + 'a>(entries: impl IntoIterator<Item = &'a Entry<
     let entry = |entry: &Entry<C>| match &entry.payload {
         Payload::Blank => format!("{} blank", entry.id),
         Payload::Command(command) => format!("{} {command}", entry.id),
+        Payload::Membership(membership) => format!("{} {}", entry.id, members(membership)),
     };
     let entries: Vec<String> = entries.into_iter().map(entry).collect();
     entries.join(", ")

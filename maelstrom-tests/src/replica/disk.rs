@@ -5,12 +5,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use raft_core::{
-    Ballot, ChunkToSend, Entry, EntryId, Fingerprint, Index, Names, Record, Rename, SnapshotId,
-    SnapshotToInstall, SnapshotToStore, Term, Wal,
+    Ballot, ChunkToSend, Entry, EntryId, Fingerprint, Index, Member, Membership, Names, NodeId,
+    Record, Rename, SnapshotId, SnapshotToInstall, SnapshotToStore, Standing, Term, Wal,
 };
 
+use super::describe;
 use super::machine::{Command, Registers};
-use super::node::{Chunk, Disk, Stop, Stored};
+use super::node::{Chunk, Disk, Installed, Stop, Stored};
 use crate::rules::Ledger;
 
 /// The disk of one node: a log and snapshots.
@@ -32,9 +33,16 @@ pub struct File {
 }
 
 impl File {
-    /// Encodes a state.
-    pub fn encode(last: EntryId, state: &Registers) -> Self {
+    /// Encodes a state, and the members if a change has touched them.
+    pub fn encode(last: EntryId, membership: &Membership, state: &Registers) -> Self {
+        let members = match describe::has_changed(membership) {
+            true => describe::members(membership).replace(' ', "_"),
+            false => String::new(),
+        };
         let mut bytes = format!("{} {} ", last.index, last.term).into_bytes();
+        if !members.is_empty() {
+            bytes.extend(format!("{members} ").into_bytes());
+        }
         state.write(&mut bytes).expect("memory never fails");
         Self::new(last, bytes)
     }
@@ -52,15 +60,46 @@ impl File {
         Self { id, bytes }
     }
 
-    /// Decodes the state, unless the bytes are damaged.
-    fn decode(&self) -> Option<Registers> {
+    /// Decodes the state and the members that it names, unless the bytes are damaged.
+    fn decode(&self) -> Option<Installed<Registers>> {
         let text = str::from_utf8(&self.bytes).ok()?;
         let mut words = text.splitn(3, ' ');
         let mut number = || words.next()?.parse().ok();
         let (index, term) = (Index(number()?), Term(number()?));
-        let state = Registers::read(words.next()?.as_bytes()).ok()?;
-        (self.id.last == EntryId { term, index }).then_some(state)
+        let rest = words.next()?;
+        let (members, state) = match rest.strip_prefix('[') {
+            Some(rest) => {
+                let (members, state) = rest.split_once(' ')?;
+                (Some(read_members(members)?), state)
+            }
+            None => (None, rest),
+        };
+        let state = Registers::read(state.as_bytes()).ok()?;
+        (self.id.last == EntryId { term, index }).then_some((state, members))
     }
+}
+
+/// Reads what [`describe::members`] writes after its first bracket.
+fn read_members(text: &str) -> Option<Membership> {
+    let (members, next) = text.split_once("]_")?;
+    let one = |word: &str| {
+        let number = word.trim_start_matches(['+', '-', '?']);
+        let standing = match word.as_bytes().first()? {
+            b'+' => Standing::Incoming,
+            b'-' => Standing::Outgoing,
+            b'?' => Standing::Learner,
+            _ => Standing::Voter,
+        };
+        let (id, is_named) = match number.strip_suffix('*') {
+            Some(id) => (id, true),
+            None => (number, false),
+        };
+        let address = if is_named { id.into() } else { "".into() };
+        let id = NodeId(id.strip_prefix('n')?.parse().ok()?);
+        Some((id, Member { standing, address }))
+    };
+    let members: Option<Vec<_>> = members.split('_').map(one).collect();
+    Some(Membership::new(members?).with_next(next.trim().parse().ok()?))
 }
 
 impl MemoryDisk {
@@ -141,11 +180,13 @@ impl Disk<Registers> for MemoryDisk {
         self.recover();
         self.open.clear();
         let file = self.snapshot();
-        let machine = file.map(|file| file.decode().expect("only valid files are stored"));
+        let decoded = file.map(|file| file.decode().expect("only valid files are stored"));
+        let (machine, membership) = decoded.unwrap_or_default();
         Ok(Stored {
             ballot: self.ledger.ballot(),
             snapshot: file.map(|file| file.id),
-            machine: machine.unwrap_or_default(),
+            machine,
+            membership,
             entries: self.ledger.entries().to_vec(),
         })
     }
@@ -158,7 +199,7 @@ impl Disk<Registers> for MemoryDisk {
         &mut self,
         capture: SnapshotToStore<Registers>,
     ) -> Result<SnapshotId, Infallible> {
-        let file = File::encode(capture.last, &capture.machine);
+        let file = File::encode(capture.last, &capture.membership, &capture.machine);
         let id = file.id;
         self.put(file);
         Ok(id)
@@ -167,7 +208,7 @@ impl Disk<Registers> for MemoryDisk {
     fn install_snapshot(
         &mut self,
         received: SnapshotToInstall,
-    ) -> Result<Option<Registers>, Infallible> {
+    ) -> Result<Option<Installed<Registers>>, Infallible> {
         let file = File::new(received.id.last, received.bytes);
         let state = file.decode().filter(|_| file.id == received.id);
         if state.is_some() {
@@ -223,7 +264,11 @@ mod tests {
     }
 
     fn file(index: u64, term: u64) -> File {
-        File::encode(id(index, term), &Registers::default())
+        File::encode(
+            id(index, term),
+            &Membership::default(),
+            &Registers::default(),
+        )
     }
 
     /// A disk of term 2 with three entries.
@@ -264,8 +309,16 @@ mod tests {
                 number,
             });
         }
-        let file = File::encode(id(7, 2), &state);
-        assert_eq!(file.decode(), Some(state));
+        let file = File::encode(id(7, 2), &Membership::of([NodeId(1)]), &state);
+        assert_eq!(file.decode(), Some((state.clone(), None)));
+        let mut members = Membership::of([NodeId(1), NodeId(3)]).members().clone();
+        for (id, standing) in [(4, Standing::Learner), (5, Standing::Incoming)] {
+            let address = format!("n{id}").into();
+            members.insert(NodeId(id), Member { standing, address });
+        }
+        let members = Membership::new(members).with_next(9);
+        let file = File::encode(id(7, 2), &members, &state);
+        assert_eq!(file.decode(), Some((state, Some(members))));
         let other = File::new(id(8, 2), file.bytes.to_vec());
         assert_eq!(other.decode(), None);
     }

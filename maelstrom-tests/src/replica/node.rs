@@ -31,11 +31,15 @@ pub trait Disk<S: Subject>: Wal<S::Command> {
     /// The storage's own. The process must stop.
     fn store_snapshot(&mut self, capture: SnapshotToStore<S>) -> Result<SnapshotId, Self::Error>;
 
-    /// Stores a leader's snapshot and returns the state in it, or nothing if the bytes are damaged.
+    /// Stores a leader's snapshot and returns the state in it and the members that it names, or
+    /// nothing if the bytes are damaged.
     ///
     /// # Errors
     /// The storage's own. The process must stop.
-    fn install_snapshot(&mut self, received: SnapshotToInstall) -> Result<Option<S>, Self::Error>;
+    fn install_snapshot(
+        &mut self,
+        received: SnapshotToInstall,
+    ) -> Result<Option<Installed<S>>, Self::Error>;
 
     /// Reads a chunk of a stored snapshot.
     ///
@@ -55,6 +59,9 @@ pub enum Chunk {
     Damaged,
 }
 
+/// The state of a leader's snapshot, and the members that it names.
+pub type Installed<S> = (S, Option<Membership>);
+
 /// What a disk holds when a process starts.
 #[derive(Debug)]
 pub struct Stored<S: Subject> {
@@ -64,6 +71,8 @@ pub struct Stored<S: Subject> {
     pub snapshot: Option<SnapshotId>,
     /// The state in that snapshot, or a new one.
     pub machine: S,
+    /// The members that the snapshot names; without any, they are those at the start.
+    pub membership: Option<Membership>,
     /// The entries after the snapshot.
     pub entries: Vec<Entry<S::Command>>,
 }
@@ -151,8 +160,8 @@ pub enum Work<S> {
     Begun(Task<S>),
     /// The node's own snapshot is stored.
     Stored(SnapshotId),
-    /// A leader's snapshot with this state is stored.
-    Installed(SnapshotId, S),
+    /// A leader's snapshot with this state and these members is stored.
+    Installed(SnapshotId, S, Membership),
 }
 
 /// The result of one step of [`Work`].
@@ -203,11 +212,13 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             ballot,
             snapshot,
             machine,
+            membership,
             entries,
         } = self.disk.open()?;
+        let membership = membership.unwrap_or_else(|| self.setting.membership.clone());
         let replica = Replica::restore(Restored {
             id: self.id,
-            membership: self.setting.membership.clone(),
+            membership,
             config: self.setting.config.clone(),
             ballot,
             snapshot,
@@ -354,17 +365,21 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             Some(Work::Begun(Task::Install(received))) => {
                 let id = received.id;
                 match disk.install_snapshot(received).map_err(Stop::Storage)? {
-                    Some(machine) => (id, Work::Installed(id, machine)),
+                    Some((machine, members)) => {
+                        let first = || self.setting.membership.clone();
+                        let members = members.unwrap_or_else(first);
+                        (id, Work::Installed(id, machine, members))
+                    }
                     None => return Ok(Some(Worked::Done(id, Input::SnapshotBroken(id)))),
                 }
             }
             Some(Work::Stored(id)) => {
                 return Ok(Some(Worked::Done(id, Input::SnapshotStored(id))));
             }
-            Some(Work::Installed(snapshot, machine)) => {
+            Some(Work::Installed(snapshot, machine, membership)) => {
                 let input = Input::SnapshotInstalled {
                     snapshot,
-                    membership: self.setting.membership.clone(),
+                    membership,
                     machine,
                 };
                 return Ok(Some(Worked::Done(snapshot, input)));
@@ -380,10 +395,14 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     /// The rule that is broken.
     pub fn check_work(&self, rules: &Rules<S>) -> Result<(), Broken> {
         match self.process().and_then(Process::work) {
-            Some(Work::Begun(Task::Store(SnapshotToStore { last, machine, .. }))) => {
-                rules.captures(self.id, *last, machine, self.disk.ledger())
+            Some(Work::Begun(Task::Store(SnapshotToStore {
+                last,
+                membership,
+                machine,
+            }))) => rules.captures(self.id, *last, membership, machine, self.disk.ledger()),
+            Some(Work::Installed(id, machine, membership)) => {
+                rules.snapshot(self.id, id.last, membership, machine)
             }
-            Some(Work::Installed(id, machine)) => rules.snapshot(self.id, id.last, machine),
             Some(Work::Begun(Task::Install(_)) | Work::Stored(_)) | None => Ok(()),
         }
     }
@@ -395,7 +414,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     pub fn observe<'a>(
         &self,
         rules: &mut Rules<S>,
-        disks: impl Iterator<Item = &'a Ledger<S::Command>> + Clone,
+        disks: impl Iterator<Item = (NodeId, &'a Ledger<S::Command>)> + Clone,
     ) -> Result<(), Broken>
     where
         S: 'a,
@@ -506,6 +525,7 @@ pub(crate) mod tests {
             shortest_election: 2,
             longest_election: 2,
             request_deadline: 4,
+            change_deadline: 5,
             limits: Limits {
                 snapshot_entries: 1,
                 ..Limits::default()
@@ -546,7 +566,11 @@ pub(crate) mod tests {
     #[test]
     fn second_snapshot_task_at_a_time_is_rejected() {
         let mut node = lone_voter();
-        let file = File::encode(EntryId::default(), &Registers::default());
+        let file = File::encode(
+            EntryId::default(),
+            &Membership::default(),
+            &Registers::default(),
+        );
         node.process.as_mut().unwrap().work = Some(Work::Stored(file.id));
         let Broken(rule) = run(&mut node).unwrap_err();
         assert_eq!(rule, "node 1 must have one snapshot task at a time");

@@ -1,6 +1,5 @@
 //! For each rule, a cluster that breaks it.
 
-use std::iter;
 use std::sync::Arc;
 
 use raft::sessions::SessionId;
@@ -140,14 +139,34 @@ fn snapshot_of_another_state_is_rejected() {
     let entries = [blank(1, 1), write(2, 1, 7, 1), blank(3, 1)];
     rules.leads(ONE, INCARNATION, Term(1)).unwrap();
     commit(&mut rules, ONE, 1, &entries[..2]).unwrap();
-    rules.snapshot(TWO, id(2, 1), &state(&entries)).unwrap();
+    let members = Membership::of([ONE, TWO]);
+    rules
+        .snapshot(TWO, id(2, 1), &members, &state(&entries))
+        .unwrap();
     assert_broken(
-        rules.snapshot(TWO, id(1, 1), &state(&entries)),
+        rules.snapshot(TWO, id(1, 1), &members, &state(&entries)),
         "State Machine Safety",
     );
     assert_broken(
-        rules.snapshot(TWO, id(3, 1), &state(&entries)),
+        rules.snapshot(TWO, id(3, 1), &members, &state(&entries)),
         "a snapshot must hold only committed entries",
+    );
+}
+
+#[test]
+fn snapshot_of_other_members_is_rejected() {
+    let mut rules = Rules::<Registers>::default();
+    let members = Membership::of([ONE, TWO]);
+    let mut change = blank(1, 1);
+    change.payload = Payload::Membership(Arc::new(members.clone()));
+    let entries = [change, blank(2, 1)];
+    rules.leads(ONE, INCARNATION, Term(1)).unwrap();
+    commit(&mut rules, ONE, 1, &entries).unwrap();
+    let snapshot = |members| rules.snapshot(TWO, id(2, 1), members, &Registers::default());
+    snapshot(&members).unwrap();
+    assert_broken(
+        snapshot(&Membership::of([ONE])),
+        "a snapshot must have the members at its last entry",
     );
 }
 
@@ -257,18 +276,14 @@ fn commit_on_half_of_the_disks_is_rejected() {
     let mut node = lone_voter();
     run(&mut node).unwrap();
     let (stored, empty) = (node.disk.ledger(), Ledger::default());
-    let observe = |holders: usize, others: usize| {
-        let disks = iter::repeat_n(stored, holders).chain(iter::repeat_n(&empty, others));
-        node.observe(&mut Rules::default(), disks)
+    let observe = |disks: &[(NodeId, &Ledger<Command>)]| {
+        node.observe(&mut Rules::default(), disks.iter().copied())
     };
-    for (holders, others) in [(1, 0), (2, 1), (3, 2)] {
-        observe(holders, others).unwrap();
-    }
-    for (holders, others) in [(1, 1), (1, 2), (2, 2), (2, 3), (3, 3)] {
-        assert_broken(
-            observe(holders, others),
-            "a committed entry must be on a quorum of disks",
-        );
+    observe(&[(ONE, stored)]).unwrap();
+    // A disk of another node does not count.
+    for disks in [&[][..], &[(ONE, &empty)], &[(ONE, &empty), (TWO, stored)]] {
+        let rule = "a committed entry must be on a quorum of disks";
+        assert_broken(observe(disks), rule);
     }
 }
 
@@ -277,9 +292,10 @@ fn snapshot_of_an_unsynced_entry_is_rejected() {
     let mut rules = Rules::<Registers>::default();
     let entries = [blank(1, 1), write(2, 1, 7, 1)];
     commit(&mut rules, ONE, 1, &entries).unwrap();
+    let members = Membership::of([ONE]);
     let capture = |stored: &[Entry<Command>]| {
         let disk = Ledger::holding(Ballot::default(), START, stored.to_vec());
-        rules.captures(ONE, id(2, 1), &state(&entries), &disk)
+        rules.captures(ONE, id(2, 1), &members, &state(&entries), &disk)
     };
     capture(&entries).unwrap();
     assert_broken(
@@ -287,7 +303,13 @@ fn snapshot_of_an_unsynced_entry_is_rejected() {
         "a snapshot must hold only synced entries",
     );
     assert_broken(
-        rules.captures(ONE, id(2, 1), &Registers::default(), &Ledger::default()),
+        rules.captures(
+            ONE,
+            id(2, 1),
+            &members,
+            &Registers::default(),
+            &Ledger::default(),
+        ),
         "State Machine Safety",
     );
 }

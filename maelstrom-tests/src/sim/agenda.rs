@@ -23,6 +23,8 @@ pub(super) enum Happening {
     Load,
     /// A client asks for a leadership transfer.
     Transfer,
+    /// A client wants other members.
+    Change,
     /// A client's timeout.
     GiveUp(Ticket),
     Fault,
@@ -50,6 +52,7 @@ impl Happening {
             Self::Invoke(_)
             | Self::Load
             | Self::Transfer
+            | Self::Change
             | Self::GiveUp(_)
             | Self::Fault
             | Self::HealLinks

@@ -38,28 +38,38 @@ impl World {
         let Some(process) = node.process() else {
             return Ok(());
         };
-        let ledgers = self
-            .members
-            .values()
-            .map(|member| member.node.disk.ledger());
+        let ledgers = self.members.iter();
+        let ledgers = ledgers.map(|(id, member)| (*id, member.node.disk.ledger()));
         node.observe(&mut self.checks.rules, ledgers)?;
         let status = &process.status;
-        let dropped = status.counters.dropped.malformed + status.counters.dropped.stranger;
+        let dropped = &status.counters.dropped;
+        // A node that left may not know it yet.
+        let strangers = if self.options.change_mean > 0 {
+            0
+        } else {
+            dropped.stranger
+        };
+        let dropped = dropped.malformed + strangers;
         demand(dropped == 0, || {
             format!("nodes must understand each other: node {id} dropped {dropped} messages")
         })?;
         let role = (status.role, status.ballot.term());
         let hands_over_stalled = status.is_disk_stalled && status.handover.is_some();
+        let is_voter = status.membership.is_voter(id);
         if awaits_own_commit(status) {
             self.count_figure_8(id);
         }
+        self.count_members(id);
         let member = self.member(id);
         let stalled = mem::replace(&mut member.hands_over_stalled, hands_over_stalled);
+        let member_before = member.role;
         if member.role != role {
             let deposed = member.role.0 == RoleName::Leader && member.role.1 < role.1;
             member.role = role;
             self.rare.leaders_deposed += u64::from(deposed);
             self.rare.stalled_handovers += u64::from(deposed && stalled);
+            let removed = member_before.0 == RoleName::Leader && !is_voter;
+            self.rare.leaders_removed += u64::from(removed && member_before.1 == role.1);
             self.note(Event::Became(id, role.0, role.1));
         }
         Ok(())
@@ -74,13 +84,11 @@ impl World {
             entry.index > status.commit.index && entry.term < status.ballot.term()
         };
         let mut open = process.replica.log().map(|entry| entry.id).filter(is_open);
-        let ledgers = self
-            .members
-            .values()
-            .map(|member| member.node.disk.ledger());
         let on_quorum = |entry: &EntryId| {
-            let stored = ledgers.clone().filter(|ledger| ledger.holds(*entry));
-            stored.count() > self.members.len() / 2
+            status.membership.is_quorum(|node| {
+                let member = self.members.get(&node);
+                member.is_some_and(|member| member.node.disk.ledger().holds(*entry))
+            })
         };
         let found = open.rfind(|entry| on_quorum(entry));
         drop(open);
@@ -122,11 +130,11 @@ impl World {
     /// Whether a quorum follows a leader.
     fn is_led(&self) -> bool {
         self.leaders().iter().any(|(leader, _)| {
-            let follows = |member: &&Member| {
-                let process = member.node.process();
+            let follows = |node| {
+                let process = self.process(node);
                 process.is_some_and(|process| process.status.leader == Some(*leader))
             };
-            self.members.values().filter(follows).count() > self.members.len() / 2
+            self.membership().is_quorum(follows)
         })
     }
 
@@ -196,10 +204,11 @@ impl World {
         Ok((self.agenda.now - start).div_ceil(self.longest_election()))
     }
 
-    /// The nodes that are neither gone nor cut off for good.
+    /// The members that are neither gone nor cut off for good.
     pub(super) fn live(&self) -> Vec<NodeId> {
+        let membership = self.membership();
         let is_live = |(id, member): &(&NodeId, &Member)| {
-            !member.is_gone && !self.network.exiled.contains(id)
+            !member.is_gone && !self.network.exiled.contains(id) && membership.contains(**id)
         };
         let live = self.members.iter().filter(is_live);
         live.map(|(id, _)| *id).collect()
@@ -222,7 +231,10 @@ impl World {
             return false;
         };
         let committed = self.checks.rules.committed();
-        self.clients.is_idle_but_for(&self.network.exiled)
+        let membership = self.membership();
+        !membership.is_joint()
+            && membership.is_voter(leader)
+            && self.clients.is_idle_but_for(&self.network.exiled)
             && self.live().into_iter().all(|id| {
                 self.process(id).is_some_and(|process| {
                     let status = &process.status;

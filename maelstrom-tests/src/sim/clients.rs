@@ -44,6 +44,8 @@ pub(super) struct Clients {
     loads: u64,
     /// The number of requests so far, which is also the last ticket.
     tickets: u64,
+    /// Changes of the members that a running process must answer.
+    changes: BTreeMap<Ticket, NodeId>,
     /// Requests that a running process must answer.
     open: BTreeMap<Ticket, Open>,
     /// The nodes that must answer a request for a leadership transfer.
@@ -85,6 +87,7 @@ impl Clients {
             requests: 0,
             loads: 0,
             tickets: 0,
+            changes: BTreeMap::new(),
             open: BTreeMap::new(),
             transfers: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
@@ -102,9 +105,11 @@ impl Clients {
 
     /// Whether no request is open, except at nodes that are cut off.
     pub(super) fn is_idle_but_for(&self, exiled: &BTreeSet<NodeId>) -> bool {
-        let mut open = self.open.values().map(|open| open.node);
-        open.all(|node| exiled.contains(&node))
-            && self.transfers.values().all(|node| exiled.contains(node))
+        let open = self.open.values().map(|open| open.node);
+        let transfers = self.transfers.values().copied();
+        let changes = self.changes.values().copied();
+        let mut nodes = open.chain(transfers).chain(changes);
+        nodes.all(|node| exiled.contains(&node))
     }
 
     /// Whether a request is open.
@@ -201,6 +206,34 @@ impl Clients {
         ends
     }
 
+    /// A change of the members. Returns its ticket.
+    pub(super) fn change(&mut self, node: NodeId) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.changes.insert(ticket, node);
+        ticket
+    }
+
+    /// Notes a node's answer to a change. False if it answers another request.
+    pub(super) fn change_answered(
+        &mut self,
+        node: NodeId,
+        reply: &Reply<Store>,
+    ) -> Result<bool, Broken> {
+        let asked = self.changes.remove(&reply.ticket);
+        match &reply.response {
+            _ if asked.is_none() => Ok(false),
+            Response::MembersChanged | Response::Refused(_) | Response::Unknown
+                if asked == Some(node) =>
+            {
+                Ok(true)
+            }
+            other => Err(Broken(format!(
+                "a change must be answered by its node, as a change: node {node} answers {other:?}"
+            ))),
+        }
+    }
+
     fn request(&mut self, key: Value, call: Call, create: bool) -> Request {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
@@ -264,6 +297,7 @@ impl Clients {
 
     /// A process died. Returns the clients that were waiting for it.
     pub(super) fn node_died(&mut self, node: NodeId, now: u64) -> Result<Vec<usize>, Broken> {
+        self.changes.retain(|_, asked| *asked != node);
         let mut clients = Vec::new();
         let all = mem::take(&mut self.open).into_iter();
         let (died, open): (Vec<_>, _) = all.partition(|(_, open)| open.node == node);
@@ -319,9 +353,11 @@ impl Clients {
             }
             Response::Answered(Some(value)) => history::Outcome::ReadOk(value.to_value()),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
-            Response::Transferred => {
-                let wrong = format!("node {node} answers {:?} as a transfer", reply.ticket);
-                return Err(Broken(wrong));
+            Response::Transferred | Response::MembersChanged => {
+                return Err(Broken(format!(
+                    "a request must not be answered as another one: node {node} answers {:?}",
+                    reply.ticket
+                )));
             }
             Response::Unknown
             | Response::Applied(Outcome::Unknown | Outcome::Opened(_) | Outcome::Closed) => {

@@ -118,9 +118,10 @@ impl World {
     }
 
     /// A node must serve a request. With small limits it may refuse some, because requests from
-    /// before may still be under way, and drop forwards, so that only the leader must serve.
+    /// before may still be under way, and drop forwards; a follower that needs a snapshot for each
+    /// entry may be too late. Then only the leader must serve.
     fn serve(&mut self, id: NodeId, write: bool) -> Result<(), Broken> {
-        let has_room = self.options.has_room();
+        let has_room = self.options.has_room() && self.options.keeps_followers_close();
         // The first write of a process also opens a session, whose entry may fill the log.
         let attempts = if write { 2 } else { 1 };
         for _ in 0..if has_room { attempts } else { ATTEMPTS_MAX } {

@@ -4,6 +4,7 @@ use raft::sessions::Client;
 use raft_core::{RoleName, Term};
 
 use super::agenda::Happening;
+use super::changes::Known;
 use super::machine::{Store, Values};
 use super::storage::FaultyStorage;
 use crate::replica::node::Node;
@@ -22,6 +23,8 @@ pub(super) struct Member {
     pub(super) gathering: bool,
     /// The node never returns.
     pub(super) is_gone: bool,
+    /// What it knew of the members when it was last observed.
+    pub(super) known: Known,
     /// Its role and term when it was last observed.
     pub(super) role: (RoleName, Term),
     /// Whether it handed over then because its disk stored nothing.
@@ -86,6 +89,7 @@ impl Member {
             waiting: Vec::new(),
             gathering: false,
             is_gone: false,
+            known: Known::default(),
             role: (RoleName::Follower, Term(0)),
             hands_over_stalled: false,
         }

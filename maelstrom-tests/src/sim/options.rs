@@ -84,6 +84,12 @@ macro_rules! options {
 options! {
     /// Nodes.
     nodes: 3, 1..=7;
+    /// Further nodes, which wait to be added.
+    joiners: 0, 0..=7;
+    /// Mean time between changes of the members; 0: none.
+    change_mean: 0, 0..=HOUR;
+    /// How long the nodes of a change may take to catch up, in longest election timeouts.
+    change_deadline: 4, 1..=1000;
 
     /// Ticks between heartbeats.
     heartbeat: 2, 1..=100_000;
@@ -268,6 +274,9 @@ impl Options {
             world.draw_trouble(&mut pick);
             world.transfer_mean = pick(&[0, 0, 5000, 30_000]);
         }
+        if pick(&[0, 0, 1]) == 1 {
+            world.draw_changes(&mut pick);
+        }
         world
     }
 
@@ -326,6 +335,15 @@ impl Options {
         }
     }
 
+    /// Members that come and go. Faults that must leave a quorum of the first members are left out.
+    fn draw_changes(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
+        self.joiners = pick(&[1, 3, 5]);
+        self.change_mean = pick(&[3_000, 10_000, 40_000]);
+        self.change_deadline = pick(&[1, 4]);
+        (self.lost_disk, self.bit_flip) = (0, 0);
+        (self.lost_for_good, self.lasting) = (0, 0);
+    }
+
     /// Faults that last. Small limits and lost or slow messages together may leave no time for any
     /// request, so they are not drawn together.
     fn draw_lasting(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
@@ -373,6 +391,7 @@ impl Options {
             shortest_election: self.shortest_election as u32,
             longest_election: self.longest_election as u32,
             request_deadline: (self.deadline * self.longest_election) as u32,
+            change_deadline: (self.change_deadline * self.longest_election) as u32,
             limits: Limits {
                 requests: self.requests as usize,
                 proposals: self.proposals as usize,
@@ -437,7 +456,7 @@ impl Options {
 
     /// Whether a slightly lagging follower needs no snapshot. With a snapshot it applies entries so
     /// late that its reads may expire.
-    fn keeps_followers_close(&self) -> bool {
+    pub fn keeps_followers_close(&self) -> bool {
         self.retained_entries >= 100 && self.retained_bytes >= 1 << 14
     }
 
@@ -484,6 +503,7 @@ impl Options {
             && self.transfer_mean == 0
             && self.lost_for_good == 0
             && self.lasting == 0
+            && self.change_mean == 0
             && self.latency_least + self.latency_mean <= 100
             && self.sync_mean <= 50
             && self.is_patient()

@@ -5,16 +5,17 @@ use std::mem;
 use raft::host::Session as _;
 use raft::sessions::Client;
 use raft::storage::{Error, ErrorKind};
-use raft_core::{Incarnation, Input, NodeId};
+use raft_core::{Incarnation, Input, NodeId, RoleName};
 
 use super::agenda::Happening;
+use super::changes::Known;
 use super::machine::Store;
 use super::member::Member;
 use super::options::TICK;
 use super::trace::{Event, Words};
 use super::world::{Phase, World};
 use crate::replica::faulty_disk::Tear;
-use crate::replica::node::{Disk as _, Released, Stop};
+use crate::replica::node::{Disk as _, Released, Stop, demand};
 use crate::rules::Broken;
 
 /// How long a process is down when there are no faults.
@@ -34,7 +35,6 @@ impl World {
         self.incarnations += 1;
         let incarnation = Incarnation(self.incarnations);
         let seed = self.rng.next_u64();
-        let is_alone = self.members.len() == 1;
         let member = self.member(id);
         if member.node.process().is_some() || member.is_away() {
             return Ok(());
@@ -51,14 +51,16 @@ impl World {
         self.rare.starts_from_snapshots += u64::from(found.snapshot.is_some());
         let rules = &mut self.checks.rules;
         let node = &self.members[&id].node;
-        if is_alone {
+        let status = node.process().map(|process| &process.status);
+        if status.is_some_and(|status| status.membership.is_lone_voter(id)) {
             rules.lone_voter_died(id, node.disk.ledger());
         }
         self.trace
             .note(self.agenda.now, Event::Started(id, incarnation));
         if let Some(snapshot) = found.snapshot {
             let process = node.process().expect("it has just started");
-            rules.snapshot(id, snapshot.last, process.replica.machine())?;
+            let members = process.replica.membership_at(snapshot.last.index);
+            rules.snapshot(id, snapshot.last, members, process.replica.machine())?;
         }
         let delay = self.rng.range(1..=TICK);
         self.agenda
@@ -128,10 +130,11 @@ impl World {
 
     /// The power fails once more, and all nodes that are there start again.
     pub(super) fn restart_all(&mut self) -> Result<(), Broken> {
-        for id in self.live() {
-            self.die(id, End::Machine)?;
+        let live = self.live();
+        for id in &live {
+            self.die(*id, End::Machine)?;
         }
-        for id in self.live() {
+        for id in live {
             self.start(id)?;
         }
         Ok(())
@@ -157,6 +160,9 @@ impl World {
             };
             let is_target = self.members.values().any(hands_over);
             self.rare.transfers_interrupted += u64::from(is_target || status.handover.is_some());
+            let leads = status.role == RoleName::Leader;
+            let is_joint = leads && status.membership.is_joint();
+            self.rare.leaders_died_in_joint += u64::from(is_joint);
             self.rare.receptions_interrupted += u64::from(status.incoming_snapshot.is_some());
             self.rare.stores_interrupted += u64::from(is_own);
             self.rare.installs_interrupted += u64::from(works && !is_own);
@@ -167,6 +173,7 @@ impl World {
         let was_running = member.node.process().is_some();
         let lost = member.node.crash();
         member.node.disk.restart(content, names);
+        member.known = Known::default();
         if forgets {
             member.node.disk.forget(seed);
         }
@@ -235,6 +242,12 @@ impl World {
         let member = self.member(id);
         let gathered = mem::take(&mut member.gathering);
         let released = member.node.release();
+        let is_damaged = mem::take(&mut member.node.disk.read_damage);
+        let excused = member.disk.has_flipped;
+        demand(!is_damaged || excused, || {
+            format!("a snapshot must be read as it was stored: node {id}")
+        })?;
+        self.rare.snapshots_broken += u64::from(is_damaged);
         self.rare.outputs_gathered += u64::from(gathered);
         let Released {
             messages,
@@ -261,6 +274,10 @@ impl World {
                 continue;
             }
             self.rare.add_response(&reply.response);
+            if self.clients.change_answered(id, &reply)? {
+                self.changed(id, &reply.response)?;
+                continue;
+            }
             let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;
             if let Some(command) = command {
                 self.checks.rules.answered(command, &reply.response)?;

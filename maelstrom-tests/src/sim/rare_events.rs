@@ -135,6 +135,18 @@ rare_events! {
     /// Leadership transfers whose leader or target died.
     transfers_interrupted,
 
+    /// Changes of the members that clients asked for.
+    changes,
+    /// Of these, those that were done.
+    changes_done,
+    /// Memberships that were undone by truncation.
+    members_truncated,
+    /// Memberships that a node learned from a leader's snapshot.
+    members_installed,
+    /// Leaders that died while the membership was joint.
+    leaders_died_in_joint,
+    /// Leaders that stepped down because they were removed.
+    leaders_removed,
     /// Elections that were won.
     elections_won,
     /// Elections that the candidate did not win.
@@ -180,7 +192,7 @@ rare_events! {
     snapshot_streams,
     /// Chunks that were sent again.
     chunks_repeated,
-    /// Snapshots that arrived damaged because the leader's disk had flipped a bit.
+    /// Snapshots found damaged, when they were read to be sent or when they had arrived, because the leader's disk had flipped a bit.
     snapshots_broken,
 
     /// Forwards that were sent again.
@@ -289,9 +301,10 @@ impl RareEvents {
         match response {
             // A command of this node's session, which waits for it: others have evicted it.
             Response::Applied(Outcome::Unknown) => self.sessions_evicted += 1,
-            Response::Applied(_) | Response::Answered(_) | Response::Transferred => {
-                self.served += 1;
-            }
+            Response::Applied(_)
+            | Response::Answered(_)
+            | Response::Transferred
+            | Response::MembersChanged => self.served += 1,
             Response::Refused(_) => self.refused += 1,
             Response::Unknown => self.unknown += 1,
         }

@@ -117,6 +117,7 @@ impl World {
             | Input::Write { .. }
             | Input::Read { .. }
             | Input::Transfer { .. }
+            | Input::ChangeMembers { .. }
             | Input::Synced(_) => {}
         }
         self.step(id, input)

@@ -238,7 +238,7 @@ fn damaged_snapshot_of_a_leader_is_rejected() {
     disk.flip(&name, 8 * (length / 2));
     let installed = world.start(lagging);
     let installed = installed.and_then(|()| world.expect("install", |_| false));
-    let rule = format!("node {lagging} must receive the snapshot that was sent");
+    let rule = format!("a snapshot must be read as it was stored: node {leader}");
     assert_broken(installed, &rule);
 }
 

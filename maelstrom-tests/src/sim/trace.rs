@@ -3,7 +3,7 @@
 //! The story is written like a golden script: what happens to the cluster begins at the margin, and
 //! what the nodes do about it is indented.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +54,8 @@ pub(super) enum Event {
     Fault(Option<NodeId>, &'static str),
     /// A client asked a node to write.
     Wrote(NodeId, Ticket, Command),
+    /// A client asked a node to add these addresses and to remove these members.
+    Changes(NodeId, Ticket, Vec<Arc<str>>, BTreeSet<NodeId>),
     /// A client asked a node to read.
     Reads(NodeId, Ticket, Lookup),
     /// A node answered a client.
@@ -198,6 +200,13 @@ impl fmt::Display for Event {
                     raft::kv::Command::Cas { .. } => "cas",
                 };
                 write!(f, "{verb} n{node} {command}\n  request {}", ticket.0)
+            }
+            Self::Changes(node, ticket, add, remove) => {
+                write!(f, "change n{node}")?;
+                add.iter()
+                    .try_for_each(|address| write!(f, " +{address}"))?;
+                remove.iter().try_for_each(|node| write!(f, " -n{node}"))?;
+                write!(f, "\n  request {}", ticket.0)
             }
             Self::Reads(node, ticket, Lookup { key }) => {
                 let key = json::to_string(key);

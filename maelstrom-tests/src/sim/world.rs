@@ -85,7 +85,10 @@ impl Served {
         match response {
             Response::Applied(_) => self.write = now,
             Response::Answered(_) => self.read = now,
-            Response::Refused(_) | Response::Unknown | Response::Transferred => {}
+            Response::Refused(_)
+            | Response::Unknown
+            | Response::Transferred
+            | Response::MembersChanged => {}
         }
     }
 }
@@ -94,26 +97,31 @@ impl World {
     pub(super) fn new(seed: u64, options: Options, trace: Tape) -> Result<Self, Broken> {
         // The options are drawn from the seed itself.
         let mut rng = Rng::seeded(seed).fork();
-        let membership = Membership::of((1..=options.nodes).map(NodeId));
-        let setting = Arc::new(Setting {
-            membership: membership.clone(),
-            config: options.config().map_err(Broken)?,
-        });
+        let config = options.config().map_err(Broken)?;
+        let setting = |membership| {
+            Arc::new(Setting {
+                membership,
+                config: config.clone(),
+            })
+        };
+        let first = setting(Membership::of((1..=options.nodes).map(NodeId)));
+        let waiting = setting(Membership::default());
+        let nodes = options.nodes + options.joiners;
         let storage = storage::Options {
             segment_bytes: options.segment_bytes,
         };
         let member = |id| {
-            let disk = FaultyStorage::new(id, membership.clone(), storage, rng.next_u64());
+            let disk = FaultyStorage::new(id, nodes, storage, rng.next_u64());
             disk.disk.set_capacity(options.room());
             let drift = options.drift_permille;
             let period = TICK * rng.range(1000 - drift..=1000 + drift) / 1000;
-            (
-                id,
-                Member::new(Node::new(id, setting.clone(), disk), period),
-            )
+            let is_first = id.0 <= options.nodes;
+            let setting = if is_first { &first } else { &waiting };
+            let node = Node::new(id, setting.clone(), disk);
+            (id, Member::new(node, period))
         };
         Ok(Self {
-            members: membership.voters().map(member).collect(),
+            members: (1..=nodes).map(NodeId).map(member).collect(),
             clients: Clients::new(&options, rng.fork()),
             faults: Faults {
                 kinds: options.faults(),
@@ -142,6 +150,7 @@ impl World {
         }
         self.schedule_load();
         self.schedule_transfer();
+        self.schedule_change();
         self.schedule_fault();
         let end = self.options.chaos;
         self.run_until(end, |_| false)?;
@@ -215,6 +224,7 @@ impl World {
             Happening::Ask(id, request) => self.ask(id, request),
             Happening::Invoke(client) => self.invoke(client),
             Happening::Load => self.load(),
+            Happening::Change => self.change(),
             Happening::GiveUp(ticket) => {
                 if let Some(client) = self.clients.give_up(ticket, self.agenda.now)? {
                     self.think(client);
@@ -279,7 +289,7 @@ impl World {
     }
 
     pub(super) fn process(&self, id: NodeId) -> Option<&Process<Store>> {
-        self.members[&id].node.process()
+        self.members.get(&id)?.node.process()
     }
 
     pub(super) fn is_running(&self, id: NodeId, incarnation: Incarnation) -> bool {

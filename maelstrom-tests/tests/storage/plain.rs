@@ -249,12 +249,12 @@ fn record_of_an_unknown_kind_is_newer() {
     change(&disk, "log-00000000000000000001", |content| {
         // The frame's head, the record of 18 bytes, and zeros to a multiple of eight.
         let (begin, end) = (1024, 1024 + 32 + 24);
-        content[begin + 32] = 5;
+        content[begin + 32] = 6;
         seal(&mut content[begin..end + 4]);
     });
     let error = refused_by_both(&disk);
     assert_eq!(error.kind(), ErrorKind::Newer);
-    assert!(error.to_string().contains("a record of kind 5"), "{error}");
+    assert!(error.to_string().contains("a record of kind 6"), "{error}");
 }
 
 /// A folder that has something in it, but no identity, is nobody's.

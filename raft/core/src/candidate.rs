@@ -76,7 +76,7 @@ impl<S: StateMachine> Node<Candidate, S> {
     }
 
     fn tally(mut self) -> Raft<S> {
-        match self.role.votes.tally(&self.shared.membership) {
+        match self.role.votes.tally(self.shared.membership()) {
             Tally::Won(won) => Raft::Leader(self.lead(won)),
             Tally::Lost => {
                 self.shared.ease_backoff();

@@ -14,6 +14,8 @@ pub struct Config {
     pub longest_election: u32,
     /// How long a client's request may wait before it ends as refused or unknown.
     pub request_deadline: u32,
+    /// How long the new voters of a change of the membership may take to catch up.
+    pub change_deadline: u32,
     /// Limits of queues, messages and memory.
     pub limits: Limits,
 }
@@ -131,6 +133,9 @@ impl Config {
         if self.request_deadline == 0 {
             return Err("the request timeout must be at least 1 tick".into());
         }
+        if self.change_deadline == 0 {
+            return Err("the timeout of a membership change must be at least 1 tick".into());
+        }
         if self.shortest_election > self.longest_election {
             return Err(format!(
                 "the shortest election timeout ({} ticks) is longer than the longest ({} ticks)",
@@ -196,6 +201,7 @@ mod tests {
             shortest_election: 2,
             longest_election: 3,
             request_deadline: 4,
+            change_deadline: 5,
             limits: Limits::default(),
         };
         assert_eq!(config.validate(), Ok(()));

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::id::EntryId;
+use crate::membership::Membership;
 
 /// One entry of the log. Cloning is cheap: the command is shared, never copied.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,4 +21,6 @@ pub enum Payload<C> {
     Blank,
     /// A command for the state machine.
     Command(Arc<C>),
+    /// The members of the cluster from this entry on, as soon as the log holds it (§6).
+    Membership(Arc<Membership>),
 }

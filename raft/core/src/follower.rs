@@ -49,7 +49,7 @@ impl<S: StateMachine> Role<S> for Follower<S> {
 impl<S: StateMachine> Node<Follower<S>, S> {
     /// Counts a tick. At the election timeout, the follower becomes a pre-candidate.
     pub(crate) fn tick(mut self) -> Raft<S> {
-        if self.role.countdown.tick() {
+        if self.role.countdown.tick() && self.shared.membership().is_voter(self.shared.id) {
             return self.campaign();
         }
         self.send_again();
@@ -80,7 +80,8 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             Message::TimeoutNow(TimeoutNow { id, last }) => {
                 self.hear(from);
                 let shared = &mut self.shared;
-                let campaigns = shared.log().last() == last
+                let campaigns = shared.membership().is_voter(shared.id)
+                    && shared.log().last() == last
                     && shared.persistence.index() == last.index
                     && !shared.is_disk_stalled();
                 let reply = TimeoutNowReply { id, campaigns };

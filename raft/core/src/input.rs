@@ -1,5 +1,7 @@
 //! The inputs of a node.
 
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::ballot::Ballot;
@@ -16,7 +18,8 @@ use crate::persistence::Synced;
 pub struct Restored<S: StateMachine> {
     /// The node's id.
     pub id: NodeId,
-    /// The members of the cluster, the node included.
+    /// The members at the snapshot's last entry; without a snapshot, those at the start of the cluster.
+    /// A node that waits to be added has none: it learns them from a leader.
     pub membership: Membership,
     /// Times and limits.
     pub config: Config,
@@ -61,6 +64,16 @@ pub enum Input<S: StateMachine> {
         ticket: Option<Ticket>,
         /// The voter that is to lead; without it, the most advanced one.
         to: Option<NodeId>,
+    },
+    /// A client wants other members. Only a leader takes it. Its answer waits until the new voters
+    /// have caught up and the new membership is committed.
+    ChangeMembers {
+        /// The host's id for the request.
+        ticket: Ticket,
+        /// The addresses of the nodes that are to vote. Each gets an id that was never given.
+        add: Vec<Arc<str>>,
+        /// The members that are to leave.
+        remove: BTreeSet<NodeId>,
     },
     /// All records through this output are on disk.
     Synced(Synced),

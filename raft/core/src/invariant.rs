@@ -169,6 +169,7 @@ mod tests {
     use crate::ballot::Ballot;
     use crate::counters::Counters;
     use crate::id::{NodeId, SnapshotId, Term};
+    use crate::membership::Membership;
 
     const ME: NodeId = NodeId(1);
     const PEER: NodeId = NodeId(2);
@@ -192,6 +193,7 @@ mod tests {
             role: RoleName::Leader,
             ballot: Ballot::new(Term(3), Some(ME)),
             leader: Some(ME),
+            membership: Membership::of([ME, PEER]).into(),
             last: id(5, 3),
             base: id(1, 1),
             log_bytes: 400,

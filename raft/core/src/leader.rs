@@ -1,5 +1,6 @@
 //! Leaders: append, replicate, commit, and prove that they still lead (§5.3, §5.4, thesis §6.4).
 
+pub(crate) mod change;
 pub(crate) mod handover;
 pub(crate) mod progress;
 pub(crate) mod reads;
@@ -7,14 +8,15 @@ pub(crate) mod snapshot_stream;
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
+use self::change::{Change, streams};
 use self::handover::Handover;
 use self::progress::{Peer, Progress, Rejection, send_append, send_entries};
 use self::reads::{Reader, Reads, TermCommitted};
 use crate::clock::{Moment, Patience};
 use crate::entry::Payload;
-use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, SnapshotId};
+use crate::follower::Follower;
+use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, SnapshotId, Ticket};
 use crate::machine::StateMachine;
 use crate::message::{
     AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply, Round,
@@ -33,6 +35,10 @@ pub(crate) struct Leader<S: StateMachine> {
     pub(crate) reads: Reads<S>,
     /// The leadership transfer under way. Meanwhile this leader takes no commands.
     pub(crate) handover: Option<Handover>,
+    /// The change of the membership that waits for its new voters.
+    pub(crate) change: Option<Change>,
+    /// The client of the change that waits for its commits.
+    pub(crate) changing: Option<Ticket>,
     /// How long this leader may lack contact to a quorum: the longest election timeout, or twice
     /// the time that its votes took, since round trips may take that long.
     pub(crate) patience: Patience,
@@ -49,13 +55,15 @@ impl<S: StateMachine> Leader<S> {
         shared.heard_leader(shared.id);
         shared.proxy.take_sent();
         let blank = shared.append(Payload::Blank);
-        let others: Vec<NodeId> = shared.membership.others(shared.id).collect();
         let now = shared.now;
+        let others = streams(shared);
         let peer = |node| (node, Peer::new(shared.next_request_id(), blank.index, now));
         Self {
             peers: others.into_iter().map(peer).collect(),
             reads: Reads::new(now),
             handover: None,
+            change: None,
+            changing: None,
             patience,
         }
     }
@@ -76,9 +84,10 @@ impl<S: StateMachine> Leader<S> {
         self.peers.iter().filter_map(snapshot_stream).collect()
     }
 
-    /// The number of reads of this node's own clients that wait for a round.
+    /// The number of requests of this node's own clients that this role holds.
     pub(crate) fn held(&self) -> usize {
-        self.reads.held()
+        let change = usize::from(self.change.is_some());
+        self.reads.held() + change + usize::from(self.changing.is_some())
     }
 
     /// The follower that sent a reply, if the reply counts. A reply of a former stream does not.
@@ -111,6 +120,10 @@ impl<S: StateMachine> Role<S> for Leader<S> {
     fn leave(self, shared: &mut Shared<S>) {
         let reads = self.reads.into_local();
         shared.proxy.wait_again(reads.map(Request::Read));
+        let ticket = self.change.map(|change| change.ticket);
+        for ticket in ticket.into_iter().chain(self.changing) {
+            shared.reply(ticket, Response::Unknown);
+        }
     }
 }
 
@@ -120,7 +133,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Self { shared, role } = self;
         let heard = |peer: &Peer| !shared.now.is_past(peer.heard, role.patience.0);
         shared
-            .membership
+            .membership()
             .is_quorum(|node| node == shared.id || role.peers.get(&node).is_some_and(heard))
     }
 
@@ -128,6 +141,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         if !self.holds_quorum() {
             self.shared.counters.quorum_lost += 1;
             return Raft::Follower(self.follow());
+        }
+        self.expire_change();
+        self.advance_change();
+        let must_leave = self.is_removed() && self.role.handover.is_none();
+        if must_leave && self.hand_over(None).is_err() {
+            return Raft::Follower(self.resign());
         }
         let now = self.shared.now;
         let deadline = self.shared.config.request_deadline;
@@ -147,7 +166,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             Message::ChunkReceived(received) => self.chunk_received(from, received),
             Message::RoundReply(RoundReply { id }) => {
                 // A reply after those of a quorum is normal: its round has ended.
-                if self.role.reads.confirm(from, id) {
+                if self.role.peers.contains_key(&from) && self.role.reads.confirm(from, id) {
                     self.hear(from);
                     self.serve_reads();
                 }
@@ -199,6 +218,16 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.begin_round();
         self.replicate();
         self.send_timeout_now();
+    }
+
+    /// Leaves the leadership after its removal is committed, if no voter takes it over. The others
+    /// learn of that commit first.
+    pub(super) fn resign(mut self) -> Node<Follower<S>, S> {
+        let Self { shared, role } = &mut self;
+        for (&to, peer) in &mut role.peers {
+            peer.send_heartbeat(shared, to);
+        }
+        self.follow()
     }
 
     /// Commits what a quorum has now that more of this leader's own entries are on disk.
@@ -284,6 +313,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         };
         if matched <= shared.log().last().index {
             peer.acknowledged(matched, shared.log().base().index);
+            let longest = shared.config.longest_election;
+            peer.end_round(shared.log().last().index, shared.now, longest);
             self.advance_commit();
         } else {
             shared.counters.dropped.stale_reply += 1;
@@ -389,7 +420,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Self { shared, role } = self;
         let own = shared.persistence.index();
         let reached = shared
-            .membership
+            .membership()
             .quorum_reached(|node| match role.peers.get(&node) {
                 _ if node == shared.id => own,
                 Some(peer) => peer.matched,
@@ -397,8 +428,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             });
         let term = shared.log().id_at(reached).map(|id| id.term);
         if reached > shared.commit() && term == Some(shared.term()) {
+            let before = shared.commit();
             shared.commit_to(reached);
+            let log = shared.log();
+            if !Arc::ptr_eq(log.membership_at(before), log.membership_at(reached)) {
+                self.sync_peers();
+            }
         }
+        self.advance_change();
     }
 
     /// The proof that this leader has committed in its own term, once it has.
@@ -422,9 +459,11 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         };
         let Self { shared, role } = self;
         let id = shared.next_request_id();
-        // A lone voter waits for its disk only: then a client that sends a read right
-        // after a write, without waiting, sees that write.
-        let index = if shared.membership.is_lone_voter(shared.id) {
+        // A node without others waits for its disk only: then a client that sends a read right after
+        // a write, without waiting, sees that write. Another node must not hear of an entry that is
+        // not committed.
+        let is_alone = role.peers.is_empty() && shared.membership().is_lone_voter(shared.id);
+        let index = if is_alone {
             shared.log().last().index
         } else {
             shared.commit()
@@ -461,7 +500,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     fn serve_reads(&mut self) {
         let Self { shared, role } = self;
-        for (index, reader) in role.reads.take_confirmed(&shared.membership) {
+        for (index, reader) in role.reads.take_confirmed(shared.membership()) {
             match reader {
                 Reader::Local(read) => shared.proxy.hold(index, read),
                 Reader::Remote(node, id) => {

@@ -53,6 +53,11 @@
 //! leads, and then answers from its state; a follower asks the leader for that index and answers
 //! from its own state once it has applied it.
 //!
+//! The members change by **joint consensus** (§6). A membership is an entry of the log, in use as soon as
+//! the log holds it, and gone if the entry is truncated. New nodes first learn the log without a vote;
+//! then a joint membership, in which a majority of the old voters and a majority of the new ones decide,
+//! leads over to the new one.
+//!
 //! # The host's duties
 //!
 //! 1. At each start, draw a random [`Incarnation`], read ballot, snapshot and entries from storage,
@@ -88,6 +93,7 @@
 //! | 5: `commitIndex` = min(`leaderCommit`, last new entry) | `fit` in `follower.rs` |
 //! | **RequestVote** 1: refuse a lower term | `Raft::receive` in `raft.rs`, `answer_stale` in `shared.rs` |
 //! | 2: one vote a term, and only for an up-to-date log | `vote` in `shared.rs`, [`Ballot::may_vote_for`] |
+//! | §6: the membership in use | `Log::membership`; `leader/change.rs` changes it |
 //! | **All servers**: apply what is committed | `apply` in `shared.rs`, a slice with each output |
 //! | a higher term makes a follower | `Raft::receive` in `raft.rs`, `enter` in `node.rs` |
 //! | **Followers**: reply to candidates and leaders | `receive` in `follower.rs` |
@@ -115,7 +121,7 @@
 //! 4. `raft`: the roles, and the term rule before all of them.
 //! 5. `shared` (what all roles have), `node`, `follower`, `pre_candidate`, `candidate`.
 //! 6. `leader`, with `leader/progress` (one follower as its leader knows it),
-//!    `leader/snapshot_stream`, `leader/reads` and `leader/handover`.
+//!    `leader/snapshot_stream`, `leader/reads`, `leader/change` and `leader/handover`.
 //! 7. `snapshot`: the stages of a snapshot.
 //! 8. `proxy`: clients' requests until they are answered; `response`: how they end.
 //! 9. [`Replica`], [`Input`], [`Output`], `persistence` ([`Wal`]): the interface to the host, and why
@@ -170,6 +176,7 @@
 //!         shortest_election: 50,
 //!         longest_election: 100,
 //!         request_deadline: 80,
+//!         change_deadline: 1000,
 //!         limits: Limits::default(),
 //!     },
 //!     ballot: Ballot::default(),
@@ -238,8 +245,9 @@ pub use crate::id::{
 };
 pub use crate::input::{Input, Restored};
 pub use crate::leader::reads::TermCommitted;
+pub use crate::log::Settled;
 pub use crate::machine::StateMachine;
-pub use crate::membership::Membership;
+pub use crate::membership::{Member, Membership, Standing};
 pub use crate::message::{
     Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Forward, ForwardReply,
     Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply,
@@ -249,7 +257,7 @@ pub use crate::output::{ChunkToSend, Durable, Output, Released, Volatile};
 pub use crate::persistence::{Persisted, Record, Synced, Wal};
 pub use crate::quorum::{Elected, Tally, Votes};
 pub use crate::replica::Replica;
-pub use crate::response::{Refusal, Reply, Response};
+pub use crate::response::{NotChanged, Refusal, Reply, Response};
 pub use crate::search::Fingerprint;
 pub use crate::snapshot::{SnapshotToInstall, SnapshotToStore, Task};
 pub use crate::status::{RoleName, Status};

@@ -5,25 +5,56 @@
 //! 2. Terms never fall from one entry to the next (each leader appends in its own term, and terms
 //!    rise), nor from the base to the first.
 //! 3. Entries through the base are not in memory: a snapshot covers them.
+//! 4. It knows the membership at its base and at every entry after it. Truncation undoes a change of
+//!    the membership, and compaction keeps it.
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use crate::entry::{Entry, Payload};
 use crate::id::{EntryId, Index, Term};
 use crate::machine::StateMachine;
+use crate::membership::Membership;
 
 /// The log: `log[]` of Figure 2, without the entries through the base.
 #[derive(Clone, Debug)]
 pub(crate) struct Log<S: StateMachine> {
-    base: EntryId,
-    entries: VecDeque<Entry<S::Command>>,
+    pub(crate) base: EntryId,
+    pub(crate) entries: VecDeque<Entry<S::Command>>,
     /// For each entry, the total size of all entries through it, those before the base included.
     /// So the size of any range is one subtraction.
-    sizes: VecDeque<u64>,
+    pub(crate) sizes: VecDeque<u64>,
     /// The total size of all entries through the base.
-    base_size: u64,
+    pub(crate) base_size: u64,
+    /// The membership at the base, and each one after it with the index of its entry, in order.
+    pub(crate) memberships: VecDeque<(Index, Arc<Membership>)>,
+}
+
+/// Proof that no change of the membership is under way: the last one in the log is committed and not
+/// joint. Only a log makes a proof, and the proof cannot be copied.
+///
+/// ```
+/// fn last(proof: &raft_core::Settled) -> raft_core::EntryId {
+///     proof.last()
+/// }
+/// ```
+///
+/// ```compile_fail,E0451
+/// let settled = raft_core::Settled { last: raft_core::EntryId::default() };
+/// ```
+#[derive(Debug)]
+pub struct Settled {
+    last: EntryId,
+}
+
+impl Settled {
+    /// The last entry of the log for which this is proven.
+    #[must_use]
+    pub fn last(&self) -> EntryId {
+        self.last
+    }
 }
 
 impl<S: StateMachine> Log<S> {
@@ -33,7 +64,11 @@ impl<S: StateMachine> Log<S> {
     /// # Panics
     /// If the entries do not follow the base and each other: storage promises that they do.
     #[must_use]
-    pub(crate) fn new(base: EntryId, entries: Vec<Entry<S::Command>>) -> Self {
+    pub(crate) fn new(
+        base: EntryId,
+        membership: Membership,
+        entries: Vec<Entry<S::Command>>,
+    ) -> Self {
         assert!(
             follow(base, &entries),
             "the stored entries follow each other"
@@ -43,6 +78,7 @@ impl<S: StateMachine> Log<S> {
             entries: VecDeque::new(),
             sizes: VecDeque::new(),
             base_size: 0,
+            memberships: VecDeque::from([(base.index, Arc::new(membership))]),
         };
         log.extend(entries);
         log
@@ -80,6 +116,30 @@ impl<S: StateMachine> Log<S> {
     fn offset(&self, index: Index) -> Option<usize> {
         let above = index.0.checked_sub(self.base.index.0)?.checked_sub(1)?;
         usize::try_from(above).ok()
+    }
+
+    /// The membership in use: the last one in the log, committed or not (§6).
+    #[must_use]
+    pub(crate) fn membership(&self) -> &Arc<Membership> {
+        self.membership_at(self.last().index)
+    }
+
+    /// The membership at an index: the last one at or before it.
+    #[must_use]
+    pub(crate) fn membership_at(&self, index: Index) -> &Arc<Membership> {
+        let mut until = self.memberships.iter().rev();
+        let (_, membership) = until
+            .find(|(at, _)| *at <= index || *at <= self.base.index)
+            .expect("the membership at the base is known");
+        membership
+    }
+
+    /// The proof that no change of the membership is under way, if `commit` is the commit index.
+    #[must_use]
+    pub(crate) fn settled(&self, commit: Index) -> Option<Settled> {
+        let (at, membership) = self.memberships.back()?;
+        let last = self.last();
+        (*at <= commit && !membership.is_joint()).then_some(Settled { last })
     }
 
     /// The approximate size, in bytes, of the entries after `after` through `through`. Entries
@@ -184,6 +244,8 @@ impl<S: StateMachine> Log<S> {
             let keep = (first.id.index.0 - self.base.index.next().0) as usize;
             self.entries.truncate(keep);
             self.sizes.truncate(keep);
+            let stays = |(at, _): &(Index, _)| *at < first.id.index;
+            self.memberships.retain(stays);
             self.extend(new.iter().cloned());
         }
         new
@@ -199,6 +261,10 @@ impl<S: StateMachine> Log<S> {
         self.entries.drain(..dropped);
         self.sizes.drain(..dropped);
         self.base = id;
+        // The last membership at or before the base is the one at the base.
+        while self.memberships.get(1).is_some_and(|(at, _)| *at <= index) {
+            self.memberships.pop_front();
+        }
     }
 
     /// Puts entries after the last.
@@ -207,15 +273,24 @@ impl<S: StateMachine> Log<S> {
             let before = self.sizes.back().copied().unwrap_or(self.base_size);
             self.sizes
                 .push_back(before + entry_size::<S>(&entry) as u64);
+            if let Payload::Membership(membership) = &entry.payload {
+                self.memberships
+                    .push_back((entry.id.index, membership.clone()));
+            }
             self.entries.push_back(entry);
         }
     }
 }
 
-/// Without the sizes, which follow from the entries.
+/// Without the sizes and the later memberships, which follow from the entries.
 impl<S: StateMachine> Hash for Log<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.base, &self.entries).hash(state);
+        (
+            self.base,
+            self.membership_at(self.base.index),
+            &self.entries,
+        )
+            .hash(state);
     }
 }
 
@@ -234,12 +309,12 @@ pub(crate) fn entry_size<S: StateMachine>(entry: &Entry<S::Command>) -> usize {
     match &entry.payload {
         Payload::Blank => HEADER,
         Payload::Command(command) => HEADER + S::size(command),
+        Payload::Membership(membership) => HEADER + membership.size(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::sync::Arc;
     use alloc::vec;
 
     use super::*;
@@ -282,6 +357,7 @@ mod tests {
         let first = base.index.0 + 1;
         Log::new(
             base,
+            Membership::default(),
             (first..).zip(terms).map(|(i, t)| entry(*t, i)).collect(),
         )
     }

@@ -86,7 +86,7 @@ impl<S: StateMachine> Node<PreCandidate, S> {
     }
 
     fn tally(mut self) -> Raft<S> {
-        match self.role.votes.tally(&self.shared.membership) {
+        match self.role.votes.tally(self.shared.membership()) {
             Tally::Won(won) => self.campaign(won).ask(false),
             Tally::Lost => {
                 self.shared.ease_backoff();

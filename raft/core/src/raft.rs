@@ -1,5 +1,8 @@
 //! The closed set of roles, and the rules that stand above all of them.
 
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+
 use crate::candidate::Candidate;
 use crate::follower::Follower;
 use crate::id::{EntryId, NodeId, Term, Ticket};
@@ -99,7 +102,7 @@ impl<S: StateMachine> Raft<S> {
     pub(crate) fn receive(mut self, envelope: Envelope<S>) -> Self {
         let shared = self.shared_mut();
         let Envelope { from, to, .. } = envelope;
-        if to != shared.id || from == shared.id || !shared.membership.contains(from) {
+        if to != shared.id || from == shared.id || !shared.hears(from, &envelope.message) {
             shared.counters.dropped.stranger += 1;
             return self;
         }
@@ -145,6 +148,23 @@ impl<S: StateMachine> Raft<S> {
         if let Self::Leader(node) = self {
             node.synced();
         }
+    }
+
+    /// Begins a change of the membership, if this node leads.
+    pub(crate) fn change_members(
+        &mut self,
+        ticket: Ticket,
+        add: &[Arc<str>],
+        remove: BTreeSet<NodeId>,
+    ) {
+        self.shared_mut().proxy.open += 1;
+        let leader = match self {
+            Self::Leader(node) => return node.change_members(ticket, add, remove),
+            Self::Follower(node) => node.role.leader(),
+            Self::PreCandidate(_) | Self::Candidate(_) => None,
+        };
+        let response = Response::Refused(Refusal::NotLeading(leader));
+        self.shared_mut().reply(ticket, response);
     }
 
     /// Handles the requests since the last output.

@@ -13,6 +13,7 @@ use crate::id::{Index, Term};
 use crate::input::{Input, Restored};
 use crate::invariant::{self, Violation};
 use crate::machine::StateMachine;
+use crate::membership::Membership;
 use crate::message::Wait;
 use crate::node::Node;
 use crate::output::{Output, Volatile};
@@ -42,19 +43,19 @@ impl<S: StateMachine> Replica<S> {
     /// split vote. A lone voter leads at once.
     ///
     /// # Panics
-    /// If the node is not a member, the times make no sense ([`crate::Config::validate`]), or the
+    /// If the times make no sense ([`crate::Config::validate`]), or the
     /// stored entries do not follow each other.
     #[must_use]
     pub fn restore(restored: Restored<S>) -> Self {
-        let (id, membership, config) = (restored.id, &restored.membership, &restored.config);
-        assert!(membership.contains(id), "a node is a member");
+        let (id, config) = (restored.id, &restored.config);
         if let Err(error) = config.validate() {
             panic!("{error}");
         }
-        let rank = u32::try_from(membership.rank(id)).unwrap_or(u32::MAX);
-        let staggered = config.heartbeat.saturating_mul(rank).saturating_add(1);
-        let lone = membership.is_lone_voter(id);
+        let heartbeat = config.heartbeat;
         let mut shared = Box::new(Shared::new(restored));
+        let rank = u32::try_from(shared.membership().rank(id)).unwrap_or(u32::MAX);
+        let staggered = heartbeat.saturating_mul(rank).saturating_add(1);
+        let lone = shared.membership().is_lone_voter(id);
         let countdown = if shared.ballot().term() == Term(0) {
             Countdown::of(staggered)
         } else {
@@ -97,6 +98,11 @@ impl<S: StateMachine> Replica<S> {
                     shared.refuse_if_full();
                 }
                 Input::Transfer { ticket, to } => raft.transfer(ticket, to),
+                Input::ChangeMembers {
+                    ticket,
+                    add,
+                    remove,
+                } => raft.change_members(ticket, &add, remove),
                 Input::Synced(synced) => raft.synced(&synced),
                 Input::SnapshotStored(id) => raft.shared_mut().snapshot_stored(id),
                 Input::SnapshotInstalled {
@@ -105,7 +111,7 @@ impl<S: StateMachine> Replica<S> {
                     machine,
                 } => {
                     let shared = raft.shared_mut();
-                    shared.snapshot_installed(snapshot, &membership, machine);
+                    shared.snapshot_installed(snapshot, membership, machine);
                 }
                 Input::SnapshotBroken(id) => raft.shared_mut().snapshot_broken(id),
                 Input::SnapshotDamaged(id) => raft.shared_mut().snapshots.doubt(id),
@@ -197,6 +203,7 @@ impl<S: StateMachine> Replica<S> {
             role,
             ballot: shared.ballot(),
             leader,
+            membership: shared.log().membership().clone(),
             last: shared.log().last(),
             base: shared.log().base(),
             log_bytes: shared.log().bytes(Index(0), shared.log().last().index),
@@ -220,6 +227,12 @@ impl<S: StateMachine> Replica<S> {
     /// the newest stored snapshot.
     pub fn log(&self) -> impl DoubleEndedIterator<Item = &Entry<S::Command>> + '_ {
         self.raft().shared().log().iter()
+    }
+
+    /// The members of the cluster at an index of the log.
+    #[must_use]
+    pub fn membership_at(&self, index: Index) -> &Membership {
+        self.raft().shared().log().membership_at(index)
     }
 
     /// The state machine, with all entries through [`Status::applied`] applied.

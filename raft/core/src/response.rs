@@ -8,6 +8,8 @@ use crate::machine::StateMachine;
 pub enum Response<S: StateMachine> {
     /// The command was committed and applied.
     Applied(S::Outcome),
+    /// The change of the membership is committed and applied.
+    MembersChanged,
     /// The query was answered, linearizably.
     Answered(S::Answer),
     /// Another node leads now.
@@ -40,6 +42,40 @@ pub enum Refusal {
     TargetDeclined,
     /// The target of a transfer did not lead before the deadline.
     TransferExpired,
+    /// The members did not change.
+    NotChanged(NotChanged),
+}
+
+/// Why the members did not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotChanged {
+    /// A change is under way, or the leader has not committed in its term yet.
+    UnderWay,
+    /// A later change took this one's place before its new voters had caught up.
+    Replaced,
+    /// The new voters did not catch up before the change's deadline, or did not answer.
+    NotCaughtUp,
+    /// A node to remove is no member.
+    UnknownMember,
+    /// A node to add is a member.
+    AlreadyMember,
+    /// No voter would be left.
+    NoVoterLeft,
+}
+
+impl NotChanged {
+    /// The reason in words, for clients and scripts.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnderWay => "a change is under way, or the leader is new; try again",
+            Self::Replaced => "a later change took its place",
+            Self::NotCaughtUp => "the new nodes did not catch up in time, or did not answer",
+            Self::UnknownMember => "a node to remove is no member",
+            Self::AlreadyMember => "a node to add is a member",
+            Self::NoVoterLeft => "no voter would be left",
+        }
+    }
 }
 
 /// A response with the ticket of its request.

@@ -8,20 +8,24 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::mem;
 
 use crate::ballot::Ballot;
 use crate::candidate::Candidate;
+use crate::entry::{Entry, Payload};
 use crate::follower::Follower;
-use crate::id::{Incarnation, Names, NodeId, Rename, RequestId};
+use crate::id::{Incarnation, Index, Names, NodeId, Rename, RequestId};
 use crate::leader::Leader;
+use crate::leader::change::Change;
 use crate::leader::handover::Handover;
 use crate::leader::progress::Peer;
 use crate::leader::reads::{Reader, Reads, Round};
+use crate::log::Log;
 use crate::machine::StateMachine;
-use crate::membership::Membership;
+use crate::membership::{Member, Membership};
 use crate::message::{self, Envelope, Message};
 use crate::node::Node;
 use crate::output::ChunkToSend;
@@ -158,13 +162,17 @@ renames! {
     [S: StateMachine] Follower<S> { leader, early; countdown }
     [] PreCandidate { round, votes; countdown }
     [] Candidate { votes; since, countdown }
-    [S: StateMachine] Leader<S> { peers, reads, handover; patience }
+    [S: StateMachine] Leader<S> { peers, reads, change, handover; changing, patience }
     [] Handover { target, id; since, sent }
-    [] Peer { stream, incarnation; matched, progress, heard, sent, appended }
+    [] Peer { stream, incarnation; matched, progress, round, is_quick, heard, sent, appended }
     [S: StateMachine] Reads<S> { waiting, rounds; announced }
     [S: StateMachine] Round<S> { id, confirmed, readers; index }
     [R] Votes<R> { replies; term, role }
-    [] Membership { voters; }
+    [] Membership { members; next }
+    [] Member { ; standing, address }
+    [] Change { add, remove; ticket, since }
+    [C] Entry<C> { payload; id }
+    [S: StateMachine] Log<S> { entries, memberships; base, sizes, base_size }
     [S: StateMachine] Proxy<S> { forwarded, asked, remote, appended; transfer, local, waiting, confirmed, open }
     [S: StateMachine] Sent<S> { ; at, write }
     [S: StateMachine] Asked<S> { ; at, reads }
@@ -177,7 +185,7 @@ renames! {
     [] message::PreVoteReply { round; granted }
     [] message::Vote { ; last, transfer }
     [] message::VoteReply { ; granted }
-    [S: StateMachine] message::Append<S> { stream; prev, entries, commit }
+    [S: StateMachine] message::Append<S> { stream, entries; prev, commit }
     [] message::Appended { stream, incarnation; matched }
     [] message::AppendRejected { stream, incarnation; prev, hint }
     [] message::SnapshotChunk { stream; snapshot, offset, data }
@@ -228,8 +236,24 @@ impl<C> Rename for Record<C> {
     fn rename(&mut self, names: &mut dyn Names) {
         match self {
             Self::Ballot(ballot) => ballot.rename(names),
-            Self::Entries(_) | Self::Base(_) => {}
+            Self::Entries(entries) => entries.rename(names),
+            Self::Base(_) => {}
         }
+    }
+}
+
+impl<C> Rename for Payload<C> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        match self {
+            Self::Membership(membership) => membership.rename(names),
+            Self::Blank | Self::Command(_) => {}
+        }
+    }
+}
+
+impl Rename for Arc<Membership> {
+    fn rename(&mut self, names: &mut dyn Names) {
+        Arc::make_mut(self).rename(names);
     }
 }
 
@@ -263,7 +287,7 @@ macro_rules! nameless {
     )*};
 }
 
-nameless!(bool, crate::id::Index, crate::id::Term, crate::id::Ticket);
+nameless!(bool, Index, crate::id::Term, crate::id::Ticket);
 
 #[cfg(test)]
 mod tests {

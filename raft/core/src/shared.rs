@@ -34,7 +34,6 @@ use crate::snapshot::Snapshots;
 #[derive(Clone, Debug)]
 pub(crate) struct Shared<S: StateMachine> {
     pub(crate) id: NodeId,
-    pub(crate) membership: Membership,
     pub(crate) config: Config,
     /// Term and vote. Private, so that each change makes a record.
     ballot: Ballot,
@@ -85,14 +84,13 @@ impl<S: StateMachine> Shared<S> {
         let snapshots = Snapshots::new(restored.snapshot);
         let (ballot, incarnation) = (restored.ballot, restored.incarnation);
         let base = snapshots.covered();
-        let log = Log::new(base, restored.entries);
+        let log = Log::new(base, restored.membership, restored.entries);
         assert!(
             log.last().term <= ballot.term(),
             "the ballot is stored before the entries of its term"
         );
         Self {
             id: restored.id,
-            membership: restored.membership,
             config: restored.config,
             ballot,
             commit: base.index,
@@ -139,6 +137,11 @@ impl<S: StateMachine> Shared<S> {
         &self.log
     }
 
+    /// The membership in use.
+    pub(crate) fn membership(&self) -> &Membership {
+        self.log.membership()
+    }
+
     /// The commit index.
     pub(crate) fn commit(&self) -> Index {
         self.commit
@@ -171,10 +174,13 @@ impl<S: StateMachine> Shared<S> {
         });
     }
 
+    /// Sends a message to all other voters.
     pub(crate) fn broadcast(&mut self, message: &Message<S>) {
-        let others: Vec<NodeId> = self.membership.others(self.id).collect();
-        for to in others {
-            self.send(to, message.clone());
+        let voters: Vec<NodeId> = self.membership().voters().collect();
+        for to in voters {
+            if to != self.id {
+                self.send(to, message.clone());
+            }
         }
     }
 
@@ -309,6 +315,20 @@ impl<S: StateMachine> Shared<S> {
         granted
     }
 
+    /// Whether a message of this sender counts. A candidate or a leader may be a member already, or
+    /// still, though this log does not say so (thesis §4.1). Replies and requests count from members,
+    /// from former ones until their removal is committed, and from the present leader.
+    pub(crate) fn hears(&self, from: NodeId, message: &Message<S>) -> bool {
+        match message.class() {
+            Class::Candidacy | Class::FromLeader => true,
+            Class::Reply | Class::Request => {
+                self.membership().contains(from)
+                    || self.log.membership_at(self.commit).contains(from)
+                    || self.leader_of_term == Some(from)
+            }
+        }
+    }
+
     /// Handles a message of the current term in the way common to all roles. A role calls it for
     /// the kinds that it does not handle itself.
     ///
@@ -405,7 +425,7 @@ impl<S: StateMachine> Shared<S> {
     /// log holds `last`, it holds all entries of the snapshot, and only has to apply them.
     /// Otherwise the log is shorter or in conflict, and the snapshot replaces all of it. False if
     /// that would change a committed entry, or a leader's own log: no correct leader sent it.
-    pub(crate) fn adopt(&mut self, last: EntryId, machine: S) -> bool {
+    pub(crate) fn adopt(&mut self, last: EntryId, membership: Membership, machine: S) -> bool {
         if self.log.holds(last) {
             if last.index > self.commit {
                 self.commit_to(last.index);
@@ -419,7 +439,7 @@ impl<S: StateMachine> Shared<S> {
         let uncommitted = self.log.last().index.0 - self.commit.0;
         self.counters.entries_truncated += uncommitted;
         self.persistence.truncate(self.commit.next());
-        self.log = Log::new(last, Vec::new());
+        self.log = Log::new(last, membership, Vec::new());
         self.commit = last.index;
         self.applied = last.index;
         self.machine = machine;
@@ -482,7 +502,7 @@ impl<S: StateMachine> Shared<S> {
             self.applied = self.applied.next();
             let entry = self.log.entry(self.applied).expect("it is not compacted");
             let outcome = match &entry.payload {
-                Payload::Blank => None,
+                Payload::Blank | Payload::Membership(_) => None,
                 Payload::Command(command) => Some(self.machine.apply(command)),
             };
             match (self.proxy.applied(self.applied), outcome) {
@@ -566,7 +586,7 @@ impl<S: StateMachine> Shared<S> {
 /// configuration, which never changes.
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.id, &self.membership, self.ballot).hash(state);
+        (self.id, self.ballot).hash(state);
         (&self.log, self.commit, self.applied, self.learned).hash(state);
         self.machine.hash(state);
         self.snapshots.hash(state);
@@ -582,10 +602,9 @@ impl<S: StateMachine> Rename for Shared<S> {
     fn rename(&mut self, names: &mut dyn Names) {
         let Self {
             id,
-            membership,
             config: _,
             ballot,
-            log: _,
+            log,
             commit: _,
             applied: _,
             learned: _,
@@ -609,8 +628,8 @@ impl<S: StateMachine> Rename for Shared<S> {
             counters: _,
         } = self;
         id.rename(names);
-        membership.rename(names);
         ballot.rename(names);
+        log.rename(names);
         snapshots.rename(names);
         proxy.rename(names);
         leader_of_term.rename(names);

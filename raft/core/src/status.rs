@@ -1,11 +1,13 @@
 //! A summary of a node's state, for metrics and scripts.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use core::fmt;
 
 use crate::ballot::Ballot;
 use crate::counters::Counters;
 use crate::id::{EntryId, Index, NodeId, SnapshotId};
+use crate::membership::Membership;
 
 /// The name of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +60,8 @@ pub struct Status {
     pub ballot: Ballot,
     /// The leader of its term, if it knows one; may be the node itself.
     pub leader: Option<NodeId>,
+    /// The membership in use, committed or not.
+    pub membership: Arc<Membership>,
     /// Its last entry.
     pub last: EntryId,
     /// The entry before the first one in memory. A snapshot covers all entries through it.

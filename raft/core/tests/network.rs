@@ -32,6 +32,7 @@ fn config() -> Config {
         shortest_election: 50,
         longest_election: 100,
         request_deadline: 200,
+        change_deadline: 1000,
         limits: Limits::default(),
     }
 }

@@ -76,6 +76,7 @@ impl Cluster {
                     shortest_election: 50,
                     longest_election: 100,
                     request_deadline: 200,
+                    change_deadline: 1000,
                     limits: limits.clone(),
                 },
                 ballot: Ballot::default(),

@@ -168,6 +168,7 @@ pub(super) fn replica(nodes: u64, limits: Limits) -> Replica<Kv> {
             shortest_election: 2,
             longest_election: 2,
             request_deadline: 4,
+            change_deadline: 5,
             limits,
         },
         ballot: Ballot::default(),

@@ -136,6 +136,7 @@ impl Reply {
             Self::InitOk { .. } => "init_ok",
             Self::ReadOk { .. } => "read_ok",
             Self::WriteOk { .. } => "write_ok",
+            Self::ChangeMembersOk { .. } => "change_members_ok",
             Self::CasOk { .. } => "cas_ok",
             Self::OpenSessionOk { .. } => "open_session_ok",
             Self::CloseSessionOk { .. } => "close_session_ok",
@@ -157,7 +158,8 @@ fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
         | Reply::CasOk { .. }
         | Reply::OpenSessionOk { .. }
         | Reply::CloseSessionOk { .. }
-        | Reply::TransferOk { .. } => 0,
+        | Reply::TransferOk { .. }
+        | Reply::ChangeMembersOk { .. } => 0,
     };
     let size = FRAME + src.len() + dest.len() + content;
     (OutputLine::Reply { src, dest, reply }, size)

@@ -161,6 +161,7 @@ impl Options {
             shortest_election,
             longest_election,
             request_deadline: ticks(given.number("request-timeout", 1..=LONGEST_MS)?),
+            change_deadline: ticks(CHANGE_TIMEOUT_MS),
             limits,
         };
         check(&config)?;
@@ -192,6 +193,7 @@ fn check(config: &Config) -> Result<(), UsageError> {
         shortest_election,
         longest_election,
         request_deadline: _,
+        change_deadline: _,
         limits: _,
     } = config;
     let Err(reason) = config.validate() else {
@@ -216,6 +218,9 @@ fn range(text: &str) -> Option<(u32, u32)> {
 }
 
 /// The number of ticks that takes at least this long.
+/// How long the new voters of a change of the members may take to catch up.
+const CHANGE_TIMEOUT_MS: u64 = 60_000;
+
 fn ticks(milliseconds: u64) -> u32 {
     let tick = TICK.as_millis() as u64;
     u32::try_from(milliseconds.div_ceil(tick)).unwrap_or(u32::MAX)

@@ -11,7 +11,7 @@ use super::error::{Error, Refusal};
 use super::folder::{Folder, Name};
 use super::identity::Identity;
 use super::record::Stored;
-use super::recover::{Restored, demand_new, newest_snapshot, read_command};
+use super::recover::{Restored, demand_new, newest_snapshot, read_command, read_members};
 use super::scan::{self, Event};
 use super::segment::Head;
 
@@ -89,6 +89,7 @@ fn walk<C: for<'a> Decode<'a>>(
                 id,
                 command: Some(bytes),
             }) => read_command::<C>(id, bytes).map(|_| ()),
+            Event::Record(Stored::Members { id, json }) => read_members(id, json).map(|_| ()),
             Event::Segment(_) | Event::Frame { .. } | Event::Record(_) | Event::Torn { .. } => {
                 Ok(())
             }
@@ -184,6 +185,10 @@ impl Printer<'_> {
             } => {
                 let command = String::from_utf8_lossy(command);
                 self.line(format_args!("    entry   {id}  {command}"));
+            }
+            Stored::Members { id, json } => {
+                let members = String::from_utf8_lossy(json);
+                self.line(format_args!("    entry   {id}  members {members}"));
             }
         }
     }

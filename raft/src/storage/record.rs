@@ -5,6 +5,7 @@
 //! base     2 | index 8 | term 8 | kept 1                      the log begins after this entry
 //! blank    3 | index 8 | term 8                               an entry without a command
 //! command  4 | index 8 | term 8 | length 4 | bytes of JSON    an entry for the state machine
+//! members  5 | index 8 | term 8 | length 4 | bytes of JSON    an entry with the cluster's members
 //! ```
 //!
 //! Numbers are little-endian. An entry replaces the one at its index and all later ones. A base
@@ -21,6 +22,7 @@ const BALLOT: u8 = 1;
 const BASE: u8 = 2;
 const BLANK: u8 = 3;
 const COMMAND: u8 = 4;
+const MEMBERS: u8 = 5;
 
 /// A record with the command as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,13 @@ pub(super) enum Stored<'a> {
         id: EntryId,
         /// Its command as JSON; `None` if it is blank.
         command: Option<&'a [u8]>,
+    },
+    /// Likewise, with the members of the cluster.
+    Members {
+        /// The entry's id.
+        id: EntryId,
+        /// The members as JSON.
+        json: &'a [u8],
     },
 }
 
@@ -67,12 +76,15 @@ impl<'a> Stored<'a> {
             Self::Entry { id, command: None } => numbers(BLANK, id.index.0, id.term.0),
             Self::Entry {
                 id,
-                command: Some(command),
-            } => {
-                numbers(COMMAND, id.index.0, id.term.0);
-                let length = u32::try_from(command.len()).expect("a command fits into a frame");
+                command: Some(json),
+            }
+            | Self::Members { id, json } => {
+                let is_command = matches!(self, Self::Entry { .. });
+                let kind = if is_command { COMMAND } else { MEMBERS };
+                numbers(kind, id.index.0, id.term.0);
+                let length = u32::try_from(json.len()).expect("a record fits into a frame");
                 to.extend(length.to_le_bytes());
-                to.extend(command);
+                to.extend(json);
             }
         }
     }
@@ -83,9 +95,10 @@ impl<'a> Stored<'a> {
             Self::Ballot(_) | Self::Base { .. } => 18,
             Self::Entry { command: None, .. } => 17,
             Self::Entry {
-                command: Some(command),
+                command: Some(json),
                 ..
-            } => 21 + command.len(),
+            }
+            | Self::Members { json, .. } => 21 + json.len(),
         }
     }
 
@@ -96,7 +109,7 @@ impl<'a> Stored<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Refusal> {
         // First the kind: that of a newer version may be shorter than all of these.
         if let Some(kind) = bytes.first()
-            && !(BALLOT..=COMMAND).contains(kind)
+            && !(BALLOT..=MEMBERS).contains(kind)
         {
             let what = format!("a record of kind {kind}, which this program does not know");
             return Err((ErrorKind::Newer, what));
@@ -128,12 +141,16 @@ impl<'a> Stored<'a> {
                 Ok((Self::Base { last: id, kept }, rest))
             }
             BLANK => Ok((Self::Entry { id, command: None }, rest)),
-            _ => {
+            kind => {
                 let (length, rest) = rest.split_at_checked(4).ok_or(cut)?;
                 let length = u32_at(length, 0) as usize;
-                let (command, rest) = rest.split_at_checked(length).ok_or(cut)?;
-                let command = Some(command);
-                Ok((Self::Entry { id, command }, rest))
+                let (json, rest) = rest.split_at_checked(length).ok_or(cut)?;
+                let command = Some(json);
+                if kind == COMMAND {
+                    Ok((Self::Entry { id, command }, rest))
+                } else {
+                    Ok((Self::Members { id, json }, rest))
+                }
             }
         }
     }
@@ -163,6 +180,10 @@ mod tests {
             Stored::Entry {
                 id,
                 command: Some(br#"{"type":"write"}"#),
+            },
+            Stored::Members {
+                id,
+                json: br#"{"next":1,"members":[]}"#,
             },
         ]
     }
@@ -196,7 +217,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_flags_are_rejected() {
-        for kind in [0, COMMAND + 1] {
+        for kind in [0, MEMBERS + 1] {
             for bytes in [&[kind; 40][..], &[kind]] {
                 let read = Stored::read(bytes);
                 assert_eq!(read.map_err(|(kind, _)| kind), Err(ErrorKind::Newer));

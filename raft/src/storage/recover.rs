@@ -17,6 +17,7 @@ use super::scan::{self, Event, Scan};
 use super::segment::{self, FRAMES, Head};
 use super::snapshot::{self, Snapshots};
 use super::wal::Log;
+use crate::members::Members;
 
 /// The options of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -307,6 +308,17 @@ pub(super) fn read_command<'a, C: Decode<'a>>(id: EntryId, bytes: &'a [u8]) -> R
     })
 }
 
+/// Decodes the members in an entry.
+///
+/// # Errors
+/// They are not members as this program writes them.
+pub(super) fn read_members(id: EntryId, bytes: &[u8]) -> Result<Members, Refusal> {
+    json::decode(bytes).map_err(|error| {
+        let what = format!("entry {id}: cannot decode its members: {error}");
+        (ErrorKind::Newer, what)
+    })
+}
+
 /// The entries of the log while it is read.
 struct Entries<C>(VecDeque<Entry<C>>);
 
@@ -315,18 +327,26 @@ impl<C: for<'a> Decode<'a>> Entries<C> {
         match record {
             Stored::Ballot(_) => {}
             Stored::Base { last, kept } => self.rebase(last, kept),
-            Stored::Entry { id, command } => {
-                let payload = match command {
+            Stored::Entry { id, command } => self.push(
+                id,
+                match command {
                     None => Payload::Blank,
                     Some(bytes) => Payload::Command(Arc::new(read_command(id, bytes)?)),
-                };
-                while self.0.back().is_some_and(|last| last.id.index >= id.index) {
-                    self.0.pop_back();
-                }
-                self.0.push_back(Entry { id, payload });
+                },
+            ),
+            Stored::Members { id, json } => {
+                let Members(membership) = read_members(id, json)?;
+                self.push(id, Payload::Membership(membership));
             }
         }
         Ok(())
+    }
+
+    fn push(&mut self, id: EntryId, payload: Payload<C>) {
+        while self.0.back().is_some_and(|last| last.id.index >= id.index) {
+            self.0.pop_back();
+        }
+        self.0.push_back(Entry { id, payload });
     }
 
     fn rebase(&mut self, base: EntryId, kept: bool) {

@@ -277,7 +277,7 @@ impl Scan {
                 self.ballot = new;
             }
             Stored::Base { last, kept } => self.outline.rebase(last, kept)?,
-            Stored::Entry { id, .. } => {
+            Stored::Entry { id, .. } | Stored::Members { id, .. } => {
                 self.outline.append(id)?;
                 if let Some(segment) = self.segments.last_mut() {
                     segment.highest = segment.highest.max(id.index);

@@ -26,6 +26,7 @@ use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
 use super::identity::Cluster;
 use super::maintenance::Maintenance;
+use crate::members::Members;
 
 /// The version of snapshot files.
 const FORMAT: u32 = 2;
@@ -270,19 +271,26 @@ impl<'a> SnapshotFile<'a> {
             length: bytes.len() as u64,
             crc,
         };
-        // The length of what this program cannot read.
-        if u32_at(content, 32) > 0 {
-            return Err(SnapshotError::Newer);
-        }
-        let voters = u32_at(content, 12) as usize;
-        let (voters, machine) = content[FIXED..]
-            .split_at_checked(voters * 8)
+        let (voters, section) = (u32_at(content, 12), u32_at(content, 32));
+        let (voters, rest) = content[FIXED..]
+            .split_at_checked(voters as usize * 8)
             .filter(|(voters, _)| !voters.is_empty())
             .ok_or(SnapshotError::Head)?;
+        let (section, machine) = rest
+            .split_at_checked(section as usize)
+            .ok_or(SnapshotError::Head)?;
         let (voters, _) = voters.as_chunks::<8>();
+        let voters = voters.iter().map(|v| NodeId(u64::from_le_bytes(*v)));
+        let membership = if section.is_empty() {
+            Membership::of(voters)
+        } else {
+            // A section that this program cannot read is of a newer one.
+            let members: Members = json::decode(section).map_err(|_| SnapshotError::Newer)?;
+            Arc::unwrap_or_clone(members.0)
+        };
         Ok(Self {
             id,
-            membership: Membership::of(voters.iter().map(|v| NodeId(u64::from_le_bytes(*v)))),
+            membership,
             machine,
             cluster: Cluster(u32_at(content, 36)),
             bytes,
@@ -378,16 +386,23 @@ pub(super) fn strip(bytes: &mut Vec<u8>, machine: usize) {
 
 fn head(last: EntryId, cluster: Cluster, membership: &Membership) -> Vec<u8> {
     let voters: Vec<NodeId> = membership.voters().collect();
+    // Written only if needed, so that an older program reads the snapshot until then.
+    let section = if membership.is_plain() {
+        Vec::new()
+    } else {
+        json::encode(&Members(Arc::new(membership.clone())))
+    };
     let mut head = MAGIC.to_vec();
     head.extend(FORMAT.to_le_bytes());
     head.extend((voters.len() as u32).to_le_bytes());
     head.extend(last.index.0.to_le_bytes());
     head.extend(last.term.0.to_le_bytes());
-    head.extend(0_u32.to_le_bytes());
+    head.extend((section.len() as u32).to_le_bytes());
     head.extend(cluster.0.to_le_bytes());
     for voter in voters {
         head.extend(voter.0.to_le_bytes());
     }
+    head.extend(section);
     head
 }
 

@@ -13,6 +13,7 @@ use super::outline::Outline;
 use super::record::Stored;
 use super::scan::{Known, Scan};
 use super::segment::{self, FRAMES, Seal};
+use crate::members::Members;
 
 /// A larger batch is written as several frames. A crash may then leave the first few, which is a
 /// state that a smaller batch would have left.
@@ -127,6 +128,10 @@ impl Log {
                     id: entry.id,
                     command: None,
                 }),
+                Payload::Membership(membership) => self.push(Stored::Members {
+                    id: entry.id,
+                    json: &json::encode(&Members(membership.clone())),
+                }),
                 Payload::Command(command) => {
                     let mut bytes = std::mem::take(&mut self.draft.command);
                     bytes.clear();
@@ -166,7 +171,7 @@ impl Log {
                 let replayed = self.outline.rebase(last, kept);
                 replayed.map_err(|what| self.refuse(what))?;
             }
-            Stored::Entry { id, .. } => {
+            Stored::Entry { id, .. } | Stored::Members { id, .. } => {
                 let appended = self.outline.append(id);
                 appended.map_err(|what| self.refuse(what))?;
                 self.draft.highest = self.draft.highest.max(id.index);

@@ -41,11 +41,14 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         if role.handover.is_some() {
             return Err(Refusal::Transferring);
         }
-        if to.is_some_and(|to| !role.peers.contains_key(&to)) {
+        let is_voter = |node| node != shared.id && shared.membership().stays_voter(node);
+        if to.is_some_and(|to| !is_voter(to)) {
             return Err(Refusal::NotAVoter);
         }
         let may_lead = |(node, peer): &(&NodeId, &Peer)| {
-            to.is_none_or(|to| to == **node) && !since.is_past(peer.heard, patience)
+            to.is_none_or(|to| to == **node)
+                && is_voter(**node)
+                && !since.is_past(peer.heard, patience)
         };
         let targets = role.peers.iter().filter(may_lead);
         let target = targets.max_by_key(|(_, peer)| peer.matched);
@@ -106,6 +109,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         };
         let was_asked = overdue.id.is_some();
         self.shared.counters.handovers_expired += 1;
+        if self.is_removed() {
+            return Raft::Follower(self.resign());
+        }
         match (was_asked, is_stalled) {
             (true, false) => self.campaign_at_once(),
             // The client gets its reply once a leader is known.

@@ -25,12 +25,30 @@ pub(crate) struct Peer {
     /// The incarnation of the follower that replied first in this stream.
     pub(crate) incarnation: Option<Incarnation>,
     pub(crate) progress: Progress,
+    /// The present round of catching up: its last entry, and when it began (thesis §4.2.1).
+    pub(crate) round: (Index, Moment),
+    /// Whether the last round took no longer than an election timeout.
+    pub(crate) is_quick: bool,
     /// When this leader last heard from the follower.
     pub(crate) heard: Moment,
     /// When this leader last sent a message that resets the follower's election timeout.
     pub(crate) sent: Moment,
     /// When this leader last sent an Append or a chunk.
     pub(crate) appended: Moment,
+}
+
+/// Proof that a follower holds nearly all entries and answers, so that it may vote without a pause
+/// of the commits (thesis §4.2.1). Only its progress makes a proof, and the proof cannot be copied.
+#[derive(Debug)]
+pub(crate) struct CaughtUp {
+    node: NodeId,
+}
+
+impl CaughtUp {
+    /// The follower.
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
 }
 
 /// How entries are sent to a follower.
@@ -80,6 +98,8 @@ impl Peer {
                 next: last,
                 asked: false,
             },
+            round: (last, now),
+            is_quick: false,
             heard: now,
             sent: now,
             appended: now,
@@ -90,6 +110,22 @@ impl Peer {
     /// first that replied. If not, the follower has restarted, or the reply is late.
     pub(crate) fn counts(&mut self, incarnation: Incarnation) -> bool {
         *self.incarnation.get_or_insert(incarnation) == incarnation
+    }
+
+    /// Ends a round of catching up when the follower has all entries that the log held when the round
+    /// began, and begins the next (thesis §4.2.1).
+    pub(crate) fn end_round(&mut self, last: Index, now: Moment, longest: u32) {
+        let (through, since) = self.round;
+        if self.matched >= through {
+            self.is_quick = !now.is_past(since, longest);
+            self.round = (last, now);
+        }
+    }
+
+    /// The proof that the follower has caught up: its last round was quick, and it answers.
+    pub(crate) fn caught_up(&self, node: NodeId, now: Moment, patience: u32) -> Option<CaughtUp> {
+        let answers = !now.is_past(self.heard, patience);
+        (self.is_quick && answers).then_some(CaughtUp { node })
     }
 
     /// Whether entries were sent that the follower has not acknowledged.

@@ -30,7 +30,9 @@ impl<S: StateMachine> Shared<S> {
         };
         let is_due =
             applied > covered && is_enough() || applied >= covered && self.snapshots.is_doubted;
-        is_due && self.snapshots.is_idle()
+        // A node that was just added may not know the members yet: its snapshot would lack them.
+        let knows_members = || !self.log.membership_at(applied).members().is_empty();
+        is_due && self.snapshots.is_idle() && knows_members()
     }
 
     /// Takes a snapshot of the present state.
@@ -38,7 +40,7 @@ impl<S: StateMachine> Shared<S> {
         let last = self.log.id_at(self.applied);
         self.snapshots.work = Work::Taken(SnapshotToStore {
             last: last.expect("the base is applied"),
-            membership: self.membership.clone(),
+            membership: self.log.membership_at(self.applied).as_ref().clone(),
             machine: self.machine().clone(),
         });
     }
@@ -102,11 +104,11 @@ impl<S: StateMachine> Shared<S> {
     pub(crate) fn snapshot_installed(
         &mut self,
         id: SnapshotId,
-        membership: &Membership,
+        membership: Membership,
         machine: S,
     ) {
         self.end_install(id);
-        if *membership == self.membership && self.adopt(id.last, machine) {
+        if self.adopt(id.last, membership, machine) {
             self.counters.snapshots_installed += 1;
             self.set_base(id);
         } else {

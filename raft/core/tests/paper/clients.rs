@@ -143,7 +143,7 @@ fn node_that_does_not_lead_drops_a_forward() {
 fn command(entry: &Entry<u64>) -> Option<u64> {
     match &entry.payload {
         Payload::Command(command) => Some(**command),
-        Payload::Blank => None,
+        Payload::Blank | Payload::Membership(_) => None,
     }
 }
 

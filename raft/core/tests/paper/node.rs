@@ -295,12 +295,13 @@ impl Node {
 fn restore(id: u64, size: u64, incarnation: u64, disk: &Disk) -> Replica<Journal> {
     Replica::restore(Restored {
         id: NodeId(id),
-        membership: Membership::of((1..=size).map(NodeId)),
+        membership: members(size),
         config: Config {
             heartbeat: HEARTBEAT as u32,
             shortest_election: ELECTION as u32,
             longest_election: ELECTION as u32,
             request_deadline: 2 * ELECTION as u32,
+            change_deadline: 5 * ELECTION as u32,
             limits: Limits {
                 unsynced_bytes: UNSYNCED * ENTRY,
                 ..Limits::default()
@@ -313,6 +314,14 @@ fn restore(id: u64, size: u64, incarnation: u64, disk: &Disk) -> Replica<Journal
         incarnation: Incarnation(1000 * id + incarnation),
         seed: id,
     })
+}
+
+/// Nodes 1 to `size`. With none, the node waits to be added.
+fn members(size: u64) -> Membership {
+    if size == 0 {
+        return Membership::default();
+    }
+    Membership::of((1..=size).map(NodeId))
 }
 
 /// The input of a message that arrives.

@@ -123,7 +123,8 @@ fn lower_term_is_not_adopted() {
     }
 }
 
-/// The departure: a node checks first that each message is from a member, to itself, and plausible.
+/// The departure: a node checks first that each reply is from a member, and that each message is from
+/// another node, to itself, and plausible.
 #[test]
 fn malformed_or_foreign_message_is_dropped() {
     let mut node = Node::stored(3, 3, None, &[1]);
@@ -133,7 +134,7 @@ fn malformed_or_foreign_message_is_dropped() {
         *sent = [entries(2, &[3]), entries(4, &[3])].concat();
     }
     for (from, term, message) in [
-        (4, 9, vote(id(1, 1))),
+        (4, 9, Message::VoteReply(VoteReply { granted: true })),
         (1, 9, vote(id(1, 1))),
         (2, 9, gap),
         (2, 9, append(id(1, 1), &[10], 0)),

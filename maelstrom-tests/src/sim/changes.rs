@@ -1,0 +1,118 @@
+//! Changes of the members, under all other faults.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::Arc;
+
+use raft_core::{Input, Membership, NodeId, Response, RoleName};
+
+use super::agenda::Happening;
+use super::machine::Store;
+use super::trace::Event;
+use super::world::{Phase, World};
+use crate::replica::node::demand;
+use crate::rules::Broken;
+
+/// The most changes of a run.
+const CHANGES_MAX: u64 = 40;
+
+/// What a node knew of the members when it was last observed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    membership: Arc<Membership>,
+    truncated: u64,
+    installed: u64,
+}
+
+impl World {
+    /// The members, as the present leader knows them; without one, as the node knows them whose log
+    /// would win an election.
+    pub(super) fn membership(&self) -> Arc<Membership> {
+        let processes = self.members.values().filter_map(|m| m.node.process());
+        let known = processes
+            .map(|process| &process.status)
+            .max_by_key(|status| {
+                let leads = status.role == RoleName::Leader;
+                (leads.then(|| status.ballot.term()), status.last)
+            });
+        known.map_or_else(Arc::default, |status| status.membership.clone())
+    }
+
+    pub(super) fn schedule_change(&mut self) {
+        if self.options.change_mean > 0 {
+            let delay = self.rng.exponential(self.options.change_mean);
+            self.agenda.schedule(delay, Happening::Change);
+        }
+    }
+
+    /// A client wants other members. Mostly it asks the leader.
+    pub(super) fn change(&mut self) -> Result<(), Broken> {
+        if self.faults.phase != Phase::Chaos || self.rare.changes == CHANGES_MAX {
+            return Ok(());
+        }
+        self.schedule_change();
+        let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
+        let id = match self.rng.choose(&leading) {
+            Some(leader) if self.rng.chance(7, 8) => *leader,
+            Some(_) | None => self.draw_node(),
+        };
+        let Some(process) = self.process(id) else {
+            return Ok(());
+        };
+        let membership = process.status.membership.clone();
+        let next = membership.next().0;
+        // One more than there are: an address that leads to no node.
+        let left = (self.members.len() as u64 + 2).saturating_sub(next);
+        let added = self.rng.below(3).min(left);
+        let add = (next..next + added).map(|id| format!("n{id}").into());
+        let add: Vec<Arc<str>> = add.collect();
+        let mut members: Vec<NodeId> = membership.members().keys().copied().collect();
+        self.rng.shuffle(&mut members);
+        let removed = self.rng.below(3) as usize;
+        let remove: BTreeSet<NodeId> = members.into_iter().take(removed).collect();
+        let ticket = self.clients.change(id);
+        self.rare.changes += 1;
+        self.note(Event::Changes(id, ticket, add.clone(), remove.clone()));
+        let input = Input::ChangeMembers {
+            ticket,
+            add,
+            remove,
+        };
+        self.step(id, input)
+    }
+
+    /// A node answers a change.
+    pub(super) fn changed(&mut self, id: NodeId, answer: &Response<Store>) -> Result<(), Broken> {
+        let is_done = matches!(answer, Response::MembersChanged);
+        self.rare.changes_done += u64::from(is_done);
+        let committed = self.process(id).is_none_or(|process| {
+            let replica = &process.replica;
+            !replica
+                .membership_at(process.status.commit.index)
+                .is_joint()
+        });
+        demand(!is_done || committed, || {
+            format!("a change must end with a committed membership that is not joint: node {id}")
+        })
+    }
+
+    /// Counts what has become of the members that a node knows.
+    pub(super) fn count_members(&mut self, id: NodeId) {
+        let Some(process) = self.process(id) else {
+            return;
+        };
+        let counters = &process.status.counters;
+        let now = Known {
+            membership: process.status.membership.clone(),
+            truncated: counters.entries_truncated,
+            installed: counters.snapshots_installed,
+        };
+        let before = mem::replace(&mut self.member(id).known, now.clone());
+        if !before.membership.members().is_empty() && before.membership != now.membership {
+            self.rare.members_truncated += u64::from(now.truncated > before.truncated);
+        }
+        if before.membership != now.membership {
+            self.rare.members_installed += u64::from(now.installed > before.installed);
+        }
+    }
+}
