@@ -56,7 +56,7 @@ pub struct SnapshotThread<S> {
     snapshots: Snapshots,
     jobs: SyncSender<Job<S>>,
     chunks: SyncSender<ChunkToSend>,
-    /// Whether a wake-up is on its way.
+    /// Whether a wake-up is on its way, or none is needed.
     is_woken: Arc<AtomicBool>,
 }
 
@@ -139,7 +139,7 @@ impl<S> SnapshotThread<S> {
 
     /// Wakes the thread if files are to be made or removed.
     pub(super) fn maintain(&self) {
-        if self.snapshots.maintenance_is_due() && !self.is_woken.swap(true, Ordering::Relaxed) {
+        if self.snapshots.maintenance_is_due() && !self.is_woken.swap(true, Ordering::SeqCst) {
             self.pass(Job::Wake);
         }
     }
@@ -173,9 +173,14 @@ fn work<S: StateMachine + Image, A>(
 ) {
     let mut has_failed = false;
     loop {
-        let next = match snapshots.maintenance_is_due() && !has_failed {
-            true => jobs.recv_timeout(PAUSE),
-            false => jobs.recv().map_err(RecvTimeoutError::from),
+        // From here on, what becomes due wakes the thread. While it waits for the pause to end, it
+        // needs no other: under load they would come faster than the pause ends.
+        is_woken.store(has_failed, Ordering::SeqCst);
+        let next = if snapshots.maintenance_is_due() && !has_failed {
+            is_woken.store(true, Ordering::SeqCst);
+            jobs.recv_timeout(PAUSE)
+        } else {
+            jobs.recv().map_err(RecvTimeoutError::from)
         };
         let began = Instant::now();
         let result = match next {
@@ -187,10 +192,7 @@ fn work<S: StateMachine + Image, A>(
                 drop(machines);
                 continue;
             }
-            Ok(Job::Wake) => {
-                is_woken.store(false, Ordering::Relaxed);
-                continue;
-            }
+            Ok(Job::Wake) => continue,
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
@@ -414,15 +416,18 @@ mod tests {
         assert_eq!(other.read(id, 0, bytes.len()), Some(bytes));
     }
 
-    /// It is made without being asked for.
+    /// It is made without being asked for, and being asked all the time does not put it off.
     #[test]
     fn thread_makes_the_spare_file() {
-        let setting = Setting::new();
-        while setting.thread.snapshots.maintenance_is_due() {
-            std::thread::yield_now();
+        for asks in [false, true] {
+            let setting = Setting::new();
+            while setting.thread.snapshots.maintenance_is_due() {
+                if asks {
+                    setting.thread.maintain();
+                }
+                std::thread::yield_now();
+            }
         }
-        setting.thread.maintain();
-        assert!(!setting.thread.is_woken.load(Ordering::Relaxed));
     }
 
     /// A disk that opens no snapshot until the sender is dropped.
