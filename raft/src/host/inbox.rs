@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use raft_core::{Envelope, Membership, NodeId, SnapshotId, StateMachine, Synced};
 
-use super::queue::{Depths, Limit, Queue};
+use super::queue::{Depths, LOOKS, Limit, Queue};
 
 /// The most messages of peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -256,6 +257,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
         let mut queues = self.lock();
         queues.turn = None;
         let was_closed = queues.closed;
+        let mut looks = 0;
         while queues.is_empty(peers) && queues.closed == was_closed {
             let now = Instant::now();
             let Some(left) = deadline
@@ -264,6 +266,13 @@ impl<S: StateMachine, R> Inbox<S, R> {
             else {
                 break;
             };
+            if looks < LOOKS {
+                looks += 1;
+                drop(queues);
+                thread::yield_now();
+                queues = self.lock();
+                continue;
+            }
             queues.idle = true;
             queues = self
                 .changed

@@ -16,7 +16,7 @@ use std::{fmt, io, thread};
 use raft_core::{Output, Persisted, StateMachine, Volatile, Wal};
 
 use super::inbox::{Arrival, Inbox, LogResult};
-use super::queue::Depth;
+use super::queue::{Depth, LOOKS};
 
 /// The most messages that wait for the disk. For one more, the oldest is dropped, as a network may
 /// drop it.
@@ -207,10 +207,18 @@ impl<S: StateMachine> Queue<S> {
     /// Waits for outputs, and takes all of them. `None` once the handle is dropped.
     fn take(&self) -> Option<Output<S, Volatile>> {
         let mut state = self.lock();
+        let mut looks = 0;
         while !state.waits() {
             state.since = None;
             if state.closed {
                 return None;
+            }
+            if looks < LOOKS {
+                looks += 1;
+                drop(state);
+                thread::yield_now();
+                state = self.lock();
+                continue;
             }
             state = self
                 .changed
