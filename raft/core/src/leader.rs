@@ -498,7 +498,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         }
     }
 
-    fn serve_reads(&mut self) {
+    pub(super) fn serve_reads(&mut self) {
         let Self { shared, role } = self;
         for (index, reader) in role.reads.take_confirmed(shared.membership()) {
             match reader {

@@ -152,6 +152,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.shared
             .append(Payload::Membership(Arc::new(membership)));
         self.sync_peers();
+        // A round may lack only nodes that have left.
+        self.serve_reads();
     }
 
     /// Ends a change whose new voters did not catch up in time, and lets them go.
