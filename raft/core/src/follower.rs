@@ -49,7 +49,7 @@ impl<S: StateMachine> Role<S> for Follower<S> {
 impl<S: StateMachine> Node<Follower<S>, S> {
     /// Counts a tick. At the election timeout, the follower becomes a pre-candidate.
     pub(crate) fn tick(mut self) -> Raft<S> {
-        if self.role.countdown.tick() && self.shared.membership().is_voter(self.shared.id) {
+        if self.role.countdown.tick() && self.shared.may_campaign() {
             return self.campaign();
         }
         self.send_again();
@@ -80,7 +80,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             Message::TimeoutNow(TimeoutNow { id, last }) => {
                 self.hear(from);
                 let shared = &mut self.shared;
-                let campaigns = shared.membership().is_voter(shared.id)
+                let campaigns = shared.may_campaign()
                     && shared.log().last() == last
                     && shared.persistence.index() == last.index
                     && !shared.is_disk_stalled();

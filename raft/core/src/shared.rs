@@ -278,6 +278,14 @@ impl<S: StateMachine> Shared<S> {
         };
     }
 
+    /// Whether this node may ask for votes: if it votes, or if the entry that removes it is not known
+    /// to be committed. Until then the cluster may need its log, which may be the only one that can
+    /// win (thesis §4.2.2).
+    pub(crate) fn may_campaign(&self) -> bool {
+        let committed = self.log.membership_at(self.commit);
+        self.membership().is_voter(self.id) || committed.is_voter(self.id)
+    }
+
     /// Answers a message of a lower term. A stale leader or candidate gets a reply of this node's
     /// higher term, and so steps down; drops other messages.
     pub(crate) fn answer_stale(&mut self, from: NodeId, message: &Message<S>) {

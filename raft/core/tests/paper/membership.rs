@@ -99,6 +99,26 @@ fn removed_leader_steps_down_after_its_last_commit() {
     assert_eq!(one.ticks(10 * ELECTION), []);
 }
 
+/// "A server that is not part of its own latest configuration should still start new elections, as it
+/// might still be needed until the C_new entry is committed. It does not count its own vote" (thesis
+/// §4.2.2).
+#[test]
+fn removed_node_campaigns_until_its_removal_is_committed() {
+    let (mut one, mut two, mut three) = (leader(3), Node::new(2, 3), Node::new(3, 3));
+    let sent = one.step(removal(7, &[1]));
+    // The joint membership commits; the new one, without node 1, reaches no other log.
+    deliver_all(&mut [&mut two, &mut three], sent.clone());
+    for append in &sent {
+        one.receive(append.to.0, 1, appended(append, 2));
+    }
+    assert!(one.commit() == 2 && voters(&one) == BTreeSet::from([2, 3]));
+    one.restart();
+    let votes = one.campaign();
+    assert_eq!(votes.len(), 2);
+    deliver_all(&mut [&mut one, &mut two, &mut three], votes);
+    assert_eq!(one.role(), RoleName::Leader);
+}
+
 /// "A server ... grants votes to a candidate that is not part of its current configuration" (thesis
 /// §4.1): without this, a cluster could be unable to elect.
 #[test]
