@@ -72,7 +72,9 @@ impl Membership {
     #[must_use]
     pub fn new(members: impl IntoIterator<Item = (NodeId, Member)>) -> Self {
         let members: BTreeMap<NodeId, Member> = members.into_iter().collect();
-        let next = members.last_key_value().map_or(0, |(last, _)| last.0 + 1);
+        let next = members
+            .last_key_value()
+            .map_or(0, |(last, _)| last.0.saturating_add(1));
         Self { members, next }
     }
 
@@ -89,7 +91,7 @@ impl Membership {
     pub fn is_plain(&self) -> bool {
         let plain = |m: &Member| m.standing == Standing::Voter && m.address.is_empty();
         let last = self.members.last_key_value();
-        let next = last.map_or(self.next, |(last, _)| last.0 + 1);
+        let next = last.map_or(self.next, |(last, _)| last.0.saturating_add(1));
         next == self.next && self.members.values().all(plain)
     }
 
@@ -187,7 +189,7 @@ impl Membership {
             let (standing, address) = (Standing::Learner, address.clone());
             let member = Member { standing, address };
             with.members.insert(NodeId(with.next), member);
-            with.next += 1;
+            with.next = with.next.saturating_add(1);
         }
         with
     }
@@ -321,6 +323,13 @@ mod tests {
         let new = joint.after_change();
         assert_eq!(new.voters().collect::<BTreeSet<_>>(), nodes(&[3, 4, 5]));
         assert_eq!(new.next(), NodeId(6), "no id is given twice");
+    }
+
+    /// A forged snapshot may name any id.
+    #[test]
+    fn greatest_id_has_none_after_it() {
+        let membership = Membership::of([NodeId(u64::MAX)]);
+        assert!(membership.is_plain() && membership.next() == NodeId(u64::MAX));
     }
 
     #[test]
