@@ -298,7 +298,7 @@ impl<'a, C: Decode<'a>> Decode<'a> for Item<C> {
                 let Members(membership) = Members::decode(reader)?;
                 payload = Payload::Membership(membership);
             }
-            if reader.next_element()? {
+            if matches!(payload, Payload::Blank) || reader.next_element()? {
                 return Err(reader.custom_error("an entry has a term and a command, or members"));
             }
         }

@@ -328,16 +328,20 @@ impl Stage {
         self.happen(id, Input::Write { ticket, command })
     }
 
-    fn read(&mut self, id: NodeId, query: Key) -> Result<(), String> {
+    /// A new client's request.
+    fn request(&mut self, text: String) -> Ticket {
         let ticket = Ticket(self.requests.len() as u64 + 1);
-        self.requests.insert(ticket, format!("read {query}"));
+        self.requests.insert(ticket, text);
+        ticket
+    }
+
+    fn read(&mut self, id: NodeId, query: Key) -> Result<(), String> {
+        let ticket = self.request(format!("read {query}"));
         self.happen(id, Input::Read { ticket, query })
     }
 
     fn transfer(&mut self, id: NodeId, to: Option<NodeId>) -> Result<(), String> {
-        let ticket = Ticket(self.requests.len() as u64 + 1);
-        self.requests.insert(ticket, "transfer".into());
-        let ticket = Some(ticket);
+        let ticket = Some(self.request("transfer".into()));
         self.happen(id, Input::Transfer { ticket, to })
     }
 
@@ -346,8 +350,7 @@ impl Stage {
         id: NodeId,
         (add, remove): (Vec<Arc<str>>, BTreeSet<NodeId>),
     ) -> Result<(), String> {
-        let ticket = Ticket(self.requests.len() as u64 + 1);
-        self.requests.insert(ticket, "change".to_owned());
+        let ticket = self.request("change".into());
         let input = Input::ChangeMembers {
             ticket,
             add,

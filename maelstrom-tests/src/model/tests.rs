@@ -180,7 +180,7 @@ fn wrong_answer_is_found() {
     }
 }
 
-/// A client is told that its transfer is done while the same node leads.
+/// A transfer is answered as done while the same node leads.
 #[test]
 fn transfer_without_another_leader_is_found() {
     let answer = |reply: &mut Reply<Registers>| {

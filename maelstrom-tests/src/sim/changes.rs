@@ -7,6 +7,7 @@ use std::sync::Arc;
 use raft_core::{Input, Membership, NodeId, Response, RoleName};
 
 use super::agenda::Happening;
+use super::clients::Kind;
 use super::machine::Store;
 use super::trace::Event;
 use super::world::{Phase, World};
@@ -70,7 +71,7 @@ impl World {
         self.rng.shuffle(&mut members);
         let removed = self.rng.below(3) as usize;
         let remove: BTreeSet<NodeId> = members.into_iter().take(removed).collect();
-        let ticket = self.clients.change(id);
+        let ticket = self.clients.ask_for(Kind::Change, id);
         self.rare.changes += 1;
         self.note(Event::Changes(id, ticket, add.clone(), remove.clone()));
         let input = Input::ChangeMembers {
@@ -83,7 +84,15 @@ impl World {
 
     /// A node answers a change.
     pub(super) fn changed(&mut self, id: NodeId, answer: &Response<Store>) -> Result<(), Broken> {
-        let is_done = matches!(answer, Response::MembersChanged);
+        let is_done = match answer {
+            Response::MembersChanged => true,
+            Response::Refused(_) | Response::Unknown => false,
+            Response::Applied(_) | Response::Answered(_) | Response::Transferred => {
+                return Err(Broken(format!(
+                    "a change must be answered as one: node {id} answers {answer:?}"
+                )));
+            }
+        };
         self.rare.changes_done += u64::from(is_done);
         let committed = self.process(id).is_none_or(|process| {
             let replica = &process.replica;
@@ -114,5 +123,55 @@ impl World {
         if before.membership != now.membership {
             self.rare.members_installed += u64::from(now.installed > before.installed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::options::Options;
+    use crate::sim::trace::Tape;
+
+    #[test]
+    fn wrong_answer_to_a_change_is_rejected() {
+        let mut world = World::new(1, Options::CALM, Tape::new(0)).expect("a valid world");
+        for id in world.ids() {
+            world.start(id).expect("an empty disk");
+        }
+        assert_eq!(world.elect(), Ok(()));
+        let own = |world: &World| {
+            let (leader, term) = world.leaders()[0];
+            world.process(leader).expect("it leads").status.commit.term == term
+        };
+        assert_eq!(world.expect("commit", own), Ok(()));
+        let (leader, _) = world.leaders()[0];
+        let others = world.ids().into_iter().filter(|id| *id != leader);
+        let ticket = world.clients.ask_for(Kind::Change, leader);
+        let input = Input::ChangeMembers {
+            ticket,
+            add: Vec::new(),
+            remove: others.take(1).collect(),
+        };
+        world.step(leader, input).expect("nothing breaks");
+        let is_joint = |world: &World| {
+            let process = world.process(leader).expect("it leads");
+            let commit = process.status.commit.index;
+            process.replica.membership_at(commit).is_joint()
+        };
+        assert_eq!(
+            world.expect("commit the joint membership", is_joint),
+            Ok(())
+        );
+        let mut rule = |answer| world.changed(leader, &answer).expect_err("a broken rule").0;
+        let early = rule(Response::MembersChanged);
+        assert!(
+            early.starts_with("a change must end with a committed"),
+            "{early}"
+        );
+        let other = rule(Response::Transferred);
+        assert!(
+            other.starts_with("a change must be answered as one"),
+            "{other}"
+        );
     }
 }

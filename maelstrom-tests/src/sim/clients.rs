@@ -44,12 +44,10 @@ pub(super) struct Clients {
     loads: u64,
     /// The number of requests so far, which is also the last ticket.
     tickets: u64,
-    /// Changes of the members that a running process must answer.
-    changes: BTreeMap<Ticket, NodeId>,
     /// Requests that a running process must answer.
     open: BTreeMap<Ticket, Open>,
-    /// The nodes that must answer a request for a leadership transfer.
-    transfers: BTreeMap<Ticket, NodeId>,
+    /// Requests that are neither a read nor a write, and the nodes that must answer them.
+    others: BTreeMap<Ticket, (NodeId, Kind)>,
     /// Each client's present process. After a request without a certain answer it takes a new one.
     processes: Vec<Process>,
     /// Requests that will be sent again.
@@ -60,6 +58,13 @@ pub(super) struct Clients {
     pub(super) retries: u64,
     /// How many of the last requests were not served.
     pub(super) unserved_at_last: u64,
+}
+
+/// The kinds of requests that are neither a read nor a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Transfer,
+    Change,
 }
 
 #[derive(Debug)]
@@ -87,9 +92,8 @@ impl Clients {
             requests: 0,
             loads: 0,
             tickets: 0,
-            changes: BTreeMap::new(),
             open: BTreeMap::new(),
-            transfers: BTreeMap::new(),
+            others: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
             again: BTreeMap::new(),
             next_process: processes,
@@ -106,9 +110,8 @@ impl Clients {
     /// Whether no request is open, except at nodes that are cut off.
     pub(super) fn is_idle_but_for(&self, exiled: &BTreeSet<NodeId>) -> bool {
         let open = self.open.values().map(|open| open.node);
-        let transfers = self.transfers.values().copied();
-        let changes = self.changes.values().copied();
-        let mut nodes = open.chain(transfers).chain(changes);
+        let others = self.others.values().map(|(node, _)| *node);
+        let mut nodes = open.chain(others);
         nodes.all(|node| exiled.contains(&node))
     }
 
@@ -189,49 +192,22 @@ impl Clients {
         request
     }
 
-    /// A request for a leadership transfer, whose client does not wait.
-    pub(super) fn ask_for_transfer(&mut self, node: NodeId) -> Ticket {
+    /// A request of this kind, whose client does not wait. Returns its ticket.
+    pub(super) fn ask_for(&mut self, kind: Kind, node: NodeId) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.transfers.insert(ticket, node);
+        self.others.insert(ticket, (node, kind));
         ticket
     }
 
-    /// Whether a node's answer ends a request for a leadership transfer.
-    pub(super) fn ends_transfer(&mut self, node: NodeId, ticket: Ticket) -> bool {
-        let ends = self.transfers.get(&ticket) == Some(&node);
-        if ends {
-            self.transfers.remove(&ticket);
-        }
-        ends
-    }
-
-    /// A change of the members. Returns its ticket.
-    pub(super) fn change(&mut self, node: NodeId) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.changes.insert(ticket, node);
-        ticket
-    }
-
-    /// Notes a node's answer to a change. False if it answers another request.
-    pub(super) fn change_answered(
-        &mut self,
-        node: NodeId,
-        reply: &Reply<Store>,
-    ) -> Result<bool, Broken> {
-        let asked = self.changes.remove(&reply.ticket);
-        match &reply.response {
-            _ if asked.is_none() => Ok(false),
-            Response::MembersChanged | Response::Refused(_) | Response::Unknown
-                if asked == Some(node) =>
-            {
-                Ok(true)
-            }
-            other => Err(Broken(format!(
-                "a change must be answered by its node, as a change: node {node} answers {other:?}"
-            ))),
-        }
+    /// The kind of such a request, if a node's answer ends one.
+    pub(super) fn ended(&mut self, node: NodeId, ticket: Ticket) -> Option<Kind> {
+        let (_, kind) = *self
+            .others
+            .get(&ticket)
+            .filter(|(asked, _)| *asked == node)?;
+        self.others.remove(&ticket);
+        Some(kind)
     }
 
     fn request(&mut self, key: Value, call: Call, create: bool) -> Request {
@@ -297,12 +273,11 @@ impl Clients {
 
     /// A process died. Returns the clients that were waiting for it.
     pub(super) fn node_died(&mut self, node: NodeId, now: u64) -> Result<Vec<usize>, Broken> {
-        self.changes.retain(|_, asked| *asked != node);
         let mut clients = Vec::new();
         let all = mem::take(&mut self.open).into_iter();
         let (died, open): (Vec<_>, _) = all.partition(|(_, open)| open.node == node);
         self.open = open.into_iter().collect();
-        self.transfers.retain(|_, asked| *asked != node);
+        self.others.retain(|_, (asked, _)| *asked != node);
         for (_, open) in died {
             if let Some(client) = open.waiting {
                 self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;

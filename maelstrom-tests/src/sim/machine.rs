@@ -22,7 +22,7 @@ pub(super) type Store = Sessions<Values>;
 pub(super) type Numbered = sessions::Command<Command>;
 
 /// The key-value machine, and how many commands it has applied: so a command that is applied twice
-/// leaves a trace, whatever it writes.
+/// changes the state, whatever it writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Values {
     kv: Kv,

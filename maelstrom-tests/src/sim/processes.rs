@@ -9,6 +9,7 @@ use raft_core::{Incarnation, Input, NodeId, RoleName};
 
 use super::agenda::Happening;
 use super::changes::Known;
+use super::clients::Kind;
 use super::machine::Store;
 use super::member::Member;
 use super::options::TICK;
@@ -268,15 +269,18 @@ impl World {
         for reply in replies {
             self.served.note(&reply.response, self.agenda.now);
             self.note(Event::Answered(id, reply.ticket, reply.response.clone()));
-            if self.clients.ends_transfer(id, reply.ticket) {
-                self.rare.add_transfer(&reply.response);
-                self.checks.rules.transfer_answered(id, &reply.response)?;
-                continue;
-            }
-            self.rare.add_response(&reply.response);
-            if self.clients.change_answered(id, &reply)? {
-                self.changed(id, &reply.response)?;
-                continue;
+            match self.clients.ended(id, reply.ticket) {
+                Some(Kind::Transfer) => {
+                    self.rare.add_transfer(&reply.response);
+                    self.checks.rules.transfer_answered(id, &reply.response)?;
+                    continue;
+                }
+                Some(Kind::Change) => {
+                    self.rare.add_response(&reply.response);
+                    self.changed(id, &reply.response)?;
+                    continue;
+                }
+                None => self.rare.add_response(&reply.response),
             }
             let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;
             if let Some(command) = command {

@@ -4,7 +4,7 @@ use raft::host::Session as _;
 use raft_core::{Envelope, Input, Message, NodeId, PreVoteReply, VoteReply};
 
 use super::agenda::Happening;
-use super::clients::Request;
+use super::clients::{Kind, Request};
 use super::machine::Store;
 use super::network::{Letter, Network};
 use super::rare_events::awaits_own_commit;
@@ -130,7 +130,7 @@ impl World {
         }
         let to = self.rng.chance(1, 2).then(|| self.draw_node());
         self.note(Event::Fault(Some(id), "is asked to hand over"));
-        let ticket = Some(self.clients.ask_for_transfer(id));
+        let ticket = Some(self.clients.ask_for(Kind::Transfer, id));
         self.step(id, Input::Transfer { ticket, to })
     }
 

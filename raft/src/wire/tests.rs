@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use json::{Value, value};
 use raft_core::{
-    AppendRejected, Appended, ChunkReceived, Forward, ForwardReply, Outdated, PreVote,
+    AppendRejected, Appended, ChunkReceived, Forward, ForwardReply, Membership, Outdated, PreVote,
     PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply, SnapshotChunk, TimeoutNow,
     TimeoutNowReply, Vote, VoteReply,
 };
@@ -108,6 +108,10 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
             id: entry(3, 20),
             payload: Payload::Command(Arc::new(cas)),
         },
+        Entry {
+            id: entry(3, 21),
+            payload: Payload::Membership(Arc::new(Membership::of([NodeId(4)]))),
+        },
     ];
     vec![
         (
@@ -142,7 +146,7 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 entries,
                 commit: Index(16),
             }),
-            r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":{"a":[null]}}],[3,{"type":"cas","key":1,"from":"x","to":{"a":[null]},"create_if_not_exists":true}]],"commit":16}"#,
+            r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":{"a":[null]}}],[3,{"type":"cas","key":1,"from":"x","to":{"a":[null]},"create_if_not_exists":true}],[3,null,{"next":5,"members":[[4,"voter",""]]}]],"commit":16}"#,
         ),
         (
             Message::Appended(Appended {
@@ -300,6 +304,8 @@ fn malformed_messages_are_rejected() {
         r#"{"type":"vote","v":1,"term":1,"last":[1,2,3]}"#,
         r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[]],"commit":0}"#,
         r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,2]],"commit":0}"#,
+        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,null]],"commit":0}"#,
+        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,null,{"next":1}]],"commit":0}"#,
         r#"{"type":"forward_reply","v":1,"term":1,"id":[1,1],"reply":{"type":"denied"}}"#,
         r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,4294967296,4294967296],"offset":0,"data":""}"#,
         r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,9,9],"offset":0,"data":"Zg"}"#,

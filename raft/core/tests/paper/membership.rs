@@ -8,7 +8,7 @@ use raft_core::{
 
 use crate::node::{ELECTION, Journal, Node, appended, deliver_all, id, to, vote};
 
-/// A change that adds nobody and removes these nodes, under a ticket.
+/// A change that adds no node and removes these, under a ticket.
 fn removal(ticket: u64, nodes: &[u64]) -> Input<Journal> {
     Input::ChangeMembers {
         ticket: Ticket(ticket),
