@@ -36,9 +36,7 @@ impl Candidate {
     }
 }
 
-impl<S: StateMachine> Role<S> for Candidate {
-    fn leave(self, _: &mut Shared<S>) {}
-}
+impl<S: StateMachine> Role<S> for Candidate {}
 
 impl<S: StateMachine> Node<Candidate, S> {
     /// Asks all others. A lone voter needs no reply. `transfer` is no state, so it cannot outlive

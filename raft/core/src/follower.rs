@@ -12,9 +12,7 @@ use crate::message::{
 };
 use crate::node::{Node, Role};
 use crate::pre_candidate::PreCandidate;
-use crate::proxy::Overdue;
 use crate::raft::Raft;
-use crate::shared::Shared;
 
 /// What only a follower has.
 #[derive(Clone, Debug, Hash)]
@@ -36,15 +34,9 @@ impl<S: StateMachine> Follower<S> {
             early: BTreeMap::new(),
         }
     }
-
-    pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.leader
-    }
 }
 
-impl<S: StateMachine> Role<S> for Follower<S> {
-    fn leave(self, _: &mut Shared<S>) {}
-}
+impl<S: StateMachine> Role<S> for Follower<S> {}
 
 impl<S: StateMachine> Node<Follower<S>, S> {
     /// Counts a tick. At the election timeout, the follower becomes a pre-candidate.
@@ -106,16 +98,16 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             return;
         };
         let shared = &mut self.shared;
-        let requests = shared.proxy.dispatch();
-        for write in requests.writes {
+        let (writes, reads) = shared.proxy.dispatch();
+        for write in writes {
             let id = shared.next_request_id();
             let command = write.command.clone();
             shared.proxy.forward(id, write, shared.now);
             shared.send(leader, Message::Forward(Forward { id, command }));
         }
-        if !requests.reads.is_empty() {
+        if !reads.is_empty() {
             let id = shared.next_request_id();
-            shared.proxy.ask(id, requests.reads, shared.now);
+            shared.proxy.ask(id, reads, shared.now);
             shared.send(leader, Message::ReadIndex(ReadIndex { id }));
         }
     }
@@ -127,7 +119,7 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         };
         let shared = &mut self.shared;
         let retry = shared.config.request_retry();
-        let Overdue { writes, reads } = shared.proxy.overdue(shared.now, retry);
+        let (writes, reads) = shared.proxy.overdue(shared.now, retry);
         for (id, command) in writes {
             shared.counters.forwards_repeated += 1;
             shared.send(leader, Message::Forward(Forward { id, command }));

@@ -6,18 +6,19 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::id::{EntryId, Index};
+use crate::id::EntryId;
 use crate::status::{RoleName, Status};
 
 /// The description of a broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
+/// A table of rules, each with what its violation says. The first that is broken is the error.
 macro_rules! demand {
-    ($holds:expr, $($rule:tt)+) => {
-        if !$holds {
-            return Err(Violation(format!($($rule)+)));
-        }
+    ($($holds:expr => $rule:literal;)*) => {
+        $(if !$holds {
+            return Err(Violation(format!($rule)));
+        })*
     };
 }
 
@@ -35,63 +36,31 @@ pub fn check_state(status: &Status, held: usize) -> Result<(), Violation> {
         commit,
         applied,
         synced,
-        requests_open: open,
         ..
     } = status;
-    let term = ballot.term();
-    let covered = status.covered();
-    demand!(
-        base <= commit,
-        "the base {base} must be committed (commit {commit})"
-    );
-    demand!(
-        base <= covered,
-        "only entries that a snapshot covers may be compacted (base {base}, snapshot {covered})"
-    );
-    demand!(
-        covered <= commit,
-        "a snapshot must hold only committed entries (snapshot {covered}, commit {commit})"
-    );
-    demand!(
-        base.index <= applied && applied <= commit.index,
-        "the last applied entry must be committed, and not before the base (applied {applied}, base {base}, commit {commit})"
-    );
-    demand!(
-        commit.index <= last.index,
-        "the committed entry {commit} must be in the log (last {last})"
-    );
-    demand!(
-        synced <= last.index,
-        "synced entries must be in the log (synced {synced}, last {last})"
-    );
-    demand!(
-        last.term <= term,
-        "no entry may be of a future term (last {last}, term {term})"
-    );
-    demand!(
-        held == open,
-        "every request must be held until it is answered (held {held}, open {open})"
-    );
+    let (term, covered, open) = (ballot.term(), status.covered(), status.requests_open);
+    let (candidate, leads) = (role == RoleName::Candidate, role == RoleName::Leader);
     let voted_for_itself = ballot.vote() == Some(id);
-    match role {
-        RoleName::Follower | RoleName::PreCandidate => {}
-        RoleName::Candidate => demand!(voted_for_itself, "a candidate must vote for itself"),
-        RoleName::Leader => {
-            demand!(voted_for_itself, "a leader must have voted for itself");
-            demand!(
-                status.leader == Some(id),
-                "a leader must know that it leads"
-            );
-            demand!(
-                last.term == term,
-                "a leader's log must end in its own term, since it begins with a blank entry"
-            );
-            for (node, matched) in &status.matched {
-                demand!(
-                    *matched <= last.index,
-                    "the match index of node {node} must not exceed the log ({matched}, last {last})"
-                );
-            }
+    demand! {
+        base <= commit => "the base {base} must be committed (commit {commit})";
+        base <= covered => "only entries that a snapshot covers may be compacted (base {base}, snapshot {covered})";
+        covered <= commit => "a snapshot must hold only committed entries (snapshot {covered}, commit {commit})";
+        base.index <= applied && applied <= commit.index =>
+            "the last applied entry must be committed, and not before the base (applied {applied}, base {base}, commit {commit})";
+        commit.index <= last.index => "the committed entry {commit} must be in the log (last {last})";
+        synced <= last.index => "synced entries must be in the log (synced {synced}, last {last})";
+        last.term <= term => "no entry may be of a future term (last {last}, term {term})";
+        held == open => "every request must be held until it is answered (held {held}, open {open})";
+        !candidate || voted_for_itself => "a candidate must vote for itself";
+        !leads || voted_for_itself => "a leader must have voted for itself";
+        !leads || status.leader == Some(id) => "a leader must know that it leads";
+        !leads || last.term == term =>
+            "a leader's log must end in its own term, since it begins with a blank entry";
+    }
+    for (node, matched) in &status.matched {
+        demand! {
+            *matched <= last.index =>
+                "the match index of node {node} must not exceed the log ({matched}, last {last})";
         }
     }
     Ok(())
@@ -108,56 +77,38 @@ pub fn check_step(
     at_old_commit: Option<EntryId>,
 ) -> Result<(), Violation> {
     let (b, a) = (before, after);
-    let (old, new) = (b.ballot.term(), a.ballot.term());
-    demand!(new >= old, "the term must never fall ({old} to {new})");
-    if new == old {
-        let (old, new) = (b.ballot.vote(), a.ballot.vote());
-        demand!(
-            old.is_none() || new == old,
-            "a node must not change its vote within a term ({old:?} to {new:?})"
-        );
-        let both_lead = a.role == RoleName::Leader && b.role == RoleName::Leader;
-        demand!(
-            !both_lead || a.last >= b.last,
-            "a leader must only append (Leader Append-Only: {} to {})",
-            b.last,
-            a.last
-        );
-        demand!(
-            b.handover.is_none() || a.handover != b.handover || a.last == b.last,
-            "a leader must take no command while it hands over ({} to {})",
-            b.last,
-            a.last
-        );
-        let restarted = a.counters.streams_restarted > b.counters.streams_restarted;
-        for (node, matched) in &b.matched {
-            let now = a.matched.get(node).copied().unwrap_or(Index(u64::MAX));
-            demand!(
-                restarted || now >= *matched,
-                "the match index of node {node} must never fall within a replication stream ({matched} to {now})"
-            );
+    let (old_term, term) = (b.ballot.term(), a.ballot.term());
+    let (old_vote, vote) = (b.ballot.vote(), a.ballot.vote());
+    let (old_last, last, old_commit, commit) = (b.last, a.last, b.commit, a.commit);
+    let (old_applied, applied, old_covered, covered) =
+        (b.applied, a.applied, b.covered(), a.covered());
+    let same_term = term == old_term;
+    let leads = same_term && a.role == RoleName::Leader && b.role == RoleName::Leader;
+    let hands_over = same_term && b.handover.is_some() && a.handover == b.handover;
+    demand! {
+        term >= old_term => "the term must never fall ({old_term} to {term})";
+        !same_term || old_vote.is_none() || vote == old_vote =>
+            "a node must not change its vote within a term ({old_vote:?} to {vote:?})";
+        !leads || last >= old_last =>
+            "a leader must only append (Leader Append-Only: {old_last} to {last})";
+        !hands_over || last == old_last =>
+            "a leader must take no command while it hands over ({old_last} to {last})";
+        commit.index >= old_commit.index =>
+            "the commit index must never fall ({old_commit} to {commit})";
+        at_old_commit.is_none_or(|id| id == old_commit) =>
+            "a committed entry must never change ({old_commit} to {at_old_commit:?})";
+        applied >= old_applied => "no entry may be applied twice ({old_applied} to {applied})";
+        covered >= old_covered =>
+            "a snapshot must never replace a newer one ({old_covered} to {covered})";
+    }
+    let restarted = a.counters.streams_restarted > b.counters.streams_restarted;
+    for (node, old) in b.matched.iter().filter(|_| same_term && !restarted) {
+        let matched = a.matched.get(node).unwrap_or(old);
+        demand! {
+            matched >= old =>
+                "the match index of node {node} must never fall within a replication stream ({old} to {matched})";
         }
     }
-    let (old, new) = (b.commit, a.commit);
-    demand!(
-        new.index >= old.index,
-        "the commit index must never fall ({old} to {new})"
-    );
-    demand!(
-        at_old_commit.is_none_or(|id| id == old),
-        "a committed entry must never change ({old} to {at_old_commit:?})"
-    );
-    demand!(
-        a.applied >= b.applied,
-        "no entry may be applied twice ({} to {})",
-        b.applied,
-        a.applied
-    );
-    let (old, new) = (b.covered(), a.covered());
-    demand!(
-        new >= old,
-        "a snapshot must never replace a newer one ({old} to {new})"
-    );
     Ok(())
 }
 
@@ -168,7 +119,7 @@ mod tests {
     use super::*;
     use crate::ballot::Ballot;
     use crate::counters::Counters;
-    use crate::id::{NodeId, SnapshotId, Term};
+    use crate::id::{Index, NodeId, SnapshotId, Term};
     use crate::membership::Membership;
 
     const ME: NodeId = NodeId(1);

@@ -16,7 +16,7 @@ use self::reads::{Reader, Reads, TermCommitted};
 use crate::clock::{Moment, Patience};
 use crate::entry::Payload;
 use crate::follower::Follower;
-use crate::id::{EntryId, Incarnation, Index, NodeId, RequestId, SnapshotId, Ticket};
+use crate::id::{Incarnation, Index, NodeId, RequestId, SnapshotId};
 use crate::machine::StateMachine;
 use crate::message::{
     AppendRejected, Appended, ChunkReceived, Forward, Message, ReadIndex, ReadIndexReply, Round,
@@ -37,8 +37,6 @@ pub(crate) struct Leader<S: StateMachine> {
     pub(crate) handover: Option<Handover>,
     /// The change of the membership that waits for its new voters.
     pub(crate) change: Option<Change>,
-    /// The client of the change that waits for its commits.
-    pub(crate) changing: Option<Ticket>,
     /// How long this leader may lack contact to a quorum: the longest election timeout, or twice
     /// the time that its votes took, since round trips may take that long.
     pub(crate) patience: Patience,
@@ -63,7 +61,6 @@ impl<S: StateMachine> Leader<S> {
             reads: Reads::new(now),
             handover: None,
             change: None,
-            changing: None,
             patience,
         }
     }
@@ -77,17 +74,11 @@ impl<S: StateMachine> Leader<S> {
     pub(crate) fn snapshot_streams(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
         let snapshot_stream = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
             Progress::Snapshot(snapshot_stream) => {
-                Some((*node, (snapshot_stream.id, snapshot_stream.offset())))
+                Some((*node, (snapshot_stream.id, snapshot_stream.offset)))
             }
             Progress::Probe { .. } | Progress::Replicate { .. } => None,
         };
         self.peers.iter().filter_map(snapshot_stream).collect()
-    }
-
-    /// The number of requests of this node's own clients that this role holds.
-    pub(crate) fn held(&self) -> usize {
-        let change = usize::from(self.change.is_some());
-        self.reads.held() + change + usize::from(self.changing.is_some())
     }
 
     /// The follower that sent a reply, if the reply counts. A reply of a former stream does not.
@@ -120,10 +111,7 @@ impl<S: StateMachine> Role<S> for Leader<S> {
     fn leave(self, shared: &mut Shared<S>) {
         let reads = self.reads.into_local();
         shared.proxy.wait_again(reads.map(Request::Read));
-        let ticket = self.change.map(|change| change.ticket);
-        for ticket in ticket.into_iter().chain(self.changing) {
-            shared.reply(ticket, Response::Unknown);
-        }
+        shared.end_change(Response::Unknown);
     }
 }
 
@@ -151,10 +139,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let now = self.shared.now;
         let deadline = self.shared.config.request_deadline;
         for read in self.role.reads.expired(now, deadline) {
-            let response = Response::Refused(Refusal::ReadExpired);
-            self.shared.reply(read.ticket, response);
+            self.shared.refuse(read.ticket, Refusal::ReadExpired);
         }
-        self.announce_round_again();
+        // The messages of the newest round may have been lost.
+        if now.is_past(self.role.reads.announced, self.shared.config.heartbeat) {
+            self.announce_round();
+        }
         self.heartbeat();
         Raft::Leader(self)
     }
@@ -173,7 +163,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             }
             Message::ReadIndex(ReadIndex { id }) => {
                 if self.role.reads.len() < self.shared.config.limits.reads {
-                    self.role.reads.add(Reader::Remote(from, id));
+                    self.role.reads.waiting.push(Reader::Remote(from, id));
                 } else {
                     // The other node repeats its request.
                     self.shared.counters.dropped.overflow += 1;
@@ -190,11 +180,11 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     /// Handles all requests since the last flush: appends the writes, begins one round for the
     /// reads, and sends each follower the entries that it lacks.
     pub(crate) fn flush(&mut self) {
-        let requests = self.shared.proxy.dispatch();
-        for write in requests.writes {
+        let (writes, reads) = self.shared.proxy.dispatch();
+        for write in writes {
             if self.has_room() {
-                let id = self.append(write.command.clone());
-                self.shared.proxy.propose(id.index, write);
+                let index = self.append(write.command.clone());
+                self.shared.proxy.propose(index, write);
             } else if write.was_sent {
                 self.shared.proxy.wait_again([Request::Write(write)]);
             } else {
@@ -202,17 +192,15 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                     Some(_) => Refusal::Transferring,
                     None => Refusal::Full,
                 };
-                let response = Response::Refused(refusal);
-                self.shared.reply(write.ticket, response);
+                self.shared.refuse(write.ticket, refusal);
             }
         }
         let limit = self.shared.config.limits.reads;
-        for read in requests.reads {
+        for read in reads {
             if self.role.reads.len() < limit {
-                self.role.reads.add(Reader::Local(read));
+                self.role.reads.waiting.push(Reader::Local(read));
             } else {
-                let response = Response::Refused(Refusal::Full);
-                self.shared.reply(read.ticket, response);
+                self.shared.refuse(read.ticket, Refusal::Full);
             }
         }
         self.begin_round();
@@ -230,11 +218,6 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         self.follow()
     }
 
-    /// Commits what a quorum has now that more of this leader's own entries are on disk.
-    pub(crate) fn synced(&mut self) {
-        self.advance_commit();
-    }
-
     // ---- Writes.
 
     /// Whether this leader takes a command now.
@@ -248,8 +231,9 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             && self.shared.log().bytes(applied, last) < limits.uncommitted_bytes as u64
     }
 
-    fn append(&mut self, command: S::Command) -> EntryId {
-        self.shared.append(Payload::Command(Arc::new(command)))
+    fn append(&mut self, command: S::Command) -> Index {
+        let payload = Payload::Command(Arc::new(command));
+        self.shared.append(payload).index
     }
 
     /// Appends a command that another node forwards. That node sends it again if it gets no answer.
@@ -257,7 +241,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         if self.shared.proxy.is_appended(from, id) {
             self.shared.counters.dropped.repeated_forward += 1;
         } else if self.has_room() {
-            let index = self.append(command).index;
+            let index = self.append(command);
             self.shared.proxy.append(index, from, id);
         } else {
             self.shared.counters.dropped.overflow += 1;
@@ -400,7 +384,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                     shared.snapshots.doubt(snapshot);
                     return;
                 }
-                let before = snapshot_stream.offset();
+                let before = snapshot_stream.offset;
                 let interval = shared.config.heartbeat;
                 let is_news = snapshot_stream.answered(asked, offset, shared.now, interval);
                 if is_news && offset <= before {
@@ -416,7 +400,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     /// Commits the entries that a quorum has on disk, if the last of them is of this term. Until an
     /// entry of this term commits, older entries on a quorum may still be replaced (Figure 8).
-    fn advance_commit(&mut self) {
+    pub(crate) fn advance_commit(&mut self) {
         let Self { shared, role } = self;
         let own = shared.persistence.index();
         let reached = shared
@@ -447,17 +431,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     // ---- Reads (thesis §6.4).
 
     fn begin_round(&mut self) {
-        if !self
-            .role
-            .reads
-            .wants_round(self.shared.config.limits.rounds)
-        {
-            return;
-        }
-        let Some(committed) = self.term_committed() else {
+        let committed = self.term_committed();
+        let Self { shared, role } = self;
+        let wants_round = role.reads.wants_round(shared.config.limits.rounds);
+        let Some(committed) = committed.filter(|_| wants_round) else {
             return;
         };
-        let Self { shared, role } = self;
         let id = shared.next_request_id();
         // A node without others waits for its disk only: then a client that sends a read right after
         // a write, without waiting, sees that write. Another node must not hear of an entry that is
@@ -488,14 +467,6 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             }
         }
         role.reads.announced = shared.now;
-    }
-
-    /// Sends the newest round again after a heartbeat interval: its messages may have been lost.
-    fn announce_round_again(&mut self) {
-        let interval = self.shared.config.heartbeat;
-        if self.shared.now.is_past(self.role.reads.announced, interval) {
-            self.announce_round();
-        }
     }
 
     pub(super) fn serve_reads(&mut self) {

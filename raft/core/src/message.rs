@@ -269,23 +269,7 @@ impl<S: StateMachine> Message<S> {
     /// its role does not use.
     #[must_use]
     pub fn class(&self) -> Class {
-        match self {
-            Self::PreVote(_) | Self::Vote(_) => Class::Candidacy,
-            Self::Append(_) | Self::SnapshotChunk(_) | Self::Round(_) | Self::TimeoutNow(_) => {
-                Class::FromLeader
-            }
-            Self::PreVoteReply(_)
-            | Self::VoteReply(_)
-            | Self::Appended(_)
-            | Self::AppendRejected(_)
-            | Self::ChunkReceived(_)
-            | Self::RoundReply(_)
-            | Self::ReadIndexReply(_)
-            | Self::ForwardReply(_)
-            | Self::Outdated(_)
-            | Self::TimeoutNowReply(_) => Class::Reply,
-            Self::ReadIndex(_) | Self::Forward(_) => Class::Request,
-        }
+        self.properties().1
     }
 
     /// What must be on the sender's disk before the message may leave.
@@ -298,50 +282,39 @@ impl<S: StateMachine> Message<S> {
     /// disks of a quorum already (replies about committed entries).
     #[must_use]
     pub fn waits_for(&self) -> Wait {
-        match self {
-            Self::Vote(_) | Self::VoteReply(VoteReply { granted: true }) | Self::Appended(_) => {
-                Wait::Everything
-            }
-            Self::Append(_) | Self::SnapshotChunk(_) => Wait::Ballot,
-            Self::PreVote(_)
-            | Self::PreVoteReply(_)
-            | Self::VoteReply(VoteReply { granted: false })
-            | Self::AppendRejected(_)
-            | Self::ChunkReceived(_)
-            | Self::Round(_)
-            | Self::RoundReply(_)
-            | Self::ReadIndex(_)
-            | Self::ReadIndexReply(_)
-            | Self::Forward(_)
-            | Self::ForwardReply(_)
-            | Self::Outdated(_)
-            | Self::TimeoutNow(_)
-            | Self::TimeoutNowReply(_) => Wait::Nothing,
-        }
+        self.properties().2
     }
 
     /// The message's kind as metrics and scripts name it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
+        self.properties().0
+    }
+
+    /// The table of the messages: kind, class, and what each waits for.
+    fn properties(&self) -> (&'static str, Class, Wait) {
+        use Class::{Candidacy, FromLeader, Reply, Request};
+        use Wait::{Ballot, Everything, Nothing};
         match self {
-            Self::PreVote(_) => "pre_vote",
-            Self::PreVoteReply(_) => "pre_vote_reply",
-            Self::Vote(_) => "vote",
-            Self::VoteReply(_) => "vote_reply",
-            Self::Append(_) => "append",
-            Self::Appended(_) => "appended",
-            Self::AppendRejected(_) => "append_rejected",
-            Self::SnapshotChunk(_) => "snapshot_chunk",
-            Self::ChunkReceived(_) => "chunk_received",
-            Self::Round(_) => "round",
-            Self::RoundReply(_) => "round_reply",
-            Self::ReadIndex(_) => "read_index",
-            Self::ReadIndexReply(_) => "read_index_reply",
-            Self::Forward(_) => "forward",
-            Self::ForwardReply(_) => "forward_reply",
-            Self::Outdated(_) => "outdated",
-            Self::TimeoutNow(_) => "timeout_now",
-            Self::TimeoutNowReply(_) => "timeout_now_reply",
+            Self::PreVote(_) => ("pre_vote", Candidacy, Nothing),
+            Self::PreVoteReply(_) => ("pre_vote_reply", Reply, Nothing),
+            Self::Vote(_) => ("vote", Candidacy, Everything),
+            Self::VoteReply(VoteReply { granted: true }) => ("vote_reply", Reply, Everything),
+            Self::VoteReply(VoteReply { granted: false }) => ("vote_reply", Reply, Nothing),
+            Self::Append(_) => ("append", FromLeader, Ballot),
+            Self::Appended(_) => ("appended", Reply, Everything),
+            Self::AppendRejected(_) => ("append_rejected", Reply, Nothing),
+            Self::SnapshotChunk(_) => ("snapshot_chunk", FromLeader, Ballot),
+            Self::ChunkReceived(_) => ("chunk_received", Reply, Nothing),
+            Self::Round(_) => ("round", FromLeader, Nothing),
+            Self::RoundReply(_) => ("round_reply", Reply, Nothing),
+            Self::ReadIndex(_) => ("read_index", Request, Nothing),
+            Self::ReadIndexReply(_) => ("read_index_reply", Reply, Nothing),
+            Self::Forward(_) => ("forward", Request, Nothing),
+            Self::ForwardReply(_) => ("forward_reply", Reply, Nothing),
+            Self::Outdated(_) => ("outdated", Reply, Nothing),
+            Self::TimeoutNow(_) => ("timeout_now", FromLeader, Nothing),
+            Self::TimeoutNowReply(_) => ("timeout_now_reply", Reply, Nothing),
         }
     }
 }

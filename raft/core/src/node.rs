@@ -18,9 +18,9 @@ pub(crate) struct Node<R, S: StateMachine> {
 }
 
 /// What a role must do when a node leaves it.
-pub(crate) trait Role<S: StateMachine> {
+pub(crate) trait Role<S: StateMachine>: Sized {
     /// Gives the state that must outlive the role back to the node.
-    fn leave(self, shared: &mut Shared<S>);
+    fn leave(self, _: &mut Shared<S>) {}
 }
 
 impl<R: Role<S>, S: StateMachine> Node<R, S> {

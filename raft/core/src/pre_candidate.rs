@@ -33,9 +33,7 @@ impl PreCandidate {
     }
 }
 
-impl<S: StateMachine> Role<S> for PreCandidate {
-    fn leave(self, _: &mut Shared<S>) {}
-}
+impl<S: StateMachine> Role<S> for PreCandidate {}
 
 impl<S: StateMachine> Node<PreCandidate, S> {
     /// Asks all others. A lone voter needs no reply.

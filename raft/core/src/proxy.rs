@@ -33,11 +33,15 @@ pub(crate) struct Proxy<S: StateMachine> {
     /// Requests that wait until a leader is known.
     pub(crate) waiting: VecDeque<Request<S>>,
     /// Writes that were sent to a leader.
-    pub(crate) forwarded: BTreeMap<RequestId, Sent<S>>,
-    /// Reads for which a leader was asked for an index.
-    pub(crate) asked: BTreeMap<RequestId, Asked<S>>,
+    pub(crate) forwarded: BTreeMap<RequestId, Sent<Write<S>>>,
+    /// Reads for which a leader was asked for an index. Those of one request share its answer, also if
+    /// it is repeated, to the same leader or another one: no read joins later, so any answer names an
+    /// index of a moment after all of them arrived.
+    pub(crate) asked: BTreeMap<RequestId, Sent<Vec<Read<S>>>>,
     /// The request for the leadership transfer that this node began.
     pub(crate) transfer: Option<TransferRequest>,
+    /// The client of the change of the membership that this node, as leader, began.
+    pub(crate) change: Option<Ticket>,
     /// Reads that may be served once the entry at their index is applied.
     pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
     /// Commands of this node's own clients that it appended as leader, by the index of their
@@ -58,12 +62,12 @@ pub(crate) enum Request<S: StateMachine> {
     Read(Read<S>),
 }
 
-/// A write that was sent to a leader.
+/// What was sent to a leader.
 #[derive(Clone, Debug, Hash)]
-pub(crate) struct Sent<S: StateMachine> {
+pub(crate) struct Sent<T> {
     /// When it was last sent to the present leader, if ever.
     pub(crate) at: Option<Moment>,
-    pub(crate) write: Write<S>,
+    pub(crate) what: T,
 }
 
 /// A request for a leadership transfer, which this node began.
@@ -91,16 +95,6 @@ pub(crate) struct Write<S: StateMachine> {
     pub(crate) was_sent: bool,
 }
 
-/// Reads that share one request for a read index. The request may be repeated, to the same leader
-/// or another one: no read joins later, so any answer names an index of a moment after all of
-/// these reads arrived.
-#[derive(Clone, Debug, Hash)]
-pub(crate) struct Asked<S: StateMachine> {
-    /// When the request was last sent to the present leader, if ever.
-    pub(crate) at: Option<Moment>,
-    pub(crate) reads: Vec<Read<S>>,
-}
-
 /// The origin of a command: the result goes back there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
@@ -110,21 +104,12 @@ pub(crate) enum Origin {
     Remote(NodeId, RequestId),
 }
 
-/// The requests to send again.
-pub(crate) struct Overdue<S: StateMachine> {
-    pub(crate) writes: Vec<(RequestId, S::Command)>,
-    pub(crate) reads: Vec<RequestId>,
-}
-
-/// The requests that [`Proxy::dispatch`] takes out.
-pub(crate) struct Dispatched<S: StateMachine> {
-    pub(crate) writes: Vec<Write<S>>,
-    pub(crate) reads: Vec<Read<S>>,
-}
+/// The writes and the reads to send again.
+pub(crate) type Overdue<C> = (Vec<(RequestId, C)>, Vec<RequestId>);
 
 impl<S: StateMachine> Request<S> {
     /// The ticket of the request, and when the request arrived.
-    fn origin(&self) -> (Ticket, Moment) {
+    pub(crate) fn origin(&self) -> (Ticket, Moment) {
         match self {
             Self::Write(write) => (write.ticket, write.since),
             Self::Read(read) => (read.ticket, read.since),
@@ -139,6 +124,7 @@ impl<S: StateMachine> Proxy<S> {
             forwarded: BTreeMap::new(),
             asked: BTreeMap::new(),
             transfer: None,
+            change: None,
             confirmed: BTreeMap::new(),
             local: BTreeMap::new(),
             remote: BTreeMap::new(),
@@ -147,41 +133,9 @@ impl<S: StateMachine> Proxy<S> {
         }
     }
 
-    /// The number of unanswered requests of this node's own clients.
-    pub(crate) fn open(&self) -> usize {
-        self.open
-    }
-
-    /// The number of requests that wait until a leader is known.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// The number of commands that this node appended as leader and has not applied yet.
     pub(crate) fn proposals(&self) -> usize {
         self.local.len() + self.remote.len()
-    }
-
-    /// Takes a client's write.
-    pub(crate) fn take_write(&mut self, ticket: Ticket, command: S::Command, now: Moment) {
-        self.open += 1;
-        self.waiting.push_back(Request::Write(Write {
-            ticket,
-            since: now,
-            command,
-            was_sent: false,
-        }));
-    }
-
-    /// Takes a client's read.
-    pub(crate) fn take_read(&mut self, read: Read<S>) {
-        self.open += 1;
-        self.waiting.push_back(Request::Read(read));
-    }
-
-    /// Takes the newest request out again. The request stays open.
-    pub(crate) fn give_back(&mut self) -> Option<Ticket> {
-        self.waiting.pop_back().map(|request| request.origin().0)
     }
 
     /// Lets requests wait again. They stay open.
@@ -193,7 +147,7 @@ impl<S: StateMachine> Proxy<S> {
     }
 
     /// Takes all waiting requests out: a leader is known now.
-    pub(crate) fn dispatch(&mut self) -> Dispatched<S> {
+    pub(crate) fn dispatch(&mut self) -> (Vec<Write<S>>, Vec<Read<S>>) {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
         for request in mem::take(&mut self.waiting) {
             match request {
@@ -201,25 +155,20 @@ impl<S: StateMachine> Proxy<S> {
                 Request::Read(read) => reads.push(read),
             }
         }
-        Dispatched { writes, reads }
+        (writes, reads)
     }
 
     /// Notes that a write was sent to a leader.
     pub(crate) fn forward(&mut self, id: RequestId, mut write: Write<S>, now: Moment) {
         write.was_sent = true;
-        let at = Some(now);
-        self.forwarded.insert(id, Sent { at, write });
+        let (at, what) = (Some(now), write);
+        self.forwarded.insert(id, Sent { at, what });
     }
 
     /// Notes that a leader was asked for an index for these reads.
     pub(crate) fn ask(&mut self, id: RequestId, reads: Vec<Read<S>>, now: Moment) {
-        self.asked.insert(
-            id,
-            Asked {
-                at: Some(now),
-                reads,
-            },
-        );
+        let (at, what) = (Some(now), reads);
+        self.asked.insert(id, Sent { at, what });
     }
 
     /// Notes that this leader appended a write of its own client at an index.
@@ -267,7 +216,7 @@ impl<S: StateMachine> Proxy<S> {
         response: Response<S>,
     ) -> Option<Reply<S>> {
         let sent = self.forwarded.remove(&id)?;
-        Some(self.answer(sent.write.ticket, response))
+        Some(self.answer(sent.what.ticket, response))
     }
 
     /// Notes the leader's answer to the request `id` for a read index. False if no such request is
@@ -276,7 +225,7 @@ impl<S: StateMachine> Proxy<S> {
         let Some(asked) = self.asked.remove(&id) else {
             return false;
         };
-        self.confirmed.entry(index).or_default().extend(asked.reads);
+        self.confirmed.entry(index).or_default().extend(asked.what);
         true
     }
 
@@ -304,7 +253,7 @@ impl<S: StateMachine> Proxy<S> {
 
     /// The requests to send now: those that the present leader did not get yet, and those whose
     /// answer is late.
-    pub(crate) fn overdue(&mut self, now: Moment, retry: u32) -> Overdue<S> {
+    pub(crate) fn overdue(&mut self, now: Moment, retry: u32) -> Overdue<S::Command> {
         let is_due = |at: &mut Option<Moment>| {
             let is_due = at.is_none_or(|at| now.is_past(at, retry));
             if is_due {
@@ -313,23 +262,19 @@ impl<S: StateMachine> Proxy<S> {
             is_due
         };
         let writes = self.forwarded.iter_mut().filter_map(|(id, sent)| {
-            is_due(&mut sent.at).then(|| (*id, sent.write.command.clone()))
+            is_due(&mut sent.at).then(|| (*id, sent.what.command.clone()))
         });
         let reads = self.asked.iter_mut();
-        Overdue {
-            writes: writes.collect(),
-            reads: reads
-                .filter_map(|(id, asked)| is_due(&mut asked.at).then_some(*id))
-                .collect(),
-        }
+        let reads = reads.filter_map(|(id, asked)| is_due(&mut asked.at).then_some(*id));
+        (writes.collect(), reads.collect())
     }
 
     /// Lets all requests wait again that were sent to a leader: this node leads now.
     pub(crate) fn take_sent(&mut self) {
         let writes = mem::take(&mut self.forwarded).into_values();
-        self.wait_again(writes.map(|sent| Request::Write(sent.write)));
+        self.wait_again(writes.map(|sent| Request::Write(sent.what)));
         let asked = mem::take(&mut self.asked).into_values();
-        self.wait_again(asked.flat_map(|asked| asked.reads).map(Request::Read));
+        self.wait_again(asked.flat_map(|asked| asked.what).map(Request::Read));
     }
 
     /// Makes the reply to a client of this node. All replies are made here.
@@ -354,7 +299,7 @@ impl<S: StateMachine> Proxy<S> {
             expired.push((ticket, response));
         }
         while let Some(mut first) = self.asked.first_entry() {
-            let reads = &mut first.get_mut().reads;
+            let reads = &mut first.get_mut().what;
             let count = reads.partition_point(|read| late(read.since));
             let ended = reads.drain(..count);
             expired.extend(ended.map(|read| (read.ticket, refused(Refusal::ReadExpired))));
@@ -380,7 +325,7 @@ impl<S: StateMachine> Proxy<S> {
             }
             !is_late
         };
-        self.forwarded.retain(|_, sent| is_open(&sent.write));
+        self.forwarded.retain(|_, sent| is_open(&sent.what));
         self.local.retain(|_, write| is_open(write));
         expired
             .into_iter()
@@ -393,7 +338,12 @@ impl<S: StateMachine> Proxy<S> {
         self.waiting.len()
             + self.forwarded.len()
             + usize::from(self.transfer.is_some())
-            + self.asked.values().map(|a| a.reads.len()).sum::<usize>()
+            + usize::from(self.change.is_some())
+            + self
+                .asked
+                .values()
+                .map(|asked| asked.what.len())
+                .sum::<usize>()
             + self.confirmed.values().map(Vec::len).sum::<usize>()
             + self.local.len()
     }

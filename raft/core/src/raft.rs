@@ -9,15 +9,12 @@ use crate::id::{EntryId, NodeId, Term, Ticket};
 use crate::leader::Leader;
 use crate::log::follow;
 use crate::machine::StateMachine;
-use crate::message::{
-    Append, AppendRejected, Appended, ChunkReceived, Class, Envelope, Message, PreVote,
-    ReadIndexReply, Round, SnapshotChunk, TimeoutNow, Vote,
-};
+use crate::message::{AppendRejected, Class, Envelope, Message, Vote};
 use crate::node::Node;
 use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
 use crate::proxy::TransferRequest;
-use crate::response::{Refusal, Response};
+use crate::response::Refusal;
 use crate::shared::Shared;
 
 /// A node in whichever role it is now.
@@ -29,22 +26,33 @@ pub(crate) enum Raft<S: StateMachine> {
     Leader(Node<Leader<S>, S>),
 }
 
+/// Does the same with a node in whichever role it is now.
+macro_rules! in_any_role {
+    ($raft:expr, $node:ident => $does:expr) => {
+        match $raft {
+            Raft::Follower($node) => $does,
+            Raft::PreCandidate($node) => $does,
+            Raft::Candidate($node) => $does,
+            Raft::Leader($node) => $does,
+        }
+    };
+}
+
 impl<S: StateMachine> Raft<S> {
     pub(crate) fn shared(&self) -> &Shared<S> {
-        match self {
-            Self::Follower(node) => &node.shared,
-            Self::PreCandidate(node) => &node.shared,
-            Self::Candidate(node) => &node.shared,
-            Self::Leader(node) => &node.shared,
-        }
+        in_any_role!(self, node => &node.shared)
     }
 
     pub(crate) fn shared_mut(&mut self) -> &mut Shared<S> {
+        in_any_role!(self, node => &mut node.shared)
+    }
+
+    /// The leader of this term, if this node knows one; may be the node itself.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
         match self {
-            Self::Follower(node) => &mut node.shared,
-            Self::PreCandidate(node) => &mut node.shared,
-            Self::Candidate(node) => &mut node.shared,
-            Self::Leader(node) => &mut node.shared,
+            Self::Follower(node) => node.role.leader,
+            Self::PreCandidate(_) | Self::Candidate(_) => None,
+            Self::Leader(node) => Some(node.shared.id),
         }
     }
 
@@ -74,10 +82,11 @@ impl<S: StateMachine> Raft<S> {
 
     /// Handles a request for a leadership transfer.
     pub(crate) fn transfer(&mut self, ticket: Option<Ticket>, to: Option<NodeId>) {
-        let begun = match self {
-            Self::Leader(node) => node.hand_over(to),
-            Self::Follower(node) => Err(Refusal::NotLeading(node.role.leader())),
-            Self::PreCandidate(_) | Self::Candidate(_) => Err(Refusal::NotLeading(None)),
+        let leader = self.leader();
+        let begun = if let Self::Leader(node) = self {
+            node.hand_over(to)
+        } else {
+            Err(Refusal::NotLeading(leader))
         };
         let shared = self.shared_mut();
         if let Some(ticket) = ticket {
@@ -85,8 +94,30 @@ impl<S: StateMachine> Raft<S> {
             shared.proxy.open += 1;
             match begun {
                 Ok(()) => shared.proxy.transfer = Some(TransferRequest { ticket, since }),
-                Err(refusal) => shared.reply(ticket, Response::Refused(refusal)),
+                Err(refusal) => shared.refuse(ticket, refusal),
             }
+        }
+    }
+
+    /// Handles a request for a change of the membership.
+    pub(crate) fn change_members(
+        &mut self,
+        ticket: Ticket,
+        add: &[Arc<str>],
+        remove: BTreeSet<NodeId>,
+    ) {
+        let leader = self.leader();
+        let begun = if let Self::Leader(node) = self {
+            let begun = node.change_members(add, remove);
+            begun.map_err(Refusal::NotChanged)
+        } else {
+            Err(Refusal::NotLeading(leader))
+        };
+        let shared = self.shared_mut();
+        shared.proxy.open += 1;
+        match begun {
+            Ok(()) => shared.proxy.change = Some(ticket),
+            Err(refusal) => shared.refuse(ticket, refusal),
         }
     }
 
@@ -122,23 +153,13 @@ impl<S: StateMachine> Raft<S> {
         }
         // A higher term makes every role a follower in it (§5.1).
         if term > self.shared().term() {
-            self = Self::Follower(match self {
-                Self::Follower(node) => node.enter(term),
-                Self::PreCandidate(node) => node.enter(term),
-                Self::Candidate(node) => node.enter(term),
-                Self::Leader(node) => node.enter(term),
-            });
+            self = Self::Follower(in_any_role!(self, node => node.enter(term)));
         }
         if term < self.shared().term() {
             self.shared_mut().answer_stale(from, &message);
             return self;
         }
-        match self {
-            Self::Follower(node) => node.receive(from, message),
-            Self::PreCandidate(node) => node.receive(from, message),
-            Self::Candidate(node) => node.receive(from, message),
-            Self::Leader(node) => node.receive(from, message),
-        }
+        in_any_role!(self, node => node.receive(from, message))
     }
 
     /// Notes a receipt. A leader may commit the stored entries now.
@@ -146,25 +167,8 @@ impl<S: StateMachine> Raft<S> {
         let shared = self.shared_mut();
         shared.persistence.confirm(synced, shared.now);
         if let Self::Leader(node) = self {
-            node.synced();
+            node.advance_commit();
         }
-    }
-
-    /// Begins a change of the membership, if this node leads.
-    pub(crate) fn change_members(
-        &mut self,
-        ticket: Ticket,
-        add: &[Arc<str>],
-        remove: BTreeSet<NodeId>,
-    ) {
-        self.shared_mut().proxy.open += 1;
-        let leader = match self {
-            Self::Leader(node) => return node.change_members(ticket, add, remove),
-            Self::Follower(node) => node.role.leader(),
-            Self::PreCandidate(_) | Self::Candidate(_) => None,
-        };
-        let response = Response::Refused(Refusal::NotLeading(leader));
-        self.shared_mut().reply(ticket, response);
     }
 
     /// Handles the requests since the last output.
@@ -211,46 +215,34 @@ fn is_plausible<S: StateMachine>(envelope: &Envelope<S>) -> bool {
     };
     term.0 < UNREACHABLE
         && match &envelope.message {
-            Message::PreVote(PreVote { last, .. }) => known(*last),
-            Message::Vote(Vote { last, .. }) | Message::TimeoutNow(TimeoutNow { last, .. }) => {
-                term > Term(0) && known(*last)
-            }
-            Message::Append(Append {
-                prev,
-                entries,
-                commit,
-                ..
-            }) => {
+            Message::PreVote(pre_vote) => known(pre_vote.last),
+            Message::Vote(vote) => term > Term(0) && known(vote.last),
+            Message::TimeoutNow(timeout_now) => term > Term(0) && known(timeout_now.last),
+            Message::Append(append) => {
+                let entries = &append.entries;
                 let mut ends = entries.first().into_iter().chain(entries.last());
-                known(*prev)
+                known(append.prev)
                     && ends.all(|entry| entry.id.index.0 > 0 && known(entry.id))
-                    && follow(*prev, entries)
-                    && commit.0 < UNREACHABLE
+                    && follow(append.prev, entries)
+                    && append.commit.0 < UNREACHABLE
             }
             Message::AppendRejected(AppendRejected { prev, hint, .. }) => {
                 known(*prev) && known(*hint) && hint.index <= prev.index
             }
-            Message::SnapshotChunk(SnapshotChunk {
-                snapshot,
-                offset,
-                data,
-                ..
-            }) => {
-                let left = snapshot.length.checked_sub(*offset);
+            Message::SnapshotChunk(chunk) => {
+                let snapshot = chunk.snapshot;
+                let left = snapshot.length.checked_sub(chunk.offset);
                 snapshot.last.index.0 > 0
                     && known(snapshot.last)
                     && snapshot.length > 0
-                    && left.is_some_and(|left| data.len() as u64 <= left)
+                    && left.is_some_and(|left| chunk.data.len() as u64 <= left)
             }
-            Message::ChunkReceived(ChunkReceived {
-                snapshot,
-                asked,
-                offset,
-                ..
-            }) => *asked <= snapshot.length && *offset <= snapshot.length,
-            Message::Round(Round { commit, .. })
-            | Message::ReadIndexReply(ReadIndexReply { commit, .. }) => known(*commit),
-            Message::Appended(Appended { matched, .. }) => matched.0 < UNREACHABLE,
+            Message::ChunkReceived(received) => {
+                received.asked.max(received.offset) <= received.snapshot.length
+            }
+            Message::Round(round) => known(round.commit),
+            Message::ReadIndexReply(reply) => known(reply.commit),
+            Message::Appended(appended) => appended.matched.0 < UNREACHABLE,
             Message::PreVoteReply(_)
             | Message::VoteReply(_)
             | Message::RoundReply(_)

@@ -18,7 +18,7 @@ use crate::message::Wait;
 use crate::node::Node;
 use crate::output::{Output, Volatile};
 use crate::persistence::Persisted;
-use crate::proxy::Read;
+use crate::proxy::{Read, Request, Write};
 use crate::raft::Raft;
 use crate::shared::Shared;
 use crate::status::{RoleName, Status};
@@ -83,19 +83,21 @@ impl<S: StateMachine> Replica<S> {
                 Input::Tick => raft = raft.tick(),
                 Input::Receive(envelope) => raft = raft.receive(envelope),
                 Input::Write { ticket, command } => {
-                    let shared = raft.shared_mut();
-                    shared.proxy.take_write(ticket, command, shared.now);
-                    shared.refuse_if_full();
+                    let since = raft.shared().now;
+                    raft.shared_mut().take(Request::Write(Write {
+                        ticket,
+                        since,
+                        command,
+                        was_sent: false,
+                    }));
                 }
                 Input::Read { ticket, query } => {
-                    let shared = raft.shared_mut();
-                    let since = shared.now;
-                    shared.proxy.take_read(Read {
+                    let since = raft.shared().now;
+                    raft.shared_mut().take(Request::Read(Read {
                         ticket,
                         since,
                         query,
-                    });
-                    shared.refuse_if_full();
+                    }));
                 }
                 Input::Transfer { ticket, to } => raft.transfer(ticket, to),
                 Input::ChangeMembers {
@@ -185,11 +187,11 @@ impl<S: StateMachine> Replica<S> {
     pub fn status(&self) -> Status {
         let raft = self.raft();
         let shared = raft.shared();
-        let (role, leader) = match raft {
-            Raft::Follower(node) => (RoleName::Follower, node.role.leader()),
-            Raft::PreCandidate(_) => (RoleName::PreCandidate, None),
-            Raft::Candidate(_) => (RoleName::Candidate, None),
-            Raft::Leader(_) => (RoleName::Leader, Some(shared.id)),
+        let role = match raft {
+            Raft::Follower(_) => RoleName::Follower,
+            Raft::PreCandidate(_) => RoleName::PreCandidate,
+            Raft::Candidate(_) => RoleName::Candidate,
+            Raft::Leader(_) => RoleName::Leader,
         };
         let (mut matched, mut snapshot_streams) = (BTreeMap::new(), BTreeMap::new());
         let mut handover = None;
@@ -202,12 +204,12 @@ impl<S: StateMachine> Replica<S> {
             id: shared.id,
             role,
             ballot: shared.ballot(),
-            leader,
+            leader: raft.leader(),
             membership: shared.log().membership().clone(),
             last: shared.log().last(),
             base: shared.log().base(),
             log_bytes: shared.log().bytes(Index(0), shared.log().last().index),
-            snapshot: shared.snapshots.stored(),
+            snapshot: shared.snapshots.stored,
             commit: shared.committed(),
             applied: shared.applied(),
             synced: shared.persistence.index(),
@@ -216,8 +218,8 @@ impl<S: StateMachine> Replica<S> {
             snapshot_streams,
             handover,
             incoming_snapshot: shared.snapshots.incoming(),
-            requests_open: shared.proxy.open(),
-            requests_waiting: shared.proxy.waiting(),
+            requests_open: shared.proxy.open,
+            requests_waiting: shared.proxy.waiting.len(),
             proposals: shared.proxy.proposals(),
             counters: shared.counters.clone(),
         }
@@ -250,7 +252,7 @@ impl<S: StateMachine> Replica<S> {
         let raft = self.raft();
         let held = raft.shared().proxy.held()
             + match raft {
-                Raft::Leader(node) => node.role.held(),
+                Raft::Leader(node) => node.role.reads.held(),
                 Raft::Follower(_) | Raft::PreCandidate(_) | Raft::Candidate(_) => 0,
             };
         invariant::check_state(&after, held)?;

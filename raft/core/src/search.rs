@@ -31,7 +31,7 @@ use crate::node::Node;
 use crate::output::ChunkToSend;
 use crate::persistence::Record;
 use crate::pre_candidate::PreCandidate;
-use crate::proxy::{Asked, Proxy, Sent};
+use crate::proxy::{Proxy, Sent};
 use crate::quorum::Votes;
 use crate::raft::Raft;
 use crate::replica::Replica;
@@ -143,7 +143,8 @@ impl<K: Rename + Ord, V: Rename> Rename for BTreeMap<K, V> {
     }
 }
 
-/// Renames within structs: in the fields before the semicolon. Those after it hold no ids.
+/// Renames within structs: in the fields before the semicolon. Those after it hold no ids. Where fields
+/// are private, the table stands beside them.
 macro_rules! renames {
     ($([$($generic:tt)*] $type:ty { $($field:ident),*; $($other:ident),* })*) => {$(
         impl<$($generic)*> Rename for $type {
@@ -156,13 +157,15 @@ macro_rules! renames {
     )*};
 }
 
+pub(crate) use renames;
+
 renames! {
     [S: StateMachine] Replica<S> { raft; }
     [R: Rename, S: StateMachine] Node<R, S> { shared, role; }
     [S: StateMachine] Follower<S> { leader, early; countdown }
     [] PreCandidate { round, votes; countdown }
     [] Candidate { votes; since, countdown }
-    [S: StateMachine] Leader<S> { peers, reads, change, handover; changing, patience }
+    [S: StateMachine] Leader<S> { peers, reads, change, handover; patience }
     [] Handover { target, id; since, sent }
     [] Peer { stream, incarnation; matched, progress, round, is_quick, heard, sent, appended }
     [S: StateMachine] Reads<S> { waiting, rounds; announced }
@@ -170,12 +173,11 @@ renames! {
     [R] Votes<R> { replies; term, role }
     [] Membership { members; next }
     [] Member { ; standing, address }
-    [] Change { add, remove; ticket, since }
+    [] Change { add, remove; since }
     [C] Entry<C> { payload; id }
     [S: StateMachine] Log<S> { entries, memberships; base, sizes, base_size }
-    [S: StateMachine] Proxy<S> { forwarded, asked, remote, appended; transfer, local, waiting, confirmed, open }
-    [S: StateMachine] Sent<S> { ; at, write }
-    [S: StateMachine] Asked<S> { ; at, reads }
+    [S: StateMachine] Proxy<S> { forwarded, asked, remote, appended; transfer, change, local, waiting, confirmed, open }
+    [T] Sent<T> { ; at, what }
     [S] Snapshots<S> { work, incoming; stored, broken, is_doubted, moved }
     [] IncomingSnapshot { stream; id, bytes, early }
     [S] SnapshotToStore<S> { membership; last, machine }

@@ -26,8 +26,9 @@ use crate::message::{
 };
 use crate::output::ChunkToSend;
 use crate::persistence::{Persistence, Record};
-use crate::proxy::{Origin, Proxy, TransferRequest};
+use crate::proxy::{Origin, Proxy, Request, TransferRequest};
 use crate::response::{Refusal, Reply, Response};
+use crate::search::renames;
 use crate::snapshot::Snapshots;
 
 /// The state that all roles share.
@@ -201,6 +202,10 @@ impl<S: StateMachine> Shared<S> {
     pub(crate) fn reply(&mut self, ticket: Ticket, response: Response<S>) {
         let reply = self.proxy.answer(ticket, response);
         self.replies.push(reply);
+    }
+
+    pub(crate) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
+        self.reply(ticket, Response::Refused(refusal));
     }
 
     // ---- Terms and votes (§5.1, §5.2).
@@ -543,18 +548,26 @@ impl<S: StateMachine> Shared<S> {
 
     // ---- Requests.
 
-    /// Refuses the newest request, if there are too many.
-    pub(crate) fn refuse_if_full(&mut self) {
-        if self.proxy.open() > self.config.limits.requests
-            && let Some(ticket) = self.proxy.give_back()
-        {
-            self.reply(ticket, Response::Refused(Refusal::Full));
+    /// Takes a client's request, unless too many are open.
+    pub(crate) fn take(&mut self, request: Request<S>) {
+        self.proxy.open += 1;
+        if self.proxy.open > self.config.limits.requests {
+            self.refuse(request.origin().0, Refusal::Full);
+        } else {
+            self.proxy.waiting.push_back(request);
         }
     }
 
     /// Answers the client that asked for the leadership transfer, if one waits.
     pub(crate) fn end_transfer(&mut self, response: Response<S>) {
         if let Some(TransferRequest { ticket, since: _ }) = self.proxy.transfer.take() {
+            self.reply(ticket, response);
+        }
+    }
+
+    /// Answers the client that asked for the change of the membership, if one waits.
+    pub(crate) fn end_change(&mut self, response: Response<S>) {
+        if let Some(ticket) = self.proxy.change.take() {
             self.reply(ticket, response);
         }
     }
@@ -590,8 +603,8 @@ impl<S: StateMachine> Shared<S> {
     }
 }
 
-/// Hashes the state without its clocks, random numbers and counters, and without the
-/// configuration, which never changes.
+/// Hashes the state without its clocks, random numbers and counters, without the configuration, which
+/// never changes, and without the number of request ids: the next one is new in any case.
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id, self.ballot).hash(state);
@@ -599,53 +612,15 @@ impl<S: StateMachine> Hash for Shared<S> {
         self.machine.hash(state);
         self.snapshots.hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
-        (self.incarnation, self.requests).hash(state);
+        self.incarnation.hash(state);
         (&self.records, &self.messages, &self.chunks, &self.replies).hash(state);
     }
 }
 
-/// Renames all ids. Here and not in `search`, since the ballot and the log are private. A new field
-/// belongs in the hash above too, unless it is a clock or a counter.
-impl<S: StateMachine> Rename for Shared<S> {
-    fn rename(&mut self, names: &mut dyn Names) {
-        let Self {
-            id,
-            config: _,
-            ballot,
-            log,
-            commit: _,
-            applied: _,
-            learned: _,
-            machine: _,
-            snapshots,
-            persistence: _,
-            proxy,
-            leader_of_term,
-            heard: _,
-            backoff: _,
-            late_reply: _,
-            now: _,
-            rng: _,
-            incarnation,
-            requests,
-            records,
-            record_bytes: _,
-            messages,
-            chunks,
-            replies: _,
-            counters: _,
-        } = self;
-        id.rename(names);
-        ballot.rename(names);
-        log.rename(names);
-        snapshots.rename(names);
-        proxy.rename(names);
-        leader_of_term.rename(names);
-        incarnation.rename(names);
-        records.rename(names);
-        messages.rename(names);
-        chunks.rename(names);
-        // The next request id is a new one in any case.
-        *requests = 0;
+renames! {
+    [S: StateMachine] Shared<S> {
+        id, ballot, log, snapshots, proxy, leader_of_term, incarnation, records, messages, chunks;
+        config, commit, applied, learned, machine, persistence, heard, backoff, late_reply, now, rng, requests,
+        record_bytes, replies, counters
     }
 }

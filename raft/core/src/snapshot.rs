@@ -129,11 +129,6 @@ impl<S> Snapshots<S> {
         }
     }
 
-    /// The newest snapshot on disk.
-    pub(crate) fn stored(&self) -> Option<SnapshotId> {
-        self.stored
-    }
-
     /// The last entry that a stored snapshot contains.
     pub(crate) fn covered(&self) -> EntryId {
         self.stored.map_or_else(EntryId::default, |id| id.last)

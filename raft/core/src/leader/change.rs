@@ -18,7 +18,7 @@ use super::progress::{CaughtUp, Peer};
 use super::reads::TermCommitted;
 use crate::clock::Moment;
 use crate::entry::Payload;
-use crate::id::{NodeId, Ticket};
+use crate::id::NodeId;
 use crate::log::Settled;
 use crate::machine::StateMachine;
 use crate::membership::{Member, Membership, Standing};
@@ -29,7 +29,6 @@ use crate::shared::Shared;
 /// A change that waits until its new voters have caught up.
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Change {
-    pub(crate) ticket: Ticket,
     pub(crate) since: Moment,
     /// The learners that are to vote.
     pub(crate) add: BTreeSet<NodeId>,
@@ -42,19 +41,6 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     /// caught up: otherwise, a member that never answers would prevent its own removal.
     pub(crate) fn change_members(
         &mut self,
-        ticket: Ticket,
-        add: &[Arc<str>],
-        remove: BTreeSet<NodeId>,
-    ) {
-        if let Err(reason) = self.begin_change(ticket, add, remove) {
-            let response = Response::Refused(Refusal::NotChanged(reason));
-            self.shared.reply(ticket, response);
-        }
-    }
-
-    fn begin_change(
-        &mut self,
-        ticket: Ticket,
         addresses: &[Arc<str>],
         mut remove: BTreeSet<NodeId>,
     ) -> Result<(), NotChanged> {
@@ -89,19 +75,13 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         }
         if let Some(replaced) = self.role.change.take() {
             remove.extend(replaced.add.difference(&add));
-            let response = Response::Refused(Refusal::NotChanged(NotChanged::Replaced));
-            self.shared.reply(replaced.ticket, response);
+            self.end_change(NotChanged::Replaced);
         }
         if !new.is_empty() {
             self.append_membership(learning);
         }
         let since = self.shared.now;
-        self.role.change = Some(Change {
-            ticket,
-            since,
-            add,
-            remove,
-        });
+        self.role.change = Some(Change { since, add, remove });
         self.advance_change();
         Ok(())
     }
@@ -120,8 +100,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
                 self.append_membership(membership.after_change());
             }
         } else if let Some(settled) = self.shared.log().settled(commit) {
-            if let Some(ticket) = self.role.changing.take() {
-                self.shared.reply(ticket, Response::MembersChanged);
+            if self.role.change.is_none() {
+                self.shared.end_change(Response::MembersChanged);
             }
             self.enter_joint(&membership, &committed, &settled);
         }
@@ -142,10 +122,15 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         let Some(caught_up) = change.add.iter().map(proof).collect::<Option<Vec<_>>>() else {
             return;
         };
-        let Change { ticket, remove, .. } = role.change.take().expect("it was just seen");
+        let Change { remove, .. } = role.change.take().expect("it was just seen");
         let add: BTreeSet<NodeId> = caught_up.iter().map(CaughtUp::node).collect();
-        role.changing = Some(ticket);
         self.append_membership(before.joint(&add, &remove));
+    }
+
+    /// Refuses the change that waited.
+    fn end_change(&mut self, reason: NotChanged) {
+        let response = Response::Refused(Refusal::NotChanged(reason));
+        self.shared.end_change(response);
     }
 
     fn append_membership(&mut self, membership: Membership) {
@@ -167,8 +152,7 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         {
             let without = self.shared.log().membership().without(&change.add);
             self.append_membership(without);
-            let response = Response::Refused(Refusal::NotChanged(NotChanged::NotCaughtUp));
-            self.shared.reply(change.ticket, response);
+            self.end_change(NotChanged::NotCaughtUp);
         }
     }
 

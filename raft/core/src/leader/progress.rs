@@ -249,28 +249,25 @@ impl Peer {
     /// A follower that gets a snapshot is sent an empty chunk instead, and replies how much it has.
     pub(crate) fn send_heartbeat<S: StateMachine>(&mut self, shared: &mut Shared<S>, to: NodeId) {
         self.switch_to_snapshot_if_compacted(shared);
-        match &mut self.progress {
+        let next = match &mut self.progress {
             Progress::Probe { next, asked } => {
                 *asked = true;
-                let next = *next;
-                send_entries(shared, to, self, next, next.previous());
+                *next
             }
-            Progress::Replicate { next, .. } => {
-                let next = *next;
-                send_entries(shared, to, self, next, next.previous());
-            }
+            Progress::Replicate { next, .. } => *next,
             Progress::Snapshot(snapshot_stream) => {
                 let chunk = SnapshotChunk {
                     stream: self.stream,
                     snapshot: snapshot_stream.id,
-                    offset: snapshot_stream.offset(),
+                    offset: snapshot_stream.offset,
                     data: Arc::default(),
                 };
                 self.sent = shared.now;
                 self.appended = shared.now;
-                shared.send(to, Message::SnapshotChunk(chunk));
+                return shared.send(to, Message::SnapshotChunk(chunk));
             }
-        }
+        };
+        send_entries(shared, to, self, next, next.previous());
     }
 
     /// Switches to the newest snapshot if the entry before the next one to send is compacted, or if
@@ -279,7 +276,7 @@ impl Peer {
         &mut self,
         shared: &mut Shared<S>,
     ) {
-        let Some(newest) = shared.snapshots.stored() else {
+        let Some(newest) = shared.snapshots.stored else {
             return;
         };
         let stream = match &self.progress {
@@ -316,7 +313,6 @@ impl Peer {
                 offset,
                 length,
             });
-            snapshot_stream.chunk_sent(length);
             shared.counters.chunks_sent += 1;
             self.sent = shared.now;
             self.appended = shared.now;

@@ -92,10 +92,6 @@ impl<S: StateMachine> Reads<S> {
         in_rounds + self.waiting.len()
     }
 
-    pub(crate) fn add(&mut self, reader: Reader<S>) {
-        self.waiting.push(reader);
-    }
-
     /// Whether reads wait for a round, and one more may begin.
     pub(crate) fn wants_round(&self, limit: usize) -> bool {
         !self.waiting.is_empty() && self.rounds.len() < limit

@@ -14,7 +14,7 @@ use crate::id::SnapshotId;
 pub(crate) struct SnapshotStream {
     pub(crate) id: SnapshotId,
     /// The follower is known to have all bytes before this one.
-    offset: u64,
+    pub(super) offset: u64,
     /// All bytes before this one were sent.
     next: u64,
     /// When the stream began, or `offset` last changed.
@@ -51,11 +51,6 @@ impl SnapshotStream {
         }
     }
 
-    /// The follower is known to have all bytes before this one.
-    pub(crate) fn offset(&self) -> u64 {
-        self.offset
-    }
-
     /// Whether a newer snapshot must replace this one: the follower found it broken, or has got no
     /// further for `ticks`. A follower that has all of it only has to install it.
     pub(crate) fn gives_way(&self, now: Moment, ticks: u32) -> bool {
@@ -63,17 +58,15 @@ impl SnapshotStream {
         self.refusals > 0 || !is_whole && now.is_past(self.moved, ticks)
     }
 
-    /// The offset and the size of the chunk to send now, if one may be sent.
-    pub(crate) fn next_chunk(&self, limits: &Limits) -> Option<(u64, usize)> {
-        let left = usize::try_from(self.id.length - self.next).unwrap_or(usize::MAX);
+    /// Takes the offset and the size of the chunk to send now, if one may be sent.
+    pub(crate) fn next_chunk(&mut self, limits: &Limits) -> Option<(u64, usize)> {
+        let (offset, left) = (self.next, self.id.length - self.next);
+        let length =
+            usize::try_from(left).map_or(limits.chunk_bytes, |n| n.min(limits.chunk_bytes));
         let window = limits.inflight_chunks as u64 * limits.chunk_bytes as u64;
-        let has_room = self.next - self.offset < window;
-        (has_room && left > 0).then_some((self.next, left.min(limits.chunk_bytes)))
-    }
-
-    /// Notes that the next chunk was sent, of this many bytes.
-    pub(crate) fn chunk_sent(&mut self, length: usize) {
-        self.next += length as u64;
+        let has_room = offset - self.offset < window;
+        self.next += if has_room { length as u64 } else { 0 };
+        (self.next > offset).then_some((offset, length))
     }
 
     /// Notes the reply to a chunk that ended at `asked`: the follower wants `offset` next. False if
@@ -138,7 +131,6 @@ mod tests {
     fn send(stream: &mut SnapshotStream) -> Vec<u64> {
         let mut ends = Vec::new();
         while let Some((offset, length)) = stream.next_chunk(&limits()) {
-            stream.chunk_sent(length);
             ends.push(offset + length as u64);
         }
         ends
@@ -174,7 +166,7 @@ mod tests {
         assert!(!stream.answered(0, 0, later(9), INTERVAL));
         // A chunk that overtook another is no sign of a loss.
         assert!(!stream.answered(12, 4, later(9), INTERVAL));
-        assert_eq!((stream.offset(), send(&mut stream)), (4, vec![]));
+        assert_eq!((stream.offset, send(&mut stream)), (4, vec![]));
     }
 
     #[test]
@@ -196,14 +188,14 @@ mod tests {
         let mut stream = under_way();
         assert!(!stream.answered(4, 0, later(3), INTERVAL));
         assert!(stream.answered(4, 0, later(4), INTERVAL));
-        assert_eq!((stream.offset(), send(&mut stream)), (0, vec![4, 8]));
+        assert_eq!((stream.offset, send(&mut stream)), (0, vec![4, 8]));
     }
 
     #[test]
     fn higher_offset_continues_from_there() {
         let mut stream = under_way();
         assert!(stream.answered(4, 13, later(2), INTERVAL));
-        assert_eq!((stream.offset(), send(&mut stream)), (13, vec![14]));
+        assert_eq!((stream.offset, send(&mut stream)), (13, vec![14]));
     }
 
     #[test]
