@@ -61,8 +61,7 @@ pub(crate) struct Shared<S: StateMachine> {
     pub(crate) now: Moment,
     rng: Rng,
     incarnation: Incarnation,
-    /// The number of request ids that this incarnation has given.
-    requests: u64,
+    requests: RequestCount,
     pub(crate) records: Vec<Record<S::Command>>,
     /// The bytes of the entries in `records`.
     pub(crate) record_bytes: u64,
@@ -71,6 +70,17 @@ pub(crate) struct Shared<S: StateMachine> {
     pub(crate) chunks: Vec<ChunkToSend>,
     pub(crate) replies: Vec<Reply<S>>,
     pub(crate) counters: Counters,
+}
+
+/// The number of request ids that an incarnation has given.
+#[derive(Clone, Copy, Debug, Hash)]
+struct RequestCount(u64);
+
+/// Under other names the count makes no difference: the next id is a new one in any case.
+impl Rename for RequestCount {
+    fn rename(&mut self, _: &mut dyn Names) {
+        self.0 = 0;
+    }
 }
 
 /// Elections without any reply make the election timeout this many times its usual length. Not
@@ -114,7 +124,7 @@ impl<S: StateMachine> Shared<S> {
             now: Moment::default(),
             rng: Rng::seeded(restored.seed),
             incarnation,
-            requests: 0,
+            requests: RequestCount(0),
             records: Vec::new(),
             record_bytes: 0,
             messages: Vec::new(),
@@ -192,10 +202,10 @@ impl<S: StateMachine> Shared<S> {
 
     /// A new request id.
     pub(crate) fn next_request_id(&mut self) -> RequestId {
-        self.requests += 1;
+        self.requests.0 += 1;
         RequestId {
             incarnation: self.incarnation,
-            counter: self.requests,
+            counter: self.requests.0,
         }
     }
 
@@ -603,8 +613,8 @@ impl<S: StateMachine> Shared<S> {
     }
 }
 
-/// Hashes the state without its clocks, random numbers and counters, without the configuration, which
-/// never changes, and without the number of request ids: the next one is new in any case.
+/// Hashes the state without its clocks, random numbers and counters, and without the
+/// configuration, which never changes.
 impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id, self.ballot).hash(state);
@@ -612,15 +622,15 @@ impl<S: StateMachine> Hash for Shared<S> {
         self.machine.hash(state);
         self.snapshots.hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
-        self.incarnation.hash(state);
+        (self.incarnation, self.requests).hash(state);
         (&self.records, &self.messages, &self.chunks, &self.replies).hash(state);
     }
 }
 
 renames! {
     [S: StateMachine] Shared<S> {
-        id, ballot, log, snapshots, proxy, leader_of_term, incarnation, records, messages, chunks;
-        config, commit, applied, learned, machine, persistence, heard, backoff, late_reply, now, rng, requests,
+        id, ballot, log, snapshots, proxy, leader_of_term, incarnation, requests, records, messages, chunks;
+        config, commit, applied, learned, machine, persistence, heard, backoff, late_reply, now, rng,
         record_bytes, replies, counters
     }
 }

@@ -639,3 +639,30 @@ fn fingerprint_changes_when_candidates_are_no_longer_refused() {
     assert!(later.output().is_empty());
     assert_eq!(later.fingerprint(), before);
 }
+
+/// A search must not take a node for an earlier one of itself: that one would give its ids again, while
+/// messages with these ids are still under way.
+#[test]
+fn fingerprint_changes_with_each_request_id() {
+    let mut fresh = replica(1, 3, 0);
+    fresh.step(from(2, 1, 5, heartbeat(EntryId::default())));
+    outputs(&mut fresh);
+    let mut later = fresh.clone();
+    let (ticket, query) = (Ticket(1), ());
+    later.step(Input::Read { ticket, query });
+    let (messages, _) = outputs(&mut later);
+    let [
+        Envelope {
+            message: Message::ReadIndex(ReadIndex { id }),
+            ..
+        },
+    ] = messages[..]
+    else {
+        panic!("{messages:?}");
+    };
+    let commit = EntryId::default();
+    let reply = Message::ReadIndexReply(ReadIndexReply { id, commit });
+    later.step(from(2, 1, 5, reply));
+    assert_eq!(outputs(&mut later).1, [(1, Response::Answered(0))]);
+    assert_ne!(fresh.fingerprint(), later.fingerprint());
+}
