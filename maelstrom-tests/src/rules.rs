@@ -573,7 +573,10 @@ impl<S: Subject> Rules<S> {
                 self.refused.insert(command);
             }
             Response::Unknown => {}
-            Response::Answered(_) | Response::Transferred | Response::MembersChanged => {
+            Response::Answered(_)
+            | Response::Transferred
+            | Response::MembersChanged
+            | Response::SnapshotStored(_) => {
                 return Err(Broken(format!(
                     "a command must be answered as one: {command:?} is answered {response:?}"
                 )));
@@ -594,7 +597,10 @@ impl<S: Subject> Rules<S> {
                 "a transfer must end with another leader: node {node} says so, the last is {leader:?}"
             ),
             Response::Refused(_) | Response::Unknown => {}
-            Response::Applied(_) | Response::Answered(_) | Response::MembersChanged => {
+            Response::Applied(_)
+            | Response::Answered(_)
+            | Response::MembersChanged
+            | Response::SnapshotStored(_) => {
                 return Err(Broken(format!(
                     "a transfer must be answered as one: node {node} answers {response:?}"
                 )));

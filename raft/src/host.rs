@@ -290,6 +290,7 @@ where
                         let ticket = Some(ticket);
                         Input::Transfer { ticket, to }
                     }
+                    ClientRequest::Snapshot => Input::TakeSnapshot { ticket },
                 }
             }
         };

@@ -51,6 +51,11 @@ json::record! {
             /// Whether to set it, too, if the key has no value.
             create_if_not_exists: bool = false,
         },
+        /// Removes a key and its value.
+        Delete as "delete" {
+            /// The key.
+            key: Key,
+        },
     }
 }
 
@@ -70,6 +75,8 @@ json::record! {
             /// request does not make a large message.
             found: Text,
         },
+        /// The key was removed.
+        Deleted as "deleted",
     }
 }
 
@@ -80,11 +87,60 @@ const EXCERPT: usize = 200;
 /// adds.
 const ALLOCATION: usize = 32;
 
-/// A query for the value of a key.
+/// The most keys of one [`Query::Keys`].
+pub const KEYS_MAX: usize = 1_000;
+
+/// The most bytes of the keys of one [`Query::Keys`], unless the first has more. As JSON they are
+/// shorter than the longest line of a client.
+const KEYS_BYTES_MAX: usize = 128 << 10;
+
+/// A query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Lookup {
-    /// The key.
-    pub key: Key,
+pub enum Query {
+    /// The value of a key.
+    Value(Key),
+    /// The keys in their order: numbers, strings and so on, as [`json::Value`] orders them.
+    Keys {
+        /// Only strings that begin so.
+        prefix: Option<String>,
+        /// Only keys above this one.
+        after: Option<Key>,
+        /// At most this many.
+        limit: usize,
+    },
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The value, if the key exists.
+    Value(Option<Text>),
+    /// The first of the keys.
+    Keys {
+        /// In ascending order.
+        keys: Vec<Key>,
+        /// Whether there are more.
+        more: bool,
+    },
+}
+
+impl Query {
+    /// About how many bytes of memory the query takes and, for keys, how many it stands for: so few
+    /// of them share a turn of the event loop, which looks at each key.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Value(key) => key.size(),
+            Self::Keys {
+                prefix,
+                after,
+                limit,
+            } => {
+                let prefix = prefix.as_ref().map_or(0, String::len);
+                prefix + after.as_ref().map_or(0, Key::size) + (limit << 10)
+            }
+        }
+    }
 }
 
 impl Kv {
@@ -99,13 +155,39 @@ impl Kv {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Text> {
+        self.values.get(key)
+    }
+
+    /// Looks at the keys that it returns, and at one more.
+    fn keys(&self, prefix: Option<&str>, after: Option<&Key>, limit: usize) -> Answer {
+        let prefix = prefix.map(Key::prefix).unwrap_or_default();
+        // No key is between these bytes and those of `after`.
+        let above = after.map(|key| [key.as_bytes(), &[0]].concat());
+        let from = above.unwrap_or_default().max(prefix.clone());
+        let (mut keys, mut bytes) = (Vec::new(), 0);
+        for (key, _) in self.values.range(&from) {
+            if !key.as_bytes().starts_with(&prefix) {
+                break;
+            }
+            bytes += key.as_bytes().len();
+            if keys.len() == limit || !keys.is_empty() && bytes > KEYS_BYTES_MAX {
+                return Answer::Keys { keys, more: true };
+            }
+            keys.push(key.clone());
+        }
+        Answer::Keys { keys, more: false }
+    }
 }
 
 impl StateMachine for Kv {
     type Command = Command;
     type Outcome = Outcome;
-    type Query = Lookup;
-    type Answer = Option<Text>;
+    type Query = Query;
+    type Answer = Answer;
 
     fn apply(&mut self, command: &Command) -> Outcome {
         match command {
@@ -132,11 +214,22 @@ impl StateMachine for Kv {
                 }
                 None => Outcome::Missing,
             },
+            Command::Delete { key } => match self.values.remove(key) {
+                true => Outcome::Deleted,
+                false => Outcome::Missing,
+            },
         }
     }
 
-    fn answer(&self, Lookup { key }: &Lookup) -> Option<Text> {
-        self.values.get(key).cloned()
+    fn answer(&self, query: &Query) -> Answer {
+        match query {
+            Query::Value(key) => Answer::Value(self.get(key).cloned()),
+            Query::Keys {
+                prefix,
+                after,
+                limit,
+            } => self.keys(prefix.as_deref(), after.as_ref(), *limit),
+        }
     }
 
     fn size(command: &Command) -> usize {
@@ -148,6 +241,7 @@ impl StateMachine for Kv {
                 to,
                 create_if_not_exists: _,
             } => key.size() + from.size() + to.size(),
+            Command::Delete { key } => key.size(),
         };
         ALLOCATION + size_of::<Command>() + content
     }
@@ -168,7 +262,7 @@ impl Image for Kv {
 impl Inner for Kv {
     fn outcome_size(outcome: &Outcome) -> usize {
         let content = match outcome {
-            Outcome::Written | Outcome::Swapped | Outcome::Missing => 0,
+            Outcome::Written | Outcome::Swapped | Outcome::Deleted | Outcome::Missing => 0,
             Outcome::Mismatch { found } => found.size(),
         };
         size_of::<Outcome>() + content

@@ -44,7 +44,7 @@ use self::lines::Lines;
 use self::output::{DropReason, OK, Output, OutputLine};
 use crate::host::{Inbox, Outbox};
 use crate::node::{self, Member, Node, Options, StopReason};
-use crate::requests::{ErrorCode, Reply, RequestKind};
+use crate::requests::{ErrorCode, Reply, ReplyKind, RequestKind};
 pub use crate::requests::{MAX_DEPTH, MAX_LINE};
 use crate::stdio::Waiting;
 use crate::telemetry::log::Log;
@@ -153,6 +153,7 @@ fn serve(
     let mut input = Input {
         names: names.clone(),
         inbox,
+        viewer: node.viewer().clone(),
         output: output.clone(),
         dropped,
     };
@@ -207,9 +208,10 @@ impl Writer {
 /// The metrics, with the labels of this front end.
 fn telemetry() -> Telemetry {
     let requests = RequestKind::ALL.map(RequestKind::as_str);
+    let replies = ReplyKind::ALL.map(ReplyKind::as_str);
     let codes = ErrorCode::ALL.map(ErrorCode::as_str);
     Telemetry::new(Labels {
-        messages: &[wire::KINDS, &requests, &Reply::ALL].concat(),
+        messages: &[wire::KINDS, &requests, &replies].concat(),
         requests: &requests,
         results: &[&[OK], &codes[..]].concat(),
         reasons: &DropReason::ALL.map(DropReason::as_str),

@@ -24,7 +24,7 @@ pub use self::member::Member;
 pub use self::options::{Metrics, Options};
 pub use self::stop_reason::StopReason;
 use crate::entropy;
-use crate::host::shared::{Stepper, share};
+use crate::host::shared::{Stepper, Viewer, share};
 use crate::host::{
     self, FrontEnd, Host, HostError, Inbox, InlineLog, LogThread, SnapshotThread, TICK,
 };
@@ -37,6 +37,7 @@ use crate::telemetry::log::Log;
 #[derive(Debug)]
 pub struct Node<R> {
     stepper: Stepper<Sessions<Kv>>,
+    viewer: Viewer<Sessions<Kv>>,
     inbox: Arc<Inbox<Sessions<Kv>, R>>,
     log: host::Log<Sessions<Kv>, NodeLog>,
     snapshots: SnapshotThread<Sessions<Kv>>,
@@ -100,17 +101,23 @@ impl<R: Send + 'static> Node<R> {
             ),
             None => host::Log::Inline(InlineLog::new(log, persisted)),
         };
-        telemetry.watch(viewer, inbox.clone(), log.watch());
+        telemetry.watch(viewer.clone(), inbox.clone(), log.watch());
         let snapshots =
             SnapshotThread::start(snapshots, membership, inbox.clone()).map_err(no_thread)?;
         Ok(Self {
             stepper,
+            viewer,
             inbox: inbox.clone(),
             log,
             snapshots,
             settle,
             grace,
         })
+    }
+
+    /// Shows the replica's status.
+    pub fn viewer(&self) -> &Viewer<Sessions<Kv>> {
+        &self.viewer
     }
 
     /// Runs the event loop until the inbox is closed and every request is answered.

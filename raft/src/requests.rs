@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 
 use json::{Error, Raw};
-use raft_core::{NodeId, Refusal, Response, StateMachine as _};
+use raft_core::{Index, NodeId, Refusal, Response, Standing, StateMachine as _, Status};
 
 use crate::host::ClientRequest;
-use crate::kv::{self, Key, Kv, Lookup, Text};
+use crate::kv::{self, Answer, KEYS_MAX, Key, Kv, Query, Text};
 use crate::named::named;
 use crate::sessions::{Command, Outcome, SessionId, Sessions};
 
@@ -26,40 +26,90 @@ json::record! {
     }
 }
 
-json::record! {
-    /// A request as JSON.
-    #[derive(Debug, PartialEq)]
-    pub(crate) enum Body tagged "type" {
-        Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
-        Read as "read" { msg_id: i64, key: Key },
-        Write as "write" {
-            msg_id: i64, key: Key, value: Text,
-            session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
-        },
-        Cas as "cas" {
-            msg_id: i64, key: Key, from: Text, to: Text, create_if_not_exists: bool = false,
-            session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
-        },
-        OpenSession as "open_session" { msg_id: i64 },
-        CloseSession as "close_session" { msg_id: i64, session: u64 },
-        Transfer as "transfer" { msg_id: i64, to: Option<String> },
-    }
+/// Declares the bodies of requests or replies in one table, and an enum of their types.
+macro_rules! bodies {
+    (
+        $(#[$of_bodies:meta])* enum $bodies:ident;
+        $(#[$of_kinds:meta])* enum $kinds:ident;
+        $($body:ident as $name:literal { $($fields:tt)* },)*
+    ) => {
+        json::record! {
+            $(#[$of_bodies])*
+            #[derive(Debug, PartialEq)]
+            pub(crate) enum $bodies tagged "type" {
+                $($body as $name { $($fields)* },)*
+            }
+        }
+
+        named! {
+            $(#[$of_kinds])*
+            pub(crate) enum $kinds {
+                $($body as $name,)*
+            }
+        }
+
+        impl $bodies {
+            /// Its type.
+            pub(crate) fn kind(&self) -> $kinds {
+                match self {
+                    $(Self::$body { .. } => $kinds::$body,)*
+                }
+            }
+        }
+    };
 }
 
-json::record! {
+bodies! {
+    /// A request as JSON.
+    enum Body;
+    /// The type of a request.
+    enum RequestKind;
+    Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
+    Read as "read" { msg_id: i64, key: Key },
+    Write as "write" {
+        msg_id: i64, key: Key, value: Text,
+        session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
+    },
+    Cas as "cas" {
+        msg_id: i64, key: Key, from: Text, to: Text, create_if_not_exists: bool = false,
+        session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
+    },
+    Delete as "delete" {
+        msg_id: i64, key: Key,
+        session: Option<u64>, sequence: Option<u64>, acknowledged: Option<u64>,
+    },
+    Keys as "keys" {
+        msg_id: i64, prefix: Option<String>, after: Option<Key>, limit: Option<u64>,
+    },
+    OpenSession as "open_session" { msg_id: i64 },
+    CloseSession as "close_session" { msg_id: i64, session: u64 },
+    Transfer as "transfer" { msg_id: i64, to: Option<String> },
+    Status as "status" { msg_id: i64 },
+    Snapshot as "snapshot" { msg_id: i64 },
+}
+
+bodies! {
     /// A reply as JSON. A success has exactly these fields.
-    #[derive(Debug, PartialEq)]
-    pub(crate) enum Reply tagged "type" {
-        InitOk as "init_ok" { in_reply_to: i64 },
-        ReadOk as "read_ok" { in_reply_to: i64, value: Text },
-        WriteOk as "write_ok" { in_reply_to: i64 },
-        CasOk as "cas_ok" { in_reply_to: i64 },
-        OpenSessionOk as "open_session_ok" { in_reply_to: i64, session: u64 },
-        CloseSessionOk as "close_session_ok" { in_reply_to: i64 },
-        TransferOk as "transfer_ok" { in_reply_to: i64 },
-        ChangeMembersOk as "change_members_ok" { in_reply_to: i64 },
-        Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
-    }
+    enum Reply;
+    /// The type of a reply.
+    enum ReplyKind;
+    InitOk as "init_ok" { in_reply_to: i64 },
+    ReadOk as "read_ok" { in_reply_to: i64, value: Text },
+    WriteOk as "write_ok" { in_reply_to: i64 },
+    CasOk as "cas_ok" { in_reply_to: i64 },
+    DeleteOk as "delete_ok" { in_reply_to: i64 },
+    KeysOk as "keys_ok" { in_reply_to: i64, keys: Vec<Key>, more: bool },
+    OpenSessionOk as "open_session_ok" { in_reply_to: i64, session: u64 },
+    CloseSessionOk as "close_session_ok" { in_reply_to: i64 },
+    TransferOk as "transfer_ok" { in_reply_to: i64 },
+    ChangeMembersOk as "change_members_ok" { in_reply_to: i64 },
+    StatusOk as "status_ok" {
+        in_reply_to: i64, node: String, role: String, term: u64, leader: Option<String>,
+        commit: u64, applied: u64, last: u64, snapshot: u64,
+        voters: Vec<String>, learners: Vec<String>,
+    },
+    SnapshotOk as "snapshot_ok" { in_reply_to: i64, index: u64 },
+    Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
 }
 
 json::record! {
@@ -68,19 +118,6 @@ json::record! {
         kind: Option<Raw<'a>> as "type",
         msg_id: Option<Raw<'a>>,
         in_reply_to: Option<Raw<'a>>,
-    }
-}
-
-named! {
-    /// The type of a request.
-    pub(crate) enum RequestKind {
-        Init as "init",
-        Read as "read",
-        Write as "write",
-        Cas as "cas",
-        OpenSession as "open_session",
-        CloseSession as "close_session",
-        Transfer as "transfer",
     }
 }
 
@@ -100,10 +137,12 @@ pub(crate) enum RequestContent {
         node_id: String,
         node_ids: Vec<String>,
     },
-    /// Reads or changes the map.
+    /// Goes to the event loop.
     Client(ClientRequest<Sessions<Kv>>),
     /// Hands the leadership over, to the voter of this name or to the most advanced one.
     Transfer { to: Option<String> },
+    /// Asks for this node's own state: [`status`].
+    Status,
 }
 
 /// Why a body is not a valid request.
@@ -177,25 +216,15 @@ impl Request {
     }
 
     fn of(body: Body) -> Result<Self, String> {
-        let client = |msg_id, kind, request| Self {
-            msg_id,
-            kind,
-            content: RequestContent::Client(request),
-        };
-        Ok(match body {
+        let kind = body.kind();
+        let client = RequestContent::Client;
+        let (msg_id, content) = match body {
             Body::Init {
                 msg_id,
                 node_id,
                 node_ids,
-            } => Self {
-                msg_id,
-                kind: RequestKind::Init,
-                content: RequestContent::Init { node_id, node_ids },
-            },
-            Body::Read { msg_id, key } => {
-                let query = Lookup { key };
-                client(msg_id, RequestKind::Read, ClientRequest::Read(query))
-            }
+            } => (msg_id, RequestContent::Init { node_id, node_ids }),
+            Body::Read { msg_id, key } => (msg_id, client(ClientRequest::Read(Query::Value(key)))),
             Body::Write {
                 msg_id,
                 key,
@@ -206,7 +235,7 @@ impl Request {
             } => {
                 let command = kv::Command::Write { key, value };
                 let command = of_session(session, sequence, acknowledged, command)?;
-                client(msg_id, RequestKind::Write, ClientRequest::Write(command))
+                (msg_id, client(ClientRequest::Write(command)))
             }
             Body::Cas {
                 msg_id,
@@ -225,22 +254,56 @@ impl Request {
                     create_if_not_exists,
                 };
                 let command = of_session(session, sequence, acknowledged, command)?;
-                client(msg_id, RequestKind::Cas, ClientRequest::Write(command))
+                (msg_id, client(ClientRequest::Write(command)))
             }
-            Body::OpenSession { msg_id } => {
-                let request = ClientRequest::Write(Command::Open);
-                client(msg_id, RequestKind::OpenSession, request)
-            }
-            Body::CloseSession { msg_id, session } => {
-                let request = ClientRequest::Write(Command::Close(SessionId(session)));
-                client(msg_id, RequestKind::CloseSession, request)
-            }
-            Body::Transfer { msg_id, to } => Self {
+            Body::Delete {
                 msg_id,
-                kind: RequestKind::Transfer,
-                content: RequestContent::Transfer { to },
-            },
+                key,
+                session,
+                sequence,
+                acknowledged,
+            } => {
+                let command = kv::Command::Delete { key };
+                let command = of_session(session, sequence, acknowledged, command)?;
+                (msg_id, client(ClientRequest::Write(command)))
+            }
+            Body::Keys {
+                msg_id,
+                prefix,
+                after,
+                limit,
+            } => {
+                let limit = keys_limit(limit)?;
+                let query = Query::Keys {
+                    prefix,
+                    after,
+                    limit,
+                };
+                (msg_id, client(ClientRequest::Read(query)))
+            }
+            Body::OpenSession { msg_id } => (msg_id, client(ClientRequest::Write(Command::Open))),
+            Body::CloseSession { msg_id, session } => {
+                let command = Command::Close(SessionId(session));
+                (msg_id, client(ClientRequest::Write(command)))
+            }
+            Body::Transfer { msg_id, to } => (msg_id, RequestContent::Transfer { to }),
+            Body::Status { msg_id } => (msg_id, RequestContent::Status),
+            Body::Snapshot { msg_id } => (msg_id, client(ClientRequest::Snapshot)),
+        };
+        Ok(Self {
+            msg_id,
+            kind,
+            content,
         })
+    }
+}
+
+/// How many keys one reply may have.
+fn keys_limit(limit: Option<u64>) -> Result<usize, String> {
+    let most = KEYS_MAX as u64;
+    match limit.unwrap_or(most) {
+        limit if (1..=most).contains(&limit) => Ok(limit as usize),
+        limit => Err(format!("limit is {limit}; it must be from 1 to {most}")),
     }
 }
 
@@ -266,9 +329,9 @@ fn of_session(
 /// About how many bytes of memory a request takes.
 pub(crate) fn size(request: &ClientRequest<Sessions<Kv>>) -> usize {
     match request {
-        ClientRequest::Read(Lookup { key }) => key.size(),
+        ClientRequest::Read(query) => query.size(),
         ClientRequest::Write(command) => Sessions::<Kv>::size(command),
-        ClientRequest::Transfer(_) => 0,
+        ClientRequest::Transfer(_) | ClientRequest::Snapshot => 0,
     }
 }
 
@@ -333,8 +396,14 @@ pub(crate) fn reply<'a>(
                         the request may have taken effect before";
             Err((ErrorCode::Crash, text.into()))
         }
-        Response::Answered(None) => no_such_key(),
-        Response::Answered(Some(value)) => Ok(Reply::ReadOk { in_reply_to, value }),
+        Response::Answered(Answer::Value(None)) => no_such_key(),
+        Response::Answered(Answer::Value(Some(value))) => Ok(Reply::ReadOk { in_reply_to, value }),
+        Response::Answered(Answer::Keys { keys, more }) => Ok(Reply::KeysOk {
+            in_reply_to,
+            keys,
+            more,
+        }),
+        Response::SnapshotStored(Index(index)) => Ok(Reply::SnapshotOk { in_reply_to, index }),
         Response::MembersChanged => Ok(Reply::ChangeMembersOk { in_reply_to }),
         Response::Transferred => Ok(Reply::TransferOk { in_reply_to }),
         Response::Refused(Refusal::NotAVoter) => Err((
@@ -357,6 +426,7 @@ fn applied(in_reply_to: i64, outcome: kv::Outcome) -> Result<Reply, (ErrorCode, 
     match outcome {
         kv::Outcome::Written => Ok(Reply::WriteOk { in_reply_to }),
         kv::Outcome::Swapped => Ok(Reply::CasOk { in_reply_to }),
+        kv::Outcome::Deleted => Ok(Reply::DeleteOk { in_reply_to }),
         kv::Outcome::Missing => no_such_key(),
         kv::Outcome::Mismatch { found } => {
             // A peer of an earlier version sends the whole value.
@@ -366,6 +436,35 @@ fn applied(in_reply_to: i64, outcome: kv::Outcome) -> Result<Reply, (ErrorCode, 
                 format!("the key holds another value: {found}"),
             ))
         }
+    }
+}
+
+/// The reply to a `status` request at the node `me`, whose own state this is. `name` gives nodes'
+/// names.
+pub(crate) fn status<'a>(
+    in_reply_to: i64,
+    me: &str,
+    status: &Status,
+    name: impl Fn(NodeId) -> Option<&'a str>,
+) -> Reply {
+    let named = |id: NodeId| name(id).map_or_else(|| id.to_string(), str::to_owned);
+    let members = status.membership.members().iter();
+    let (learners, voters): (Vec<_>, Vec<_>) =
+        members.partition(|(_, member)| member.standing == Standing::Learner);
+    let names =
+        |members: Vec<(&NodeId, _)>| members.into_iter().map(|(id, _)| named(*id)).collect();
+    Reply::StatusOk {
+        in_reply_to,
+        node: me.into(),
+        role: status.role.as_str().into(),
+        term: status.ballot.term().0,
+        leader: status.leader.map(named),
+        commit: status.commit.index.0,
+        applied: status.applied.0,
+        last: status.last.index.0,
+        snapshot: status.snapshot.map_or(0, |id| id.last.index.0),
+        voters: names(voters),
+        learners: names(learners),
     }
 }
 
@@ -389,6 +488,10 @@ fn refused<'a>(refusal: Refusal, name: impl Fn(NodeId) -> Option<&'a str>) -> Co
         Refusal::TargetDeclined => "the target could not campaign; try again",
         Refusal::NotChanged(reason) => reason.as_str(),
         Refusal::TransferExpired => "the target did not lead in time; try again",
+        Refusal::NoSnapshot => {
+            "no snapshot now: another one is under way, a follower needs the log, or nothing is \
+             applied yet; try again"
+        }
     };
     text.into()
 }
@@ -403,216 +506,4 @@ pub(crate) fn clipped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use json::{Value, value};
-
-    use super::*;
-
-    fn parsed(text: &str) -> Result<Request, Invalid> {
-        Request::parse(Raw::new(text).unwrap(), text.len())
-    }
-
-    fn failure(text: &str) -> (Option<i64>, u64) {
-        match parsed(text) {
-            Err(Invalid::Answered(error)) => (error.in_reply_to, error.code.number()),
-            other => panic!("{text} gave {other:?}"),
-        }
-    }
-
-    #[test]
-    fn requests_are_parsed() {
-        let read = parsed(r#"{"key":null,"msg_id":3,"type":"read","more":1}"#).unwrap();
-        let lookup = Lookup {
-            key: value!(null).into(),
-        };
-        assert_eq!((read.msg_id, read.kind), (3, RequestKind::Read));
-        assert_eq!(
-            read.content,
-            RequestContent::Client(ClientRequest::Read(lookup))
-        );
-
-        let text =
-            r#"{"type":"cas","msg_id":-1,"key":1,"from":[],"to":{},"create_if_not_exists":true}"#;
-        let cas = parsed(text).unwrap();
-        let command = kv::Command::Cas {
-            key: value!(1).into(),
-            from: value!([]).into(),
-            to: value!({}).into(),
-            create_if_not_exists: true,
-        };
-        assert_eq!((cas.msg_id, cas.kind), (-1, RequestKind::Cas));
-        assert_eq!(
-            cas.content,
-            RequestContent::Client(ClientRequest::Write(Command::Plain(command)))
-        );
-
-        let to = |to| RequestContent::Transfer { to };
-        let text = r#"{"type":"transfer","msg_id":1}"#;
-        assert_eq!(parsed(text).unwrap().content, to(None));
-        let text = r#"{"type":"transfer","msg_id":1,"to":"n2"}"#;
-        assert_eq!(parsed(text).unwrap().content, to(Some("n2".into())));
-
-        let text = r#"{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}"#;
-        assert_eq!(parsed(text).unwrap().kind, RequestKind::Init);
-    }
-
-    #[test]
-    fn invalid_requests_get_12_and_unknown_ones_10() {
-        for (text, answer) in [
-            (r#"{"type":"read","msg_id":7}"#, (Some(7), 12)),
-            (r#"{"type":"write","msg_id":7,"key":1}"#, (Some(7), 12)),
-            (
-                r#"{"type":"cas","msg_id":7,"key":1,"from":1}"#,
-                (Some(7), 12),
-            ),
-            (
-                r#"{"type":"cas","msg_id":7,"key":1,"from":1,"to":2,"create_if_not_exists":1}"#,
-                (Some(7), 12),
-            ),
-            (
-                r#"{"type":"read","msg_id":7,"key":1,"key":2}"#,
-                (Some(7), 12),
-            ),
-            (r#"{"type":"read","key":1}"#, (None, 12)),
-            (r#"{"type":"read","msg_id":"7","key":1}"#, (None, 12)),
-            (r#"{"type":"read","msg_id":7.5,"key":1}"#, (None, 12)),
-            (r#"{"msg_id":7}"#, (Some(7), 12)),
-            (r#"{"type":5,"msg_id":7}"#, (Some(7), 12)),
-            (
-                r#"{"type":"init","msg_id":7,"node_id":1,"node_ids":[]}"#,
-                (Some(7), 12),
-            ),
-            (r#"{"type":"txn","msg_id":7}"#, (Some(7), 10)),
-            (r#"{"type":"txn"}"#, (None, 10)),
-            (r#"["read"]"#, (None, 12)),
-        ] {
-            assert_eq!(failure(text), answer, "{text}");
-        }
-    }
-
-    #[test]
-    fn reply_is_not_answered() {
-        for text in [
-            r#"{"type":"error","in_reply_to":7,"code":0}"#,
-            r#"{"type":"read_ok","in_reply_to":7,"msg_id":8,"value":0}"#,
-        ] {
-            assert_eq!(parsed(text), Err(Invalid::Reply), "{text}");
-        }
-    }
-
-    #[test]
-    fn depth_and_length_are_limited() {
-        let write = |depth: usize, length: usize| {
-            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-            let text = format!(r#"{{"type":"write","msg_id":7,"key":1,"value":{open}{close}}}"#);
-            Request::parse(Raw::new(&text).unwrap(), length).map_err(|invalid| match invalid {
-                Invalid::Answered(error) => (error.in_reply_to, error.code),
-                Invalid::Reply => panic!("{text} is no reply"),
-            })
-        };
-        let refused = Err((Some(7), ErrorCode::MalformedRequest));
-        assert!(write(MAX_DEPTH - 2, MAX_LINE).is_ok());
-        assert_eq!(write(MAX_DEPTH - 1, MAX_LINE), refused);
-        assert_eq!(write(MAX_DEPTH - 2, MAX_LINE + 1), refused);
-    }
-
-    #[test]
-    fn every_response_has_a_code() {
-        let name = |_| None;
-        let code = |response| reply(1, response, name).map_err(|(code, _)| code.number());
-        let ok = |reply| Ok(reply);
-        let in_reply_to = 1;
-        assert_eq!(
-            code(Response::Applied(Outcome::Done(kv::Outcome::Written))),
-            ok(Reply::WriteOk { in_reply_to })
-        );
-        assert_eq!(
-            code(Response::Applied(Outcome::Done(kv::Outcome::Swapped))),
-            ok(Reply::CasOk { in_reply_to })
-        );
-        let value = value!(null).into();
-        let read = ok(Reply::ReadOk { in_reply_to, value });
-        assert_eq!(code(Response::Answered(Some(value!(null).into()))), read);
-        assert_eq!(code(Response::Answered(None)), Err(20));
-        assert_eq!(
-            code(Response::Applied(Outcome::Done(kv::Outcome::Missing))),
-            Err(20)
-        );
-        let found = value!(5).into();
-        assert_eq!(
-            code(Response::Applied(Outcome::Done(kv::Outcome::Mismatch {
-                found
-            }))),
-            Err(22)
-        );
-        for refusal in [
-            Refusal::NoLeader,
-            Refusal::Full,
-            Refusal::ReadExpired,
-            Refusal::Transferring,
-            Refusal::NotLeading(None),
-            Refusal::TargetSilent,
-            Refusal::TargetDeclined,
-            Refusal::TransferExpired,
-        ] {
-            assert_eq!(code(Response::Refused(refusal)), Err(11));
-        }
-        assert_eq!(code(Response::Refused(Refusal::NotAVoter)), Err(12));
-        assert_eq!(
-            code(Response::Transferred),
-            ok(Reply::TransferOk { in_reply_to })
-        );
-        assert_eq!(code(Response::Unknown), Err(13));
-        assert_eq!(code(Response::Applied(Outcome::Unknown)), Err(13));
-        let session = 7;
-        assert_eq!(
-            code(Response::Applied(Outcome::Opened(SessionId(session)))),
-            ok(Reply::OpenSessionOk {
-                in_reply_to,
-                session
-            })
-        );
-    }
-
-    #[test]
-    fn transfer_at_a_follower_names_the_leader() {
-        let text = |leader| {
-            let refusal = Refusal::NotLeading(leader);
-            let name = |id| (id == NodeId(1)).then_some("n2");
-            reply(1, Response::Refused(refusal), name).unwrap_err().1
-        };
-        assert_eq!(text(Some(NodeId(1))), "this node does not lead; ask n2");
-        assert!(text(None).contains("knows no leader"));
-    }
-
-    #[test]
-    fn mismatch_shows_the_value_shortened() {
-        let text = |found: Value| {
-            let found = found.into();
-            match reply(
-                1,
-                Response::Applied(Outcome::Done(kv::Outcome::Mismatch { found })),
-                |_| None,
-            ) {
-                Err((_, text)) => text,
-                Ok(reply) => panic!("{reply:?}"),
-            }
-        };
-        assert_eq!(
-            text(value!({"a": 1})),
-            r#"the key holds another value: {"a":1}"#
-        );
-        assert!(text(Value::from("ä".repeat(1 << 20))).len() < 500);
-    }
-
-    #[test]
-    fn success_has_no_other_fields() {
-        let text = json::to_string(&Reply::ReadOk {
-            in_reply_to: 3,
-            value: value!(null).into(),
-        });
-        assert_eq!(text, r#"{"type":"read_ok","in_reply_to":3,"value":null}"#);
-        let text = json::to_string(&Reply::CasOk { in_reply_to: 3 });
-        assert_eq!(text, r#"{"type":"cas_ok","in_reply_to":3}"#);
-    }
-}
+mod tests;

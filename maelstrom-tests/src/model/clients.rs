@@ -143,7 +143,7 @@ impl Clients {
                     None => "the read found no key".to_owned(),
                 }
             }
-            Response::MembersChanged => return Ok(()),
+            Response::MembersChanged | Response::SnapshotStored(_) => return Ok(()),
             Response::Refused(_) if self.is_write(reply.ticket) => {
                 self.end_write(ticket, false);
                 "the write was refused".to_owned()

@@ -94,6 +94,7 @@ pub fn response<S: Subject>(
     match response {
         Response::Applied(outcome) => S::describe_outcome(outcome),
         Response::Transferred => "another node leads".to_owned(),
+        Response::SnapshotStored(index) => format!("a snapshot through {index} is stored"),
         Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
         Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
         Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
@@ -108,6 +109,7 @@ pub fn response<S: Subject>(
         Response::Refused(Refusal::TargetSilent) => "refused, the target is silent".to_owned(),
         Response::Refused(Refusal::TargetDeclined) => "refused, the target declined".to_owned(),
         Response::Refused(Refusal::TransferExpired) => "refused, in vain".to_owned(),
+        Response::Refused(Refusal::NoSnapshot) => "refused, no snapshot now".to_owned(),
         Response::Refused(Refusal::NotChanged(reason)) => format!("refused, {}", reason.as_str()),
         Response::Unknown => "unknown, timed out".to_owned(),
     }

@@ -87,7 +87,10 @@ impl World {
         let is_done = match answer {
             Response::MembersChanged => true,
             Response::Refused(_) | Response::Unknown => false,
-            Response::Applied(_) | Response::Answered(_) | Response::Transferred => {
+            Response::Applied(_)
+            | Response::Answered(_)
+            | Response::Transferred
+            | Response::SnapshotStored(_) => {
                 return Err(Broken(format!(
                     "a change must be answered as one: node {id} answers {answer:?}"
                 )));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use json::{Value, value};
-use raft::kv::{self, Key, Lookup};
+use raft::kv::{self, Key};
 use raft_core::{Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
@@ -317,9 +317,9 @@ impl Clients {
             self.unserved_at_last += u64::from(!is_served);
         }
         let outcome = match &reply.response {
-            Response::Applied(Outcome::Done(kv::Outcome::Written | kv::Outcome::Swapped)) => {
-                history::Outcome::Done
-            }
+            Response::Applied(Outcome::Done(
+                kv::Outcome::Written | kv::Outcome::Swapped | kv::Outcome::Deleted,
+            )) => history::Outcome::Done,
             Response::Applied(Outcome::Done(kv::Outcome::Missing)) | Response::Answered(None) => {
                 history::Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)
             }
@@ -328,7 +328,7 @@ impl Clients {
             }
             Response::Answered(Some(value)) => history::Outcome::ReadOk(value.to_value()),
             Response::Refused(_) => history::Outcome::Failed(ErrorCode(11)),
-            Response::Transferred | Response::MembersChanged => {
+            Response::Transferred | Response::MembersChanged | Response::SnapshotStored(_) => {
                 return Err(Broken(format!(
                     "a request must not be answered as another one: node {node} answers {:?}",
                     reply.ticket
@@ -403,7 +403,7 @@ impl Request {
             },
             None => Input::Read {
                 ticket,
-                query: Lookup { key: key.into() },
+                query: key.into(),
             },
         }
     }
@@ -413,7 +413,7 @@ impl Request {
             Some(command) => Event::Wrote(node, self.ticket, command.clone()),
             None => {
                 let key = self.key.clone();
-                Event::Reads(node, self.ticket, Lookup { key: key.into() })
+                Event::Reads(node, self.ticket, key.into())
             }
         }
     }

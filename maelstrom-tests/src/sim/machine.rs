@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use json::{Decode, Encode, Error, Reader, Writer};
 use raft::host::Image;
-use raft::kv::{self, Kv, Lookup, Text};
+use raft::kv::{self, Key, Kv, Text};
 use raft::sessions::{self, Inner, Sessions};
 use raft_core::StateMachine;
 
@@ -64,7 +64,7 @@ impl<'a> Decode<'a> for Command {
 impl StateMachine for Values {
     type Command = Command;
     type Outcome = kv::Outcome;
-    type Query = Lookup;
+    type Query = Key;
     type Answer = Option<Text>;
 
     fn apply(&mut self, command: &Command) -> kv::Outcome {
@@ -72,8 +72,8 @@ impl StateMachine for Values {
         self.kv.apply(&command.change)
     }
 
-    fn answer(&self, query: &Lookup) -> Option<Text> {
-        self.kv.answer(query)
+    fn answer(&self, key: &Key) -> Option<Text> {
+        self.kv.get(key).cloned()
     }
 
     fn size(command: &Command) -> usize {
@@ -111,7 +111,9 @@ impl Subject for Store {
 
     fn describe_outcome(outcome: &Outcome) -> String {
         match outcome {
-            Outcome::Done(kv::Outcome::Written | kv::Outcome::Swapped) => "done".to_owned(),
+            Outcome::Done(kv::Outcome::Written | kv::Outcome::Swapped | kv::Outcome::Deleted) => {
+                "done".to_owned()
+            }
             Outcome::Done(kv::Outcome::Missing) => "absent".to_owned(),
             Outcome::Done(kv::Outcome::Mismatch { found }) => format!("differs: {}", text(found)),
             Outcome::Opened(session) => format!("session {}", session.0),
@@ -139,7 +141,8 @@ impl Image for Values {
     }
 }
 
-/// As in golden scripts: `key=value` is a write, `key:from->to` a compare-and-set.
+/// As in golden scripts: `key=value` is a write, `key:from->to` a compare-and-set. `delete key` is none of
+/// theirs.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.change {
@@ -147,6 +150,7 @@ impl fmt::Display for Command {
             kv::Command::Cas { key, from, to, .. } => {
                 write!(f, "{}:{}->{}", text(key), text(from), text(to))
             }
+            kv::Command::Delete { key } => write!(f, "delete {}", text(key)),
         }
     }
 }

@@ -304,7 +304,8 @@ impl RareEvents {
             Response::Applied(_)
             | Response::Answered(_)
             | Response::Transferred
-            | Response::MembersChanged => self.served += 1,
+            | Response::MembersChanged
+            | Response::SnapshotStored(_) => self.served += 1,
             Response::Refused(_) => self.refused += 1,
             Response::Unknown => self.unknown += 1,
         }

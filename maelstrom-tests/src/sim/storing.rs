@@ -118,6 +118,7 @@ impl World {
             | Input::Read { .. }
             | Input::Transfer { .. }
             | Input::ChangeMembers { .. }
+            | Input::TakeSnapshot { .. }
             | Input::Synced(_) => {}
         }
         self.step(id, input)

@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raft::kv::{Lookup, Text};
+use raft::kv::{Key, Text};
 use raft_core::{
     Envelope, Fingerprint, Incarnation, NodeId, Record, Response, RoleName, SnapshotId, Term,
     Ticket,
@@ -57,7 +57,7 @@ pub(super) enum Event {
     /// A client asked a node to add these addresses and to remove these members.
     Changes(NodeId, Ticket, Vec<Arc<str>>, BTreeSet<NodeId>),
     /// A client asked a node to read.
-    Reads(NodeId, Ticket, Lookup),
+    Reads(NodeId, Ticket, Key),
     /// A node answered a client.
     Answered(NodeId, Ticket, Response<Store>),
     /// A node took another role or term.
@@ -196,10 +196,11 @@ impl fmt::Display for Event {
             },
             Self::Wrote(node, ticket, command) => {
                 let verb = match command.change {
-                    raft::kv::Command::Write { .. } => "write",
-                    raft::kv::Command::Cas { .. } => "cas",
+                    raft::kv::Command::Write { .. } => "write ",
+                    raft::kv::Command::Cas { .. } => "cas ",
+                    raft::kv::Command::Delete { .. } => "",
                 };
-                write!(f, "{verb} n{node} {command}\n  request {}", ticket.0)
+                write!(f, "{verb}n{node} {command}\n  request {}", ticket.0)
             }
             Self::Changes(node, ticket, add, remove) => {
                 write!(f, "change n{node}")?;
@@ -208,7 +209,7 @@ impl fmt::Display for Event {
                 remove.iter().try_for_each(|node| write!(f, " -n{node}"))?;
                 write!(f, "\n  request {}", ticket.0)
             }
-            Self::Reads(node, ticket, Lookup { key }) => {
+            Self::Reads(node, ticket, key) => {
                 let key = json::to_string(key);
                 write!(f, "read n{node} {key}\n  request {}", ticket.0)
             }

@@ -88,7 +88,8 @@ impl Served {
             Response::Refused(_)
             | Response::Unknown
             | Response::Transferred
-            | Response::MembersChanged => {}
+            | Response::MembersChanged
+            | Response::SnapshotStored(_) => {}
         }
     }
 }

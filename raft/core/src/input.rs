@@ -75,6 +75,11 @@ pub enum Input<S: StateMachine> {
         /// The members that are to leave.
         remove: BTreeSet<NodeId>,
     },
+    /// A client wants this node to store a snapshot of its own state.
+    TakeSnapshot {
+        /// The host's id for the request.
+        ticket: Ticket,
+    },
     /// All records through this output are on disk.
     Synced(Synced),
     /// The state of a [`crate::Task::Store`] is on disk, under this id.

@@ -11,6 +11,7 @@
 //!                       +---> proposed (leader: a write) -> answered once applied
 //!                       +---> the leader's own rounds (a read)
 //! a transfer, at the leader ---> answered once another node leads, or it failed
+//! a snapshot ---> answered once it is stored
 //! ```
 //!
 //! Messages get lost, and leaders are deposed. So a request is sent again, to the same leader after a
@@ -42,6 +43,9 @@ pub(crate) struct Proxy<S: StateMachine> {
     pub(crate) transfer: Option<TransferRequest>,
     /// The client of the change of the membership that this node, as leader, began.
     pub(crate) change: Option<Ticket>,
+    /// The request for a snapshot, and the index that it must reach. Without a deadline: storing takes
+    /// as long as it takes.
+    pub(crate) snapshot: Option<(Ticket, Index)>,
     /// Reads that may be served once the entry at their index is applied.
     pub(crate) confirmed: BTreeMap<Index, Vec<Read<S>>>,
     /// Commands of this node's own clients that it appended as leader, by the index of their
@@ -125,6 +129,7 @@ impl<S: StateMachine> Proxy<S> {
             asked: BTreeMap::new(),
             transfer: None,
             change: None,
+            snapshot: None,
             confirmed: BTreeMap::new(),
             local: BTreeMap::new(),
             remote: BTreeMap::new(),
@@ -344,6 +349,7 @@ impl<S: StateMachine> Proxy<S> {
                 .values()
                 .map(|asked| asked.what.len())
                 .sum::<usize>()
+            + usize::from(self.snapshot.is_some())
             + self.confirmed.values().map(Vec::len).sum::<usize>()
             + self.local.len()
     }

@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
 use crate::proxy::TransferRequest;
-use crate::response::Refusal;
+use crate::response::{Refusal, Response};
 use crate::shared::Shared;
 
 /// A node in whichever role it is now.
@@ -183,14 +183,32 @@ impl<S: StateMachine> Raft<S> {
 
     /// Takes a snapshot of the state if one is due, and a leader's followers can spare the log.
     pub(crate) fn capture(&mut self) {
+        self.shared_mut().answer_snapshot();
         if !self.shared().snapshot_is_due() {
             return;
         }
-        let must_wait = !self.shared().snapshots.is_doubted
-            && matches!(self, Self::Leader(node) if node.followers_need_log());
-        if !must_wait {
+        if self.shared().snapshots.is_doubted || !self.followers_need_log() {
             self.shared_mut().capture();
         }
+    }
+
+    /// Takes a snapshot for a client, unless the stored one holds all that is applied.
+    pub(crate) fn take_snapshot(&mut self, ticket: Ticket) {
+        let must_wait = self.followers_need_log();
+        let shared = self.shared_mut();
+        shared.proxy.open += 1;
+        if must_wait || !shared.can_capture() {
+            return shared.reply(ticket, Response::Refused(Refusal::NoSnapshot));
+        }
+        let applied = shared.applied();
+        shared.proxy.snapshot = Some((ticket, applied));
+        if applied > shared.snapshots.covered().index {
+            shared.capture();
+        }
+    }
+
+    fn followers_need_log(&self) -> bool {
+        matches!(self, Self::Leader(node) if node.followers_need_log())
     }
 
     pub(crate) fn is_sticky(&self) -> bool {

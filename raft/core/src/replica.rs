@@ -105,6 +105,7 @@ impl<S: StateMachine> Replica<S> {
                     add,
                     remove,
                 } => raft.change_members(ticket, &add, remove),
+                Input::TakeSnapshot { ticket } => raft.take_snapshot(ticket),
                 Input::Synced(synced) => raft.synced(&synced),
                 Input::SnapshotStored(id) => raft.shared_mut().snapshot_stored(id),
                 Input::SnapshotInstalled {

@@ -1,6 +1,6 @@
 //! Responses to clients' requests.
 
-use crate::id::{NodeId, Ticket};
+use crate::id::{Index, NodeId, Ticket};
 use crate::machine::StateMachine;
 
 /// How a client's request ended.
@@ -19,6 +19,8 @@ pub enum Response<S: StateMachine> {
     /// The request was not known to be committed before its deadline. It may have taken effect, or
     /// may still.
     Unknown,
+    /// A snapshot through this index, or a later one, is on this node's disk.
+    SnapshotStored(Index),
 }
 
 /// Why a request had no effect.
@@ -44,6 +46,8 @@ pub enum Refusal {
     TransferExpired,
     /// The members did not change.
     NotChanged(NotChanged),
+    /// No snapshot can be taken: one is under way, a follower needs the log, or nothing is applied.
+    NoSnapshot,
 }
 
 /// Why the members did not change.

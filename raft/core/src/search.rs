@@ -176,7 +176,7 @@ renames! {
     [] Change { add, remove; since }
     [C] Entry<C> { payload; id }
     [S: StateMachine] Log<S> { entries, memberships; base, sizes, base_size }
-    [S: StateMachine] Proxy<S> { forwarded, asked, remote, appended; transfer, change, local, waiting, confirmed, open }
+    [S: StateMachine] Proxy<S> { forwarded, asked, remote, appended; transfer, change, snapshot, local, waiting, confirmed, open }
     [T] Sent<T> { ; at, what }
     [S] Snapshots<S> { work, incoming; stored, broken, is_doubted, moved }
     [] IncomingSnapshot { stream; id, bytes, early }

@@ -8,8 +8,8 @@ use std::convert::Infallible;
 use count::Count;
 use raft_core::{
     Ballot, Config, Envelope, Forward, Incarnation, Index, Input, Limits, Membership, Message,
-    NodeId, Record, Replica, RequestId, Restored, SnapshotChunk, SnapshotId, SnapshotToInstall,
-    SnapshotToStore, Status, Task, Ticket, Wal,
+    NodeId, Record, Refusal, Replica, RequestId, Response, Restored, SnapshotChunk, SnapshotId,
+    SnapshotToInstall, SnapshotToStore, Status, Task, Ticket, Wal,
 };
 
 /// Each command takes about 100 bytes. The snapshot is large nevertheless.
@@ -59,6 +59,8 @@ struct Cluster {
     lose_every: Option<u64>,
     sent: u64,
     tickets: u64,
+    /// The answers to clients.
+    replies: Vec<(Ticket, Response<Machine>)>,
     /// The number of chunks with data that were sent.
     chunks: u64,
     /// The bytes in those chunks.
@@ -97,6 +99,7 @@ impl Cluster {
             lose_every: None,
             sent: 0,
             tickets: 0,
+            replies: Vec::new(),
             chunks: 0,
             chunk_bytes: 0,
         }
@@ -123,6 +126,8 @@ impl Cluster {
             }
             let released = output.release();
             messages.extend(released.messages);
+            let replies = released.replies.into_iter();
+            self.replies.extend(replies.map(|r| (r.ticket, r.response)));
             messages.extend(released.chunks.into_iter().filter_map(|chunk| {
                 let start = chunk.offset as usize;
                 let bytes = &disk.0.get(&chunk.snapshot)?[start..start + chunk.length];
@@ -285,6 +290,67 @@ fn node_replaces_its_damaged_snapshot() {
         assert_eq!(counters.snapshots_stored, stored + new);
     }
     assert_ne!(cluster.status(1).snapshot, Some(snapshot));
+}
+
+/// The answers to as many requests for a snapshot at once.
+fn take_snapshots(cluster: &mut Cluster, id: u64, requests: u64) -> Vec<Response<Machine>> {
+    let tickets = || (0..requests).map(|request| Ticket(1 << 40 | request));
+    cluster.replies.clear();
+    tickets().for_each(|ticket| cluster.step(id, Input::TakeSnapshot { ticket }));
+    cluster.settle(id);
+    let answer = |ticket| {
+        let reply = cluster.replies.iter().find(|reply| reply.0 == ticket);
+        reply.expect("an answer").1.clone()
+    };
+    tickets().map(answer).collect()
+}
+
+#[test]
+fn client_asks_for_a_snapshot() {
+    let mut cluster = Cluster::new(&limits(), 2);
+    let none = Response::Refused(Refusal::NoSnapshot);
+    let answers = take_snapshots(&mut cluster, 1, 1);
+    assert_eq!(answers.first(), Some(&none), "nothing is applied");
+    cluster.ticks(100, 1);
+    for id in [1, 2] {
+        let before = cluster.status(id);
+        assert_eq!(before.snapshot, None);
+        let stored = Response::SnapshotStored(before.applied);
+        // While one is under way there is no other.
+        let answers = take_snapshots(&mut cluster, id, 2);
+        assert_eq!(answers, [stored.clone(), none.clone()]);
+        let after = cluster.status(id);
+        let last = after.snapshot.map(|snapshot| snapshot.last.index);
+        assert_eq!(last, Some(before.applied));
+        // Nothing was applied since.
+        assert_eq!(take_snapshots(&mut cluster, id, 1), [stored]);
+        assert_eq!(cluster.status(id).counters, after.counters);
+    }
+    let before = cluster.status(1);
+    cluster.ticks(20, 1);
+    let answers = take_snapshots(&mut cluster, 1, 1);
+    assert!(
+        matches!(answers[..], [Response::SnapshotStored(index)] if index > before.applied),
+        "{answers:?}"
+    );
+}
+
+#[test]
+fn client_gets_no_snapshot_while_a_follower_needs_the_log() {
+    let limits = Limits {
+        snapshot_entries: 10_000,
+        ..limits()
+    };
+    let mut cluster = Cluster::new(&limits, 2);
+    cluster.ticks(100, 0);
+    cluster.isolated = Some(3);
+    cluster.ticks(20, 50);
+    let none = Response::Refused(Refusal::NoSnapshot);
+    assert_eq!(take_snapshots(&mut cluster, 1, 1), [none]);
+    // It does not answer for so long that nothing waits for it.
+    cluster.ticks(200, 0);
+    let answers = take_snapshots(&mut cluster, 1, 1);
+    assert!(matches!(answers[..], [Response::SnapshotStored(_)]));
 }
 
 /// A deposed leader never applies the entries that a snapshot brings. It forgets what it proposed

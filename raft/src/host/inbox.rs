@@ -124,6 +124,8 @@ pub enum ClientRequest<S: StateMachine> {
     Read(S::Query),
     /// Hand the leadership over: to this voter, or to the most advanced one.
     Transfer(Option<NodeId>),
+    /// Store a snapshot of this node's own state.
+    Snapshot,
 }
 
 /// One input for the event loop.
@@ -344,7 +346,7 @@ mod tests {
     use raft_core::{Message, NodeId, Term};
 
     use super::*;
-    use crate::kv::{Kv, Lookup};
+    use crate::kv::{Kv, Query};
 
     /// A test that waits for this time hangs.
     fn never() -> Instant {
@@ -362,7 +364,7 @@ mod tests {
 
     fn request() -> ClientRequest<Kv> {
         let key = json::Value::Null.into();
-        ClientRequest::Read(Lookup { key })
+        ClientRequest::Read(Query::Value(key))
     }
 
     fn client(reply_to: usize, bytes: usize) -> Arrival<Kv, usize> {

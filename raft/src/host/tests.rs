@@ -9,7 +9,7 @@ use raft_core::{
 
 use super::*;
 use crate::host::shared::share;
-use crate::kv::{Command, Kv, Lookup, Outcome};
+use crate::kv::{Command, Kv, Outcome, Query};
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
 use crate::storage::{self, Identity};
@@ -182,7 +182,7 @@ pub(super) fn replica(nodes: u64, limits: Limits) -> Replica<Kv> {
 
 fn read() -> ClientRequest<Kv> {
     let key = value!("k").into();
-    ClientRequest::Read(Lookup { key })
+    ClientRequest::Read(Query::Value(key))
 }
 
 fn write() -> ClientRequest<Kv> {

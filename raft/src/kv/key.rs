@@ -71,6 +71,19 @@ impl Key {
     pub fn size(&self) -> usize {
         super::ALLOCATION + self.0.len()
     }
+
+    /// The bytes, which compare like the values. As JSON each takes at most six characters.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How the bytes begin of all strings that begin so, and of no other key.
+    pub(super) fn prefix(text: &str) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(text.len() + 2);
+        string(text.as_bytes(), &mut bytes);
+        bytes.pop();
+        bytes
+    }
 }
 
 /// Appends the bytes of a value. Recurses as deep as the value nests.

@@ -1,7 +1,8 @@
 //! An ordered map whose clone is one pointer: a B-tree with copy-on-write nodes.
 //!
-//! The leaves hold the pairs in order. An inner node has one key fewer than children; each key is
-//! the first one below the child to its right:
+//! The leaves hold the pairs in order. An inner node has one key fewer than children; each key
+//! separates two children: it is above all keys of the left one, and not above those of the right
+//! one:
 //!
 //! ```text
 //!                    [  k3   |    k6  ]
@@ -11,9 +12,8 @@
 //!
 //! All links are reference-counted. Changing a leaf that a clone shares copies that leaf and its
 //! ancestors first: one node per level, and pointers only, never a key or a value. So cloning a
-//! million pairs costs nothing, and each later write copies the few nodes on its path once.
-//!
-//! Pairs are added and replaced but never removed, since no command of the machine removes them.
+//! million pairs costs nothing, and each later write copies the few nodes on its path once. A removal
+//! may also copy a neighbour of each, since nodes that became small are joined.
 
 use std::hash::{Hash, Hasher};
 use std::slice;
@@ -25,6 +25,9 @@ use super::text::Text;
 /// The most pairs of a leaf and the most children of an inner node. Small, since a shared node is
 /// copied before it changes. A million pairs take five levels.
 const WIDTH: usize = 32;
+
+/// A node that a removal leaves with fewer pairs or children joins a neighbour, if both fit into one.
+const SPARSE: usize = WIDTH / 4;
 
 /// The map. Maps with equal pairs are equal.
 #[derive(Clone, Debug)]
@@ -80,13 +83,37 @@ impl Map {
         }
     }
 
+    /// Removes a key. Returns whether it was there.
+    pub(super) fn remove(&mut self, key: &Key) -> bool {
+        if self.get(key).is_none() {
+            return false;
+        }
+        Arc::make_mut(&mut self.root).remove(key);
+        self.len -= 1;
+        if self.len == 0 {
+            *self = Self::default();
+        }
+        while let Node::Inner { keys: _, children } = &*self.root
+            && let [only] = &children[..]
+        {
+            self.root = only.clone();
+        }
+        true
+    }
+
     /// All pairs in the order of their keys.
     pub(super) fn iter(&self) -> Iter<'_> {
+        self.range(&[])
+    }
+
+    /// The pairs whose keys have these [bytes](Key::as_bytes) or higher ones, in the order of their
+    /// keys.
+    pub(super) fn range(&self, from: &[u8]) -> Iter<'_> {
         let mut iter = Iter {
             above: Vec::new(),
             leaf: [].iter(),
         };
-        iter.descend(&self.root);
+        iter.descend(&self.root, from);
         iter
     }
 }
@@ -128,6 +155,66 @@ impl Node {
                 });
                 (added, split)
             }
+        }
+    }
+
+    /// Removes a key that is below this node, which may be empty then.
+    fn remove(&mut self, key: &Key) {
+        match self {
+            Self::Leaf(pairs) => pairs.retain(|(k, _)| k != key),
+            Self::Inner { keys, children } => {
+                let at = below(keys, key);
+                Arc::make_mut(&mut children[at]).remove(key);
+                match children[at].len() {
+                    0 => {
+                        children.remove(at);
+                        if !keys.is_empty() {
+                            keys.remove(at.saturating_sub(1));
+                        }
+                    }
+                    1..SPARSE => {
+                        let fits = |left: &usize| {
+                            let right = children.get(left + 1);
+                            right.is_some_and(|r| children[*left].len() + r.len() <= WIDTH)
+                        };
+                        let lefts = [at.checked_sub(1), Some(at)];
+                        if let Some(left) = lefts.into_iter().flatten().find(fits) {
+                            let (first, right) = (keys.remove(left), children.remove(left + 1));
+                            Arc::make_mut(&mut children[left]).join(first, &right);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Appends the content of the node to the right, which `first` separates from this one.
+    fn join(&mut self, first: Key, right: &Self) {
+        match (self, right) {
+            (Self::Leaf(pairs), Self::Leaf(more)) => pairs.extend_from_slice(more),
+            (
+                Self::Inner { keys, children },
+                Self::Inner {
+                    keys: more_keys,
+                    children: more,
+                },
+            ) => {
+                keys.push(first);
+                keys.extend_from_slice(more_keys);
+                children.extend_from_slice(more);
+            }
+            (Self::Leaf(_), Self::Inner { .. }) | (Self::Inner { .. }, Self::Leaf(_)) => {
+                unreachable!("all leaves are on one level")
+            }
+        }
+    }
+
+    /// The number of pairs or children.
+    fn len(&self) -> usize {
+        match self {
+            Self::Leaf(pairs) => pairs.len(),
+            Self::Inner { keys: _, children } => children.len(),
         }
     }
 }
@@ -176,17 +263,20 @@ pub(super) struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    /// Goes to the first leaf below a node.
-    fn descend(&mut self, mut node: &'a Node) {
+    /// Goes to the first pair below a node whose key has these bytes or higher ones. It may be in the
+    /// next leaf.
+    fn descend(&mut self, mut node: &'a Node, from: &[u8]) {
         loop {
             match node {
                 Node::Leaf(pairs) => {
-                    self.leaf = pairs.iter();
+                    let at = pairs.partition_point(|(key, _)| key.as_bytes() < from);
+                    self.leaf = pairs[at..].iter();
                     return;
                 }
-                Node::Inner { keys: _, children } => {
-                    let mut rest = children.iter();
-                    node = rest.next().expect("an inner node has children");
+                Node::Inner { keys, children } => {
+                    let at = keys.partition_point(|first| first.as_bytes() <= from);
+                    let mut rest = children[at..].iter();
+                    node = rest.next().expect("one child more than keys");
                     self.above.push(rest);
                 }
             }
@@ -203,7 +293,7 @@ impl<'a> Iterator for Iter<'a> {
                 return Some((key, value));
             }
             match self.above.last_mut()?.next() {
-                Some(node) => self.descend(node),
+                Some(node) => self.descend(node, &[]),
                 None => drop(self.above.pop()),
             }
         }
@@ -296,14 +386,25 @@ mod tests {
         for keys in [1, 40, 2_000, 100_000] {
             let (mut map, mut model) = (Map::default(), BTreeMap::new());
             let mut copies = Vec::new();
-            for step in 0..6_000_u64 {
+            // Now mostly insertions, now mostly removals.
+            for step in 0..12_000_u64 {
                 let key = key_of(rng.below(keys));
-                map.insert(&key, text(step));
-                model.insert(key.clone(), text(step));
+                let inserts = if step / 3_000 % 2 == 0 { 9 } else { 1 };
+                if rng.chance(inserts, 10) {
+                    map.insert(&key, text(step));
+                    model.insert(key.clone(), text(step));
+                } else {
+                    // Where there are many keys, most would not be there.
+                    let near = model.range(&key..).next().map(|(key, _)| key.clone());
+                    let key = near.unwrap_or(key.clone());
+                    assert_eq!(map.remove(&key), model.remove(&key).is_some());
+                }
                 assert_eq!(map.get(&key), model.get(&key));
                 let other = key_of(rng.below(keys));
                 assert_eq!(map.get(&other), model.get(&other));
                 if step % 1_000 == 0 {
+                    let range = map.range(other.as_bytes()).take(100);
+                    assert!(range.eq(model.range(&other..).take(100)));
                     copies.push((map.clone(), model.clone()));
                 }
             }
@@ -342,6 +443,39 @@ mod tests {
         copy.insert(&key_of(50_000), text(0));
         assert_eq!(shared(&copy, &map), (nodes, nodes - levels));
         assert_eq!(map.get(&key_of(50_000)), Some(&text(50_000)));
+    }
+
+    #[test]
+    fn removed_pairs_leave_no_nodes() {
+        for descending in [false, true] {
+            let mut map = of(0..20_000);
+            let copy = map.clone();
+            // Every hundredth stays.
+            let mut gone: Vec<u64> = (0..20_000).filter(|key| key % 100 > 0).collect();
+            if descending {
+                gone.reverse();
+            }
+            assert!(gone.iter().all(|key| map.remove(&key_of(*key))));
+            assert!(!map.remove(&key_of(1)));
+            check(&map.root, None, None);
+            assert_eq!(map, of((0..20_000).step_by(100)));
+            let (nodes, _) = shared(&map, &map);
+            assert!(nodes < 200 / SPARSE * 2, "{nodes}");
+            assert_eq!(copy, of(0..20_000), "no clone sees a removal");
+            (0..20_000).step_by(100).for_each(|key| {
+                map.remove(&key_of(key));
+            });
+            assert_eq!((map.len(), shared(&map, &map).0), (0, 1));
+        }
+    }
+
+    #[test]
+    fn removal_of_a_missing_key_copies_nothing() {
+        let map = of(0..1_000);
+        let mut copy = map.clone();
+        assert!(!copy.remove(&key_of(1_000)));
+        let (nodes, both) = shared(&copy, &map);
+        assert_eq!(nodes, both);
     }
 
     #[test]

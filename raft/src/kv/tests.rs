@@ -21,7 +21,10 @@ fn cas(key: Value, from: Value, to: Value, create_if_not_exists: bool) -> Comman
 
 fn read(kv: &Kv, key: Value) -> Option<Value> {
     let key = key.into();
-    kv.answer(&Lookup { key }).map(|text| text.to_value())
+    match kv.answer(&Query::Value(key)) {
+        Answer::Value(value) => value.map(|text| text.to_value()),
+        other @ Answer::Keys { .. } => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -65,6 +68,118 @@ fn cas_compares_and_sets() {
 }
 
 #[test]
+fn deleted_key_is_missing() {
+    let mut kv = Kv::default();
+    let delete = |key: Value| Command::Delete { key: key.into() };
+    assert_eq!(kv.apply(&delete(value!(1))), Outcome::Missing);
+    kv.apply(&write(value!(1), value!(2)));
+    kv.apply(&write(value!("1"), value!(3)));
+    assert_eq!(kv.apply(&delete(value!(1.0))), Outcome::Deleted);
+    assert_eq!(kv.apply(&delete(value!(1))), Outcome::Missing);
+    assert_eq!(read(&kv, value!(1)), None);
+    assert_eq!(
+        kv.apply(&cas(value!(1), value!(2), value!(3), false)),
+        Outcome::Missing
+    );
+    assert_eq!((read(&kv, value!("1")), kv.len()), (Some(value!(3)), 1));
+}
+
+/// The keys of one answer, and whether there are more.
+fn keys(kv: &Kv, prefix: Option<&str>, after: Option<&Key>, limit: usize) -> (Vec<Key>, bool) {
+    let query = Query::Keys {
+        prefix: prefix.map(Into::into),
+        after: after.cloned(),
+        limit,
+    };
+    match kv.answer(&query) {
+        Answer::Keys { keys, more } => (keys, more),
+        other @ Answer::Value(_) => panic!("{other:?}"),
+    }
+}
+
+/// All keys, as many at a time.
+fn pages(kv: &Kv, prefix: Option<&str>, limit: usize) -> Vec<Key> {
+    let mut all: Vec<Key> = Vec::new();
+    loop {
+        let (keys, more) = keys(kv, prefix, all.last(), limit);
+        assert!(keys.len() <= limit && (keys.len() == limit || !more));
+        all.extend(keys);
+        if !more {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn keys_are_those_with_the_prefix_in_order() {
+    let texts = [
+        "",
+        "a",
+        "a\u{0}",
+        "a\u{0}b",
+        "aa",
+        "ab",
+        "abc",
+        "ac",
+        "b",
+        "\u{fc}",
+        "\u{10ffff}",
+    ];
+    let others = [
+        value!(null),
+        value!(true),
+        value!(-1),
+        value!(7),
+        value!(["a"]),
+        value!({"a": 1}),
+    ];
+    let mut all: Vec<Key> = texts.iter().map(|text| Value::from(*text).into()).collect();
+    all.extend(others.into_iter().map(Key::from));
+    let mut kv = Kv::default();
+    for key in &all {
+        let (key, value) = (key.clone(), value!(0).into());
+        kv.apply(&Command::Write { key, value });
+    }
+    all.sort();
+    for limit in 1..=all.len() + 1 {
+        assert_eq!(pages(&kv, None, limit), all);
+        for prefix in texts.iter().copied().chain(["c", "abcd"]) {
+            let having = texts.iter().filter(|text| text.starts_with(prefix));
+            let mut having: Vec<Key> = having.map(|text| Value::from(*text).into()).collect();
+            having.sort();
+            assert_eq!(pages(&kv, Some(prefix), limit), having, "{prefix:?}");
+        }
+    }
+    // The key to continue after need not exist.
+    let after = |key: Value| keys(&kv, Some("a"), Some(&key.into()), 1).0;
+    assert_eq!(after(value!("aaa")), [Key::from(value!("ab"))]);
+    assert_eq!(after(value!(9)), [Key::from(value!("a"))]);
+    assert_eq!(after(value!("b")), [] as [Key; 0]);
+}
+
+#[test]
+fn keys_take_bounded_bytes() {
+    let long = |number: u64| Value::from(format!("{number}{}", "\u{1}".repeat(1_000)));
+    let of = |keys: &mut dyn Iterator<Item = Value>| {
+        let mut kv = Kv::default();
+        keys.for_each(|key| drop(kv.apply(&write(key, value!(0)))));
+        keys_of(&kv)
+    };
+    fn keys_of(kv: &Kv) -> (Vec<Key>, bool) {
+        keys(kv, None, None, KEYS_MAX)
+    }
+    let (found, more) = of(&mut (1_000..1_999).map(long));
+    assert!(more && (100..KEYS_BYTES_MAX / 1_000).contains(&found.len()));
+    // The longest line of a client, in the longest form.
+    assert!(json::to_string(&found).len() < crate::requests::MAX_LINE);
+    let huge = |number: u64| Value::from(format!("{number}{}", "x".repeat(KEYS_BYTES_MAX)));
+    let (found, more) = of(&mut (1..3).map(huge));
+    assert!(more && found.len() == 1, "at least one");
+    let (found, more) = of(&mut (0..KEYS_MAX as u64).map(Value::from));
+    assert!(!more && found.len() == KEYS_MAX);
+}
+
+#[test]
 fn values_are_never_copied() {
     let mut kv = Kv::default();
     let value = Text::from(value!("large"));
@@ -72,10 +187,8 @@ fn values_are_never_copied() {
         key: value!(1).into(),
         value: value.clone(),
     });
-    let answer = kv.answer(&Lookup {
-        key: value!(1).into(),
-    });
-    assert!(ptr::eq(answer.unwrap().as_str(), value.as_str()));
+    let answer = kv.answer(&Query::Value(value!(1).into()));
+    assert!(matches!(answer, Answer::Value(Some(text)) if ptr::eq(text.as_str(), value.as_str())));
 }
 
 #[test]

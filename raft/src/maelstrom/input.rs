@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use json::Raw;
 use raft_core::{NodeId, Refusal, Response};
@@ -10,6 +11,7 @@ use super::init::{Early, is_client, open, reply_to};
 use super::lines::{Lines, RawLine};
 use super::names::Names;
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
+use crate::host::shared::Viewer;
 use crate::host::{ClientRequest, Inbox};
 use crate::kv::Kv;
 use crate::requests::{
@@ -18,11 +20,15 @@ use crate::requests::{
 use crate::sessions::Sessions;
 use crate::wire::{self, Unreadable};
 
+/// How long a request for the status waits for the end of a step.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// The reader of stdin. It never waits for anything but lines.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) names: Arc<Names>,
     pub(crate) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
+    pub(crate) viewer: Viewer<Sessions<Kv>>,
     pub(crate) output: Output,
     pub(crate) dropped: DroppedLines,
 }
@@ -119,6 +125,10 @@ impl Input {
                 self.output.answer([(reply_to, result)]);
             }
             RequestContent::Client(request) => self.submit(reply_to, request, bytes),
+            RequestContent::Status => {
+                let result = self.status(reply_to.msg_id);
+                self.output.answer([(reply_to, result)]);
+            }
             RequestContent::Transfer { to } => {
                 match to.map(|name| self.names.id(&name).ok_or(name)).transpose() {
                     Ok(to) => self.submit(reply_to, ClientRequest::Transfer(to), bytes),
@@ -139,6 +149,21 @@ impl Input {
             let refused = Response::Refused(Refusal::Full);
             let result = requests::reply(reply_to.msg_id, refused, |id| self.names.name(id));
             self.output.answer([(reply_to, result)]);
+        }
+    }
+
+    /// This node's own state, whatever the event loop and the other nodes do.
+    fn status(&self, in_reply_to: i64) -> Result<Reply, (ErrorCode, String)> {
+        let names = &self.names;
+        match self.viewer.status_within(PATIENCE) {
+            Some(status) => {
+                let name = |id| names.name(id);
+                Ok(requests::status(in_reply_to, names.me(), &status, name))
+            }
+            None => {
+                let text = "the node is busy with a long step; try again".to_owned();
+                Err((ErrorCode::TemporarilyUnavailable, text))
+            }
         }
     }
 

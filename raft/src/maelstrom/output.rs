@@ -9,7 +9,7 @@ use raft_core::Envelope;
 
 use super::names::Names;
 use crate::host::Outbox;
-use crate::kv::Kv;
+use crate::kv::{Key, Kv};
 use crate::named::named;
 use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
 use crate::sessions::Sessions;
@@ -107,7 +107,7 @@ impl Output {
                 }
             }
             OutputLine::Reply { src, dest, reply } => {
-                self.telemetry.sent(reply.as_str());
+                self.telemetry.sent(reply.kind().as_str());
                 line(&src, &dest, reply, buffer);
             }
         }
@@ -117,49 +117,26 @@ impl Output {
 /// The result of a successful request in metrics.
 pub(crate) const OK: &str = "ok";
 
-impl Reply {
-    /// All types of replies.
-    pub(crate) const ALL: [&str; 8] = [
-        "init_ok",
-        "read_ok",
-        "write_ok",
-        "cas_ok",
-        "open_session_ok",
-        "close_session_ok",
-        "transfer_ok",
-        "error",
-    ];
-
-    /// The type of the reply.
-    fn as_str(&self) -> &'static str {
-        match self {
-            Self::InitOk { .. } => "init_ok",
-            Self::ReadOk { .. } => "read_ok",
-            Self::WriteOk { .. } => "write_ok",
-            Self::ChangeMembersOk { .. } => "change_members_ok",
-            Self::CasOk { .. } => "cas_ok",
-            Self::OpenSessionOk { .. } => "open_session_ok",
-            Self::CloseSessionOk { .. } => "close_session_ok",
-            Self::TransferOk { .. } => "transfer_ok",
-            Self::Error { .. } => "error",
-        }
-    }
-}
-
 /// A reply as a line, with its approximate size.
 fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
     /// The bytes of the other fields of a line.
     const FRAME: usize = 128;
     let content = match &reply {
         Reply::ReadOk { value, .. } => value.size(),
+        Reply::KeysOk { keys, .. } => keys.iter().map(Key::size).sum(),
+        Reply::StatusOk {
+            voters, learners, ..
+        } => voters.iter().chain(learners).map(String::len).sum(),
         Reply::Error { text, .. } => text.len(),
         Reply::InitOk { .. }
         | Reply::WriteOk { .. }
         | Reply::CasOk { .. }
+        | Reply::DeleteOk { .. }
         | Reply::OpenSessionOk { .. }
         | Reply::CloseSessionOk { .. }
         | Reply::TransferOk { .. }
-        | Reply::ChangeMembersOk { .. } => 0,
+        | Reply::ChangeMembersOk { .. }
+        | Reply::SnapshotOk { .. } => 0,
     };
     let size = FRAME + src.len() + dest.len() + content;
     (OutputLine::Reply { src, dest, reply }, size)

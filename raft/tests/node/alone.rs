@@ -41,6 +41,65 @@ fn requests_are_served() {
 }
 
 #[test]
+fn keys_are_deleted_and_listed() {
+    let mut node = Node::alone(&[]);
+    let delete = value!({"type": "delete", "key": "a1"});
+    assert_eq!(code(&node.ask(&delete)), Some(20));
+    for key in [value!("a1"), value!("a2"), value!("b"), value!([1.5])] {
+        let write = value!({"type": "write", "key": key, "value": 1});
+        assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+    }
+    let keys = |keys: Value, more: bool| value!({"type": "keys_ok", "keys": keys, "more": more});
+    let all = value!({"type": "keys"});
+    assert_eq!(
+        node.ask(&all),
+        keys(value!(["a1", "a2", "b", [1.5]]), false)
+    );
+    let first = value!({"type": "keys", "prefix": "a", "limit": 1});
+    assert_eq!(node.ask(&first), keys(value!(["a1"]), true));
+    let rest = value!({"type": "keys", "prefix": "a", "after": "a1"});
+    assert_eq!(node.ask(&rest), keys(value!(["a2"]), false));
+    let too_many = node.ask(&value!({"type": "keys", "limit": 1001}));
+    assert_eq!(code(&too_many), Some(12));
+    assert_eq!(
+        too_many.field("text"),
+        Some(&value!("limit is 1001; it must be from 1 to 1000"))
+    );
+
+    assert_eq!(node.ask(&delete), value!({"type": "delete_ok"}));
+    assert_eq!(code(&node.ask(&delete)), Some(20));
+    let read = value!({"type": "read", "key": "a1"});
+    assert_eq!(code(&node.ask(&read)), Some(20));
+    assert_eq!(node.ask(&first), keys(value!(["a2"]), false));
+}
+
+#[test]
+fn delete_of_a_session_is_applied_once() {
+    let mut node = Node::alone(&[]);
+    let session = node.ask(&value!({"type": "open_session"}))["session"].clone();
+    let write = value!({"type": "write", "key": 1, "value": 2});
+    let delete = value!({"type": "delete", "key": 1, "session": session, "sequence": 1});
+    for _ in 0..2 {
+        assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
+        assert_eq!(node.ask(&delete), value!({"type": "delete_ok"}));
+    }
+    // The second write came after the delete, which was only answered again.
+    let read = value!({"type": "read", "key": 1});
+    assert_eq!(node.ask(&read), value!({"type": "read_ok", "value": 2}));
+}
+
+#[test]
+fn status_needs_no_leader() {
+    let mut node = Node::start(&["--settle", "3600000"]);
+    node.init("n1", &["n1", "n2", "n3"]);
+    let expected = value!({
+        "type": "status_ok", "node": "n1", "role": "follower", "term": 0, "commit": 0, "applied": 0,
+        "last": 0, "snapshot": 0, "voters": ["n1", "n2", "n3"], "learners": []
+    });
+    assert_eq!(node.ask(&value!({"type": "status"})), expected);
+}
+
+#[test]
 fn command_of_a_session_is_applied_once() {
     let mut node = Node::alone(&[]);
     let opened = node.ask(&value!({"type": "open_session"}));

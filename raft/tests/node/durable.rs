@@ -104,6 +104,41 @@ fn acknowledged_writes_survive_a_kill() {
 }
 
 #[test]
+fn client_asks_for_a_snapshot() {
+    let folder = Folder::new();
+    let mut node = folder.alone(&[]);
+    for key in 0..3 {
+        write(&mut node, key, key);
+    }
+    let delete = value!({"type": "delete", "key": 1});
+    assert_eq!(node.ask(&delete), value!({"type": "delete_ok"}));
+    let status = |node: &mut Node| node.ask(&value!({"type": "status"}));
+    let before = status(&mut node);
+    assert_eq!(
+        (&before["role"], &before["snapshot"]),
+        (&value!("leader"), &value!(0))
+    );
+    let snapshot = value!({"type": "snapshot"});
+    let stored = value!({"type": "snapshot_ok", "index": (before["applied"].clone())});
+    for _ in 0..2 {
+        assert_eq!(node.ask(&snapshot), stored);
+        assert_eq!(folder.files("n1", "snapshot-").len(), 1);
+    }
+    assert_eq!(status(&mut node)["snapshot"], before["applied"]);
+    // The log after the snapshot has a delete, too.
+    let delete = value!({"type": "delete", "key": 2});
+    assert_eq!(node.ask(&delete), value!({"type": "delete_ok"}));
+    node.kill();
+    let mut node = folder.alone(&[]);
+    node.read_stderr("keys in the snapshot: 2");
+    let keys = node.ask(&value!({"type": "keys"}));
+    assert_eq!(
+        keys,
+        value!({"type": "keys_ok", "keys": [0], "more": false})
+    );
+}
+
+#[test]
 fn snapshot_replaces_the_log() {
     let folder = Folder::new();
     let mut node = folder.alone(&["--snapshot-entries=10"]);

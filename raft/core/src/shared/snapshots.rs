@@ -3,10 +3,11 @@
 use core::mem;
 
 use super::Shared;
-use crate::id::SnapshotId;
+use crate::id::{Index, SnapshotId};
 use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::message::SnapshotChunk;
+use crate::response::{Refusal, Response};
 use crate::snapshot::{IncomingSnapshot, SnapshotToInstall, SnapshotToStore, Task, Work};
 
 impl<S: StateMachine> Shared<S> {
@@ -28,11 +29,37 @@ impl<S: StateMachine> Shared<S> {
             applied.0 - covered.0 >= limits.snapshot_entries
                 || self.log().bytes(covered, applied) >= limits.snapshot_bytes
         };
-        let is_due =
-            applied > covered && is_enough() || applied >= covered && self.snapshots.is_doubted;
+        let is_due = self.snapshots.is_doubted || applied > covered && is_enough();
+        is_due && self.can_capture()
+    }
+
+    /// Whether there is something to take a snapshot of, and no snapshot under way.
+    pub(crate) fn can_capture(&self) -> bool {
+        let applied = self.applied;
         // A node that was just added may not know the members yet: its snapshot would lack them.
         let knows_members = || !self.log.membership_at(applied).members().is_empty();
-        is_due && self.snapshots.is_idle() && knows_members()
+        applied > Index(0)
+            && applied >= self.snapshots.covered().index
+            && self.snapshots.is_idle()
+            && self.proxy.snapshot.is_none()
+            && knows_members()
+    }
+
+    /// Answers the client that waits for a snapshot once the work on it has ended. A leader's snapshot
+    /// may have taken its place.
+    pub(crate) fn answer_snapshot(&mut self) {
+        if self.snapshots.is_idle()
+            && let Some((ticket, index)) = self.proxy.snapshot.take()
+        {
+            let covered = self.snapshots.covered().index;
+            self.reply(
+                ticket,
+                match covered >= index {
+                    true => Response::SnapshotStored(covered),
+                    false => Response::Refused(Refusal::NoSnapshot),
+                },
+            );
+        }
     }
 
     /// Takes a snapshot of the present state.
