@@ -13,7 +13,7 @@
 //! A client's line may have [`MAX_LINE`] bytes and nest [`MAX_DEPTH`] deep, a peer's
 //! [`crate::wire::MAX_LINE`] and [`crate::wire::MAX_DEPTH`]. A client that exceeds its limits gets
 //! an error up to the limits of all lines: a line longer than any peer's is never held in memory,
-//! and one deeper than [`json::MAX_DEPTH`] counts as not JSON. A name may have [`names::MAX_NAME`]
+//! and one deeper than [`json::MAX_DEPTH`] counts as not JSON. A name may have [`node::address::MAX_NAME`]
 //! bytes.
 //!
 //! Maelstrom initialises nodes one by one, and no longer delivers the messages of a node that wrote
@@ -24,7 +24,6 @@ mod front_end;
 mod init;
 mod input;
 mod lines;
-pub mod names;
 mod output;
 
 use std::convert::Infallible;
@@ -41,9 +40,9 @@ use self::front_end::MaelstromFrontEnd;
 use self::init::Init;
 use self::input::Input;
 use self::lines::Lines;
-use self::output::{DropReason, OK, Output, OutputLine};
+use self::output::{DropReason, Me, OK, Output, OutputLine};
 use crate::host::{Inbox, Outbox};
-use crate::node::{self, Member, Node, Options, StopReason};
+use crate::node::{self, Node, Options, StopReason};
 use crate::requests::{ErrorCode, Reply, ReplyKind, RequestKind};
 pub use crate::requests::{MAX_DEPTH, MAX_LINE};
 use crate::stdio::Waiting;
@@ -117,7 +116,7 @@ fn serve(
         return Ok(());
     };
     let Init {
-        names,
+        member,
         position,
         reply_to,
         early,
@@ -126,14 +125,9 @@ fn serve(
     if server.is_none() {
         server = node::serve_metrics(options, position, telemetry, log)?;
     }
-    let member = Member {
-        id: names.my_id(),
-        name: names.me(),
-        names: names.all().collect(),
-    };
     let inbox = Arc::new(Inbox::default());
-    let node = match Node::open(options, &member, &inbox, telemetry, log) {
-        Ok(node) => node,
+    let node = match Node::open(options, &member, None, &inbox, telemetry, log) {
+        Ok(node) => node.expect("init names initial members alone"),
         Err(error) => {
             let code = match error.is_foreign() {
                 true => ErrorCode::PreconditionFailed,
@@ -149,9 +143,14 @@ fn serve(
     telemetry.received(reply_to.kind.as_str());
     output.answer([(reply_to, Ok(Reply::InitOk { in_reply_to }))]);
 
-    let names = Arc::new(names);
+    let me = Me {
+        name: member.name().into(),
+        id: node.id(),
+        book: node.book(),
+    };
     let mut input = Input {
-        names: names.clone(),
+        member,
+        me: me.clone(),
         inbox,
         viewer: node.viewer().clone(),
         output: output.clone(),
@@ -165,7 +164,7 @@ fn serve(
     };
     let reader = thread::Builder::new().name("stdin".into()).spawn(read);
     let reader = reader.map_err(StopReason::io("cannot start a thread"))?;
-    let ran = node.run(MaelstromFrontEnd::new(names, output.clone()));
+    let ran = node.run(MaelstromFrontEnd::new(me, output.clone()));
     drop(server);
     ran?;
     // Without an error the node runs until the reader closes the inbox.

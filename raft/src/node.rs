@@ -4,6 +4,8 @@
 //! [`Node::open`], which recovers the data folder and restores the replica, and [`Node::run`].
 //! Between the two it starts the threads that fill the inbox.
 
+pub mod address;
+pub mod address_book;
 mod data;
 mod descriptors;
 mod member;
@@ -16,8 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::http::{self, Limits};
-use raft_core::{Config, Incarnation, Replica, Restored};
+use raft_core::{Config, Incarnation, NodeId, Payload, Replica, Restored};
 
+use self::address_book::AddressBook;
 pub use self::data::read_machine;
 use self::data::{Data, NodeLog};
 pub use self::member::Member;
@@ -36,6 +39,8 @@ use crate::telemetry::log::Log;
 /// A recovered node that does not run yet. `R` is what a front end needs to reply to a client.
 #[derive(Debug)]
 pub struct Node<R> {
+    id: NodeId,
+    book: Arc<AddressBook>,
     stepper: Stepper<Sessions<Kv>>,
     viewer: Viewer<Sessions<Kv>>,
     inbox: Arc<Inbox<Sessions<Kv>, R>>,
@@ -46,24 +51,30 @@ pub struct Node<R> {
 }
 
 impl<R: Send + 'static> Node<R> {
-    /// Recovers the node's data and restores its replica. Metrics show it from now on.
+    /// Recovers the node's data and restores its replica. Metrics show it from now on. `None` if the
+    /// node has no id yet: it is no initial member, its folder is empty, and `joined` does not tell
+    /// with which id it was added.
     ///
     /// # Errors
     /// The data folder cannot be used, or a thread cannot be started.
     pub fn open(
         options: &Options,
-        member: &Member<'_>,
+        member: &Member,
+        joined: Option<NodeId>,
         inbox: &Arc<Inbox<Sessions<Kv>, R>>,
         telemetry: &Arc<Telemetry>,
         log: &Log,
-    ) -> Result<Self, StopReason> {
+    ) -> Result<Option<Self>, StopReason> {
         let began = Instant::now();
-        let membership = member.membership();
-        let data = data::open(options.data.as_deref(), member, telemetry)?;
+        let Some(data) = data::open(options.data.as_deref(), member, joined, telemetry)? else {
+            return Ok(None);
+        };
         if options.data.is_some() {
             log_recovery(&data, began.elapsed(), log);
         }
         let Data {
+            id,
+            members,
             log,
             snapshots,
             ballot,
@@ -73,16 +84,23 @@ impl<R: Send + 'static> Node<R> {
             torn: _,
         } = data;
         let config: Config = options.config.clone();
-        // A lone voter has no peers to wait for.
-        let settle = match membership.is_lone_voter(member.id) {
+        let book = Arc::new(AddressBook::default());
+        book.learn(&Arc::new(members.clone()));
+        for entry in &entries {
+            if let Payload::Membership(members) = &entry.payload {
+                book.learn(members);
+            }
+        }
+        // A lone voter has no peers to wait for, and one that was added knows that its leader runs.
+        let settle = match book.members().is_lone_voter(id) || joined.is_some() {
             true => Duration::ZERO,
             false => options.settle,
         };
         // By then every open request has reached its deadline and is answered.
         let grace = settle + TICK * config.request_deadline.saturating_mul(2);
         let replica = Replica::restore(Restored {
-            id: member.id,
-            membership: membership.clone(),
+            id,
+            membership: members,
             config,
             ballot,
             snapshot,
@@ -102,9 +120,10 @@ impl<R: Send + 'static> Node<R> {
             None => host::Log::Inline(InlineLog::new(log, persisted)),
         };
         telemetry.watch(viewer.clone(), inbox.clone(), log.watch());
-        let snapshots =
-            SnapshotThread::start(snapshots, membership, inbox.clone()).map_err(no_thread)?;
-        Ok(Self {
+        let snapshots = SnapshotThread::start(snapshots, inbox.clone()).map_err(no_thread)?;
+        Ok(Some(Self {
+            id,
+            book,
             stepper,
             viewer,
             inbox: inbox.clone(),
@@ -112,7 +131,19 @@ impl<R: Send + 'static> Node<R> {
             snapshots,
             settle,
             grace,
-        })
+        }))
+    }
+
+    /// The node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The addresses of the members and of others. The front end keeps it up to date.
+    #[must_use]
+    pub fn book(&self) -> Arc<AddressBook> {
+        self.book.clone()
     }
 
     /// Shows the replica's status.

@@ -10,6 +10,7 @@ use crate::host::ClientRequest;
 use crate::kv::{self, Answer, KEYS_MAX, Key, Kv, Query, Text};
 use crate::named::named;
 use crate::sessions::{Command, Outcome, SessionId, Sessions};
+use crate::stdio::clipped;
 
 /// The deepest nesting of a client's line.
 pub const MAX_DEPTH: usize = 128;
@@ -378,10 +379,10 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
 }
 
 /// The reply to a request. This match alone decides the error codes. `name` gives nodes' names.
-pub(crate) fn reply<'a>(
+pub(crate) fn reply(
     in_reply_to: i64,
     response: Response<Sessions<Kv>>,
-    name: impl Fn(NodeId) -> Option<&'a str>,
+    name: impl Fn(NodeId) -> Option<String>,
 ) -> Result<Reply, (ErrorCode, String)> {
     match response {
         Response::Applied(Outcome::Done(outcome)) => applied(in_reply_to, outcome),
@@ -441,13 +442,13 @@ fn applied(in_reply_to: i64, outcome: kv::Outcome) -> Result<Reply, (ErrorCode, 
 
 /// The reply to a `status` request at the node `me`, whose own state this is. `name` gives nodes'
 /// names.
-pub(crate) fn status<'a>(
+pub(crate) fn status(
     in_reply_to: i64,
     me: &str,
     status: &Status,
-    name: impl Fn(NodeId) -> Option<&'a str>,
+    name: impl Fn(NodeId) -> Option<String>,
 ) -> Reply {
-    let named = |id: NodeId| name(id).map_or_else(|| id.to_string(), str::to_owned);
+    let named = |id: NodeId| name(id).unwrap_or_else(|| id.to_string());
     let members = status.membership.members().iter();
     let (learners, voters): (Vec<_>, Vec<_>) =
         members.partition(|(_, member)| member.standing == Standing::Learner);
@@ -473,7 +474,7 @@ fn no_such_key() -> Result<Reply, (ErrorCode, String)> {
 }
 
 /// Why a request had no effect.
-fn refused<'a>(refusal: Refusal, name: impl Fn(NodeId) -> Option<&'a str>) -> Cow<'static, str> {
+fn refused(refusal: Refusal, name: impl Fn(NodeId) -> Option<String>) -> Cow<'static, str> {
     let text = match refusal {
         Refusal::NoLeader => "no leader is known; try again",
         Refusal::Full => "too many requests are open; try again later",
@@ -494,15 +495,6 @@ fn refused<'a>(refusal: Refusal, name: impl Fn(NodeId) -> Option<&'a str>) -> Co
         }
     };
     text.into()
-}
-
-/// Shortens a text of any length.
-pub(crate) fn clipped(text: &str) -> String {
-    const LENGTH: usize = 200;
-    match text.char_indices().nth(LENGTH) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

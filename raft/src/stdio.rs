@@ -79,6 +79,15 @@ pub fn print_error(line: impl fmt::Display) {
     let _ = Waiting(io::stderr().lock()).write_all(format!("{line}\n").as_bytes());
 }
 
+/// Shortens a text of any length for a message to people.
+pub(crate) fn clipped(text: &str) -> String {
+    const LENGTH: usize = 200;
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

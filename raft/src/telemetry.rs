@@ -43,7 +43,7 @@ fn gauges(status: &Status) -> [Shown<i64>; 13] {
     let snapshot = status.snapshot;
     [
         ("raft_term", "Current term.", gauge(status.ballot.term().0)),
-        ("raft_leader", "Index of the current leader among the sorted node ids; -1 if unknown.",
+        ("raft_leader", "Id of the current leader; -1 if unknown.",
             status.leader.map_or(-1, |id| gauge(id.0))),
         ("raft_last_index", "Index of the last entry in the log.",
             gauge(status.last.index.0)),
@@ -181,6 +181,7 @@ pub struct Telemetry {
     requests: Arc<Family<Counter, 2>>,
     latency: Arc<Family<Histogram, 1>>,
     lines: Arc<Family<Counter, 1>>,
+    unaddressed: Arc<Counter>,
     syncs: Arc<Histogram>,
     wal: Arc<Gauge>,
     work: Arc<Family<Histogram, 1>>,
@@ -233,6 +234,10 @@ impl Telemetry {
                 "Input lines dropped.",
                 [("reason", labels.reasons)],
             ),
+            unaddressed: registry.counter(
+                "raft_messages_unaddressed_total",
+                "Messages dropped because the address of their receiver is not known.",
+            ),
             syncs: registry.histogram(
                 "raft_wal_sync_seconds",
                 "Time to write and sync a batch of the log.",
@@ -270,6 +275,11 @@ impl Telemetry {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
+    }
+
+    /// Counts a message to a node whose address is not known.
+    pub fn unaddressed(&self) {
+        self.unaddressed.increment();
     }
 
     /// Counts a received message of this type.

@@ -1,12 +1,14 @@
 //! The messages between nodes, as JSON.
 //!
-//! A message is the body of one Maelstrom message, whose `src` and `dest` name its sender and its
-//! receiver. The body has the message's kind as its `type`, the version of this format as `v`, the
-//! sender's term, and the fields of the kind (see [`raft_core::Message`]):
+//! A message is the body of a line, whose `src` and `dest` name its sender and its receiver. The
+//! body has the message's kind as its `type`, the version of this format as `v`, the ids of sender
+//! and receiver, the sender's term, and the fields of the kind (see [`raft_core::Message`]). Ids and
+//! not names say who is meant: a name may come back with another id.
 //!
 //! ```json
-//! {"src":"n1","dest":"n2","body":{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],
-//!     "entries":[[3],[3,{"type":"write","key":1,"value":2}]],"commit":17}}
+//! {"src":"n1","dest":"n2","body":{"type":"append","v":1,"from":0,"to":1,"term":3,
+//!     "session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":2}]],
+//!     "commit":17}}
 //! ```
 //!
 //! Composite ids are short arrays: an entry's id is `[term, index]`, a request's or a stream's id
@@ -59,39 +61,24 @@ pub enum Unreadable {
 ///
 /// # Errors
 /// If the message must be dropped.
-pub fn decode<'a, S>(from: NodeId, to: NodeId, body: Raw<'a>) -> Result<Envelope<S>, Unreadable>
+pub fn decode<'a, S>(body: Raw<'a>) -> Result<Envelope<S>, Unreadable>
 where
     S: StateMachine<Command: Decode<'a> + Encode, Outcome: Decode<'a> + Encode>,
 {
     // The body is one level inside of its line.
     let decoded = json::decode_with_depth(body.as_str().as_bytes(), MAX_DEPTH - 1);
-    match decoded {
-        Ok(body) => {
-            let (term, message) = Body::message(body);
-            Ok(Envelope {
-                from,
-                to,
-                term,
-                message,
-            })
-        }
-        Err(error) => Err(reason(body, error)),
-    }
+    decoded
+        .map(Body::envelope)
+        .map_err(|error| reason(body, error))
 }
 
-/// The body of a message, and its sender and receiver, ready to be encoded.
+/// The body of a message, ready to be encoded.
 #[must_use]
-pub fn body<S>(envelope: Envelope<S>) -> (NodeId, NodeId, impl Encode + use<S>)
+pub fn body<S>(envelope: Envelope<S>) -> impl Encode + use<S>
 where
     S: StateMachine<Command: Encode, Outcome: Encode>,
 {
-    let Envelope {
-        from,
-        to,
-        term,
-        message,
-    } = envelope;
-    (from, to, Body::of(term, message))
+    Body::of(envelope)
 }
 
 /// Roughly how many bytes a message takes, as JSON or in memory, whichever is more. `outcome` is the
@@ -150,6 +137,8 @@ macro_rules! messages {
             enum Body<C, O> tagged "type" {
                 $($message as $kind {
                     v: Version,
+                    from: u64,
+                    to: u64,
                     term: u64,
                     $($field: $json $(as $name)? $(= $absent)?,)*
                 },)*
@@ -157,30 +146,31 @@ macro_rules! messages {
         }
 
         impl<C, O> Body<C, O> {
-            fn of<S: StateMachine<Command = C, Outcome = O>>(
-                Term(term): Term,
-                message: Message<S>,
-            ) -> Self {
-                match message {$(
+            fn of<S: StateMachine<Command = C, Outcome = O>>(envelope: Envelope<S>) -> Self {
+                let Envelope { from: NodeId(from), to: NodeId(to), term: Term(term), .. } = envelope;
+                match envelope.message {$(
                     Message::$message(raft_core::$message { $($field),* }) => Self::$message {
                         v: Version,
+                        from,
+                        to,
                         term,
                         $($field: $field.into(),)*
                     },
                 )*}
             }
 
-            fn message<S: StateMachine<Command = C, Outcome = O>>(self) -> (Term, Message<S>) {
-                let (term, mut message) = match self {$(
-                    Self::$message { v: Version, term, $($field),* } => (
-                        Term(term),
-                        Message::$message(raft_core::$message { $($field: $field.into()),* }),
-                    ),
-                )*};
-                if let Message::Append(append) = &mut message {
-                    number(append);
-                }
-                (term, message)
+            fn envelope<S: StateMachine<Command = C, Outcome = O>>(self) -> Envelope<S> {
+                match self {$(
+                    Self::$message { v: Version, from, to, term, $($field),* } => {
+                        let mut message =
+                            Message::$message(raft_core::$message { $($field: $field.into()),* });
+                        if let Message::Append(append) = &mut message {
+                            number(append);
+                        }
+                        let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
+                        Envelope { from, to, term, message }
+                    }
+                )*}
             }
         }
     };

@@ -84,8 +84,7 @@ fn reopen(
     seen: &mut Seen,
 ) -> Result<(), String> {
     let disk = folder::disk(files);
-    let verdict =
-        check_folder::<String>(Arc::new(disk.clone()), true, &mut io::sink(), |_, _| Ok(()));
+    let verdict = check_folder::<String>(Arc::new(disk.clone()), true, &mut io::sink(), |_| Ok(()));
     let verdict = verdict.map_err(|error| error.to_string())?;
     let unchanged = || folder::files(&disk) == *files;
     demand(unchanged(), || "the check changes files".to_owned())?;

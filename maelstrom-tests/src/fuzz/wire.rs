@@ -4,7 +4,7 @@ use json::Raw;
 use raft::kv::Kv;
 use raft::sessions::Sessions;
 use raft::wire::{self, KINDS, Unreadable};
-use raft_core::{Envelope, NodeId};
+use raft_core::Envelope;
 use rand::Rng;
 
 use super::mutate::sample;
@@ -17,10 +17,6 @@ pub(super) const TARGET: Target = Target {
     draw,
     check,
 };
-
-/// The sender and the receiver are not part of the body.
-const FROM: NodeId = NodeId(0);
-const TO: NodeId = NodeId(1);
 
 /// A class for each kind of message that is accepted, and for each reason to reject one.
 const CLASSES: [&str; KINDS.len() + 5] = {
@@ -48,32 +44,32 @@ const CLASSES: [&str; KINDS.len() + 5] = {
 
 /// At least one message of each kind.
 const SAMPLES: [&str; 26] = [
-    r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
-    r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":true}"#,
-    r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#,
-    r#"{"type":"vote_reply","v":1,"term":3,"granted":false}"#,
-    r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[],"commit":17}"#,
-    r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[2],[3,{"type":"write","key":[1,{"a":null}],"value":-1.5e-3}]],"commit":17}"#,
-    r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[0,0],"entries":[[3,{"type":"cas","key":"k","from":1,"to":{"b":[]},"create_if_not_exists":true}]],"commit":0}"#,
-    r#"{"type":"appended","v":1,"term":3,"session":[4711,9],"life":8,"matched":19}"#,
-    r#"{"type":"append_rejected","v":1,"term":3,"session":[4711,9],"life":8,"prev":[2,17],"hint":[1,12]}"#,
-    r#"{"type":"snapshot_chunk","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":3,"data":"Zm9v"}"#,
-    r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":3,"offset":6,"broken":false}"#,
-    r#"{"type":"round","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
-    r#"{"type":"round_reply","v":1,"term":3,"id":[4711,9]}"#,
-    r#"{"type":"read_index","v":1,"term":3,"id":[4711,9]}"#,
-    r#"{"type":"read_index_reply","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
-    r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":"\u00e4"}}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":{"type":"written"}}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":{"type":"mismatch","found":[7]}}"#,
-    r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":[7,3,2,{"type":"write","key":1,"value":2}]}"#,
-    r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3,[]],[3,[7]]],"commit":17}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":[7]}"#,
-    r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":null}"#,
-    r#"{"type":"outdated","v":1,"term":3}"#,
-    r#"{"type":"vote","v":1,"term":3,"last":[2,17],"transfer":true}"#,
-    r#"{"type":"timeout_now","v":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
-    r#"{"type":"timeout_now_reply","v":1,"term":3,"id":[4711,9],"campaigns":false}"#,
+    r#"{"type":"pre_vote","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
+    r#"{"type":"pre_vote_reply","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"granted":true}"#,
+    r#"{"type":"vote","v":1,"from":0,"to":1,"term":3,"last":[2,17]}"#,
+    r#"{"type":"vote_reply","v":1,"from":0,"to":1,"term":3,"granted":false}"#,
+    r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[],"commit":17}"#,
+    r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[2],[3,{"type":"write","key":[1,{"a":null}],"value":-1.5e-3}]],"commit":17}"#,
+    r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[0,0],"entries":[[3,{"type":"cas","key":"k","from":1,"to":{"b":[]},"create_if_not_exists":true}]],"commit":0}"#,
+    r#"{"type":"appended","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"life":8,"matched":19}"#,
+    r#"{"type":"append_rejected","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"life":8,"prev":[2,17],"hint":[1,12]}"#,
+    r#"{"type":"snapshot_chunk","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":3,"data":"Zm9v"}"#,
+    r#"{"type":"chunk_received","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":3,"offset":6,"broken":false}"#,
+    r#"{"type":"round","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
+    r#"{"type":"round_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9]}"#,
+    r#"{"type":"read_index","v":1,"from":0,"to":1,"term":3,"id":[4711,9]}"#,
+    r#"{"type":"read_index_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
+    r#"{"type":"forward","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":"\u00e4"}}"#,
+    r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"outcome":{"type":"written"}}"#,
+    r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"outcome":{"type":"mismatch","found":[7]}}"#,
+    r#"{"type":"forward","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"command":[7,3,2,{"type":"write","key":1,"value":2}]}"#,
+    r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3,[]],[3,[7]]],"commit":17}"#,
+    r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"outcome":[7]}"#,
+    r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"outcome":null}"#,
+    r#"{"type":"outdated","v":1,"from":0,"to":1,"term":3}"#,
+    r#"{"type":"vote","v":1,"from":0,"to":1,"term":3,"last":[2,17],"transfer":true}"#,
+    r#"{"type":"timeout_now","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
+    r#"{"type":"timeout_now_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"campaigns":false}"#,
 ];
 
 fn draw(rng: &mut Rng) -> Vec<u8> {
@@ -98,8 +94,7 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
         Some(Ok(read)) => read,
     };
     seen.note(read.message.kind());
-    let (_, _, body) = wire::body(read.clone());
-    let text = json::encode(&body);
+    let text = json::encode(&wire::body(read.clone()));
     let again = decode(&text);
     demand(again.as_ref() == Some(&Ok(read.clone())), || {
         let text = text.escape_ascii();
@@ -110,5 +105,5 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
 /// Reads a body; `None` if it is not JSON.
 fn decode(text: &[u8]) -> Option<Result<Envelope<Sessions<Kv>>, Unreadable>> {
     let body: Raw = json::decode_with_depth(text, wire::MAX_DEPTH - 1).ok()?;
-    Some(wire::decode(FROM, TO, body))
+    Some(wire::decode(body))
 }

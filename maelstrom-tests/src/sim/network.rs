@@ -44,10 +44,10 @@ pub(super) struct Network {
 
 impl Letter {
     pub(super) fn write(envelope: Envelope<Store>) -> Self {
-        let (_, _, body) = wire::body(envelope.clone());
+        let body = json::to_string(&wire::body(envelope.clone())).into();
         Self {
             envelope: Arc::new(envelope),
-            body: json::to_string(&body).into(),
+            body,
         }
     }
 
@@ -58,11 +58,9 @@ impl Letter {
 
     /// Decodes the message, which must equal what was sent.
     pub(super) fn read(&self) -> Result<Envelope<Store>, Broken> {
-        let Envelope { from, to, .. } = *self.envelope;
         let body = Raw::new(&self.body).map_err(|error| error.to_string());
-        let read = body.and_then(|body| {
-            wire::decode::<Store>(from, to, body).map_err(|error| format!("{error:?}"))
-        });
+        let read =
+            body.and_then(|body| wire::decode::<Store>(body).map_err(|error| format!("{error:?}")));
         let read =
             read.map_err(|why| Broken(format!("a message must decode: {}: {why}", self.body)))?;
         demand(read == *self.envelope, || {

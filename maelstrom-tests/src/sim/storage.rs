@@ -8,7 +8,7 @@ use std::mem;
 use std::sync::Arc;
 
 use raft::host::Image;
-use raft::storage::{self, Error, ErrorKind, Identity, Log, Opened, Snapshots};
+use raft::storage::{self, Cluster, Error, ErrorKind, Identity, Log, Opened, Snapshots};
 use raft_core::{
     ChunkToSend, EntryId, NodeId, Record, SnapshotId, SnapshotToInstall, SnapshotToStore, Wal,
 };
@@ -146,10 +146,12 @@ impl FaultyStorage {
 impl Disk<Store> for FaultyStorage {
     fn open(&mut self) -> Result<Stored<Store>, Stop<Error>> {
         let name = |node: u64| format!("n{node}");
-        let identity = Identity::new(&name(self.id.0), (1..=self.nodes).map(name));
+        let cluster = Cluster::of((1..=self.nodes).map(name));
+        let identity = Identity::new(cluster, &name(self.id.0), self.id, self.id.0);
         let disk = Arc::new(self.disk.clone());
-        let opened = storage::open::<Numbered>(disk, &identity, self.options);
+        let opened = storage::open::<Numbered>(disk, &identity, None, self.options);
         let Opened {
+            identity: _,
             log,
             snapshots,
             recovered,

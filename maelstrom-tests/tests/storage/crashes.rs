@@ -1,14 +1,18 @@
 //! A crash before and after every call of the disk, and what a power cut may leave each time.
 
 use std::io;
+use std::sync::Arc;
 
 use maelstrom_tests::replica::faulty_disk::{FaultyDisk, Moment, Tear};
 use raft::storage::disk::{Disk, File, Lock};
-use raft::storage::{Error, ErrorKind, Verdict, check};
-use raft_core::{EntryId, Wal};
+use raft::storage::{self, Error, ErrorKind, Verdict, check};
+use raft_core::{Ballot, EntryId, Payload, Term, Wal};
 use rand::Rng;
 
-use crate::history::{State, Step, ballot, entries, maintain, open, perform, script};
+use crate::history::{
+    OPTIONS, State, Step, ballot, entries, id, identity, maintain, membership, open, perform,
+    script,
+};
 
 /// The history with a crash somewhere: what may come back.
 #[derive(Debug)]
@@ -60,7 +64,7 @@ pub(crate) fn demand_recovery(disk: &FaultyDisk, run: &Run, story: &str) -> Resu
         std::sync::Arc::new(disk.clone()),
         false,
         &mut io::sink(),
-        |_, _| Ok(()),
+        |_| Ok(()),
     )
     .expect("the sink takes all");
     let mut opened = open(disk).map_err(|error| format!("{story}: refused: {error}"))?;
@@ -150,6 +154,48 @@ fn a_crash_at_any_call_loses_nothing_acknowledged() {
     let worlds = at_every_call(&script(), |disk| disk, demand_recovery);
     let worlds = worlds.unwrap_or_else(|lost| panic!("{lost}"));
     assert!(worlds > 5_000, "{worlds} worlds");
+}
+
+/// Nothing that looks like a node's folder is left, or all of it.
+#[test]
+fn a_crash_while_a_folder_is_made_leaves_it_new() {
+    let make = |disk: &FaultyDisk| {
+        let disk = Arc::new(disk.clone());
+        storage::open::<String>(disk, &identity(), Some(membership()), OPTIONS)
+    };
+    let whole = FaultyDisk::new(0);
+    let begun = State::of(&make(&whole).expect("an empty folder").recovered);
+    assert_eq!(begun.ballot, Ballot::new(Term(1), None));
+    assert_eq!(begun.entries[0].id, id(1, 1));
+    let payload = Payload::Membership(Arc::new(membership()));
+    assert_eq!(
+        (begun.entries.len(), &begun.entries[0].payload),
+        (1, &payload)
+    );
+    let (mut unmade, mut made) = (0, 0);
+    for call in 1..=whole.calls() {
+        for moment in [Moment::Before, Moment::After] {
+            let disk = FaultyDisk::new(0);
+            disk.crash_at(call, moment);
+            assert!(make(&disk).is_err() || call == whole.calls());
+            for content in Tear::ALL {
+                for names in Tear::ALL {
+                    let world = disk.fork(call);
+                    world.restart(content, names);
+                    match storage::owner(Arc::new(world.clone())).expect("a sound folder") {
+                        None => unmade += 1,
+                        Some(_) => made += 1,
+                    }
+                    let again = State::of(&make(&world).expect("it is still new").recovered);
+                    assert_eq!(
+                        again, begun,
+                        "{moment:?} call {call}, {content:?}, {names:?}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(unmade > 100 && made > 1, "{unmade} and {made} folders");
 }
 
 /// A batch that is more than a frame may be, so that a segment is left behind while what was

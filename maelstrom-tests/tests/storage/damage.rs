@@ -105,7 +105,7 @@ fn disk_of(files: &Files) -> Memory {
 /// What recovery makes of some files, and the check's word, which must be the same.
 fn recovered(files: &Files) -> Result<State, ErrorKind> {
     let disk = disk_of(files);
-    let verdict = check::<String>(Arc::new(disk.clone()), true, &mut io::sink(), |_, _| Ok(()))
+    let verdict = check::<String>(Arc::new(disk.clone()), true, &mut io::sink(), |_| Ok(()))
         .expect("the sink takes all");
     assert_eq!(files_of(&disk), *files, "the check changes nothing");
     match open(&disk) {

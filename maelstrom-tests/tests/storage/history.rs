@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
-use raft::storage::{self, Error, Identity, Opened, Options, Recovered, Snapshots};
+use raft::storage::{self, Cluster, Error, Identity, Opened, Options, Recovered, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal,
 };
@@ -15,11 +15,16 @@ pub(crate) const OPTIONS: Options = Options {
 };
 
 pub(crate) fn identity() -> Identity {
-    Identity::new("n1", ["n1", "n2", "n3"])
+    owner("n1", &["n1", "n2", "n3"])
+}
+
+/// The node `name` of a cluster.
+pub(crate) fn owner(name: &str, names: &[&str]) -> Identity {
+    Identity::new(Cluster::of(names.iter().copied()), name, NodeId(0), 1)
 }
 
 pub(crate) fn open(disk: &(impl Disk + Clone + 'static)) -> Result<Opened<String>, Error> {
-    storage::open(Arc::new(disk.clone()), &identity(), OPTIONS)
+    storage::open(Arc::new(disk.clone()), &identity(), None, OPTIONS)
 }
 
 /// `INDEX@TERM`

@@ -11,11 +11,11 @@ use raft::storage::disk::real::Real;
 use raft::storage::{
     self, Error, ErrorKind, Identity, SnapshotError, SnapshotFile, Verdict, check, crc32c,
 };
-use raft_core::{Record, SnapshotId, Wal};
+use raft_core::{NodeId, Record, SnapshotId, Wal};
 
 use crate::history::{
     OPTIONS, State, Step, ballot, elsewhere, entries, id, identity, machine, maintain, membership,
-    open, perform, script, store,
+    open, owner, perform, script, store,
 };
 
 /// A folder of its own for a test, removed in the end.
@@ -41,7 +41,7 @@ impl Drop for Temporary {
 
 /// Does the whole script, closing and opening after each step.
 fn what_is_written_comes_back(disk: &Arc<dyn Disk>) {
-    let reopen = || storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+    let reopen = || storage::open::<String>(disk.clone(), &identity(), None, OPTIONS);
     let mut state = State::default();
     for step in script() {
         let mut opened = reopen().expect("a sound folder");
@@ -74,30 +74,34 @@ fn memory_keeps_what_is_written() {
 }
 
 fn refusal(disk: &Arc<dyn Disk>, identity: &Identity) -> Error {
-    storage::open::<String>(disk.clone(), identity, OPTIONS).expect_err("a refusal")
+    storage::open::<String>(disk.clone(), identity, None, OPTIONS).expect_err("a refusal")
 }
 
 /// Who says so, where, and what can be done.
 #[test]
 fn another_s_folder_is_refused() {
     let disk: Arc<dyn Disk> = Arc::new(Memory::new());
-    drop(storage::open::<String>(disk.clone(), &identity(), OPTIONS).expect("an empty folder"));
-    let node = refusal(&disk, &Identity::new("n2", ["n1", "n2", "n3"]));
+    drop(
+        storage::open::<String>(disk.clone(), &identity(), None, OPTIONS).expect("an empty folder"),
+    );
+    let node = refusal(&disk, &owner("n2", &["n1", "n2", "n3"]));
     assert_eq!(node.kind(), ErrorKind::Foreign);
     assert_eq!(
         node.to_string(),
         "memory:identity: the folder belongs to node n1, but this is node n2 (give this node its own \
          folder, or an empty one if it is new)"
     );
-    let cluster = refusal(&disk, &Identity::new("n1", ["n1", "n2"]));
+    let cluster = refusal(&disk, &owner("n1", &["n1", "n2"]));
     assert_eq!(cluster.kind(), ErrorKind::Foreign);
     assert!(
-        cluster.to_string().contains("the cluster of n1, n2, n3"),
+        cluster
+            .to_string()
+            .contains("began with members of other names"),
         "{cluster}"
     );
     // The order in which the names are told makes no difference.
-    let same = Identity::new("n1", ["n3", "n2", "n1"]);
-    assert!(storage::open::<String>(disk, &same, OPTIONS).is_ok());
+    let same = owner("n1", &["n3", "n2", "n1"]);
+    assert!(storage::open::<String>(disk, &same, None, OPTIONS).is_ok());
 }
 
 #[test]
@@ -105,14 +109,14 @@ fn a_folder_in_use_is_refused() {
     let folder = Temporary::new("lock");
     let memory: Arc<dyn Disk> = Arc::new(Memory::new());
     for disk in [folder.disk(), memory] {
-        let opened = storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+        let opened = storage::open::<String>(disk.clone(), &identity(), None, OPTIONS);
         let storage::Opened { log, snapshots, .. } = opened.expect("an empty folder");
         assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Locked);
         drop(log);
         let still = refusal(&disk, &identity());
         assert_eq!(still.kind(), ErrorKind::Locked, "snapshots hold it, too");
         drop(snapshots);
-        assert!(storage::open::<String>(disk, &identity(), OPTIONS).is_ok());
+        assert!(storage::open::<String>(disk, &identity(), None, OPTIONS).is_ok());
     }
 }
 
@@ -121,12 +125,12 @@ fn a_folder_in_use_is_refused() {
 fn a_folder_in_use_stays_locked_without_its_lock_file() {
     let folder = Temporary::new("unlocked");
     let disk = folder.disk();
-    let opened = storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+    let opened = storage::open::<String>(disk.clone(), &identity(), None, OPTIONS);
     let opened = opened.expect("an empty folder");
     fs::remove_file(folder.0.join("lock")).expect("the lock file");
     assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Locked);
     drop(opened);
-    assert!(storage::open::<String>(disk, &identity(), OPTIONS).is_ok());
+    assert!(storage::open::<String>(disk, &identity(), None, OPTIONS).is_ok());
 }
 
 /// Changes a file of a memory disk.
@@ -142,7 +146,7 @@ fn change(disk: &dyn Disk, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
 #[test]
 fn a_newer_format_is_refused() {
     for (name, what) in [
-        ("identity", b"{\"format\":2,\"new\":[]}".as_slice()),
+        ("identity", b"{\"format\":3,\"new\":[]}".as_slice()),
         ("log-00000000000000000001", b"stdraftL\x02\0\0\0"),
         (
             "snapshot-00000000000000000002-00000000000000000001",
@@ -151,7 +155,7 @@ fn a_newer_format_is_refused() {
     ] {
         let disk: Arc<dyn Disk> = Arc::new(Memory::new());
         let mut opened =
-            storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+            storage::open(disk.clone(), &identity(), None, OPTIONS).expect("an empty folder");
         perform(&mut opened, &Step::Write(vec![entries(1, 3, 1, 5)])).expect("room");
         perform(&mut opened, &Step::Store(id(2, 1))).expect("room");
         drop(opened);
@@ -174,7 +178,7 @@ fn a_newer_format_is_refused() {
 fn refused_by_both(disk: &Memory) -> Error {
     let error = open(disk).expect_err("a refusal");
     let mut nowhere = std::io::sink();
-    let verdict = check::<String>(Arc::new(disk.clone()), true, &mut nowhere, |_, _| Ok(()));
+    let verdict = check::<String>(Arc::new(disk.clone()), true, &mut nowhere, |_| Ok(()));
     let verdict = verdict.expect("the sink takes all");
     assert_eq!(
         verdict.map_err(|error| error.to_string()),
@@ -186,7 +190,7 @@ fn refused_by_both(disk: &Memory) -> Error {
 /// A disk with a snapshot, and the snapshot's name.
 fn with_snapshot(identity: &Identity) -> (Memory, String) {
     let disk = Memory::new();
-    let opened = storage::open::<String>(Arc::new(disk.clone()), identity, OPTIONS);
+    let opened = storage::open::<String>(Arc::new(disk.clone()), identity, None, OPTIONS);
     store(&opened.expect("an empty folder").snapshots, id(9, 3)).expect("room");
     let names = disk.list().expect("a list");
     let name = names.into_iter().find(|name| name.starts_with("snapshot"));
@@ -201,7 +205,7 @@ fn seal(bytes: &mut [u8]) {
 
 #[test]
 fn snapshot_of_another_cluster_is_refused() {
-    let (other, name) = with_snapshot(&Identity::new("n1", ["n1", "n2", "n4"]));
+    let (other, name) = with_snapshot(&owner("n1", &["n1", "n2", "n4"]));
     let (disk, _) = with_snapshot(&identity());
     let mut bytes = Vec::new();
     change(&other, &name, |content| bytes.clone_from(content));
@@ -260,12 +264,52 @@ fn record_of_an_unknown_kind_is_newer() {
 /// A folder that has something in it, but no identity, is nobody's.
 #[test]
 fn a_folder_without_identity_is_never_started_fresh() {
+    for members in [None, Some(membership())] {
+        let disk: Arc<dyn Disk> = Arc::new(Memory::new());
+        let opened = storage::open(disk.clone(), &identity(), members, OPTIONS);
+        let step = Step::Write(vec![ballot(1, None)]);
+        perform(&mut opened.expect("an empty folder"), &step).expect("room");
+        disk.remove("identity").expect("it is there");
+        assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Missing);
+    }
+}
+
+/// Its log begins with the members only if it is new.
+#[test]
+fn folder_tells_its_owner() {
     let disk: Arc<dyn Disk> = Arc::new(Memory::new());
-    let mut opened = storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
-    perform(&mut opened, &Step::Write(vec![ballot(1, None)])).expect("room");
-    drop(opened);
-    disk.remove("identity").expect("it is there");
-    assert_eq!(refusal(&disk, &identity()).kind(), ErrorKind::Missing);
+    assert_eq!(storage::owner(disk.clone()).expect("an empty folder"), None);
+    let open = |members| storage::open::<String>(disk.clone(), &identity(), members, OPTIONS);
+    assert_eq!(open(None).expect("an empty folder").identity, identity());
+    let found = storage::owner(disk.clone()).expect("a sound folder");
+    assert_eq!(found, Some(identity()));
+    let again = open(Some(membership())).expect("a sound folder").recovered;
+    assert_eq!(State::of(&again), State::default());
+}
+
+#[test]
+fn folder_of_format_1_is_recovered() {
+    let disk = Memory::new();
+    let names = r#""node":"n2","nodes":["n1","n2","n3"]"#;
+    let crc = crc32c(format!(r#"{{"format":1,{names}}}"#).as_bytes());
+    drop(open(&disk).expect("an empty folder"));
+    change(&disk, "identity", |bytes| {
+        *bytes = format!("{{\"format\":1,{names},\"crc\":{crc}}}\n").into_bytes();
+    });
+    change(&disk, "log-00000000000000000001", |bytes| {
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let head = crc32c(&bytes[..504]);
+        bytes[504..508].copy_from_slice(&head.to_le_bytes());
+    });
+    let me = owner("n2", &["n1", "n2", "n3"]);
+    let opened = storage::open::<String>(Arc::new(disk), &me, None, OPTIONS);
+    let identity = opened.expect("a folder of an earlier version").identity;
+    assert_eq!(
+        (identity.id(), identity.cluster()),
+        (NodeId(1), me.cluster())
+    );
+    let members = identity.members().expect("the log has none");
+    assert_eq!(&*members.members()[&NodeId(2)].address, "n3");
 }
 
 /// Files of somebody else are in nobody's way.
@@ -285,7 +329,7 @@ fn foreign_files_are_left_alone() {
             .write_at(b"mine", 0)
             .expect("room");
     }
-    let opened = storage::open::<String>(disk.clone(), &identity(), OPTIONS);
+    let opened = storage::open::<String>(disk.clone(), &identity(), None, OPTIONS);
     drop(opened.expect("a folder without anything of ours"));
     let found = disk.list().expect("a list");
     assert!(
@@ -298,10 +342,12 @@ fn foreign_files_are_left_alone() {
 #[test]
 fn an_unknown_command_is_refused() {
     let disk: Arc<dyn Disk> = Arc::new(Memory::new());
-    let mut opened = storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+    let mut opened =
+        storage::open(disk.clone(), &identity(), None, OPTIONS).expect("an empty folder");
     perform(&mut opened, &Step::Write(vec![entries(1, 1, 1, 5)])).expect("room");
     drop(opened);
-    let error = storage::open::<u64>(disk, &identity(), OPTIONS).expect_err("a text is no number");
+    let error =
+        storage::open::<u64>(disk, &identity(), None, OPTIONS).expect_err("a text is no number");
     assert_eq!(error.kind(), ErrorKind::Newer);
     assert!(
         error
@@ -503,22 +549,23 @@ fn a_new_segment_takes_the_spare_file() {
 fn looking_at_a_folder_changes_nothing() {
     let folder = Temporary::new("look");
     let disk = folder.disk();
-    let mut opened = storage::open(disk.clone(), &identity(), OPTIONS).expect("an empty folder");
+    let mut opened =
+        storage::open(disk.clone(), &identity(), None, OPTIONS).expect("an empty folder");
     for step in script() {
         perform(&mut opened, &step).expect("room");
     }
     let look = || Arc::new(Real::read_only(&folder.0).expect("a folder"));
     let mut text = Vec::new();
-    let locked = check::<String>(look(), true, &mut text, |_, _| Ok(())).expect("memory has room");
+    let locked = check::<String>(look(), true, &mut text, |_| Ok(())).expect("memory has room");
     assert_eq!(locked.map_err(|error| error.kind()), Err(ErrorKind::Locked));
     drop(opened);
-    let verdict = check::<String>(look(), true, &mut text, |_, _| Ok(())).expect("memory has room");
+    let verdict = check::<String>(look(), true, &mut text, |_| Ok(())).expect("memory has room");
     assert_eq!(verdict.expect("a sound folder"), Verdict::Sound);
     let text = String::from_utf8(text).expect("text");
     for line in [
-        "identity  node n1 of n1, n2, n3\n",
-        "begins with term 5, vote for n3, base 30@5",
-        ", voters n1, n2, n3\n",
+        "identity  node n1, id 0, of the cluster 7ff3656c\n",
+        "begins with term 5, vote for node 2, base 30@5",
+        "  members {\"next\":3,\"members\":[[0,\"voter\",\"\"],",
         "    base    35@5, later entries remain\n",
         "    entry   42@6  \"4\"\n",
         "term 6, no vote; base 35@5, last entry 42@6\n",
@@ -546,21 +593,18 @@ fn a_command_of_another_machine_is_refused_by_the_check_too() {
     let written = opened.log.append_and_sync(&[entries(1, 2, 1, 20)]);
     written.expect("memory has room");
     drop(opened);
-    let refused = storage::open::<u64>(Arc::new(disk.clone()), &identity(), OPTIONS);
+    let refused = storage::open::<u64>(Arc::new(disk.clone()), &identity(), None, OPTIONS);
     let refused = refused.expect_err("its commands are strings").to_string();
     assert!(
         refused.contains("entry 1@1: cannot decode its command"),
         "{refused}"
     );
-    let verdict = check::<u64>(
-        Arc::new(disk.clone()),
-        true,
-        &mut std::io::sink(),
-        |_, _| Ok(()),
-    );
+    let verdict = check::<u64>(Arc::new(disk.clone()), true, &mut std::io::sink(), |_| {
+        Ok(())
+    });
     let verdict = verdict.expect("the sink takes all");
     assert_eq!(verdict.map_err(|error| error.to_string()), Err(refused));
-    let verdict = check::<String>(Arc::new(disk), true, &mut std::io::sink(), |_, _| Ok(()));
+    let verdict = check::<String>(Arc::new(disk), true, &mut std::io::sink(), |_| Ok(()));
     let verdict = verdict.expect("the sink takes all");
     assert!(matches!(verdict, Ok(Verdict::Sound)), "{verdict:?}");
 }

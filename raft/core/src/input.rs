@@ -18,8 +18,9 @@ use crate::persistence::Synced;
 pub struct Restored<S: StateMachine> {
     /// The node's id.
     pub id: NodeId,
-    /// The members at the snapshot's last entry; without a snapshot, those at the start of the cluster.
-    /// A node that waits to be added has none: it learns them from a leader.
+    /// The members at the snapshot's last entry; without a snapshot, those at the start of the cluster,
+    /// unless the log begins with them (thesis §4.4). A node that waits to be added has none: it learns
+    /// them from a leader.
     pub membership: Membership,
     /// Times and limits.
     pub config: Config,

@@ -9,7 +9,7 @@ use core::mem;
 use crate::clock::Countdown;
 use crate::entry::Entry;
 use crate::follower::Follower;
-use crate::id::{Index, Term};
+use crate::id::Index;
 use crate::input::{Input, Restored};
 use crate::invariant::{self, Violation};
 use crate::machine::StateMachine;
@@ -38,9 +38,10 @@ pub struct Replica<S: StateMachine> {
 impl<S: StateMachine> Replica<S> {
     /// Starts a node from its stored state. There is no other constructor.
     ///
-    /// In term 0 the first election timeout is not random: it is one heartbeat interval for each
-    /// member before this node, plus a tick. So a new cluster elects a leader soon and without a
-    /// split vote. A lone voter leads at once.
+    /// Before the first election of a cluster, in term 0 or in the term of an initial membership in the
+    /// log, the election timeout is not random: it is one heartbeat interval for each member before
+    /// this node, plus a tick. So a new cluster elects a leader soon and without a split vote. A lone
+    /// voter leads at once.
     ///
     /// # Panics
     /// If the times make no sense ([`crate::Config::validate`]), or the
@@ -56,7 +57,7 @@ impl<S: StateMachine> Replica<S> {
         let rank = u32::try_from(shared.membership().rank(id)).unwrap_or(u32::MAX);
         let staggered = heartbeat.saturating_mul(rank).saturating_add(1);
         let lone = shared.membership().is_lone_voter(id);
-        let countdown = if shared.ballot().term() == Term(0) {
+        let countdown = if shared.is_first_election() {
             Countdown::of(staggered)
         } else {
             shared.election_countdown()

@@ -174,6 +174,20 @@ impl<S: StateMachine> Shared<S> {
         &self.machine
     }
 
+    /// Whether no node can have led yet: the term is 0, or it is that of the log's one entry, which
+    /// no leader appended since it has the members at the start of the cluster (thesis §4.4).
+    pub(crate) fn is_first_election(&self) -> bool {
+        let (term, last) = (self.term(), self.log.last());
+        let is_initial = |entry: &Entry<_>| matches!(entry.payload, Payload::Membership(_));
+        term == Term(0)
+            || last
+                == EntryId {
+                    term,
+                    index: Index(1),
+                }
+                && self.log.entry(last.index).is_some_and(is_initial)
+    }
+
     // ---- Sending.
 
     pub(crate) fn send(&mut self, to: NodeId, message: Message<S>) {

@@ -74,10 +74,9 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
         .map_err(|error| (UNKNOWN, format!("cannot open {path}: {error}")))?;
     let mut out = BufWriter::new(Waiting(io::stdout().lock()));
     let unwritable = |error| (UNKNOWN, format!("cannot write to stdout: {error}"));
-    let checked =
-        check::<Command<kv::Command>>(Arc::new(disk), !verify, &mut out, |identity, snapshot| {
-            read_machine(identity, snapshot).map(drop)
-        });
+    let checked = check::<Command<kv::Command>>(Arc::new(disk), !verify, &mut out, |snapshot| {
+        read_machine(snapshot).map(drop)
+    });
     let checked = checked.map_err(unwritable)?;
     let (status, verdict) = match checked {
         Ok(Verdict::Sound) => (0, "sound".to_owned()),

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use raft_core::{ChunkToSend, Membership, SnapshotToInstall, SnapshotToStore, StateMachine, Task};
+use raft_core::{ChunkToSend, SnapshotToInstall, SnapshotToStore, StateMachine, Task};
 
 use super::inbox::{Arrival, Inbox, LogResult, SnapshotResult};
 use crate::storage::{Error, ErrorKind, Snapshots};
@@ -70,14 +70,10 @@ where
 {
     /// Starts the threads. Results go to the inbox. The threads end when the handle is dropped.
     ///
-    /// A leader's snapshot is stored only if its cluster has these members: once stored, it
-    /// replaces the log before it, and the next start depends on it.
-    ///
     /// # Errors
     /// The system cannot start a thread.
     pub fn start<A: Send + 'static>(
         snapshots: Snapshots,
-        membership: Membership,
         inbox: Arc<Inbox<S, A>>,
     ) -> io::Result<Self> {
         // Room for one of each kind, so that none waits until the thread has finished another.
@@ -88,7 +84,7 @@ where
         let woken = is_woken.clone();
         thread::Builder::new()
             .name("snapshots".into())
-            .spawn(move || work(&store, &membership, &waiting, &woken, &inbox))?;
+            .spawn(move || work(&store, &waiting, &woken, &inbox))?;
         thread::Builder::new()
             .name("chunks".into())
             .spawn(move || {
@@ -166,7 +162,6 @@ fn read<S: StateMachine, A>(snapshots: &Snapshots, chunk: ChunkToSend, inbox: &I
 /// ones while there is no task, with pauses, so that it never keeps the disk from the log for long.
 fn work<S: StateMachine + Image, A>(
     snapshots: &Snapshots,
-    membership: &Membership,
     jobs: &Receiver<Job<S>>,
     is_woken: &AtomicBool,
     inbox: &Inbox<S, A>,
@@ -185,9 +180,7 @@ fn work<S: StateMachine + Image, A>(
         let began = Instant::now();
         let result = match next {
             Ok(Job::Begin(Task::Store(capture))) => Some(store(snapshots, &capture, began)),
-            Ok(Job::Begin(Task::Install(received))) => {
-                Some(install(snapshots, membership, &received, began))
-            }
+            Ok(Job::Begin(Task::Install(received))) => Some(install(snapshots, &received, began)),
             Ok(Job::Discard(machines)) => {
                 drop(machines);
                 continue;
@@ -228,7 +221,6 @@ fn store<S: Image>(
 
 fn install<S: Image>(
     snapshots: &Snapshots,
-    membership: &Membership,
     SnapshotToInstall { id, bytes }: &SnapshotToInstall,
     began: Instant,
 ) -> Result<SnapshotResult<S>, Error> {
@@ -240,9 +232,6 @@ fn install<S: Image>(
         Ok(file) => file,
         Err(error) => return broken(error.to_string()),
     };
-    if file.membership != *membership {
-        return broken("its cluster has other members".into());
-    }
     let machine = match S::read(file.machine) {
         Ok(machine) => machine,
         Err(error) => return broken(error.to_string()),
@@ -263,8 +252,8 @@ mod tests {
 
     use json::{Value, value};
     use raft_core::{
-        Ballot, EntryId, Incarnation, Index, Message, NodeId, Record, RequestId, SnapshotId, Term,
-        Wal,
+        Ballot, EntryId, Incarnation, Index, Membership, Message, NodeId, Record, RequestId,
+        SnapshotId, Term, Wal,
     };
 
     use super::*;
@@ -273,7 +262,7 @@ mod tests {
     use crate::storage::disk::memory::Memory;
     use crate::storage::disk::real::Real;
     use crate::storage::disk::{self, Disk};
-    use crate::storage::{self, Identity, Log};
+    use crate::storage::{self, Cluster, Identity, Log};
 
     struct Setting {
         log: Log,
@@ -288,15 +277,18 @@ mod tests {
 
         /// Calls `spoil` before the threads start.
         fn with(disk: Arc<dyn Disk>, spoil: impl FnOnce()) -> Self {
-            let identity = Identity::new("n1", ["n1"]);
+            Self::of(Cluster::of(["n1"]), disk, spoil)
+        }
+
+        fn of(cluster: Cluster, disk: Arc<dyn Disk>, spoil: impl FnOnce()) -> Self {
+            let identity = Identity::new(cluster, "n1", NodeId(0), 1);
             let segment_bytes = storage::Options::SEGMENT_BYTES_MIN;
-            let opened =
-                storage::open::<Command>(disk, &identity, storage::Options { segment_bytes });
+            let options = storage::Options { segment_bytes };
+            let opened = storage::open::<Command>(disk, &identity, None, options);
             let inbox = Arc::default();
             let storage::Opened { log, snapshots, .. } = opened.unwrap();
             spoil();
-            let thread =
-                SnapshotThread::start(snapshots, membership(), Arc::clone(&inbox)).unwrap();
+            let thread = SnapshotThread::start(snapshots, Arc::clone(&inbox)).unwrap();
             Self { log, thread, inbox }
         }
 
@@ -354,13 +346,9 @@ mod tests {
         }
 
         fn store(&mut self, machine: Kv) -> SnapshotId {
-            self.store_of(membership(), machine)
-        }
-
-        fn store_of(&mut self, membership: Membership, machine: Kv) -> SnapshotId {
             let task = Task::Store(SnapshotToStore {
                 last: LAST,
-                membership,
+                membership: membership(),
                 machine,
             });
             match self.result(task) {
@@ -581,15 +569,15 @@ mod tests {
     /// If it were stored, the next start would use it as this node's state.
     #[test]
     fn snapshot_of_another_cluster_is_not_stored() {
-        let mut one = Setting::new();
-        let others = Membership::of([NodeId(0), NodeId(4), NodeId(5)]);
-        let id = one.store_of(others, machine(10));
+        let cluster = Cluster::of(["n1", "n2"]);
+        let mut one = Setting::of(cluster, Arc::new(Memory::new()), || ());
+        let id = one.store(machine(10));
         let bytes = one.read(id, 0, 1 << 20).unwrap();
         let mut other = Setting::new();
         match other.install(id, &bytes) {
             SnapshotResult::Broken { id: broken, reason } => {
                 assert_eq!(broken, id);
-                assert!(reason.contains("other members"), "{reason}");
+                assert!(reason.contains("another cluster"), "{reason}");
             }
             unexpected => panic!("{unexpected:?}"),
         }

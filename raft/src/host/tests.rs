@@ -12,7 +12,7 @@ use crate::host::shared::share;
 use crate::kv::{Command, Kv, Outcome, Query};
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
-use crate::storage::{self, Identity};
+use crate::storage::{self, Cluster, Identity};
 
 /// The actions of a host, in order.
 type Events = Arc<Mutex<Vec<String>>>;
@@ -127,14 +127,13 @@ fn snapshots(
     disk: Arc<dyn storage::disk::Disk>,
     spoil: impl FnOnce(),
 ) -> SnapshotThread<Kv> {
-    let identity = Identity::new("n1", ["n1"]);
-    let opened = storage::open::<Command>(disk, &identity, storage::Options::default());
+    let identity = Identity::new(Cluster::of(["n1"]), "n1", NodeId(0), 1);
+    let opened = storage::open::<Command>(disk, &identity, None, storage::Options::default());
     let snapshots = opened.unwrap().snapshots;
     // The thread has no other work than snapshots.
     snapshots.maintain().unwrap();
     spoil();
-    let membership = Membership::of([NodeId(0)]);
-    SnapshotThread::start(snapshots, membership, inbox.clone()).unwrap()
+    SnapshotThread::start(snapshots, inbox.clone()).unwrap()
 }
 
 /// A host of the first of this many nodes.

@@ -1,12 +1,10 @@
 //! The front end of the event loop: sends its output to stdout, and logs what operators need.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
-use super::names::Names;
-use super::output::{Output, ReplyTo};
+use super::output::{Me, Output, ReplyTo};
 use crate::host::{FrontEnd, SnapshotResult};
 use crate::kv::Kv;
 use crate::requests;
@@ -16,7 +14,7 @@ use crate::telemetry::SnapshotWork;
 /// The Maelstrom front end.
 #[derive(Debug)]
 pub(crate) struct MaelstromFrontEnd {
-    names: Arc<Names>,
+    me: Me,
     output: Output,
     /// The role, term and leader that were logged last.
     logged: Option<(RoleName, Term, Option<NodeId>)>,
@@ -27,9 +25,9 @@ pub(crate) struct MaelstromFrontEnd {
 }
 
 impl MaelstromFrontEnd {
-    pub(crate) fn new(names: Arc<Names>, output: Output) -> Self {
+    pub(crate) fn new(me: Me, output: Output) -> Self {
         Self {
-            names,
+            me,
             output,
             logged: None,
             was_stalled: false,
@@ -42,21 +40,22 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
     type ReplyTo = ReplyTo;
 
     fn send(&mut self, messages: Vec<Envelope<Sessions<Kv>>>) {
-        self.output.send(&self.names, messages);
+        self.output.send(&self.me, messages);
     }
 
     fn answer(&mut self, answers: Vec<(ReplyTo, Response<Sessions<Kv>>)>) {
         let replies = answers.into_iter().map(|(reply_to, response)| {
-            let reply = requests::reply(reply_to.msg_id, response, |id| self.names.name(id));
+            let reply = requests::reply(reply_to.msg_id, response, |id| self.me.book.name(id));
             (reply_to, reply)
         });
         self.output.answer(replies);
     }
 
     fn observe(&mut self, status: &Status) {
+        self.me.book.observe(status);
         if self.was_stalled != status.is_disk_stalled {
             self.was_stalled = status.is_disk_stalled;
-            let (me, log) = (self.names.me(), &self.output.log);
+            let (me, log) = (&self.me.name, &self.output.log);
             if self.was_stalled {
                 log.warn(format_args!(
                     "{me}: the disk has stored nothing, of the log or of a snapshot that a full log \
@@ -70,7 +69,7 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
         let refused = status.counters.snapshots_refused;
         if self.refused != refused {
             self.refused = refused;
-            let me = self.names.me();
+            let me = &self.me.name;
             self.output.log.warn(format_args!(
                 "{me}: a follower received this node's snapshot and found it broken; the node stores \
                  a new one. If this repeats, check the disks and the memory of both nodes"
@@ -82,8 +81,8 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
         }
         self.logged = Some(now);
         let (role, term, leader) = now;
-        let me = self.names.me();
-        let leader = leader.and_then(|leader| self.names.name(leader));
+        let me = &self.me.name;
+        let leader = leader.and_then(|leader| self.me.book.name(leader));
         let of = match leader.filter(|_| role == RoleName::Follower) {
             Some(leader) => format!(" of {leader}"),
             None => String::new(),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::lines::{Lines, RawLine};
-use super::names::{MAX_NAME, Names};
 use super::output::{DropReason, DroppedLines, Output, ReplyTo};
 use crate::host::Limit;
-use crate::requests::{ErrorCode, Invalid, Line, Request, RequestContent, clipped};
+use crate::node::Member;
+use crate::node::address::MAX_NAME;
+use crate::requests::{ErrorCode, Invalid, Line, Request, RequestContent};
+use crate::stdio::clipped;
 use crate::wire;
 
 /// The most lines that wait for `init`. When they are too many, the oldest messages of peers are
@@ -23,7 +25,7 @@ pub(crate) const EARLY: Limit = Limit {
 /// The content of `init`, and the lines before it.
 #[derive(Debug)]
 pub(crate) struct Init {
-    pub(crate) names: Names,
+    pub(crate) member: Member,
     /// The position of this node in `node_ids`.
     pub(crate) position: usize,
     pub(crate) reply_to: ReplyTo,
@@ -41,9 +43,9 @@ pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, output: &Output) -> io::Result
     while let Some(line) = lines.next()? {
         match line {
             RawLine::Whole(line) => {
-                if let Some((names, position, reply_to)) = before.line(line) {
+                if let Some((member, position, reply_to)) = before.line(line) {
                     return Ok(Some(Init {
-                        names,
+                        member,
                         position,
                         reply_to,
                         early: before.early,
@@ -71,9 +73,9 @@ struct BeforeInit<'a> {
 }
 
 impl BeforeInit<'_> {
-    /// Handles a line. Returns the names, this node's position and the sender if it is a valid
+    /// Handles a line. Returns the node that it names, its position and the sender if it is a valid
     /// `init`.
-    fn line(&mut self, line: &[u8]) -> Option<(Names, usize, ReplyTo)> {
+    fn line(&mut self, line: &[u8]) -> Option<(Member, usize, ReplyTo)> {
         let Line { src, dest, body } = match open(line) {
             Ok(opened) => opened,
             Err(error) => {
@@ -116,7 +118,7 @@ impl BeforeInit<'_> {
         reply_to: ReplyTo,
         node_id: &str,
         node_ids: Vec<String>,
-    ) -> Option<(Names, usize, ReplyTo)> {
+    ) -> Option<(Member, usize, ReplyTo)> {
         let known = is_client(&reply_to.src) || node_ids.iter().any(|id| **id == *reply_to.src);
         if !known {
             let text = format!(
@@ -127,8 +129,8 @@ impl BeforeInit<'_> {
             return None;
         }
         let position = node_ids.iter().position(|id| id == node_id);
-        match Names::new(node_id, node_ids) {
-            Ok(names) => Some((names, position?, reply_to)),
+        match member(node_id, node_ids) {
+            Ok(member) => Some((member, position?, reply_to)),
             Err(text) => {
                 let result = Err((ErrorCode::MalformedRequest, text));
                 self.output.answer([(reply_to, result)]);
@@ -160,6 +162,19 @@ impl BeforeInit<'_> {
     fn drop_line(&mut self, reason: DropReason, text: impl fmt::Display) {
         self.dropped.count(self.output, reason, text);
     }
+}
+
+/// The node of an `init`. Its members' addresses are their names.
+pub(crate) fn member(node_id: &str, node_ids: Vec<String>) -> Result<Member, String> {
+    if let Some(name) = node_ids.iter().find(|name| name.contains('=')) {
+        return Err(format!("node_ids: {:?} contains a =", clipped(name)));
+    }
+    let member = Member::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))?;
+    if member.initial_id().is_none() {
+        let name = clipped(node_id);
+        return Err(format!("node_id {name:?} is not among node_ids"));
+    }
+    Ok(member)
 }
 
 /// Parses a line without its body.
@@ -273,7 +288,7 @@ mod tests {
         let early = [message(1), request(2), message(3)];
         let lines = [&early[..], &[INIT.into()]].concat();
         let init = init(&lines, &output).unwrap();
-        assert_eq!(init.names.me(), "n2");
+        assert_eq!(init.member.name(), "n2");
         assert_eq!(init.position, 1);
         assert_eq!((&*init.reply_to.src, init.reply_to.msg_id), ("c9", 1));
         assert_eq!(kept(Some(init)), early);
@@ -333,14 +348,14 @@ mod tests {
     #[test]
     fn invalid_init_is_answered_and_changes_nothing() {
         for (ids, reason) in [
-            (r#"[]"#, "node_ids is empty"),
+            (r#"[]"#, "node_ids: there is no member"),
             (r#"["n1"]"#, r#"node_id \"n2\" is not among node_ids"#),
-            (r#"["n2","n1","n2"]"#, r#"node_ids has \"n2\" twice"#),
+            (r#"["n2","n1","n2"]"#, r#"node_ids: \"n2\" occurs twice"#),
         ] {
             let output = output();
             let invalid = INIT.replace(r#"["n1","n2"]"#, ids);
-            let names = init(&[invalid, INIT.into()], &output).unwrap().names;
-            assert_eq!(names.me(), "n2");
+            let init = init(&[invalid, INIT.into()], &output).unwrap();
+            assert_eq!(init.member.name(), "n2");
             let lines = written(&output);
             let expected = format!(r#""in_reply_to":1,"code":12,"text":"{reason}""#);
             assert!(
@@ -374,7 +389,7 @@ mod tests {
         let output = output();
         let from = |src: &str| INIT.replace("c9", src);
         assert!(init(&[from("x1")], &output).is_none());
-        assert_eq!(init(&[from("n1")], &output).unwrap().names.me(), "n2");
+        assert_eq!(init(&[from("n1")], &output).unwrap().member.name(), "n2");
         assert_eq!(written(&output), [""; 0]);
     }
 }

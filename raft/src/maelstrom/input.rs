@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use json::Raw;
-use raft_core::{NodeId, Refusal, Response};
+use raft_core::{Refusal, Response};
 
-use super::init::{Early, is_client, open, reply_to};
+use super::init::{Early, is_client, member, open, reply_to};
 use super::lines::{Lines, RawLine};
-use super::names::Names;
-use super::output::{DropReason, DroppedLines, Output, ReplyTo};
+use super::output::{DropReason, DroppedLines, Me, Output, ReplyTo};
 use crate::host::shared::Viewer;
 use crate::host::{ClientRequest, Inbox};
 use crate::kv::Kv;
-use crate::requests::{
-    self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, clipped, size,
-};
+use crate::node::Member;
+use crate::node::address::MAX_NAME;
+use crate::requests::{self, ErrorCode, Invalid, Line, Reply, Request, RequestContent, size};
 use crate::sessions::Sessions;
+use crate::stdio::clipped;
 use crate::wire::{self, Unreadable};
 
 /// How long a request for the status waits for the end of a step.
@@ -26,7 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The reader of stdin. It never waits for anything but lines.
 #[derive(Debug)]
 pub(crate) struct Input {
-    pub(crate) names: Arc<Names>,
+    /// The node that `init` named.
+    pub(crate) member: Member,
+    pub(crate) me: Me,
     pub(crate) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
     pub(crate) viewer: Viewer<Sessions<Kv>>,
     pub(crate) output: Output,
@@ -58,27 +60,35 @@ impl Input {
             Ok(line) => line,
             Err(error) => return self.drop_line(DropReason::BadLine, error),
         };
-        if dest != self.names.me() {
+        if *dest != *self.me.name {
             let text = format!("its dest is {:?}, not this node", clipped(&dest));
             return self.drop_line(DropReason::Misrouted, text);
         }
-        match self.names.id(&src) {
-            Some(peer) => self.message(peer, &src, &dest, body, line.len()),
-            None if is_client(&src) => self.request(&src, &dest, body, line.len()),
-            None => {
-                let text = format!(
-                    "its src is {:?}, neither a client nor a node of the cluster",
-                    clipped(&src)
-                );
-                self.drop_line(DropReason::UnknownSender, text);
-            }
+        if is_client(&src) && self.me.book.id(&src).is_none() {
+            self.request(&src, &dest, body, line.len());
+        } else if src.len() <= MAX_NAME {
+            self.message(&src, &dest, body, line.len());
+        } else {
+            let text = format!("its src is {:?}, a name too long", clipped(&src));
+            self.drop_line(DropReason::UnknownSender, text);
         }
     }
 
-    /// Handles a line of a peer, which may send clients' requests, too.
-    fn message(&mut self, peer: NodeId, src: &str, dest: &str, body: Raw<'_>, bytes: usize) {
-        match wire::decode(peer, self.names.my_id(), body) {
+    /// Handles a line of a peer. A node may not know its leader, or a candidate, by its own log
+    /// (thesis §4.1). A member may send clients' requests, too.
+    fn message(&mut self, src: &str, dest: &str, body: Raw<'_>, bytes: usize) {
+        match wire::decode(body) {
+            Ok(envelope) if envelope.to != self.me.id => {
+                let text = format!(
+                    "from {src} to the member {}, but this is the member {}: the cluster has added \
+                     a node with this name again; remove this one's data folder, so that it \
+                     begins as the new one",
+                    envelope.to, self.me.id
+                );
+                self.drop_line(DropReason::Misrouted, text);
+            }
             Ok(envelope) => {
+                self.me.book.heard(envelope.from, src);
                 self.output.telemetry.received(envelope.message.kind());
                 let bytes = bytes.max(wire::size(&envelope.message, Sessions::<Kv>::outcome_size));
                 self.inbox.deliver(envelope, bytes);
@@ -96,7 +106,13 @@ impl Input {
             Err(Unreadable::Malformed(error)) => {
                 self.drop_line(DropReason::Malformed, format_args!("from {src}: {error}"));
             }
-            Err(Unreadable::Foreign) => self.request(src, dest, body, bytes),
+            Err(Unreadable::Foreign) if self.me.book.id(src).is_some() => {
+                self.request(src, dest, body, bytes);
+            }
+            Err(Unreadable::Foreign) => {
+                let text = format!("its src is {src:?}, neither a client nor a member");
+                self.drop_line(DropReason::UnknownSender, text);
+            }
         }
     }
 
@@ -130,7 +146,10 @@ impl Input {
                 self.output.answer([(reply_to, result)]);
             }
             RequestContent::Transfer { to } => {
-                match to.map(|name| self.names.id(&name).ok_or(name)).transpose() {
+                match to
+                    .map(|name| self.me.book.id(&name).ok_or(name))
+                    .transpose()
+                {
                     Ok(to) => self.submit(reply_to, ClientRequest::Transfer(to), bytes),
                     Err(name) => {
                         let name = clipped(&name);
@@ -147,18 +166,17 @@ impl Input {
         let bytes = bytes.max(size(&request));
         if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
             let refused = Response::Refused(Refusal::Full);
-            let result = requests::reply(reply_to.msg_id, refused, |id| self.names.name(id));
+            let result = requests::reply(reply_to.msg_id, refused, |id| self.me.book.name(id));
             self.output.answer([(reply_to, result)]);
         }
     }
 
     /// This node's own state, whatever the event loop and the other nodes do.
     fn status(&self, in_reply_to: i64) -> Result<Reply, (ErrorCode, String)> {
-        let names = &self.names;
         match self.viewer.status_within(PATIENCE) {
             Some(status) => {
-                let name = |id| names.name(id);
-                Ok(requests::status(in_reply_to, names.me(), &status, name))
+                let name = |id| self.me.book.name(id);
+                Ok(requests::status(in_reply_to, &self.me.name, &status, name))
             }
             None => {
                 let text = "the node is busy with a long step; try again".to_owned();
@@ -174,10 +192,10 @@ impl Input {
         node_id: &str,
         node_ids: Vec<String>,
     ) -> Result<Reply, (ErrorCode, String)> {
-        match Names::new(node_id, node_ids) {
-            Ok(names) if names == *self.names => Ok(Reply::InitOk { in_reply_to }),
+        match member(node_id, node_ids) {
+            Ok(member) if member == self.member => Ok(Reply::InitOk { in_reply_to }),
             Ok(_) => {
-                let me = self.names.me();
+                let me = &self.me.name;
                 let text = format!(
                     "already initialised as {me}; this init has another node_id or other node_ids"
                 );

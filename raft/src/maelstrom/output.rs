@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use json::Encode;
-use raft_core::Envelope;
+use raft_core::{Envelope, NodeId};
 
-use super::names::Names;
 use crate::host::Outbox;
 use crate::kv::{Key, Kv};
 use crate::named::named;
+use crate::node::address_book::AddressBook;
 use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, RequestKind};
 use crate::sessions::Sessions;
 use crate::telemetry::Telemetry;
@@ -21,7 +21,11 @@ use crate::wire;
 #[derive(Debug)]
 pub(crate) enum OutputLine {
     /// A message to a peer.
-    Message(Arc<Names>, Envelope<Sessions<Kv>>),
+    Message {
+        src: Arc<str>,
+        dest: Arc<str>,
+        envelope: Envelope<Sessions<Kv>>,
+    },
     /// A reply to a request.
     Reply {
         src: Arc<str>,
@@ -41,6 +45,14 @@ pub(crate) struct ReplyTo {
     pub(crate) since: Instant,
 }
 
+/// This node, and the others that it knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Me {
+    pub(crate) name: Arc<str>,
+    pub(crate) id: NodeId,
+    pub(crate) book: Arc<AddressBook>,
+}
+
 /// Stdout, stderr and the metrics.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
@@ -50,11 +62,21 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Sends messages to peers.
-    pub(crate) fn send(&self, names: &Arc<Names>, messages: Vec<Envelope<Sessions<Kv>>>) {
-        let sized = messages.into_iter().map(|envelope| {
+    /// Sends messages to peers. Drops those to nodes whose address is not known.
+    pub(crate) fn send(&self, me: &Me, messages: Vec<Envelope<Sessions<Kv>>>) {
+        let sized = messages.into_iter().filter_map(|envelope| {
             let size = wire::size(&envelope.message, Sessions::<Kv>::outcome_size);
-            (OutputLine::Message(names.clone(), envelope), size)
+            let Some(dest) = me.book.address(envelope.to) else {
+                self.telemetry.unaddressed();
+                return None;
+            };
+            let src = me.name.clone();
+            let message = OutputLine::Message {
+                src,
+                dest,
+                envelope,
+            };
+            Some((message, size))
         });
         self.outbox.send(sized);
     }
@@ -98,13 +120,13 @@ impl Output {
     /// Encodes a line with its end.
     pub(crate) fn encode(&self, output: OutputLine, buffer: &mut Vec<u8>) {
         match output {
-            OutputLine::Message(names, envelope) => {
+            OutputLine::Message {
+                src,
+                dest,
+                envelope,
+            } => {
                 self.telemetry.sent(envelope.message.kind());
-                let (from, to, body) = wire::body(envelope);
-                // The core sends to members only, and `names` has all of them.
-                if let (Some(src), Some(dest)) = (names.name(from), names.name(to)) {
-                    line(src, dest, body, buffer);
-                }
+                line(&src, &dest, wire::body(envelope), buffer);
             }
             OutputLine::Reply { src, dest, reply } => {
                 self.telemetry.sent(reply.kind().as_str());
@@ -155,7 +177,7 @@ named! {
         TooLong as "too_long",
         /// Not JSON, or not a message.
         BadLine as "bad_line",
-        /// For another node.
+        /// For another node, by name or by id.
         Misrouted as "misrouted",
         /// From an unknown sender.
         UnknownSender as "unknown_sender",

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use raft_core::{Ballot, Entry, Record, SnapshotId, Wal};
+use raft_core::{Ballot, Entry, Membership, NodeId, Record, SnapshotId, Wal};
 
-use super::member::{Member, membership};
+use super::member::Member;
 use super::stop_reason::StopReason;
+use crate::entropy;
 use crate::host::Image;
 use crate::kv::{self, Kv};
 use crate::sessions::{Command, Sessions};
@@ -23,6 +24,9 @@ use crate::telemetry::Telemetry;
 /// The recovered data of a node.
 #[derive(Debug)]
 pub(super) struct Data {
+    pub(super) id: NodeId,
+    /// The members of which the log does not tell: those of the snapshot.
+    pub(super) members: Membership,
     pub(super) log: NodeLog,
     pub(super) snapshots: Snapshots,
     pub(super) ballot: Ballot,
@@ -33,13 +37,16 @@ pub(super) struct Data {
     pub(super) torn: u64,
 }
 
-/// Opens the folder of this node inside the data folder, or a log in memory.
+/// Opens the folder of this node inside the data folder, or a log in memory. `None` if nothing is
+/// there and the node has no id yet: it is no initial member, and `joined` is the id with which it
+/// was added.
 pub(super) fn open(
     folder: Option<&Path>,
-    member: &Member<'_>,
+    member: &Member,
+    joined: Option<NodeId>,
     telemetry: &Arc<Telemetry>,
-) -> Result<Data, StopReason> {
-    let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(member.name)));
+) -> Result<Option<Data>, StopReason> {
+    let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(member.name())));
     let (disk, options): (Arc<dyn Disk>, Options) = match folder {
         Some(_) => match Real::create(&path) {
             Ok(disk) => (Arc::new(disk), Options::default()),
@@ -55,10 +62,19 @@ pub(super) fn open(
             (Arc::new(Memory::new()), Options { segment_bytes })
         }
     };
-    let identity = Identity::new(member.name, member.names.iter().copied());
-    let opened =
-        storage::open(disk, &identity, options).map_err(|error| StopReason::recovery(&error))?;
+    let refused = |error| StopReason::recovery(&error);
+    let found = storage::owner(disk.clone()).map_err(refused)?;
+    let initial = member.initial_id();
+    let id = found.as_ref().map(Identity::id).or(initial).or(joined);
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    // 53 bits: every JSON reader keeps such an integer as it is.
+    let identity = Identity::new(member.cluster(), member.name(), id, entropy::random() >> 11);
+    let members = initial.map(|_| member.initial().clone());
+    let opened = storage::open(disk, &identity, members, options).map_err(refused)?;
     let Opened {
+        identity,
         log,
         snapshots,
         recovered,
@@ -78,11 +94,17 @@ pub(super) fn open(
     };
     let machine = match &snapshot {
         None => Sessions::default(),
-        Some(snapshot) => read_machine(&identity, snapshot).map_err(|(_, what)| {
+        Some(snapshot) => read_machine(snapshot).map_err(|(_, what)| {
             StopReason::new(format!("cannot start: {}: {what}", path.display()))
         })?,
     };
-    Ok(Data {
+    let members = snapshot
+        .as_ref()
+        .map(|snapshot| snapshot.membership.clone());
+    let initial = identity.members().unwrap_or_default();
+    Ok(Some(Data {
+        id,
+        members: members.map_or(initial.clone(), |members| with_addresses(members, &initial)),
         log: NodeLog {
             kind,
             telemetry: telemetry.clone(),
@@ -93,23 +115,37 @@ pub(super) fn open(
         machine,
         entries,
         torn,
-    })
+    }))
+}
+
+/// Members with the addresses that a folder of format 1 knows: its snapshots have none.
+fn with_addresses(members: Membership, initial: &Membership) -> Membership {
+    let known = |node: &NodeId| {
+        initial
+            .members()
+            .get(node)
+            .map(|member| member.address.clone())
+    };
+    let next = members.next().0;
+    let members = members.members().iter().map(|(node, member)| {
+        let mut member = member.clone();
+        if member.address.is_empty() {
+            member.address = known(node).unwrap_or_default();
+        }
+        (*node, member)
+    });
+    Membership::new(members).with_next(next)
 }
 
 /// Reads the state machine of an undamaged snapshot.
 ///
 /// # Errors
-/// Its cluster has other members, or the machine is another one or a newer version.
-pub fn read_machine(identity: &Identity, snapshot: &Restored) -> Result<Sessions<Kv>, Refusal> {
-    let unusable = |kind, reason: &str| {
+/// The machine is another one or a newer version.
+pub fn read_machine(snapshot: &Restored) -> Result<Sessions<Kv>, Refusal> {
+    Sessions::read(&snapshot.machine).map_err(|reason| {
         let what = "the snapshot is undamaged, but this program cannot use it";
-        (kind, format!("{what}: {reason}"))
-    };
-    if snapshot.membership != membership(identity.nodes().len()) {
-        let reason = "its cluster has other members";
-        return Err(unusable(ErrorKind::Foreign, reason));
-    }
-    Sessions::read(&snapshot.machine).map_err(|reason| unusable(ErrorKind::Newer, &reason))
+        (ErrorKind::Newer, format!("{what}: {reason}"))
+    })
 }
 
 /// The log of a node. Measures its syncs.

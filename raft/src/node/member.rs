@@ -1,25 +1,110 @@
-//! A node as a member of its cluster.
+//! A node and the cluster to which it belongs or is to belong.
 
-use raft_core::{Membership, NodeId};
+use std::collections::BTreeSet;
 
-/// This node as a member of its cluster.
-#[derive(Clone, Debug)]
-pub struct Member<'a> {
-    /// The node's id, which is the position of its name among the sorted names.
-    pub id: NodeId,
-    /// The node's name.
-    pub name: &'a str,
-    /// The sorted names of all members.
-    pub names: Vec<&'a str>,
+use raft_core::{Membership, NodeId, Standing};
+
+use super::address::{Address, name_in};
+use crate::stdio::clipped;
+use crate::storage::{Cluster, name_order};
+
+/// A node and its cluster, as a front end names them.
+///
+/// The ids of the initial members are the positions of their names in their [order](name_order).
+/// Every member gets the same addresses, in any order, and so gives the same ids. A node that is not
+/// among them waits to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    name: String,
+    initial: Membership,
 }
 
-impl Member<'_> {
-    pub(super) fn membership(&self) -> Membership {
-        membership(self.names.len())
+impl Member {
+    /// The node `name` of the cluster that began with members of these addresses.
+    ///
+    /// # Errors
+    /// There is no address, one is invalid, or a name occurs twice.
+    pub fn new(name: &str, mut addresses: Vec<String>) -> Result<Self, String> {
+        if addresses.is_empty() {
+            return Err("there is no member".into());
+        }
+        let mut seen = BTreeSet::new();
+        for text in &addresses {
+            let shown = clipped(text);
+            let address = Address::parse(text).map_err(|why| format!("{shown:?} {why}"))?;
+            if !seen.insert(address.name) {
+                return Err(format!("{:?} occurs twice", clipped(address.name)));
+            }
+        }
+        addresses.sort_by(|a, b| name_order(name_in(a)).cmp(&name_order(name_in(b))));
+        let voter = |(id, address): (u64, String)| {
+            let (standing, address) = (Standing::Voter, address.into());
+            (NodeId(id), raft_core::Member { standing, address })
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            initial: Membership::new((0..).zip(addresses).map(voter)),
+        })
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        let initial = self.initial.members().values();
+        Cluster::of(initial.map(|member| name_in(&member.address)))
+    }
+
+    /// The initial members.
+    #[must_use]
+    pub fn initial(&self) -> &Membership {
+        &self.initial
+    }
+
+    /// The node's id if it is one of the initial members.
+    #[must_use]
+    pub fn initial_id(&self) -> Option<NodeId> {
+        let mut all = self.initial.members().iter();
+        let me = all.find(|(_, member)| name_in(&member.address) == self.name);
+        me.map(|(node, _)| *node)
     }
 }
 
-/// The members of a cluster with this many nodes.
-pub(super) fn membership(nodes: usize) -> Membership {
-    Membership::of((0..nodes as u64).map(NodeId))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::address::MAX_NAME;
+
+    fn member(name: &str, addresses: &[&str]) -> Result<Member, String> {
+        Member::new(name, addresses.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn ids_do_not_depend_on_the_order() {
+        let one = member("n2", &["n10", "n2", "n1"]).unwrap();
+        assert_eq!((one.name(), one.initial_id()), ("n2", Some(NodeId(1))));
+        assert_eq!(member("n2", &["n1", "n2", "n10"]), Ok(one.clone()));
+        assert_eq!(member("n4", &["n1"]).unwrap().initial_id(), None);
+        // A member may move.
+        let moved = member("n2", &["n10=h:1", "n2=h:2", "n1=h:3"]).unwrap();
+        assert_eq!(moved.cluster(), one.cluster());
+        assert_eq!(moved.initial_id(), Some(NodeId(1)));
+    }
+
+    #[test]
+    fn invalid_addresses_are_refused() {
+        let refused = |all: &[&str]| member("n1", all).unwrap_err();
+        assert_eq!(refused(&[]), "there is no member");
+        assert_eq!(refused(&["n1", ""]), r#""" has no name"#);
+        let long = "n".repeat(MAX_NAME + 1);
+        assert!(refused(&[&long]).ends_with(r#"..." has a name longer than 256 bytes"#));
+        assert!(member("n1", &[&long[1..]]).is_ok());
+        assert_eq!(refused(&["n1", "n2", "n1"]), r#""n1" occurs twice"#);
+        assert_eq!(refused(&["n1=a:1", "n1=a:2"]), r#""n1" occurs twice"#);
+    }
 }

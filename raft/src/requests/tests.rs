@@ -221,7 +221,7 @@ fn every_response_has_a_code() {
 fn transfer_at_a_follower_names_the_leader() {
     let text = |leader| {
         let refusal = Refusal::NotLeading(leader);
-        let name = |id| (id == NodeId(1)).then_some("n2");
+        let name = |id| (id == NodeId(1)).then(|| "n2".into());
         reply(1, Response::Refused(refusal), name).unwrap_err().1
     };
     assert_eq!(text(Some(NodeId(1))), "this node does not lead; ask n2");

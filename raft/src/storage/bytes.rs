@@ -1,7 +1,4 @@
-//! The version of all files, and their numbers, which are little-endian.
-
-/// The version of all files. A folder with a higher one is refused.
-pub(super) const FORMAT: u32 = 1;
+//! Numbers in files, which are little-endian.
 
 /// The number at `offset`.
 pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {

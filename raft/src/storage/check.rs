@@ -1,5 +1,6 @@
 //! Checks a folder and prints its content. Changes nothing.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use super::record::Stored;
 use super::recover::{Restored, demand_new, newest_snapshot, read_command, read_members};
 use super::scan::{self, Event};
 use super::segment::Head;
+use crate::members::Members;
 
 /// The result for a folder that recovery would accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +41,12 @@ pub fn check<C: for<'a> Decode<'a>>(
     disk: Arc<dyn Disk>,
     full: bool,
     out: &mut dyn Write,
-    usable: impl FnOnce(&Identity, &Restored) -> Result<(), Refusal>,
+    usable: impl FnOnce(&Restored) -> Result<(), Refusal>,
 ) -> Result<Result<Verdict, Error>, io::Error> {
     let mut printer = Printer {
         out,
         full,
-        names: Vec::new(),
+        addresses: BTreeMap::new(),
         failed: None,
     };
     let verdict = Folder::lock(disk).and_then(|folder| {
@@ -62,7 +64,7 @@ pub fn check<C: for<'a> Decode<'a>>(
 fn walk<C: for<'a> Decode<'a>>(
     folder: &Folder,
     printer: &mut Printer<'_>,
-    usable: impl FnOnce(&Identity, &Restored) -> Result<(), Refusal>,
+    usable: impl FnOnce(&Restored) -> Result<(), Refusal>,
 ) -> Result<Verdict, Error> {
     let inventory = folder.inventory()?;
     for name in &inventory.unfinished {
@@ -76,12 +78,15 @@ fn walk<C: for<'a> Decode<'a>>(
     }
     let identity = Identity::read(folder)?;
     printer.line(format_args!(
-        "{}  node {} of {}",
+        "{}  node {}, id {}, of the cluster {}",
         Name::Identity.text(),
         identity.node(),
-        identity.nodes().join(", ")
+        identity.id(),
+        identity.cluster()
     ));
-    printer.names = identity.nodes().to_vec();
+    if let Some(members) = identity.members() {
+        printer.members(&members);
+    }
     let scan = scan::scan(folder, &inventory, identity.crc(), |event| {
         printer.event(&event);
         match event {
@@ -89,7 +94,9 @@ fn walk<C: for<'a> Decode<'a>>(
                 id,
                 command: Some(bytes),
             }) => read_command::<C>(id, bytes).map(|_| ()),
-            Event::Record(Stored::Members { id, json }) => read_members(id, json).map(|_| ()),
+            Event::Record(Stored::Members { id, json }) => {
+                read_members(id, json).map(|Members(members)| printer.learn(&members))
+            }
             Event::Segment(_) | Event::Frame { .. } | Event::Record(_) | Event::Torn { .. } => {
                 Ok(())
             }
@@ -98,19 +105,21 @@ fn walk<C: for<'a> Decode<'a>>(
     let base = scan.outline.base();
     let newest = newest_snapshot(folder, &inventory, identity.cluster(), base)?;
     if let Some(newest) = &newest {
-        usable(&identity, newest)
+        usable(newest)
             .map_err(|(kind, what)| folder.refuse(kind, Name::Snapshot(newest.id.last), what))?;
     }
     for id in &inventory.snapshots {
         let name = Name::Snapshot(*id).text();
         match &newest {
-            Some(newest) if newest.id.last == *id => printer.line(format_args!(
-                "{name}  {} bytes, {} of them the state machine, CRC {:08x}, voters {}",
-                newest.id.length,
-                newest.machine.len(),
-                newest.id.crc,
-                printer.voters(&newest.membership),
-            )),
+            Some(newest) if newest.id.last == *id => {
+                printer.line(format_args!(
+                    "{name}  {} bytes, {} of them the state machine, CRC {:08x}",
+                    newest.id.length,
+                    newest.machine.len(),
+                    newest.id.crc
+                ));
+                printer.members(&newest.membership);
+            }
             Some(_) | None => printer.line(format_args!("{name}  older, not checked")),
         }
     }
@@ -128,8 +137,8 @@ fn walk<C: for<'a> Decode<'a>>(
 struct Printer<'a> {
     out: &'a mut dyn Write,
     full: bool,
-    /// The names of the nodes, by their ids.
-    names: Vec<String>,
+    /// The addresses of the members so far.
+    addresses: BTreeMap<NodeId, Arc<str>>,
     failed: Option<io::Error>,
 }
 
@@ -207,16 +216,22 @@ impl Printer<'_> {
         }
     }
 
-    fn voters(&self, membership: &Membership) -> String {
-        let names: Vec<String> = membership.voters().map(|node| self.name(node)).collect();
-        names.join(", ")
+    /// Prints the members, and notes their addresses.
+    fn members(&mut self, membership: &Membership) {
+        let members = json::to_string(&Members(Arc::new(membership.clone())));
+        self.line(format_args!("  members {members}"));
+        self.learn(membership);
     }
 
-    /// The name of a node, or its id if the folder's cluster has no such node.
+    fn learn(&mut self, membership: &Membership) {
+        for (node, member) in membership.members() {
+            self.addresses.insert(*node, member.address.clone());
+        }
+    }
+
+    /// The address of a node, or its id if no members were read that tell of it.
     fn name(&self, node: NodeId) -> String {
-        let name = usize::try_from(node.0)
-            .ok()
-            .and_then(|at| self.names.get(at));
-        name.map_or_else(|| format!("node {node}"), Clone::clone)
+        let address = self.addresses.get(&node).filter(|known| !known.is_empty());
+        address.map_or_else(|| format!("node {node}"), ToString::to_string)
     }
 }

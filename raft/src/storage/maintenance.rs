@@ -182,7 +182,7 @@ mod tests {
                 base: EntryId::default(),
                 last: EntryId::default(),
             };
-            let file = segment::create(&folder, head, spare).unwrap();
+            let file = segment::create(&folder, head, &[], spare).unwrap();
             maintenance.spare_used();
             maintenance.make_spare();
             let (found, _) = segment::read(&file, &mut Vec::new()).unwrap();

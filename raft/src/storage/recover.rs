@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use json::{Decode, Encode};
-use raft_core::{Ballot, Entry, EntryId, Membership, Payload, Record, SnapshotId, Wal};
+use raft_core::{
+    Ballot, Entry, EntryId, Index, Membership, Payload, Record, SnapshotId, Term, Wal,
+};
 
 use super::disk::Disk;
 use super::error::{Error, ErrorKind, Refusal};
@@ -45,6 +47,8 @@ impl Default for Options {
 /// A node's open storage, and what was recovered.
 #[derive(Debug)]
 pub struct Opened<C> {
+    /// The owner of the folder.
+    pub identity: Identity,
     /// The log, open at its end.
     pub log: Log,
     /// Stores and reads snapshots.
@@ -86,7 +90,19 @@ pub struct Restored {
     pub machine: Vec<u8>,
 }
 
-/// Opens a node's folder. Initialises an empty one.
+/// The owner of a folder; `None` if no node has used the folder yet.
+///
+/// # Errors
+/// The folder is in use, or its identity is damaged, or the disk fails.
+pub fn owner(disk: Arc<dyn Disk>) -> Result<Option<Identity>, Error> {
+    let folder = Folder::lock(disk)?;
+    let is_new = !folder.inventory()?.identity;
+    (!is_new).then(|| Identity::read(&folder)).transpose()
+}
+
+/// Opens a node's folder. Initialises an empty one with this identity, and with `members` as the
+/// first entry of the log: those at the start of the cluster (thesis §4.4). A node that joins a
+/// cluster later begins with an empty log.
 ///
 /// The result contains everything that was acknowledged, and possibly writes that were not yet
 /// acknowledged. All of it is on disk, so this process may acknowledge it.
@@ -101,6 +117,7 @@ pub struct Restored {
 pub fn open<C>(
     disk: Arc<dyn Disk>,
     identity: &Identity,
+    members: Option<Membership>,
     options: Options,
 ) -> Result<Opened<C>, Error>
 where
@@ -118,10 +135,10 @@ where
         owner = Identity::read(&folder)?;
         identity.demand(&folder, &owner)?;
     } else {
-        create(&folder, &inventory, identity, options)?;
+        create(&folder, &inventory, identity, members, options)?;
         inventory = folder.inventory()?;
     }
-    recover(folder, &inventory, &owner, options)
+    recover(folder, &inventory, owner, options)
 }
 
 /// Initialises a node's folder. The identity is written last: before it nothing was acknowledged.
@@ -129,25 +146,54 @@ fn create(
     folder: &Folder,
     inventory: &Inventory,
     identity: &Identity,
+    members: Option<Membership>,
     options: Options,
 ) -> Result<(), Error> {
     demand_new(folder, inventory)?;
+    let mut frame = Vec::new();
+    if let Some(members) = &members {
+        let json = json::encode(&Members(Arc::new(members.clone())));
+        frame::begin(&mut frame);
+        Stored::Members {
+            id: FIRST,
+            json: &json,
+        }
+        .write(&mut frame);
+        let (number, synced, chain) = (1, FRAMES as u32, 0);
+        frame::finish(
+            &mut frame,
+            0,
+            frame::Head {
+                number,
+                synced,
+                chain,
+            },
+        );
+    }
+    // No node leads in the term of the first entry.
+    let term = members.map_or(Term(0), |_| FIRST.term);
     let start = EntryId::default();
     let head = Head {
         folder: identity.crc(),
         number: 1,
-        length: options.segment_bytes,
+        length: options.segment_bytes.max((FRAMES + frame.len()) as u64),
         first_frame: 1,
         chain: 0,
-        ballot: Ballot::default(),
+        ballot: Ballot::new(term, None),
         base: start,
         last: start,
     };
-    segment::create(folder, head, None)?;
+    segment::create(folder, head, &frame, None)?;
     identity.create(folder)
 }
 
-/// Without an identity there may be only a first segment without frames.
+/// The entry with the members at the start of the cluster.
+const FIRST: EntryId = EntryId {
+    term: Term(1),
+    index: Index(1),
+};
+
+/// Without an identity there may be only a first segment as it was created.
 pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), Error> {
     let refuse = |name| {
         let what = "the folder has no identity file, so the owner of this file is unknown";
@@ -159,18 +205,29 @@ pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), E
     for number in &inventory.segments {
         let mut bytes = Vec::new();
         segment::read(&folder.open(Name::Segment(*number))?, &mut bytes)?;
-        if *number != 1 || frame::used(&bytes) > FRAMES {
+        if *number != 1 || frame::used(&bytes) > end_of_first(&bytes) {
             return refuse(Name::Segment(*number));
         }
     }
     Ok(())
 }
 
+/// Where the first segment of a log ended when it was created.
+fn end_of_first(segment: &[u8]) -> usize {
+    match frame::read(segment, FRAMES) {
+        Ok(frame) => match Stored::read(frame.records) {
+            Ok((Stored::Members { id: FIRST, .. }, [])) => frame.end,
+            Ok(_) | Err(_) => FRAMES,
+        },
+        Err(_) => FRAMES,
+    }
+}
+
 /// Recovers a node's folder.
 fn recover<C>(
     folder: Arc<Folder>,
     inventory: &Inventory,
-    owner: &Identity,
+    owner: Identity,
     options: Options,
 ) -> Result<Opened<C>, Error>
 where
@@ -204,6 +261,7 @@ where
         torn,
     };
     Ok(Opened {
+        identity: owner,
         log,
         snapshots: Snapshots::new(folder, maintenance, cluster),
         recovered,

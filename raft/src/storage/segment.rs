@@ -27,11 +27,14 @@
 
 use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 
-use super::bytes::{FORMAT, put, u32_at, u64_at};
+use super::bytes::{put, u32_at, u64_at};
 use super::crc::crc32c;
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name, Unnamed};
 use super::frame;
+
+/// The version of segments.
+const FORMAT: u32 = 1;
 
 /// The offset of the seal.
 pub(super) const SEAL: usize = 512;
@@ -169,9 +172,14 @@ impl Seal {
     }
 }
 
-/// Creates a segment without frames, durably. `spare` is a file of zeros of its length, if there is
-/// one.
-pub(super) fn create(folder: &Folder, head: Head, spare: Option<Unnamed>) -> Result<Handle, Error> {
+/// Creates a segment with these frames, durably. `spare` is a file of zeros of its length, if there
+/// is one.
+pub(super) fn create(
+    folder: &Folder,
+    head: Head,
+    frames: &[u8],
+    spare: Option<Unnamed>,
+) -> Result<Handle, Error> {
     let name = Name::Segment(head.number);
     let file = match spare {
         Some(spare) => spare,
@@ -180,7 +188,10 @@ pub(super) fn create(folder: &Folder, head: Head, spare: Option<Unnamed>) -> Res
             folder.guard(|| folder.prepare(name, zeros))?.0
         }
     };
-    folder.guard(|| file.write_at(&head.to_bytes(), 0))?;
+    folder.guard(|| {
+        file.write_at(frames, FRAMES as u64)?;
+        file.write_at(&head.to_bytes(), 0)
+    })?;
     folder.publish(file, name)
 }
 

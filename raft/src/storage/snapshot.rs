@@ -4,9 +4,9 @@
 //!  0  "stdraftP"
 //!  8  version 4            12  number of voters 4
 //! 16  last entry: index    24  its term
-//! 32  length of the sections 4   36  cluster 4: the CRC of its nodes' names
+//! 32  length of the members 4    36  cluster 4
 //! 40  voters, 8 each
-//!     sections, of which this version has none
+//!     the members as JSON; none if they are voters alone, without addresses
 //!     the encoded state machine
 //!  …  CRC of all bytes before
 //! ```
@@ -288,6 +288,9 @@ impl<'a> SnapshotFile<'a> {
             let members: Members = json::decode(section).map_err(|_| SnapshotError::Newer)?;
             Arc::unwrap_or_clone(members.0)
         };
+        if membership.voters().next().is_none() {
+            return Err(SnapshotError::Head);
+        }
         Ok(Self {
             id,
             membership,
@@ -386,7 +389,6 @@ pub(super) fn strip(bytes: &mut Vec<u8>, machine: usize) {
 
 fn head(last: EntryId, cluster: Cluster, membership: &Membership) -> Vec<u8> {
     let voters: Vec<NodeId> = membership.voters().collect();
-    // Written only if needed, so that an older program reads the snapshot until then.
     let section = if membership.is_plain() {
         Vec::new()
     } else {

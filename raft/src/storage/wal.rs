@@ -224,6 +224,7 @@ impl Log {
                 base,
                 last,
             },
+            &[],
             spare,
         )?;
         self.maintenance.spare_used();

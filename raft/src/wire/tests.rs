@@ -47,13 +47,12 @@ impl StateMachine for Machine {
 }
 
 fn encoded(envelope: Envelope<Machine>) -> String {
-    let (_, _, body) = body(envelope);
-    String::from_utf8(json::encode(&body)).unwrap()
+    String::from_utf8(json::encode(&body(envelope))).unwrap()
 }
 
 fn decoded(text: &str) -> Result<Envelope<Machine>, Unreadable> {
     let body = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH).unwrap();
-    decode(NodeId(0), NodeId(1), body)
+    decode(body)
 }
 
 fn request(incarnation: u64, counter: u64) -> RequestId {
@@ -119,25 +118,25 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 round: request(4711, 9),
                 last: entry(2, 17),
             }),
-            r#"{"type":"pre_vote","v":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
+            r#"{"type":"pre_vote","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
         ),
         (
             Message::PreVoteReply(PreVoteReply {
                 round: request(4711, 9),
                 granted: false,
             }),
-            r#"{"type":"pre_vote_reply","v":1,"term":3,"round":[4711,9],"granted":false}"#,
+            r#"{"type":"pre_vote_reply","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"granted":false}"#,
         ),
         (
             Message::Vote(Vote {
                 last: entry(2, 17),
                 transfer: true,
             }),
-            r#"{"type":"vote","v":1,"term":3,"last":[2,17],"transfer":true}"#,
+            r#"{"type":"vote","v":1,"from":0,"to":1,"term":3,"last":[2,17],"transfer":true}"#,
         ),
         (
             Message::VoteReply(VoteReply { granted: true }),
-            r#"{"type":"vote_reply","v":1,"term":3,"granted":true}"#,
+            r#"{"type":"vote_reply","v":1,"from":0,"to":1,"term":3,"granted":true}"#,
         ),
         (
             Message::Append(Append {
@@ -146,7 +145,7 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 entries,
                 commit: Index(16),
             }),
-            r#"{"type":"append","v":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":{"a":[null]}}],[3,{"type":"cas","key":1,"from":"x","to":{"a":[null]},"create_if_not_exists":true}],[3,null,{"next":5,"members":[[4,"voter",""]]}]],"commit":16}"#,
+            r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[3],[3,{"type":"write","key":1,"value":{"a":[null]}}],[3,{"type":"cas","key":1,"from":"x","to":{"a":[null]},"create_if_not_exists":true}],[3,null,{"next":5,"members":[[4,"voter",""]]}]],"commit":16}"#,
         ),
         (
             Message::Appended(Appended {
@@ -154,7 +153,7 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 incarnation: Incarnation(u64::MAX),
                 matched: Index(20),
             }),
-            r#"{"type":"appended","v":1,"term":3,"session":[4711,9],"life":18446744073709551615,"matched":20}"#,
+            r#"{"type":"appended","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"life":18446744073709551615,"matched":20}"#,
         ),
         (
             Message::AppendRejected(AppendRejected {
@@ -163,7 +162,7 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 prev: entry(2, 17),
                 hint: entry(1, 12),
             }),
-            r#"{"type":"append_rejected","v":1,"term":3,"session":[4711,9],"life":5,"prev":[2,17],"hint":[1,12]}"#,
+            r#"{"type":"append_rejected","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"life":5,"prev":[2,17],"hint":[1,12]}"#,
         ),
         (
             Message::SnapshotChunk(SnapshotChunk {
@@ -172,7 +171,7 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 offset: 30,
                 data: Arc::from(*b"foo"),
             }),
-            r#"{"type":"snapshot_chunk","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":30,"data":"Zm9v"}"#,
+            r#"{"type":"snapshot_chunk","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"offset":30,"data":"Zm9v"}"#,
         ),
         (
             Message::ChunkReceived(ChunkReceived {
@@ -182,65 +181,65 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
                 offset: 30,
                 broken: false,
             }),
-            r#"{"type":"chunk_received","v":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":33,"offset":30,"broken":false}"#,
+            r#"{"type":"chunk_received","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"snapshot":[2,17,500,99],"asked":33,"offset":30,"broken":false}"#,
         ),
         (
             Message::Round(Round {
                 id: request(4711, 9),
                 commit: entry(2, 17),
             }),
-            r#"{"type":"round","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
+            r#"{"type":"round","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
         ),
         (
             Message::RoundReply(RoundReply {
                 id: request(4711, 9),
             }),
-            r#"{"type":"round_reply","v":1,"term":3,"id":[4711,9]}"#,
+            r#"{"type":"round_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9]}"#,
         ),
         (
             Message::ReadIndex(ReadIndex {
                 id: request(4711, 9),
             }),
-            r#"{"type":"read_index","v":1,"term":3,"id":[4711,9]}"#,
+            r#"{"type":"read_index","v":1,"from":0,"to":1,"term":3,"id":[4711,9]}"#,
         ),
         (
             Message::ReadIndexReply(ReadIndexReply {
                 id: request(4711, 9),
                 commit: entry(2, 17),
             }),
-            r#"{"type":"read_index_reply","v":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
+            r#"{"type":"read_index_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"commit":[2,17]}"#,
         ),
         (
             Message::Forward(Forward {
                 id: request(4711, 9),
                 command: write,
             }),
-            r#"{"type":"forward","v":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":{"a":[null]}}}"#,
+            r#"{"type":"forward","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":{"a":[null]}}}"#,
         ),
         (
             Message::ForwardReply(ForwardReply {
                 id: request(4711, 9),
                 outcome: found,
             }),
-            r#"{"type":"forward_reply","v":1,"term":3,"id":[4711,9],"outcome":{"type":"mismatch","found":2.5}}"#,
+            r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"outcome":{"type":"mismatch","found":2.5}}"#,
         ),
         (
             Message::Outdated(Outdated),
-            r#"{"type":"outdated","v":1,"term":3}"#,
+            r#"{"type":"outdated","v":1,"from":0,"to":1,"term":3}"#,
         ),
         (
             Message::TimeoutNow(TimeoutNow {
                 id: request(4711, 9),
                 last: entry(2, 17),
             }),
-            r#"{"type":"timeout_now","v":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
+            r#"{"type":"timeout_now","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"last":[2,17]}"#,
         ),
         (
             Message::TimeoutNowReply(TimeoutNowReply {
                 id: request(4711, 9),
                 campaigns: true,
             }),
-            r#"{"type":"timeout_now_reply","v":1,"term":3,"id":[4711,9],"campaigns":true}"#,
+            r#"{"type":"timeout_now_reply","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"campaigns":true}"#,
         ),
     ]
 }
@@ -268,14 +267,15 @@ fn recorded_lines_are_read_and_written_unchanged() {
 
 #[test]
 fn unknown_fields_are_ignored() {
-    let text = r#"{"new":{"deep":[1]},"type":"vote_reply","term":3,"granted":true,"v":1}"#;
+    let text =
+        r#"{"new":{"deep":[1]},"type":"vote_reply","to":1,"term":3,"granted":true,"v":1,"from":0}"#;
     let message = decoded(text).unwrap().message;
     assert_eq!(message, Message::VoteReply(VoteReply { granted: true }));
 }
 
 #[test]
 fn vote_of_a_node_without_transfers_is_read() {
-    let text = r#"{"type":"vote","v":1,"term":3,"last":[2,17]}"#;
+    let text = r#"{"type":"vote","v":1,"from":0,"to":1,"term":3,"last":[2,17]}"#;
     let (last, transfer) = (entry(2, 17), false);
     let message = decoded(text).unwrap().message;
     assert_eq!(message, Message::Vote(Vote { last, transfer }));
@@ -290,7 +290,7 @@ fn unknown_messages_are_not_called_malformed() {
         decoded(new_kind_of_a_new_version),
         Err(Unreadable::Version(2))
     );
-    let unknown_kind = r#"{"type":"gossip","v":1,"term":3}"#;
+    let unknown_kind = r#"{"type":"gossip","v":1,"from":0,"to":1,"term":3}"#;
     assert_eq!(decoded(unknown_kind), Err(Unreadable::Kind));
 }
 
@@ -298,17 +298,19 @@ fn unknown_messages_are_not_called_malformed() {
 fn malformed_messages_are_rejected() {
     for malformed in [
         r#"{"type":"outdated","v":1}"#,
-        r#"{"type":"outdated","v":1,"term":-1}"#,
-        r#"{"type":"outdated","v":1,"term":1,"term":1}"#,
-        r#"{"type":"vote","v":1,"term":1,"last":[1]}"#,
-        r#"{"type":"vote","v":1,"term":1,"last":[1,2,3]}"#,
-        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[]],"commit":0}"#,
-        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,2]],"commit":0}"#,
-        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,null]],"commit":0}"#,
-        r#"{"type":"append","v":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,null,{"next":1}]],"commit":0}"#,
-        r#"{"type":"forward_reply","v":1,"term":1,"id":[1,1],"reply":{"type":"denied"}}"#,
-        r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,4294967296,4294967296],"offset":0,"data":""}"#,
-        r#"{"type":"snapshot_chunk","v":1,"term":1,"session":[1,1],"snapshot":[1,1,9,9],"offset":0,"data":"Zg"}"#,
+        r#"{"type":"outdated","v":1,"to":1,"term":1}"#,
+        r#"{"type":"outdated","v":1,"from":0,"term":1}"#,
+        r#"{"type":"outdated","v":1,"from":0,"to":1,"term":-1}"#,
+        r#"{"type":"outdated","v":1,"from":0,"to":1,"term":1,"term":1}"#,
+        r#"{"type":"vote","v":1,"from":0,"to":1,"term":1,"last":[1]}"#,
+        r#"{"type":"vote","v":1,"from":0,"to":1,"term":1,"last":[1,2,3]}"#,
+        r#"{"type":"append","v":1,"from":0,"to":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[]],"commit":0}"#,
+        r#"{"type":"append","v":1,"from":0,"to":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,2]],"commit":0}"#,
+        r#"{"type":"append","v":1,"from":0,"to":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,null]],"commit":0}"#,
+        r#"{"type":"append","v":1,"from":0,"to":1,"term":1,"session":[1,1],"prev":[0,0],"entries":[[1,null,{"next":1}]],"commit":0}"#,
+        r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":1,"id":[1,1],"reply":{"type":"denied"}}"#,
+        r#"{"type":"snapshot_chunk","v":1,"from":0,"to":1,"term":1,"session":[1,1],"snapshot":[1,1,4294967296,4294967296],"offset":0,"data":""}"#,
+        r#"{"type":"snapshot_chunk","v":1,"from":0,"to":1,"term":1,"session":[1,1],"snapshot":[1,1,9,9],"offset":0,"data":"Zg"}"#,
     ] {
         let result = decoded(malformed);
         assert!(
@@ -333,7 +335,7 @@ fn other_bodies_are_foreign() {
 fn depth_is_limited() {
     let message = |depth: usize| {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-        format!(r#"{{"type":"outdated","v":1,"term":1,"x":{open}{close}}}"#)
+        format!(r#"{{"type":"outdated","v":1,"from":0,"to":1,"term":1,"x":{open}{close}}}"#)
     };
     assert!(decoded(&message(MAX_DEPTH - 2)).is_ok());
     let too_deep = decoded(&message(MAX_DEPTH - 1));

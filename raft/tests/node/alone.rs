@@ -93,8 +93,8 @@ fn status_needs_no_leader() {
     let mut node = Node::start(&["--settle", "3600000"]);
     node.init("n1", &["n1", "n2", "n3"]);
     let expected = value!({
-        "type": "status_ok", "node": "n1", "role": "follower", "term": 0, "commit": 0, "applied": 0,
-        "last": 0, "snapshot": 0, "voters": ["n1", "n2", "n3"], "learners": []
+        "type": "status_ok", "node": "n1", "role": "follower", "term": 1, "commit": 0, "applied": 0,
+        "last": 1, "snapshot": 0, "voters": ["n1", "n2", "n3"], "learners": []
     });
     assert_eq!(node.ask(&value!({"type": "status"})), expected);
 }
@@ -312,7 +312,7 @@ fn requests_before_init_wait() {
     node.send(&line(
         "n2",
         "n1",
-        &value!({"type": "vote", "v": 1, "term": 9, "last": [0, 0]}),
+        &value!({"type": "vote", "v": 1, "from": 1, "to": 7, "term": 9, "last": [0, 0]}),
     ));
     node.init("n1", &["n1"]);
     let reply = value!({"type": "write_ok", "in_reply_to": 5});

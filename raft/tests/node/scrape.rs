@@ -136,11 +136,11 @@ fn metrics_of_a_node_are_shown() {
     for sample in [
         "raft_role{role=\"leader\"} 1",
         "raft_role{role=\"follower\"} 0",
-        "raft_term 1",
+        "raft_term 2",
         "raft_leader 0",
-        // A blank entry, the node's session, the write and the cas.
-        "raft_commit_index 4",
-        "raft_applied_index 4",
+        // The members, a blank entry, the node's session, the write and the cas.
+        "raft_commit_index 5",
+        "raft_applied_index 5",
         "raft_elections_started_total 1",
         "raft_elections_won_total 1",
         "raft_requests_open 0",
@@ -171,10 +171,11 @@ fn peers_messages_are_counted() {
     let mut node = Node::start(&["--settle", "0"]);
     node.init("n1", &["n1", "n2"]);
     for body in [
-        value!({"type": "outdated", "v": 1, "term": 0}),
-        value!({"type": "outdated", "v": 2, "term": 0}),
+        value!({"type": "outdated", "v": 1, "from": 1, "to": 0, "term": 0}),
+        value!({"type": "outdated", "v": 1, "from": 1, "to": 7, "term": 0}),
+        value!({"type": "outdated", "v": 2, "from": 1, "to": 0, "term": 0}),
         value!({"type": "gossip", "v": 1}),
-        value!({"type": "outdated", "v": 1, "term": -1}),
+        value!({"type": "outdated", "v": 1, "from": 1, "to": 0, "term": -1}),
     ] {
         node.send(&line("n2", "n1", &body));
     }
@@ -184,6 +185,7 @@ fn peers_messages_are_counted() {
     let page = scrape(&mut node);
     for sample in [
         "raft_messages_received_total{type=\"outdated\"} 1",
+        "raft_lines_dropped_total{reason=\"misrouted\"} 1",
         "raft_lines_dropped_total{reason=\"unknown_version\"} 1",
         "raft_lines_dropped_total{reason=\"unknown_type\"} 1",
         "raft_lines_dropped_total{reason=\"malformed\"} 1",

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
-use raft::storage::{self, Error, Identity, Opened, Options};
+use raft::storage::{self, Cluster, Error, Identity, Opened, Options};
+use raft_core::NodeId;
 
 /// All files of a folder. Their bytes are shared until a copy changes.
 pub(super) type Files = BTreeMap<String, Arc<Vec<u8>>>;
@@ -18,8 +19,8 @@ const OPTIONS: Options = Options {
 
 /// Opens a folder as node n1 of three.
 pub(super) fn open(disk: &(impl Disk + Clone + 'static)) -> Result<Opened<String>, Error> {
-    let identity = Identity::new("n1", ["n1", "n2", "n3"]);
-    storage::open(Arc::new(disk.clone()), &identity, OPTIONS)
+    let identity = Identity::new(Cluster::of(["n1", "n2", "n3"]), "n1", NodeId(0), 1);
+    storage::open(Arc::new(disk.clone()), &identity, None, OPTIONS)
 }
 
 /// The files on a disk.
