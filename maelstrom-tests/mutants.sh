@@ -131,6 +131,10 @@ worlds=(
     "--nodes 2 --terms 2 --expiries 2 --commands 1 --reads 1 --in-flight 2"
     "--nodes 2 --terms 2 --expiries 2 --commands 2 --crashes 1 --in-flight 2 --snapshot-entries 1"
     "--nodes 3 --terms 1 --expiries 1 --commands 1 --transfers 1 --in-flight 1"
+    "--nodes 2 --add 1 --terms 1 --expiries 1 --commands 0 --transfers 1 --in-flight 1"
+    "--nodes 2 --add 1 --remove 1 --terms 2 --expiries 2 --commands 0 --in-flight 1"
+    "--nodes 3 --remove 1 --terms 2 --expiries 2 --commands 0 --in-flight 1"
+    "--nodes 2 --terms 2 --expiries 2 --commands 1 --retries 1 --in-flight 2"
     "--nodes 3 --terms 2 --expiries 3 --commands 1 --in-flight 3"
 )
 

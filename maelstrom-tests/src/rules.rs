@@ -4,6 +4,15 @@
 //! two of them contradict each other. It takes plain data, so that its tests can show it a cluster
 //! that breaks a rule. Golden scripts, the model checker and the simulator use it.
 
+macro_rules! demand {
+    ($holds:expr, $($rule:tt)+) => {
+        if !$holds {
+            return Err(Broken(format!($($rule)+)));
+        }
+    };
+}
+
+mod answers;
 mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +21,7 @@ use std::{fmt, mem};
 
 use raft_core::{
     Appended, Entry, EntryId, Envelope, Incarnation, Index, Membership, Message, Names, NodeId,
-    Payload, Rename, Replica, Response, RoleName, StateMachine, Status, Term, VoteReply, Wait,
+    Payload, Rename, Replica, RoleName, StateMachine, Status, Term, VoteReply, Wait,
 };
 
 pub use self::ledger::Ledger;
@@ -54,14 +63,6 @@ impl From<Broken> for String {
     fn from(broken: Broken) -> Self {
         broken.to_string()
     }
-}
-
-macro_rules! demand {
-    ($holds:expr, $($rule:tt)+) => {
-        if !$holds {
-            return Err(Broken(format!($($rule)+)));
-        }
-    };
 }
 
 /// All observations of a cluster.
@@ -550,62 +551,6 @@ impl<S: Subject> Rules<S> {
             ballot,
             disk.last()
         );
-        Ok(())
-    }
-
-    /// Observes the response to a client's command.
-    ///
-    /// # Errors
-    /// The rule that is broken: a response must be the outcome of the committed command, and a
-    /// refused command must not be in a log.
-    pub fn answered(&mut self, command: CommandId, response: &Response<S>) -> Result<(), Broken> {
-        match response {
-            Response::Applied(outcome) => demand!(
-                S::is_unknown(outcome) || self.outcomes.get(&command) == Some(outcome),
-                "a response must be the command's outcome: {command:?} is answered {outcome:?}, its outcome is {:?}",
-                self.outcomes.get(&command)
-            ),
-            Response::Refused(refusal) => {
-                demand!(
-                    !self.has_entry(command),
-                    "a refused command must not enter a log: {command:?} is refused ({refusal:?}) and is in one"
-                );
-                self.refused.insert(command);
-            }
-            Response::Unknown => {}
-            Response::Answered(_)
-            | Response::Transferred
-            | Response::MembersChanged
-            | Response::SnapshotStored(_) => {
-                return Err(Broken(format!(
-                    "a command must be answered as one: {command:?} is answered {response:?}"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    /// Observes a node's response to the client that asked it for a leadership transfer.
-    ///
-    /// # Errors
-    /// The rule that is broken: only another node's leadership ends a transfer as done.
-    pub fn transfer_answered(&self, node: NodeId, response: &Response<S>) -> Result<(), Broken> {
-        let leader = self.leaders.last_key_value().map(|(_, leader)| leader.node);
-        match response {
-            Response::Transferred => demand!(
-                leader.is_some_and(|leader| leader != node),
-                "a transfer must end with another leader: node {node} says so, the last is {leader:?}"
-            ),
-            Response::Refused(_) | Response::Unknown => {}
-            Response::Applied(_)
-            | Response::Answered(_)
-            | Response::MembersChanged
-            | Response::SnapshotStored(_) => {
-                return Err(Broken(format!(
-                    "a transfer must be answered as one: node {node} answers {response:?}"
-                )));
-            }
-        }
         Ok(())
     }
 

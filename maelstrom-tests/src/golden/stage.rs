@@ -7,7 +7,7 @@ use std::sync::Arc;
 use raft::sessions::SessionId;
 use raft_core::{
     Config, Entry, EntryId, Envelope, Incarnation, Index, Input, Membership, Message, NodeId,
-    Payload, Reply, RequestId, SnapshotChunk, Task, Ticket,
+    Payload, Reply, RequestId, Response, SnapshotChunk, Task, Ticket,
 };
 
 use super::notes::{self, Noted, Notes};
@@ -516,8 +516,16 @@ impl Stage {
         self.notes.line(&line);
         if request == "transfer" {
             self.rules.transfer_answered(id, &reply.response)?;
+        } else if request == "change"
+            && let Some(process) = self.nodes[&id].host.process()
+        {
+            Rules::change_answered(id, &reply.response, &process.replica)?;
         } else if let Some(command) = self.commands.get(&reply.ticket) {
-            self.rules.answered(*command, &reply.response)?;
+            // One copy of a command that was sent twice may be refused while the other is applied.
+            let copies = self.commands.values().filter(|other| *other == command);
+            if !matches!(reply.response, Response::Refused(_)) || copies.count() == 1 {
+                self.rules.answered(*command, &reply.response)?;
+            }
         }
         Ok(())
     }
@@ -614,7 +622,7 @@ fn take(messages: &mut Flight, which: &Which) -> Result<Vec<Envelope<Registers>>
 mod tests {
     use std::iter;
 
-    use raft_core::{Response, Term, VoteReply};
+    use raft_core::{Term, VoteReply};
 
     use super::*;
     use crate::replica::machine::Outcome;

@@ -27,6 +27,8 @@ pub(super) struct Clients {
     reads: Tickets,
     /// The writes that may still take effect, unless they have.
     writing: Tickets,
+    /// The writes that were sent again.
+    retried: Tickets,
     /// The states in which an order of the requests may end. An open request need not have taken
     /// effect.
     places: BTreeSet<Place>,
@@ -37,6 +39,8 @@ pub(super) struct Clients {
 pub(super) enum Request {
     /// Writes the number of its ticket.
     Write,
+    /// The last write, once more.
+    Retry,
     /// Reads the register.
     Read,
 }
@@ -81,6 +85,7 @@ impl Default for Clients {
             asked: 0,
             reads: Tickets::default(),
             writing: Tickets::default(),
+            retried: Tickets::default(),
             places: BTreeSet::from([Place {
                 value,
                 written,
@@ -108,10 +113,14 @@ impl Clients {
 
     /// A client sends a request.
     pub(super) fn ask(&mut self, request: Request) {
+        if let (Request::Retry, Some(ticket)) = (request, self.may_retry()) {
+            self.retried = self.retried.with(ticket);
+            return;
+        }
         self.asked += 1;
         let ticket = self.asked;
         match request {
-            Request::Write => self.writing = self.writing.with(ticket),
+            Request::Write | Request::Retry => self.writing = self.writing.with(ticket),
             Request::Read => {
                 self.reads = self.reads.with(ticket);
                 self.each(|place| place.seen.push((ticket, Tickets::of(place.value))));
@@ -124,12 +133,31 @@ impl Clients {
         !self.reads.has(number(ticket))
     }
 
+    /// The last write, if it has no certain answer.
+    pub(super) fn may_retry(&self) -> Option<u8> {
+        let mut writes = (1..=self.asked)
+            .rev()
+            .filter(|ticket| !self.reads.has(*ticket));
+        writes.next().filter(|write| self.writing.has(*write))
+    }
+
+    /// Whether a reply refuses a write that was sent twice: the other copy may be applied.
+    pub(super) fn is_refused_copy(&self, reply: &Reply<Registers>) -> bool {
+        let is_refused = matches!(reply.response, Response::Refused(_));
+        is_refused && self.retried.has(number(reply.ticket))
+    }
+
     /// A client got an answer. There must be an order of the requests that explains it and all
     /// earlier answers.
     pub(super) fn answered(&mut self, reply: &Reply<Registers>) -> Result<(), Broken> {
         let ticket = number(reply.ticket);
         let answer = match &reply.response {
             Response::Applied(Outcome::Forgotten) => return Ok(()),
+            _ if self.is_refused_copy(reply) => return Ok(()),
+            // The same answer as to the first copy: the rules compare them.
+            Response::Applied(_) if !self.writing.has(ticket) && self.retried.has(ticket) => {
+                return Ok(());
+            }
             Response::Applied(_) => {
                 self.end_write(ticket, true);
                 "the write was applied".to_owned()
@@ -232,6 +260,37 @@ mod tests {
     use crate::history::{Call, ErrorCode, Moment, Operation, Outcome, Process};
     use crate::linearizability::{self, Limits, Verdict};
     use crate::replica::machine::Outcome as Applied;
+
+    /// A write that was sent twice may take effect though one copy is refused, and has one effect.
+    #[test]
+    fn copies_of_a_write_have_one_effect() {
+        let read = |clients: &mut Clients, value| {
+            clients.ask(Request::Read);
+            let (ticket, response) = (Ticket(2), Response::Answered(value));
+            clients.answered(&Reply { ticket, response })
+        };
+        for retries in [true, false] {
+            let mut clients = Clients::default();
+            clients.ask(Request::Write);
+            if retries {
+                clients.ask(Request::Retry);
+            }
+            let (ticket, response) = (Ticket(1), Response::Refused(Refusal::NoLeader));
+            assert_eq!(clients.answered(&Reply { ticket, response }), Ok(()));
+            assert_eq!(read(&mut clients, Some(1)).is_ok(), retries);
+        }
+        for value in [Some(1), None] {
+            let mut clients = Clients::default();
+            clients.ask(Request::Write);
+            clients.ask(Request::Retry);
+            for _ in 0..2 {
+                let (ticket, response) = (Ticket(1), Response::Applied(Applied::Done));
+                assert_eq!(clients.answered(&Reply { ticket, response }), Ok(()));
+            }
+            assert_eq!(clients.may_retry(), None);
+            assert_eq!(read(&mut clients, value).is_ok(), value == Some(1));
+        }
+    }
 
     /// On random histories, right and wrong, the strict checker agrees after each answer.
     #[test]

@@ -3,7 +3,8 @@
 //! The nodes are equal until something happens to them, so it makes no difference to which of them
 //! it happens; nor do the number of earlier incarnations and of earlier requests, as long as old
 //! answers differ from new ones. So a world's fingerprint is taken under canonical names: nodes
-//! sorted by their look without names, incarnations and requests numbered anew.
+//! sorted by their look without names, incarnations and requests numbered anew. Nodes that a change adds
+//! or removes keep apart from the others.
 //!
 //! A part of a world has few names. Its fingerprints under other names are cached.
 
@@ -118,8 +119,16 @@ impl Namer {
     }
 }
 
-/// The nodes' looks: their own, and those of their messages.
-fn looks(tables: &Tables, world: &World) -> Vec<u64> {
+/// The nodes' looks: their own, and those of their messages, after what a change does with each: only
+/// nodes with which it does the same may change names. Each node that is added has an address of its own.
+fn looks(tables: &Tables, world: &World) -> Vec<(u8, u64)> {
+    let bounds = tables.bounds();
+    let stay = bounds.nodes - bounds.remove;
+    let class = |node: u8| match node {
+        _ if node < stay => 0,
+        _ if node < bounds.nodes => 1,
+        added => 2 + added,
+    };
     let mut looks: Vec<u64> = (world.nodes.iter())
         .map(|node| tables.nodes.states[*node].look)
         .collect();
@@ -131,11 +140,11 @@ fn looks(tables: &Tables, world: &World) -> Vec<u64> {
             *node = node.wrapping_add(look.wrapping_mul(factor));
         }
     }
-    looks
+    (0..).map(class).zip(looks).collect()
 }
 
 /// All orders that sort the nodes by their looks: several if some look the same.
-fn orders(order: &[usize], looks: &[u64]) -> Vec<Vec<usize>> {
+fn orders(order: &[usize], looks: &[(u8, u64)]) -> Vec<Vec<usize>> {
     let Some((first, _)) = order.split_first() else {
         return vec![Vec::new()];
     };

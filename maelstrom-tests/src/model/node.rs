@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use raft::sessions::SessionId;
 use raft_core::{
     Config, EntryId, Envelope, Incarnation, Index, Input, Limits, Membership, NodeId, Replica,
-    Reply, RoleName, Term, Ticket,
+    Reply, Response, RoleName, Term, Ticket,
 };
 
 use super::clients::KEY;
@@ -43,6 +43,9 @@ pub(super) fn node_of(incarnation: Incarnation) -> NodeId {
 /// The ticket of each request for a transfer.
 pub(super) const TRANSFER: Ticket = Ticket(0);
 
+/// The ticket of each request for other members.
+const CHANGE: Ticket = Ticket(u64::MAX);
+
 /// Above the number of nodes.
 const NODES: u64 = 8;
 
@@ -75,6 +78,8 @@ pub(super) enum What {
     Read(Ticket),
     /// A client asks a leader to hand over to a node.
     Transfer(NodeId),
+    /// A client asks a leader for other members.
+    Change,
     /// A step of the work on a snapshot is done.
     Work,
     /// The process dies, and a new one starts.
@@ -108,6 +113,8 @@ pub(super) enum Observed {
     Dies(Ref),
     /// An answer to a client.
     Answers(Reply<Registers>),
+    /// An answer to the client that asked for other members, and the node's state then.
+    Changes(Ref, Response<Registers>),
 }
 
 /// How states that differ in their clocks alone are kept.
@@ -144,7 +151,8 @@ impl Default for Planted {
 pub(super) struct Nodes {
     pub(super) bounds: Bounds,
     pub(super) planted: Planted,
-    setting: Arc<Setting>,
+    /// The setting of the members, and that of nodes that wait to be added.
+    settings: [Arc<Setting>; 2],
     pub(super) states: Table<Named<Node>>,
     pub(super) messages: Table<Named<Envelope<Registers>>>,
     /// Nothing if an event cannot happen, or has the same effect as another one.
@@ -162,19 +170,22 @@ impl Nodes {
             limits.retained_entries = entries.into();
             limits.trailing_entries = 0;
         }
+        let config = Config {
+            heartbeat,
+            shortest_election,
+            longest_election,
+            request_deadline: 2 * longest_election,
+            change_deadline: 2 * longest_election,
+            limits,
+        };
+        let members = Membership::of((1..=u64::from(bounds.nodes)).map(NodeId));
+        let setting = |membership| {
+            let config = config.clone();
+            Arc::new(Setting { membership, config })
+        };
         Self {
             planted,
-            setting: Arc::new(Setting {
-                membership: Membership::of((1..=u64::from(bounds.nodes)).map(NodeId)),
-                config: Config {
-                    heartbeat,
-                    shortest_election,
-                    longest_election,
-                    request_deadline: 2 * longest_election,
-                    change_deadline: 2 * longest_election,
-                    limits,
-                },
-            }),
+            settings: [setting(members), setting(Membership::default())],
             states: Table::default(),
             messages: Table::default(),
             effects: Table::default(),
@@ -185,7 +196,9 @@ impl Nodes {
 
     /// A node starts for the first time.
     pub(super) fn first(&self, id: NodeId) -> Effect {
-        let node = Node::new(id, self.setting.clone(), MemoryDisk::default());
+        let waits = id.0 > self.bounds.nodes.into();
+        let setting = self.settings[usize::from(waits)].clone();
+        let node = Node::new(id, setting, MemoryDisk::default());
         let mut run = Run::new(self, node, None);
         let ended = run.starts(incarnation(id.0, id));
         run.into_effect(ended)
@@ -376,6 +389,21 @@ impl<'a> Run<'a> {
                 let (ticket, to) = (Some(TRANSFER), Some(to));
                 self.step(Input::Transfer { ticket, to })?;
             }
+            What::Change => {
+                if process(&self.node).status.role != RoleName::Leader {
+                    return Err(None);
+                }
+                let Bounds {
+                    nodes, add, remove, ..
+                } = self.nodes.bounds;
+                let ids = |from: u8, to: u8| (from + 1..=to).map(|id| NodeId(id.into()));
+                let addresses = ids(nodes, nodes + add).map(|id| format!("n{id}").into());
+                self.step(Input::ChangeMembers {
+                    ticket: CHANGE,
+                    add: addresses.collect(),
+                    remove: ids(nodes - remove, nodes).collect(),
+                })?;
+            }
             What::Work => match self.node.work().map_err(Broken::from)? {
                 None => return Err(None),
                 Some(Worked::Named(_)) => {
@@ -417,7 +445,10 @@ impl<'a> Run<'a> {
             self.look();
             for mut reply in released.replies {
                 (self.nodes.planted.answer)(&mut reply);
-                self.observed.push(Observed::Answers(reply));
+                self.observed.push(match reply.ticket {
+                    CHANGE => Observed::Changes(self.nodes.keep(&self.node), reply.response),
+                    _ => Observed::Answers(reply),
+                });
             }
             self.send(released.messages)?;
             if released.begins_work {

@@ -10,14 +10,22 @@ use crate::check::jobs;
 /// The bounds of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The number of nodes.
+    /// The number of members at the start.
     pub nodes: u8,
+    /// The number of further nodes, which wait to be added.
+    pub add: u8,
+    /// The number of members, the last ones, that a change removes.
+    pub remove: u8,
+    /// How often a leader is asked to add and remove these.
+    pub changes: u8,
     /// In this term no node starts another election.
     pub terms: u8,
     /// How often a node starts an election or steps down without a quorum.
     pub expiries: u8,
     /// How often clients write.
     pub commands: u8,
+    /// How often a client sends its write again, to any node, without an answer to the first.
+    pub retries: u8,
     /// How often clients read.
     pub reads: u8,
     /// How often a process dies.
@@ -58,6 +66,23 @@ pub const MODEL: Command = Command::new(
      Exit status: 0 all states were searched and all rules held; 1 a rule was broken; 2 the budget ended first.",
     &[
         Flag::new("nodes", "N", "Nodes, 1 to 5.").default("3"),
+        Flag::new(
+            "add",
+            "A",
+            "Further nodes, which the change of the members adds; 6 nodes at most in all.",
+        )
+        .default("0"),
+        Flag::new(
+            "remove",
+            "R",
+            "Members that the change removes: those with the highest numbers.",
+        )
+        .default("0"),
+        Flag::new(
+            "changes",
+            "K",
+            "How often a leader is asked for that change (default: 1 if it adds or removes nodes).",
+        ),
         Flag::new("terms", "T", "In term T no node starts another election.").default("2"),
         Flag::new(
             "expiries",
@@ -65,6 +90,12 @@ pub const MODEL: Command = Command::new(
             "How often a node starts an election, or steps down without a quorum (default: T + 1).",
         ),
         Flag::new("commands", "C", "Writes by clients, each to any node.").default("1"),
+        Flag::new(
+            "retries",
+            "Y",
+            "How often a client sends a write again, to any node, though the first may be under way.",
+        )
+        .default("0"),
         Flag::new("reads", "R", "Reads by clients.").default("0"),
         Flag::new(
             "crashes",
@@ -114,6 +145,13 @@ pub const MODEL: Command = Command::new(
     ],
 );
 
+impl Bounds {
+    /// The number of all nodes.
+    pub(super) fn all(&self) -> u8 {
+        self.nodes + self.add
+    }
+}
+
 impl Options {
     /// Reads the arguments of `model`.
     ///
@@ -131,9 +169,17 @@ impl Options {
         let seconds = given.optional_number("seconds", 0..=u64::MAX)?;
         let terms = given.number("terms", 1..=100)?;
         let expiries = given.optional_number("expiries", 1..=200)?;
+        let nodes: u8 = given.number("nodes", 1..=5)?;
+        let add: u8 = given.number("add", 0..=6 - nodes)?;
+        let remove: u8 = given.number("remove", 0..=nodes)?;
+        let changes = given.optional_number("changes", 0..=100)?;
         Ok(Options {
             bounds: Bounds {
-                nodes: given.number("nodes", 1..=5)?,
+                nodes,
+                add,
+                remove,
+                changes: changes.unwrap_or(u8::from(add + remove > 0)),
+                retries: given.number("retries", 0..=100)?,
                 terms,
                 expiries: expiries.unwrap_or(terms + 1),
                 commands: given.number("commands", 0..=20)?,

@@ -299,7 +299,7 @@ impl Search<'_> {
         found: &mut Vec<(Origin, Packed)>,
     ) {
         let tables = &self.trail.tables;
-        let world = world.unpack(self.options.bounds.nodes);
+        let world = world.unpack(self.options.bounds.all());
         let before = found.len();
         let begin = |action| UNDER_WAY.with_borrow_mut(|way| way.next = Some((at, action)));
         let (steps, broken) = world.steps(tables, begin);

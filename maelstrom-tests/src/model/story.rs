@@ -16,7 +16,12 @@ pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
         format!("# {rule}\ncluster {nodes} heartbeat={heartbeat} election={shortest}..{longest}");
     if let Some(entries) = bounds.snapshot_entries {
         text += &format!(" snapshot={entries} trailing=0 retained={entries}");
-        for node in 1..=*nodes {
+    }
+    for node in nodes + 1..=bounds.all() {
+        text += &format!("\njoin n{node}");
+    }
+    if bounds.snapshot_entries.is_some() {
+        for node in 1..=bounds.all() {
             text += &format!("\nbusy n{node}");
         }
     }
@@ -111,14 +116,35 @@ impl Story<'_> {
             Action::Wait(..) | Action::Expire(..) => return,
             Action::Write(id, _) => {
                 let number = self.tables.clients[world.clients].next();
-                format!("write n{id} x={number}")
+                format!("write n{id} x={number}{}", self.session(number))
+            }
+            Action::Retry(id, _) => {
+                let number = self.tables.clients[world.clients].may_retry();
+                let number = number.expect("a write is open");
+                format!("write n{id} x={number}{}", self.session(number))
             }
             Action::Read(id) => format!("read n{id} x"),
             Action::Transfer(id, to) => format!("transfer n{id} n{to}"),
+            Action::Change(id, _) => {
+                let Bounds {
+                    nodes, add, remove, ..
+                } = self.tables.bounds();
+                let added = (nodes + 1..=nodes + add).map(|node| format!(" +n{node}"));
+                let removed = (nodes - remove + 1..=*nodes).map(|node| format!(" -n{node}"));
+                format!("change n{id}{}", added.chain(removed).collect::<String>())
+            }
             Action::Work(id, _) => format!("work n{id}"),
             Action::Crash(id) => format!("{} n{id}", self.forget_or("restart")),
         };
         self.line(&command);
+    }
+
+    /// A write's number in its session, where a story needs it: to send the write again.
+    fn session(&self, number: u8) -> String {
+        match self.tables.bounds().retries {
+            0 => String::new(),
+            _ => format!(" s1.{number}"),
+        }
     }
 
     /// Prints that a process dies before it stores its output, and starts again.
@@ -169,8 +195,10 @@ impl Story<'_> {
             Action::Wait(..)
             | Action::Expire(..)
             | Action::Write(..)
+            | Action::Retry(..)
             | Action::Read(_)
             | Action::Transfer(..)
+            | Action::Change(..)
             | Action::Work(..)
             | Action::Crash(_) => {}
         }

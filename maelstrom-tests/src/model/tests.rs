@@ -1,6 +1,8 @@
 //! Worlds in which a rule must break, and worlds in which none may.
 
-use raft_core::{Envelope, Index, Message, NodeId, Refusal, Replica, Reply, Response};
+use raft_core::{
+    Entry, Envelope, Index, Message, NodeId, Payload, Refusal, Replica, Reply, Response,
+};
 use rand::Rng;
 
 use super::names::Namer;
@@ -16,6 +18,10 @@ use crate::rules::Broken;
 fn bounds(nodes: u8) -> Bounds {
     Bounds {
         nodes,
+        add: 0,
+        remove: 0,
+        changes: 0,
+        retries: 0,
         terms: 1,
         expiries: 2,
         commands: 1,
@@ -58,7 +64,26 @@ fn small_world_is_searched_completely() {
         commands: 0,
         ..bounds(2)
     };
-    for bounds in [lone, pair] {
+    let grows = Bounds {
+        add: 1,
+        changes: 1,
+        in_flight: 1,
+        commands: 0,
+        ..bounds(1)
+    };
+    let shrinks = Bounds {
+        remove: 1,
+        changes: 1,
+        in_flight: 1,
+        ..pair.clone()
+    };
+    let retries = Bounds {
+        retries: 1,
+        in_flight: 1,
+        expiries: 1,
+        ..bounds(2)
+    };
+    for bounds in [lone, pair, grows, shrinks, retries] {
         let found = found(bounds);
         assert_eq!(found.end, End::Exhausted, "{found}");
         assert!(found.worlds > 10, "{found}");
@@ -207,6 +232,76 @@ fn transfer_without_another_leader_is_found() {
     );
 }
 
+/// A change is answered as done while the joint membership is in use.
+#[test]
+fn change_that_is_not_done_is_found() {
+    let answer = |reply: &mut Reply<Registers>| {
+        if let Response::Refused(Refusal::NotChanged(_)) = reply.response {
+            reply.response = Response::MembersChanged;
+        }
+    };
+    let bounds = Bounds {
+        commands: 0,
+        remove: 1,
+        changes: 2,
+        in_flight: 1,
+        ..bounds(2)
+    };
+    let planted = Planted {
+        answer,
+        ..Planted::default()
+    };
+    let found = search_with(&options(bounds, 50_000), planted, |_| {});
+    let End::Broken { rule, .. } = &found.end else {
+        panic!("{found}");
+    };
+    assert!(
+        rule.starts_with("a change must end with a committed membership that is not joint"),
+        "{rule}"
+    );
+}
+
+/// A retry is answered with another outcome than the first copy of the write.
+#[test]
+fn wrong_answer_to_a_retry_is_found() {
+    let rule = |replica: &Replica<Registers>| {
+        let commands = |entry: &&Entry<_>| matches!(entry.payload, Payload::Command(_));
+        match replica.log().filter(commands).count() {
+            0 | 1 => Ok(()),
+            _ => Err(Broken("no log holds a write twice".into())),
+        }
+    };
+    let bounds = Bounds {
+        expiries: 1,
+        retries: 1,
+        ..bounds(2)
+    };
+    let planted = Planted {
+        rule,
+        ..Planted::default()
+    };
+    let found = search_with(&options(bounds.clone(), 50_000), planted, |_| {});
+    let End::Broken { story, .. } = &found.end else {
+        panic!("{found}");
+    };
+    assert_eq!(story.matches(" x=1 s1.1\n").count(), 2, "{story}");
+    let answer = |reply: &mut Reply<Registers>| {
+        if let Response::Applied(outcome) = &mut reply.response {
+            *outcome = Outcome::Absent;
+        }
+    };
+    let planted = Planted {
+        answer,
+        ..Planted::default()
+    };
+    let found = search_with(&options(bounds, 50_000), planted, |_| {});
+    let End::Broken { rule, .. } = &found.end else {
+        panic!("{found}");
+    };
+    let broken = "a response must be the command's outcome: CommandId(1)";
+    assert!(rule.starts_with(broken), "{rule}");
+}
+
 /// The nodes are correct, and their messages promise more than they have stored.
 #[test]
 fn wrong_promise_is_found() {
@@ -263,6 +358,28 @@ fn names_make_no_difference() {
     assert_ne!(end(1, 1), one);
 }
 
+/// A node that a change removes, or adds, changes names with no other.
+#[test]
+fn only_nodes_of_one_kind_change_names() {
+    let bounds = Bounds {
+        add: 1,
+        remove: 1,
+        changes: 1,
+        ..bounds(3)
+    };
+    let tables = Tables::new(bounds, Clocks::Folded, Planted::default());
+    let of_first = |id| {
+        let world = World::new(&tables).expect("nodes can start");
+        let (steps, _) = world.steps(&tables, |_| {});
+        let action = Action::Expire(NodeId(id), Fate::Lives);
+        let step = steps.into_iter().find(|step| step.action == action);
+        let next = step.expect("any member may ask for votes").next;
+        Namer::default().fingerprint(&tables, &next)
+    };
+    assert_eq!(of_first(1), of_first(2));
+    assert_ne!(of_first(1), of_first(3));
+}
+
 /// Every way through worlds is a valid golden script.
 #[test]
 fn every_way_is_a_story() {
@@ -277,6 +394,10 @@ fn every_way_is_a_story() {
             copies: 2,
             in_flight: 8,
             snapshot_entries: (seed % 2 == 1).then_some(2),
+            add: u8::from(seed % 4 > 1),
+            remove: u8::from(seed % 5 > 2),
+            changes: 3,
+            retries: 2,
             ..bounds(3)
         };
         let tables = Tables::new(bounds, Clocks::True, Planted::default());
@@ -290,7 +411,7 @@ fn every_way_is_a_story() {
             };
             let taken = rng.range(0..=taken) as usize;
             world = steps.swap_remove(taken).next;
-            assert_eq!(world.pack().unpack(3), world);
+            assert_eq!(world.pack().unpack(tables.bounds().all()), world);
             way.push(taken as u32);
         }
         let story = story::write_with_clocks(&tables, &way, None, "No rule is broken.");

@@ -37,6 +37,8 @@ pub(super) struct Left {
     pub(super) crashes: u8,
     pub(super) copies: u8,
     pub(super) transfers: u8,
+    pub(super) changes: u8,
+    pub(super) retries: u8,
 }
 
 /// The parts of worlds.
@@ -66,10 +68,14 @@ pub(super) enum Action {
     Expire(NodeId, Fate),
     /// A client writes to a node.
     Write(NodeId, Fate),
+    /// A client sends the last write again, to a node.
+    Retry(NodeId, Fate),
     /// A client reads from a node.
     Read(NodeId),
     /// A client asks a leader to hand over to another node.
     Transfer(NodeId, NodeId),
+    /// A client asks a leader for other members.
+    Change(NodeId, Fate),
     /// A step of a node's work on a snapshot is done.
     Work(NodeId, Fate),
     /// A process dies, and a new one starts.
@@ -135,7 +141,7 @@ impl World {
     /// If their start breaks a rule.
     pub(super) fn new(tables: &Tables) -> Result<Self, Broken> {
         let bounds = tables.bounds();
-        let ids: Vec<NodeId> = (1..=u64::from(bounds.nodes)).map(NodeId).collect();
+        let ids: Vec<NodeId> = (1..=u64::from(bounds.all())).map(NodeId).collect();
         let effects: Vec<Effect> = ids.iter().map(|id| tables.nodes.first(*id)).collect();
         let mut world = Self {
             nodes: effects.iter().map(|effect| effect.after).collect(),
@@ -147,6 +153,8 @@ impl World {
                 crashes: bounds.crashes,
                 copies: bounds.copies,
                 transfers: bounds.transfers,
+                changes: bounds.changes,
+                retries: bounds.retries,
             },
         };
         for (at, effect) in effects.iter().enumerate() {
@@ -222,6 +230,12 @@ impl World {
                 if clients.writes() < bounds.commands {
                     actions.push(Action::Write(id, *fate));
                 }
+                if self.left.retries > 0 && clients.may_retry().is_some() {
+                    actions.push(Action::Retry(id, *fate));
+                }
+                if self.left.changes > 0 {
+                    actions.push(Action::Change(id, *fate));
+                }
                 if bounds.snapshot_entries.is_some() {
                     actions.push(Action::Work(id, *fate));
                 }
@@ -247,8 +261,10 @@ impl World {
             Action::Wait(id, _)
             | Action::Expire(id, _)
             | Action::Write(id, _)
+            | Action::Retry(id, _)
             | Action::Read(id)
             | Action::Transfer(id, _)
+            | Action::Change(id, _)
             | Action::Work(id, _)
             | Action::Crash(id) => id,
         }
@@ -286,10 +302,18 @@ impl World {
                 What::Expire
             }
             Action::Write(..) => What::Write(next.ask(tables, Request::Write)),
+            Action::Retry(..) => {
+                next.left.retries -= 1;
+                What::Write(next.ask(tables, Request::Retry))
+            }
             Action::Read(_) => What::Read(next.ask(tables, Request::Read)),
             Action::Transfer(_, to) => {
                 next.left.transfers -= 1;
                 What::Transfer(to)
+            }
+            Action::Change(..) => {
+                next.left.changes -= 1;
+                What::Change
             }
             Action::Work(..) => What::Work,
             Action::Crash(_) => What::Crash(next.next_incarnation(id, tables)),
@@ -326,7 +350,11 @@ impl World {
 
     /// A client sends a request. Returns its ticket.
     fn ask(&mut self, tables: &Tables, request: Request) -> Ticket {
-        let ticket = tables.clients[self.clients].next();
+        let clients = &tables.clients[self.clients];
+        let ticket = match request {
+            Request::Write | Request::Read => clients.next(),
+            Request::Retry => clients.may_retry().expect("a write is open"),
+        };
         let asked = Mix::of(&(self.clients, request));
         let asked = tables.asked.keep(asked, || {
             let mut clients = tables.clients[self.clients].clone();
@@ -339,7 +367,7 @@ impl World {
 
     /// The name of a node's next incarnation.
     fn next_incarnation(&mut self, id: NodeId, tables: &Tables) -> Incarnation {
-        let Bounds { nodes, crashes, .. } = tables.bounds();
+        let (nodes, crashes) = (tables.bounds().all(), tables.bounds().crashes);
         self.left.crashes -= 1;
         incarnation(u64::from(nodes + (crashes - self.left.crashes)), id)
     }
@@ -387,10 +415,15 @@ impl World {
                 rules.transfer_answered(NodeId(at as u64 + 1), &reply.response)
             }
             Observed::Answers(reply) => {
-                if clients.is_write(reply.ticket) {
+                // One copy of a command that was sent twice may be refused while the other is applied.
+                if clients.is_write(reply.ticket) && !clients.is_refused_copy(reply) {
                     rules.answered(CommandId(reply.ticket.0), &reply.response)?;
                 }
                 clients.answered(reply)
+            }
+            Observed::Changes(node, response) => {
+                let replica = &process(tables.node(*node)).replica;
+                Rules::change_answered(NodeId(at as u64 + 1), response, replica)
             }
         }
     }
@@ -492,8 +525,9 @@ impl World {
     /// The world in as few numbers as possible.
     pub(super) fn pack(&self) -> Packed {
         let left = self.left;
-        let left = u32::from_le_bytes([left.expiries, left.crashes, left.copies, left.transfers]);
-        let mut words = vec![self.clients.0, self.rules.0, left];
+        let once = u32::from_le_bytes([left.expiries, left.crashes, left.copies, left.transfers]);
+        let more = u32::from_le_bytes([left.changes, left.retries, 0, 0]);
+        let mut words = vec![self.clients.0, self.rules.0, once, more];
         words.extend(self.nodes.iter().map(|node| node.0));
         words.extend(self.flight.iter().map(|message| message.0));
         Packed(words.into_boxed_slice())
@@ -507,8 +541,9 @@ pub(super) struct Packed(Box<[u32]>);
 impl Packed {
     /// Unpacks a world of this many nodes.
     pub(super) fn unpack(&self, nodes: u8) -> World {
-        let (head, rest) = self.0.split_at(3);
+        let (head, rest) = self.0.split_at(4);
         let [expiries, crashes, copies, transfers] = head[2].to_le_bytes();
+        let [changes, retries, ..] = head[3].to_le_bytes();
         let (nodes, flight) = rest.split_at(nodes.into());
         World {
             nodes: nodes.iter().copied().map(Ref).collect(),
@@ -520,6 +555,8 @@ impl Packed {
                 crashes,
                 copies,
                 transfers,
+                changes,
+                retries,
             },
         }
     }
@@ -532,6 +569,8 @@ impl Action {
             | Self::Wait(_, fate)
             | Self::Expire(_, fate)
             | Self::Write(_, fate)
+            | Self::Retry(_, fate)
+            | Self::Change(_, fate)
             | Self::Work(_, fate) => *fate,
             Self::Copy(_) | Self::Read(_) | Self::Transfer(..) | Self::Crash(_) => Fate::Lives,
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use raft::sessions::SessionId;
-use raft_core::{Append, Appended, Ballot, Refusal, RequestId, Vote, VoteReply};
+use raft_core::{Append, Appended, Ballot, Refusal, RequestId, Response, Vote, VoteReply};
 
 use super::*;
 use crate::replica::machine::{Change, Command, Key, Number, Outcome, Registers};

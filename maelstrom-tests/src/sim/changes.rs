@@ -11,8 +11,7 @@ use super::clients::Kind;
 use super::machine::Store;
 use super::trace::Event;
 use super::world::{Phase, World};
-use crate::replica::node::demand;
-use crate::rules::Broken;
+use crate::rules::{Broken, Rules};
 
 /// The most changes of a run.
 const CHANGES_MAX: u64 = 40;
@@ -84,28 +83,10 @@ impl World {
 
     /// A node answers a change.
     pub(super) fn changed(&mut self, id: NodeId, answer: &Response<Store>) -> Result<(), Broken> {
-        let is_done = match answer {
-            Response::MembersChanged => true,
-            Response::Refused(_) | Response::Unknown => false,
-            Response::Applied(_)
-            | Response::Answered(_)
-            | Response::Transferred
-            | Response::SnapshotStored(_) => {
-                return Err(Broken(format!(
-                    "a change must be answered as one: node {id} answers {answer:?}"
-                )));
-            }
-        };
+        let is_done = matches!(answer, Response::MembersChanged);
         self.rare.changes_done += u64::from(is_done);
-        let committed = self.process(id).is_none_or(|process| {
-            let replica = &process.replica;
-            !replica
-                .membership_at(process.status.commit.index)
-                .is_joint()
-        });
-        demand(!is_done || committed, || {
-            format!("a change must end with a committed membership that is not joint: node {id}")
-        })
+        let process = self.process(id).expect("it answers");
+        Rules::change_answered(id, answer, &process.replica)
     }
 
     /// Counts what has become of the members that a node knows.
