@@ -23,7 +23,7 @@ pub const CHECK: Command = Command::new(
      \n\
      \x20 process  a number for each client; a client has a new one after an info\n\
      \x20 type     invoke; then ok, fail (did not take effect) or info (unknown)\n\
-     \x20 f        read, write or cas\n\
+     \x20 f        read, write, cas or delete\n\
      \x20 value    the value of a write, [from, to] of a cas, the result of a read that is ok; else null\n\
      \x20 error    the error code of a fail or info; 0 for a timeout\n\
      \x20 time     nanoseconds since the test began\n\

@@ -98,6 +98,8 @@ pub enum Call {
         /// The key's new value.
         to: Value,
     },
+    /// Removes an existing key.
+    Delete,
 }
 
 impl Call {
@@ -107,6 +109,7 @@ impl Call {
             Self::Read => "read",
             Self::Write(_) => "write",
             Self::Cas { .. } => "cas",
+            Self::Delete => "delete",
         }
     }
 }
@@ -120,6 +123,7 @@ impl fmt::Display for Call {
                 let (from, to) = (json::to_string(from), json::to_string(to));
                 write!(f, "cas {from} to {to}")
             }
+            Self::Delete => write!(f, "delete"),
         }
     }
 }
@@ -129,9 +133,9 @@ impl fmt::Display for Call {
 pub enum Outcome {
     /// A read returned this value.
     ReadOk(Value),
-    /// A write or cas took effect.
+    /// A write, cas or delete took effect.
     Done,
-    /// A write or cas did not take effect and never will; or a read has no result.
+    /// A write, cas or delete did not take effect and never will; or a read has no result.
     Failed(ErrorCode),
     /// The operation may take effect at any later time, or never.
     Unknown(ErrorCode),

@@ -1,10 +1,10 @@
-//! Checks whether a history of reads, writes and cas is linearizable.
+//! Checks whether a history of reads, writes, cas and deletes is linearizable.
 //!
 //! A history is linearizable if each operation can be assigned one instant between its beginning
 //! and its end, such that a single copy of the data, used in the order of these instants, gives the
 //! same results. The property is local (Herlihy & Wing 1990): the whole is linearizable if and only
 //! if each key by itself is, so keys are checked one by one, on all cores. A key is a register that
-//! does not exist at first.
+//! does not exist at first, and after a delete.
 //!
 //! What a reply implies for the register (more than Knossos uses):
 //!
@@ -13,6 +13,7 @@
 //! | read | it held this value, null or not | it did not exist | impossible | nothing | nothing |
 //! | write | it holds this value from then on | impossible | impossible | nothing | happens later or never |
 //! | cas | it held `from`, it holds `to` from then on | it did not exist | it existed and held another value than `from` | nothing | happens later or never |
+//! | delete | it existed, it does not from then on | it did not exist | impossible | nothing | happens later or never |
 //!
 //! *Impossible* is a reply that no register gives (21 always is: no operation of lin-kv requires a
 //! key to be absent); such a history is invalid. *Nothing* means that the operation is ignored: it
@@ -29,7 +30,7 @@ mod shrink;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -295,7 +296,7 @@ fn translate<'a>(operations: &[&'a Operation]) -> (Vec<Step>, Vec<usize>, Vec<&'
                 }
             }
             Some(Outcome::Unknown(_)) | None => {
-                if let Some(effect @ (Effect::Write(_) | Effect::Cas { .. })) =
+                if let Some(effect @ (Effect::Write(_) | Effect::Cas { .. } | Effect::Delete)) =
                     change(&operation.call, &mut state)
                 {
                     push(None, effect);
@@ -303,10 +304,31 @@ fn translate<'a>(operations: &[&'a Operation]) -> (Vec<Step>, Vec<usize>, Vec<&'
             }
         }
     }
+    merge_untold(&mut steps);
     (steps, origins, values)
 }
 
-/// The effect of a write or cas.
+/// Makes all values one that only operations of unknown outcome write and nothing compares: no
+/// operation tells them apart, and the search would try each.
+fn merge_untold(steps: &mut [Step]) {
+    let told = steps.iter().filter_map(|step| match step.effect {
+        Effect::Observe(Condition::Is(state) | Condition::PresentAndNot(state)) => Some(state),
+        Effect::Cas { from, to: _ } => Some(from),
+        Effect::Observe(Condition::Never) | Effect::Write(_) | Effect::Delete => None,
+    });
+    let definite = steps.iter().filter(|step| step.completed.is_some());
+    let written = definite.filter_map(|step| step.effect.target());
+    let told: BTreeSet<State> = told.chain(written).collect();
+    for step in steps.iter_mut().filter(|step| step.completed.is_none()) {
+        if let Effect::Write(to) | Effect::Cas { from: _, to } = &mut step.effect
+            && !told.contains(to)
+        {
+            *to = State::OTHER;
+        }
+    }
+}
+
+/// The effect of a write, cas or delete.
 fn change<'a>(call: &'a Call, state: &mut impl FnMut(&'a Value) -> State) -> Option<Effect> {
     match call {
         Call::Read => None,
@@ -319,6 +341,7 @@ fn change<'a>(call: &'a Call, state: &mut impl FnMut(&'a Value) -> State) -> Opt
                 Effect::Cas { from, to }
             })
         }
+        Call::Delete => Some(Effect::Delete),
     }
 }
 
@@ -329,13 +352,13 @@ fn observed<'a>(
     state: &mut impl FnMut(&'a Value) -> State,
 ) -> Option<Condition> {
     match (code, call) {
-        (ErrorCode::KEY_DOES_NOT_EXIST, Call::Read | Call::Cas { .. }) => {
+        (ErrorCode::KEY_DOES_NOT_EXIST, Call::Read | Call::Cas { .. } | Call::Delete) => {
             Some(Condition::Is(State::ABSENT))
         }
         (ErrorCode::PRECONDITION_FAILED, Call::Cas { from, to: _ }) => {
             Some(Condition::PresentAndNot(state(from)))
         }
-        (_, Call::Read | Call::Write(_) | Call::Cas { .. }) => {
+        (_, Call::Read | Call::Write(_) | Call::Cas { .. } | Call::Delete) => {
             impossible(code, call).map(|_| Condition::Never)
         }
     }
@@ -347,12 +370,12 @@ fn impossible(code: ErrorCode, call: &Call) -> Option<&'static str> {
         (ErrorCode::KEY_DOES_NOT_EXIST, Call::Write(_)) => {
             Some("a write creates a key that does not exist")
         }
-        (ErrorCode::KEY_ALREADY_EXISTS, Call::Read | Call::Write(_) | Call::Cas { .. }) => {
+        (ErrorCode::KEY_ALREADY_EXISTS, _) => {
             Some("no request of lin-kv needs the key not to exist")
         }
-        (ErrorCode::PRECONDITION_FAILED, Call::Read | Call::Write(_)) => {
+        (ErrorCode::PRECONDITION_FAILED, Call::Read | Call::Write(_) | Call::Delete) => {
             Some("only a cas expects a value")
         }
-        (_, Call::Read | Call::Write(_) | Call::Cas { .. }) => None,
+        (_, Call::Read | Call::Write(_) | Call::Cas { .. } | Call::Delete) => None,
     }
 }

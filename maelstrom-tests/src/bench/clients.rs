@@ -2,8 +2,8 @@
 //!
 //! As in Maelstrom, each worker sends one request at a time, always to the same node, and waits for
 //! the answer up to a time-out. A request that surely had no effect fails. A read of unknown
-//! outcome fails too, since it changed nothing. A write or cas of unknown outcome may still take
-//! effect, and its worker continues as a new process with a new client id.
+//! outcome fails too, since it changed nothing. A write, cas or delete of unknown outcome may still
+//! take effect, and its worker continues as a new process with a new client id.
 //!
 //! There is no clock in here, and no pipe.
 
@@ -80,6 +80,8 @@ pub enum Answer {
     WriteOk,
     /// `cas_ok`.
     CasOk,
+    /// `delete_ok`.
+    DeleteOk,
     /// An error with this code.
     Error(ErrorCode),
 }
@@ -91,6 +93,7 @@ impl Answer {
             Answer::ReadOk(_) => "read_ok",
             Answer::WriteOk => "write_ok",
             Answer::CasOk => "cas_ok",
+            Answer::DeleteOk => "delete_ok",
             Answer::Error(_) => "error",
         }
     }
@@ -300,11 +303,13 @@ pub fn node_of(process: Process, clients: usize, nodes: usize) -> Node {
 fn outcome(call: &Call, answer: Answer) -> Result<Outcome, Strange> {
     match (call, answer) {
         (Call::Read, Answer::ReadOk(value)) => Ok(Outcome::ReadOk(value)),
-        (Call::Write(_), Answer::WriteOk) | (Call::Cas { .. }, Answer::CasOk) => Ok(Outcome::Done),
+        (Call::Write(_), Answer::WriteOk)
+        | (Call::Cas { .. }, Answer::CasOk)
+        | (Call::Delete, Answer::DeleteOk) => Ok(Outcome::Done),
         (call, Answer::Error(code)) => Ok(failure(call, code)),
         (
-            Call::Read | Call::Write(_) | Call::Cas { .. },
-            Answer::ReadOk(_) | Answer::WriteOk | Answer::CasOk,
+            Call::Read | Call::Write(_) | Call::Cas { .. } | Call::Delete,
+            Answer::ReadOk(_) | Answer::WriteOk | Answer::CasOk | Answer::DeleteOk,
         ) => Err(Strange::WrongType),
     }
 }
@@ -312,8 +317,10 @@ fn outcome(call: &Call, answer: Answer) -> Result<Outcome, Strange> {
 fn failure(call: &Call, code: ErrorCode) -> Outcome {
     match call {
         Call::Read => Outcome::Failed(code),
-        Call::Write(_) | Call::Cas { .. } if code.is_definite() => Outcome::Failed(code),
-        Call::Write(_) | Call::Cas { .. } => Outcome::Unknown(code),
+        Call::Write(_) | Call::Cas { .. } | Call::Delete if code.is_definite() => {
+            Outcome::Failed(code)
+        }
+        Call::Write(_) | Call::Cas { .. } | Call::Delete => Outcome::Unknown(code),
     }
 }
 
@@ -388,6 +395,7 @@ mod tests {
             (read(), Answer::WriteOk),
             (write(), Answer::CasOk),
             (write(), Answer::ReadOk(Value::Null)),
+            (write(), Answer::DeleteOk),
         ] {
             let (worker, process) = clients.take_idle().expect("an idle worker");
             let asked = clients.ask(ms(0), worker, request);

@@ -54,6 +54,8 @@ pub struct Options {
     pub key_count: usize,
     /// About how many operations each key sees.
     pub operations_per_key: u64,
+    /// How many of the requests that change a key delete it.
+    pub deletes: Millionths,
     /// The folder for results.
     pub store: PathBuf,
     /// Where to make a folder for the nodes' data.
@@ -97,6 +99,7 @@ pub const DEFAULT_RUN: &[&str] = &[
     "--latency-dist=exponential",
     "--nemesis=all",
     "--nemesis-interval=3",
+    "--deletes=0.1",
 ];
 
 /// The flags of `test`.
@@ -143,6 +146,8 @@ pub const TEST: Command = Command::new(
             another value fails, so about 0.5 is normal."),
         Flag::new("key-count", "N", "How many keys are in use at once, at most one for each client (default: one for each 2n clients)."),
         Flag::new("ops-per-key", "N", "About how many operations each key gets, 1 to 1000000000.").default("128"),
+        Flag::new("deletes", "P", "The share of the requests that change a key which delete it, 0 to 1. Maelstrom has no such\n\
+            request.").default("0"),
         Flag::new("runs", "N", "Makes N runs, at most 100000, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
             rate, faults. Prints a line for each run, a summary, and the command that repeats each run that\n\
             is not valid."),
@@ -224,6 +229,7 @@ impl Options {
                 .unwrap_or_else(random_seed),
             key_count,
             operations_per_key: given.number("ops-per-key", 1..=OPERATIONS_PER_KEY_MAX)?,
+            deletes: chance(given, "deletes")?,
             runs: given.optional_number("runs", 1..=RUNS_MAX)?,
             jobs: given.number("jobs", 1..=JOBS_MAX)?,
             shared: match given.is_set("runs") {
@@ -280,6 +286,7 @@ impl Options {
             ),
             ("key-count", Some(self.key_count.to_string())),
             ("ops-per-key", Some(self.operations_per_key.to_string())),
+            ("deletes", Some(share(self.deletes).to_string())),
             ("seed", Some(self.seed.to_string())),
             ("store", Some(self.store.display().to_string())),
             (
@@ -476,6 +483,7 @@ mod tests {
             "--availability=0.5",
             "--key-count=3",
             "--ops-per-key=64",
+            "--deletes=0.25",
             "--seed=99",
             "--verbose",
             "--log-stderr",
@@ -514,6 +522,7 @@ mod tests {
             seed: 99,
             key_count: 3,
             operations_per_key: 64,
+            deletes: Millionths(250_000),
             store: "/somewhere".into(),
             data_dir: Some("elsewhere".into()),
             runs: None,
@@ -529,6 +538,7 @@ mod tests {
         for arguments in [
             &["--seed=5"][..],
             &["--builtin=stale", "--rate=0", "--availability=total"],
+            &["--deletes=0.125"],
             &[
                 "--bin=a b",
                 "--loss=0.001",
@@ -609,6 +619,7 @@ mod tests {
                 "--latency-dist: expected constant, uniform or exponential",
             ),
             ("--loss=1.5", "--loss: expected a number from 0 to 1"),
+            ("--deletes=2", "--deletes: expected a number from 0 to 1"),
             (
                 "--nemesis=partition,kil",
                 "--nemesis: expected partition, pause, transfer, kill, all or none, got 'kil'",

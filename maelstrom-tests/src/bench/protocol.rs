@@ -205,6 +205,10 @@ pub fn reply(envelope: &Envelope<'_>) -> Result<Reply, String> {
             body.closed(&[])?;
             Answer::CasOk
         }
+        "delete_ok" => {
+            body.closed(&[])?;
+            Answer::DeleteOk
+        }
         other => {
             return Err(format!(
                 "its type is {other:?}, which is no answer to a client"
@@ -257,7 +261,7 @@ pub fn request(number: u64, asked: &Asked, request: &Request, nodes: usize) -> V
             json::Encode::encode(value, writer);
         };
         match &request.call {
-            Call::Read => {}
+            Call::Read | Call::Delete => {}
             Call::Write(new) => value("value", new),
             Call::Cas { from, to } => {
                 value("from", from);
@@ -528,6 +532,7 @@ mod tests {
                 Answer::WriteOk,
             ),
             (r#"{"in_reply_to":4,"type":"cas_ok"}"#, Answer::CasOk),
+            (r#"{"in_reply_to":4,"type":"delete_ok"}"#, Answer::DeleteOk),
             (
                 r#"{"type":"error","in_reply_to":4,"code":22,"text":"no","more":[1]}"#,
                 Answer::Error(ErrorCode(22)),

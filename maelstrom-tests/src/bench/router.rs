@@ -85,6 +85,7 @@ impl<'a> Router<'a> {
             workers: options.concurrency,
             keys_at_once: options.key_count,
             operations_per_key: options.operations_per_key,
+            deletes: options.deletes,
         };
         let settings = Settings {
             program,

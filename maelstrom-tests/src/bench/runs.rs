@@ -225,6 +225,11 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
     let loss = one_of(rng, &["0", "0", "0.01", "0.05"]);
     let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);
     drawn.push(format!("--seed={}", rng.next_u64() >> 32));
+    let deletes = one_of(rng, &["0", "0.1"]);
+    // Another node may know no deletes.
+    if matches!(given.node, NodeChoice::Builtin(_)) {
+        drawn.push(format!("--deletes={deletes}"));
+    }
     let kinds = match given.nemesis.is_empty() {
         true => {
             let kinds = Kind::ALL.into_iter().enumerate();

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use json::Value;
 use rand::Rng;
 
+use super::network::Millionths;
 use crate::history::{Call, Process};
 
 /// The values. The last two are the same floating-point number.
@@ -45,6 +46,8 @@ pub struct Plan {
     pub keys_at_once: usize,
     /// A group changes to a new key after about this many operations; at least 1.
     pub operations_per_key: u64,
+    /// How many of the requests that change a key delete it. Maelstrom has no such request.
+    pub deletes: Millionths,
 }
 
 /// The generator of requests.
@@ -130,8 +133,8 @@ impl Workload {
         self.keys_used
     }
 
-    /// The first half of a group reads, the others draw among write, cas and cas. A worker alone
-    /// does both in turn.
+    /// The first half of a group reads, the others draw among write, cas and cas, and some deletes. A
+    /// worker alone does both in turn.
     fn call(&mut self, place: usize, size: usize) -> Call {
         let reads = match size {
             1 => self.rng.chance(1, 2),
@@ -139,6 +142,8 @@ impl Workload {
         };
         if reads {
             Call::Read
+        } else if self.plan.deletes.happens(&mut self.rng) {
+            Call::Delete
         } else if self.rng.chance(1, 3) {
             Call::Write(self.value())
         } else {
@@ -185,6 +190,7 @@ mod tests {
             workers,
             keys_at_once,
             operations_per_key,
+            deletes: Millionths(0),
         };
         Workload::new(Rng::seeded(7), plan)
     }
@@ -217,10 +223,24 @@ mod tests {
                     assert!(worker >= 5 && values.contains(&from) && values.contains(&to));
                     cas += 1;
                 }
+                Call::Delete => panic!("none were wanted"),
             }
         }
         assert_eq!(writes + cas, 3000);
         assert!((800..1200).contains(&writes), "{writes}");
+    }
+
+    #[test]
+    fn a_share_of_the_changes_deletes() {
+        let mut workload = workload(10, 1, 128);
+        workload.plan.deletes = Millionths(200_000);
+        let calls = (0..10).cycle().take(6000);
+        let calls: Vec<Call> = calls
+            .map(|worker| next(&mut workload, worker).call)
+            .collect();
+        let count = |wanted| calls.iter().filter(|call| **call == wanted).count();
+        assert_eq!(count(Call::Read), 3000);
+        assert!((450..750).contains(&count(Call::Delete)));
     }
 
     #[test]

@@ -9,9 +9,9 @@
 //! |---|---|
 //! | `process` | a whole number; a new one after an `info` |
 //! | `type` | `invoke`, `ok`, `fail` or `info` |
-//! | `f` | `read`, `write` or `cas` |
+//! | `f` | `read`, `write`, `cas` or `delete` |
 //! | `key` | any JSON |
-//! | `value` | of a write: the value; of a cas: `[from, to]`; of a read: what it returned if it is `ok`, else null |
+//! | `value` | of a write: the value; of a cas: `[from, to]`; of a read: what it returned if it is `ok`, else null; of a delete: null |
 //! | `error` | with `fail` and `info` alone: the error code, 0 for a time-out |
 //! | `time` | nanoseconds since the run began |
 
@@ -48,7 +48,7 @@ json::record! {
 }
 
 json::record! {
-    enum Function { Read as "read", Write as "write", Cas as "cas" }
+    enum Function { Read as "read", Write as "write", Cas as "cas", Delete as "delete" }
 }
 
 impl History {
@@ -105,6 +105,7 @@ impl Event {
                 let pair = Value::Array(vec![from.clone(), to.clone()]);
                 (Function::Cas, pair)
             }
+            (Call::Delete, _) => (Function::Delete, Value::Null),
         };
         json::to_string(&Line {
             process: self.process.0,
@@ -140,6 +141,8 @@ impl Event {
                 (Call::Cas { from, to }, Outcome::Done)
             }
             (Function::Cas, _) => return Err("the value of a cas must be [from, to]".to_owned()),
+            (Function::Delete, Value::Null) => (Call::Delete, Outcome::Done),
+            (Function::Delete, _) => return Err("the value of a delete must be null".to_owned()),
         };
         let stage = match (line.kind, line.error.map(ErrorCode)) {
             (Kind::Invoke, None) => Stage::Invoke,
@@ -217,6 +220,8 @@ mod tests {
             r#"{"process":0,"type":"fail","f":"cas","key":1,"value":[1,null],"error":22,"time":4}"#,
             r#"{"process":0,"type":"invoke","f":"write","key":1,"value":[1,2],"time":5}"#,
             r#"{"process":0,"type":"ok","f":"write","key":1,"value":[1,2],"time":6}"#,
+            r#"{"process":0,"type":"invoke","f":"delete","key":1,"value":null,"time":6}"#,
+            r#"{"process":0,"type":"fail","f":"delete","key":1,"value":null,"error":20,"time":7}"#,
             r#"{"process":0,"type":"invoke","f":"write","key":1,"value":null,"time":7}"#,
             r#"{"process":0,"type":"info","f":"write","key":1,"value":null,"error":13,"time":8}"#,
         ];
@@ -225,7 +230,7 @@ mod tests {
             assert_eq!(event.to_line(), line);
         }
         let history = History::read(lines.join("\n").as_bytes()).expect("this is a history");
-        assert_eq!(history.operations().len(), 5);
+        assert_eq!(history.operations().len(), 6);
         // The last line break may be missing; the file may be empty.
         let history = History::read(format!("{INVOKE}\n{OK}\n").as_bytes());
         assert_eq!(history.expect("this is a history").operations().len(), 1);
@@ -284,6 +289,7 @@ mod tests {
             ),
             (r#""f":"write""#, r#""f":"cas""#, "[from, to]"),
             (r#""f":"write""#, r#""f":"read""#, "must be null"),
+            (r#""f":"write""#, r#""f":"delete""#, "must be null"),
             (
                 r#""time":5"#,
                 r#""time":5,"error":11"#,

@@ -5,7 +5,7 @@ use std::fmt;
 use json::Value;
 
 use super::{Contradiction, Held, Part, Start, impossible};
-use crate::history::{ErrorCode, Moment, Operation, Outcome};
+use crate::history::{Call, ErrorCode, Moment, Operation, Outcome};
 use crate::svg::Drawing;
 
 /// The longest label, in characters.
@@ -295,6 +295,9 @@ fn demand(operation: &Operation) -> String {
         }
         Some((_, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST))) => {
             "needs the key not to exist".to_owned()
+        }
+        Some((_, Outcome::Done)) if operation.call == Call::Delete => {
+            "(delete) needs the key to exist".to_owned()
         }
         Some((_, Outcome::Failed(code))) => format!("({call}) failed with {code}"),
         Some((_, Outcome::Done | Outcome::Unknown(_))) | None => {

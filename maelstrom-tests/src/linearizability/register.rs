@@ -54,6 +54,8 @@ pub(super) enum Effect {
     /// Sets the state to `to`, and requires `from`. The two differ: a `cas` from a value to itself
     /// is an observation.
     Cas { from: State, to: State },
+    /// Makes the key absent, and requires that it exists.
+    Delete,
 }
 
 impl Effect {
@@ -63,6 +65,7 @@ impl Effect {
             Self::Observe(condition) => condition.holds(state).then_some(state),
             Self::Write(to) => Some(to),
             Self::Cas { from, to } => (state == from).then_some(to),
+            Self::Delete => (state != State::ABSENT).then_some(State::ABSENT),
         }
     }
 
@@ -71,6 +74,7 @@ impl Effect {
         match self {
             Self::Observe(_) => None,
             Self::Write(to) | Self::Cas { from: _, to } => Some(to),
+            Self::Delete => Some(State::ABSENT),
         }
     }
 
@@ -81,6 +85,7 @@ impl Effect {
             | Self::Write(state) => [Some(state), None],
             Self::Observe(Condition::Never) => [None, None],
             Self::Cas { from, to } => [Some(from), Some(to)],
+            Self::Delete => [Some(State::ABSENT), None],
         }
     }
 
@@ -91,6 +96,7 @@ impl Effect {
             Self::Observe(condition) => condition.holds(state),
             Self::Write(_) => false,
             Self::Cas { from, to: _ } => from == state,
+            Self::Delete => state != State::ABSENT,
         }
     }
 }
@@ -110,7 +116,7 @@ impl Step {
     pub(super) fn imposes_nothing(&self) -> bool {
         match self.effect {
             Effect::Observe(_) => self.completed.is_none(),
-            Effect::Write(_) | Effect::Cas { .. } => false,
+            Effect::Write(_) | Effect::Cas { .. } | Effect::Delete => false,
         }
     }
 }

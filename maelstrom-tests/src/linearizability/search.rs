@@ -29,8 +29,9 @@
 //!    same is true. Take a legal order with as few unknown operations as possible, and the last of
 //!    its unknown operations for which this does not hold. If a blind write follows it, or nothing,
 //!    it may be left out. If an observation follows that was possible before, rule 2 has already
-//!    dealt with it. Anything else that follows consumes its result and is definite, or is an
-//!    unknown `cas` that is needed.
+//!    dealt with it. If an unknown delete follows, the key existed before too, and the delete does
+//!    without it, or the key did not exist, and both may be left out. Anything else that follows
+//!    consumes its result and is definite, or is an unknown `cas` that is needed.
 //!
 //! The number of configurations can still explode if many unknown operations are spent and each
 //! could be another. So there is a relaxed search: with [`Supply::Endless`] an unknown operation
@@ -390,6 +391,8 @@ struct Needs {
     exactly: BTreeSet<State>,
     /// A step needs a value other than one of these.
     other_than: BTreeSet<State>,
+    /// A step needs the key to exist.
+    existence: bool,
 }
 
 impl Needs {
@@ -403,6 +406,7 @@ impl Needs {
                 Effect::Observe(Condition::PresentAndNot(state)) => {
                     needs.other_than.insert(state);
                 }
+                Effect::Delete => needs.existence = true,
                 Effect::Observe(Condition::Never) | Effect::Write(_) => {}
             }
         }
@@ -412,7 +416,7 @@ impl Needs {
     /// Whether a step [`consumes`](Effect::consumes) `state`.
     fn consume(&self, state: State) -> bool {
         let others = || self.other_than.iter().any(|&other| other != state);
-        self.exactly.contains(&state) || (state != State::ABSENT && others())
+        self.exactly.contains(&state) || (state != State::ABSENT && (self.existence || others()))
     }
 }
 

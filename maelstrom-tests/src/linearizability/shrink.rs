@@ -9,7 +9,7 @@
 //! - **The beginning is cut off**: the key may have held anything; operations that had completed
 //!   are removed; operations that still ran become unknown, and their observations are removed.
 //! - **An observation is removed.** It is only a constraint.
-//! - **A write or cas with a known end becomes unknown**: it may take effect at any later time, or
+//! - **A write, cas or delete with a known end becomes unknown**: it may take effect at any later time, or
 //!   never.
 //! - **An unknown operation is removed if nothing definite needs it**: if no operation with a known
 //!   end may follow it and consume the state that it leaves, directly or through other unknown
@@ -231,7 +231,13 @@ impl Shrinking {
         for end in definite {
             let mut ahead = vec![end];
             while let Some(consumer) = ahead.pop() {
-                let effect = self.kept[consumer].step.effect;
+                let Step {
+                    completed, effect, ..
+                } = self.kept[consumer].step;
+                if completed.is_none() && effect == Effect::Delete {
+                    // It needs no unknown step before it (rule 4 of the search).
+                    continue;
+                }
                 let produces = |&at: &usize| {
                     let target = self.kept[at].step.effect.target();
                     target.is_some_and(|state| effect.consumes(state))

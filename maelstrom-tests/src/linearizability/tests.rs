@@ -49,6 +49,10 @@ fn cas(from: u64, to: u64, old: i64, new: i64) -> Operation {
     operation(from, to, cas_call(old, new), Outcome::Done)
 }
 
+fn delete(from: u64, to: u64) -> Operation {
+    operation(from, to, Call::Delete, Outcome::Done)
+}
+
 fn failed(from: u64, to: u64, call: Call, code: u64) -> Operation {
     operation(from, to, call, Outcome::Failed(ErrorCode(code)))
 }
@@ -133,6 +137,58 @@ fn cas_needs_its_value() {
 }
 
 #[test]
+fn deleted_key_is_absent_until_it_is_written() {
+    let absent = |from, to| failed(from, to, Call::Read, 20);
+    assert_valid(&[write(0, 1, 1), delete(2, 3), absent(4, 5)]);
+    assert_valid(&[write(0, 1, 1), delete(2, 3), write(4, 5, 1), read(6, 7, 1)]);
+    // A stale read, a lost delete, and one of a key that does not exist.
+    contradiction(&[write(0, 1, 1), delete(2, 3), read(4, 5, 1)]);
+    contradiction(&[write(0, 1, 1), absent(2, 3), delete(4, 5)]);
+    contradiction(&[write(0, 1, 1), delete(2, 5), delete(2, 5)]);
+    contradiction(&[delete(0, 1)]);
+    assert_valid(&[write(0, 1, 1), delete(2, 5), failed(2, 5, Call::Delete, 20)]);
+    contradiction(&[write(0, 1, 1), failed(2, 3, Call::Delete, 20)]);
+}
+
+/// A retry of an acknowledged delete that is applied again removes a later write.
+#[test]
+fn delete_applied_twice_is_found() {
+    let history = |delete: Operation| {
+        let absent = failed(8, 9, Call::Read, 20);
+        [
+            write(0, 1, 1),
+            delete,
+            write(4, 5, 2),
+            read(6, 7, 2),
+            absent,
+        ]
+    };
+    let why = contradiction(&history(delete(2, 3)));
+    assert_eq!(why.possible, [Held::Value(Value::from(2))]);
+    let told = why.to_string();
+    assert!(told.contains("needs the key not to exist"), "{told}");
+    // If its end is unknown, it may be late.
+    assert_valid(&history(unknown(2, 3, Call::Delete)));
+}
+
+#[test]
+fn unknown_delete_takes_effect_later_or_never() {
+    let lost = || unknown(2, 3, Call::Delete);
+    let absent = |from, to| failed(from, to, Call::Read, 20);
+    assert_valid(&[write(0, 1, 1), lost(), read(4, 5, 1), absent(6, 7)]);
+    contradiction(&[write(0, 1, 1), lost(), absent(4, 5), read(6, 7, 1)]);
+    contradiction(&[
+        write(0, 1, 1),
+        lost(),
+        absent(4, 5),
+        write(6, 7, 1),
+        absent(8, 9),
+    ]);
+    // A write of unknown outcome explains one, too.
+    assert_valid(&[unknown(0, 1, write_call(1)), delete(2, 3), absent(4, 5)]);
+}
+
+#[test]
 fn code_20_implies_an_absent_key() {
     assert_valid(&[failed(0, 1, Call::Read, 20), write(2, 3, 1)]);
     assert_valid(&[failed(0, 3, Call::Read, 20), write(2, 3, 1)]);
@@ -165,6 +221,7 @@ fn impossible_reply_is_a_contradiction() {
         (write_call(2), 21),
         (write_call(2), 22),
         (cas_call(1, 2), 21),
+        (Call::Delete, 22),
     ] {
         let why = contradiction(&[write(0, 1, 1), read(2, 3, 1), failed(4, 5, call, code)]);
         assert_eq!(why.parts.len(), 1);

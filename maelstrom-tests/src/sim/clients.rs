@@ -11,6 +11,7 @@ use rand::Rng;
 use super::machine::{Command, Numbered, Outcome, Store};
 use super::options::Options;
 use super::trace::Event;
+use crate::bench::network::Millionths;
 use crate::bench::workload::{self, Plan, Worker, Workload};
 use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
 use crate::rules::{Broken, CommandId};
@@ -81,6 +82,7 @@ impl Clients {
             workers: options.clients as usize,
             keys_at_once: options.keys as usize,
             operations_per_key: options.key_operations,
+            deletes: Millionths(options.deletes_permille as u32 * 1000),
         };
         // One more for the last requests.
         let processes = options.clients + 1;
@@ -225,6 +227,9 @@ impl Clients {
                 from: from.into(),
                 to: to.into(),
                 create_if_not_exists: create,
+            }),
+            Call::Delete => Some(kv::Command::Delete {
+                key: Key::from(&key),
             }),
         };
         Request {

@@ -148,6 +148,8 @@ options! {
     keys: 1, 1..=100;
     /// About how many operations a key gets until a new key replaces it.
     key_operations: 60, 1..=1000;
+    /// Requests that delete, of 1,000 that change a key.
+    deletes_permille: 0, 0..=1000;
     /// Mean time from an answer to the client's next request.
     think_mean: 2000, 1..=HOUR;
     /// A client's timeout.
@@ -311,6 +313,7 @@ impl Options {
 
     /// A world with faults. Each world has about half of the kinds, so that none hides the others.
     fn draw_trouble(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
+        self.deletes_permille = pick(&[0, 100, 300]);
         self.retried_permille = pick(&[0, 500]);
         self.load_mean = pick(&[0, 100, 300, 1000]);
         self.load_bytes = pick(&[1, 50, 400]);

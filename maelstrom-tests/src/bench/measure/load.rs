@@ -163,8 +163,12 @@ impl Load {
                 self.found.insert(*key, None);
             }
             (
-                Call::Read | Call::Write(_) | Call::Cas { .. },
-                Answer::ReadOk(_) | Answer::WriteOk | Answer::CasOk | Answer::Error(_),
+                Call::Read | Call::Write(_) | Call::Cas { .. } | Call::Delete,
+                Answer::ReadOk(_)
+                | Answer::WriteOk
+                | Answer::CasOk
+                | Answer::DeleteOk
+                | Answer::Error(_),
             ) => self.fail(&request),
         }
     }
@@ -172,7 +176,7 @@ impl Load {
     fn fail(&mut self, request: &Request) {
         match request.call {
             Call::Read => self.unread.push(request.key),
-            Call::Write(_) | Call::Cas { .. } => self.failed += 1,
+            Call::Write(_) | Call::Cas { .. } | Call::Delete => self.failed += 1,
         }
     }
 }

@@ -34,12 +34,13 @@ json::record! {
         Read as "read" { msg_id: u64, key: Value },
         Write as "write" { msg_id: u64, key: Value, value: Value },
         Cas as "cas" { msg_id: u64, key: Value, from: Value, to: Value },
+        Delete as "delete" { msg_id: u64, key: Value },
         /// A client's request, to the writer.
         Forward as "forward" { client: String, request: Box<Body> },
         /// Its answer, from the writer.
         Forwarded as "forwarded" { client: String, answer: Box<Answer> },
-        /// A write that the writer has executed.
-        Replicate as "replicate" { key: Value, value: Value },
+        /// A key that the writer has changed, and its value, unless it is deleted.
+        Replicate as "replicate" { key: Value, value: Option<Value> },
     }
 }
 
@@ -50,6 +51,7 @@ json::record! {
         ReadOk as "read_ok" { in_reply_to: u64, value: Value },
         WriteOk as "write_ok" { in_reply_to: u64 },
         CasOk as "cas_ok" { in_reply_to: u64 },
+        DeleteOk as "delete_ok" { in_reply_to: u64 },
         Error as "error" { in_reply_to: u64, code: u64, text: String },
     }
 }
@@ -61,6 +63,7 @@ impl Answer {
             | Answer::ReadOk { in_reply_to, .. }
             | Answer::WriteOk { in_reply_to }
             | Answer::CasOk { in_reply_to }
+            | Answer::DeleteOk { in_reply_to }
             | Answer::Error { in_reply_to, .. } => *in_reply_to,
         }
     }
@@ -132,6 +135,12 @@ impl Memory {
                     }
                 }
             },
+            Body::Delete { msg_id, key } => match self.0.remove(&key) {
+                None => error(msg_id, 20, "no such key"),
+                Some(_) => Answer::DeleteOk {
+                    in_reply_to: msg_id,
+                },
+            },
             Body::Init { .. }
             | Body::Forward { .. }
             | Body::Forwarded { .. }
@@ -191,7 +200,9 @@ impl Node {
             }
             // This is what makes the stale node wrong.
             read @ Body::Read { .. } => self.execute(read, |answer| (source, answer)),
-            request @ (Body::Write { msg_id, .. } | Body::Cas { msg_id, .. }) => {
+            request @ (Body::Write { msg_id, .. }
+            | Body::Cas { msg_id, .. }
+            | Body::Delete { msg_id, .. }) => {
                 if self.stale && self.name != WRITER {
                     self.waiting.insert((source.clone(), msg_id));
                     let forward = Body::Forward {
@@ -212,7 +223,10 @@ impl Node {
                     self.send(&client, &answer);
                 }
             }
-            Body::Replicate { key, value } => drop(self.memory.0.insert(key, value)),
+            Body::Replicate { key, value } => drop(match value {
+                Some(value) => self.memory.0.insert(key, value),
+                None => self.memory.0.remove(&key),
+            }),
         }
     }
 
@@ -223,8 +237,9 @@ impl Node {
         address: impl FnOnce(Answer) -> (String, B),
     ) {
         let written = match &request {
-            Body::Write { key, value, .. } => Some((key.clone(), value.clone())),
-            Body::Cas { key, to, .. } => Some((key.clone(), to.clone())),
+            Body::Write { key, value, .. } => Some((key.clone(), Some(value.clone()))),
+            Body::Cas { key, to, .. } => Some((key.clone(), Some(to.clone()))),
+            Body::Delete { key, .. } => Some((key.clone(), None)),
             Body::Init { .. }
             | Body::Read { .. }
             | Body::Forward { .. }

@@ -12,7 +12,7 @@ use crate::history::{ErrorCode, Operation, Outcome};
 pub struct Ended {
     /// The node that the client asked.
     pub node: Node,
-    /// `read`, `write` or `cas`.
+    /// `read`, `write`, `cas` or `delete`.
     pub function: &'static str,
     /// When it began, since the first request.
     pub invoked: Duration,

@@ -126,11 +126,12 @@ fn latencies(nodes: usize, ended: &[Ended]) -> Vec<Latency> {
     let nodes = (0..nodes).map(|node| Some(Node(node)));
     let rows = std::iter::once(None).chain(nodes).flat_map(|node| {
         [
-            row(node, "all", &["read", "write", "cas"]),
+            row(node, "all", &["read", "write", "cas", "delete"]),
             row(node, "read", &["read"]),
-            row(node, "update", &["write", "cas"]),
+            row(node, "update", &["write", "cas", "delete"]),
             row(node, "write", &["write"]),
             row(node, "cas", &["cas"]),
+            row(node, "delete", &["delete"]),
         ]
     });
     rows.flatten().collect()

@@ -41,7 +41,10 @@ pub fn latency(ended: &[Ended], results: &Results) -> String {
         let above = seconds.max(f64::MIN_POSITIVE).log10() - f64::from(low);
         (above / f64::from(high - low)).clamp(0.0, 1.0)
     };
-    let functions = ["read", "write", "cas"];
+    let mut functions = vec!["read", "write", "cas"];
+    if ended.iter().any(|one| one.function == "delete") {
+        functions.push("delete");
+    }
     let mut chart = Chart::new("Latency of each operation", functions.len(), 160.0, results);
     for (panel, function) in functions.into_iter().enumerate() {
         let ticks = (low..=high).map(|power| 10_f64.powi(power));

@@ -125,6 +125,8 @@ json::record! {
         pub write: Counts,
         /// Compare-and-sets.
         pub cas: Counts,
+        /// Deletes.
+        pub delete: Counts,
     }
 }
 
@@ -171,7 +173,7 @@ json::record! {
     pub struct Latency {
         /// The node that answered: `n0`, ..., or `all`.
         pub node: String,
-        /// The function: `read`, `write`, `cas`, `update` (write and cas together) or `all`.
+        /// The function: `read`, `write`, `cas`, `delete`, `update` (all but read) or `all`.
         pub f: String,
         /// How many answers.
         pub count: usize,
@@ -292,6 +294,7 @@ impl Operations {
             Call::Read => &mut self.read,
             Call::Write(_) => &mut self.write,
             Call::Cas { .. } => &mut self.cas,
+            Call::Delete => &mut self.delete,
         };
         counts.count(outcome);
         self.all.count(outcome);

@@ -72,8 +72,12 @@ fn operations(results: &Results) -> String {
         ("read", &operations.read),
         ("write", &operations.write),
         ("cas", &operations.cas),
+        ("delete", &operations.delete),
         ("all", &operations.all),
     ] {
+        if name == "delete" && counts.total() == 0 {
+            continue;
+        }
         let Counts {
             ok,
             fail,
@@ -134,9 +138,9 @@ fn meaning(code: u64) -> &'static str {
 fn latencies(results: &Results, verbose: bool) -> String {
     let mut text = String::new();
     for row in &results.latencies {
-        // Writes and cas take the same way; results.json has them apart for each node.
+        // All but reads take the same way; results.json has them apart for each node.
         let name = match (row.node.as_str(), row.f.as_str()) {
-            ("all", f) if matches!(f, "read" | "write" | "cas") => f.to_owned(),
+            ("all", f) if matches!(f, "read" | "write" | "cas" | "delete") => f.to_owned(),
             (node, f) if verbose && matches!(f, "read" | "update") => format!("{node} {f}"),
             _ => continue,
         };

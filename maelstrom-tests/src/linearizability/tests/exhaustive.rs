@@ -22,6 +22,7 @@ fn kinds() -> Vec<(Effect, bool)> {
         Effect::Write(b),
         Effect::Cas { from: a, to: b },
         Effect::Cas { from: b, to: a },
+        Effect::Delete,
     ];
     let observations = observations.map(|condition| (Effect::Observe(condition), true));
     let known = changes.map(|effect| (effect, true));

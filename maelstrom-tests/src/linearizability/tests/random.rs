@@ -6,7 +6,7 @@ use std::time::Instant;
 use json::Value;
 use rand::Rng;
 
-use super::{cas_call, contradiction, failed, read, verdict, write, write_call};
+use super::{cas_call, contradiction, delete, failed, read, verdict, write, write_call};
 use crate::history::{Call, ErrorCode, Moment, Operation, Outcome, Process};
 use crate::linearizability::{Analysis, Limits, Verdict, check};
 
@@ -18,8 +18,10 @@ struct World {
     keys: u64,
     /// The number of different values; 0 if no value is written twice.
     values: u64,
-    /// Of 1,000 writes and cas, how many are unknown. Half of those take effect.
+    /// Of 1,000 operations but reads, how many are unknown. Half of those take effect.
     unknown_per_mille: u64,
+    /// Whether a fifth of the operations but reads are deletes.
+    deletes: bool,
 }
 
 /// A legal history: clients' requests take effect at a register after random delays.
@@ -81,15 +83,24 @@ fn simulate(rng: &mut Rng, world: World) -> Vec<Operation> {
         let key = rng.below(world.keys);
         let held = &mut register[key as usize];
         let absent = Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST);
-        let (call, outcome) = match rng.below(if is_unknown { 2 } else { 4 }) {
-            0 => {
+        let changes = if world.deletes { 5 } else { 4 };
+        let (call, outcome) = match rng.below(if is_unknown { changes } else { 2 * changes }) {
+            4 if world.deletes => {
+                let existed = held.is_some();
+                if happens {
+                    *held = None;
+                }
+                let outcome = if existed { Outcome::Done } else { absent };
+                (Call::Delete, outcome)
+            }
+            0 | 1 => {
                 let value = draw(rng);
                 if happens {
                     *held = Some(value);
                 }
                 (write_call(value), Outcome::Done)
             }
-            1 => {
+            2 | 3 => {
                 let guess = held.filter(|_| rng.chance(1, 2));
                 let (old, new) = (guess.unwrap_or_else(|| draw(rng)), draw(rng));
                 let outcome = match *held {
@@ -137,6 +148,15 @@ fn stale_read(now: u64) -> [Operation; 3] {
     ]
 }
 
+/// A lost delete: it is acknowledged, and then a read returns the value. No other operation writes it.
+fn stale_read_after_a_delete(now: u64) -> [Operation; 3] {
+    [
+        write(now, now + 100, -1),
+        delete(now + 200, now + 300),
+        read(now + 400, now + 500, -1),
+    ]
+}
+
 /// A lost write: it is acknowledged, and then the key does not exist.
 fn lost_write(now: u64) -> [Operation; 2] {
     [
@@ -157,13 +177,14 @@ fn describe(seed: u64, world: World) -> String {
     format!("replay: STDRAFT_SEED={seed} cargo test -p maelstrom-tests --lib random; {world:?}")
 }
 
-const WORLDS: [World; 4] = [
+const WORLDS: [World; 7] = [
     World {
         clients: 30,
         operations: 3_000,
         keys: 10,
         values: 5,
         unknown_per_mille: 10,
+        deletes: false,
     },
     World {
         clients: 12,
@@ -171,6 +192,7 @@ const WORLDS: [World; 4] = [
         keys: 1,
         values: 0,
         unknown_per_mille: 100,
+        deletes: false,
     },
     World {
         clients: 10,
@@ -178,6 +200,7 @@ const WORLDS: [World; 4] = [
         keys: 1,
         values: 5,
         unknown_per_mille: 300,
+        deletes: false,
     },
     World {
         clients: 40,
@@ -185,6 +208,31 @@ const WORLDS: [World; 4] = [
         keys: 1,
         values: 5,
         unknown_per_mille: 0,
+        deletes: false,
+    },
+    World {
+        clients: 30,
+        operations: 3_000,
+        keys: 10,
+        values: 5,
+        unknown_per_mille: 10,
+        deletes: true,
+    },
+    World {
+        clients: 10,
+        operations: 300,
+        keys: 1,
+        values: 5,
+        unknown_per_mille: 200,
+        deletes: true,
+    },
+    World {
+        clients: 12,
+        operations: 300,
+        keys: 1,
+        values: 0,
+        unknown_per_mille: 50,
+        deletes: true,
     },
 ];
 
@@ -209,7 +257,12 @@ fn one_error_among_thousands_is_found() {
             let mut rng = Rng::seeded(seed);
             let sound = simulate(&mut rng, world);
             let now = sound[rng.below(sound.len() as u64) as usize].invoked.time;
-            for error in [&stale_read(now)[..], &lost_write(now)] {
+            // A delete explains a lost write.
+            let errors = match world.deletes {
+                true => [&stale_read(now)[..], &stale_read_after_a_delete(now)],
+                false => [&stale_read(now)[..], &lost_write(now)],
+            };
+            for error in errors {
                 let operations = [&sound, error].concat();
                 match verdict(&operations) {
                     Verdict::Invalid(why) => assert_eq!(why[0].key, Value::from(0)),
@@ -247,6 +300,7 @@ const BIG: World = World {
     keys: 20,
     values: 5,
     unknown_per_mille: 5,
+    deletes: false,
 };
 
 /// `cargo test --release -p maelstrom-tests --lib a_hundred_thousand -- --nocapture` prints the
