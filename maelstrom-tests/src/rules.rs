@@ -517,6 +517,11 @@ impl<S: Subject> Rules<S> {
         first.is_some_and(|(id, _)| *id == command)
     }
 
+    /// Whether a command is committed, and so has an outcome.
+    pub fn is_applied(&self, command: CommandId) -> bool {
+        self.outcomes.contains_key(&command)
+    }
+
     /// How often commands came into the log again.
     pub fn sightings(&self) -> Sightings {
         self.sightings

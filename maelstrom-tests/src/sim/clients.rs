@@ -1,11 +1,16 @@
 //! The clients of a cluster: the bench's workload, and the history of requests and answers.
+//!
+//! Some clients have sessions of their own (thesis §6.3): such a client numbers its writes, and sends
+//! one again, to any node, until it has an answer. It is one operation of the history all the same,
+//! so that the history shows a command that was applied twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use json::{Value, value};
 use raft::kv::{self, Key};
-use raft_core::{Input, NodeId, Reply, Response, Ticket};
+use raft::sessions::SessionId;
+use raft_core::{Index, Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
 
 use super::machine::{Command, Numbered, Outcome, Store};
@@ -14,7 +19,7 @@ use super::trace::Event;
 use crate::bench::network::Millionths;
 use crate::bench::workload::{self, Plan, Worker, Workload};
 use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
-use crate::rules::{Broken, CommandId};
+use crate::rules::{Broken, CommandId, Subject as _};
 
 /// The most requests of a run, except the last ones.
 const REQUESTS_MAX: u64 = 400;
@@ -29,7 +34,18 @@ pub(super) struct Request {
     key: Value,
     call: Call,
     /// The command, unless the request is a read.
-    pub(super) command: Option<Command>,
+    pub(super) command: Option<Numbered>,
+}
+
+/// The session of a client.
+#[derive(Debug, Default)]
+struct Session {
+    /// Its id, once it is open.
+    id: Option<SessionId>,
+    /// The number of the last write.
+    sequence: u64,
+    /// The last write, until it has an answer.
+    write: Option<Request>,
 }
 
 /// All clients.
@@ -51,8 +67,12 @@ pub(super) struct Clients {
     others: BTreeMap<Ticket, (NodeId, Kind)>,
     /// Each client's present process. After a request without a certain answer it takes a new one.
     processes: Vec<Process>,
-    /// Requests that will be sent again.
+    /// Requests that will be sent again, as new ones.
     again: BTreeMap<usize, workload::Request>,
+    /// The sessions of the first clients.
+    sessions: Vec<Session>,
+    /// Writes of sessions that were sent again after they had been applied.
+    pub(super) repeated: BTreeSet<Ticket>,
     next_process: u64,
     history: History,
     /// How many requests were sent again.
@@ -66,6 +86,8 @@ pub(super) struct Clients {
 pub(super) enum Kind {
     Transfer,
     Change,
+    /// A snapshot through this index or a later one.
+    Snapshot(Index),
 }
 
 #[derive(Debug)]
@@ -98,6 +120,10 @@ impl Clients {
             others: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
             again: BTreeMap::new(),
+            sessions: (0..options.session_clients.min(options.clients))
+                .map(|_| Session::default())
+                .collect(),
+            repeated: BTreeSet::new(),
             next_process: processes,
             history: History::new(),
             retries: 0,
@@ -117,6 +143,12 @@ impl Clients {
         nodes.all(|node| exiled.contains(&node))
     }
 
+    /// Whether an open request is one of a client's session.
+    pub(super) fn has_session(&self, ticket: Ticket) -> bool {
+        let open = self.open.get(&ticket);
+        open.is_some_and(|open| open.request.is_of_a_session())
+    }
+
     /// Whether a request is open.
     pub(super) fn is_open(&self, ticket: Ticket) -> bool {
         self.open.contains_key(&ticket)
@@ -134,6 +166,25 @@ impl Clients {
         }
         self.requests += 1;
         let process = self.processes[client];
+        if let Some(session) = self.sessions.get(client) {
+            let mut request = match (session.write.clone(), session.id) {
+                (Some(write), _) => {
+                    self.retries += 1;
+                    write
+                }
+                (None, Some(id)) => return self.invoke_in(id, client, node, now).map(Some),
+                (None, None) => Request {
+                    ticket: Ticket(0),
+                    key: Value::Null,
+                    call: Call::Read,
+                    command: Some(Numbered::Open),
+                },
+            };
+            self.tickets += 1;
+            request.ticket = Ticket(self.tickets);
+            self.open(&request, node, Some(client));
+            return Ok(Some(request));
+        }
         let request = match self.again.remove(&client) {
             Some(request) => {
                 self.retries += 1;
@@ -144,6 +195,34 @@ impl Clients {
         let workload::Request { key, call } = request;
         self.ask(client, node, Value::from(key), call, now)
             .map(Some)
+    }
+
+    /// Invents the next request of a client with an open session.
+    fn invoke_in(
+        &mut self,
+        id: SessionId,
+        client: usize,
+        node: NodeId,
+        now: u64,
+    ) -> Result<Request, Broken> {
+        let workload::Request { key, call } =
+            self.workload.next(Worker(client), self.processes[client]);
+        let mut request = self.request(Value::from(key), call, false);
+        if let Some(Numbered::Plain(command)) = request.command {
+            let session = &mut self.sessions[client];
+            session.sequence += 1;
+            request.command = Some(Numbered::Do {
+                session: id,
+                sequence: session.sequence,
+                // All before it have answers.
+                acknowledged: session.sequence,
+                command,
+            });
+            session.write = Some(request.clone());
+        }
+        self.record(&request, client, now, Stage::Invoke)?;
+        self.open(&request, node, Some(client));
+        Ok(request)
     }
 
     /// A write or a read after all clients are done.
@@ -236,7 +315,7 @@ impl Clients {
             ticket,
             key,
             call,
-            command: change.map(|change| Command { id, change }),
+            command: change.map(|change| Numbered::Plain(Command { id, change })),
         }
     }
 
@@ -272,7 +351,9 @@ impl Clients {
         let Some(client) = open.waiting.take() else {
             return Ok(None);
         };
-        self.record_unknown(&request, client, ErrorCode::TIMEOUT, now)?;
+        if !request.is_of_a_session() {
+            self.record_unknown(&request, client, ErrorCode::TIMEOUT, now)?;
+        }
         Ok(Some(client))
     }
 
@@ -285,15 +366,17 @@ impl Clients {
         self.others.retain(|_, (asked, _)| *asked != node);
         for (_, open) in died {
             if let Some(client) = open.waiting {
-                self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;
+                if !open.request.is_of_a_session() {
+                    self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;
+                }
                 clients.push(client);
             }
         }
         Ok(clients)
     }
 
-    /// A node answers. Returns the command, unless it was a read, and the client, if it was
-    /// waiting.
+    /// A node answers. Returns the command whose outcome that is, unless it was a read, and the
+    /// client, if it was waiting.
     pub(super) fn answered(
         &mut self,
         node: NodeId,
@@ -310,7 +393,25 @@ impl Clients {
         let Open {
             request, waiting, ..
         } = open;
-        let command = request.command.as_ref().map(|command| command.id);
+        let command = request.command.as_ref().and_then(Store::id);
+        if request.is_of_a_session() {
+            match (&reply.response, waiting) {
+                (Response::Applied(Outcome::Opened(id)), Some(client)) => {
+                    self.sessions[client] = Session {
+                        id: Some(*id),
+                        ..Session::default()
+                    };
+                    return Ok((None, waiting));
+                }
+                // Another copy may be applied, or may have been.
+                (Response::Refused(_) | Response::Unknown, _) => return Ok((None, waiting)),
+                (Response::Applied(Outcome::Unknown), Some(client)) => {
+                    self.sessions[client] = Session::default();
+                }
+                (_, Some(client)) => self.sessions[client].write = None,
+                (_, None) => {}
+            }
+        }
         let Some(client) = waiting else {
             return Ok((command, None));
         };
@@ -393,6 +494,11 @@ impl Clients {
 }
 
 impl Request {
+    /// Whether it opens a client's session, or is a write of one: the client sends it again.
+    fn is_of_a_session(&self) -> bool {
+        matches!(self.command, Some(Numbered::Open | Numbered::Do { .. }))
+    }
+
     /// The replica's input.
     pub(super) fn input(self) -> Input<Store> {
         let Self {
@@ -402,10 +508,7 @@ impl Request {
             command,
         } = self;
         match command {
-            Some(command) => Input::Write {
-                ticket,
-                command: Numbered::Plain(command),
-            },
+            Some(command) => Input::Write { ticket, command },
             None => Input::Read {
                 ticket,
                 query: key.into(),

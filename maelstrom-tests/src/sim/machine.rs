@@ -141,8 +141,7 @@ impl Image for Values {
     }
 }
 
-/// As in golden scripts: `key=value` is a write, `key:from->to` a compare-and-set. `delete key` is none of
-/// theirs.
+/// As in golden scripts: `key=value` is a write, `key:from->to` a compare-and-set; `key=` is a delete.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.change {
@@ -150,7 +149,7 @@ impl fmt::Display for Command {
             kv::Command::Cas { key, from, to, .. } => {
                 write!(f, "{}:{}->{}", text(key), text(from), text(to))
             }
-            kv::Command::Delete { key } => write!(f, "delete {}", text(key)),
+            kv::Command::Delete { key } => write!(f, "{}=", text(key)),
         }
     }
 }

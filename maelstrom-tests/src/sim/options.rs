@@ -154,7 +154,9 @@ options! {
     think_mean: 2000, 1..=HOUR;
     /// A client's timeout.
     client_timeout: 60_000, 1..=HOUR;
-    /// Requests without a certain answer that are sent again, of 1,000.
+    /// Clients with sessions of their own: they send a write again until it has an answer.
+    session_clients: 0, 0..=100;
+    /// Requests without a certain answer that other clients send again as new ones, of 1,000.
     retried_permille: 0, 0..=1000;
     /// Mean time between writes whose clients do not wait; 0: none.
     load_mean: 0, 0..=HOUR;
@@ -314,6 +316,7 @@ impl Options {
     /// A world with faults. Each world has about half of the kinds, so that none hides the others.
     fn draw_trouble(&mut self, pick: &mut impl FnMut(&[u64]) -> u64) {
         self.deletes_permille = pick(&[0, 100, 300]);
+        self.session_clients = pick(&[0, 0, 2, 8]).min(self.clients);
         self.retried_permille = pick(&[0, 500]);
         self.load_mean = pick(&[0, 100, 300, 1000]);
         self.load_bytes = pick(&[1, 50, 400]);

@@ -5,12 +5,12 @@ use std::mem;
 use raft::host::Session as _;
 use raft::sessions::Client;
 use raft::storage::{Error, ErrorKind};
-use raft_core::{Incarnation, Input, NodeId, RoleName};
+use raft_core::{Incarnation, Index, Input, NodeId, Refusal, Response, RoleName};
 
 use super::agenda::Happening;
 use super::changes::Known;
 use super::clients::Kind;
-use super::machine::Store;
+use super::machine::{Outcome, Store};
 use super::member::Member;
 use super::options::TICK;
 use super::trace::{Event, Words};
@@ -239,6 +239,36 @@ impl World {
         }
     }
 
+    /// A node answers a client that asked for a snapshot when it had applied entries through this
+    /// one.
+    fn snapshot_answered(
+        &mut self,
+        id: NodeId,
+        applied: Index,
+        response: &Response<Store>,
+    ) -> Result<(), Broken> {
+        let index = match response {
+            Response::SnapshotStored(index) => *index,
+            Response::Refused(Refusal::NoSnapshot) => return Ok(()),
+            other => {
+                return Err(Broken(format!(
+                    "a request for a snapshot must be answered as one: node {id} answers {other:?}"
+                )));
+            }
+        };
+        self.rare.snapshots_asked += 1;
+        let stored = self.process(id).and_then(|process| process.status.snapshot);
+        demand(
+            index >= applied && stored.is_some_and(|stored| stored.last.index >= index),
+            || {
+                format!(
+                    "a snapshot must hold what was applied when a client asked for it: node {id} had applied {applied}, \
+                     answers {index} and has {stored:?}"
+                )
+            },
+        )
+    }
+
     pub(super) fn collect(&mut self, id: NodeId) -> Result<(), Broken> {
         let member = self.member(id);
         let gathered = mem::take(&mut member.gathering);
@@ -275,12 +305,22 @@ impl World {
                     self.checks.rules.transfer_answered(id, &reply.response)?;
                     continue;
                 }
+                Some(Kind::Snapshot(applied)) => {
+                    self.snapshot_answered(id, applied, &reply.response)?;
+                    continue;
+                }
                 Some(Kind::Change) => {
-                    self.rare.add_response(&reply.response);
+                    self.rare.add_response(&reply.response, false);
                     self.changed(id, &reply.response)?;
                     continue;
                 }
-                None => self.rare.add_response(&reply.response),
+                None => {
+                    let has_session = self.clients.has_session(reply.ticket);
+                    self.rare.add_response(&reply.response, has_session);
+                    let is_done = matches!(reply.response, Response::Applied(Outcome::Done(_)));
+                    let repeated = self.clients.repeated.remove(&reply.ticket);
+                    self.rare.retries_answered += u64::from(has_session && repeated && is_done);
+                }
             }
             let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;
             if let Some(command) = command {

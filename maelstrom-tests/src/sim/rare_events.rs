@@ -174,6 +174,8 @@ rare_events! {
 
     /// Snapshots that nodes stored of their own state.
     snapshots_stored,
+    /// Snapshots that clients asked for, and that are stored.
+    snapshots_asked,
     /// Leaders' snapshots installed on a shorter log.
     installs_of_shorter,
     /// Leaders' snapshots installed on a log with a conflicting last entry.
@@ -205,6 +207,10 @@ rare_events! {
     commands_forgotten,
     /// Sessions of running nodes that were evicted.
     sessions_evicted,
+    /// Retries of clients with sessions that were answered from the session's table.
+    retries_answered,
+    /// Writes of clients whose session, or its answer to the write, was evicted.
+    client_sessions_evicted,
     /// Reads at a leader without a commit of its own term.
     reads_before_own_commit,
     /// Replies to requests that were no longer open.
@@ -296,9 +302,12 @@ impl RareEvents {
         }
     }
 
-    /// Adds an answer to a client.
-    pub(super) fn add_response(&mut self, response: &Response<Store>) {
+    /// Adds an answer to a client, which may have a session of its own.
+    pub(super) fn add_response(&mut self, response: &Response<Store>, has_session: bool) {
         match response {
+            Response::Applied(Outcome::Unknown) if has_session => {
+                self.client_sessions_evicted += 1;
+            }
             // A command of this node's session, which waits for it: others have evicted it.
             Response::Applied(Outcome::Unknown) => self.sessions_evicted += 1,
             Response::Applied(_)

@@ -7,6 +7,7 @@ use raft::kv::Text;
 use raft_core::{Envelope, Input, Message, NodeId, Reply, Response, Term, VoteReply};
 
 use super::agenda::Happening;
+use super::machine::Numbered;
 use super::network::Letter;
 use super::options::Options;
 use super::processes::End;
@@ -118,7 +119,10 @@ fn response_to_another_command_is_rejected() {
     world.run().unwrap();
     let request = world.clients.last_request(ONE, true, world.agenda.now);
     let mut request = request.unwrap();
-    request.command.as_mut().unwrap().id = CommandId(u64::MAX);
+    let Some(Numbered::Plain(command)) = &mut request.command else {
+        panic!("a write");
+    };
+    command.id = CommandId(u64::MAX);
     let answered = world.ask(ONE, request);
     let answered = answered.and_then(|()| world.expect("answer", |_| false));
     assert_broken(answered, "a response must be the command's outcome");

@@ -14,7 +14,7 @@ use raft_core::{
     Ticket,
 };
 
-use super::machine::{Command, Numbered, Store, cut};
+use super::machine::{Numbered, Store, cut};
 use super::options::TICK;
 use crate::replica::describe;
 
@@ -53,7 +53,7 @@ pub(super) enum Event {
     /// Another fault of a node, or of all.
     Fault(Option<NodeId>, &'static str),
     /// A client asked a node to write.
-    Wrote(NodeId, Ticket, Command),
+    Wrote(NodeId, Ticket, Numbered),
     /// A client asked a node to add these addresses and to remove these members.
     Changes(NodeId, Ticket, Vec<Arc<str>>, BTreeSet<NodeId>),
     /// A client asked a node to read.
@@ -195,12 +195,18 @@ impl fmt::Display for Event {
                 None => write!(f, "# {what}"),
             },
             Self::Wrote(node, ticket, command) => {
-                let verb = match command.change {
-                    raft::kv::Command::Write { .. } => "write ",
-                    raft::kv::Command::Cas { .. } => "cas ",
-                    raft::kv::Command::Delete { .. } => "",
+                let change = match command {
+                    Numbered::Plain(command) | Numbered::Do { command, .. } => &command.change,
+                    Numbered::Open | Numbered::Close(_) => {
+                        return write!(f, "{command} n{node}\n  request {}", ticket.0);
+                    }
                 };
-                write!(f, "{verb}n{node} {command}\n  request {}", ticket.0)
+                let verb = match change {
+                    raft::kv::Command::Write { .. } => "write",
+                    raft::kv::Command::Cas { .. } => "cas",
+                    raft::kv::Command::Delete { .. } => "delete",
+                };
+                write!(f, "{verb} n{node} {command}\n  request {}", ticket.0)
             }
             Self::Changes(node, ticket, add, remove) => {
                 write!(f, "change n{node}")?;

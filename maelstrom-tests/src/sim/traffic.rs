@@ -11,7 +11,7 @@ use super::rare_events::awaits_own_commit;
 use super::trace::Event;
 use super::world::{Phase, World};
 use crate::replica::node::Disk as _;
-use crate::rules::Broken;
+use crate::rules::{Broken, Subject as _};
 
 impl World {
     pub(super) fn send(&mut self, envelope: Envelope<Store>) -> Result<(), Broken> {
@@ -86,6 +86,10 @@ impl World {
             return Ok(());
         }
         if let Some(request) = self.clients.invoke(client, id, self.agenda.now)? {
+            let command = request.command.as_ref().and_then(Store::id);
+            if command.is_some_and(|command| self.checks.rules.is_applied(command)) {
+                self.clients.repeated.insert(request.ticket);
+            }
             let delay = self.options.client_timeout;
             self.agenda
                 .schedule(delay, Happening::GiveUp(request.ticket));
@@ -128,10 +132,22 @@ impl World {
         if member.node.process().is_none() || member.is_paused() {
             return Ok(());
         }
+        if self.rng.chance(1, 3) {
+            return self.ask_for_snapshot(id);
+        }
         let to = self.rng.chance(1, 2).then(|| self.draw_node());
         self.note(Event::Fault(Some(id), "is asked to hand over"));
         let ticket = Some(self.clients.ask_for(Kind::Transfer, id));
         self.step(id, Input::Transfer { ticket, to })
+    }
+
+    /// A client asks a node to store a snapshot.
+    fn ask_for_snapshot(&mut self, id: NodeId) -> Result<(), Broken> {
+        let process = self.process(id).expect("it was found");
+        let applied = process.replica.status().applied;
+        self.note(Event::Fault(Some(id), "is asked for a snapshot"));
+        let ticket = self.clients.ask_for(Kind::Snapshot(applied), id);
+        self.step(id, Input::TakeSnapshot { ticket })
     }
 
     pub(super) fn draw_node(&mut self) -> NodeId {
