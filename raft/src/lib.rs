@@ -8,6 +8,7 @@
 //! | | [`wire`] | the core's messages as JSON |
 //! | | [`storage`] | what a node keeps on disk |
 //! | | `entropy` | random numbers from the system |
+//! | | `lines` | streams as lines of bounded length |
 //! | | [`stdio`] | standard streams that wait, and how commands print |
 //! | | `members` | the members of a cluster, as JSON |
 //! | | `named` | enums whose values have names |
@@ -17,14 +18,17 @@
 //! | | [`telemetry`] | metrics, and log lines on stderr |
 //! | 4 | [`node`] | the assembly: from options to a running node, for any transport |
 //! | 5 | [`requests`] | the bodies of requests and replies, for every front end |
-//! | 6 | [`maelstrom`] | the front end on stdin and stdout |
+//! | 6 | `front_end` | what all front ends share |
+//! | | [`maelstrom`] | the front end on stdin and stdout |
 //! | 7 | [`commands`] | the commands of the `raft` binary |
 
 pub mod commands;
 mod entropy;
 pub mod flags;
+mod front_end;
 pub mod host;
 pub mod kv;
+mod lines;
 pub mod maelstrom;
 mod members;
 mod named;

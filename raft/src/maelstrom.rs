@@ -20,11 +20,8 @@
 //! to one that had not started yet. So lines that arrive before `init` wait, and a node sends
 //! nothing to peers for a while after it: see `--settle`.
 
-mod front_end;
 mod init;
 mod input;
-mod lines;
-mod output;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -36,18 +33,16 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use self::front_end::MaelstromFrontEnd;
 use self::init::Init;
-use self::input::Input;
-use self::lines::Lines;
-use self::output::{DropReason, Me, OK, Output, OutputLine};
+use self::input::Reader;
+use crate::front_end::{Input, Lane, Me, NodeFrontEnd, Output, OutputLine, Replies, Routes};
 use crate::host::{Inbox, Outbox};
+use crate::lines::Lines;
 use crate::node::{self, Node, Options, StopReason};
-use crate::requests::{ErrorCode, Reply, ReplyKind, RequestKind};
+use crate::requests::{ErrorCode, Reply};
 pub use crate::requests::{MAX_DEPTH, MAX_LINE};
 use crate::stdio::Waiting;
 use crate::telemetry::log::Log;
-use crate::telemetry::{Labels, Telemetry};
 use crate::wire;
 
 /// How long a node that stops because of an error waits until stdout has taken what is queued.
@@ -67,25 +62,25 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     if io::stdin().is_terminal() {
         log.info("reading Maelstrom messages from the terminal; see raft --help");
     }
-    let output = Output {
-        outbox: Arc::new(Outbox::default()),
-        telemetry: Arc::new(telemetry()),
-        log: log.clone(),
-    };
-    output.telemetry.watch_log(log.clone());
+    let output = Output::new(log);
+    let replies = Arc::new(Replies(Arc::default()));
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     let stdout = stdout.map_err(StopReason::io(STDOUT))?;
     let stdin = io::stdin().as_fd().try_clone_to_owned();
     let stdin = stdin.map_err(StopReason::io(STDIN))?;
 
-    let writer = Writer::start(output.clone(), Waiting(File::from(stdout)))?;
-    let ran = serve(options, &output, Waiting(File::from(stdin)));
-    if !writer.end(&output.outbox, LAST_ANSWERS) {
+    let writer = Writer::start(
+        output.clone(),
+        replies.0.clone(),
+        Waiting(File::from(stdout)),
+    )?;
+    let ran = serve(options, &output, &replies, Waiting(File::from(stdin)));
+    if !writer.end(&replies, LAST_ANSWERS) {
         if ran.is_err() {
             log.warn("the last messages are lost: stdout is not read");
         } else {
             log.warn("the node ends as soon as stdout is read");
-            writer.end(&output.outbox, Duration::MAX);
+            writer.end(&replies, Duration::MAX);
         }
     }
     ran
@@ -98,20 +93,17 @@ const STDOUT: &str = "cannot write to stdout";
 fn serve(
     options: &Options,
     output: &Output,
+    stdout: &Arc<Replies>,
     stdin: impl Read + Send + 'static,
 ) -> Result<(), StopReason> {
-    let Output {
-        outbox,
-        telemetry,
-        log,
-    } = output;
+    let (telemetry, log) = (&output.telemetry, &output.log);
     // An address that does not depend on the node's name is bound before init, to fail early.
     let mut server = match options.metrics.depends_on_position() {
         true => None,
         false => node::serve_metrics(options, 0, telemetry, log)?,
     };
     let mut lines = Lines::new(stdin, wire::MAX_LINE);
-    let init = init::wait(&mut lines, output).map_err(StopReason::io(STDIN))?;
+    let init = init::wait(&mut lines, output, stdout).map_err(StopReason::io(STDIN))?;
     let Some(init) = init else {
         return Ok(());
     };
@@ -120,7 +112,6 @@ fn serve(
         position,
         reply_to,
         early,
-        dropped,
     } = init;
     if server.is_none() {
         server = node::serve_metrics(options, position, telemetry, log)?;
@@ -138,7 +129,7 @@ fn serve(
             return Err(error);
         }
     };
-    telemetry.watch_outbox(outbox.clone());
+    telemetry.watch_outbox(stdout.0.clone());
     let in_reply_to = reply_to.msg_id;
     telemetry.received(reply_to.kind.as_str());
     output.answer([(reply_to, Ok(Reply::InitOk { in_reply_to }))]);
@@ -148,27 +139,46 @@ fn serve(
         id: node.id(),
         book: node.book(),
     };
-    let mut input = Input {
+    let input = Input {
         member,
         me: me.clone(),
-        inbox,
+        inbox: inbox.clone(),
         viewer: node.viewer().clone(),
         output: output.clone(),
-        dropped,
+    };
+    let reader = Reader {
+        input,
+        stdout: stdout.clone(),
     };
     let read = move || {
-        let read = input.run(early, &mut lines);
+        let read = reader.run(early, &mut lines);
         // The node still finishes the requests that it has taken.
-        input.inbox.close();
+        inbox.close();
         read.map_err(StopReason::io(STDIN))
     };
     let reader = thread::Builder::new().name("stdin".into()).spawn(read);
     let reader = reader.map_err(StopReason::io("cannot start a thread"))?;
-    let ran = node.run(MaelstromFrontEnd::new(me, output.clone()));
+    let ran = node.run(NodeFrontEnd::new(
+        me,
+        ToStdout(stdout.0.clone()),
+        output.clone(),
+    ));
     drop(server);
     ran?;
     // Without an error the node runs until the reader closes the inbox.
     reader.join().expect("a panic ends the process")
+}
+
+/// All messages go to stdout.
+#[derive(Debug)]
+struct ToStdout(Arc<Outbox<OutputLine>>);
+
+impl Routes for ToStdout {
+    fn outbox(&mut self, _: &Arc<str>, _: Lane) -> Option<Arc<Outbox<OutputLine>>> {
+        Some(self.0.clone())
+    }
+
+    fn observe(&mut self) {}
 }
 
 /// The thread that writes to stdout.
@@ -180,11 +190,15 @@ struct Writer {
 impl Writer {
     /// Starts the thread. If stdout fails, the thread ends the process, since the other threads may
     /// wait for input that never arrives.
-    fn start(output: Output, stdout: impl Write + Send + 'static) -> Result<Self, StopReason> {
+    fn start(
+        output: Output,
+        outbox: Arc<Outbox<OutputLine>>,
+        stdout: impl Write + Send + 'static,
+    ) -> Result<Self, StopReason> {
         let (ends, ended) = mpsc::channel();
         let write = move || {
             let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
-            if let Err(error) = output.outbox.write_to(stdout, encode) {
+            if let Err(error) = outbox.write_to(stdout, encode) {
                 output.log.error(StopReason::io(STDOUT)(error));
                 output.log.finish();
                 process::exit(1);
@@ -204,19 +218,6 @@ impl Writer {
     }
 }
 
-/// The metrics, with the labels of this front end.
-fn telemetry() -> Telemetry {
-    let requests = RequestKind::ALL.map(RequestKind::as_str);
-    let replies = ReplyKind::ALL.map(ReplyKind::as_str);
-    let codes = ErrorCode::ALL.map(ErrorCode::as_str);
-    Telemetry::new(Labels {
-        messages: &[wire::KINDS, &requests, &replies].concat(),
-        requests: &requests,
-        results: &[&[OK], &codes[..]].concat(),
-        reasons: &DropReason::ALL.map(DropReason::as_str),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -226,12 +227,9 @@ mod tests {
     use crate::node::options::FLAGS;
     use crate::telemetry::log::Level;
 
-    pub(super) fn output() -> Output {
-        Output {
-            outbox: Arc::default(),
-            telemetry: Arc::new(telemetry()),
-            log: Log::new(Level::Error),
-        }
+    pub(super) fn output() -> (Output, Arc<Replies>) {
+        let output = Output::new(&Log::new(Level::Error));
+        (output, Arc::new(Replies(Arc::default())))
     }
 
     fn options() -> Options {
@@ -258,14 +256,16 @@ mod tests {
     fn read_error_stops_the_node() {
         for before in [String::new(), format!("{INIT}\n")] {
             let stdin = io::Cursor::new(before).chain(Broken);
-            let reason = serve(&options(), &output(), stdin).unwrap_err();
+            let (output, stdout) = output();
+            let reason = serve(&options(), &output, &stdout, stdin).unwrap_err();
             assert!(reason.to_string().starts_with(STDIN), "{reason}");
         }
     }
 
     #[test]
     fn end_of_input_is_no_error() {
-        serve(&options(), &output(), INIT.as_bytes()).unwrap();
+        let (output, stdout) = output();
+        serve(&options(), &output, &stdout, INIT.as_bytes()).unwrap();
     }
 
     /// A stdout that gives way to all other threads before it takes anything.
@@ -289,12 +289,12 @@ mod tests {
 
     #[test]
     fn answers_leave_before_the_node_ends() {
-        let (output, stdout) = (output(), Late::default());
-        let writer = Writer::start(output.clone(), stdout.clone()).unwrap();
+        let ((output, stdout), late) = (output(), Late::default());
+        let writer = Writer::start(output.clone(), stdout.0.clone(), late.clone()).unwrap();
         let stdin = io::Cursor::new(format!("{INIT}\n")).chain(Broken);
-        serve(&options(), &output, stdin).unwrap_err();
-        assert!(writer.end(&output.outbox, HANG));
-        let written = String::from_utf8(stdout.0.lock().unwrap().clone()).unwrap();
+        serve(&options(), &output, &stdout, stdin).unwrap_err();
+        assert!(writer.end(&stdout, HANG));
+        let written = String::from_utf8(late.0.lock().unwrap().clone()).unwrap();
         assert!(written.contains("init_ok"), "{written}");
     }
 
@@ -314,12 +314,12 @@ mod tests {
             }
         }
 
-        let output = output();
+        let (output, stdout) = output();
         let (test, blocked) = mpsc::channel();
-        let writer = Writer::start(output.clone(), Blocked(blocked)).unwrap();
-        serve(&options(), &output, INIT.as_bytes()).unwrap();
-        assert!(!writer.end(&output.outbox, Duration::ZERO));
+        let writer = Writer::start(output.clone(), stdout.0.clone(), Blocked(blocked)).unwrap();
+        serve(&options(), &output, &stdout, INIT.as_bytes()).unwrap();
+        assert!(!writer.end(&stdout, Duration::ZERO));
         drop(test);
-        assert!(writer.end(&output.outbox, HANG));
+        assert!(writer.end(&stdout, HANG));
     }
 }

@@ -33,6 +33,7 @@ use crate::host::{
 };
 use crate::kv::Kv;
 use crate::sessions::{Client, Sessions};
+use crate::storage::Cluster;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
 
@@ -40,6 +41,7 @@ use crate::telemetry::log::Log;
 #[derive(Debug)]
 pub struct Node<R> {
     id: NodeId,
+    cluster: Cluster,
     book: Arc<AddressBook>,
     stepper: Stepper<Sessions<Kv>>,
     viewer: Viewer<Sessions<Kv>>,
@@ -74,6 +76,7 @@ impl<R: Send + 'static> Node<R> {
         }
         let Data {
             id,
+            cluster,
             members,
             log,
             snapshots,
@@ -123,6 +126,7 @@ impl<R: Send + 'static> Node<R> {
         let snapshots = SnapshotThread::start(snapshots, inbox.clone()).map_err(no_thread)?;
         Ok(Some(Self {
             id,
+            cluster,
             book,
             stepper,
             viewer,
@@ -138,6 +142,12 @@ impl<R: Send + 'static> Node<R> {
     #[must_use]
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        self.cluster
     }
 
     /// The addresses of the members and of others. The front end keeps it up to date.
@@ -200,6 +210,17 @@ fn log_recovery(data: &Data, took: Duration, log: &Log) {
 /// The descriptors of the metrics endpoint besides its connections: one that listens, and one for a
 /// connection that is accepted before an older one is closed.
 const LISTENING: usize = 2;
+
+/// How many descriptors can be opened beside those of the node and of its metrics, at most `most`.
+///
+/// # Errors
+/// Too few files can be opened for those.
+pub fn spare_descriptors(options: &Options, most: usize) -> Result<usize, StopReason> {
+    let metrics = Limits::default().connections + LISTENING;
+    let spare = descriptors::spare(options.data.is_some(), metrics + most);
+    let spare = spare.map_err(StopReason::io("cannot start"))?;
+    Ok(spare.saturating_sub(metrics))
+}
 
 /// Serves metrics as the options demand. `position` is the node's position among the nodes. Takes
 /// as many connections as leave the node the file descriptors that it needs.

@@ -42,19 +42,25 @@ struct Queues<M> {
 
 impl<M> Default for Outbox<M> {
     fn default() -> Self {
+        Self::new(PEERS, CLIENTS)
+    }
+}
+
+impl<M> Outbox<M> {
+    /// An empty outbox with these limits.
+    #[must_use]
+    pub fn new(peers: Limit, clients: Limit) -> Self {
         Self {
             queues: Mutex::new(Queues {
-                peers: Queue::new(PEERS),
-                clients: Queue::new(CLIENTS),
+                peers: Queue::new(peers),
+                clients: Queue::new(clients),
                 closed: false,
                 idle: false,
             }),
             changed: Condvar::new(),
         }
     }
-}
 
-impl<M> Outbox<M> {
     /// Queues messages to peers, each with its approximate size in bytes. Messages for which there
     /// is no room are dropped and counted.
     pub fn send(&self, messages: impl IntoIterator<Item = (M, usize)>) {
@@ -70,6 +76,20 @@ impl<M> Outbox<M> {
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_one();
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Drops what waits.
+    pub fn clear(&self) {
+        let mut queues = self.lock();
+        let dropped = (queues.peers.take(), queues.clients.take());
+        drop(queues);
+        drop(dropped);
     }
 
     /// The state of the queues.

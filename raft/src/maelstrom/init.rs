@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::lines::{Lines, RawLine};
-use super::output::{DropReason, DroppedLines, Output, ReplyTo};
+use crate::front_end::{DropReason, Output, Replies, ReplyTo};
 use crate::host::Limit;
+use crate::lines::{Lines, RawLine};
 use crate::node::Member;
 use crate::node::address::MAX_NAME;
 use crate::requests::{ErrorCode, Invalid, Line, Request, RequestContent};
@@ -30,15 +29,18 @@ pub(crate) struct Init {
     pub(crate) position: usize,
     pub(crate) reply_to: ReplyTo,
     pub(crate) early: Early,
-    pub(crate) dropped: DroppedLines,
 }
 
 /// Reads lines until a valid `init`. `None` if the input ends earlier.
-pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, output: &Output) -> io::Result<Option<Init>> {
+pub(crate) fn wait<R: Read>(
+    lines: &mut Lines<R>,
+    output: &Output,
+    stdout: &Arc<Replies>,
+) -> io::Result<Option<Init>> {
     let mut before = BeforeInit {
         output,
+        stdout,
         early: Early::default(),
-        dropped: DroppedLines::default(),
     };
     while let Some(line) = lines.next()? {
         match line {
@@ -49,7 +51,6 @@ pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, output: &Output) -> io::Result
                         position,
                         reply_to,
                         early: before.early,
-                        dropped: before.dropped,
                     }));
                 }
             }
@@ -68,8 +69,8 @@ pub(crate) fn wait<R: Read>(lines: &mut Lines<R>, output: &Output) -> io::Result
 /// The state before `init`.
 struct BeforeInit<'a> {
     output: &'a Output,
+    stdout: &'a Arc<Replies>,
     early: Early,
-    dropped: DroppedLines,
 }
 
 impl BeforeInit<'_> {
@@ -97,7 +98,7 @@ impl BeforeInit<'_> {
         let from_client = is_client(&src);
         match Request::parse(body, line.len()) {
             Ok(request) => {
-                let reply_to = reply_to(&src, &dest, &request);
+                let reply_to = ReplyTo::new(self.stdout, &src, &dest, &request);
                 if let RequestContent::Init { node_id, node_ids } = request.content {
                     return self.init(reply_to, &node_id, node_ids);
                 }
@@ -107,7 +108,8 @@ impl BeforeInit<'_> {
             Err(_) if !from_client => self.keep(line, None),
             Err(Invalid::Reply) => self.drop_line(DropReason::Reply, format_args!("from {src:?}")),
             Err(Invalid::Answered(error)) => {
-                self.output.answer_invalid(src.into(), dest.into(), error)
+                self.output
+                    .answer_invalid(self.stdout, src.into(), dest.into(), error)
             }
         }
         None
@@ -129,7 +131,7 @@ impl BeforeInit<'_> {
             return None;
         }
         let position = node_ids.iter().position(|id| id == node_id);
-        match member(node_id, node_ids) {
+        match Member::of_names(node_id, node_ids) {
             Ok(member) => Some((member, position?, reply_to)),
             Err(text) => {
                 let result = Err((ErrorCode::MalformedRequest, text));
@@ -160,21 +162,8 @@ impl BeforeInit<'_> {
     }
 
     fn drop_line(&mut self, reason: DropReason, text: impl fmt::Display) {
-        self.dropped.count(self.output, reason, text);
+        self.output.drop_line(reason, text);
     }
-}
-
-/// The node of an `init`. Its members' addresses are their names.
-pub(crate) fn member(node_id: &str, node_ids: Vec<String>) -> Result<Member, String> {
-    if let Some(name) = node_ids.iter().find(|name| name.contains('=')) {
-        return Err(format!("node_ids: {:?} contains a =", clipped(name)));
-    }
-    let member = Member::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))?;
-    if member.initial_id().is_none() {
-        let name = clipped(node_id);
-        return Err(format!("node_id {name:?} is not among node_ids"));
-    }
-    Ok(member)
 }
 
 /// Parses a line without its body.
@@ -185,17 +174,6 @@ pub(crate) fn open(line: &[u8]) -> Result<Line<'_, json::Raw<'_>>, json::Error> 
 /// Whether a name is a client's: in Maelstrom these begin with a `c`.
 pub(crate) fn is_client(src: &str) -> bool {
     src.starts_with('c') && src.len() <= MAX_NAME
-}
-
-/// Where the reply to a request goes.
-pub(crate) fn reply_to(src: &str, dest: &str, request: &Request) -> ReplyTo {
-    ReplyTo {
-        src: Arc::from(src),
-        dest: Arc::from(dest),
-        msg_id: request.msg_id,
-        kind: request.kind,
-        since: Instant::now(),
-    }
 }
 
 /// The lines that wait for `init`.
@@ -249,15 +227,15 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maelstrom::output::OutputLine;
+    use crate::front_end::OutputLine;
     use crate::maelstrom::tests::output;
 
     /// What was said, as lines.
-    fn written(output: &Output) -> Vec<String> {
+    fn written((output, stdout): &(Output, Arc<Replies>)) -> Vec<String> {
         let mut text = Vec::new();
-        output.outbox.close();
+        stdout.close();
         let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
-        output.outbox.write_to(&mut text, encode).unwrap();
+        stdout.write_to(&mut text, encode).unwrap();
         let text = String::from_utf8(text).unwrap();
         text.lines().map(Into::into).collect()
     }
@@ -272,9 +250,9 @@ mod tests {
         format!(r#"{{"src":"c1","dest":"n2","body":{{"type":"read","msg_id":{number},"key":1}}}}"#)
     }
 
-    fn init(lines: &[String], output: &Output) -> Option<Init> {
+    fn init(lines: &[String], (output, stdout): &(Output, Arc<Replies>)) -> Option<Init> {
         let text = lines.join("\n");
-        wait(&mut Lines::new(text.as_bytes(), 1 << 20), output).unwrap()
+        wait(&mut Lines::new(text.as_bytes(), 1 << 20), output, stdout).unwrap()
     }
 
     fn kept(init: Option<Init>) -> Vec<String> {

@@ -16,8 +16,8 @@ use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
 use crate::storage::{
-    self, ErrorKind, Identity, Log, Opened, Options, Recovered, Refusal, Restored, Snapshots,
-    VolatileLog, crc32c,
+    self, Cluster, ErrorKind, Identity, Log, Opened, Options, Recovered, Refusal, Restored,
+    Snapshots, VolatileLog, crc32c,
 };
 use crate::telemetry::Telemetry;
 
@@ -25,6 +25,7 @@ use crate::telemetry::Telemetry;
 #[derive(Debug)]
 pub(super) struct Data {
     pub(super) id: NodeId,
+    pub(super) cluster: Cluster,
     /// The members of which the log does not tell: those of the snapshot.
     pub(super) members: Membership,
     pub(super) log: NodeLog,
@@ -66,11 +67,12 @@ pub(super) fn open(
     let found = storage::owner(disk.clone()).map_err(refused)?;
     let initial = member.initial_id();
     let id = found.as_ref().map(Identity::id).or(initial).or(joined);
-    let Some(id) = id else {
+    let cluster = member.cluster().or(found.as_ref().map(Identity::cluster));
+    let (Some(id), Some(cluster)) = (id, cluster) else {
         return Ok(None);
     };
     // 53 bits: every JSON reader keeps such an integer as it is.
-    let identity = Identity::new(member.cluster(), member.name(), id, entropy::random() >> 11);
+    let identity = Identity::new(cluster, member.name(), id, entropy::random() >> 11);
     let members = initial.map(|_| member.initial().clone());
     let opened = storage::open(disk, &identity, members, options).map_err(refused)?;
     let Opened {
@@ -104,6 +106,7 @@ pub(super) fn open(
     let initial = identity.members().unwrap_or_default();
     Ok(Some(Data {
         id,
+        cluster,
         members: members.map_or(initial.clone(), |members| with_addresses(members, &initial)),
         log: NodeLog {
             kind,

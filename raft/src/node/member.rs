@@ -16,6 +16,7 @@ use crate::storage::{Cluster, name_order};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     name: String,
+    cluster: Option<Cluster>,
     initial: Membership,
 }
 
@@ -37,14 +38,32 @@ impl Member {
             }
         }
         addresses.sort_by(|a, b| name_order(name_in(a)).cmp(&name_order(name_in(b))));
+        let cluster = Some(Cluster::of(&addresses));
         let voter = |(id, address): (u64, String)| {
             let (standing, address) = (Standing::Voter, address.into());
             (NodeId(id), raft_core::Member { standing, address })
         };
         Ok(Self {
             name: name.to_owned(),
+            cluster,
             initial: Membership::new((0..).zip(addresses).map(voter)),
         })
+    }
+
+    /// The node of an `init`, whose members' addresses are their names.
+    ///
+    /// # Errors
+    /// As [`Member::new`], or the node is not among the members.
+    pub fn of_names(node_id: &str, node_ids: Vec<String>) -> Result<Self, String> {
+        if let Some(name) = node_ids.iter().find(|name| name.contains('=')) {
+            return Err(format!("node_ids: {:?} contains a =", clipped(name)));
+        }
+        let member = Self::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))?;
+        if member.initial_id().is_none() {
+            let name = clipped(node_id);
+            return Err(format!("node_id {name:?} is not among node_ids"));
+        }
+        Ok(member)
     }
 
     /// The node's name.
@@ -53,11 +72,36 @@ impl Member {
         &self.name
     }
 
-    /// The cluster.
+    /// The node `name`, which is no initial member of its cluster, or knows all of this from its
+    /// folder.
     #[must_use]
-    pub fn cluster(&self) -> Cluster {
-        let initial = self.initial.members().values();
-        Cluster::of(initial.map(|member| name_in(&member.address)))
+    pub fn later(name: &str, cluster: Option<Cluster>) -> Self {
+        let (name, initial) = (name.to_owned(), Membership::default());
+        Self {
+            name,
+            cluster,
+            initial,
+        }
+    }
+
+    /// The same node, in another cluster than one without this token, or with another one.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        if !token.is_empty() {
+            let addresses = self
+                .initial
+                .members()
+                .values()
+                .map(|member| &*member.address);
+            self.cluster = Some(Cluster::of(addresses.chain([token])));
+        }
+        self
+    }
+
+    /// The cluster, if it is known.
+    #[must_use]
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.cluster
     }
 
     /// The initial members.
@@ -90,10 +134,11 @@ mod tests {
         assert_eq!((one.name(), one.initial_id()), ("n2", Some(NodeId(1))));
         assert_eq!(member("n2", &["n1", "n2", "n10"]), Ok(one.clone()));
         assert_eq!(member("n4", &["n1"]).unwrap().initial_id(), None);
-        // A member may move.
-        let moved = member("n2", &["n10=h:1", "n2=h:2", "n1=h:3"]).unwrap();
-        assert_eq!(moved.cluster(), one.cluster());
-        assert_eq!(moved.initial_id(), Some(NodeId(1)));
+        let other = member("n2", &["n10=h:1", "n2=h:2", "n1=h:3"]).unwrap();
+        assert_eq!(other.initial_id(), Some(NodeId(1)));
+        assert_ne!(other.cluster(), one.cluster());
+        assert_ne!(other.clone().with_token("t").cluster(), other.cluster());
+        assert_eq!(other.clone().with_token(""), other);
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub struct StopReason {
 }
 
 impl StopReason {
-    pub(super) fn new(text: String) -> Self {
+    pub(crate) fn new(text: String) -> Self {
         let foreign = false;
         Self { text, foreign }
     }

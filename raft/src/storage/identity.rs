@@ -32,7 +32,7 @@ pub struct Identity {
 
 /// A cluster: the CRC of the names of its initial members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cluster(pub(super) u32);
+pub struct Cluster(pub(crate) u32);
 
 impl Cluster {
     /// The cluster that begins with members of these names, in any order.

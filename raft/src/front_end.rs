@@ -1,20 +1,26 @@
-//! The front end of the event loop: sends its output to stdout, and logs what operators need.
+//! What the front ends of all transports share: how the bodies of lines reach the event loop, how its
+//! output leaves, and what operators need to see.
+
+mod input;
+mod output;
 
 use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
-use super::output::{Me, Output, ReplyTo};
+pub(crate) use self::input::Input;
+pub(crate) use self::output::{DropReason, Lane, Me, Output, OutputLine, Replies, ReplyTo, Routes};
 use crate::host::{FrontEnd, SnapshotResult};
 use crate::kv::Kv;
 use crate::requests;
 use crate::sessions::Sessions;
 use crate::telemetry::SnapshotWork;
 
-/// The Maelstrom front end.
+/// The front end of an event loop.
 #[derive(Debug)]
-pub(crate) struct MaelstromFrontEnd {
+pub(crate) struct NodeFrontEnd<R> {
     me: Me,
+    routes: R,
     output: Output,
     /// The role, term and leader that were logged last.
     logged: Option<(RoleName, Term, Option<NodeId>)>,
@@ -24,10 +30,11 @@ pub(crate) struct MaelstromFrontEnd {
     refused: u64,
 }
 
-impl MaelstromFrontEnd {
-    pub(crate) fn new(me: Me, output: Output) -> Self {
+impl<R> NodeFrontEnd<R> {
+    pub(crate) fn new(me: Me, routes: R, output: Output) -> Self {
         Self {
             me,
+            routes,
             output,
             logged: None,
             was_stalled: false,
@@ -36,11 +43,11 @@ impl MaelstromFrontEnd {
     }
 }
 
-impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
+impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
     type ReplyTo = ReplyTo;
 
     fn send(&mut self, messages: Vec<Envelope<Sessions<Kv>>>) {
-        self.output.send(&self.me, messages);
+        self.output.send(&self.me, &mut self.routes, messages);
     }
 
     fn answer(&mut self, answers: Vec<(ReplyTo, Response<Sessions<Kv>>)>) {
@@ -53,6 +60,7 @@ impl FrontEnd<Sessions<Kv>> for MaelstromFrontEnd {
 
     fn observe(&mut self, status: &Status) {
         self.me.book.observe(status);
+        self.routes.observe();
         if self.was_stalled != status.is_disk_stalled {
             self.was_stalled = status.is_disk_stalled;
             let (me, log) = (&self.me.name, &self.output.log);

@@ -40,6 +40,11 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// Changes the limit for the lines that are not returned yet.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// The next line; `None` at the end of input. A last line needs no end.
     pub(crate) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
         self.forget();

@@ -1,0 +1,179 @@
+//! Passes the bodies of lines to the event loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use json::Raw;
+use raft_core::{Refusal, Response};
+
+use super::output::{DropReason, Me, Output, Replies, ReplyTo};
+use crate::host::shared::Viewer;
+use crate::host::{ClientRequest, Inbox};
+use crate::kv::Kv;
+use crate::node::Member;
+use crate::node::address::name_in;
+use crate::requests::{
+    self, ErrorCode, Invalid, InvalidRequest, Reply, Request, RequestContent, size,
+};
+use crate::sessions::Sessions;
+use crate::stdio::clipped;
+use crate::wire::{self, Unreadable};
+
+/// How long a request for the status waits for the end of a step.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Passes the bodies of lines to the event loop. It never waits for it.
+#[derive(Debug)]
+pub(crate) struct Input {
+    /// The node, for those that ask again to make it this member.
+    pub(crate) member: Member,
+    pub(crate) me: Me,
+    pub(crate) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
+    pub(crate) viewer: Viewer<Sessions<Kv>>,
+    pub(crate) output: Output,
+}
+
+impl Input {
+    /// Handles a body from the node at this address. That may be none that this node's log knows: its
+    /// leader, or a candidate (thesis §4.1). Returns whether the body is a message of a peer.
+    pub(crate) fn message(&self, address: &str, body: Raw<'_>, bytes: usize) -> bool {
+        let src = name_in(address);
+        match wire::decode(body) {
+            Ok(envelope) if envelope.to != self.me.id => {
+                let text = format!(
+                    "from {src} to the member {}, but this is the member {}: the cluster has added \
+                     a node with this name again; remove this one's data folder, so that it \
+                     begins as the new one",
+                    envelope.to, self.me.id
+                );
+                self.output.drop_line(DropReason::Misrouted, text);
+            }
+            Ok(envelope)
+                if self
+                    .me
+                    .book
+                    .name(envelope.from)
+                    .is_some_and(|known| known != src) =>
+            {
+                let text = format!("from {src}, which is not the member {}", envelope.from);
+                self.output.drop_line(DropReason::UnknownSender, text);
+            }
+            Ok(envelope) => {
+                self.me.book.heard(envelope.from, address);
+                self.output.telemetry.received(envelope.message.kind());
+                let bytes = bytes.max(wire::size(&envelope.message, Sessions::<Kv>::outcome_size));
+                self.inbox.deliver(envelope, bytes);
+            }
+            Err(Unreadable::Version(version)) => {
+                let text = format_args!(
+                    "version {version} from {src}; this node speaks version {}",
+                    wire::VERSION
+                );
+                self.output.drop_line(DropReason::UnknownVersion, text);
+            }
+            Err(Unreadable::Kind) => {
+                self.output
+                    .drop_line(DropReason::UnknownType, format_args!("from {src}"));
+            }
+            Err(Unreadable::Malformed(error)) => {
+                self.output
+                    .drop_line(DropReason::Malformed, format_args!("from {src}: {error}"));
+            }
+            Err(Unreadable::Foreign) => return false,
+        }
+        true
+    }
+
+    /// Handles the body of a request.
+    ///
+    /// # Errors
+    /// The reply to an invalid one.
+    pub(crate) fn request(
+        &self,
+        replies: &Arc<Replies>,
+        (src, dest): (&str, &str),
+        body: Raw<'_>,
+        bytes: usize,
+    ) -> Result<(), InvalidRequest> {
+        let request = match Request::parse(body, bytes) {
+            Ok(request) => request,
+            Err(Invalid::Reply) => {
+                self.output
+                    .drop_line(DropReason::Reply, format_args!("from {src:?}"));
+                return Ok(());
+            }
+            Err(Invalid::Answered(error)) => return Err(error),
+        };
+        self.output.telemetry.received(request.kind.as_str());
+        let reply_to = ReplyTo::new(replies, src, dest, &request);
+        match request.content {
+            RequestContent::Init { node_id, node_ids } => {
+                let result = self.init_again(reply_to.msg_id, &node_id, node_ids);
+                self.output.answer([(reply_to, result)]);
+            }
+            RequestContent::Client(request) => self.submit(reply_to, request, bytes),
+            RequestContent::Status => {
+                let result = self.status(reply_to.msg_id);
+                self.output.answer([(reply_to, result)]);
+            }
+            RequestContent::Transfer { to } => {
+                match to
+                    .map(|name| self.me.book.id(&name).ok_or(name))
+                    .transpose()
+                {
+                    Ok(to) => self.submit(reply_to, ClientRequest::Transfer(to), bytes),
+                    Err(name) => {
+                        let name = clipped(&name);
+                        let text = format!("\"to\" is {name:?}, which is not a node's name");
+                        let result = Err((ErrorCode::MalformedRequest, text));
+                        self.output.answer([(reply_to, result)]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(&self, reply_to: ReplyTo, request: ClientRequest<Sessions<Kv>>, bytes: usize) {
+        let bytes = bytes.max(size(&request));
+        if let Err(reply_to) = self.inbox.submit(reply_to, request, bytes) {
+            let refused = Response::Refused(Refusal::Full);
+            let result = requests::reply(reply_to.msg_id, refused, |id| self.me.book.name(id));
+            self.output.answer([(reply_to, result)]);
+        }
+    }
+
+    /// This node's own state, whatever the event loop and the other nodes do.
+    fn status(&self, in_reply_to: i64) -> Result<Reply, (ErrorCode, String)> {
+        match self.viewer.status_within(PATIENCE) {
+            Some(status) => {
+                let name = |id| self.me.book.name(id);
+                Ok(requests::status(in_reply_to, &self.me.name, &status, name))
+            }
+            None => {
+                let text = "the node is busy with a long step; try again".to_owned();
+                Err((ErrorCode::TemporarilyUnavailable, text))
+            }
+        }
+    }
+
+    /// Answers a repeated `init`, which must have the same content.
+    fn init_again(
+        &self,
+        in_reply_to: i64,
+        node_id: &str,
+        node_ids: Vec<String>,
+    ) -> Result<Reply, (ErrorCode, String)> {
+        match Member::of_names(node_id, node_ids) {
+            Ok(member) if member == self.member => Ok(Reply::InitOk { in_reply_to }),
+            Ok(_) => {
+                let me = &self.me.name;
+                let text = format!(
+                    "already initialised as {me}; this init has another node_id or other node_ids"
+                );
+                Err((ErrorCode::PreconditionFailed, text))
+            }
+            Err(text) => Err((ErrorCode::MalformedRequest, text)),
+        }
+    }
+}
