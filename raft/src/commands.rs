@@ -1,7 +1,11 @@
 //! The commands of the `raft` binary, one file each.
 
+mod cluster;
 pub mod log;
 pub mod maelstrom;
+mod repl;
+mod request;
+mod serve;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsString;
@@ -11,15 +15,19 @@ use std::process::{self, ExitCode};
 use std::thread;
 
 use crate::flags::UsageError;
+use crate::node::StopReason;
 use crate::stdio::{print_error, stdout};
-use crate::telemetry::log::Log;
+use crate::telemetry::log::{Level, Log};
 
 /// Runs the command that the arguments name; without a subcommand, the Maelstrom node.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match maelstrom::MAELSTROM.subcommand(arguments) {
         Ok((None, arguments)) => maelstrom::main(arguments),
         Ok((Some("log"), arguments)) => log::main(arguments),
-        Ok((Some(other), _)) => unreachable!("subcommand {other} has no function"),
+        Ok((Some("repl"), arguments)) => repl::main(arguments),
+        Ok((Some("cluster"), arguments)) => cluster::main(arguments),
+        Ok((Some("serve"), arguments)) => serve::main(arguments),
+        Ok((Some(verb), arguments)) => request::main(verb, arguments),
         Err(error) => usage_error(maelstrom::MAELSTROM.name, &error),
     }
 }
@@ -39,6 +47,25 @@ fn print(text: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs a node. Any panic ends the process: a node that has broken its own rules must not continue.
+fn run_node(level: Level, run: impl FnOnce(&Log) -> Result<(), StopReason>) -> ExitCode {
+    let log = Log::new(level);
+    if let Err(error) = log.start() {
+        print_error(StopReason::io("error: cannot start a thread")(error));
+        return ExitCode::FAILURE;
+    }
+    abort_on_panic(log.clone());
+    let status = match run(&log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            log.error(reason);
+            ExitCode::FAILURE
+        }
+    };
+    log.finish();
+    status
 }
 
 /// From here on any panic ends the process, at once even if nothing reads stderr.

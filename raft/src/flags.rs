@@ -98,6 +98,8 @@ pub struct Command {
     pub about: &'static str,
     /// Its flags, in the order of the help page.
     pub flags: &'static [Flag],
+    /// Further flags, which it shares with other commands.
+    pub shared: &'static [Flag],
     /// The rest of the usage line, e.g. `FILE [-- NODE-ARGUMENTS]`. Arguments, and anything after
     /// `--`, are refused unless it names them.
     pub arguments: &'static str,
@@ -170,10 +172,17 @@ impl Command {
             name,
             about,
             flags,
+            shared: &[],
             arguments: "",
             subcommands: &[],
             version: "",
         }
+    }
+
+    /// Adds flags that other commands have, too.
+    pub const fn and(mut self, flags: &'static [Flag]) -> Self {
+        self.shared = flags;
+        self
     }
 
     /// Sets the rest of the usage line.
@@ -304,7 +313,7 @@ impl Command {
             let rows = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
             write_rows(&mut page, rows.collect());
         }
-        let flags = self.flags.iter().map(|flag| (flag.head(), flag.text()));
+        let flags = self.flags().map(|flag| (flag.head(), flag.text()));
         let version = (!self.version.is_empty()).then_some(VERSION);
         let common = [HELP].into_iter().chain(version);
         let common = common.map(|(head, text)| (head.to_owned(), text.to_owned()));
@@ -313,18 +322,22 @@ impl Command {
         page
     }
 
+    fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
+        self.flags.iter().chain(self.shared)
+    }
+
     fn find(&self, name: &str) -> Result<&'static Flag, UsageError> {
         let long = name.strip_prefix("--");
         let mut letters = name.chars().skip(1);
         let short = (letters.next(), letters.next());
-        let found = self.flags.iter().find(|flag| match (long, short) {
+        let found = self.flags().find(|flag| match (long, short) {
             (Some(long), _) => flag.name == long,
             (None, (letter, None)) => flag.short.is_some() && flag.short == letter,
             (None, (_, Some(_))) => false,
         });
         found.ok_or_else(|| {
             let bare = name.trim_start_matches('-');
-            let names = self.flags.iter().map(|flag| flag.name);
+            let names = self.flags().map(|flag| flag.name);
             let hint = match nearest(bare, names.chain(["help"])) {
                 Some(near) => format!("the nearest is --{near}"),
                 None if self.flags.is_empty() && !self.subcommands.is_empty() => {
@@ -374,7 +387,7 @@ pub struct Given {
 impl Given {
     /// The last value given for a flag, otherwise its default, if it has one.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let flag = self.command.flags.iter().find(|flag| flag.name == name);
+        let flag = self.command.flags().find(|flag| flag.name == name);
         let default = flag.expect("a flag of the table").default;
         let default = (!default.is_empty()).then_some(default);
         self.texts(name).last().or(default)

@@ -7,7 +7,7 @@
 //! | 1 | [`flags`] | the command-line reader |
 //! | | [`wire`] | the core's messages as JSON |
 //! | | [`storage`] | what a node keeps on disk |
-//! | | `entropy` | random numbers from the system |
+//! | | `entropy`, `hmac` | random numbers from the system, and proofs that one knows a secret |
 //! | | `lines` | streams as lines of bounded length |
 //! | | [`stdio`] | standard streams that wait, and how commands print |
 //! | | `members` | the members of a cluster, as JSON |
@@ -20,12 +20,15 @@
 //! | 5 | [`requests`] | the bodies of requests and replies, for every front end |
 //! | 6 | `front_end` | what all front ends share |
 //! | | [`maelstrom`] | the front end on stdin and stdout |
+//! | | `tcp`, [`client`] | the front end on a network, and a client for it |
 //! | 7 | [`commands`] | the commands of the `raft` binary |
 
+pub mod client;
 pub mod commands;
 mod entropy;
 pub mod flags;
 mod front_end;
+mod hmac;
 pub mod host;
 pub mod kv;
 mod lines;
@@ -37,5 +40,6 @@ pub mod requests;
 pub mod sessions;
 pub mod stdio;
 pub mod storage;
+mod tcp;
 pub mod telemetry;
 pub mod wire;

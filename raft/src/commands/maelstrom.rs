@@ -3,13 +3,11 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::{abort_on_panic, print, usage_error};
+use super::request::VERBS;
+use super::{print, run_node, usage_error};
 use crate::flags::{Command, Parsed};
 use crate::maelstrom;
-use crate::node::StopReason;
-use crate::node::options::{FLAGS, Options};
-use crate::stdio::print_error;
-use crate::telemetry::log::Log;
+use crate::node::options::{FLAGS, Options, SETTLE, settle};
 
 /// The command line of the Maelstrom node.
 pub const MAELSTROM: Command = Command::new(
@@ -34,36 +32,54 @@ from a restart; a cluster stays safe while fewer than half of its nodes are lost
 Times are rounded up to 10 ms.
 Exit status: 0 at the end of input; 1 if the node had to stop, or if stdin or stdout failed
 (also if stdout is closed); 2 for a wrong command line.",
-    FLAGS,
+    &[SETTLE],
 )
+.and(FLAGS)
 .version(concat!("raft ", env!("CARGO_PKG_VERSION"), "\n"))
-.subcommands(&[("log", "Prints or checks a node's data folder.")]);
+.subcommands(&SUBCOMMANDS);
+
+/// The requests of clients, and the other subcommands.
+const SUBCOMMANDS: [(&str, &str); OTHERS.len() + VERBS.len()] = {
+    let mut all = [("", ""); OTHERS.len() + VERBS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = match at < OTHERS.len() {
+            true => OTHERS[at],
+            false => (
+                VERBS[at - OTHERS.len()].name,
+                VERBS[at - OTHERS.len()].about,
+            ),
+        };
+        at += 1;
+    }
+    all
+};
+
+const OTHERS: [(&str, &str); 4] = [
+    (
+        "cluster",
+        "Starts a cluster on this machine, and shows what its nodes log.",
+    ),
+    ("log", "Prints or checks a node's data folder."),
+    ("repl", "Reads requests from a prompt or a pipe."),
+    ("serve", "Runs a node on a network."),
+];
 
 /// Runs a node on stdin and stdout until the end of input. `arguments` are without the program's
 /// name.
-///
-/// From here on any panic ends the process: a node that has broken its own rules must not continue.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = MAELSTROM.parse(arguments);
-    let options = parsed.and_then(|parsed| parsed.try_map(|given| Options::from_given(&given)));
-    let options = match options {
-        Ok(Parsed::Run(options)) => options,
-        Ok(Parsed::Print(text)) => return print(&text),
-        Err(error) => return usage_error(MAELSTROM.name, &error),
-    };
-    let log = Log::new(options.log);
-    if let Err(error) = log.start() {
-        print_error(StopReason::io("error: cannot start a thread")(error));
-        return ExitCode::FAILURE;
+    let parsed = MAELSTROM.parse(arguments).and_then(|parsed| {
+        parsed.try_map(|given| {
+            let settle = settle(&given)?;
+            Ok(Options {
+                settle,
+                ..Options::from_given(&given)?
+            })
+        })
+    });
+    match parsed {
+        Ok(Parsed::Run(options)) => run_node(options.log, |log| maelstrom::run(&options, log)),
+        Ok(Parsed::Print(text)) => print(&text),
+        Err(error) => usage_error(MAELSTROM.name, &error),
     }
-    abort_on_panic(log.clone());
-    let status = match maelstrom::run(&options, &log) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            log.error(reason);
-            ExitCode::FAILURE
-        }
-    };
-    log.finish();
-    status
 }

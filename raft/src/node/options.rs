@@ -55,6 +55,15 @@ impl Metrics {
 /// The environment variable with the data folder, for nodes without `--data-dir`.
 pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
+/// A flag of nodes whose peers may not have started yet.
+pub const SETTLE: Flag = Flag::new(
+    "settle",
+    "MS",
+    "Sends nothing to other nodes for this long after init, since they\n\
+     may not have started yet.",
+)
+.default("400");
+
 /// The flags of every command that runs a node.
 pub const FLAGS: &[Flag] = &[
     Flag::new(
@@ -77,13 +86,6 @@ pub const FLAGS: &[Flag] = &[
          this long. A write at a follower takes four latencies.",
     )
     .default("800"),
-    Flag::new(
-        "settle",
-        "MS",
-        "Sends nothing to other nodes for this long after init, since they\n\
-         may not have started yet.",
-    )
-    .default("400"),
     Flag::new(
         "metrics",
         "WHERE",
@@ -178,12 +180,22 @@ impl Options {
         let metrics = given.read("metrics", "ADDR:PORT, ADDR:PORT+ or off", place)?;
         Ok(Self {
             config,
-            settle: Duration::from_millis(given.number("settle", 0..=LONGEST_MS)?),
+            settle: Duration::ZERO,
             metrics: metrics.unwrap_or(Metrics::Default),
             log: log.expect("it has a default"),
             data,
         })
     }
+}
+
+/// Reads [`SETTLE`].
+///
+/// # Errors
+/// A value that it cannot use.
+pub fn settle(given: &Given) -> Result<Duration, UsageError> {
+    Ok(Duration::from_millis(
+        given.number("settle", 0..=LONGEST_MS)?,
+    ))
 }
 
 /// Checks what [`Config::validate`] demands, and explains it in the terms of the flags.
@@ -255,8 +267,17 @@ mod tests {
     use crate::flags::{Command, Parsed};
 
     fn parsed(args: &[&str]) -> Result<Parsed<Options>, String> {
-        let parsed = Command::new("try", "", FLAGS).parse(args.iter().map(Into::into));
-        let options = parsed.and_then(|parsed| parsed.try_map(|given| Options::from_given(&given)));
+        let command = Command::new("try", "", &[SETTLE]).and(FLAGS);
+        let parsed = command.parse(args.iter().map(Into::into));
+        let options = parsed.and_then(|parsed| {
+            parsed.try_map(|given| {
+                let settle = settle(&given)?;
+                Ok(Options {
+                    settle,
+                    ..Options::from_given(&given)?
+                })
+            })
+        });
         options.map_err(|error| error.to_string())
     }
 

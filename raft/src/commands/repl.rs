@@ -1,0 +1,268 @@
+//! `raft repl`: a prompt for requests.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use json::{Reader, Value};
+
+use super::request::{self, FLAGS, STATUSES, VERBS, Verb, word};
+use super::{print, usage_error};
+use crate::client::Client;
+use crate::flags::{Command, Parsed, nearest};
+use crate::stdio::{print_error, stdout};
+
+/// The command line of `raft repl`.
+const REPL: Command = Command::new(
+    "raft repl",
+    "\
+Reads requests, one a line, sends them to a cluster and prints the replies. Type help for a
+list. Keys and values are JSON or bare words. A write whose node dies is sent again to another
+one, and takes effect once. The exit status is the highest of all requests.",
+    FLAGS,
+);
+
+/// What the prompt takes beside requests.
+const OTHERS: [(&str, &str); 4] = [
+    (
+        "watch REQUEST",
+        "Repeats a request every second until Enter.",
+    ),
+    ("history", "Lists what was typed."),
+    ("help", "Prints this list."),
+    ("quit", "Ends, as the end of input does."),
+];
+
+/// Runs `raft repl` with the arguments after these words.
+pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = REPL.parse(arguments).and_then(|parsed| {
+        parsed.try_map(|given| {
+            Ok((
+                request::client(&given, |line| print_error(line))?,
+                given.is_set("json"),
+            ))
+        })
+    });
+    let (client, json) = match parsed {
+        Ok(Parsed::Run(run)) => run,
+        Ok(Parsed::Print(text)) => return print(&(text + STATUSES + "\n")),
+        Err(error) => return usage_error(REPL.name, &error),
+    };
+    let mut repl = Repl {
+        client,
+        json,
+        input: lines(),
+        history: Vec::new(),
+        worst: 0,
+    };
+    let ran = repl.run();
+    repl.client.close();
+    match ran {
+        Ok(()) => repl.worst.into(),
+        Err(error) => {
+            print_error(format_args!("raft repl: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Repl {
+    client: Client,
+    json: bool,
+    input: Receiver<io::Result<String>>,
+    history: Vec<String>,
+    /// The highest exit status of a request.
+    worst: u8,
+}
+
+impl Repl {
+    /// Reads and runs lines to the end of input.
+    fn run(&mut self) -> io::Result<()> {
+        let prompts = io::stdin().is_terminal();
+        let mut out = stdout();
+        loop {
+            if prompts {
+                write!(out, "{}> ", self.client.node())?;
+            }
+            out.flush()?;
+            let Ok(line) = self.input.recv() else {
+                return Ok(());
+            };
+            let line = line?;
+            let line = line.trim();
+            if matches!(line, "quit" | "exit") {
+                return Ok(());
+            }
+            if !line.is_empty() {
+                self.history.push(line.to_owned());
+                let status = self.line(line, &mut out)?;
+                self.worst = self.worst.max(status);
+            }
+        }
+    }
+
+    /// Runs a line. Returns its exit status.
+    fn line(&mut self, line: &str, out: &mut impl Write) -> io::Result<u8> {
+        match line {
+            "help" => help(out)?,
+            "history" => {
+                for (number, line) in (1..).zip(&self.history) {
+                    writeln!(out, "{number:5}  {line}")?;
+                }
+            }
+            _ => {
+                let (watch, request) = match line.strip_prefix("watch ") {
+                    Some(request) => (true, request),
+                    None => (false, line),
+                };
+                match parse(request) {
+                    Ok((verb, body)) if watch => self.watch(verb, &body, out)?,
+                    Ok((verb, body)) => return verb.run(&mut self.client, body, self.json, out),
+                    Err(error) => {
+                        writeln!(out, "(error) {error}")?;
+                        return Ok(2);
+                    }
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    /// Repeats a request until the next line.
+    fn watch(&mut self, verb: &Verb, body: &Value, out: &mut impl Write) -> io::Result<()> {
+        let clear = if io::stdout().is_terminal() {
+            "\x1b[H\x1b[2J"
+        } else {
+            ""
+        };
+        loop {
+            write!(out, "{clear}")?;
+            verb.run(&mut self.client, body.clone(), self.json, out)?;
+            out.flush()?;
+            match self.input.recv_timeout(Duration::from_secs(1)) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(line) => return line.map(drop),
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+}
+
+fn help(out: &mut impl Write) -> io::Result<()> {
+    let verbs = VERBS
+        .iter()
+        .map(|verb| (format!("{} {}", verb.name, verb.arguments), verb.about));
+    let others = OTHERS
+        .iter()
+        .map(|(head, about)| ((*head).to_owned(), *about));
+    for (head, about) in verbs.chain(others) {
+        writeln!(out, "{head:27} {about}")?;
+    }
+    Ok(())
+}
+
+/// A line as a verb and the body of its request.
+fn parse(line: &str) -> Result<(&'static Verb, Value), String> {
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        let hint = match nearest(name, VERBS.iter().map(|verb| verb.name)) {
+            Some(near) => format!("the nearest is {near}"),
+            None => "type help for a list".into(),
+        };
+        return Err(format!("unknown request {name:?}; {hint}"));
+    };
+    Ok((verb, verb.body(&words(rest)?)?))
+}
+
+/// Splits a line into JSON values and bare words.
+fn words(mut rest: &str) -> Result<Vec<Value>, String> {
+    let mut words = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return Ok(words);
+        }
+        let end = match rest.starts_with(['"', '[', '{']) {
+            true => {
+                let mut reader = Reader::new(rest.as_bytes());
+                reader.raw().map_err(|error| format!("not JSON: {error}"))?;
+                reader.position()
+            }
+            false => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+        };
+        words.push(word(&rest[..end]));
+        rest = &rest[end..];
+    }
+}
+
+/// The lines of stdin, which a thread of their own reads.
+fn lines() -> Receiver<io::Result<String>> {
+    let (send, lines) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        for line in io::stdin().lines() {
+            if send.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use json::value;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_split_into_json_and_words() {
+        let line = r#" k {"a": [1, 2]} "x y" 1.5  n4=h:1 "#;
+        let expected = [
+            value!("k"),
+            value!({"a": [1, 2]}),
+            value!("x y"),
+            value!(1.5),
+            value!("n4=h:1"),
+        ];
+        assert_eq!(words(line), Ok(expected.to_vec()));
+        assert!(words("k {oops}").unwrap_err().starts_with("not JSON: "));
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let error = |line| parse(line).map(|(_, body)| body).unwrap_err();
+        assert_eq!(
+            error("gte k"),
+            r#"unknown request "gte"; the nearest is get"#
+        );
+        assert_eq!(
+            error("frobnicate"),
+            r#"unknown request "frobnicate"; type help for a list"#
+        );
+        assert_eq!(error("set k"), "usage: set KEY VALUE");
+        assert_eq!(error("add n4"), r#"expected NAME=HOST:PORT, got "n4""#);
+    }
+
+    #[test]
+    fn verbs_make_bodies() {
+        for (line, body) in [
+            ("get 1", value!({"type": "read", "key": 1})),
+            (
+                "cas k old null",
+                value!({"type": "cas", "key": "k", "from": "old", "to": null}),
+            ),
+            ("keys", value!({"type": "keys"})),
+            ("keys a", value!({"type": "keys", "prefix": "a"})),
+            (
+                "replace n2 n4=h:1",
+                value!({"type": "change_members", "add": ["n4=h:1"], "remove": ["n2"]}),
+            ),
+            ("transfer", value!({"type": "transfer"})),
+        ] {
+            assert_eq!(parse(line).map(|(_, body)| body), Ok(body), "{line}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `raft serve`: a node on a network.
+
+use std::ffi::OsString;
+use std::net::ToSocketAddrs as _;
+use std::process::ExitCode;
+
+use super::request::secret;
+use super::{print, run_node, usage_error};
+use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use crate::node::Member;
+use crate::node::options::{FLAGS, Options};
+use crate::tcp::{self, Begin};
+
+/// The command line of `raft serve`.
+const SERVE: Command = Command::new(
+    "raft serve",
+    "\
+Runs a node that peers and clients reach over TCP. It keeps its data in DIR/NAME.
+
+A node whose folder is empty needs --bootstrap, the same for all nodes of a new cluster, or
+--join, if raft add adds it to a running one. Later starts need neither.
+
+It listens on loopback alone, unless the cluster has a secret (--secret-file) or --insecure
+says that anyone who reaches the port may read and write. A secret keeps others out; nothing
+is encrypted, so an untrusted network needs a tunnel.
+
+A node may be stopped by any signal at any time: what it acknowledged is on disk.
+Exit status: 0 if it ended with its stdin; 1 if it had to stop; 2 for a wrong command line.",
+    &[
+        Flag::new("name", "NAME", "The node's name in its cluster."),
+        Flag::new(
+            "listen",
+            "HOST:PORT",
+            "Where peers and clients reach the node.",
+        )
+        .default("127.0.0.1:7101"),
+        Flag::new(
+            "bootstrap",
+            "NAME=HOST:PORT,...",
+            "The members that a new cluster begins with, this node among them.",
+        ),
+        Flag::new(
+            "cluster-token",
+            "TEXT",
+            "With --bootstrap: distinguishes clusters with the same members.",
+        ),
+        Flag::new(
+            "join",
+            "HOST:PORT,...",
+            "Nodes of the running cluster that is to add this node.",
+        ),
+        Flag::new(
+            "secret-file",
+            "FILE",
+            "The file with the cluster's secret. [default: no secret]",
+        ),
+        Flag::switch("insecure", "Listens anywhere without a secret."),
+        Flag::switch("end-with-stdin", "Ends when stdin ends."),
+    ],
+)
+.and(FLAGS);
+
+/// Runs `raft serve` with the arguments after these words.
+pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = SERVE
+        .parse(arguments)
+        .and_then(|parsed| parsed.try_map(|given| options(&given)));
+    match parsed {
+        Ok(Parsed::Run(options)) => run_node(options.node.log, |log| tcp::run(&options, log)),
+        Ok(Parsed::Print(text)) => print(&text),
+        Err(error) => usage_error(SERVE.name, &error),
+    }
+}
+
+fn options(given: &Given) -> Result<tcp::Options, UsageError> {
+    let node = Options::from_given(given)?;
+    if node.data.is_none() {
+        return Err(UsageError::new("--data-dir is needed"));
+    }
+    let name = given
+        .text("name")
+        .ok_or_else(|| UsageError::new("--name is needed"))?;
+    let list = |text: &str| text.split(',').map(str::to_owned).collect();
+    let begin = match (given.text("bootstrap"), given.text("join")) {
+        (Some(members), None) => {
+            let invalid = |why| UsageError::new(format!("--bootstrap: {why}"));
+            let member = Member::new(name, list(members)).map_err(invalid)?;
+            if member.initial_id().is_none() {
+                return Err(invalid(format!("{name} is not among the members")));
+            }
+            Begin::Bootstrap(member.with_token(given.text("cluster-token").unwrap_or_default()))
+        }
+        (None, Some(places)) => Begin::Join(list(places)),
+        (None, None) => Begin::Not,
+        (Some(_), Some(_)) => {
+            return Err(UsageError::new("--bootstrap and --join exclude each other"));
+        }
+    };
+    let listen = given.text("listen").unwrap_or_default().to_owned();
+    let secret = secret(given)?;
+    if secret.is_empty() && !given.is_set("insecure") {
+        let resolved = listen.to_socket_addrs().map_err(|error| {
+            UsageError::new(format!("--listen: cannot resolve {listen}: {error}"))
+        })?;
+        if resolved
+            .into_iter()
+            .any(|address| !address.ip().is_loopback())
+        {
+            let text = "--listen: beyond loopback a cluster needs a secret (--secret-file), or \
+                        --insecure";
+            return Err(UsageError::new(text));
+        }
+    }
+    Ok(tcp::Options {
+        node,
+        name: name.to_owned(),
+        begin,
+        listen,
+        secret,
+        ends_with_stdin: given.is_set("end-with-stdin"),
+    })
+}

@@ -1,0 +1,245 @@
+//! A node on a network: the same lines as Maelstrom's, on TCP connections.
+//!
+//! Threads: one accepts; each connection has one that reads and handles lines, and a client's
+//! another one that writes; each peer has one for each [`Lane`](crate::front_end::Lane), which
+//! connects and writes. No thread waits for the stream of another.
+//!
+//! | connection | opens with | carries |
+//! |---|---|---|
+//! | of a peer | a [handshake] with a lane | that peer's messages, one way |
+//! | of a client | a handshake without a lane; without a secret, any request | requests and replies |
+//!
+//! A node ends with its process, whatever its state: all that it acknowledged is on disk. The
+//! standard library knows no signals.
+
+mod accept;
+pub(crate) mod handshake;
+mod link;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use std::{io, thread};
+
+use raft_core::NodeId;
+
+use self::accept::{CONNECTIONS, Connections};
+use self::handshake::End;
+use self::link::Links;
+use crate::front_end::{Input, Me, NodeFrontEnd, Output};
+use crate::host::Inbox;
+use crate::node::{self, Member, Node, StopReason};
+use crate::storage::Cluster;
+use crate::telemetry::log::Log;
+
+/// How a node on a network is to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) node: node::Options,
+    pub(crate) name: String,
+    /// How a node without data begins.
+    pub(crate) begin: Begin,
+    /// Where it listens, as `HOST:PORT`.
+    pub(crate) listen: String,
+    /// The cluster's secret; empty if it has none.
+    pub(crate) secret: Vec<u8>,
+    /// Whether the node ends when its stdin ends.
+    pub(crate) ends_with_stdin: bool,
+}
+
+/// How a node without data begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Begin {
+    /// As an initial member of a new cluster.
+    Bootstrap(Member),
+    /// By waiting until the cluster of these nodes adds it.
+    Join(Vec<String>),
+    /// Not at all.
+    Not,
+}
+
+/// What all connections of a node share.
+#[derive(Debug)]
+struct Server {
+    name: String,
+    secret: Vec<u8>,
+    /// Not known before a new node has reached the cluster that it is to join.
+    cluster: OnceLock<Cluster>,
+    /// The node, once it runs.
+    input: OnceLock<Input>,
+    /// Gets what a node that is not added yet waits for.
+    events: SyncSender<Event>,
+    output: Output,
+    connections: Mutex<Connections>,
+    /// The lines that came from the peers to which there are links, by name.
+    heard: Mutex<BTreeMap<String, Weak<AtomicU64>>>,
+}
+
+/// What a node that waits to be added waits for.
+#[derive(Debug)]
+enum Event {
+    /// It was added with this id.
+    Added(NodeId),
+    /// Its stdin has ended.
+    End,
+}
+
+impl Server {
+    /// This end of all connections.
+    fn end(&self) -> End {
+        let input = self.input.get();
+        let known = input.and_then(|input| input.me.book.address(input.me.id));
+        End {
+            address: known.map_or_else(|| self.name.clone(), |address| address.to_string()),
+            cluster: self.cluster.get().map(|cluster| cluster.0),
+        }
+    }
+
+    /// Counts the lines that come from the peer of this name.
+    fn heard(&self, name: &str) -> Arc<AtomicU64> {
+        let mut heard = lock(&self.heard);
+        if let Some(count) = heard.get(name).and_then(Weak::upgrade) {
+            return count;
+        }
+        heard.retain(|_, count| count.strong_count() > 0);
+        let count = Arc::default();
+        heard.insert(name.to_owned(), Arc::downgrade(&count));
+        count
+    }
+}
+
+/// Locks state that is consistent after every statement.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The descriptors of a listener, of links, and of members' connections.
+const DESCRIPTORS: usize = 48;
+
+/// Runs a node until its process or its stdin ends.
+///
+/// # Errors
+/// The node had to stop.
+pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
+    let (name, listen) = (&options.name, &options.listen);
+    let spare = node::spare_descriptors(&options.node, CONNECTIONS + DESCRIPTORS)?;
+    let listener = TcpListener::bind(listen)
+        .map_err(|error| StopReason::new(format!("cannot listen at {listen}: {error}")))?;
+    let output = Output::new(log);
+    let telemetry = &output.telemetry;
+    let metrics = node::serve_metrics(&options.node, 0, telemetry, log)?;
+    let inbox = Arc::new(Inbox::default());
+    let (events, waits) = mpsc::sync_channel(1);
+    let server = Arc::new(Server {
+        name: name.clone(),
+        secret: options.secret.clone(),
+        cluster: OnceLock::new(),
+        input: OnceLock::new(),
+        events: events.clone(),
+        output: output.clone(),
+        connections: Mutex::new(Connections::new(spare.saturating_sub(DESCRIPTORS).max(1))),
+        heard: Mutex::default(),
+    });
+    if options.ends_with_stdin {
+        let inbox = inbox.clone();
+        start("stdin", move || {
+            // An error ends stdin as well.
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            inbox.close();
+            // If the node runs, nothing waits for this.
+            let _ = events.try_send(Event::End);
+        })?;
+    }
+    let open = |member: &Member, id| Node::open(&options.node, member, id, &inbox, telemetry, log);
+    let mut member = Member::later(name, None);
+    let mut node = open(&member, None)?;
+    let accepting = server.clone();
+    let accept = move || accept::run(&accepting, &listener);
+    match (&node, &options.begin) {
+        (Some(_), _) => start("accept", accept)?,
+        (None, Begin::Bootstrap(initial)) => {
+            member = initial.clone();
+            node = open(&member, None)?;
+            start("accept", accept)?;
+        }
+        (None, Begin::Join(places)) => {
+            start("accept", accept)?;
+            let Some((cluster, id)) = join(&server, places, &waits) else {
+                return Ok(());
+            };
+            member = Member::later(name, Some(cluster));
+            node = open(&member, Some(id))?;
+        }
+        (None, Begin::Not) => {
+            let text = "cannot start: the node has no data yet; --bootstrap begins a new cluster \
+                        with it, --join waits until a running cluster adds it (raft add)";
+            return Err(StopReason::new(text.into()));
+        }
+    }
+    let node = node.expect("a member of its cluster");
+    // A node that joins knows it already.
+    let _ = server.cluster.set(node.cluster());
+    let (viewer, id, book) = (node.viewer().clone(), node.id(), node.book());
+    let me = Me {
+        name: name.as_str().into(),
+        id,
+        book,
+    };
+    let input = Input {
+        member,
+        me: me.clone(),
+        inbox,
+        viewer,
+        output: output.clone(),
+    };
+    server.input.set(input).expect("it is set once");
+    log.info(format_args!("{name}: listening at {listen}"));
+    let links = Links::new(server, output.clone());
+    let ran = node.run(NodeFrontEnd::new(me, links, output));
+    drop(metrics);
+    ran
+}
+
+/// Starts a thread, which ends with the process.
+fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StopReason> {
+    let thread = thread::Builder::new().name(name.into()).spawn(run);
+    thread
+        .map(drop)
+        .map_err(StopReason::io("cannot start a thread"))
+}
+
+/// Waits until a cluster adds this node. Returns the cluster and the node's id; `None` if stdin ends
+/// earlier.
+fn join(server: &Server, places: &[String], events: &Receiver<Event>) -> Option<(Cluster, NodeId)> {
+    let (log, name) = (&server.output.log, &server.name);
+    let mut nodes = places.iter().cycle();
+    let cluster = loop {
+        let node = nodes.next().expect("--join names a node");
+        let known = link::ask(server, node).and_then(|End { cluster, .. }| {
+            cluster.ok_or_else(|| io::Error::other("it waits to be added itself"))
+        });
+        match known {
+            Ok(cluster) => break Cluster(cluster),
+            Err(error) => log.warn(format_args!("cannot join at {node}: {error}; trying again")),
+        }
+        if let Ok(Event::End) = events.recv_timeout(JOIN_PAUSE) {
+            return None;
+        }
+    };
+    server.cluster.set(cluster).expect("it is set once");
+    log.info(format_args!(
+        "{name}: listening; waiting until the cluster adds this node: \
+         raft add {name}=HOST:PORT --connect {}",
+        places.join(",")
+    ));
+    match events.recv().expect("the server has a sender") {
+        Event::Added(id) => Some((cluster, id)),
+        Event::End => None,
+    }
+}
+
+/// The pause before a node that is to join asks the next node.
+const JOIN_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,241 @@
+//! The connections that this node makes: one for each peer and [`Lane`].
+//!
+//! Each has a bounded queue and a thread, so a peer that takes nothing delays no other. The thread
+//! connects, writes what waits, and connects again after an error, with a growing pause; what
+//! waited until then is dropped, as a network may drop it. TCP itself notices a lost peer only after
+//! minutes. So a link whose peer has said nothing for a while, though messages were sent to it, is
+//! cut, and connects anew.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::handshake::{self, End};
+use super::{Server, lock};
+use crate::entropy;
+use crate::front_end::{Lane, Output, OutputLine, Routes};
+use crate::host::{Limit, Outbox};
+use crate::lines::Lines;
+use crate::node::address::{Address, name_in};
+
+/// The most messages that wait for one peer on one lane. One more is dropped.
+pub(super) const QUEUE: Limit = Limit {
+    items: 4_096,
+    bytes: 64 << 20,
+};
+
+/// The most links. One more replaces the one that was used the longest ago.
+const LINKS: usize = 128;
+
+/// How long connecting may take, or a peer to whom messages are sent may be silent.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The first and the longest pause before a link connects again; the pause is up to half as long
+/// again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The longest line of the other end in a handshake.
+const LINE: usize = 4_096;
+
+/// The links of a node.
+#[derive(Debug)]
+pub(super) struct Links {
+    server: Arc<Server>,
+    output: Output,
+    links: BTreeMap<(Arc<str>, Lane), Link>,
+}
+
+#[derive(Debug)]
+struct Link {
+    outbox: Arc<Outbox<OutputLine>>,
+    stream: Arc<Stream>,
+    /// Counts the lines of the peer's own connections, and how many it had when messages were sent
+    /// first since then.
+    heard: Arc<AtomicU64>,
+    waiting: Option<(u64, Instant)>,
+    used: Instant,
+}
+
+/// The present connection, to be cut by another thread.
+type Stream = Mutex<Option<Arc<TcpStream>>>;
+
+impl Links {
+    pub(super) fn new(server: Arc<Server>, output: Output) -> Self {
+        let links = BTreeMap::new();
+        Self {
+            server,
+            output,
+            links,
+        }
+    }
+
+    fn open(&self, address: &Arc<str>, lane: Lane) -> io::Result<Link> {
+        let link = Link {
+            outbox: Arc::new(Outbox::new(QUEUE, QUEUE)),
+            stream: Arc::default(),
+            heard: self.server.heard(name_in(address)),
+            waiting: None,
+            used: Instant::now(),
+        };
+        let dialer = Dialer {
+            server: self.server.clone(),
+            output: self.output.clone(),
+            address: address.clone(),
+            lane,
+            outbox: link.outbox.clone(),
+            stream: link.stream.clone(),
+        };
+        thread::Builder::new()
+            .name("link".into())
+            .spawn(move || dialer.run())?;
+        Ok(link)
+    }
+}
+
+impl Routes for Links {
+    fn outbox(&mut self, address: &Arc<str>, lane: Lane) -> Option<Arc<Outbox<OutputLine>>> {
+        Address::parse(address).ok()?.place?;
+        let key = (address.clone(), lane);
+        if !self.links.contains_key(&key) {
+            if self.links.len() >= LINKS {
+                let oldest = self.links.iter().min_by_key(|(_, link)| link.used);
+                let oldest = oldest.map(|(key, _)| key.clone())?;
+                self.links.remove(&oldest);
+            }
+            // Without a thread the message is lost, and the next one tries again.
+            let link = self.open(address, lane).ok()?;
+            self.links.insert(key.clone(), link);
+        }
+        let link = self.links.get_mut(&key)?;
+        link.used = Instant::now();
+        let heard = link.heard.load(Ordering::Relaxed);
+        link.waiting.get_or_insert((heard, link.used));
+        Some(link.outbox.clone())
+    }
+
+    fn observe(&mut self) {
+        for link in self.links.values_mut() {
+            if let Some((heard, since)) = link.waiting {
+                let answered = link.heard.load(Ordering::Relaxed) != heard;
+                if !answered && since.elapsed() <= PATIENCE {
+                    continue;
+                }
+                link.waiting = None;
+                if !answered {
+                    cut(&link.stream);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.outbox.close();
+        cut(&self.stream);
+    }
+}
+
+fn cut(stream: &Stream) {
+    if let Some(stream) = &*lock(stream) {
+        // On an error the connection is closed already.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+/// The thread of a link.
+struct Dialer {
+    server: Arc<Server>,
+    output: Output,
+    address: Arc<str>,
+    lane: Lane,
+    outbox: Arc<Outbox<OutputLine>>,
+    stream: Arc<Stream>,
+}
+
+impl Dialer {
+    /// Connects and writes until the outbox is closed.
+    fn run(&self) {
+        let mut rng = Rng::seeded(entropy::random());
+        let (mut pause, longest) = PAUSES;
+        let mut is_reported = false;
+        let log = &self.output.log;
+        loop {
+            let error = match self.connect() {
+                Ok(stream) => {
+                    log.info(format_args!(
+                        "connected to {} for {}",
+                        self.address,
+                        self.lane()
+                    ));
+                    (pause, is_reported) = (PAUSES.0, false);
+                    let encode =
+                        |line: OutputLine, buffer: &mut Vec<u8>| self.output.encode(line, buffer);
+                    self.outbox.write_to(&*stream, encode).err()
+                }
+                Err(error) => Some(error),
+            };
+            *lock(&self.stream) = None;
+            let Some(error) = error.filter(|_| !self.outbox.is_closed()) else {
+                return;
+            };
+            let text = format_args!(
+                "cannot send {} to {}: {error}; trying again",
+                self.lane(),
+                self.address
+            );
+            match is_reported {
+                false => log.warn(text),
+                true => log.debug(text),
+            }
+            is_reported = true;
+            let longer = rng.below(pause.as_millis() as u64 / 2 + 1);
+            thread::sleep(pause + Duration::from_millis(longer));
+            pause = longest.min(pause * 2);
+            self.outbox.clear();
+        }
+    }
+
+    fn lane(&self) -> &'static str {
+        match self.lane {
+            Lane::Messages => "messages",
+            Lane::Chunks => "chunks of snapshots",
+        }
+    }
+
+    fn connect(&self) -> io::Result<Arc<TcpStream>> {
+        let place = Address::parse(&self.address)
+            .ok()
+            .and_then(|address| address.place);
+        let stream = Arc::new(handshake::connect(place.unwrap_or_default(), PATIENCE)?);
+        // From here on the link may be cut.
+        *lock(&self.stream) = Some(stream.clone());
+        let me = self.server.end();
+        let mut lines = Lines::new(&*stream, LINE);
+        let secret = &self.server.secret;
+        let wanted = (&me, Some(&*self.address), Some(self.lane));
+        let End { cluster, .. } = handshake::dial(&mut lines, &*stream, secret, wanted)?;
+        if cluster.is_some() && me.cluster.is_some() && cluster != me.cluster {
+            return Err(io::Error::other("it belongs to another cluster"));
+        }
+        Ok(stream)
+    }
+}
+
+/// Asks the node at this place who it is.
+pub(super) fn ask(server: &Server, place: &str) -> io::Result<End> {
+    let stream = handshake::connect(place, PATIENCE)?;
+    let mut lines = Lines::new(&stream, LINE);
+    handshake::dial(
+        &mut lines,
+        &stream,
+        &server.secret,
+        (&server.end(), None, None),
+    )
+}

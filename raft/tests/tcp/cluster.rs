@@ -1,0 +1,74 @@
+//! Clusters that lose nodes.
+
+use json::{Value, value};
+
+use crate::nodes::{Cluster, listener};
+
+#[test]
+fn every_write_takes_effect_once_while_nodes_are_killed() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    let key = value!("counter");
+    client.set(&key, &value!(0)).unwrap();
+    for count in 0..60_i64 {
+        if count % 10 == 0 {
+            let victim = (count / 10 % 3) as usize;
+            cluster.kill(victim);
+            // The client finds the way without it, and later with it.
+            client.cas(&key, &value!(count), &value!(count)).unwrap();
+            cluster.run(victim);
+        }
+        client
+            .cas(&key, &value!(count), &value!(count + 1))
+            .unwrap();
+    }
+    assert_eq!(client.get(&key), Ok(Some(value!(60))));
+    client.close();
+}
+
+#[test]
+fn all_nodes_killed_lose_nothing() {
+    let mut cluster = Cluster::start(3, &[]);
+    cluster.client().set(&value!("k"), &value!("v")).unwrap();
+    (0..3).for_each(|node| cluster.kill(node));
+    (0..3).for_each(|node| cluster.run(node));
+    assert_eq!(cluster.client().get(&value!("k")), Ok(Some(value!("v"))));
+}
+
+#[test]
+fn member_that_takes_nothing_delays_no_other() {
+    let silent = listener();
+    let places = vec![silent.local_addr().unwrap().to_string()];
+    let mut cluster = Cluster::with_places(2, &[], places);
+    (0..2).for_each(|node| cluster.run(node));
+    let mut client = cluster.client();
+    let large = Value::from("x".repeat(500_000));
+    // More than the buffers of the sockets hold.
+    for key in 0..40 {
+        client.set(&value!(key), &large).unwrap();
+    }
+    assert_eq!(client.get(&value!(39)), Ok(Some(large)));
+}
+
+#[test]
+fn empty_folder_needs_to_know_its_cluster() {
+    let cluster = Cluster::with_places(1, &[], Vec::new());
+    let out = std::process::Command::new(crate::nodes::RAFT)
+        .args([
+            "serve",
+            "--name=n1",
+            "--metrics=off",
+            "--listen",
+            &cluster.places[0],
+            "--data-dir",
+        ])
+        .arg(std::env::temp_dir().join("raft-tcp-none"))
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(1));
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert!(
+        text.contains("--bootstrap") && text.contains("--join"),
+        "{text}"
+    );
+}

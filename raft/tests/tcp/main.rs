@@ -1,0 +1,7 @@
+//! Nodes on a network, as processes.
+
+mod auth;
+mod cluster;
+mod hostile;
+mod nodes;
+mod repl;

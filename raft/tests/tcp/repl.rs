@@ -1,0 +1,76 @@
+//! `raft repl` and the requests of the command line.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::nodes::{Cluster, RAFT};
+
+/// Runs a command with this input. Returns its stdout and its exit status.
+fn run(arguments: &[&str], input: &str) -> (String, i32) {
+    let mut child = Command::new(RAFT)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    // It may end before it has read everything.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let out = child.wait_with_output().unwrap();
+    (
+        String::from_utf8(out.stdout).unwrap(),
+        out.status.code().unwrap(),
+    )
+}
+
+#[test]
+fn repl_in_a_pipe_prints_what_redis_cli_would() {
+    let cluster = Cluster::start(1, &[]);
+    let repl = |input: &str| {
+        run(
+            &["repl", "--timeout=3600", "--connect", &cluster.places[0]],
+            input,
+        )
+    };
+    let (out, status) =
+        repl("set a 1\nget a\n\nset b {\"x\": [1, 2]}\nget b\ncas a 1 two\nget a\nhistory\n");
+    let history = "    1  set a 1\n    2  get a\n    3  set b {\"x\": [1, 2]}\n    4  get b\n    \
+                   5  cas a 1 two\n    6  get a\n    7  history\n";
+    assert_eq!(
+        out,
+        format!("OK\n1\nOK\n{{\"x\":[1,2]}}\nOK\n\"two\"\n{history}")
+    );
+    assert_eq!(status, 0);
+    let (out, status) = repl("get nothing\ncas a 1 2\nget a\nquit\nset a never\n");
+    assert_eq!(
+        out,
+        "(nil)\n(error) the key holds another value: \"two\"\n\"two\"\n"
+    );
+    assert_eq!(status, 1);
+    let (out, status) = repl("gte a\n");
+    assert_eq!(out, "(error) unknown request \"gte\"; the nearest is get\n");
+    assert_eq!(status, 2);
+}
+
+#[test]
+fn requests_have_exit_statuses() {
+    let cluster = Cluster::start(1, &[]);
+    let raft = |arguments: &[&str]| {
+        let connect = ["--timeout=3600", "--connect", &cluster.places[0]];
+        run(&[arguments, &connect].concat(), "")
+    };
+    assert_eq!(raft(&["set", "k", "[1]"]), ("OK\n".into(), 0));
+    assert_eq!(raft(&["get", "k"]), ("[1]\n".into(), 0));
+    assert_eq!(raft(&["get", "none"]), ("(nil)\n".into(), 1));
+    assert_eq!(raft(&["get"]).1, 2);
+    let (out, status) = raft(&["get", "k", "--json"]);
+    assert!(
+        out.contains(r#""type":"read_ok""#) && out.contains(r#""value":[1]"#),
+        "{out}"
+    );
+    assert_eq!(status, 0);
+    // Nothing listens there.
+    let (out, status) = run(&["get", "k", "--timeout=1", "--connect=127.0.0.1:1"], "");
+    assert!(out.contains("cannot connect to 127.0.0.1:1"), "{out}");
+    assert_eq!(status, 4);
+}
