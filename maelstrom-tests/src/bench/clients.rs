@@ -5,9 +5,13 @@
 //! outcome fails too, since it changed nothing. A write, cas or delete of unknown outcome may still
 //! take effect, and its worker continues as a new process with a new client id.
 //!
+//! With sessions, each worker opens one at its first change, numbers its changes, and sends one again,
+//! to the next node, until it has an answer. A history has it as one operation, so that it shows a
+//! change that was made twice.
+//!
 //! There is no clock in here, and no pipe.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
@@ -18,6 +22,13 @@ use super::network::Node;
 use super::workload::{Request, Worker};
 use crate::history::{Call, ErrorCode, Outcome, Process};
 
+/// How often a change of a session is sent before its outcome counts as unknown. Its session may have
+/// been evicted.
+const ATTEMPTS_MAX: usize = 30;
+
+/// How long after an error a change of a session is sent again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// The number that pairs a request with its answer; unique for each client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId(pub u64);
@@ -27,11 +38,17 @@ pub struct MessageId(pub u64);
 pub struct Clients {
     rng: Rng,
     timeout: Duration,
+    nodes: usize,
+    has_sessions: bool,
     slots: Vec<Slot>,
     free: Vec<Worker>,
     /// One entry for each request, whether or not it has been answered since, in the order of
     /// their deadlines.
     deadlines: VecDeque<Deadline>,
+    /// When to send a worker's change again.
+    again: BTreeMap<Duration, Vec<Worker>>,
+    /// How often a change was sent again.
+    retries: u64,
     /// Requests that timed out. Each may still be answered once.
     given_up: BTreeSet<(Process, MessageId)>,
     /// How many answers came after their request had timed out.
@@ -44,6 +61,27 @@ struct Slot {
     node: Node,
     last_id: MessageId,
     pending: Option<Pending>,
+    session: Option<Session>,
+}
+
+/// A change's place in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// The session.
+    pub id: u64,
+    /// The number of the change.
+    pub sequence: u64,
+}
+
+/// What a client sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// The request as it is.
+    Plain,
+    /// Before the request: a session is to be opened.
+    OpenSession,
+    /// The request, in a session.
+    InSession(Session),
 }
 
 #[derive(Debug)]
@@ -58,6 +96,10 @@ struct Deadline {
 struct Pending {
     request: Request,
     invoked: Duration,
+    /// How often it, or the opening of its session, was sent.
+    attempts: usize,
+    /// The node that it was sent to last.
+    node: Node,
 }
 
 /// A request to be sent.
@@ -69,6 +111,8 @@ pub struct Asked {
     pub node: Node,
     /// The request's number.
     pub id: MessageId,
+    /// What is sent for it.
+    pub sent: Sent,
 }
 
 /// A node's answer, before it is matched with its request.
@@ -82,6 +126,8 @@ pub enum Answer {
     CasOk,
     /// `delete_ok`.
     DeleteOk,
+    /// `open_session_ok` with this id.
+    SessionOpened(u64),
     /// An error with this code.
     Error(ErrorCode),
 }
@@ -94,6 +140,7 @@ impl Answer {
             Answer::WriteOk => "write_ok",
             Answer::CasOk => "cas_ok",
             Answer::DeleteOk => "delete_ok",
+            Answer::SessionOpened(_) => "open_session_ok",
             Answer::Error(_) => "error",
         }
     }
@@ -138,19 +185,30 @@ impl fmt::Display for Strange {
 impl Clients {
     /// This many clients, the i-th bound to node i modulo the number of nodes. `rng` decides which
     /// idle client sends the next request.
-    pub fn new(rng: Rng, clients: usize, nodes: usize, timeout: Duration) -> Clients {
+    pub fn new(
+        rng: Rng,
+        clients: usize,
+        nodes: usize,
+        timeout: Duration,
+        has_sessions: bool,
+    ) -> Clients {
         let slot = |index: usize| Slot {
             process: Process(index as u64),
             node: node_of(Process(index as u64), clients, nodes),
             last_id: MessageId(0),
             pending: None,
+            session: None,
         };
         Clients {
             rng,
             timeout,
+            nodes,
+            has_sessions,
             slots: (0..clients).map(slot).collect(),
             free: (0..clients).map(Worker).collect(),
             deadlines: VecDeque::new(),
+            again: BTreeMap::new(),
+            retries: 0,
             given_up: BTreeSet::new(),
             late: 0,
         }
@@ -180,11 +238,31 @@ impl Clients {
     /// Notes that an idle worker's request is sent now.
     pub fn ask(&mut self, now: Duration, worker: Worker, request: Request) -> Asked {
         let slot = &mut self.slots[worker.0];
-        slot.last_id.0 += 1;
-        slot.pending = Some(Pending {
+        if let Some(session) = &mut slot.session {
+            session.sequence += u64::from(request.call != Call::Read);
+        }
+        let pending = slot.pending.insert(Pending {
             request,
             invoked: now,
+            attempts: 0,
+            node: slot.node,
         });
+        let changes = pending.request.call != Call::Read;
+        let sent = match (self.has_sessions && changes, slot.session) {
+            (false, _) => Sent::Plain,
+            (true, None) => Sent::OpenSession,
+            (true, Some(session)) => Sent::InSession(session),
+        };
+        self.attempt(now, worker, sent)
+    }
+
+    /// Sends a worker's pending request.
+    fn attempt(&mut self, now: Duration, worker: Worker, sent: Sent) -> Asked {
+        let slot = &mut self.slots[worker.0];
+        let pending = slot.pending.as_mut().expect("it is pending");
+        pending.node = Node((slot.node.0 + pending.attempts) % self.nodes);
+        pending.attempts += 1;
+        slot.last_id.0 += 1;
         self.deadlines.push_back(Deadline {
             at: now + self.timeout,
             worker,
@@ -193,17 +271,59 @@ impl Clients {
         });
         Asked {
             process: slot.process,
-            node: slot.node,
+            node: pending.node,
             id: slot.last_id,
+            sent,
         }
     }
 
-    /// Takes an answer to a process's request. `None` if the request had timed out.
+    /// The next change of a session that is to be sent again by now.
+    pub fn ask_again(&mut self, now: Duration) -> Option<(Asked, Request)> {
+        let mut first = self
+            .again
+            .first_entry()
+            .filter(|first| *first.key() <= now)?;
+        let worker = first.get_mut().pop().expect("an entry has a worker");
+        if first.get().is_empty() {
+            first.remove();
+        }
+        let slot = &self.slots[worker.0];
+        let request = slot.pending.as_ref()?.request.clone();
+        let sent = slot.session.map_or(Sent::OpenSession, Sent::InSession);
+        Some((self.attempt(now, worker, sent), request))
+    }
+
+    /// When the next change is to be sent again.
+    pub fn again_due(&self) -> Option<Duration> {
+        self.again.first_key_value().map(|(due, _)| *due)
+    }
+
+    /// How often changes were sent again, because the answer was an error or none came.
+    pub fn retries(&self) -> u64 {
+        self.retries
+    }
+
+    /// Whether a pending request is one of a session that is to be sent again after this error.
+    fn may_repeat(&self, pending: &Pending, code: ErrorCode) -> bool {
+        let is_unsure = matches!(code, ErrorCode::TIMEOUT | ErrorCode(11 | 13));
+        let changes = pending.request.call != Call::Read;
+        self.has_sessions && changes && is_unsure && pending.attempts < ATTEMPTS_MAX
+    }
+
+    /// Lets a worker send its pending request again at this time.
+    fn repeat(&mut self, at: Duration, worker: Worker, pending: Pending) {
+        self.slots[worker.0].pending = Some(pending);
+        self.again.entry(at).or_default().push(worker);
+    }
+
+    /// Takes an answer to a process's request. `None` if the request had timed out, or is to be sent
+    /// (again).
     ///
     /// # Errors
     /// It cannot be the answer to any request.
     pub fn answer(
         &mut self,
+        now: Duration,
         process: Process,
         id: MessageId,
         answer: Answer,
@@ -224,9 +344,31 @@ impl Clients {
         if slot.process != process || slot.last_id != id {
             return Err(Strange::AnsweredTwice);
         }
-        let Some(pending) = slot.pending.take() else {
+        let Some(mut pending) = slot.pending.take() else {
             return Err(Strange::AnsweredTwice);
         };
+        // What was answered already waits to be sent again.
+        if self.again.values().flatten().any(|other| other.0 == index) {
+            slot.pending = Some(pending);
+            return Err(Strange::AnsweredTwice);
+        }
+        let opens =
+            self.has_sessions && slot.session.is_none() && pending.request.call != Call::Read;
+        match answer {
+            Answer::SessionOpened(id) if opens => {
+                slot.session = Some(Session { id, sequence: 1 });
+                pending.attempts = 0;
+                self.repeat(now, Worker(index), pending);
+                return Ok(None);
+            }
+            Answer::Error(code) if self.may_repeat(&pending, code) => {
+                self.retries += 1;
+                self.repeat(now + AGAIN, Worker(index), pending);
+                return Ok(None);
+            }
+            _ if opens && !matches!(answer, Answer::Error(_)) => return Err(Strange::WrongType),
+            _ => {}
+        }
         let outcome = outcome(&pending.request.call, answer)?;
         Ok(Some(self.complete(Worker(index), pending, outcome)))
     }
@@ -242,7 +384,8 @@ impl Clients {
         while let Some(next) = self.deadlines.front() {
             let slot = &self.slots[next.worker.0];
             let waits = (slot.process, slot.last_id) == (next.process, next.id);
-            if waits && slot.pending.is_some() {
+            let is_answered = self.again.values().flatten().any(|w| *w == next.worker);
+            if waits && slot.pending.is_some() && !is_answered {
                 return Some(next.at);
             }
             self.deadlines.pop_front();
@@ -250,19 +393,26 @@ impl Clients {
         None
     }
 
-    /// Ends the next request whose time-out is due at `now`.
+    /// Ends the next request whose time-out is due at `now`, unless it is to be sent again.
     pub fn time_out(&mut self, now: Duration) -> Option<Completion> {
-        if self.due()? > now {
-            return None;
-        }
-        let Deadline {
-            worker,
-            process,
-            id,
-            at: _,
-        } = self.deadlines.pop_front()?;
-        let pending = self.slots[worker.0].pending.take()?;
-        self.given_up.insert((process, id));
+        let (worker, pending) = loop {
+            if self.due()? > now {
+                return None;
+            }
+            let Deadline {
+                worker,
+                process,
+                id,
+                at: _,
+            } = self.deadlines.pop_front()?;
+            let pending = self.slots[worker.0].pending.take()?;
+            self.given_up.insert((process, id));
+            if !self.may_repeat(&pending, ErrorCode::TIMEOUT) {
+                break (worker, pending);
+            }
+            self.retries += 1;
+            self.repeat(now, worker, pending);
+        };
         let outcome = failure(&pending.request.call, ErrorCode::TIMEOUT);
         Some(self.complete(worker, pending, outcome))
     }
@@ -281,12 +431,14 @@ impl Clients {
             Outcome::Unknown(_) => {
                 slot.process = Process(process.0 + step);
                 slot.last_id = MessageId(0);
+                // Its answers may be forgotten.
+                slot.session = None;
             }
         }
         self.free.push(worker);
         Completion {
             process,
-            node: slot.node,
+            node: pending.node,
             request: pending.request,
             invoked: pending.invoked,
             outcome,
@@ -309,7 +461,11 @@ fn outcome(call: &Call, answer: Answer) -> Result<Outcome, Strange> {
         (call, Answer::Error(code)) => Ok(failure(call, code)),
         (
             Call::Read | Call::Write(_) | Call::Cas { .. } | Call::Delete,
-            Answer::ReadOk(_) | Answer::WriteOk | Answer::CasOk | Answer::DeleteOk,
+            Answer::ReadOk(_)
+            | Answer::WriteOk
+            | Answer::CasOk
+            | Answer::DeleteOk
+            | Answer::SessionOpened(_),
         ) => Err(Strange::WrongType),
     }
 }
@@ -325,157 +481,4 @@ fn failure(call: &Call, code: ErrorCode) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUT: Duration = Duration::from_secs(1);
-
-    fn clients() -> Clients {
-        Clients::new(Rng::seeded(1), 4, 3, TIMEOUT)
-    }
-
-    fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    fn read() -> Request {
-        Request {
-            key: 0,
-            call: Call::Read,
-        }
-    }
-
-    fn write() -> Request {
-        Request {
-            key: 0,
-            call: Call::Write(Value::from(1_u64)),
-        }
-    }
-
-    /// Lets the worker with this number ask.
-    fn ask(clients: &mut Clients, worker: usize, now: Duration, request: Request) -> Asked {
-        clients.free.retain(|free| free.0 != worker);
-        clients.ask(now, Worker(worker), request)
-    }
-
-    #[test]
-    fn clients_keep_to_their_node() {
-        let mut clients = clients();
-        let nodes: Vec<usize> = (0..4)
-            .map(|worker| ask(&mut clients, worker, ms(0), read()).node.0)
-            .collect();
-        assert_eq!(nodes, [0, 1, 2, 0]);
-        assert!(!clients.any_idle());
-    }
-
-    #[test]
-    fn an_answer_ends_its_request_once() {
-        let mut clients = clients();
-        let asked = ask(&mut clients, 2, ms(5), read());
-        assert_eq!((asked.process, asked.id), (Process(2), MessageId(1)));
-        let value = || Answer::ReadOk(Value::from(3_u64));
-        let done = clients.answer(Process(2), MessageId(1), value());
-        let done = done.expect("a good answer").expect("a completion");
-        assert_eq!(done.outcome, Outcome::ReadOk(Value::from(3_u64)));
-        assert_eq!((done.invoked, done.node), (ms(5), Node(2)));
-        assert!(clients.all_idle());
-        let mut again = |process, id| clients.answer(Process(process), MessageId(id), value());
-        assert_eq!(again(2, 1), Err(Strange::AnsweredTwice));
-        assert_eq!(again(2, 2), Err(Strange::NeverAsked));
-        assert_eq!(again(2, 0), Err(Strange::NeverAsked));
-        assert_eq!(again(1, 1), Err(Strange::NeverAsked));
-        assert_eq!(again(6, 1), Err(Strange::NeverAsked));
-        assert_eq!(clients.due(), None);
-    }
-
-    #[test]
-    fn an_answer_of_another_type_is_rejected() {
-        let mut clients = clients();
-        for (request, answer) in [
-            (read(), Answer::WriteOk),
-            (write(), Answer::CasOk),
-            (write(), Answer::ReadOk(Value::Null)),
-            (write(), Answer::DeleteOk),
-        ] {
-            let (worker, process) = clients.take_idle().expect("an idle worker");
-            let asked = clients.ask(ms(0), worker, request);
-            assert_eq!(asked.process, process);
-            let refused = clients.answer(process, asked.id, answer);
-            assert_eq!(refused, Err(Strange::WrongType));
-        }
-    }
-
-    #[test]
-    fn errors_mean_what_they_mean_for_each_call() {
-        let code = ErrorCode;
-        for (request, error, outcome) in [
-            (read(), 20, Outcome::Failed(code(20))),
-            (read(), 13, Outcome::Failed(code(13))),
-            (write(), 11, Outcome::Failed(code(11))),
-            (write(), 22, Outcome::Failed(code(22))),
-            (write(), 13, Outcome::Unknown(code(13))),
-            (write(), 1000, Outcome::Unknown(code(1000))),
-        ] {
-            let mut clients = clients();
-            let asked = ask(&mut clients, 1, ms(0), request);
-            let done = clients.answer(asked.process, asked.id, Answer::Error(code(error)));
-            assert_eq!(
-                done.expect("a good answer").expect("a completion").outcome,
-                outcome
-            );
-        }
-    }
-
-    #[test]
-    fn time_outs_fail_reads_and_leave_writes_unknown() {
-        let mut clients = clients();
-        ask(&mut clients, 0, ms(0), read());
-        ask(&mut clients, 1, ms(1), write());
-        assert_eq!(clients.due(), Some(TIMEOUT));
-        assert_eq!(clients.time_out(ms(999)), None);
-        let done = clients.time_out(ms(1000)).expect("it is time");
-        assert_eq!(done.outcome, Outcome::Failed(ErrorCode::TIMEOUT));
-        assert_eq!(clients.time_out(ms(1000)), None);
-        let done = clients.time_out(ms(1001)).expect("it is time");
-        assert_eq!(done.outcome, Outcome::Unknown(ErrorCode::TIMEOUT));
-        assert_eq!(clients.due(), None);
-
-        // The reader goes on as it was, the writer as a new process.
-        assert_eq!(ask(&mut clients, 0, ms(2000), read()).process, Process(0));
-        let asked = ask(&mut clients, 1, ms(2000), write());
-        assert_eq!((asked.process, asked.id), (Process(5), MessageId(1)));
-        assert!(clients.knows(Process(5)) && clients.knows(Process(1)));
-        assert!(!clients.knows(Process(4)) && !clients.knows(Process(9)));
-    }
-
-    #[test]
-    fn a_new_process_does_not_inherit_a_deadline() {
-        let mut clients = clients();
-        let asked = ask(&mut clients, 1, ms(0), write());
-        let unknown = Answer::Error(ErrorCode(13));
-        assert!(clients.answer(asked.process, asked.id, unknown).is_ok());
-        let asked = ask(&mut clients, 1, ms(500), write());
-        assert_eq!((asked.process, asked.id), (Process(5), MessageId(1)));
-        assert_eq!(clients.due(), Some(ms(1500)));
-    }
-
-    #[test]
-    fn late_answers_are_taken_once() {
-        let mut clients = clients();
-        ask(&mut clients, 0, ms(0), read());
-        ask(&mut clients, 1, ms(0), write());
-        while clients.time_out(ms(1000)).is_some() {}
-        let asked = ask(&mut clients, 1, ms(1000), write());
-        let mut answer = |process, answer| clients.answer(process, MessageId(1), answer);
-        for (process, late) in [
-            (Process(0), Answer::ReadOk(Value::Null)),
-            (Process(1), Answer::WriteOk),
-        ] {
-            assert_eq!(answer(process, late.clone()), Ok(None));
-            assert_eq!(answer(process, late), Err(Strange::AnsweredTwice));
-        }
-        let done = answer(asked.process, Answer::WriteOk).expect("a good answer");
-        assert_eq!(done.expect("a completion").process, Process(5));
-        assert_eq!(clients.late(), 2);
-    }
-}
+mod tests;

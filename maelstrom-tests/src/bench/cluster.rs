@@ -209,7 +209,7 @@ impl Cluster {
     pub fn send(&mut self, asked: &Asked, request: &Request) {
         let number = self.next_line();
         let bytes = protocol::request(number, asked, request, self.settings.nodes);
-        self.send_for_client(asked.node, request.call.name(), bytes);
+        self.send_for_client(asked.node, protocol::kind(asked, request), bytes);
     }
 
     /// Asks the leader, as far as it is known, to hand over.

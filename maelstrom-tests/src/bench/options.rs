@@ -56,6 +56,8 @@ pub struct Options {
     pub operations_per_key: u64,
     /// How many of the requests that change a key delete it.
     pub deletes: Millionths,
+    /// Whether clients have sessions, and send a change again until it has an answer.
+    pub sessions: bool,
     /// The folder for results.
     pub store: PathBuf,
     /// Where to make a folder for the nodes' data.
@@ -148,6 +150,8 @@ pub const TEST: Command = Command::new(
         Flag::new("ops-per-key", "N", "About how many operations each key gets, 1 to 1000000000.").default("128"),
         Flag::new("deletes", "P", "The share of the requests that change a key which delete it, 0 to 1. Maelstrom has no such\n\
             request.").default("0"),
+        Flag::switch("sessions", "Each client opens a session, and sends a write, cas or delete again, to the next node, until it has\n\
+            an answer other than 11 and 13. Maelstrom has no sessions."),
         Flag::new("runs", "N", "Makes N runs, at most 100000, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
             rate, faults. Prints a line for each run, a summary, and the command that repeats each run that\n\
             is not valid."),
@@ -190,6 +194,13 @@ impl Options {
         let key_count = given.optional_number("key-count", 1..=concurrency)?;
         let key_count = key_count.unwrap_or((concurrency / (2 * node_count)).max(1));
         let (node, nemesis) = (node(given)?, nemesis(given)?);
+        if let NodeChoice::Builtin(builtin @ (Builtin::Null | Builtin::Stale)) = &node
+            && given.is_set("sessions")
+        {
+            return Err(UsageError::new(format!(
+                "--sessions does not work with --builtin {builtin}, which has none"
+            )));
+        }
         if let NodeChoice::Builtin(builtin) = &node
             && nemesis.contains(&Kind::Kill)
             && !builtin.is_durable()
@@ -230,6 +241,7 @@ impl Options {
             key_count,
             operations_per_key: given.number("ops-per-key", 1..=OPERATIONS_PER_KEY_MAX)?,
             deletes: chance(given, "deletes")?,
+            sessions: given.is_set("sessions"),
             runs: given.optional_number("runs", 1..=RUNS_MAX)?,
             jobs: given.number("jobs", 1..=JOBS_MAX)?,
             shared: match given.is_set("runs") {
@@ -307,6 +319,7 @@ impl Options {
         for (name, given) in [
             ("clients-wait", self.conditions.clients_wait),
             ("nemesis-at-start", self.nemesis_at_start),
+            ("sessions", self.sessions),
             ("verbose", self.verbose),
             ("log-stderr", self.log_stderr),
             ("log-net-send", self.log_net_send),
@@ -484,6 +497,7 @@ mod tests {
             "--key-count=3",
             "--ops-per-key=64",
             "--deletes=0.25",
+            "--sessions",
             "--seed=99",
             "--verbose",
             "--log-stderr",
@@ -523,6 +537,7 @@ mod tests {
             key_count: 3,
             operations_per_key: 64,
             deletes: Millionths(250_000),
+            sessions: true,
             store: "/somewhere".into(),
             data_dir: Some("elsewhere".into()),
             runs: None,
@@ -538,7 +553,7 @@ mod tests {
         for arguments in [
             &["--seed=5"][..],
             &["--builtin=stale", "--rate=0", "--availability=total"],
-            &["--deletes=0.125"],
+            &["--deletes=0.125", "--sessions"],
             &[
                 "--bin=a b",
                 "--loss=0.001",
@@ -663,6 +678,8 @@ mod tests {
             let error = options(&[builtin, "--nemesis=all"]).expect_err("it loses its data");
             assert!(error.contains("loses its data"), "{error}");
             options(&[builtin, "--nemesis=pause"]).expect("it can be paused");
+            let error = options(&[builtin, "--sessions"]).expect_err("it has none");
+            assert!(error.contains("--sessions does not work"), "{error}");
         }
     }
 

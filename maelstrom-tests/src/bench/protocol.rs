@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use json::{MAX_DEPTH, Raw, Reader, Value, Writer};
 
-use super::clients::{Answer, Asked, MessageId};
+use super::clients::{Answer, Asked, MessageId, Sent, Session};
 use super::network::Node;
 use super::workload::Request;
 use crate::history::{Call, ErrorCode, Process};
@@ -209,6 +209,13 @@ pub fn reply(envelope: &Envelope<'_>) -> Result<Reply, String> {
             body.closed(&[])?;
             Answer::DeleteOk
         }
+        "open_session_ok" => {
+            body.closed(&["session"])?;
+            Answer::SessionOpened(
+                body.session
+                    .ok_or("it is an open_session_ok without a session")?,
+            )
+        }
         other => {
             return Err(format!(
                 "its type is {other:?}, which is no answer to a client"
@@ -249,11 +256,34 @@ pub fn transfer(number: u64, leader: Node, to: Option<Node>) -> Vec<u8> {
     })
 }
 
+/// The type of what a client sends for its request.
+pub fn kind(asked: &Asked, request: &Request) -> &'static str {
+    match asked.sent {
+        Sent::OpenSession => "open_session",
+        Sent::Plain | Sent::InSession(_) => request.call.name(),
+    }
+}
+
 /// A client's request, with a line feed.
 pub fn request(number: u64, asked: &Asked, request: &Request, nodes: usize) -> Vec<u8> {
     let client = format!("c{}", nodes as u64 + asked.process.0);
     line(number, &client, asked.node, |writer| {
-        begin_body(writer, request.call.name(), asked.id);
+        begin_body(writer, kind(asked, request), asked.id);
+        match asked.sent {
+            Sent::Plain => {}
+            Sent::OpenSession => return writer.end_object(),
+            Sent::InSession(Session { id, sequence }) => {
+                // A client has one change at a time, so it has the answers to all before it.
+                for (key, number) in [
+                    ("session", id),
+                    ("sequence", sequence),
+                    ("acknowledged", sequence),
+                ] {
+                    writer.key(key);
+                    writer.unsigned(number);
+                }
+            }
+        }
         writer.key("key");
         writer.unsigned(request.key);
         let mut value = |key, value: &Value| {
@@ -311,6 +341,7 @@ struct AnswerBody<'a> {
     id: Option<MessageId>,
     value: Option<Value>,
     code: Option<i64>,
+    session: Option<u64>,
     text: Option<Cow<'a, str>>,
     keys: Vec<Cow<'a, str>>,
 }
@@ -336,6 +367,7 @@ impl<'a> AnswerBody<'a> {
                 "msg_id" => drop(integer(&mut reader, "msg_id")?),
                 "value" => body.value = Some(json::Decode::decode(&mut reader).map_err(json)?),
                 "code" => body.code = Some(integer(&mut reader, "code")?),
+                "session" => body.session = u64::try_from(integer(&mut reader, "session")?).ok(),
                 "text" => body.text = Some(name(&mut reader, "text")?),
                 _ => reader.skip_value().map_err(json)?,
             }
@@ -398,271 +430,4 @@ fn numbered(name: &str, letter: char) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn envelope_of(line: &str) -> Result<Envelope<'_>, String> {
-        envelope(line.as_bytes(), Node(1), 3)
-    }
-
-    fn reply_of(body: &str) -> Result<Reply, String> {
-        let line = format!(r#"{{"src":"n1","dest":"c5","body":{body}}}"#);
-        reply(&envelope_of(&line)?)
-    }
-
-    #[test]
-    fn destinations_are_recognised() {
-        for (dest, expected) in [
-            ("n0", Dest::Server(Node(0))),
-            ("n2", Dest::Server(Node(2))),
-            ("c1", Dest::Init(Node(1))),
-            ("c3", Dest::Client(Process(0))),
-            ("c12", Dest::Client(Process(9))),
-        ] {
-            let line = format!(r#" {{"dest":"{dest}", "body":{{}}, "src":"n1", "id":7}} "#);
-            assert_eq!(
-                envelope_of(&line).map(|envelope| envelope.dest),
-                Ok(expected)
-            );
-        }
-    }
-
-    #[test]
-    fn transfers_are_answered_in_their_form() {
-        let line = String::from_utf8(transfer(3, Node(1), Some(Node(0)))).unwrap();
-        assert_eq!(
-            line,
-            "{\"id\":3,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"transfer\",\"msg_id\":2,\"to\":\"n0\"}}\n"
-        );
-        let answers = |body: &str| {
-            let line = format!(r#"{{"src":"n1","dest":"c1","body":{body}}}"#);
-            answers_transfer(&envelope_of(&line)?)
-        };
-        for body in [
-            r#"{"type":"transfer_ok","in_reply_to":2}"#,
-            r#"{"type":"error","in_reply_to":2,"code":11,"text":"later"}"#,
-        ] {
-            assert_eq!(answers(body), Ok(true), "{body}");
-        }
-        let init = r#"{"type":"init_ok","in_reply_to":1}"#;
-        assert_eq!(answers(init), Ok(false));
-        for body in [
-            r#"{"type":"write_ok","in_reply_to":2}"#,
-            r#"{"type":"transfer_ok","in_reply_to":2,"value":1}"#,
-        ] {
-            assert!(answers(body).is_err(), "{body}");
-        }
-    }
-
-    #[test]
-    fn malformed_lines_are_rejected() {
-        for (line, wrong) in [
-            ("", "it is blank"),
-            (" \t\r", "it is blank"),
-            ("hello", "it is not a JSON object: "),
-            ("[]", "it is not a JSON object: "),
-            ("{}", "it has no src"),
-            (
-                r#"{"src":"n1","dest":"n0","body":{}} x"#,
-                "it is not a JSON object: ",
-            ),
-            (
-                r#"{"src":"n1","dest":"n0","body":{},"extra":1}"#,
-                "top-level key \"extra\"",
-            ),
-            (
-                r#"{"src":"n1","src":"n1","dest":"n0","body":{}}"#,
-                "key \"src\" twice",
-            ),
-            (r#"{"src":"n1","dest":"n0"}"#, "it has no body"),
-            (r#"{"src":"n1","body":{}}"#, "it has no dest"),
-            (
-                r#"{"src":"n1","dest":"n0","body":[]}"#,
-                "its body is not an object",
-            ),
-            (
-                r#"{"src":"n1","dest":7,"body":{}}"#,
-                "its dest is not a string",
-            ),
-            (
-                r#"{"src":"n1","dest":"n0","body":{},"id":"x"}"#,
-                "its id is not an integer",
-            ),
-            (
-                r#"{"src":"n2","dest":"n0","body":{}}"#,
-                "its src is \"n2\", but n1 printed it",
-            ),
-            (
-                r#"{"src":"n01","dest":"n0","body":{}}"#,
-                "its src is \"n01\"",
-            ),
-            (
-                r#"{"src":"n1","dest":"n3","body":{}}"#,
-                "its dest \"n3\" is unknown",
-            ),
-            (
-                r#"{"src":"n1","dest":"c","body":{}}"#,
-                "its dest \"c\" is unknown",
-            ),
-            (r#"{"src":"n1","dest":"c+3","body":{}}"#, "is unknown"),
-            (r#"{"src":"n1","dest":"lin-kv","body":{}}"#, "is a service"),
-        ] {
-            let told = envelope_of(line).expect_err(line);
-            assert!(told.contains(wrong), "{line}: {told}");
-        }
-        let told = envelope(b"{\"src\":\"\xff\"}", Node(1), 3).expect_err("not UTF-8");
-        assert!(told.contains("not UTF-8"), "{told}");
-    }
-
-    #[test]
-    fn answers_are_read() {
-        let read = |answer| {
-            Ok(Reply {
-                id: MessageId(4),
-                answer,
-            })
-        };
-        for (body, answer) in [
-            (
-                r#"{"type":"read_ok","in_reply_to":4,"value":null}"#,
-                Answer::ReadOk(Value::Null),
-            ),
-            (
-                r#"{"type":"write_ok","in_reply_to":4,"msg_id":9}"#,
-                Answer::WriteOk,
-            ),
-            (r#"{"in_reply_to":4,"type":"cas_ok"}"#, Answer::CasOk),
-            (r#"{"in_reply_to":4,"type":"delete_ok"}"#, Answer::DeleteOk),
-            (
-                r#"{"type":"error","in_reply_to":4,"code":22,"text":"no","more":[1]}"#,
-                Answer::Error(ErrorCode(22)),
-            ),
-        ] {
-            assert_eq!(reply_of(body), read(answer));
-        }
-    }
-
-    #[test]
-    fn answers_that_break_their_schema_are_rejected() {
-        for (body, wrong) in [
-            (r#"{"in_reply_to":4}"#, "no type"),
-            (
-                r#"{"type":"read_ok","in_reply_to":4}"#,
-                "read_ok without a value",
-            ),
-            (r#"{"type":"read_ok","value":1}"#, "no in_reply_to"),
-            (
-                r#"{"type":"read_ok","in_reply_to":"4","value":1}"#,
-                "its in_reply_to is not an integer",
-            ),
-            (
-                r#"{"type":"read_ok","in_reply_to":4,"value":1,"key":1}"#,
-                "may not have the key \"key\"",
-            ),
-            (
-                r#"{"type":"write_ok","in_reply_to":4,"value":1}"#,
-                "may not have the key \"value\"",
-            ),
-            (
-                r#"{"type":"cas_ok","in_reply_to":4,"code":1}"#,
-                "may not have the key \"code\"",
-            ),
-            (
-                r#"{"type":"cas_ok","in_reply_to":4,"in_reply_to":4}"#,
-                "key \"in_reply_to\" twice",
-            ),
-            (
-                r#"{"type":"error","in_reply_to":4}"#,
-                "error without a code",
-            ),
-            (
-                r#"{"type":"error","in_reply_to":4,"code":-1}"#,
-                "below zero",
-            ),
-            (
-                r#"{"type":"error","in_reply_to":4,"code":1,"text":2}"#,
-                "its text is not a string",
-            ),
-            (
-                r#"{"type":"read","key":4,"msg_id":1}"#,
-                "no answer to a client",
-            ),
-            (
-                r#"{"type":"init_ok","in_reply_to":1}"#,
-                "no answer to a client",
-            ),
-        ] {
-            let told = reply_of(body).expect_err(body);
-            assert!(told.contains(wrong), "{body}: {told}");
-        }
-    }
-
-    #[test]
-    fn init_is_answered_by_init_ok() {
-        let answered = |body: &str| {
-            let line = format!(r#"{{"src":"n1","dest":"c1","body":{body}}}"#);
-            init_ok(&envelope_of(&line)?)
-        };
-        assert_eq!(answered(r#"{"type":"init_ok","in_reply_to":1}"#), Ok(()));
-        for (body, wrong) in [
-            (r#"{"type":"init_ok"}"#, "in_reply_to"),
-            (r#"{"type":"init_ok","in_reply_to":2}"#, "in_reply_to"),
-            (
-                r#"{"type":"init_ok","in_reply_to":1,"x":1}"#,
-                "may not have the key \"x\"",
-            ),
-            (
-                r#"{"type":"error","in_reply_to":1,"code":12,"text":"why?"}"#,
-                "it refuses init: why?",
-            ),
-            (r#"{"type":"hello"}"#, "answered by init_ok"),
-        ] {
-            let told = answered(body).expect_err(body);
-            assert!(told.contains(wrong), "{body}: {told}");
-        }
-    }
-
-    #[test]
-    fn messages_are_written() {
-        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        assert_eq!(
-            text(init(3, Node(1), 2)),
-            "{\"id\":3,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\
-             \"node_id\":\"n1\",\"node_ids\":[\"n0\",\"n1\"]}}\n"
-        );
-        let asked = Asked {
-            process: Process(7),
-            node: Node(1),
-            id: MessageId(2),
-        };
-        let cas = Request {
-            key: 9,
-            call: Call::Cas {
-                from: Value::from(1_u64),
-                to: Value::from(2_u64),
-            },
-        };
-        assert_eq!(
-            text(request(4, &asked, &cas, 3)),
-            "{\"id\":4,\"src\":\"c10\",\"dest\":\"n1\",\"body\":{\"type\":\"cas\",\"msg_id\":2,\
-             \"key\":9,\"from\":1,\"to\":2}}\n"
-        );
-    }
-
-    #[test]
-    fn a_forwarded_body_is_unchanged() {
-        let line =
-            r#"{"src":"n1","dest":"n2","id":5,"body": {"type" : "vote","term":1e1,"z":[1.0]} }"#;
-        let parsed = envelope_of(line).expect("a good line");
-        let seen = body(&parsed).expect("a good body");
-        assert_eq!((&*seen.kind, seen.term), ("vote", Some(10)));
-        let forwarded = forward(8, Node(1), Node(2), &parsed);
-        assert_eq!(
-            String::from_utf8(forwarded).expect("UTF-8"),
-            "{\"id\":8,\"src\":\"n1\",\"dest\":\"n2\",\"body\":{\"type\" : \"vote\",\"term\":1e1,\"z\":[1.0]}}\n"
-        );
-        let odd = envelope_of(r#"{"src":"n1","dest":"n2","body":{"type":5,"term":"x"}}"#);
-        let odd = body(&odd.expect("a good line")).expect("bodies are free");
-        assert_eq!((&*odd.kind, odd.term), ("", None));
-    }
-}
+mod tests;

@@ -70,6 +70,7 @@ pub fn run(options: &Options, program: Program, store: &Store) -> Result<Record,
     flushed?;
     record.messages = ended?;
     record.late_answers = router.clients.late();
+    record.retries = router.clients.retries();
     Ok(record)
 }
 
@@ -107,7 +108,7 @@ impl<'a> Router<'a> {
         Ok(Router {
             options,
             cluster,
-            clients: Clients::new(rng.fork(), workers, nodes, timeout),
+            clients: Clients::new(rng.fork(), workers, nodes, timeout, options.sessions),
             workload: Workload::new(rng.fork(), plan),
             pace: Pace::new(rng.fork(), options.rate),
             nemesis: Nemesis::new(
@@ -139,6 +140,9 @@ impl<'a> Router<'a> {
             self.inject_faults(now, may_kill_all)?;
             while let Some(completion) = self.clients.time_out(now) {
                 complete(&mut self.record, &mut self.last_reads, now, completion)?;
+            }
+            while let Some((asked, request)) = self.clients.ask_again(now) {
+                self.cluster.send(&asked, &request);
             }
             let over = now >= self.options.time_limit && self.nemesis.is_over();
             let asking = !over && !self.record.is_full();
@@ -189,6 +193,7 @@ impl<'a> Router<'a> {
             next_request,
             self.nemesis.due(may_kill_all),
             self.clients.due(),
+            self.clients.again_due(),
         ];
         let dues = dues.into_iter().flatten();
         dues.fold(self.progress.due(), Duration::min)
@@ -290,7 +295,7 @@ fn answer(
             .to_owned()
             .into());
     }
-    let completion = clients.answer(process, reply.id, reply.answer);
+    let completion = clients.answer(now, process, reply.id, reply.answer);
     match completion.map_err(|strange| strange.to_string())? {
         Some(completion) => Ok(complete(record, last_reads, now, completion)?),
         None => Ok(()),

@@ -226,9 +226,13 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
     let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);
     drawn.push(format!("--seed={}", rng.next_u64() >> 32));
     let deletes = one_of(rng, &["0", "0.1"]);
+    let sessions = rng.chance(1, 3);
     // Another node may know no deletes.
     if matches!(given.node, NodeChoice::Builtin(_)) {
         drawn.push(format!("--deletes={deletes}"));
+    }
+    if sessions && durable {
+        drawn.push("--sessions".to_owned());
     }
     let kinds = match given.nemesis.is_empty() {
         true => {

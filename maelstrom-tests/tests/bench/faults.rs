@@ -9,7 +9,7 @@ use maelstrom_tests::bench::report::results::Timeouts;
 use maelstrom_tests::bench::report::results::Fault;
 use maelstrom_tests::history::Event;
 
-use super::{BENCH, Folder, output, show, status, stdout, text};
+use super::{BENCH, Folder, PATIENT, output, show, status, stdout, text};
 
 #[test]
 fn faults_are_made_and_reported() {
@@ -187,4 +187,24 @@ fn a_node_that_forgets_is_invalid_for_every_seed() {
         let counts = format!("0 valid, 0 unknown, {runs} invalid, 0 broken");
         assert!(stdout(&output).contains(&counts), "{}", show(&output));
     }
+}
+
+#[test]
+fn changes_of_sessions_are_numbered() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--node-count=1",
+        "--concurrency=4",
+        "--sessions",
+        "--deletes=0.3",
+        "--rate=0",
+        "--time-limit=1",
+        PATIENT,
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let operations = folder.results().operations;
+    assert!(operations.delete.ok > 0 && operations.all.info == 0);
+    let messages = folder.results().messages;
+    // Each of two workers that change keys opened a session.
+    assert_eq!(messages.clients, 2 * operations.all.total() + 4);
 }

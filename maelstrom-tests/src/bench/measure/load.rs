@@ -6,7 +6,7 @@ use std::time::Duration;
 use json::Value;
 use rand::Rng;
 
-use crate::bench::clients::{Answer, Asked, MessageId};
+use crate::bench::clients::{Answer, Asked, MessageId, Sent};
 use crate::bench::cluster::{Answered, Cluster};
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
@@ -137,7 +137,16 @@ impl Load {
         let id = MessageId(self.asked);
         let request = Request { key, call };
         let process = CLIENT;
-        cluster.send(&Asked { process, node, id }, &request);
+        let sent = Sent::Plain;
+        cluster.send(
+            &Asked {
+                process,
+                node,
+                id,
+                sent,
+            },
+            &request,
+        );
         let since = cluster.now();
         self.pending.insert(id, Pending { request, since });
     }
@@ -168,6 +177,7 @@ impl Load {
                 | Answer::WriteOk
                 | Answer::CasOk
                 | Answer::DeleteOk
+                | Answer::SessionOpened(_)
                 | Answer::Error(_),
             ) => self.fail(&request),
         }

@@ -65,6 +65,7 @@ pub fn evaluate(
         operations: record.operations.clone(),
         timeouts: timeouts(ended, first_ok),
         late_answers: record.late_answers,
+        retries: record.retries,
         unread_keys: record.unread.clone(),
         unfinished: record.unfinished.clone(),
         stopped_s: record.stopped.map(|stopped| stopped.as_secs_f64()),

@@ -65,6 +65,8 @@ pub struct Record {
     pub faults: Vec<Fault>,
     /// How many answers came after their request had timed out.
     pub late_answers: u64,
+    /// How often changes of sessions were sent again.
+    pub retries: u64,
     /// The keys whose last read had no result.
     pub unread: Vec<u64>,
     /// When a signal stopped the run, if one did.
@@ -113,6 +115,7 @@ impl Record {
             messages: MessageLog::default(),
             faults: Vec::new(),
             late_answers: 0,
+            retries: 0,
             unread: Vec::new(),
             stopped: None,
             unfinished: Vec::new(),

@@ -66,6 +66,8 @@ json::record! {
         pub timeouts: Timeouts,
         /// Answers that came after their request had timed out.
         pub late_answers: u64,
+        /// How often changes of sessions were sent again, with `--sessions`.
+        pub retries: u64,
         /// The keys whose last read, at the end of the run, had no result.
         pub unread_keys: Vec<u64>,
         /// When a signal stopped the run, in seconds; absent if none did.

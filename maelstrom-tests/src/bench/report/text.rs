@@ -110,6 +110,12 @@ fn operations(results: &Results) -> String {
             counted(results.late_answers as usize, "answer")
         );
     }
+    if results.retries > 0 {
+        text += &format!(
+            "  in sessions, changes were sent again {}\n",
+            counted(results.retries as usize, "time")
+        );
+    }
     let availability = &results.availability;
     let required = match availability.required {
         Some(required) => format!("required: {required}"),
