@@ -129,7 +129,8 @@ fn serve(
             return Err(error);
         }
     };
-    telemetry.watch_outbox(stdout.0.clone());
+    let outbox = stdout.0.clone();
+    telemetry.watch_outbox(move || outbox.depths());
     let in_reply_to = reply_to.msg_id;
     telemetry.received(reply_to.kind.as_str());
     output.answer([(reply_to, Ok(Reply::InitOk { in_reply_to }))]);

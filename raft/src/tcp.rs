@@ -29,8 +29,8 @@ use raft_core::NodeId;
 use self::accept::{CONNECTIONS, Connections};
 use self::handshake::End;
 use self::link::Links;
-use crate::front_end::{Input, Me, NodeFrontEnd, Output};
-use crate::host::Inbox;
+use crate::front_end::{Input, Me, NodeFrontEnd, Output, OutputLine};
+use crate::host::{Depths, Inbox, Outbox, TICK};
 use crate::node::{self, Member, Node, StopReason};
 use crate::storage::Cluster;
 use crate::telemetry::log::Log;
@@ -74,6 +74,7 @@ struct Server {
     events: SyncSender<Event>,
     output: Output,
     connections: Mutex<Connections>,
+    outboxes: Mutex<Outboxes>,
     /// The lines that came from the peers to which there are links, by name.
     heard: Mutex<BTreeMap<String, Weak<AtomicU64>>>,
 }
@@ -111,6 +112,34 @@ impl Server {
     }
 }
 
+/// The outboxes of links and clients, and what those dropped that are gone.
+#[derive(Debug, Default)]
+struct Outboxes {
+    open: Vec<Arc<Outbox<OutputLine>>>,
+    gone: Depths,
+}
+
+impl Outboxes {
+    fn remove(&mut self, outbox: &Arc<Outbox<OutputLine>>) {
+        self.open.retain(|other| !Arc::ptr_eq(other, outbox));
+        let Depths { peers, clients } = outbox.depths();
+        self.gone.peers.dropped += peers.dropped;
+        self.gone.clients.dropped += clients.dropped;
+    }
+
+    /// The sum of all.
+    fn depths(&self) -> Depths {
+        let mut sum = self.gone;
+        for Depths { peers, clients } in self.open.iter().map(|outbox| outbox.depths()) {
+            for (sum, one) in [(&mut sum.peers, peers), (&mut sum.clients, clients)] {
+                sum.length += one.length;
+                sum.dropped += one.dropped;
+            }
+        }
+        sum
+    }
+}
+
 /// Locks state that is consistent after every statement.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,12 +148,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The descriptors of a listener, of links, and of members' connections.
 const DESCRIPTORS: usize = 48;
 
+/// How long at least a peer to whom messages are sent may be silent before the link to it is cut.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// Runs a node until its process or its stdin ends.
 ///
 /// # Errors
 /// The node had to stop.
 pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     let (name, listen) = (&options.name, &options.listen);
+    let silence = SILENCE.max(TICK * options.node.config.longest_election);
     let spare = node::spare_descriptors(&options.node, CONNECTIONS + DESCRIPTORS)?;
     let listener = TcpListener::bind(listen)
         .map_err(|error| StopReason::new(format!("cannot listen at {listen}: {error}")))?;
@@ -140,6 +173,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
         input: OnceLock::new(),
         events: events.clone(),
         output: output.clone(),
+        outboxes: Mutex::default(),
         connections: Mutex::new(Connections::new(spare.saturating_sub(DESCRIPTORS).max(1))),
         heard: Mutex::default(),
     });
@@ -197,7 +231,9 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     };
     server.input.set(input).expect("it is set once");
     log.info(format_args!("{name}: listening at {listen}"));
-    let links = Links::new(server, output.clone());
+    let shown = server.clone();
+    telemetry.watch_outbox(move || lock(&shown.outboxes).depths());
+    let links = Links::new(server, silence, output.clone());
     let ran = node.run(NodeFrontEnd::new(me, links, output));
     drop(metrics);
     ran

@@ -10,7 +10,7 @@ use raft_core::{Counters, Dropped, RoleName, StateMachine, Status};
 
 use self::log::Log;
 use crate::host::shared::Viewer;
-use crate::host::{Depth, Inbox, LogWatch, Outbox};
+use crate::host::{Depth, Depths, Inbox, LogWatch};
 use crate::named::named;
 
 /// The bounds of the histogram of requests, in seconds: from a tenth of a millisecond to more than
@@ -369,11 +369,11 @@ impl Telemetry {
             .collector(move || queues.show(STDERR, log.depth()));
     }
 
-    /// Shows this outbox from now on.
-    pub fn watch_outbox<M: Send + 'static>(&self, outbox: Arc<Outbox<M>>) {
+    /// Shows the state of the outbox from now on; of several, their sum.
+    pub fn watch_outbox(&self, depths: impl Fn() -> Depths + Send + Sync + 'static) {
         let queues = self.queues.clone();
         self.registry.collector(move || {
-            let depths = outbox.depths();
+            let depths = depths();
             queues.show(OUTBOX_PEERS, depths.peers);
             queues.show(OUTBOX_CLIENTS, depths.clients);
         });

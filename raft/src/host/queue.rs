@@ -18,7 +18,7 @@ pub struct Limit {
 }
 
 /// The length of a queue, and what it had no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
     /// The items that wait.
     pub length: usize,
@@ -27,7 +27,7 @@ pub struct Depth {
 }
 
 /// The state of a pair of queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depths {
     /// The queue of messages of peers, or to them.
     pub peers: Depth,

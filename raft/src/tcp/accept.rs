@@ -290,6 +290,7 @@ impl Attendant<'_> {
         stream.set_read_timeout(Some(IDLE))?;
         let outbox = Arc::new(Outbox::new(REPLIES, REPLIES));
         let replies = Arc::new(Replies(outbox.clone()));
+        lock(&server.outboxes).open.push(outbox.clone());
         let write = || {
             let encode =
                 |line: OutputLine, buffer: &mut Vec<u8>| server.output.encode(line, buffer);
@@ -297,7 +298,7 @@ impl Attendant<'_> {
             let _ = outbox.write_to(*stream, encode);
             let _ = stream.shutdown(Shutdown::Both);
         };
-        thread::scope(|scope| {
+        let served = thread::scope(|scope| {
             thread::Builder::new()
                 .name("replies".into())
                 .spawn_scoped(scope, write)?;
@@ -311,7 +312,9 @@ impl Attendant<'_> {
             // The open requests still get their replies.
             drop(replies);
             Ok(())
-        })
+        });
+        lock(&server.outboxes).remove(&outbox);
+        served
     }
 
     fn request(&self, replies: &Arc<Replies>, name: Option<&str>, line: RawLine<'_>) {

@@ -33,7 +33,7 @@ pub(super) const QUEUE: Limit = Limit {
 /// The most links. One more replaces the one that was used the longest ago.
 const LINKS: usize = 128;
 
-/// How long connecting may take, or a peer to whom messages are sent may be silent.
+/// How long connecting and each step of a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The first and the longest pause before a link connects again; the pause is up to half as long
@@ -47,12 +47,15 @@ const LINE: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Links {
     server: Arc<Server>,
+    /// How long a peer to whom messages are sent may be silent.
+    silence: Duration,
     output: Output,
     links: BTreeMap<(Arc<str>, Lane), Link>,
 }
 
 #[derive(Debug)]
 struct Link {
+    server: Arc<Server>,
     outbox: Arc<Outbox<OutputLine>>,
     stream: Arc<Stream>,
     /// Counts the lines of the peer's own connections, and how many it had when messages were sent
@@ -66,10 +69,11 @@ struct Link {
 type Stream = Mutex<Option<Arc<TcpStream>>>;
 
 impl Links {
-    pub(super) fn new(server: Arc<Server>, output: Output) -> Self {
+    pub(super) fn new(server: Arc<Server>, silence: Duration, output: Output) -> Self {
         let links = BTreeMap::new();
         Self {
             server,
+            silence,
             output,
             links,
         }
@@ -77,6 +81,7 @@ impl Links {
 
     fn open(&self, address: &Arc<str>, lane: Lane) -> io::Result<Link> {
         let link = Link {
+            server: self.server.clone(),
             outbox: Arc::new(Outbox::new(QUEUE, QUEUE)),
             stream: Arc::default(),
             heard: self.server.heard(name_in(address)),
@@ -94,6 +99,7 @@ impl Links {
         thread::Builder::new()
             .name("link".into())
             .spawn(move || dialer.run())?;
+        lock(&self.server.outboxes).open.push(link.outbox.clone());
         Ok(link)
     }
 }
@@ -123,7 +129,7 @@ impl Routes for Links {
         for link in self.links.values_mut() {
             if let Some((heard, since)) = link.waiting {
                 let answered = link.heard.load(Ordering::Relaxed) != heard;
-                if !answered && since.elapsed() <= PATIENCE {
+                if !answered && since.elapsed() <= self.silence {
                     continue;
                 }
                 link.waiting = None;
@@ -139,6 +145,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.outbox.close();
         cut(&self.stream);
+        lock(&self.server.outboxes).remove(&self.outbox);
     }
 }
 

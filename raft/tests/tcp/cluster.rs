@@ -51,6 +51,21 @@ fn member_that_takes_nothing_delays_no_other() {
 }
 
 #[test]
+fn lagging_member_gets_a_snapshot() {
+    let mut cluster = Cluster::start(3, &["--snapshot-entries=20"]);
+    let mut client = cluster.client();
+    client.set(&value!(0), &value!(0)).unwrap();
+    cluster.kill(2);
+    let large = Value::from("x".repeat(100_000));
+    for key in 0..100 {
+        client.set(&value!(key), &large).unwrap();
+    }
+    cluster.run(2);
+    cluster.read_stderr(2, "installed the leader's snapshot");
+    assert_eq!(client.get(&value!(99)), Ok(Some(large)));
+}
+
+#[test]
 fn empty_folder_needs_to_know_its_cluster() {
     let cluster = Cluster::with_places(1, &[], Vec::new());
     let out = std::process::Command::new(crate::nodes::RAFT)

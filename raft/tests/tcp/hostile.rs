@@ -132,3 +132,18 @@ fn many_connections_and_slow_clients_harm_nothing() {
     }
     assert!(closed > 0, "a node took {} connections", held.len());
 }
+
+#[test]
+fn connections_leave_a_node_the_files_that_it_needs() {
+    let mut cluster = Cluster::with_places(1, &["--snapshot-entries=5"], Vec::new());
+    cluster.files = 100;
+    cluster.run(0);
+    let connect = |_| TcpStream::connect(&cluster.places[0]).unwrap();
+    let held: Vec<TcpStream> = (0..200).map(connect).collect();
+    let mut client = cluster.client();
+    for key in 0..100 {
+        client.set(&value!(key), &value!(key)).unwrap();
+    }
+    cluster.read_stderr(0, "stored a snapshot");
+    drop(held);
+}

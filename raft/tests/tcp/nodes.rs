@@ -59,6 +59,8 @@ pub(crate) struct Cluster {
     pub(crate) folder: Folder,
     pub(crate) places: Vec<String>,
     pub(crate) nodes: Vec<Option<Node>>,
+    /// The most files that a node may open.
+    pub(crate) files: usize,
     flags: Vec<String>,
 }
 
@@ -87,6 +89,7 @@ impl Cluster {
             folder: Folder::new(),
             places: places.chain(others).collect(),
             nodes: (0..nodes).map(|_| None).collect(),
+            files: 1_024,
             flags: flags.iter().map(ToString::to_string).collect(),
         }
     }
