@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use json::{Reader, Value};
 
-use super::request::{self, FLAGS, STATUSES, VERBS, Verb, word};
-use super::{print, usage_error};
+use super::request::{self, FLAGS, VERBS, Verb, word};
 use crate::client::Client;
-use crate::flags::{Command, Parsed, nearest};
-use crate::stdio::{print_error, stdout};
+use crate::flags::{Command, nearest};
+use crate::stdio::print_error;
 
 /// The command line of `raft repl`.
 const REPL: Command = Command::new(
@@ -38,68 +37,52 @@ const OTHERS: [(&str, &str); 4] = [
 
 /// Runs `raft repl` with the arguments after these words.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = REPL.parse(arguments).and_then(|parsed| {
-        parsed.try_map(|given| {
-            Ok((
-                request::client(&given, |line| print_error(line))?,
-                given.is_set("json"),
-            ))
-        })
-    });
-    let (client, json) = match parsed {
-        Ok(Parsed::Run(run)) => run,
-        Ok(Parsed::Print(text)) => return print(&(text + STATUSES + "\n")),
-        Err(error) => return usage_error(REPL.name, &error),
-    };
-    let mut repl = Repl {
-        client,
-        json,
-        input: lines(),
-        history: Vec::new(),
-        worst: 0,
-    };
-    let ran = repl.run();
-    repl.client.close();
-    match ran {
-        Ok(()) => repl.worst.into(),
-        Err(error) => {
-            print_error(format_args!("raft repl: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    let report = |line: &str| print_error(line);
+    request::run(
+        &REPL,
+        arguments,
+        report,
+        |_| Ok(()),
+        |client, (), json, out| {
+            let (input, history) = (lines(), Vec::new());
+            Repl {
+                client,
+                json,
+                input,
+                history,
+            }
+            .run(out)
+        },
+    )
 }
 
-struct Repl {
-    client: Client,
+struct Repl<'a> {
+    client: &'a mut Client,
     json: bool,
     input: Receiver<io::Result<String>>,
     history: Vec<String>,
-    /// The highest exit status of a request.
-    worst: u8,
 }
 
-impl Repl {
-    /// Reads and runs lines to the end of input.
-    fn run(&mut self) -> io::Result<()> {
+impl Repl<'_> {
+    /// Reads and runs lines to the end of input. Returns the highest exit status.
+    fn run(&mut self, out: &mut impl Write) -> io::Result<u8> {
         let prompts = io::stdin().is_terminal();
-        let mut out = stdout();
+        let mut worst = 0;
         loop {
             if prompts {
                 write!(out, "{}> ", self.client.node())?;
             }
             out.flush()?;
             let Ok(line) = self.input.recv() else {
-                return Ok(());
+                return Ok(worst);
             };
-            let line = line?;
-            let line = line.trim();
-            if matches!(line, "quit" | "exit") {
-                return Ok(());
-            }
-            if !line.is_empty() {
-                self.history.push(line.to_owned());
-                let status = self.line(line, &mut out)?;
-                self.worst = self.worst.max(status);
+            match line?.trim() {
+                "quit" | "exit" => return Ok(worst),
+                "" => {}
+                line => {
+                    self.history.push(line.to_owned());
+                    worst = worst.max(self.line(line, out)?);
+                }
             }
         }
     }
@@ -120,7 +103,7 @@ impl Repl {
                 };
                 match parse(request) {
                     Ok((verb, body)) if watch => self.watch(verb, &body, out)?,
-                    Ok((verb, body)) => return verb.run(&mut self.client, body, self.json, out),
+                    Ok((verb, body)) => return verb.run(self.client, &body, self.json, out),
                     Err(error) => {
                         writeln!(out, "(error) {error}")?;
                         return Ok(2);
@@ -140,7 +123,7 @@ impl Repl {
         };
         loop {
             write!(out, "{clear}")?;
-            verb.run(&mut self.client, body.clone(), self.json, out)?;
+            verb.run(self.client, body, self.json, out)?;
             out.flush()?;
             match self.input.recv_timeout(Duration::from_secs(1)) {
                 Err(RecvTimeoutError::Timeout) => {}
@@ -243,7 +226,6 @@ mod tests {
             r#"unknown request "frobnicate"; type help for a list"#
         );
         assert_eq!(error("set k"), "usage: set KEY VALUE");
-        assert_eq!(error("add n4"), r#"expected NAME=HOST:PORT, got "n4""#);
     }
 
     #[test]

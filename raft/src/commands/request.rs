@@ -12,7 +12,7 @@ use super::{print, usage_error};
 use crate::client::{Client, Error, Options};
 use crate::flags::{Command, Flag, Given, Parsed, UsageError};
 use crate::requests::ErrorCode;
-use crate::stdio::{print_error, stdout};
+use crate::stdio::{Stdout, print_error, stdout};
 
 /// A request that people type.
 #[derive(Clone, Copy)]
@@ -23,78 +23,52 @@ pub(super) struct Verb {
     pub(super) arguments: &'static str,
     pub(super) about: &'static str,
     to: Target,
-    /// Makes the body. It gets as many arguments as the verb takes.
-    body: fn(&[Value]) -> Result<Value, String>,
+    /// The body's type, and its field for each argument; `[]` follows the name of a list.
+    kind: &'static str,
+    fields: &'static [&'static str],
 }
 
 /// The nodes that a request goes to.
 #[derive(Clone, Copy)]
 enum Target {
-    /// Any node, and under a session if it writes.
+    /// Any node.
     Read,
+    /// Any node, under a session.
     Write,
     Leader,
     /// Each node, since it concerns that node alone.
     Each,
 }
 
-macro_rules! verb {
-    ($name:literal, $arguments:literal, $about:literal, $to:expr, $body:expr) => {
-        Verb {
+macro_rules! verbs {
+    ($($name:literal $arguments:literal $about:literal $to:ident $kind:literal $fields:expr;)*) => {
+        /// The requests.
+        pub(super) const VERBS: [Verb; [$($name),*].len()] = [$(Verb {
             name: $name,
             command: concat!("raft ", $name),
             arguments: $arguments,
             about: $about,
-            to: $to,
-            body: $body,
-        }
+            to: Target::$to,
+            kind: $kind,
+            fields: &$fields,
+        }),*];
     };
 }
 
-/// The requests.
-#[rustfmt::skip]
-pub(super) const VERBS: [Verb; 12] = [
-    verb!("get", "KEY", "Prints the value of a key.", Target::Read,
-        |a| Ok(value!({"type": "read", "key": (a[0].clone())}))),
-    verb!("set", "KEY VALUE", "Sets the value of a key.", Target::Write,
-        |a| Ok(value!({"type": "write", "key": (a[0].clone()), "value": (a[1].clone())}))),
-    verb!("cas", "KEY OLD NEW", "Sets the value of a key if it is OLD.", Target::Write,
-        |a| Ok(value!({"type": "cas", "key": (a[0].clone()), "from": (a[1].clone()), "to": (a[2].clone())}))),
-    verb!("delete", "KEY", "Deletes a key.", Target::Write,
-        |a| Ok(value!({"type": "delete", "key": (a[0].clone())}))),
-    verb!("keys", "[PREFIX]", "Lists the keys, or the strings among them with a prefix.", Target::Read,
-        |a| Ok(with(value!({"type": "keys"}), "prefix", a.first()))),
-    verb!("status", "", "Shows the role and the progress of each node.", Target::Each,
-        |_| Ok(value!({"type": "status"}))),
-    verb!("members", "", "Lists the members of the cluster.", Target::Read,
-        |_| Ok(value!({"type": "members"}))),
-    verb!("add", "NAME=HOST:PORT", "Adds a node, which was started with --join.", Target::Leader,
-        |a| change(&a[..1], &[])),
-    verb!("remove", "NAME", "Removes a node, which can be stopped afterwards.", Target::Leader,
-        |a| change(&[], &a[..1])),
-    verb!("replace", "OLD NEW=HOST:PORT", "Removes a node and adds another one, at once.", Target::Leader,
-        |a| change(&a[1..], &a[..1])),
-    verb!("transfer", "[NAME]", "Hands the leadership to a node, or to the most advanced one.", Target::Leader,
-        |a| Ok(with(value!({"type": "transfer"}), "to", a.first()))),
-    verb!("snapshot", "", "Makes each node store a snapshot.", Target::Each,
-        |_| Ok(value!({"type": "snapshot"}))),
-];
-
-/// An object with one more member, if there is one.
-fn with(mut body: Value, name: &str, value: Option<&Value>) -> Value {
-    if let (Some(members), Some(value)) = (body.as_object_mut(), value) {
-        members.insert(name.into(), value.clone());
-    }
-    body
-}
-
-fn change(add: &[Value], remove: &[Value]) -> Result<Value, String> {
-    let has_place = |name: &Value| name.as_str().is_some_and(|name| name.contains('='));
-    if let Some(name) = add.iter().find(|name| !has_place(name)) {
-        return Err(format!("expected NAME=HOST:PORT, got {name}"));
-    }
-    let (add, remove) = (Value::Array(add.to_vec()), Value::Array(remove.to_vec()));
-    Ok(value!({"type": "change_members", "add": add, "remove": remove}))
+verbs! {
+    "get" "KEY" "Prints the value of a key." Read "read" ["key"];
+    "set" "KEY VALUE" "Sets the value of a key." Write "write" ["key", "value"];
+    "cas" "KEY OLD NEW" "Sets the value of a key if it is OLD." Write "cas" ["key", "from", "to"];
+    "delete" "KEY" "Deletes a key." Write "delete" ["key"];
+    "keys" "[PREFIX]" "Lists the keys, or those strings that begin with PREFIX." Read "keys" ["prefix"];
+    "status" "" "Shows the role and the progress of each node." Each "status" [];
+    "members" "" "Lists the members of the cluster." Read "members" [];
+    "add" "NAME=HOST:PORT" "Adds a node that was started with --join." Leader "change_members" ["add[]"];
+    "remove" "NAME" "Removes a node. It can be stopped afterwards." Leader "change_members" ["remove[]"];
+    "replace" "OLD NEW=HOST:PORT" "Removes a node and adds another one." Leader "change_members"
+        ["remove[]", "add[]"];
+    "transfer" "[NAME]" "Hands the leadership to a node, or to the best one." Leader "transfer" ["to"];
+    "snapshot" "" "Makes each node store a snapshot." Each "snapshot" [];
 }
 
 /// The flags of all commands that are clients.
@@ -115,34 +89,36 @@ pub(super) const FLAGS: &[Flag] = &[
 ];
 
 /// The exit status of a request.
-pub(super) const STATUSES: &str = "
+const STATUSES: &str = "
 Exit status: 0 done; 1 the cluster rejected the request, e.g. there is no such key; 2 wrong usage;
-3 unknown whether a write took effect; 4 no node could serve the request.";
+3 unknown whether a write took effect; 4 no node could serve the request.
+";
 
 impl Verb {
     /// Makes the body.
     pub(super) fn body(&self, arguments: &[Value]) -> Result<Value, String> {
-        let most = self.arguments.split_whitespace().count();
-        let least = if self.arguments.starts_with('[') {
-            0
-        } else {
-            most
-        };
-        if !(least..=most).contains(&arguments.len()) {
+        let optional = usize::from(self.arguments.starts_with('['));
+        if !(self.fields.len() - optional..=self.fields.len()).contains(&arguments.len()) {
             return Err(format!("usage: {} {}", self.name, self.arguments));
         }
-        (self.body)(arguments)
+        let fields = self.fields.iter().zip(arguments);
+        let fields = fields.map(|(field, argument)| match field.strip_suffix("[]") {
+            Some(list) => (list.to_owned(), Value::Array(vec![argument.clone()])),
+            None => ((*field).to_owned(), argument.clone()),
+        });
+        let kind = ("type".to_owned(), self.kind.into());
+        Ok(Value::Object(fields.chain([kind]).collect()))
     }
 
     /// Sends a request, prints what comes of it, and returns the exit status.
     pub(super) fn run(
         &self,
         client: &mut Client,
-        body: Value,
+        body: &Value,
         json: bool,
         out: &mut impl Write,
     ) -> io::Result<u8> {
-        let mut body = body;
+        let mut body = body.clone();
         loop {
             let reply = match self.to {
                 Target::Read => client.read(body.clone()),
@@ -152,16 +128,12 @@ impl Verb {
             };
             let status = show(&reply, json, out)?;
             // A long list comes in parts.
-            match reply
-                .ok()
-                .filter(|reply| reply.field("more") == Some(&Value::Bool(true)))
-            {
-                Some(part) => {
-                    let keys = part.field("keys").and_then(Value::as_array);
-                    body = with(body, "after", keys.and_then(<[Value]>::last));
-                }
-                None => return Ok(status),
-            }
+            let part = reply.ok().filter(|reply| field(reply, "more") == "true");
+            let last = part.and_then(|part| part.field("keys")?.elements().last().cloned());
+            match (last, body.as_object_mut()) {
+                (Some(last), Some(body)) => body.insert("after".into(), last),
+                _ => return Ok(status),
+            };
         }
     }
 }
@@ -169,114 +141,94 @@ impl Verb {
 /// Asks each node for itself.
 fn each(client: &mut Client, body: &Value, json: bool, out: &mut impl Write) -> io::Result<u8> {
     let mut worst = 0;
-    let mut rows = vec![STATUS_FIELDS.map(str::to_owned).to_vec()];
+    let mut rows = vec![STATUS.map(str::to_owned)];
     for mut node in client.each() {
-        let reply = node.read(body.clone());
-        let status = match &reply {
-            Ok(reply) if !json && is(reply, "status_ok") => {
-                rows.push(
-                    STATUS_FIELDS
-                        .map(|name| reply.field(name).map_or("-".into(), plain))
-                        .to_vec(),
-                );
-                0
+        match node.read(body.clone()) {
+            Ok(reply) if !json && field(&reply, "type") == "status_ok" => {
+                rows.push(STATUS.map(|name| field(&reply, name)));
             }
             reply => {
                 write!(out, "{}: ", node.node())?;
-                show(reply, json, out)?
+                worst = worst.max(show(&reply, json, out)?);
             }
-        };
-        worst = worst.max(status);
+        }
     }
     if rows.len() > 1 {
-        table(&rows, out)?;
+        write!(out, "{}", table(&rows))?;
     }
     Ok(worst)
 }
 
-const STATUS_FIELDS: [&str; 7] = [
+const STATUS: [&str; 7] = [
     "node", "role", "term", "leader", "last", "commit", "applied",
 ];
 
 /// Prints a reply as redis-cli does. Returns the exit status.
 fn show(reply: &Result<Value, Error>, json: bool, out: &mut impl Write) -> io::Result<u8> {
     let (status, text) = match reply {
-        Ok(reply) if json => (0, reply.to_string()),
-        Ok(reply) if is(reply, "read_ok") => (
-            0,
-            reply
-                .field("value")
-                .map_or("(nil)".into(), Value::to_string),
-        ),
-        Ok(reply) if is(reply, "keys_ok") => {
-            for key in reply
-                .field("keys")
-                .and_then(Value::as_array)
-                .unwrap_or_default()
-            {
-                writeln!(out, "{key}")?;
-            }
-            return Ok(0);
+        Ok(reply) if json => (0, format!("{reply}\n")),
+        Ok(reply) => (0, shown(reply)),
+        Err(Error::Rejected { code, text }) if json => {
+            let error = value!({"type": "error", "code": (*code), "text": (text.as_str())});
+            (1, format!("{error}\n"))
         }
-        Ok(reply) if is(reply, "members_ok") => {
-            let leader = reply.field("leader");
-            let mut rows = Vec::new();
-            for member in reply
-                .field("members")
-                .and_then(Value::as_array)
-                .unwrap_or_default()
-            {
-                let leads = leader.is_some() && member.field("name") == leader;
-                let role = if leads { "leader" } else { "" };
-                let mut row = ["name", "address", "standing"]
-                    .map(|name| member.field(name).map_or("-".into(), plain))
-                    .to_vec();
-                row.push(role.into());
-                rows.push(row);
-            }
-            table(&rows, out)?;
-            return Ok(0);
+        Err(Error::Rejected { code, .. }) if *code == ErrorCode::KeyDoesNotExist.number() => {
+            (1, "(nil)\n".into())
         }
-        Ok(_) => (0, "OK".into()),
-        Err(Error::Rejected { code, text }) if json => (
-            1,
-            value!({"type": "error", "code": (*code), "text": (text.as_str())}).to_string(),
-        ),
-        Err(Error::Rejected { code, text: _ }) if *code == ErrorCode::KeyDoesNotExist.number() => {
-            (1, "(nil)".into())
+        Err(error) => {
+            let status = match error {
+                Error::Rejected { .. } => 1,
+                Error::Unknown(_) => 3,
+                Error::Unavailable(_) => 4,
+            };
+            (status, format!("(error) {error}\n"))
         }
-        Err(error @ Error::Rejected { .. }) => (1, format!("(error) {error}")),
-        Err(error @ Error::Unknown(_)) => (3, format!("(error) {error}")),
-        Err(error @ Error::Unavailable(_)) => (4, format!("(error) {error}")),
     };
-    writeln!(out, "{text}")?;
+    write!(out, "{text}")?;
     Ok(status)
 }
 
-fn is(reply: &Value, kind: &str) -> bool {
-    reply.field("type").and_then(Value::as_str) == Some(kind)
-}
-
-/// A value as a word, without quotes.
-fn plain(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Prints rows in columns.
-fn table(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+fn shown(reply: &Value) -> String {
+    let all = |name| reply.field(name).into_iter().flat_map(Value::elements);
+    match &*field(reply, "type") {
+        "read_ok" => format!("{}\n", reply.field("value").unwrap_or(&Value::Null)),
+        "keys_ok" => all("keys").map(|key| format!("{key}\n")).collect(),
+        "members_ok" => {
+            let leader = field(reply, "leader");
+            let row = |member: &Value| {
+                let [name, address, standing] =
+                    ["name", "address", "standing"].map(|name| field(member, name));
+                let leads = if name == leader { "leader" } else { "" };
+                [name, address, standing, leads.into()]
+            };
+            table(&all("members").map(row).collect::<Vec<_>>())
+        }
+        _ => "OK\n".into(),
     }
-    Ok(())
+}
+
+/// A field as a word.
+fn field(object: &Value, name: &str) -> String {
+    match object.field(name) {
+        None => "-".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Rows as lines with columns.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+            line += &format!("{cell:width$}  ");
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
 }
 
 /// A JSON value, or else a bare word, which is a string.
@@ -284,14 +236,38 @@ pub(super) fn word(text: &str) -> Value {
     json::decode(text.as_bytes()).unwrap_or_else(|_| text.into())
 }
 
-/// The client that flags demand.
-pub(super) fn client(given: &Given, report: fn(&str)) -> Result<Client, UsageError> {
-    let nodes = given.text("connect").unwrap_or_default().split(',');
-    let mut options = Options::to(nodes);
-    options.secret = secret(given)?;
-    options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
-    options.report = report;
-    Ok(Client::new(options))
+/// Parses a command line, makes the client that its flags demand, and runs it.
+pub(super) fn run<T>(
+    command: &Command,
+    arguments: impl IntoIterator<Item = OsString>,
+    report: fn(&str),
+    prepare: impl FnOnce(&Given) -> Result<T, UsageError>,
+    run: impl FnOnce(&mut Client, T, bool, &mut Stdout) -> io::Result<u8>,
+) -> ExitCode {
+    let parsed = command.parse(arguments).and_then(|parsed| {
+        parsed.try_map(|given| {
+            let mut options = Options::to(given.text("connect").unwrap_or_default().split(','));
+            options.secret = secret(&given)?;
+            options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
+            options.report = report;
+            Ok((Client::new(options), prepare(&given)?, given.is_set("json")))
+        })
+    });
+    let (mut client, prepared, json) = match parsed {
+        Ok(Parsed::Run(run)) => run,
+        Ok(Parsed::Print(text)) => return print(&(text + STATUSES)),
+        Err(error) => return usage_error(command.name, &error),
+    };
+    let mut out = stdout();
+    let ran = run(&mut client, prepared, json, &mut out);
+    client.close();
+    match ran.and_then(|status| out.flush().map(|()| status)) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            print_error(format_args!("{}: {error}", command.name));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// The secret in the file that `--secret-file` names, without the whitespace around it; empty if the
@@ -315,37 +291,22 @@ const SECRET_BYTES_MIN: usize = 16;
 
 /// Runs the subcommand of this name.
 pub(super) fn main(name: &str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let verb = VERBS
-        .iter()
-        .find(|verb| verb.name == name)
-        .expect("a subcommand is in the table");
+    let verb = VERBS.iter().find(|verb| verb.name == name);
+    let verb = verb.expect("a subcommand is in the table");
     let command = Command::new(verb.command, verb.about, FLAGS).arguments(verb.arguments);
-    let prepared = command.parse(arguments).and_then(|parsed| {
-        parsed.try_map(|given| {
-            let words: Vec<Value> = given
-                .arguments
-                .iter()
-                .map(|a| word(&a.to_string_lossy()))
-                .collect();
-            let body = verb.body(&words).map_err(UsageError::new)?;
-            Ok((client(&given, |_| {})?, body, given.is_set("json")))
-        })
-    });
-    let (mut client, body, json) = match prepared {
-        Ok(Parsed::Run(run)) => run,
-        Ok(Parsed::Print(text)) => return print(&(text + STATUSES + "\n")),
-        Err(error) => return usage_error(verb.command, &error),
+    let body = |given: &Given| {
+        let words = given
+            .arguments
+            .iter()
+            .map(|text| word(&text.to_string_lossy()));
+        verb.body(&words.collect::<Vec<_>>())
+            .map_err(UsageError::new)
     };
-    let mut out = stdout();
-    let shown = verb
-        .run(&mut client, body, json, &mut out)
-        .and_then(|status| out.flush().map(|()| status));
-    client.close();
-    match shown {
-        Ok(status) => status.into(),
-        Err(error) => {
-            print_error(format_args!("{}: {error}", verb.command));
-            ExitCode::FAILURE
-        }
-    }
+    run(
+        &command,
+        arguments,
+        |_| {},
+        body,
+        |client, body, json, out| verb.run(client, &body, json, out),
+    )
 }

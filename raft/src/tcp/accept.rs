@@ -22,7 +22,7 @@ use crate::host::{Limit, Outbox};
 use crate::kv::Kv;
 use crate::lines::{Lines, RawLine};
 use crate::node::address::{MAX_ADDRESS, name_in};
-use crate::requests::{ErrorCode, InvalidRequest, MAX_LINE};
+use crate::requests::{ErrorCode, InvalidRequest, MAX_LINE, Reply};
 use crate::sessions::Sessions;
 use crate::wire;
 
@@ -166,27 +166,15 @@ fn take(server: &Arc<Server>, stream: TcpStream) -> io::Result<()> {
 }
 
 /// Says why a connection ends.
-fn refuse(server: &Server, mut stream: &TcpStream, text: &str) -> io::Result<()> {
-    let error = error(ErrorCode::TemporarilyUnavailable, text.into());
-    let outbox = Arc::new(Outbox::default());
-    let replies = Replies(outbox.clone());
-    server
-        .output
-        .answer_invalid(&replies, "".into(), server.name.as_str().into(), error);
-    drop(replies);
-    outbox.write_to(&mut stream, |line, buffer| {
-        server.output.encode(line, buffer)
-    })
-}
-
-fn error(code: ErrorCode, text: String) -> InvalidRequest {
-    let (in_reply_to, kind) = (None, None);
-    InvalidRequest {
+fn refuse(server: &Server, stream: &TcpStream, text: &str) -> io::Result<()> {
+    let code = ErrorCode::TemporarilyUnavailable.number();
+    let (in_reply_to, text) = (None, text.into());
+    let error = Reply::Error {
         in_reply_to,
-        kind,
         code,
         text,
-    }
+    };
+    handshake::send(stream, &server.name, None, error)
 }
 
 /// Serves one connection.
@@ -319,35 +307,38 @@ impl Attendant<'_> {
 
     fn request(&self, replies: &Arc<Replies>, name: Option<&str>, line: RawLine<'_>) {
         let server = self.server;
-        let mut src = name.unwrap_or_default().to_owned();
-        let invalid = match line {
-            RawLine::TooLong(length) => Err((
-                ErrorCode::MalformedRequest,
-                format!("the line has {length} bytes; the limit is {MAX_LINE}"),
+        let mut src = name.map(Cow::Borrowed);
+        let invalid = |code, text| {
+            let (in_reply_to, kind) = (None, None);
+            Err(InvalidRequest {
+                in_reply_to,
+                kind,
+                code,
+                text,
+            })
+        };
+        let malformed = |text| invalid(ErrorCode::MalformedRequest, text);
+        let handled = match line {
+            RawLine::TooLong(length) => malformed(format!(
+                "the line has {length} bytes; the limit is {MAX_LINE}"
             )),
             RawLine::Whole(line) => match (parse(line), server.input.get()) {
-                (Err(error), _) => Err((
-                    ErrorCode::MalformedRequest,
-                    format!("the line is not a request: {error}"),
-                )),
+                (Err(error), _) => malformed(format!("the line is not a request: {error}")),
                 (Ok(_), None) => {
                     let text = "this node waits to be added to its cluster (raft add)";
-                    Err((ErrorCode::TemporarilyUnavailable, text.into()))
+                    invalid(ErrorCode::TemporarilyUnavailable, text.into())
                 }
                 (Ok(opened), Some(input)) => {
-                    if let (None, Some(given)) = (name, opened.src) {
-                        src = given.into_owned();
-                    }
-                    Ok(input.request(replies, (&src, &server.name), opened.body, line.len()))
+                    let src = src.get_or_insert(opened.src.unwrap_or_default());
+                    input.request(replies, (src, &server.name), opened.body, line.len())
                 }
             },
         };
-        let invalid = invalid.unwrap_or_else(|(code, text)| Err(error(code, text)));
-        if let Err(invalid) = invalid {
-            let dest = server.name.as_str().into();
+        if let Err(invalid) = handled {
+            let (src, dest) = (src.unwrap_or_default(), server.name.as_str().into());
             server
                 .output
-                .answer_invalid(replies, src.into(), dest, invalid);
+                .answer_invalid(replies, (*src).into(), dest, invalid);
         }
     }
 }

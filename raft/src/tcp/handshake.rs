@@ -264,8 +264,9 @@ fn nonce() -> String {
     format!("{:016x}{:016x}", entropy::random(), entropy::random())
 }
 
-fn send(
-    stream: &mut impl Write,
+/// Writes a line.
+pub(super) fn send(
+    mut stream: impl Write,
     src: &str,
     dest: Option<&str>,
     body: impl json::Encode,
