@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
-pub(crate) use self::input::Input;
+pub(crate) use self::input::{Input, init_again};
 pub(crate) use self::output::{DropReason, Lane, Me, Output, OutputLine, Replies, ReplyTo, Routes};
 use crate::host::{FrontEnd, SnapshotResult};
 use crate::kv::Kv;
@@ -24,6 +24,8 @@ pub(crate) struct NodeFrontEnd<R> {
     output: Output,
     /// The role, term and leader that were logged last.
     logged: Option<(RoleName, Term, Option<NodeId>)>,
+    /// Whether this node's removal was logged.
+    was_removed: bool,
     /// Whether the disk was stalled then.
     was_stalled: bool,
     /// How many of this node's snapshots followers had refused then.
@@ -37,6 +39,7 @@ impl<R> NodeFrontEnd<R> {
             routes,
             output,
             logged: None,
+            was_removed: false,
             was_stalled: false,
             refused: 0,
         }
@@ -61,6 +64,13 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
     fn observe(&mut self, status: &Status) {
         self.me.book.observe(status);
         self.routes.observe();
+        if status.was_removed && !self.was_removed {
+            self.was_removed = true;
+            let me = &self.me.name;
+            self.output.log.warn(format_args!(
+                "{me}: was removed from the cluster; it serves no requests and can be stopped"
+            ));
+        }
         if self.was_stalled != status.is_disk_stalled {
             self.was_stalled = status.is_disk_stalled;
             let (me, log) = (&self.me.name, &self.output.log);

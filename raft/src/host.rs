@@ -286,6 +286,11 @@ where
                         return Ok(self.session.write(ticket, command));
                     }
                     ClientRequest::Read(query) => Input::Read { ticket, query },
+                    ClientRequest::ChangeMembers { add, remove } => Input::ChangeMembers {
+                        ticket,
+                        add,
+                        remove,
+                    },
                     ClientRequest::Transfer(to) => {
                         let ticket = Some(ticket);
                         Input::Transfer { ticket, to }

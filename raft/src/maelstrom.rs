@@ -22,6 +22,7 @@
 
 mod init;
 mod input;
+mod waiting;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -111,19 +112,18 @@ fn serve(
         member,
         position,
         reply_to,
-        early,
+        mut early,
     } = init;
     if server.is_none() {
         server = node::serve_metrics(options, position, telemetry, log)?;
     }
     let inbox = Arc::new(Inbox::default());
-    let node = match Node::open(options, &member, None, &inbox, telemetry, log) {
-        Ok(node) => node.expect("init names initial members alone"),
+    let open = |joined| Node::open(options, &member, joined, &inbox, telemetry, log);
+    let node = match open(None) {
+        Ok(node) => node,
         Err(error) => {
-            let code = match error.is_foreign() {
-                true => ErrorCode::PreconditionFailed,
-                false => ErrorCode::Abort,
-            };
+            let codes = [ErrorCode::Abort, ErrorCode::PreconditionFailed];
+            let code = codes[usize::from(error.is_foreign())];
             output.answer([(reply_to, Err((code, error.to_string())))]);
             early.refuse(output);
             return Err(error);
@@ -135,6 +135,16 @@ fn serve(
     telemetry.received(reply_to.kind.as_str());
     output.answer([(reply_to, Ok(Reply::InitOk { in_reply_to }))]);
 
+    let node = match node {
+        Some(node) => node,
+        None => {
+            let waited = waiting::wait(&mut early, &mut lines, &member, output, stdout);
+            let Some(id) = waited.map_err(StopReason::io(STDIN))? else {
+                return Ok(());
+            };
+            open(Some(id))?.expect("it has an id now")
+        }
+    };
     let me = Me {
         name: member.name().into(),
         id: node.id(),

@@ -30,11 +30,15 @@ const STANDINGS: [(&str, Standing); 4] = [
     ("learner", Standing::Learner),
 ];
 
+/// A standing in messages and replies.
+pub(crate) fn standing_name(standing: Standing) -> &'static str {
+    let named = STANDINGS.iter().find(|(_, other)| *other == standing);
+    named.expect("all standings have names").0
+}
+
 impl Encode for Stands {
     fn encode(&self, writer: &mut Writer<'_>) {
-        let named = STANDINGS.iter().find(|(_, standing)| *standing == self.0);
-        let (name, _) = named.expect("all standings have names");
-        name.encode(writer);
+        standing_name(self.0).encode(writer);
     }
 }
 

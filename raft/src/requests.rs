@@ -1,11 +1,17 @@
 //! The bodies of clients' requests and of the replies, and the error codes: the same for every
 //! front end.
 
+mod members;
+
 use std::borrow::Cow;
 
 use json::{Error, Raw};
-use raft_core::{Index, NodeId, Refusal, Response, Standing, StateMachine as _, Status};
+use raft_core::{
+    Index, NodeId, NotChanged, Refusal, Response, Standing, StateMachine as _, Status,
+};
 
+use self::members::MemberBody;
+pub(crate) use self::members::{change, members};
 use crate::host::ClientRequest;
 use crate::kv::{self, Answer, KEYS_MAX, Key, Kv, Query, Text};
 use crate::named::named;
@@ -85,6 +91,10 @@ bodies! {
     OpenSession as "open_session" { msg_id: i64 },
     CloseSession as "close_session" { msg_id: i64, session: u64 },
     Transfer as "transfer" { msg_id: i64, to: Option<String> },
+    Members as "members" { msg_id: i64 },
+    ChangeMembers as "change_members" {
+        msg_id: i64, add: Vec<String> = Vec::new(), remove: Vec<String> = Vec::new(),
+    },
     Status as "status" { msg_id: i64 },
     Snapshot as "snapshot" { msg_id: i64 },
 }
@@ -103,6 +113,9 @@ bodies! {
     OpenSessionOk as "open_session_ok" { in_reply_to: i64, session: u64 },
     CloseSessionOk as "close_session_ok" { in_reply_to: i64 },
     TransferOk as "transfer_ok" { in_reply_to: i64 },
+    MembersOk as "members_ok" {
+        in_reply_to: i64, members: Vec<MemberBody>, leader: Option<String>,
+    },
     ChangeMembersOk as "change_members_ok" { in_reply_to: i64 },
     StatusOk as "status_ok" {
         in_reply_to: i64, node: String, role: String, term: u64, leader: Option<String>,
@@ -142,6 +155,13 @@ pub(crate) enum RequestContent {
     Client(ClientRequest<Sessions<Kv>>),
     /// Hands the leadership over, to the voter of this name or to the most advanced one.
     Transfer { to: Option<String> },
+    /// Asks for the members: [`members`].
+    Members,
+    /// Lets nodes of these addresses vote, and members of these names leave: [`change`].
+    ChangeMembers {
+        add: Vec<String>,
+        remove: Vec<String>,
+    },
     /// Asks for this node's own state: [`status`].
     Status,
 }
@@ -182,7 +202,7 @@ named! {
         Abort as "abort",
         /// The key has no value.
         KeyDoesNotExist as "key_does_not_exist",
-        /// The key has another value, or this is another node.
+        /// The key has another value, this is another node, or the members rule the change out.
         PreconditionFailed as "precondition_failed",
     }
 }
@@ -288,6 +308,12 @@ impl Request {
                 (msg_id, client(ClientRequest::Write(command)))
             }
             Body::Transfer { msg_id, to } => (msg_id, RequestContent::Transfer { to }),
+            Body::Members { msg_id } => (msg_id, RequestContent::Members),
+            Body::ChangeMembers {
+                msg_id,
+                add,
+                remove,
+            } => (msg_id, RequestContent::ChangeMembers { add, remove }),
             Body::Status { msg_id } => (msg_id, RequestContent::Status),
             Body::Snapshot { msg_id } => (msg_id, client(ClientRequest::Snapshot)),
         };
@@ -332,6 +358,7 @@ pub(crate) fn size(request: &ClientRequest<Sessions<Kv>>) -> usize {
     match request {
         ClientRequest::Read(query) => query.size(),
         ClientRequest::Write(command) => Sessions::<Kv>::size(command),
+        ClientRequest::ChangeMembers { add, .. } => add.iter().map(|address| address.len()).sum(),
         ClientRequest::Transfer(_) | ClientRequest::Snapshot => 0,
     }
 }
@@ -411,6 +438,11 @@ pub(crate) fn reply(
             ErrorCode::MalformedRequest,
             "the leader cannot hand over to itself: name another voter in \"to\", or none".into(),
         )),
+        Response::Refused(Refusal::NotChanged(
+            reason @ (NotChanged::UnknownMember
+            | NotChanged::AlreadyMember
+            | NotChanged::NoVoterLeft),
+        )) => Err((ErrorCode::PreconditionFailed, reason.as_str().into())),
         Response::Refused(refusal) => Err((
             ErrorCode::TemporarilyUnavailable,
             refused(refusal, name).into(),

@@ -145,6 +145,7 @@ mod tests {
             ballot: Ballot::new(Term(3), Some(ME)),
             leader: Some(ME),
             membership: Membership::of([ME, PEER]).into(),
+            was_removed: false,
             last: id(5, 3),
             base: id(1, 1),
             log_bytes: 400,

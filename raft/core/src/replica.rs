@@ -208,6 +208,7 @@ impl<S: StateMachine> Replica<S> {
             ballot: shared.ballot(),
             leader: raft.leader(),
             membership: shared.log().membership().clone(),
+            was_removed: shared.was_removed(),
             last: shared.log().last(),
             base: shared.log().base(),
             log_bytes: shared.log().bytes(Index(0), shared.log().last().index),

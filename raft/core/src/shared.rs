@@ -174,6 +174,13 @@ impl<S: StateMachine> Shared<S> {
         &self.machine
     }
 
+    /// Whether this node was a member, and is none by the last committed entry with members, nor by any
+    /// later one. One that waits to be added has an id that was not given by the entries that it has.
+    pub(crate) fn was_removed(&self) -> bool {
+        let lacks = |members: &Membership| self.id < members.next() && !members.contains(self.id);
+        lacks(self.membership()) && lacks(self.log.membership_at(self.commit))
+    }
+
     /// Whether no node can have led yet: the term is 0, or it is that of the log's one entry, which
     /// no leader appended since it has the members at the start of the cluster (thesis §4.4).
     pub(crate) fn is_first_election(&self) -> bool {

@@ -62,6 +62,9 @@ pub struct Status {
     pub leader: Option<NodeId>,
     /// The membership in use, committed or not.
     pub membership: Arc<Membership>,
+    /// Whether the node was a member, and is none by the last committed entry with members, nor by any
+    /// later one.
+    pub was_removed: bool,
     /// Its last entry.
     pub last: EntryId,
     /// The entry before the first one in memory. A snapshot covers all entries through it.

@@ -106,32 +106,49 @@ impl Input {
         };
         self.output.telemetry.received(request.kind.as_str());
         let reply_to = ReplyTo::new(replies, src, dest, &request);
-        match request.content {
-            RequestContent::Init { node_id, node_ids } => {
-                let result = self.init_again(reply_to.msg_id, &node_id, node_ids);
-                self.output.answer([(reply_to, result)]);
-            }
-            RequestContent::Client(request) => self.submit(reply_to, request, bytes),
-            RequestContent::Status => {
-                let result = self.status(reply_to.msg_id);
-                self.output.answer([(reply_to, result)]);
-            }
-            RequestContent::Transfer { to } => {
-                match to
-                    .map(|name| self.me.book.id(&name).ok_or(name))
-                    .transpose()
-                {
-                    Ok(to) => self.submit(reply_to, ClientRequest::Transfer(to), bytes),
-                    Err(name) => {
-                        let name = clipped(&name);
-                        let text = format!("\"to\" is {name:?}, which is not a node's name");
-                        let result = Err((ErrorCode::MalformedRequest, text));
-                        self.output.answer([(reply_to, result)]);
-                    }
-                }
-            }
+        match self.answer(reply_to.msg_id, request.content) {
+            Ok(Answer::Now(reply)) => self.output.answer([(reply_to, Ok(reply))]),
+            Ok(Answer::Later(request)) => self.submit(reply_to, request, bytes),
+            Err(error) => self.output.answer([(reply_to, Err(error))]),
         }
         Ok(())
+    }
+
+    /// Answers a request, or turns it into one for the event loop.
+    fn answer(
+        &self,
+        in_reply_to: i64,
+        content: RequestContent,
+    ) -> Result<Answer, (ErrorCode, String)> {
+        let Me { id, book, .. } = &self.me;
+        match content {
+            RequestContent::Init { node_id, node_ids } => {
+                init_again(&self.member, in_reply_to, &node_id, node_ids).map(Answer::Now)
+            }
+            RequestContent::Status => self.status(in_reply_to).map(Answer::Now),
+            RequestContent::Members => Ok(Answer::Now(requests::members(in_reply_to, book))),
+            RequestContent::Client(_)
+            | RequestContent::ChangeMembers { .. }
+            | RequestContent::Transfer { .. }
+                if book.was_removed() =>
+            {
+                let text = "this node was removed from the cluster; ask another node".to_owned();
+                Err((ErrorCode::TemporarilyUnavailable, text))
+            }
+            RequestContent::Client(request) => Ok(Answer::Later(request)),
+            RequestContent::ChangeMembers { add, remove } => {
+                requests::change(*id, book, add, &remove).map(Answer::Later)
+            }
+            RequestContent::Transfer { to } => {
+                let unknown = |name: String| {
+                    let name = clipped(&name);
+                    let text = format!("\"to\" is {name:?}, which is not a member's name");
+                    (ErrorCode::MalformedRequest, text)
+                };
+                let to = to.map(|name| book.id(&name).ok_or_else(|| unknown(name)));
+                Ok(Answer::Later(ClientRequest::Transfer(to.transpose()?)))
+            }
+        }
     }
 
     fn submit(&self, reply_to: ReplyTo, request: ClientRequest<Sessions<Kv>>, bytes: usize) {
@@ -156,24 +173,31 @@ impl Input {
             }
         }
     }
+}
 
-    /// Answers a repeated `init`, which must have the same content.
-    fn init_again(
-        &self,
-        in_reply_to: i64,
-        node_id: &str,
-        node_ids: Vec<String>,
-    ) -> Result<Reply, (ErrorCode, String)> {
-        match Member::of_names(node_id, node_ids) {
-            Ok(member) if member == self.member => Ok(Reply::InitOk { in_reply_to }),
-            Ok(_) => {
-                let me = &self.me.name;
-                let text = format!(
-                    "already initialised as {me}; this init has another node_id or other node_ids"
-                );
-                Err((ErrorCode::PreconditionFailed, text))
-            }
-            Err(text) => Err((ErrorCode::MalformedRequest, text)),
+/// How a valid request is answered.
+enum Answer {
+    Now(Reply),
+    /// By the event loop.
+    Later(ClientRequest<Sessions<Kv>>),
+}
+
+/// Answers a repeated `init`, which must have the same content.
+pub(crate) fn init_again(
+    me: &Member,
+    in_reply_to: i64,
+    node_id: &str,
+    node_ids: Vec<String>,
+) -> Result<Reply, (ErrorCode, String)> {
+    match Member::of_names(node_id, node_ids) {
+        Ok(member) if member == *me => Ok(Reply::InitOk { in_reply_to }),
+        Ok(_) => {
+            let me = me.name();
+            let text = format!(
+                "already initialised as {me}; this init has another node_id or other node_ids"
+            );
+            Err((ErrorCode::PreconditionFailed, text))
         }
+        Err(text) => Err((ErrorCode::MalformedRequest, text)),
     }
 }

@@ -281,6 +281,8 @@ fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
         Reply::StatusOk {
             voters, learners, ..
         } => voters.iter().chain(learners).map(String::len).sum(),
+        // A name, a place, an id and a standing each.
+        Reply::MembersOk { members, .. } => members.len() * 512,
         Reply::Error { text, .. } => text.len(),
         Reply::InitOk { .. }
         | Reply::WriteOk { .. }

@@ -1,8 +1,8 @@
 //! Inputs that wait for the event loop: a queue for peers, a queue for clients, and the results of
 //! the threads that store the log and the snapshots.
 
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,6 +124,13 @@ pub enum ClientRequest<S: StateMachine> {
     Read(S::Query),
     /// Hand the leadership over: to this voter, or to the most advanced one.
     Transfer(Option<NodeId>),
+    /// Let nodes with these addresses vote, and these members leave.
+    ChangeMembers {
+        /// The addresses.
+        add: Vec<Arc<str>>,
+        /// The members.
+        remove: BTreeSet<NodeId>,
+    },
     /// Store a snapshot of this node's own state.
     Snapshot,
 }

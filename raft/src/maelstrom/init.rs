@@ -131,8 +131,9 @@ impl BeforeInit<'_> {
             return None;
         }
         let position = node_ids.iter().position(|id| id == node_id);
+        let position = position.unwrap_or(node_ids.len());
         match Member::of_names(node_id, node_ids) {
-            Ok(member) => Some((member, position?, reply_to)),
+            Ok(member) => Some((member, position, reply_to)),
             Err(text) => {
                 let result = Err((ErrorCode::MalformedRequest, text));
                 self.output.answer([(reply_to, result)]);
@@ -201,7 +202,7 @@ impl Early {
         self.lines.len() < EARLY.items && self.bytes + bytes <= EARLY.bytes
     }
 
-    fn push(&mut self, line: Vec<u8>, reply_to: Option<ReplyTo>) {
+    pub(crate) fn push(&mut self, line: Vec<u8>, reply_to: Option<ReplyTo>) {
         self.bytes += line.len();
         self.lines.push_back(Held { line, reply_to });
     }
@@ -327,7 +328,7 @@ mod tests {
     fn invalid_init_is_answered_and_changes_nothing() {
         for (ids, reason) in [
             (r#"[]"#, "node_ids: there is no member"),
-            (r#"["n1"]"#, r#"node_id \"n2\" is not among node_ids"#),
+            (r#"["n1=h:1"]"#, r#"the name \"n1=h:1\" contains a ="#),
             (r#"["n2","n1","n2"]"#, r#"node_ids: \"n2\" occurs twice"#),
         ] {
             let output = output();

@@ -21,15 +21,27 @@ pub struct AddressBook(Mutex<Content>);
 struct Content {
     members: Arc<Membership>,
     leader: Option<NodeId>,
+    was_removed: bool,
     /// Former members, and senders of messages; the newest comes last.
     others: VecDeque<(NodeId, Arc<str>)>,
 }
 
 impl AddressBook {
+    /// A book with these members.
+    #[cfg(test)]
+    pub(crate) fn of(members: Arc<Membership>, leader: Option<NodeId>) -> Self {
+        Self(Mutex::new(Content {
+            members,
+            leader,
+            ..Content::default()
+        }))
+    }
+
     /// Notes the members and the leader, after each step.
     pub fn observe(&self, status: &Status) {
         let mut content = self.lock();
         content.leader = status.leader;
+        content.was_removed = status.was_removed;
         content.learn(&status.membership);
     }
 
@@ -81,6 +93,12 @@ impl AddressBook {
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
         self.lock().leader
+    }
+
+    /// Whether this node was a member and is none any more. It serves no requests then.
+    #[must_use]
+    pub fn was_removed(&self) -> bool {
+        self.lock().was_removed
     }
 
     fn lock(&self) -> MutexGuard<'_, Content> {

@@ -53,17 +53,20 @@ impl Member {
     /// The node of an `init`, whose members' addresses are their names.
     ///
     /// # Errors
-    /// As [`Member::new`], or the node is not among the members.
+    /// As [`Member::new`], or a name is none.
     pub fn of_names(node_id: &str, node_ids: Vec<String>) -> Result<Self, String> {
-        if let Some(name) = node_ids.iter().find(|name| name.contains('=')) {
-            return Err(format!("node_ids: {:?} contains a =", clipped(name)));
+        let of_node_id = |why: &str| format!("node_id {:?} {why}", clipped(node_id));
+        Address::parse(node_id).map_err(of_node_id)?;
+        let has_place = |name: &&str| name.contains('=');
+        let found = node_ids
+            .iter()
+            .map(String::as_str)
+            .chain([node_id])
+            .find(has_place);
+        if let Some(name) = found {
+            return Err(format!("the name {:?} contains a =", clipped(name)));
         }
-        let member = Self::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))?;
-        if member.initial_id().is_none() {
-            let name = clipped(node_id);
-            return Err(format!("node_id {name:?} is not among node_ids"));
-        }
-        Ok(member)
+        Self::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))
     }
 
     /// The node's name.

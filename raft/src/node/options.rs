@@ -87,12 +87,20 @@ pub const FLAGS: &[Flag] = &[
     )
     .default("800"),
     Flag::new(
+        "change-timeout",
+        "MS",
+        "Ends a change of the members whose new voters have not caught up after\n\
+         this long, and answers it with error 11.",
+    )
+    .default("60000"),
+    Flag::new(
         "metrics",
         "WHERE",
         "Where to serve Prometheus metrics over HTTP, at /metrics:\n\
          ADDR:PORT: at this address; if that fails, the node does not start;\n\
-         ADDR:PORT+: at the port plus the node's position in node_ids, so\n\
-         that all nodes of a run can have the same flags;\n\
+         ADDR:PORT+: at the port plus the node's position in node_ids (the\n\
+         next one, if it is not among them), so that all nodes of a run can\n\
+         have the same flags;\n\
          off: serves no metrics.\n\
          [default: 127.0.0.1 at a free port, which is printed on stderr]",
     ),
@@ -163,7 +171,7 @@ impl Options {
             shortest_election,
             longest_election,
             request_deadline: ticks(given.number("request-timeout", 1..=LONGEST_MS)?),
-            change_deadline: ticks(CHANGE_TIMEOUT_MS),
+            change_deadline: ticks(given.number("change-timeout", 1..=LONGEST_MS)?),
             limits,
         };
         check(&config)?;
@@ -230,9 +238,6 @@ fn range(text: &str) -> Option<(u32, u32)> {
 }
 
 /// The number of ticks that takes at least this long.
-/// How long the new voters of a change of the members may take to catch up.
-const CHANGE_TIMEOUT_MS: u64 = 60_000;
-
 fn ticks(milliseconds: u64) -> u32 {
     let tick = TICK.as_millis() as u64;
     u32::try_from(milliseconds.div_ceil(tick)).unwrap_or(u32::MAX)
@@ -295,6 +300,7 @@ mod tests {
         assert_eq!(options.config.shortest_election, 50);
         assert_eq!(options.config.longest_election, 100);
         assert_eq!(options.config.request_deadline, 80);
+        assert_eq!(options.config.change_deadline, 6_000);
         assert_eq!(options.settle.as_millis(), 400);
         assert_eq!(options.metrics, Metrics::Default);
         assert_eq!(options.log, Level::Info);

@@ -44,6 +44,11 @@ fn requests_are_parsed() {
     let text = r#"{"type":"transfer","msg_id":1,"to":"n2"}"#;
     assert_eq!(parsed(text).unwrap().content, to(Some("n2".into())));
 
+    let text = r#"{"type":"change_members","msg_id":1,"remove":["n1"]}"#;
+    let (add, remove) = (Vec::new(), vec!["n1".into()]);
+    let change = RequestContent::ChangeMembers { add, remove };
+    assert_eq!(parsed(text).unwrap().content, change);
+
     let text = r#"{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}"#;
     assert_eq!(parsed(text).unwrap().kind, RequestKind::Init);
 
@@ -201,6 +206,19 @@ fn every_response_has_a_code() {
         assert_eq!(code(Response::Refused(refusal)), Err(11));
     }
     assert_eq!(code(Response::Refused(Refusal::NotAVoter)), Err(12));
+    for (reason, expected) in [
+        (NotChanged::UnderWay, 11),
+        (NotChanged::Replaced, 11),
+        (NotChanged::NotCaughtUp, 11),
+        (NotChanged::UnknownMember, 22),
+        (NotChanged::AlreadyMember, 22),
+        (NotChanged::NoVoterLeft, 22),
+    ] {
+        let refusal = Refusal::NotChanged(reason);
+        assert_eq!(code(Response::Refused(refusal)), Err(expected));
+    }
+    let changed = ok(Reply::ChangeMembersOk { in_reply_to });
+    assert_eq!(code(Response::MembersChanged), changed);
     assert_eq!(
         code(Response::Transferred),
         ok(Reply::TransferOk { in_reply_to })

@@ -295,7 +295,7 @@ fn node_may_act_as_a_client() {
 #[test]
 fn invalid_init_is_refused_and_can_be_repeated() {
     let mut node = Node::start(&[]);
-    for ids in [&[][..], &["n2"], &["n1", "n1"]] {
+    for ids in [&[][..], &["n2=h:1"], &["n1", "n1"]] {
         assert_eq!(code(&node.ask(&init(0, "n1", ids))), Some(12), "{ids:?}");
     }
     node.init("n1", &["n1"]);

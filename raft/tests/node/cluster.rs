@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ChildStdin;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 
 use json::{Value, value};
 use raft::maelstrom::{MAX_DEPTH, MAX_LINE};
@@ -16,60 +17,98 @@ const NAMES: [&str; 3] = ["n1", "n2", "n3"];
 /// The deepest nesting of a line.
 const DEPTH: usize = json::MAX_DEPTH;
 
-/// Three nodes. Lines between them are delivered at once.
-struct Cluster {
-    /// To each node's stdin.
-    pipes: BTreeMap<String, Sender<String>>,
-    /// The lines for clients.
+/// Nodes by their names. Lines between them are delivered at once; one to a name without a node is
+/// lost.
+pub(crate) struct Cluster {
+    nodes: Arc<Mutex<BTreeMap<String, Running>>>,
+    /// For the lines to clients.
+    send: Sender<String>,
     replies: Receiver<String>,
     asked: i64,
 }
 
+/// A node of a cluster.
+struct Running {
+    /// Its stdin.
+    pipe: Sender<String>,
+    /// Reads its stdout to the end.
+    reader: JoinHandle<()>,
+}
+
 impl Cluster {
+    /// Three nodes that keep their state in memory.
     fn start() -> Self {
-        let mut pipes = BTreeMap::new();
-        let mut nodes = Vec::new();
+        let mut cluster = Self::new();
+        // Each can be reached before the first speaks.
         for name in NAMES {
-            let mut node = Node::start(&["--settle=0", "--election-timeout=500..1000"]);
-            let (send, lines) = mpsc::channel();
-            let stdin = node.take_stdin();
-            thread::spawn(move || write_all(stdin, &lines));
-            pipes.insert(name.to_owned(), send);
-            nodes.push(node);
+            cluster.run(name, &[]);
         }
-        let (send, replies) = mpsc::channel();
-        for mut node in nodes {
-            let (pipes, send) = (pipes.clone(), send.clone());
-            thread::spawn(move || {
-                // Ends when the node does.
-                while let Some(line) = node.try_read() {
-                    let dest = dest(&line);
-                    // The receiver may have ended.
-                    let _ = pipes.get(&dest).unwrap_or(&send).send(line);
-                }
-            });
-        }
-        let mut cluster = Self {
-            pipes,
-            replies,
-            asked: 0,
-        };
         for name in NAMES {
-            let reply = cluster.ask_once(name, &init(0, name, &NAMES));
-            assert_eq!(reply, value!({"type": "init_ok"}));
+            cluster.init(name, &NAMES);
         }
         cluster
     }
 
+    /// No nodes.
+    pub(crate) fn new() -> Self {
+        let (send, replies) = mpsc::channel();
+        Self {
+            nodes: Arc::default(),
+            send,
+            replies,
+            asked: 0,
+        }
+    }
+
+    /// Starts a node's process.
+    pub(crate) fn run(&mut self, name: &str, args: &[&str]) {
+        let usual = ["--settle=0", "--election-timeout=500..1000"];
+        let mut node = Node::start(&[&usual[..], args].concat());
+        let (pipe, lines) = mpsc::channel();
+        let stdin = node.take_stdin();
+        thread::spawn(move || write_all(stdin, &lines));
+        let (nodes, send) = (self.nodes.clone(), self.send.clone());
+        let reader = thread::spawn(move || {
+            // Ends when the node does.
+            while let Some(line) = node.try_read() {
+                let dest = dest(&line);
+                let nodes = nodes.lock().unwrap();
+                let to = match nodes.get(&dest) {
+                    Some(node) => &node.pipe,
+                    None if dest.starts_with('c') => &send,
+                    None => continue,
+                };
+                // The receiver may have ended.
+                let _ = to.send(line);
+            }
+        });
+        let running = Running { pipe, reader };
+        self.nodes.lock().unwrap().insert(name.into(), running);
+    }
+
+    /// Initialises a node.
+    pub(crate) fn init(&mut self, name: &str, ids: &[&str]) {
+        let reply = self.ask_once(name, &init(0, name, ids));
+        assert_eq!(reply, value!({"type": "init_ok"}));
+    }
+
+    /// Ends a node's input, and waits for the end of the node.
+    pub(crate) fn stop(&mut self, name: &str) {
+        let running = self.nodes.lock().unwrap().remove(name);
+        let Running { pipe, reader } = running.expect("it runs");
+        drop(pipe);
+        reader.join().unwrap();
+    }
+
     /// Sends a body to a node. Returns the body of the reply without its number.
-    fn ask_once(&mut self, node: &str, body: &Value) -> Value {
+    pub(crate) fn ask_once(&mut self, node: &str, body: &Value) -> Value {
         self.asked += 1;
         let request = with(body, "msg_id", self.asked.into());
         self.send_line(node, line("c1", node, &request), self.asked)
     }
 
     fn send_line(&mut self, node: &str, line: String, msg_id: i64) -> Value {
-        self.pipes[node].send(line).unwrap();
+        self.nodes.lock().unwrap()[node].pipe.send(line).unwrap();
         let reply = self.replies.recv_timeout(HANG).expect("an answer");
         let reply: Value = json::decode_with_depth(reply.as_bytes(), DEPTH).unwrap();
         assert_eq!(reply.field("src"), Some(&node.into()));
@@ -81,7 +120,7 @@ impl Cluster {
 
     /// Repeats a request that was refused (11) or is in doubt (13): on a busy machine any election
     /// may be late. All requests here may be repeated.
-    fn ask(&mut self, node: &str, body: &Value) -> Value {
+    pub(crate) fn ask(&mut self, node: &str, body: &Value) -> Value {
         loop {
             let reply = self.ask_once(node, body);
             let code = reply.field("code").and_then(Value::as_i64);

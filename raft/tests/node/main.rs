@@ -4,6 +4,7 @@ mod alone;
 mod cluster;
 mod command_line;
 mod durable;
+mod members;
 mod process;
 mod scrape;
 mod streams;
