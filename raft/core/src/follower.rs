@@ -194,23 +194,17 @@ impl<S: StateMachine> Node<Follower<S>, S> {
     /// InstallSnapshot, receiver's side (Figure 13): collects the chunks. The next output installs
     /// the complete snapshot.
     fn chunk(&mut self, from: NodeId, chunk: &SnapshotChunk) {
-        let SnapshotChunk {
-            stream,
-            snapshot,
-            offset,
-            ref data,
-        } = *chunk;
+        let (stream, snapshot) = (chunk.stream, chunk.snapshot);
         let last = snapshot.last.index;
         if last <= self.shared.commit() {
             // The snapshot holds only entries that this node has committed.
             self.acknowledge(from, stream, last);
             return;
         }
-        let asked = offset + data.len() as u64;
         let message = Message::ChunkReceived(ChunkReceived {
             stream,
             snapshot,
-            asked,
+            asked: chunk.offset + chunk.data.len() as u64,
             offset: self.shared.receive_chunk(chunk),
             broken: self.shared.snapshots.broken == Some(snapshot),
         });
@@ -227,20 +221,15 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             self.shared.counters.dropped.overflow += u64::from(sent > known);
             append.entries.truncate(known as usize);
         }
-        let Append {
-            stream: _,
-            prev,
-            entries,
-            commit,
-        } = append;
-        let matched = entries.last().map_or(prev, |entry| entry.id).index;
-        if !self.shared.splice(prev, entries) {
+        let last = append.entries.last();
+        let matched = last.map_or(append.prev, |entry| entry.id).index;
+        if !self.shared.splice(append.prev, append.entries) {
             self.shared.counters.dropped.malformed += 1;
             return None;
         }
         // Not after the last match: entries of former leaders may follow it, which this leader will
         // replace (§5.3).
-        let commit = commit.min(matched);
+        let commit = append.commit.min(matched);
         if commit > self.shared.commit() {
             self.shared.commit_to(commit);
         }

@@ -65,11 +65,6 @@ impl<S: StateMachine> Leader<S> {
         }
     }
 
-    /// The match index of each follower.
-    pub(crate) fn matched(&self) -> impl Iterator<Item = (NodeId, Index)> + '_ {
-        self.peers.iter().map(|(node, peer)| (*node, peer.matched))
-    }
-
     /// The followers that get a snapshot: which one, and how many bytes each is known to have.
     pub(crate) fn snapshot_streams(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
         let snapshot_stream = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
@@ -286,17 +281,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     }
 
     fn appended(&mut self, from: NodeId, appended: Appended) {
-        let Appended {
-            stream,
-            incarnation,
-            matched,
-        } = appended;
         let Self { shared, role } = self;
-        let Some(peer) = role.replied(shared, from, stream, incarnation) else {
+        let Some(peer) = role.replied(shared, from, appended.stream, appended.incarnation) else {
             return;
         };
-        if matched <= shared.log().last().index {
-            peer.acknowledged(matched, shared.log().base().index);
+        if appended.matched <= shared.log().last().index {
+            peer.acknowledged(appended.matched, shared.log().base().index);
             let longest = shared.config.longest_election;
             peer.end_round(shared.log().last().index, shared.now, longest);
             self.advance_commit();
@@ -306,16 +296,11 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     }
 
     fn append_rejected(&mut self, from: NodeId, rejected: AppendRejected) {
-        let AppendRejected {
-            stream,
-            incarnation,
-            prev,
-            hint,
-        } = rejected;
         let Self { shared, role } = self;
-        let Some(peer) = role.replied(shared, from, stream, incarnation) else {
+        let Some(peer) = role.replied(shared, from, rejected.stream, rejected.incarnation) else {
             return;
         };
+        let (prev, hint) = (rejected.prev, rejected.hint);
         shared.counters.appends_rejected += 1;
         // A place before the base is unknown here: the follower needs a snapshot.
         let guess = shared.log().hint(hint).map_or(Index(0), |id| id.index);
@@ -365,23 +350,18 @@ impl<S: StateMachine> Node<Leader<S>, S> {
 
     /// Notes how much of a snapshot a follower has.
     fn chunk_received(&mut self, from: NodeId, received: ChunkReceived) {
-        let ChunkReceived {
-            stream,
-            snapshot,
-            asked,
-            offset,
-            broken,
-        } = received;
         let Self { shared, role } = self;
-        let peer = role.peers.get_mut(&from).filter(|p| p.stream == stream);
+        let peer = role.peers.get_mut(&from);
+        let peer = peer.filter(|peer| peer.stream == received.stream);
+        let (asked, offset) = (received.asked, received.offset);
         if let Some(peer) = peer {
             peer.heard = shared.now;
             if let Progress::Snapshot(snapshot_stream) = &mut peer.progress
-                && snapshot_stream.id == snapshot
+                && snapshot_stream.id == received.snapshot
             {
-                if broken && snapshot_stream.refused(shared.now) {
+                if received.broken && snapshot_stream.refused(shared.now) {
                     shared.counters.snapshots_refused += 1;
-                    shared.snapshots.doubt(snapshot);
+                    shared.snapshots.doubt(received.snapshot);
                     return;
                 }
                 let before = snapshot_stream.offset;

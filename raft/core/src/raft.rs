@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
 use crate::proxy::TransferRequest;
-use crate::response::{Refusal, Response};
+use crate::response::Refusal;
 use crate::shared::Shared;
 
 /// A node in whichever role it is now.
@@ -198,7 +198,7 @@ impl<S: StateMachine> Raft<S> {
         let shared = self.shared_mut();
         shared.proxy.open += 1;
         if must_wait || !shared.can_capture() {
-            return shared.reply(ticket, Response::Refused(Refusal::NoSnapshot));
+            return shared.refuse(ticket, Refusal::NoSnapshot);
         }
         let applied = shared.applied();
         shared.proxy.snapshot = Some((ticket, applied));

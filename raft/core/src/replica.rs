@@ -198,7 +198,8 @@ impl<S: StateMachine> Replica<S> {
         let (mut matched, mut snapshot_streams) = (BTreeMap::new(), BTreeMap::new());
         let mut handover = None;
         if let Raft::Leader(node) = raft {
-            matched = node.role.matched().collect();
+            let peers = node.role.peers.iter();
+            matched = peers.map(|(node, peer)| (*node, peer.matched)).collect();
             snapshot_streams = node.role.snapshot_streams();
             handover = node.role.handover.as_ref().map(|handover| handover.target);
         }

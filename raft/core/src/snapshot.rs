@@ -167,12 +167,8 @@ impl<S> Snapshots<S> {
     /// Another id begins at 0, unless it is older than the snapshot that the same leader sends now:
     /// then the chunk is late.
     pub(crate) fn receive_chunk(&mut self, chunk: &SnapshotChunk, early: usize) -> u64 {
-        let SnapshotChunk {
-            stream,
-            snapshot: id,
-            offset,
-            ref data,
-        } = *chunk;
+        let (stream, id) = (chunk.stream, chunk.snapshot);
+        let (offset, data) = (chunk.offset, &chunk.data);
         match self.work {
             Work::Installing(installing) if installing == id => return id.length,
             // One at a time: the next snapshot may begin once this one is stored.

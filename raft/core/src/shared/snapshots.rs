@@ -52,13 +52,10 @@ impl<S: StateMachine> Shared<S> {
             && let Some((ticket, index)) = self.proxy.snapshot.take()
         {
             let covered = self.snapshots.covered().index;
-            self.reply(
-                ticket,
-                match covered >= index {
-                    true => Response::SnapshotStored(covered),
-                    false => Response::Refused(Refusal::NoSnapshot),
-                },
-            );
+            match covered >= index {
+                true => self.reply(ticket, Response::SnapshotStored(covered)),
+                false => self.refuse(ticket, Refusal::NoSnapshot),
+            }
         }
     }
 
