@@ -22,6 +22,8 @@ pub(super) struct Known {
     membership: Arc<Membership>,
     truncated: u64,
     installed: u64,
+    /// Whether it leads though its removal is committed.
+    leads_removed: bool,
 }
 
 impl World {
@@ -68,6 +70,10 @@ impl World {
         let add: Vec<Arc<str>> = add.collect();
         let mut members: Vec<NodeId> = membership.members().keys().copied().collect();
         self.rng.shuffle(&mut members);
+        // Otherwise a leader is seldom removed.
+        if self.rng.chance(1, 4) {
+            members.sort_by_key(|member| *member != id);
+        }
         let removed = self.rng.below(3) as usize;
         let remove: BTreeSet<NodeId> = members.into_iter().take(removed).collect();
         let ticket = self.clients.ask_for(Kind::Change, id);
@@ -94,13 +100,20 @@ impl World {
         let Some(process) = self.process(id) else {
             return;
         };
-        let counters = &process.status.counters;
+        let status = &process.status;
+        let leads = status.role == RoleName::Leader;
+        let committed = process.replica.membership_at(status.commit.index);
         let now = Known {
-            membership: process.status.membership.clone(),
-            truncated: counters.entries_truncated,
-            installed: counters.snapshots_installed,
+            membership: status.membership.clone(),
+            truncated: status.counters.entries_truncated,
+            installed: status.counters.snapshots_installed,
+            leads_removed: leads && !status.membership.is_voter(id) && !committed.is_voter(id),
         };
         let before = mem::replace(&mut self.member(id).known, now.clone());
+        self.rare.own_removals += u64::from(now.leads_removed && !before.leads_removed);
+        if leads && now.membership.is_joint() && !before.membership.is_joint() {
+            self.endanger(id, self.options.latency_mean);
+        }
         if !before.membership.members().is_empty() && before.membership != now.membership {
             self.rare.members_truncated += u64::from(now.truncated > before.truncated);
         }

@@ -147,6 +147,8 @@ rare_events! {
     leaders_died_in_joint,
     /// Leaders that stepped down because they were removed.
     leaders_removed,
+    /// Leaders that committed their own removal.
+    own_removals,
     /// Elections that were won.
     elections_won,
     /// Elections that the candidate did not win.

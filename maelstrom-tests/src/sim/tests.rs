@@ -1,10 +1,11 @@
 //! Checks of the simulator, each in a world that it must reject.
 
+use std::collections::BTreeSet;
 use std::mem;
 
 use json::value;
 use raft::kv::Text;
-use raft_core::{Envelope, Input, Message, NodeId, Reply, Response, Term, VoteReply};
+use raft_core::{Envelope, Input, Message, NodeId, Reply, Response, Term, Ticket, VoteReply};
 
 use super::agenda::Happening;
 use super::machine::Numbered;
@@ -263,4 +264,32 @@ fn unexplained_damage_is_rejected() {
     excused.member(ONE).disk.has_flipped = true;
     excused.start(ONE).unwrap();
     assert!(excused.member(ONE).is_gone);
+}
+
+/// A client that waits for a node that does not exist takes the only place for a request.
+#[test]
+fn node_that_serves_nothing_is_rejected() {
+    let options = Options {
+        requests: 1,
+        change_deadline: 1000,
+        ..Options::CALM
+    };
+    let mut world = World::new(1, options, Tape::new(0)).unwrap();
+    for id in world.ids() {
+        world.start(id).unwrap();
+    }
+    world.elect().unwrap();
+    world.expect("agree", World::agrees).unwrap();
+    world.heal();
+    let (leader, _) = world.leaders()[0];
+    let input = Input::ChangeMembers {
+        ticket: Ticket(u64::MAX),
+        add: vec!["n4".into()],
+        remove: BTreeSet::new(),
+    };
+    world.step(leader, input).unwrap();
+    assert_broken(
+        world.serve_all(),
+        "without faults every request must be served",
+    );
 }
