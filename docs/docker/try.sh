@@ -28,7 +28,6 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 echo "== build"
 (cd "$root" && RUSTFLAGS='-C target-feature=+crt-static' cargo build -q --release -p raft --target "$target")
 context=$(mktemp -d)
-acknowledged=$context/acknowledged
 writer=
 finish() {
     status=$?
@@ -43,26 +42,20 @@ trap 'exit 1' INT TERM
 cp "${CARGO_TARGET_DIR:-$root/target}/$target/release/raft" Dockerfile "$context"
 DOCKER_BUILDKIT=0 docker build -q -t stdraft "$context" > /dev/null 2>&1
 [ -e secret ] || (umask 077 && head -c 32 /dev/urandom | base64 > secret)
-raft() { "$context/raft" "$@" --connect 127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103 --secret-file secret; }
+nodes=(--connect 127.0.0.1:7101,127.0.0.1:7102,127.0.0.1:7103 --secret-file secret)
+raft() { "$context/raft" "$@" "${nodes[@]}"; }
 
 echo "== start"
 compose down -v > /dev/null 2>&1 || true
 compose up -d
 until raft set started true > /dev/null 2>&1; do sleep 0.5; done
-raft status
+raft members
 
-# Writes one key after the other, and notes which writes were acknowledged.
-: > "$acknowledged"
-(
-    number=0
-    while true; do
-        number=$((number + 1))
-        if raft set "k$number" "$number" > /dev/null 2>> "$context/errors"; then echo "$number" >> "$acknowledged"; fi
-    done
-) &
+# One client writes one key after the other. The answer to the write of key n is line n.
+seq 1000000000 | sed 's/.*/set k& &/' | "$context/raft" repl "${nodes[@]}" > "$context/answers" 2> "$context/reports" &
 writer=$!
 
-written() { wc -l < "$acknowledged"; }
+written() { grep -c '^OK$' "$context/answers" || true; }
 # Each node says whom it takes for the leader; a node that leads is right.
 leader() {
     local found=
@@ -111,9 +104,13 @@ wait "$writer" 2> /dev/null || true
 writer=
 
 echo "== read back"
-sed 's/^/get k/' "$acknowledged" | raft repl > "$context/found"
+# The last line may be half of one.
+acknowledged=$context/acknowledged
+grep -n '^OK$' "$context/answers" | cut -d: -f1 > "$acknowledged"
+failed=$(grep -c '^(error)' "$context/answers" || true)
+sed 's/^/get k/' "$acknowledged" | raft repl > "$context/found" || true
 if cmp -s "$acknowledged" "$context/found"; then
-    echo "all $(written) acknowledged writes were read back; $(wc -l < "$context/errors") lines of errors"
+    echo "all $(wc -l < "$acknowledged") acknowledged writes were read back; $failed writes were not acknowledged"
 else
     echo "acknowledged writes are lost:" >&2
     diff "$acknowledged" "$context/found" | head >&2
