@@ -12,6 +12,7 @@ pub mod clients;
 pub mod cluster;
 pub mod error;
 pub mod measure;
+pub mod members;
 pub mod nemesis;
 pub mod network;
 pub mod options;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
-pub(crate) use self::input::{Input, init_again};
+pub(crate) use self::input::{Input, id_given, init_again};
 pub(crate) use self::output::{DropReason, Lane, Me, Output, OutputLine, Replies, ReplyTo, Routes};
 use crate::host::{FrontEnd, SnapshotResult};
 use crate::kv::Kv;

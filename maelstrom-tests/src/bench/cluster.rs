@@ -14,6 +14,7 @@ use rand::Rng;
 
 use super::clients::Asked;
 use super::error::BenchError;
+use super::members::{Change, Members};
 use super::nemesis::{Action, connected_majority};
 use super::network::{Conditions, Cuts, Fate, Network, Node, Packet, Source};
 use super::processes::process::{EVENTS_MAX, Event, Incarnation, LINE_BYTES_MAX, Process};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub program: Program,
     /// How many nodes there are.
     pub nodes: usize,
+    /// How many of them are the initial members. The others wait to be added.
+    pub initial: usize,
     /// What the network does.
     pub conditions: Conditions,
     /// The folder for the nodes' standard error, as `n0.log` and so on.
@@ -105,6 +108,7 @@ pub struct Cluster {
     watchdog: Watchdog,
     network: Network<Line>,
     cuts: Cuts,
+    members: Members,
     paused: BTreeSet<Node>,
     /// The nodes that were killed and not started again yet.
     dead: BTreeSet<Node>,
@@ -142,6 +146,7 @@ impl Cluster {
             watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
             network: Network::new(rng, settings.conditions, settings.nodes),
             cuts: Cuts::new(),
+            members: Members::new(settings.nodes, settings.initial),
             paused: BTreeSet::new(),
             dead: BTreeSet::new(),
             starting: BTreeMap::new(),
@@ -217,6 +222,29 @@ impl Cluster {
         let leader = self.leader();
         let bytes = protocol::transfer(self.next_line(), leader, to);
         self.send_for_client(leader, "transfer", bytes);
+    }
+
+    /// Asks the leader, as far as it is known, to change the members.
+    fn ask_for_change(&mut self, leader: Node, change: &Change) {
+        let bytes = protocol::change(self.next_line(), leader, change);
+        self.send_for_client(leader, "change_members", bytes);
+    }
+
+    /// Handles an answer to a change of the members. One that may not be done is asked for again
+    /// later; at once, if another node leads.
+    fn change_answered(&mut self, (number, error): protocol::ChangeAnswer) {
+        match error {
+            // A member already, or none any more: an earlier copy of the request was served.
+            None | Some((22, _)) => self.members.done(number),
+            Some((_, text)) => {
+                let leader = text.strip_prefix("this node does not lead; ask n");
+                if let Some(leader) = leader.and_then(|number| number.parse().ok())
+                    && let Some(change) = self.members.pending(number)
+                {
+                    self.ask_for_change(Node(leader), &change);
+                }
+            }
+        }
     }
 
     fn send_for_client(&mut self, dest: Node, kind: &str, bytes: Vec<u8>) {
@@ -299,6 +327,11 @@ impl Cluster {
                 }
             }
             Action::Transfer(to) => self.ask_for_transfer(*to),
+            Action::Change(wish, draw) => {
+                if let Some(change) = self.members.change(*wish, *draw) {
+                    self.ask_for_change(self.leader(), &change);
+                }
+            }
             Action::Kill(nodes) => {
                 let alive = nodes - &self.dead;
                 alive.iter().try_for_each(|node| self.kill(*node))?;
@@ -312,7 +345,7 @@ impl Cluster {
     /// [`connected_majority`].
     pub fn connected_majority(&self) -> Option<BTreeSet<Node>> {
         let down = &self.paused | &self.dead;
-        connected_majority(self.settings.nodes, &self.cuts, &down)
+        connected_majority(self.members.settled()?, &self.cuts, &down)
     }
 
     /// Kills a node. Drops what is on its way to it, as Maelstrom does, and what it has sent but the
@@ -395,7 +428,7 @@ impl Cluster {
         self.watchdog
             .guard(process.group())
             .map_err(BenchError::io("the watchdog shell has ended"))?;
-        let init = protocol::init(self.next_line(), node, self.settings.nodes);
+        let init = protocol::init(self.next_line(), node, self.settings.initial);
         self.log(&init);
         process.write(&init);
         let until = self.now() + self.settings.init_timeout;
@@ -520,6 +553,12 @@ impl Cluster {
             // It may be refused, for any reason, and the node may not know the request.
             Dest::Init(asked) if asked == node && protocol::answers_transfer(&envelope)? => {}
             Dest::Init(asked) => {
+                if asked == node
+                    && let Some(answer) = protocol::change_answer(&envelope)?
+                {
+                    self.change_answered(answer);
+                    return Ok(());
+                }
                 if asked != node || !self.starting.contains_key(&node) {
                     return Err(Trouble::Line(format!(
                         "its dest {:?} is unknown: this client waits for no answer of this node",

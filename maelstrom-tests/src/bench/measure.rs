@@ -200,6 +200,7 @@ fn measure_in(
     let settings = Settings {
         program,
         nodes,
+        initial: nodes,
         conditions: Conditions {
             latency,
             loss,

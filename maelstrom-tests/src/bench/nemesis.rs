@@ -1,6 +1,7 @@
-//! The schedule of faults: partitions, pauses, leadership transfers and kills, drawn from a seed.
+//! The schedule of faults: partitions, pauses, leadership transfers, kills and changes of the members,
+//! drawn from a seed.
 //!
-//! A transfer is over at once. Each other kind of fault begins and ends in turn, after waits of half to one and a half times the
+//! A transfer and a change of the members are over at once. Each other kind of fault begins and ends in turn, after waits of half to one and a half times the
 //! interval; faults of different kinds may overlap. All end some time before the load does, so that
 //! clients see what they left. A run with kills ends them by killing all nodes at once, after a
 //! write was acknowledged: a node that forgets cannot learn its data from the others then. There is
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::members::Wish;
 use super::network::{Cuts, Node};
 
 /// The kinds of faults.
@@ -26,11 +28,19 @@ pub enum Kind {
     /// Some nodes are killed (SIGKILL) and later started again, as new processes with the old
     /// names.
     Kill,
+    /// The leader is asked to change the members.
+    Membership,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Partition, Kind::Pause, Kind::Transfer, Kind::Kill];
+    pub const ALL: [Kind; 5] = [
+        Kind::Partition,
+        Kind::Pause,
+        Kind::Transfer,
+        Kind::Kill,
+        Kind::Membership,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -39,6 +49,7 @@ impl Kind {
             Kind::Pause => "pause",
             Kind::Transfer => "transfer",
             Kind::Kill => "kill",
+            Kind::Membership => "membership",
         }
     }
 }
@@ -127,26 +138,25 @@ fn ring(order: &[Node]) -> Cuts {
     cuts
 }
 
-/// The largest set of nodes that are up and all connected to each other both ways, if it is a
-/// majority of all: this side must make progress. The nodes in `down` are paused or dead.
+/// The largest set of members that are up and all connected to each other both ways, if it is a
+/// majority of all members: this side must make progress. The nodes in `down` are paused or dead.
 ///
 /// Only sets that are cut off from every other node count, so the overlapping majorities of a ring
 /// do not.
 pub fn connected_majority(
-    nodes: usize,
+    members: &BTreeSet<Node>,
     cuts: &Cuts,
     down: &BTreeSet<Node>,
 ) -> Option<BTreeSet<Node>> {
     let linked = |a: Node, b: Node| a == b || !(cuts.contains(&(a, b)) || cuts.contains(&(b, a)));
-    let up = (0..nodes).map(Node).filter(|node| !down.contains(node));
-    let up: Vec<Node> = up.collect();
+    let up: Vec<Node> = members.difference(down).copied().collect();
     let neighbours = |node: Node| up.iter().copied().filter(move |other| linked(node, *other));
     up.iter().find_map(|node| {
         let side: BTreeSet<Node> = neighbours(*node).collect();
         let closed = side
             .iter()
             .all(|member| neighbours(*member).eq(side.iter().copied()));
-        (closed && side.len() >= majority(nodes)).then_some(side)
+        (closed && side.len() >= majority(members.len())).then_some(side)
     })
 }
 
@@ -163,6 +173,8 @@ pub enum Action {
     Resume(BTreeSet<Node>),
     /// Ask the leader to hand over: to this node, or to one that it chooses.
     Transfer(Option<Node>),
+    /// Ask the leader to change the members; the number chooses one.
+    Change(Wish, u64),
     /// Kill these nodes.
     Kill(BTreeSet<Node>),
     /// Start these nodes again.
@@ -176,6 +188,7 @@ impl Action {
             Action::Cut(..) | Action::Heal => Kind::Partition,
             Action::Pause(_) | Action::Resume(_) => Kind::Pause,
             Action::Transfer(_) => Kind::Transfer,
+            Action::Change(..) => Kind::Membership,
             Action::Kill(_) | Action::Restart(_) => Kind::Kill,
         }
     }
@@ -195,6 +208,7 @@ impl fmt::Display for Action {
             Action::Resume(nodes) => write!(f, "resume {}", list(nodes)),
             Action::Transfer(Some(to)) => write!(f, "transfer to {to}"),
             Action::Transfer(None) => f.write_str("transfer"),
+            Action::Change(wish, _) => write!(f, "membership {}", wish.name()),
             Action::Kill(nodes) => write!(f, "kill {}", list(nodes)),
             Action::Restart(nodes) => write!(f, "restart {}", list(nodes)),
         }
@@ -237,7 +251,7 @@ fn describe(cuts: &Cuts) -> String {
 /// How a run's faults are chosen.
 #[derive(Debug, Clone)]
 pub struct Plan<'a> {
-    /// The kinds. A single node can be neither partitioned nor hand over.
+    /// The kinds. A single node can be neither partitioned nor hand over, nor have other members.
     pub kinds: &'a BTreeSet<Kind>,
     /// How many nodes there are.
     pub nodes: usize,
@@ -281,6 +295,7 @@ enum State {
     Running,
     Paused(BTreeSet<Node>),
     Leading,
+    Changing,
     Alive,
     Dead(BTreeSet<Node>),
 }
@@ -303,10 +318,11 @@ impl Nemesis {
         };
         for kind in plan.kinds {
             let state = match kind {
-                Kind::Partition | Kind::Transfer if plan.nodes == 1 => continue,
+                Kind::Partition | Kind::Transfer | Kind::Membership if plan.nodes == 1 => continue,
                 Kind::Partition => State::Whole,
                 Kind::Pause => State::Running,
                 Kind::Transfer => State::Leading,
+                Kind::Membership => State::Changing,
                 Kind::Kill => State::Alive,
             };
             let due = match plan.at_start {
@@ -336,9 +352,10 @@ impl Nemesis {
         match (&cycle.state, self.last_kill) {
             (_, Some(_)) if !may_kill_all => Some(cycle.due),
             (State::Cut | State::Paused(_) | State::Dead(_), _) => Some(cycle.due.min(self.until)),
-            (State::Whole | State::Running | State::Leading | State::Alive, _) => {
-                Some(cycle.due).filter(|due| *due < self.until)
-            }
+            (
+                State::Whole | State::Running | State::Leading | State::Changing | State::Alive,
+                _,
+            ) => Some(cycle.due).filter(|due| *due < self.until),
         }
     }
 
@@ -372,6 +389,10 @@ impl Nemesis {
                 let node = Node(self.rng.below(self.nodes as u64) as usize);
                 let to = self.rng.chance(1, 2).then_some(node);
                 (State::Leading, Action::Transfer(to))
+            }
+            State::Changing => {
+                let wish = Wish::ALL[self.rng.below(Wish::ALL.len() as u64) as usize];
+                (State::Changing, Action::Change(wish, self.rng.next_u64()))
             }
             State::Alive => {
                 let nodes = self.some([1, majority(self.nodes), self.nodes]);
@@ -435,7 +456,8 @@ mod tests {
 
     fn side(nodes: usize, cuts: &Cuts, paused: &[usize]) -> Option<Vec<usize>> {
         let paused = paused.iter().copied().map(Node).collect();
-        let side = connected_majority(nodes, cuts, &paused)?;
+        let all = (0..nodes).map(Node).collect();
+        let side = connected_majority(&all, cuts, &paused)?;
         Some(side.into_iter().map(|node| node.0).collect())
     }
 
@@ -524,7 +546,7 @@ mod tests {
         let mut nemesis = schedule(5, &Kind::ALL, 5, (2, 1000, false));
         let mut twin = schedule(5, &Kind::ALL, 5, (2, 1000, false));
         let (mut cut, mut paused, mut dead) = (false, BTreeSet::new(), BTreeSet::new());
-        let (mut killed, mut transfers) = (BTreeSet::new(), [0, 0]);
+        let (mut killed, mut transfers, mut changes) = (BTreeSet::new(), [0, 0], [0; 3]);
         let mut before = Duration::ZERO;
         for _ in 0..200 {
             let now = nemesis.due(true).expect("faults go on");
@@ -551,6 +573,7 @@ mod tests {
                 }
                 Action::Resume(nodes) => assert_eq!(nodes, std::mem::take(&mut paused)),
                 Action::Transfer(to) => transfers[usize::from(to.is_some())] += 1,
+                Action::Change(wish, _) => changes[wish as usize] += 1,
                 Action::Kill(nodes) => {
                     assert!(dead.is_empty());
                     killed.insert(nodes.len());
@@ -561,7 +584,11 @@ mod tests {
         }
         // One, a majority, or all at once.
         assert_eq!(killed, BTreeSet::from([1, 3, 5]));
-        assert!(transfers.iter().all(|count| *count > 10), "{transfers:?}");
+        let many = |counts: &[i32]| counts.iter().all(|count| *count > 5);
+        assert!(
+            many(&transfers) && many(&changes),
+            "{transfers:?} {changes:?}"
+        );
     }
 
     /// The actions of a whole run, and when each comes. A write is acknowledged at `written`.
@@ -602,7 +629,10 @@ mod tests {
                 match action {
                     Action::Cut(..) | Action::Pause(_) => begun += 1,
                     Action::Heal | Action::Resume(_) => ended += 1,
-                    Action::Transfer(_) | Action::Kill(_) | Action::Restart(_) => {}
+                    Action::Transfer(_)
+                    | Action::Change(..)
+                    | Action::Kill(_)
+                    | Action::Restart(_) => {}
                 }
             }
             assert_eq!(begun, ended);
@@ -636,7 +666,7 @@ mod tests {
     fn without_kinds_or_peers_there_are_no_faults() {
         let calm = schedule(1, &[], 5, (1, 20, false));
         assert!(calm.is_over() && calm.due(true).is_none());
-        for kind in [Kind::Partition, Kind::Transfer] {
+        for kind in [Kind::Partition, Kind::Transfer, Kind::Membership] {
             let alone = schedule(1, &[kind], 1, (1, 20, false));
             assert!(alone.is_over() && alone.due(true).is_none());
         }
@@ -666,5 +696,7 @@ mod tests {
         assert_eq!(Action::Transfer(None).to_string(), "transfer");
         let told = Action::Transfer(Some(Node(2))).to_string();
         assert_eq!(told, "transfer to n2");
+        let told = Action::Change(Wish::Grow, 7).to_string();
+        assert_eq!(told, "membership grow");
     }
 }

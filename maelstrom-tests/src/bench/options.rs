@@ -141,7 +141,8 @@ pub const TEST: Command = Command::new(
         Flag::switch("clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
         Flag::new("loss", "P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
         Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
-        Flag::new("nemesis", "partition,pause,transfer,kill", "The faults, separated by commas, or all.").default("none"),
+        Flag::new("nemesis", "partition,pause,transfer,kill,membership", "The faults, separated by commas, or all. With membership, half of the nodes, rounded up, are\n\
+            the initial members, and the others wait to be added; no other node than raft can do it.").default("none"),
         Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
         Flag::switch("nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
         Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
@@ -193,7 +194,8 @@ impl Options {
         let concurrency = concurrency(given, node_count)?;
         let key_count = given.optional_number("key-count", 1..=concurrency)?;
         let key_count = key_count.unwrap_or((concurrency / (2 * node_count)).max(1));
-        let (node, nemesis) = (node(given)?, nemesis(given)?);
+        let node = node(given)?;
+        let nemesis = nemesis(given, &node)?;
         if let NodeChoice::Builtin(builtin @ (Builtin::Null | Builtin::Stale)) = &node
             && given.is_set("sessions")
         {
@@ -202,11 +204,12 @@ impl Options {
             )));
         }
         if let NodeChoice::Builtin(builtin) = &node
-            && nemesis.contains(&Kind::Kill)
+            && (nemesis.contains(&Kind::Kill) || nemesis.contains(&Kind::Membership))
             && !builtin.is_durable()
         {
             return Err(UsageError::new(format!(
-                "--nemesis kill does not work with --builtin {builtin}, which loses its data; use partition or pause"
+                "--nemesis kill and membership do not work with --builtin {builtin}, which loses its data and has no \
+                 members; use partition or pause"
             )));
         }
         Ok(Options {
@@ -410,17 +413,24 @@ fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
     ))
 }
 
-fn nemesis(given: &Given) -> Result<BTreeSet<Kind>, UsageError> {
+fn nemesis(given: &Given, node: &NodeChoice) -> Result<BTreeSet<Kind>, UsageError> {
     let mut kinds = BTreeSet::new();
     let names = given.text("nemesis").expect("a default").split(',');
     for name in names.map(str::trim) {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
         match (kind, name) {
             (Some(kind), _) => drop(kinds.insert(kind)),
-            (None, "all") => kinds.extend(Kind::ALL),
+            (None, "all") => {
+                // Another node may not know the requests for it.
+                let all = Kind::ALL.into_iter().filter(|kind| match node {
+                    NodeChoice::Builtin(_) => true,
+                    NodeChoice::Bin(_) => *kind != Kind::Membership,
+                });
+                kinds.extend(all);
+            }
             (None, "" | "none") => {}
             (None, _) => {
-                let what = "partition, pause, transfer, kill, all or none";
+                let what = "partition, pause, transfer, kill, membership, all or none";
                 return Err(UsageError::value("nemesis", what, name));
             }
         }
@@ -490,7 +500,7 @@ mod tests {
             "--clients-wait",
             "--loss=0.05",
             "--duplicate=1",
-            "--nemesis=kill,pause,transfer,partition",
+            "--nemesis=kill,pause,transfer,partition,membership",
             "--nemesis-interval=2",
             "--nemesis-at-start",
             "--availability=0.5",
@@ -637,7 +647,7 @@ mod tests {
             ("--deletes=2", "--deletes: expected a number from 0 to 1"),
             (
                 "--nemesis=partition,kil",
-                "--nemesis: expected partition, pause, transfer, kill, all or none, got 'kil'",
+                "--nemesis: expected partition, pause, transfer, kill, membership, all or none, got 'kil'",
             ),
             (
                 "--availability=2",

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use json::{MAX_DEPTH, Raw, Reader, Value, Writer};
 
 use super::clients::{Answer, Asked, MessageId, Sent, Session};
+use super::members::Change;
 use super::network::Node;
 use super::workload::Request;
 use crate::history::{Call, ErrorCode, Process};
@@ -18,6 +19,9 @@ const INIT_ID: MessageId = MessageId(1);
 
 /// The `msg_id` of every request for a leadership transfer.
 const TRANSFER_ID: MessageId = MessageId(2);
+
+/// The `msg_id` of the first change of the members; each later change has the next one.
+const CHANGE_ID: MessageId = MessageId(3);
 
 /// Maelstrom's own services, which are not part of the bench.
 const SERVICES: [&str; 4] = ["lin-kv", "seq-kv", "lww-kv", "lin-tso"];
@@ -180,6 +184,38 @@ pub fn answers_transfer(envelope: &Envelope<'_>) -> Result<bool, String> {
     Ok(true)
 }
 
+/// The number of the change of the members that this answers, and the text of its error if it failed
+/// with one; `None` if it answers none.
+///
+/// # Errors
+/// It does, and it breaks the schema of its type.
+pub fn change_answer(envelope: &Envelope<'_>) -> Result<Option<ChangeAnswer>, String> {
+    let answer = AnswerBody::read(envelope)?;
+    let Some(number) = answer.id.and_then(|id| id.0.checked_sub(CHANGE_ID.0)) else {
+        return Ok(None);
+    };
+    let error = match &*answer.kind {
+        "error" => {
+            answer.closed(&["code", "text"])?;
+            let text = answer.text.as_deref().unwrap_or_default();
+            Some((answer.code.unwrap_or_default(), text.to_owned()))
+        }
+        "change_members_ok" => {
+            answer.closed(&[])?;
+            None
+        }
+        other => {
+            return Err(format!(
+                "its type is {other:?}, but change_members is answered by change_members_ok"
+            ));
+        }
+    };
+    Ok(Some((number, error)))
+}
+
+/// The number of a change, and the code and the text of an error.
+pub type ChangeAnswer = (u64, Option<(i64, String)>);
+
 /// Reads the answer to a client's request.
 ///
 /// # Errors
@@ -228,9 +264,9 @@ pub fn reply(envelope: &Envelope<'_>) -> Result<Reply, String> {
     Ok(Reply { id, answer })
 }
 
-/// An `init` for a node, with a line feed.
-pub fn init(number: u64, node: Node, nodes: usize) -> Vec<u8> {
-    let names: Vec<String> = (0..nodes).map(|node| Node(node).to_string()).collect();
+/// An `init` for a node of a cluster with this many initial members, with a line feed.
+pub fn init(number: u64, node: Node, initial: usize) -> Vec<u8> {
+    let names: Vec<String> = (0..initial).map(|node| Node(node).to_string()).collect();
     line(number, &init_client(node), node, |writer| {
         begin_body(writer, "init", INIT_ID);
         writer.key("node_id");
@@ -251,6 +287,22 @@ pub fn transfer(number: u64, leader: Node, to: Option<Node>) -> Vec<u8> {
         if let Some(to) = to {
             writer.key("to");
             writer.string(&to.to_string());
+        }
+        writer.end_object();
+    })
+}
+
+/// A request to the leader for a change of the members, with a line feed.
+pub fn change(number: u64, leader: Node, change: &Change) -> Vec<u8> {
+    line(number, &init_client(leader), leader, |writer| {
+        let id = MessageId(CHANGE_ID.0 + change.number);
+        begin_body(writer, "change_members", id);
+        for (key, node) in [("add", change.add), ("remove", change.remove)] {
+            writer.key(key);
+            writer.begin_array();
+            node.iter()
+                .for_each(|node| writer.string(&node.to_string()));
+            writer.end_array();
         }
         writer.end_object();
     })

@@ -11,7 +11,8 @@ use rand::Rng;
 use super::clients::{Clients, Completion};
 use super::cluster::{Answered, Cluster, Settings, Trouble};
 use super::error::BenchError;
-use super::nemesis::{self, Action, Nemesis};
+use super::members;
+use super::nemesis::{self, Action, Kind, Nemesis};
 use super::options::Options;
 use super::processes::program::Program;
 use super::report::progress::Progress;
@@ -91,6 +92,10 @@ impl<'a> Router<'a> {
         let settings = Settings {
             program,
             nodes,
+            initial: match options.nemesis.contains(&Kind::Membership) {
+                true => members::initial(nodes),
+                false => nodes,
+            },
             conditions: options.conditions,
             logs: store.file("node-logs"),
             log_stderr: options.log_stderr,

@@ -161,6 +161,41 @@ fn transfers_leave_the_history_valid() {
     assert!(asked, "{}", show(&output));
 }
 
+#[test]
+fn changed_members_leave_the_history_valid() {
+    let folder = Folder::new();
+    let output = folder.test(&[
+        "--node-count=5",
+        "--latency=5",
+        "--time-limit=8",
+        "--nemesis=membership",
+        "--nemesis-interval=0.5",
+        "--nemesis-at-start",
+        // Grows, replaces and shrinks.
+        "--seed=1",
+    ]);
+    assert_eq!(status(&output), 0, "{}", show(&output));
+    let results = folder.results();
+    let mut whats: Vec<&str> = results.faults.iter().map(|fault| &*fault.what).collect();
+    whats.sort_unstable();
+    whats.dedup();
+    let all = ["membership grow", "membership replace", "membership shrink"];
+    assert_eq!(whats, all, "{}", show(&output));
+    let log = |node| {
+        let path = folder.path(&format!("store/latest/node-logs/n{node}.log"));
+        fs::read_to_string(path).expect("a log")
+    };
+    assert!(log(3).contains("waits to be added"), "{}", log(3));
+    // The first of the others to come.
+    assert!(
+        log(3).contains("was added to the cluster as member 3"),
+        "{}",
+        show(&output)
+    );
+    let removed = (0..5).any(|node| log(node).contains("was removed from the cluster"));
+    assert!(removed, "{}", show(&output));
+}
+
 /// The node keeps its data in memory, and every run kills it after a write was acknowledged. The
 /// keys of these writes are not written any more, but read at the end.
 #[test]

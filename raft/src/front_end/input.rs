@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use json::Raw;
-use raft_core::{Refusal, Response};
+use raft_core::{Envelope, Message, NodeId, Refusal, Response};
 
 use super::output::{DropReason, Me, Output, Replies, ReplyTo};
 use crate::host::shared::Viewer;
@@ -173,6 +173,16 @@ impl Input {
             }
         }
     }
+}
+
+/// The id with which a node that waits was added to its cluster, as this message tells. Only a leader
+/// tells it: a candidate may be one that does not know who left (thesis §4.2.3).
+pub(crate) fn id_given(envelope: &Envelope<Sessions<Kv>>) -> Option<NodeId> {
+    let leads = matches!(
+        envelope.message,
+        Message::Append(_) | Message::SnapshotChunk(_)
+    );
+    leads.then_some(envelope.to)
 }
 
 /// How a valid request is answered.

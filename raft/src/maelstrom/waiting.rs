@@ -8,7 +8,7 @@ use std::sync::Arc;
 use raft_core::NodeId;
 
 use super::init::{Early, is_client, open};
-use crate::front_end::{DropReason, Output, Replies, ReplyTo, init_again};
+use crate::front_end::{DropReason, Output, Replies, ReplyTo, id_given, init_again};
 use crate::kv::Kv;
 use crate::lines::{Lines, RawLine};
 use crate::node::Member;
@@ -111,13 +111,14 @@ impl Waiting<'_> {
                 self.output.answer_invalid(self.stdout, src, dest, error);
             }
             Err(Invalid::Answered(_)) => match wire::decode::<Sessions<Kv>>(body) {
-                // The others' ids were given before.
-                Ok(envelope) if envelope.to >= self.member.initial().next() => {
-                    return Some(envelope.to);
-                }
                 Ok(envelope) => {
-                    let text = format!("{from} to the initial member {}", envelope.to);
-                    drop_line(DropReason::Misrouted, text);
+                    // Lower ids are those of the initial members.
+                    let first = self.member.initial().next();
+                    let id = id_given(&envelope).filter(|id| *id >= first);
+                    if id.is_none() {
+                        drop_line(DropReason::Misrouted, format!("{from} to {}", envelope.to));
+                    }
+                    return id;
                 }
                 Err(why) => drop_line(DropReason::Malformed, format!("{from}: {why:?}")),
             },

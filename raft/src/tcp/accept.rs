@@ -17,7 +17,7 @@ use json::Raw;
 
 use super::handshake::{self, Hello, Line, Proven};
 use super::{Event, Server, lock};
-use crate::front_end::{DropReason, Lane, OutputLine, Replies};
+use crate::front_end::{DropReason, Lane, OutputLine, Replies, id_given};
 use crate::host::{Limit, Outbox};
 use crate::kv::Kv;
 use crate::lines::{Lines, RawLine};
@@ -250,9 +250,10 @@ impl Attendant<'_> {
                     (Err(error), _) => output.drop_line(DropReason::BadLine, error),
                     (Ok(Line { body, .. }), None) => {
                         let message = wire::decode::<Sessions<Kv>>(body);
-                        if let (Ok(envelope), Some(_)) = (message, server.cluster.get()) {
+                        let id = message.ok().as_ref().and_then(id_given);
+                        if let (Some(id), Some(_)) = (id, server.cluster.get()) {
                             // One is enough, and the peer repeats what matters.
-                            let _ = server.events.try_send(Event::Added(envelope.to));
+                            let _ = server.events.try_send(Event::Added(id));
                         }
                     }
                     (Ok(Line { body, .. }), Some(input)) => {

@@ -159,7 +159,7 @@ impl Record {
                     ..Fault::default()
                 }),
                 // It is over at once.
-                Action::Transfer(_) => self.faults.push(Fault {
+                Action::Transfer(_) | Action::Change(..) => self.faults.push(Fault {
                     kind: kind.to_owned(),
                     what: action.to_string(),
                     began_ms: ms(now),

@@ -247,7 +247,7 @@ json::record! {
     /// A fault, and how the cluster recovered from it.
     #[derive(Debug, Clone, Default, PartialEq)]
     pub struct Fault {
-        /// `partition`, `pause`, `transfer` or `kill`.
+        /// `partition`, `pause`, `transfer`, `kill` or `membership`.
         pub kind: String,
         /// What was done, e.g. `pause n0 n3`.
         pub what: String,

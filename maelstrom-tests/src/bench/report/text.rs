@@ -209,7 +209,7 @@ fn faults(results: &Results, verbose: bool) -> String {
     let mut text = format!("faults: {}; {}\n", kinds.join(", "), recovered(during));
     let after = faults.iter().filter_map(|fault| fault.after.as_ref());
     let after = after.map(|after| (&after.side, after.first_new_ok_ms));
-    // A transfer is over at once.
+    // A transfer or a change of the members is over at once.
     if after.clone().next().is_some() {
         text += &format!("  after their ends, {}\n", recovered(after));
     }
