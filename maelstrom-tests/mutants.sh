@@ -7,7 +7,7 @@
 #   maelstrom-tests/mutants.sh --check        check that each mutant still fits the sources (one second)
 #
 #   --jobs N         mutants to run at a time, each with a build folder of its own (default: 1)
-#   --rungs LIST     rungs to climb, of golden,paper,storage,metrics,unit,node,sim,model,bench,tools
+#   --rungs LIST     rungs to climb, of golden,paper,snapshot,storage,metrics,unit,node,sim,model,bench,tools
 #                    (default: all that can see the mutant)
 #   --seeds N        seeds for the simulator (default: 1000)
 #   --seconds S      time limit of the bench, and of each world of the model checker (default: 30)
@@ -36,7 +36,7 @@
 # names them: a test target of this crate, `lib` for the unit tests, and a part of the tests' names.
 #
 # Each mutant is put into a copy of the sources and built in release, so that no debug assertion helps. Then it climbs
-# the rungs: golden scripts, tests of the paper, storage tests, tests of the metrics endpoint, unit tests of the product,
+# the rungs: golden scripts, tests of the paper, those of snapshots, storage tests, tests of the metrics endpoint, unit tests of the product,
 # tests of the node's process, simulator, model checker, bench, tests of the test tools. It is caught by the first rung where a test fails or a
 # rule is broken; an exit status alone does not count, nor does a time-out.
 # First, the unbroken product climbs the same rungs: it must pass all of them.
@@ -46,7 +46,7 @@ export RUST_BACKTRACE=0
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,storage,metrics,unit,node,sim,model,bench,tools
+seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,snapshot,storage,metrics,unit,node,sim,model,bench,tools
 usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
 fail() { echo "mutants.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
@@ -71,7 +71,7 @@ while [ $# -gt 0 ]; do
 done
 for rung in ${rungs//,/ }; do
     case $rung in
-        golden | paper | storage | metrics | unit | node | sim | model | bench | tools) ;;
+        golden | paper | snapshot | storage | metrics | unit | node | sim | model | bench | tools) ;;
         *) fail "unknown rung '$rung'" ;;
     esac
 done
@@ -113,7 +113,7 @@ rungs_of() {
     local rung
     for rung in $(case $1 in
         maelstrom-tests/*) echo "tools:$2" ;;
-        raft/core/*) echo golden paper sim model ;;
+        raft/core/*) echo golden paper snapshot sim model ;;
         raft/src/storage/disk/real.rs) echo unit node ;;
         raft/src/storage/*) echo storage unit sim node ;;
         raft/src/wire* | raft/src/kv* | raft/src/sessions*) echo unit sim bench ;;
@@ -150,6 +150,7 @@ build() {
     case $1 in
         golden) what=(-p maelstrom-tests --test golden) ;;
         paper) what=(-p raft-core --test paper) ;;
+        snapshot) what=(-p raft-core --test snapshot) ;;
         storage) what=(-p maelstrom-tests --test storage) ;;
         metrics) what=(-p metrics --test http) ;;
         unit) what=(-p raft --lib) ;;
@@ -161,7 +162,7 @@ build() {
         *) what=(-p maelstrom-tests --bin maelstrom-tests) ;;
     esac
     case $1 in
-        golden | paper | storage | metrics | unit | node | tools:*) what=(test --no-run "${what[@]}") ;;
+        golden | paper | snapshot | storage | metrics | unit | node | tools:*) what=(test --no-run "${what[@]}") ;;
         *) what=(build "${what[@]}") is_test=false ;;
     esac
     cargo "${what[@]}" --release "${codegen[@]}" --message-format json-render-diagnostics 2>"$log" |
@@ -181,7 +182,7 @@ run_tests() {
 climb() {
     local rung=$1 exe=$2 status=0 world
     case $rung in
-        golden | paper | storage | metrics | unit | node) run_tests "$exe" || status=$? ;;
+        golden | paper | snapshot | storage | metrics | unit | node) run_tests "$exe" || status=$? ;;
         tools:*) run_tests "$exe" "${rung#tools:*:}" || status=$? ;;
         sim)
             timeout 900 "$exe" sim --seeds "0..$seeds" --jobs "$threads" >"$log" 2>&1 || status=$?

@@ -43,13 +43,15 @@ const CLASSES: [&str; KINDS.len() + 5] = {
 };
 
 /// At least one message of each kind.
-const SAMPLES: [&str; 26] = [
+const SAMPLES: [&str; 28] = [
     r#"{"type":"pre_vote","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
     r#"{"type":"pre_vote_reply","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"granted":true}"#,
     r#"{"type":"vote","v":1,"from":0,"to":1,"term":3,"last":[2,17]}"#,
     r#"{"type":"vote_reply","v":1,"from":0,"to":1,"term":3,"granted":false}"#,
     r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[],"commit":17}"#,
     r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[2,17],"entries":[[2],[3,{"type":"write","key":[1,{"a":null}],"value":-1.5e-3}]],"commit":17}"#,
+    r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[0,0],"entries":[[3,[7,2,2,{"type":"delete","key":"k"}]]],"commit":0}"#,
+    r#"{"type":"forward_reply","v":1,"from":0,"to":1,"term":3,"id":[9,1],"outcome":{"type":"deleted"}}"#,
     r#"{"type":"append","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"prev":[0,0],"entries":[[3,{"type":"cas","key":"k","from":1,"to":{"b":[]},"create_if_not_exists":true}]],"commit":0}"#,
     r#"{"type":"appended","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"life":8,"matched":19}"#,
     r#"{"type":"append_rejected","v":1,"from":0,"to":1,"term":3,"session":[4711,9],"life":8,"prev":[2,17],"hint":[1,12]}"#,

@@ -234,7 +234,7 @@ impl World {
         let membership = self.membership();
         !membership.is_joint()
             && membership.is_voter(leader)
-            && self.clients.is_idle_but_for(&self.network.exiled)
+            && (self.clients).is_idle_but_for(&self.network.exiled, |id| self.members[&id].is_gone)
             && self.live().into_iter().all(|id| {
                 self.process(id).is_some_and(|process| {
                     let status = &process.status;

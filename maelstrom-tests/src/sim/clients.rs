@@ -135,11 +135,19 @@ impl Clients {
         &self.history
     }
 
-    /// Whether no request is open, except at nodes that are cut off.
-    pub(super) fn is_idle_but_for(&self, exiled: &BTreeSet<NodeId>) -> bool {
+    /// Whether no request is open, except at nodes that are cut off, and for snapshots at nodes that
+    /// are gone: their disks may hang for ever, and a snapshot has no deadline.
+    pub(super) fn is_idle_but_for(
+        &self,
+        exiled: &BTreeSet<NodeId>,
+        is_gone: impl Fn(NodeId) -> bool,
+    ) -> bool {
         let open = self.open.values().map(|open| open.node);
-        let others = self.others.values().map(|(node, _)| *node);
-        let mut nodes = open.chain(others);
+        let others = self.others.values().filter(|(node, kind)| {
+            let is_snapshot = matches!(kind, Kind::Snapshot(_));
+            !(is_snapshot && is_gone(*node))
+        });
+        let mut nodes = open.chain(others.map(|(node, _)| *node));
         nodes.all(|node| exiled.contains(&node))
     }
 

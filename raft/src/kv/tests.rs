@@ -103,6 +103,7 @@ fn pages(kv: &Kv, prefix: Option<&str>, limit: usize) -> Vec<Key> {
     loop {
         let (keys, more) = keys(kv, prefix, all.last(), limit);
         assert!(keys.len() <= limit && (keys.len() == limit || !more));
+        assert!(all.last() < keys.first() || keys.is_empty());
         all.extend(keys);
         if !more {
             return all;

@@ -172,6 +172,24 @@ fn every_node_serves_every_request() {
         let reply = cluster.ask(name, &value!({"type": "read", "key": "none"}));
         assert_eq!(reply.field("code"), Some(&value!(20)));
     }
+    for name in NAMES {
+        let write = value!({"type": "write", "key": name, "value": 1});
+        assert_eq!(cluster.ask(name, &write), value!({"type": "write_ok"}));
+    }
+    for (number, name) in NAMES.into_iter().enumerate() {
+        let keys = cluster.ask(name, &value!({"type": "keys", "prefix": "n"}));
+        let left: Vec<Value> = NAMES[number..].iter().map(|name| (*name).into()).collect();
+        assert_eq!(keys["keys"], Value::from(left));
+        // One that is sent again, since its first reply was an error, may find no key.
+        let deleted = cluster.ask(name, &value!({"type": "delete", "key": name}));
+        let is_gone = deleted.field("code") == Some(&value!(20));
+        assert!(
+            is_gone || deleted == value!({"type": "delete_ok"}),
+            "{deleted}"
+        );
+        let status = cluster.ask(name, &value!({"type": "status"}));
+        assert_eq!(status["node"], name.into());
+    }
 }
 
 /// The longest and deepest line of a client passes through every log; longer and deeper ones are
