@@ -105,6 +105,10 @@ pub struct Client {
     at: usize,
     connection: Option<Connection>,
     session: Option<Session>,
+    /// The cluster that answered first; no other is asked.
+    cluster: Option<u32>,
+    /// When a node was asked for the members.
+    learned: Option<Instant>,
     /// The last `msg_id`.
     asked: i64,
 }
@@ -145,6 +149,8 @@ impl Client {
             at: 0,
             connection: None,
             session: None,
+            cluster: None,
+            learned: None,
             asked: 0,
         }
     }
@@ -234,7 +240,10 @@ impl Client {
     /// # Errors
     /// No node could serve it, the cluster rejected it, or its outcome is unknown.
     pub fn ask_leader(&mut self, body: Value) -> Result<Value, Error> {
-        self.request(body, Again::Leader)
+        let reply = self.request(body, Again::Leader);
+        // The members may have changed.
+        self.learn();
+        reply
     }
 
     /// The node that this client asks at present.
@@ -243,12 +252,18 @@ impl Client {
         &self.options.nodes[self.at]
     }
 
-    /// A client for each node that this one knows, which asks that node alone, and once.
+    /// A client for each member, or for each node that this one knows if none answers. It asks that
+    /// node alone, and once.
     pub fn each(&mut self) -> impl Iterator<Item = Self> + use<> {
-        // The members are learned with the connection.
-        let _ = self.read(value!({"type": "members"}));
+        let reply = self
+            .read(value!({"type": "members"}))
+            .unwrap_or(Value::Null);
+        let mut nodes: Vec<String> = places(&reply).map(|(_, place)| place).collect();
+        if nodes.is_empty() {
+            nodes.clone_from(&self.options.nodes);
+        }
         let options = self.options.clone();
-        options.nodes.clone().into_iter().map(move |node| {
+        nodes.into_iter().map(move |node| {
             let (nodes, timeout) = (vec![node], Duration::ZERO);
             Self::new(Options {
                 nodes,
@@ -321,9 +336,13 @@ impl Client {
     fn attempt(&mut self, body: &mut Value, patience: Duration) -> Result<Value, Failure> {
         let node = &self.options.nodes[self.at];
         if self.connection.is_none() {
-            let connection = connect(node, &self.options)
+            let (connection, cluster) = connect(node, &self.options, self.cluster)
                 .map_err(|error| Failure::Refused(format!("cannot connect to {node}: {error}")))?;
             self.connection = Some(connection);
+            self.cluster = self.cluster.or(cluster);
+            self.learned = None;
+        }
+        if self.learned.is_none_or(|at| at.elapsed() > LEARN) {
             self.learn();
         }
         let lost = |node: &String, error| Failure::Lost(format!("no answer from {node}: {error}"));
@@ -383,41 +402,55 @@ impl Client {
     /// Asks the present node for the members, and adds their addresses to the nodes. Returns the
     /// position of the leader's.
     fn learn(&mut self) -> Option<usize> {
+        self.learned = Some(Instant::now());
         let mut body = value!({"type": "members"});
         let reply = self.exchange(&mut body, self.options.patience).ok()?;
-        let leader = reply.field("leader");
-        let mut at = None;
-        for member in reply.field("members").and_then(Value::as_array)? {
-            let place = member.field("address").and_then(Value::as_str);
-            let Some(place) = place else { continue };
+        let mut leader = None;
+        for (leads, place) in places(&reply) {
             let nodes = &mut self.options.nodes;
-            let known = nodes.iter().position(|node| node == place);
+            let known = nodes.iter().position(|node| *node == place);
             let position = known.unwrap_or(nodes.len());
             if known.is_none() {
-                nodes.push(place.to_owned());
+                nodes.push(place);
             }
-            if leader.is_some() && leader == member.field("name") {
-                at = Some(position);
+            if leads {
+                leader = Some(position);
             }
         }
-        at
+        leader
     }
+}
+
+/// The places of the members that a reply lists, and whether each leads.
+fn places(reply: &Value) -> impl Iterator<Item = (bool, String)> {
+    let leader = reply.field("leader");
+    let members = reply.field("members").into_iter().flat_map(Value::elements);
+    members.filter_map(move |member| {
+        let leads = leader.is_some() && member.field("name") == leader;
+        Some((leads, member.field("address")?.as_str()?.to_owned()))
+    })
 }
 
 /// How long a request that only the leader serves waits for its reply. Longer than a node waits for
 /// new members.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(75);
 
+/// How long the client trusts its list of the members.
+const LEARN: Duration = Duration::from_secs(10);
+
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
-fn connect(node: &str, options: &Options) -> io::Result<Connection> {
+/// Connects to a node, which must be of this cluster. Returns its cluster.
+fn connect(
+    node: &str,
+    options: &Options,
+    cluster: Option<u32>,
+) -> io::Result<(Connection, Option<u32>)> {
     let stream = handshake::connect(node, options.patience)?;
     let mut lines = Lines::new(stream.try_clone()?, wire::MAX_LINE);
-    let me = End {
-        address: format!("c{:x}", entropy::random()),
-        cluster: None,
-    };
-    handshake::dial(&mut lines, &stream, &options.secret, (&me, None, None))?;
-    Ok(Connection { lines, stream })
+    let address = format!("c{:x}", entropy::random());
+    let me = End { address, cluster };
+    let other = handshake::dial(&mut lines, &stream, &options.secret, (&me, None, None))?;
+    Ok((Connection { lines, stream }, other.cluster))
 }

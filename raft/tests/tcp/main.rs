@@ -3,5 +3,6 @@
 mod auth;
 mod cluster;
 mod hostile;
+mod members;
 mod nodes;
 mod repl;

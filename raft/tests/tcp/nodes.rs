@@ -16,6 +16,9 @@ use raft::client::{Client, Options};
 /// Only a hanging test waits this long.
 pub(crate) const HANG: Duration = Duration::from_secs(3600);
 
+/// On a busy machine a node may not run for a second.
+const PATIENT: [&str; 2] = ["--election-timeout=1500..3000", "--request-timeout=4000"];
+
 /// The binary.
 pub(crate) const RAFT: &str = env!("CARGO_BIN_EXE_raft");
 
@@ -56,9 +59,10 @@ pub(crate) fn listener() -> TcpListener {
 
 /// A cluster. Its nodes are killed when this is dropped.
 pub(crate) struct Cluster {
-    pub(crate) folder: Folder,
     pub(crate) places: Vec<String>,
+    /// Dropped, and so killed, before their folder is.
     pub(crate) nodes: Vec<Option<Node>>,
+    folder: Folder,
     /// The most files that a node may open.
     pub(crate) files: usize,
     flags: Vec<String>,
@@ -94,27 +98,46 @@ impl Cluster {
         }
     }
 
-    /// Starts a node, whether or not it ran before.
+    /// Starts a node as an initial member or, if it ran before, without a word about the cluster.
     pub(crate) fn run(&mut self, node: usize) {
         let members = (1..)
             .zip(&self.places)
             .map(|(n, place)| format!("n{n}={place}"));
         let members: Vec<String> = members.collect();
-        let mut child = Command::new(RAFT)
+        let begin = match self.folder.0.join(format!("n{}", node + 1)).exists() {
+            true => Vec::new(),
+            false => vec!["--bootstrap".to_owned(), members.join(",")],
+        };
+        self.start_node(node, &begin);
+        self.read_stderr(node, "listening");
+    }
+
+    /// Starts another node, which waits to be added. Returns its address.
+    pub(crate) fn join(&mut self) -> String {
+        let node = self.nodes.len();
+        let join = ["--join".to_owned(), self.places.join(",")];
+        self.places
+            .push(listener().local_addr().unwrap().to_string());
+        self.nodes.push(None);
+        self.start_node(node, &join);
+        self.read_stderr(node, "waiting until the cluster adds this node");
+        format!("n{}={}", node + 1, self.places[node])
+    }
+
+    fn start_node(&mut self, node: usize, begin: &[String]) {
+        let mut child = Command::new("sh")
+            .args(["-c", "ulimit -n $0 && exec \"$@\"", &self.files.to_string()])
             .args([
+                RAFT,
                 "serve",
                 "--metrics=off",
                 "--name",
                 &format!("n{}", node + 1),
             ])
-            .args([
-                "--listen",
-                &self.places[node],
-                "--bootstrap",
-                &members.join(","),
-            ])
-            .arg("--data-dir")
+            .args(["--listen", &self.places[node], "--data-dir"])
             .arg(&self.folder.0)
+            .args(begin)
+            .args(PATIENT)
             .args(&self.flags)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -127,7 +150,6 @@ impl Cluster {
             child,
             stderr: lines,
         });
-        self.read_stderr(node, "listening");
     }
 
     /// Kills a node.
@@ -155,6 +177,7 @@ impl Cluster {
     pub(crate) fn options(&self) -> Options {
         let mut options = Options::to(self.places.clone());
         options.timeout = HANG;
+        options.patience = Duration::from_secs(10);
         options
     }
 
