@@ -4,8 +4,8 @@
 //! In reading order: [`workload`] (what clients request), [`clients`] (what the answers mean),
 //! [`network`] and [`nemesis`] (latency and faults) know neither a clock nor a process;
 //! [`protocol`] reads and writes Maelstrom's messages, and is stricter than Maelstrom;
-//! [`processes`] are the nodes; [`cluster`] connects them through the network; [`router`] is the
-//! event loop of a run; [`report`] presents the outcome. [`runs`] makes many runs; [`signals`] ends
+//! [`processes`] are the nodes; [`cluster`] connects them through the network, or through [`tcp`] and
+//! its [`proxy`]; [`router`] is the event loop of a run; [`report`] presents the outcome. [`runs`] makes many runs; [`signals`] ends
 //! them early; [`measure`] measures memory, disk, restarts and catching up.
 
 pub mod clients;
@@ -19,11 +19,13 @@ pub mod options;
 pub mod output;
 pub mod processes;
 pub mod protocol;
+pub mod proxy;
 pub mod report;
 pub mod router;
 pub mod runs;
 pub mod signals;
 pub mod store;
+pub mod tcp;
 pub mod workload;
 
 use std::ffi::OsString;
@@ -31,6 +33,7 @@ use std::time::Instant;
 
 use error::BenchError;
 use nemesis::Kind;
+use network::Transport;
 use options::{Options, ourselves};
 use output::say;
 use processes::data::Data;
@@ -62,14 +65,15 @@ pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchEr
         ourselves(),
         options.command_line()
     ))?;
-    let mut program = Program::of(&options.node, &options.node_arguments)?;
+    let mut program = Program::of(&options.node, options.transport, &options.node_arguments)?;
     let store = Store::create(&options.store).map_err(BenchError::io(format_args!(
         "cannot create a folder in {}",
         options.store.display()
     )))?;
     say(format_args!("results in {}", store.folder().display()))?;
     let place = options.data_dir.as_deref();
-    let data = match place.is_some() || options.nemesis.contains(&Kind::Kill) {
+    let kills = options.nemesis.contains(&Kind::Kill);
+    let data = match place.is_some() || kills || options.transport == Transport::Tcp {
         true => Some(Data::create(place)?),
         false => None,
     };

@@ -41,6 +41,7 @@ const PROGRAM: Command = Command::new(
     ("memory", "Measures a node's memory and event loop for large values of many shapes."),
     ("catch-up", "Measures how a node that was away catches up, and the cost for the others."),
     (builtin::RAFT_SUBCOMMAND, "Runs a Raft node; the flags are the raft binary's."),
+    (builtin::SERVE_SUBCOMMAND, "Runs a Raft node on a network, as raft serve does."),
     (builtin::SUBCOMMAND, "Runs another node of the bench: null or stale."),
 ]);
 
@@ -127,6 +128,7 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
             }
         },
         Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::commands::maelstrom::main(arguments)),
+        Some(builtin::SERVE_SUBCOMMAND) => return Ok(raft::commands::serve::main(arguments)),
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
         Some(other) => unreachable!("{other} is not in the table"),
     };

@@ -5,7 +5,7 @@ pub mod log;
 pub mod maelstrom;
 mod repl;
 mod request;
-mod serve;
+pub mod serve;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::ffi::OsString;

@@ -105,7 +105,9 @@ struct Pending {
 /// A request to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// The process that sends it.
+    /// The client that sends it.
+    pub worker: Worker,
+    /// The process that it is now.
     pub process: Process,
     /// The node that it is sent to.
     pub node: Node,
@@ -270,6 +272,7 @@ impl Clients {
             id: slot.last_id,
         });
         Asked {
+            worker,
             process: slot.process,
             node: pending.node,
             id: slot.last_id,
@@ -371,6 +374,25 @@ impl Clients {
         }
         let outcome = outcome(&pending.request.call, answer)?;
         Ok(Some(self.complete(Worker(index), pending, outcome)))
+    }
+
+    /// Ends a process's request, or sends it again, with this error because its connection was lost.
+    /// `None` also if it had been answered or had timed out.
+    pub fn lose(
+        &mut self,
+        now: Duration,
+        process: Process,
+        id: MessageId,
+        code: ErrorCode,
+    ) -> Option<Completion> {
+        if self.given_up.contains(&(process, id)) {
+            return None;
+        }
+        let ended = self.answer(now, process, id, Answer::Error(code));
+        ended.unwrap_or_else(|strange| match strange {
+            Strange::AnsweredTwice => None,
+            Strange::NeverAsked | Strange::WrongType => unreachable!("it was sent"),
+        })
     }
 
     /// Whether a process with this number has existed.

@@ -4,6 +4,8 @@
 //! The cluster reads the clock and moves bytes; [`network`](super::network) and
 //! [`nemesis`](super::nemesis), which decide, know no clock.
 
+mod events;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -16,27 +18,29 @@ use super::clients::Asked;
 use super::error::BenchError;
 use super::members::{Change, Members};
 use super::nemesis::{Action, connected_majority};
-use super::network::{Conditions, Cuts, Fate, Network, Node, Packet, Source};
-use super::processes::process::{EVENTS_MAX, Event, Incarnation, LINE_BYTES_MAX, Process};
+use super::network::{Conditions, Cuts, Fate, Network, Node, Packet, Source, Transport};
+use super::processes::connection::OpenRequest;
+use super::processes::process::{EVENTS_MAX, Event, Incarnation, Process};
 use super::processes::program::Program;
 use super::processes::watchdog::Watchdog;
-use super::protocol::{self, Body, Dest, Envelope, Reply};
+use super::protocol::{self, Reply};
+use super::proxy::Break;
 use super::report::record::MessageLog;
 use super::signals;
+use super::tcp::{CONNECT_PATIENCE, Tcp};
 use super::workload::Request;
 use crate::history;
 
 /// How many events are handled before the cluster looks at what is due again.
 const EVENTS_PER_STEP: usize = 64;
 
-/// How much of a line is shown if something is wrong with it, in bytes.
-const SHOWN_BYTES_MAX: usize = 1000;
-
 /// What a cluster consists of.
 #[derive(Debug)]
 pub struct Settings {
     /// What the nodes run.
     pub program: Program,
+    /// How they are connected.
+    pub transport: Transport,
     /// How many nodes there are.
     pub nodes: usize,
     /// How many of them are the initial members. The others wait to be added.
@@ -64,8 +68,10 @@ pub struct Answered {
     pub now: Duration,
     /// The client's process. There may be no such process.
     pub process: history::Process,
-    /// The answer.
+    /// The answer. If the connection was lost, the bench's own.
     pub reply: Reply,
+    /// Whether the connection was lost, though perhaps after the answer.
+    pub is_lost: bool,
 }
 
 /// Why a line of a node's output cannot be handled.
@@ -94,6 +100,8 @@ impl From<BenchError> for Trouble {
 struct Line {
     bytes: Vec<u8>,
     number: Option<usize>,
+    /// The client's request that it is.
+    request: Option<OpenRequest>,
 }
 
 /// The nodes of a run.
@@ -107,8 +115,12 @@ pub struct Cluster {
     processes: Vec<Process>,
     watchdog: Watchdog,
     network: Network<Line>,
+    /// What takes the place of the nodes' pipes and of the network between them, with TCP.
+    tcp: Option<Tcp>,
     cuts: Cuts,
     members: Members,
+    /// Between which nodes no connections can be made.
+    refused: Cuts,
     paused: BTreeSet<Node>,
     /// The nodes that were killed and not started again yet.
     dead: BTreeSet<Node>,
@@ -130,8 +142,17 @@ impl Cluster {
     ///
     /// # Errors
     /// A node cannot be started, or does not answer.
-    pub fn start(settings: Settings, rng: Rng) -> Result<Cluster, BenchError> {
+    pub fn start(settings: Settings, mut rng: Rng) -> Result<Cluster, BenchError> {
         let (sender, events) = sync_channel(EVENTS_MAX);
+        let latency = settings.conditions.latency;
+        let start = |rng| Tcp::start(rng, settings.nodes, latency, sender.clone());
+        let tcp = match settings.transport {
+            Transport::Maelstrom => None,
+            Transport::Tcp => {
+                let tcp = start(rng.fork());
+                Some(tcp.map_err(BenchError::io("cannot start the nodes' proxies"))?)
+            }
+        };
         if settings.may_stop {
             let sender = sender.clone();
             // Without a receiver, the run is over.
@@ -145,8 +166,10 @@ impl Cluster {
             processes: Vec::new(),
             watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
             network: Network::new(rng, settings.conditions, settings.nodes),
+            tcp,
             cuts: Cuts::new(),
             members: Members::new(settings.nodes, settings.initial),
+            refused: Cuts::new(),
             paused: BTreeSet::new(),
             dead: BTreeSet::new(),
             starting: BTreeMap::new(),
@@ -214,20 +237,32 @@ impl Cluster {
     pub fn send(&mut self, asked: &Asked, request: &Request) {
         let number = self.next_line();
         let bytes = protocol::request(number, asked, request, self.settings.nodes);
-        self.send_for_client(asked.node, protocol::kind(asked, request), bytes);
+        let open = OpenRequest {
+            worker: asked.worker,
+            process: asked.process,
+            id: asked.id,
+        };
+        let kind = protocol::kind(asked, request);
+        self.send_for_client(asked.node, kind, bytes, Some(open));
     }
 
-    /// Asks the leader, as far as it is known, to hand over.
+    /// Asks the leader, as far as it is known, to hand over. With TCP, where it is not, asks all: the
+    /// others refuse.
     fn ask_for_transfer(&mut self, to: Option<Node>) {
-        let leader = self.leader();
-        let bytes = protocol::transfer(self.next_line(), leader, to);
-        self.send_for_client(leader, "transfer", bytes);
+        let nodes = match self.tcp {
+            None => self.leader().0..self.leader().0 + 1,
+            Some(_) => 0..self.settings.nodes,
+        };
+        for node in nodes.map(Node) {
+            let bytes = protocol::transfer(self.next_line(), node, to);
+            self.send_for_client(node, "transfer", bytes, None);
+        }
     }
 
     /// Asks the leader, as far as it is known, to change the members.
     fn ask_for_change(&mut self, leader: Node, change: &Change) {
         let bytes = protocol::change(self.next_line(), leader, change);
-        self.send_for_client(leader, "change_members", bytes);
+        self.send_for_client(leader, "change_members", bytes, None);
     }
 
     /// Handles an answer to a change of the members. One that may not be done is asked for again
@@ -247,7 +282,13 @@ impl Cluster {
         }
     }
 
-    fn send_for_client(&mut self, dest: Node, kind: &str, bytes: Vec<u8>) {
+    fn send_for_client(
+        &mut self,
+        dest: Node,
+        kind: &str,
+        bytes: Vec<u8>,
+        request: Option<OpenRequest>,
+    ) {
         let now = self.now();
         if self.settings.log_net_send {
             log("send", &bytes);
@@ -255,7 +296,11 @@ impl Cluster {
         let source = Source::Client;
         let number = self.messages.sent(now, source, Source::Server(dest), kind);
         let length = bytes.len();
-        let payload = Line { bytes, number };
+        let payload = Line {
+            bytes,
+            number,
+            request,
+        };
         let sent = self.network.send(
             now,
             Packet {
@@ -279,7 +324,7 @@ impl Cluster {
     ) -> Result<(), BenchError> {
         let now = self.now();
         let next_init = self.check_init(now)?;
-        self.deliver(now);
+        self.deliver(now)?;
         for process in &mut self.processes {
             self.messages.counts.overflowed += process.flush();
         }
@@ -309,11 +354,23 @@ impl Cluster {
         match action {
             Action::Cut(_, cuts) => {
                 self.cuts.clone_from(cuts);
-                self.network.cut(cuts.clone());
+                self.cut();
             }
             Action::Heal => {
                 self.cuts.clear();
-                self.network.cut(Cuts::new());
+                self.cut();
+            }
+            Action::Break(how, pairs) => {
+                let tcp = self.tcp.as_ref().expect("pipes do not break");
+                tcp.proxies.break_connections(*how, pairs);
+                if *how == Break::Lost {
+                    self.refused.clone_from(pairs);
+                }
+            }
+            Action::Mend => {
+                let tcp = self.tcp.as_ref().expect("pipes do not break");
+                tcp.proxies.mend();
+                self.refused.clear();
             }
             Action::Pause(nodes) => {
                 self.paused = nodes - &self.dead;
@@ -341,11 +398,19 @@ impl Cluster {
         Ok(())
     }
 
+    fn cut(&mut self) {
+        if let Some(tcp) = &self.tcp {
+            tcp.proxies.cut(self.cuts.clone());
+        }
+        self.network.cut(self.cuts.clone());
+    }
+
     /// The nodes that can go on without the others under the present faults: see
     /// [`connected_majority`].
     pub fn connected_majority(&self) -> Option<BTreeSet<Node>> {
         let down = &self.paused | &self.dead;
-        connected_majority(self.members.settled()?, &self.cuts, &down)
+        let cuts = &self.cuts | &self.refused;
+        connected_majority(self.members.settled()?, &cuts, &down)
     }
 
     /// Kills a node. Drops what is on its way to it, as Maelstrom does, and what it has sent but the
@@ -373,6 +438,10 @@ impl Cluster {
         self.dead.insert(node);
         self.paused.remove(&node);
         self.starting.remove(&node);
+        if let Some(tcp) = &mut self.tcp {
+            // The next process gets a connection of its own for its status.
+            tcp.forget(None, node);
+        }
         Ok(())
     }
 
@@ -416,21 +485,37 @@ impl Cluster {
         let settings = &self.settings;
         let log = settings.logs.join(format!("{node}.log"));
         let events = self.sender.clone();
+        let program = match &self.tcp {
+            None => settings.program.clone(),
+            Some(tcp) => tcp.program(&settings.program, node),
+        };
         let mut process = Process::start(
             node,
             incarnation,
-            &settings.program,
+            &program,
             log,
             settings.log_stderr,
             events,
         )
-        .map_err(|error| settings.program.cannot_start(node, &error))?;
+        .map_err(|error| program.cannot_start(node, &error))?;
         self.watchdog
             .guard(process.group())
             .map_err(BenchError::io("the watchdog shell has ended"))?;
-        let init = protocol::init(self.next_line(), node, self.settings.initial);
-        self.log(&init);
-        process.write(&init);
+        let (number, patience) = (self.next_line(), self.settings.init_timeout);
+        let line = match &mut self.tcp {
+            None => {
+                let line = protocol::init(number, node, self.settings.initial);
+                process.write(&line);
+                line
+            }
+            Some(tcp) => {
+                let line = protocol::status(number, node);
+                tcp.send(node, &line, None, patience)
+                    .map_err(BenchError::io("cannot start a thread"))?;
+                line
+            }
+        };
+        self.log(&line);
         let until = self.now() + self.settings.init_timeout;
         self.starting.insert(node, until);
         Ok(process)
@@ -459,8 +544,12 @@ impl Cluster {
         }
         let names: Vec<String> = late.iter().map(Node::to_string).collect();
         let seconds = self.settings.init_timeout.as_secs();
+        let greeting = match self.tcp {
+            None => "init",
+            Some(_) => "status",
+        };
         let mut text = format!(
-            "no answer to init within {seconds} s from {}",
+            "no answer to {greeting} within {seconds} s from {}",
             names.join(", ")
         );
         for node in late {
@@ -470,7 +559,7 @@ impl Cluster {
     }
 
     /// Writes what arrives now to the nodes' outboxes.
-    fn deliver(&mut self, now: Duration) {
+    fn deliver(&mut self, now: Duration) -> Result<(), BenchError> {
         let Cluster {
             network,
             processes,
@@ -478,151 +567,46 @@ impl Cluster {
             settings,
             dead,
             initialised,
+            tcp,
             ..
         } = self;
+        let mut delivered = Ok(());
         network.deliver(now, |packet, fate| {
-            let dead = dead.contains(&packet.dest);
+            // On a network the client of a dead node notices that it cannot connect.
+            let dead = tcp.is_none() && dead.contains(&packet.dest);
             if *initialised {
                 messages.counts.received(packet.source, fate, dead);
             }
             match fate {
                 Fate::Delivered if dead => {}
                 Fate::Delivered => {
-                    let Line { bytes, number } = &packet.payload;
+                    let Line {
+                        bytes,
+                        number,
+                        request,
+                    } = &packet.payload;
                     if let Some(number) = number {
                         messages.received(*number, now);
                     }
                     if settings.log_net_recv {
                         log("recv", bytes);
                     }
-                    processes[packet.dest.0].write(bytes);
+                    match tcp {
+                        None => processes[packet.dest.0].write(bytes),
+                        Some(tcp) => {
+                            match tcp.send(packet.dest, bytes, *request, CONNECT_PATIENCE) {
+                                Ok(dropped) => messages.counts.overflowed += dropped,
+                                Err(error) => {
+                                    delivered = Err(BenchError::io("cannot start a thread")(error))
+                                }
+                            }
+                        }
+                    }
                 }
                 Fate::Cut => {}
             }
         });
-    }
-
-    fn event(
-        &mut self,
-        now: Duration,
-        event: Event,
-        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
-    ) -> Result<(), BenchError> {
-        let Some((node, incarnation)) = event.source() else {
-            self.stopped = true;
-            return Ok(());
-        };
-        if self.dead.contains(&node) || self.processes[node.0].incarnation() != incarnation {
-            // Output of a process that was killed is lost, unless the network has taken it already.
-            return Ok(());
-        }
-        match event {
-            Event::Lines(_, _, bytes) => {
-                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                    let line = &line[..line.len() - 1];
-                    match self.line(now, node, line, answered) {
-                        Ok(()) => {}
-                        Err(Trouble::Line(problem)) => {
-                            return Err(self.bad_line(node, line, &problem));
-                        }
-                        Err(Trouble::Bench(error)) => return Err(error),
-                    }
-                }
-                Ok(())
-            }
-            Event::TooLong(_, _, bytes) => {
-                let problem = format!("it is longer than {LINE_BYTES_MAX} bytes");
-                Err(self.bad_line(node, &bytes, &problem))
-            }
-            Event::Ended(_, _, rest) => Err(self.ended(node, &rest)),
-            Event::Stop => unreachable!("it comes from no node"),
-        }
-    }
-
-    /// Handles one line of a node's output.
-    fn line(
-        &mut self,
-        now: Duration,
-        node: Node,
-        line: &[u8],
-        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
-        let envelope = protocol::envelope(line, node, self.settings.nodes)?;
-        match envelope.dest {
-            Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
-            // It may be refused, for any reason, and the node may not know the request.
-            Dest::Init(asked) if asked == node && protocol::answers_transfer(&envelope)? => {}
-            Dest::Init(asked) => {
-                if asked == node
-                    && let Some(answer) = protocol::change_answer(&envelope)?
-                {
-                    self.change_answered(answer);
-                    return Ok(());
-                }
-                if asked != node || !self.starting.contains_key(&node) {
-                    return Err(Trouble::Line(format!(
-                        "its dest {:?} is unknown: this client waits for no answer of this node",
-                        protocol::init_client(asked)
-                    )));
-                }
-                protocol::init_ok(&envelope)?;
-                self.starting.remove(&node);
-            }
-            Dest::Client(process) => {
-                let reply = protocol::reply(&envelope)?;
-                self.messages.counts.clients += 1;
-                let (from, to) = (Source::Server(node), Source::Client);
-                let number = self.messages.sent(now, from, to, reply.answer.name());
-                // Clients have no latency: what is sent to them is received.
-                if let Some(number) = number {
-                    self.messages.received(number, now);
-                }
-                self.log(line);
-                answered(Answered {
-                    now,
-                    process,
-                    reply,
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn between_servers(
-        &mut self,
-        now: Duration,
-        source: Node,
-        dest: Node,
-        envelope: &Envelope<'_>,
-    ) -> Result<(), String> {
-        let Body { kind, term } = protocol::body(envelope)?;
-        if let Some(term) = term.filter(|term| kind == "append" && *term >= self.leader.0) {
-            self.leader = (term, source);
-        }
-        let bytes = protocol::forward(self.next_line(), source, dest, envelope);
-        if self.settings.log_net_send {
-            log("send", &bytes);
-        }
-        let length = bytes.len();
-        let source = Source::Server(source);
-        let number = match self.initialised {
-            true => self.messages.sent(now, source, Source::Server(dest), &kind),
-            false => None,
-        };
-        let payload = Line { bytes, number };
-        let packet = Packet {
-            source,
-            dest,
-            payload,
-        };
-        let sent = self.network.send(now, packet);
-        if self.initialised {
-            self.messages.counts.sent(source, &kind, length, sent);
-            if protocol::asks_for_vote(&kind) {
-                self.messages.election_terms.extend(term);
-            }
-        }
-        Ok(())
+        delivered
     }
 
     fn next_line(&mut self) -> u64 {
@@ -639,42 +623,10 @@ impl Cluster {
             log("recv", line);
         }
     }
-
-    fn bad_line(&self, node: Node, line: &[u8], problem: &str) -> BenchError {
-        let words = self.processes[node.0].last_words();
-        let line = shown(line);
-        BenchError::new(format!(
-            "{node} printed a line that is not a message it may send: {problem}\n  {line}\n{node}: {words}"
-        ))
-    }
-
-    fn ended(&mut self, node: Node, rest: &[u8]) -> BenchError {
-        let process = &mut self.processes[node.0];
-        let mut text = match process.ended() {
-            Ok(Some(status)) => format!("{node} ended before the run did: {status}"),
-            Ok(None) => format!("{node} closed its stdout before the run ended"),
-            Err(error) => {
-                format!("{node} closed its stdout, and its exit status is unknown: {error}")
-            }
-        };
-        if !rest.is_empty() {
-            text += &format!("\n  its last line is incomplete: {}", shown(rest));
-        }
-        BenchError::new(format!("{text}\n{node}: {}", process.last_words()))
-    }
 }
 
 /// Prints a message on standard error, unless it is closed.
 fn log(what: &str, line: &[u8]) {
     let line = String::from_utf8_lossy(line);
     let _ = writeln!(io::stderr(), "{what} {}", line.trim_end());
-}
-
-/// A line as text, cut if it is long.
-fn shown(line: &[u8]) -> String {
-    if line.len() <= SHOWN_BYTES_MAX {
-        return String::from_utf8_lossy(line).into_owned();
-    }
-    let head = String::from_utf8_lossy(&line[..SHOWN_BYTES_MAX]);
-    format!("{head}... ({} bytes)", line.len())
 }

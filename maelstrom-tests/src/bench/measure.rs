@@ -20,7 +20,7 @@ use rand::Rng;
 
 use super::cluster::{Cluster, Settings};
 use super::error::BenchError;
-use super::network::{Conditions, Distribution, Latency, Millionths};
+use super::network::{Conditions, Distribution, Latency, Millionths, Transport};
 use super::options::random_seed;
 use super::output::say;
 use super::processes::builtin::Builtin;
@@ -165,7 +165,7 @@ fn measure(
     loss: Millionths,
     work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
 ) -> Result<Status, BenchError> {
-    let program = Program::of(&options.node, &options.node_arguments)?;
+    let program = Program::of(&options.node, Transport::Maelstrom, &options.node_arguments)?;
     let data = Data::create(options.data_dir.as_deref())?;
     let worked = measure_in(data.folder(), options, program, nodes, loss, work);
     // A measurement that a signal stopped has found nothing wrong.
@@ -199,6 +199,7 @@ fn measure_in(
     };
     let settings = Settings {
         program,
+        transport: Transport::Maelstrom,
         nodes,
         initial: nodes,
         conditions: Conditions {

@@ -1,5 +1,5 @@
-//! The schedule of faults: partitions, pauses, leadership transfers, kills and changes of the members,
-//! drawn from a seed.
+//! The schedule of faults: partitions, broken connections, pauses, leadership transfers, kills and
+//! changes of the members, drawn from a seed.
 //!
 //! A transfer and a change of the members are over at once. Each other kind of fault begins and ends in turn, after waits of half to one and a half times the
 //! interval; faults of different kinds may overlap. All end some time before the load does, so that
@@ -14,7 +14,8 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::members::Wish;
-use super::network::{Cuts, Node};
+use super::network::{Cuts, Node, Transport};
+use super::proxy::Break;
 
 /// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,17 +31,29 @@ pub enum Kind {
     Kill,
     /// The leader is asked to change the members.
     Membership,
+    /// Connections between nodes are lost, or carry nothing any more. Over TCP alone.
+    Connections,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Kind::Partition,
         Kind::Pause,
         Kind::Transfer,
         Kind::Kill,
         Kind::Membership,
+        Kind::Connections,
     ];
+
+    /// Those that there are with this transport.
+    pub fn of(transport: Transport) -> impl Iterator<Item = Kind> + Clone {
+        let missing = match transport {
+            Transport::Maelstrom => Kind::Connections,
+            Transport::Tcp => Kind::Membership,
+        };
+        Kind::ALL.into_iter().filter(move |kind| *kind != missing)
+    }
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -50,6 +63,7 @@ impl Kind {
             Kind::Transfer => "transfer",
             Kind::Kill => "kill",
             Kind::Membership => "membership",
+            Kind::Connections => "connections",
         }
     }
 }
@@ -167,6 +181,10 @@ pub enum Action {
     Cut(Shape, Cuts),
     /// Heal the network.
     Heal,
+    /// Break the connections that these nodes have made to others.
+    Break(Break, Cuts),
+    /// Let connections be made again.
+    Mend,
     /// Stop these nodes.
     Pause(BTreeSet<Node>),
     /// Resume these nodes.
@@ -186,6 +204,7 @@ impl Action {
     pub fn kind(&self) -> Kind {
         match self {
             Action::Cut(..) | Action::Heal => Kind::Partition,
+            Action::Break(..) | Action::Mend => Kind::Connections,
             Action::Pause(_) | Action::Resume(_) => Kind::Pause,
             Action::Transfer(_) => Kind::Transfer,
             Action::Change(..) => Kind::Membership,
@@ -204,6 +223,10 @@ impl fmt::Display for Action {
                 write!(f, "partition {} {}", shape.name(), describe(cuts))
             }
             Action::Heal => f.write_str("heal"),
+            Action::Break(how, pairs) => {
+                write!(f, "connections {} {}", how.name(), one_way_links(pairs))
+            }
+            Action::Mend => f.write_str("mend"),
             Action::Pause(nodes) => write!(f, "pause {}", list(nodes)),
             Action::Resume(nodes) => write!(f, "resume {}", list(nodes)),
             Action::Transfer(Some(to)) => write!(f, "transfer to {to}"),
@@ -220,8 +243,8 @@ fn list(nodes: &BTreeSet<Node>) -> String {
     names.join(" ")
 }
 
-fn describe(cuts: &Cuts) -> String {
-    // From which nodes each node does not receive; then nodes with the same set are grouped.
+/// From which nodes others do not receive; nodes that lack the same ones are together.
+fn grouped(cuts: &Cuts) -> BTreeMap<BTreeSet<Node>, BTreeSet<Node>> {
     let mut unheard: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
     for (from, to) in cuts {
         unheard.entry(*to).or_default().insert(*from);
@@ -230,6 +253,19 @@ fn describe(cuts: &Cuts) -> String {
     for (to, from) in unheard {
         hearers.entry(from).or_default().insert(to);
     }
+    hearers
+}
+
+fn one_way_links(cuts: &Cuts) -> String {
+    let groups = grouped(cuts);
+    let groups = groups
+        .iter()
+        .map(|(from, to)| format!("{} -/-> {}", list(from), list(to)));
+    groups.collect::<Vec<_>>().join("; ")
+}
+
+fn describe(cuts: &Cuts) -> String {
+    let hearers = grouped(cuts);
     let groups: Vec<_> = hearers.iter().collect();
     if let [(some, others), (same_others, same_some)] = &groups[..]
         && some == same_some
@@ -242,16 +278,14 @@ fn describe(cuts: &Cuts) -> String {
         };
         return smaller_first.map(|side| list(side)).join(" | ");
     }
-    let groups = groups
-        .iter()
-        .map(|(from, to)| format!("{} -/-> {}", list(from), list(to)));
-    groups.collect::<Vec<_>>().join("; ")
+    one_way_links(cuts)
 }
 
 /// How a run's faults are chosen.
 #[derive(Debug, Clone)]
 pub struct Plan<'a> {
-    /// The kinds. A single node can be neither partitioned nor hand over, nor have other members.
+    /// The kinds. A single node has no connections, and can be neither partitioned nor hand over, nor
+    /// have other members.
     pub kinds: &'a BTreeSet<Kind>,
     /// How many nodes there are.
     pub nodes: usize,
@@ -292,6 +326,8 @@ struct Cycle {
 enum State {
     Whole,
     Cut,
+    Connected,
+    Broken,
     Running,
     Paused(BTreeSet<Node>),
     Leading,
@@ -318,12 +354,17 @@ impl Nemesis {
         };
         for kind in plan.kinds {
             let state = match kind {
-                Kind::Partition | Kind::Transfer | Kind::Membership if plan.nodes == 1 => continue,
+                Kind::Partition | Kind::Transfer | Kind::Membership | Kind::Connections
+                    if plan.nodes == 1 =>
+                {
+                    continue;
+                }
                 Kind::Partition => State::Whole,
                 Kind::Pause => State::Running,
                 Kind::Transfer => State::Leading,
                 Kind::Membership => State::Changing,
                 Kind::Kill => State::Alive,
+                Kind::Connections => State::Connected,
             };
             let due = match plan.at_start {
                 true => Duration::ZERO,
@@ -351,9 +392,16 @@ impl Nemesis {
     fn cycle_due(&self, cycle: &Cycle, may_kill_all: bool) -> Option<Duration> {
         match (&cycle.state, self.last_kill) {
             (_, Some(_)) if !may_kill_all => Some(cycle.due),
-            (State::Cut | State::Paused(_) | State::Dead(_), _) => Some(cycle.due.min(self.until)),
+            (State::Cut | State::Broken | State::Paused(_) | State::Dead(_), _) => {
+                Some(cycle.due.min(self.until))
+            }
             (
-                State::Whole | State::Running | State::Leading | State::Changing | State::Alive,
+                State::Whole
+                | State::Connected
+                | State::Running
+                | State::Leading
+                | State::Changing
+                | State::Alive,
                 _,
             ) => Some(cycle.due).filter(|due| *due < self.until),
         }
@@ -379,6 +427,11 @@ impl Nemesis {
                 (State::Cut, Action::Cut(shape, cuts))
             }
             State::Cut => (State::Whole, Action::Heal),
+            State::Connected => {
+                let how = Break::ALL[self.rng.below(Break::ALL.len() as u64) as usize];
+                (State::Broken, Action::Break(how, self.pairs()))
+            }
+            State::Broken => (State::Connected, Action::Mend),
             State::Running => {
                 let majority = majority(self.nodes);
                 let nodes = self.some([1, (self.nodes - majority).max(1), majority]);
@@ -434,6 +487,19 @@ impl Nemesis {
         }
     }
 
+    /// About half of all pairs of nodes, in one direction or both; one pair at least.
+    fn pairs(&mut self) -> Cuts {
+        loop {
+            let nodes = 0..self.nodes;
+            let pairs = nodes.flat_map(|from| (0..self.nodes).map(move |to| (from, to)));
+            let pairs = pairs.filter(|(from, to)| from != to && self.rng.chance(1, 2));
+            let pairs: Cuts = pairs.map(|(from, to)| (Node(from), Node(to))).collect();
+            if !pairs.is_empty() {
+                return pairs;
+            }
+        }
+    }
+
     /// As many nodes as one of the sizes says.
     fn some(&mut self, sizes: [usize; 3]) -> BTreeSet<Node> {
         let mut order: Vec<Node> = (0..self.nodes).map(Node).collect();
@@ -444,259 +510,4 @@ impl Nemesis {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn heard(nodes: usize, cuts: &Cuts, hearer: usize) -> usize {
-        let hearer = Node(hearer);
-        (0..nodes)
-            .filter(|from| !cuts.contains(&(Node(*from), hearer)))
-            .count()
-    }
-
-    fn side(nodes: usize, cuts: &Cuts, paused: &[usize]) -> Option<Vec<usize>> {
-        let paused = paused.iter().copied().map(Node).collect();
-        let all = (0..nodes).map(Node).collect();
-        let side = connected_majority(&all, cuts, &paused)?;
-        Some(side.into_iter().map(|node| node.0).collect())
-    }
-
-    #[test]
-    fn each_shape_cuts_its_number_of_links() {
-        let mut rng = Rng::seeded(11);
-        for nodes in 2..=9 {
-            for _ in 0..50 {
-                let one = Shape::One.cuts(nodes, &mut rng);
-                assert_eq!(one.len(), 2 * (nodes - 1));
-                let third = Shape::MinorityThird.cuts(nodes, &mut rng);
-                let alone = ((nodes - 1) / 3).max(1);
-                assert_eq!(third.len(), 2 * alone * (nodes - alone));
-                let halves = Shape::Majority.cuts(nodes, &mut rng);
-                assert_eq!(
-                    halves.len(),
-                    2 * majority(nodes) * (nodes - majority(nodes))
-                );
-                let one_way = Shape::OneWay.cuts(nodes, &mut rng);
-                assert!(!one_way.is_empty());
-                assert!(one_way.iter().all(|(a, b)| !one_way.contains(&(*b, *a))));
-            }
-        }
-    }
-
-    #[test]
-    fn ring_gives_every_node_another_majority() {
-        let mut rng = Rng::seeded(12);
-        for nodes in 3..=9 {
-            let cuts = Shape::MajoritiesRing.cuts(nodes, &mut rng);
-            let mut views = BTreeSet::new();
-            for hearer in 0..nodes {
-                assert_eq!(heard(nodes, &cuts, hearer), majority(nodes));
-                let view: Vec<usize> = (0..nodes)
-                    .filter(|from| !cuts.contains(&(Node(*from), Node(hearer))))
-                    .collect();
-                views.insert(view);
-            }
-            assert_eq!(views.len(), nodes);
-        }
-        assert!(Shape::MajoritiesRing.cuts(2, &mut rng).is_empty());
-        assert!(Shape::One.cuts(1, &mut rng).is_empty());
-    }
-
-    #[test]
-    fn connected_majority_is_found() {
-        let nodes = |nodes: &[usize]| nodes.iter().copied().map(Node).collect::<Vec<_>>();
-        let cut = |some: &[usize], others: &[usize]| {
-            let (some, others) = (nodes(some), nodes(others));
-            &one_way(&some, &others) | &one_way(&others, &some)
-        };
-        assert_eq!(side(3, &Cuts::new(), &[]), Some(vec![0, 1, 2]));
-        assert_eq!(side(3, &Cuts::new(), &[1]), Some(vec![0, 2]));
-        assert_eq!(side(3, &Cuts::new(), &[1, 2]), None);
-        assert_eq!(side(5, &cut(&[1, 3], &[0, 2, 4]), &[]), Some(vec![0, 2, 4]));
-        assert_eq!(
-            side(5, &cut(&[1, 3], &[0, 2, 4]), &[3]),
-            Some(vec![0, 2, 4])
-        );
-        assert_eq!(side(5, &cut(&[1, 3], &[0, 2, 4]), &[4]), None);
-        // A node that lacks one direction is not connected.
-        let deaf = one_way(&nodes(&[0, 2, 4]), &nodes(&[1]));
-        assert_eq!(side(5, &deaf, &[]), None);
-        let deaf = one_way(&nodes(&[0, 2, 3, 4]), &nodes(&[1]));
-        assert_eq!(side(5, &deaf, &[]), Some(vec![0, 2, 3, 4]));
-        // A ring has majorities that hear each other, but none that is apart from the rest.
-        let ring = ring(&nodes(&[0, 1, 2, 3, 4]));
-        assert_eq!(side(5, &ring, &[]), None);
-    }
-
-    fn schedule(seed: u64, kinds: &[Kind], nodes: usize, plan: (u64, u64, bool)) -> Nemesis {
-        let (interval, time_limit, at_start) = plan;
-        let plan = Plan {
-            kinds: &kinds.iter().copied().collect(),
-            nodes,
-            interval: Duration::from_secs(interval),
-            at_start,
-            time_limit: Duration::from_secs(time_limit),
-        };
-        Nemesis::new(Rng::seeded(seed), &plan)
-    }
-
-    #[test]
-    fn faults_begin_and_end_in_turn() {
-        let interval = Duration::from_secs(2);
-        let mut nemesis = schedule(5, &Kind::ALL, 5, (2, 1000, false));
-        let mut twin = schedule(5, &Kind::ALL, 5, (2, 1000, false));
-        let (mut cut, mut paused, mut dead) = (false, BTreeSet::new(), BTreeSet::new());
-        let (mut killed, mut transfers, mut changes) = (BTreeSet::new(), [0, 0], [0; 3]);
-        let mut before = Duration::ZERO;
-        for _ in 0..200 {
-            let now = nemesis.due(true).expect("faults go on");
-            assert!(now >= before && now - before <= 2 * interval);
-            before = now;
-            assert_eq!(
-                nemesis.next(now.saturating_sub(Duration::from_nanos(1)), true),
-                None
-            );
-            let action = nemesis.next(now, true).expect("one is due");
-            assert_eq!(twin.next(now, true), Some(action.clone()));
-            match action {
-                Action::Cut(_, cuts) => {
-                    assert!(!cut && !cuts.is_empty());
-                    cut = true;
-                }
-                Action::Heal => {
-                    assert!(cut);
-                    cut = false;
-                }
-                Action::Pause(nodes) => {
-                    assert!(paused.is_empty() && (1..=3).contains(&nodes.len()));
-                    paused = nodes;
-                }
-                Action::Resume(nodes) => assert_eq!(nodes, std::mem::take(&mut paused)),
-                Action::Transfer(to) => transfers[usize::from(to.is_some())] += 1,
-                Action::Change(wish, _) => changes[wish as usize] += 1,
-                Action::Kill(nodes) => {
-                    assert!(dead.is_empty());
-                    killed.insert(nodes.len());
-                    dead = nodes;
-                }
-                Action::Restart(nodes) => assert_eq!(nodes, std::mem::take(&mut dead)),
-            }
-        }
-        // One, a majority, or all at once.
-        assert_eq!(killed, BTreeSet::from([1, 3, 5]));
-        let many = |counts: &[i32]| counts.iter().all(|count| *count > 5);
-        assert!(
-            many(&transfers) && many(&changes),
-            "{transfers:?} {changes:?}"
-        );
-    }
-
-    /// The actions of a whole run, and when each comes. A write is acknowledged at `written`.
-    fn run(mut nemesis: Nemesis, written: Duration) -> Vec<(Duration, Action)> {
-        let mut actions = Vec::new();
-        let mut now = Duration::ZERO;
-        while !nemesis.is_over() {
-            let may = now >= written;
-            let due = nemesis.due(may).unwrap_or(written);
-            now = now.max(if may { due } else { due.min(written) });
-            actions.extend(
-                nemesis
-                    .next(now, now >= written)
-                    .map(|action| (now, action)),
-            );
-        }
-        actions
-    }
-
-    #[test]
-    fn last_fault_kills_all_and_ends_before_the_load() {
-        let second = Duration::from_secs(1);
-        for seed in 0..200 {
-            let kinds = [&Kind::ALL[..], &[Kind::Kill]][seed as usize % 2];
-            let nodes = 1 + seed as usize % 5;
-            let actions = run(schedule(seed, kinds, nodes, (4, 20, false)), second);
-            let kill = actions
-                .iter()
-                .rposition(|(_, action)| matches!(action, Action::Kill(_)));
-            let kill = kill.expect("a kill");
-            let all: BTreeSet<Node> = (0..nodes).map(Node).collect();
-            assert_eq!(actions[kill], (13 * second, Action::Kill(all.clone())));
-            let ends = &actions[kill + 1..];
-            assert!(ends.iter().all(|(at, _)| *at == 15 * second), "{ends:?}");
-            assert!(ends.contains(&(15 * second, Action::Restart(all))));
-            let (mut begun, mut ended) = (0, 0);
-            for (_, action) in &actions {
-                match action {
-                    Action::Cut(..) | Action::Pause(_) => begun += 1,
-                    Action::Heal | Action::Resume(_) => ended += 1,
-                    Action::Transfer(_)
-                    | Action::Change(..)
-                    | Action::Kill(_)
-                    | Action::Restart(_) => {}
-                }
-            }
-            assert_eq!(begun, ended);
-        }
-    }
-
-    #[test]
-    fn death_of_all_waits_for_a_write() {
-        let second = Duration::from_secs(1);
-        let actions = run(schedule(1, &[Kind::Kill], 3, (4, 20, false)), 30 * second);
-        let all: BTreeSet<Node> = (0..3).map(Node).collect();
-        let last = &actions[actions.len() - 2..];
-        assert_eq!(last[0], (30 * second, Action::Kill(all.clone())));
-        assert_eq!(last[1], (32 * second, Action::Restart(all)));
-    }
-
-    #[test]
-    fn short_run_has_a_fault_and_it_may_come_first() {
-        for seed in 0..50 {
-            for kind in Kind::ALL {
-                let actions = run(schedule(seed, &[kind], 3, (60, 4, false)), Duration::ZERO);
-                assert!(!actions.is_empty());
-                assert!(actions[0].0 > Duration::ZERO);
-                let actions = run(schedule(seed, &[kind], 3, (60, 4, true)), Duration::ZERO);
-                assert_eq!(actions[0].0, Duration::ZERO);
-            }
-        }
-    }
-
-    #[test]
-    fn without_kinds_or_peers_there_are_no_faults() {
-        let calm = schedule(1, &[], 5, (1, 20, false));
-        assert!(calm.is_over() && calm.due(true).is_none());
-        for kind in [Kind::Partition, Kind::Transfer, Kind::Membership] {
-            let alone = schedule(1, &[kind], 1, (1, 20, false));
-            assert!(alone.is_over() && alone.due(true).is_none());
-        }
-    }
-
-    #[test]
-    fn actions_have_a_description() {
-        let cuts = |pairs: &[(usize, usize)]| -> Cuts {
-            pairs
-                .iter()
-                .map(|(from, to)| (Node(*from), Node(*to)))
-                .collect()
-        };
-        for (pairs, told) in [
-            (&[(0, 2), (1, 2), (2, 0), (2, 1)][..], "n2 | n0 n1"),
-            (&[(0, 2), (1, 2)], "n0 n1 -/-> n2"),
-            (
-                &[(2, 0), (0, 1), (1, 2)],
-                "n0 -/-> n1; n1 -/-> n2; n2 -/-> n0",
-            ),
-        ] {
-            let cut = Action::Cut(Shape::One, cuts(pairs));
-            assert_eq!(cut.to_string(), format!("partition one {told}"));
-        }
-        let told = Action::Pause([Node(1), Node(4)].into()).to_string();
-        assert_eq!(told, "pause n1 n4");
-        assert_eq!(Action::Transfer(None).to_string(), "transfer");
-        let told = Action::Transfer(Some(Node(2))).to_string();
-        assert_eq!(told, "transfer to n2");
-        let told = Action::Change(Wish::Grow, 7).to_string();
-        assert_eq!(told, "membership grow");
-    }
-}
+mod tests;

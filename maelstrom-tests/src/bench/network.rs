@@ -26,6 +26,28 @@ impl std::fmt::Display for Node {
     }
 }
 
+/// How nodes are connected to each other and to the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Each node's stdin and stdout, with messages that the bench passes on.
+    Maelstrom,
+    /// TCP, with connections between nodes whose bytes the bench passes on.
+    Tcp,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Transport; 2] = [Transport::Maelstrom, Transport::Tcp];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Maelstrom => "maelstrom",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
+
 /// How long a message between servers is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Latency {
@@ -65,7 +87,7 @@ impl Distribution {
 }
 
 impl Latency {
-    fn draw(&self, rng: &mut Rng) -> Duration {
+    pub(super) fn draw(&self, rng: &mut Rng) -> Duration {
         let mean = u64::try_from(self.mean.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(match self.distribution {
             Distribution::Constant => mean,

@@ -11,9 +11,10 @@ use std::time::Duration;
 use raft::flags::{Command, Flag, Given, Parsed, UsageError};
 
 use super::nemesis::Kind;
-use super::network::{Conditions, Distribution, Latency, Millionths};
+use super::network::{Conditions, Distribution, Latency, Millionths, Transport};
 use super::processes::builtin::Builtin;
 use super::processes::program::NodeChoice;
+use super::tcp;
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Options {
     pub node: NodeChoice,
     /// The arguments of every node.
     pub node_arguments: Vec<OsString>,
+    /// How the nodes are connected.
+    pub transport: Transport,
     /// How many nodes; 1 to [`NODES_MAX`].
     pub node_count: usize,
     /// How many clients; 1 to [`CLIENTS_MAX`].
@@ -131,6 +134,10 @@ pub const TEST: Command = Command::new(
             the bench itself (--node-count 1 --rate 0).\n\
             stale: n0 executes all writes, but each node answers reads from its own memory. Its runs are\n\
             invalid."),
+        Flag::new("transport", "maelstrom|tcp", "How the nodes are connected.\n\
+            maelstrom: with messages on stdin and stdout, which the bench passes on.\n\
+            tcp: each node runs as `PATH serve` with the flags of `raft serve`. Clients connect to its port, and\n\
+            other nodes to a proxy before it, which passes bytes on. A partition holds them up until it heals.").default("maelstrom"),
         Flag::new("node-count", "N", "The number of nodes, 1 to 64.").default("5"),
         Flag::new("concurrency", "N|Nn", "The number of clients, at most 10000; 4n means four for each node.").default("2n"),
         Flag::new("rate", "R", "Requests a second, on average over all clients, 0.001 to 1000000. 0: as fast as they are answered.").default("100"),
@@ -141,8 +148,10 @@ pub const TEST: Command = Command::new(
         Flag::switch("clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
         Flag::new("loss", "P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
         Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
-        Flag::new("nemesis", "partition,pause,transfer,kill,membership", "The faults, separated by commas, or all. With membership, half of the nodes, rounded up, are\n\
-            the initial members, and the others wait to be added; no other node than raft can do it.").default("none"),
+        Flag::new("nemesis", "partition,pause,transfer,kill,membership,connections", "The faults, separated by commas, or all. With membership, half of the nodes, rounded up, are\n\
+            the initial members, and the others wait to be added; no other node than raft can do it, and not\n\
+            with --transport tcp. Connections, with --transport tcp: those between nodes are lost, or half-open, or\n\
+            carry nothing any more.").default("none"),
         Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
         Flag::switch("nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
         Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
@@ -195,7 +204,11 @@ impl Options {
         let key_count = given.optional_number("key-count", 1..=concurrency)?;
         let key_count = key_count.unwrap_or((concurrency / (2 * node_count)).max(1));
         let node = node(given)?;
-        let nemesis = nemesis(given, &node)?;
+        let transport = transport(given)?;
+        let nemesis = nemesis(given, transport, &node)?;
+        if transport == Transport::Tcp {
+            tcp::check(given, &node, concurrency)?;
+        }
         if let NodeChoice::Builtin(builtin @ (Builtin::Null | Builtin::Stale)) = &node
             && given.is_set("sessions")
         {
@@ -215,6 +228,7 @@ impl Options {
         Ok(Options {
             node,
             node_arguments: given.rest.clone(),
+            transport,
             node_count,
             concurrency,
             rate: rate(given)?,
@@ -273,6 +287,7 @@ impl Options {
         let values = [
             ("builtin", builtin),
             ("bin", bin),
+            ("transport", Some(self.transport.name().to_owned())),
             ("node-count", Some(self.node_count.to_string())),
             ("concurrency", Some(self.concurrency.to_string())),
             ("rate", Some(self.rate.unwrap_or(0.0).to_string())),
@@ -356,6 +371,13 @@ fn node(given: &Given) -> Result<NodeChoice, UsageError> {
     }
 }
 
+fn transport(given: &Given) -> Result<Transport, UsageError> {
+    let text = given.text("transport").expect("a default");
+    let mut all = Transport::ALL.into_iter();
+    all.find(|known| known.name() == text)
+        .ok_or_else(|| UsageError::value("transport", "maelstrom or tcp", text))
+}
+
 fn concurrency(given: &Given, node_count: usize) -> Result<usize, UsageError> {
     let text = given.text("concurrency").expect("a default");
     let what =
@@ -413,16 +435,28 @@ fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
     ))
 }
 
-fn nemesis(given: &Given, node: &NodeChoice) -> Result<BTreeSet<Kind>, UsageError> {
+fn nemesis(
+    given: &Given,
+    transport: Transport,
+    node: &NodeChoice,
+) -> Result<BTreeSet<Kind>, UsageError> {
     let mut kinds = BTreeSet::new();
     let names = given.text("nemesis").expect("a default").split(',');
     for name in names.map(str::trim) {
-        let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        let kind = Kind::of(transport).find(|kind| kind.name() == name);
         match (kind, name) {
+            (None, "membership") => {
+                let text = "--nemesis membership does not work with --transport tcp";
+                return Err(UsageError::new(text));
+            }
+            (None, "connections") => {
+                let text = "--nemesis connections needs --transport tcp: pipes do not break";
+                return Err(UsageError::new(text));
+            }
             (Some(kind), _) => drop(kinds.insert(kind)),
             (None, "all") => {
                 // Another node may not know the requests for it.
-                let all = Kind::ALL.into_iter().filter(|kind| match node {
+                let all = Kind::of(transport).filter(|kind| match node {
                     NodeChoice::Builtin(_) => true,
                     NodeChoice::Bin(_) => *kind != Kind::Membership,
                 });
@@ -430,7 +464,7 @@ fn nemesis(given: &Given, node: &NodeChoice) -> Result<BTreeSet<Kind>, UsageErro
             }
             (None, "" | "none") => {}
             (None, _) => {
-                let what = "partition, pause, transfer, kill, membership, all or none";
+                let what = "partition, pause, transfer, kill, membership, connections, all or none";
                 return Err(UsageError::value("nemesis", what, name));
             }
         }
@@ -473,232 +507,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(arguments: &[&str]) -> Result<Options, String> {
-        match Options::parse(arguments.iter().map(OsString::from)) {
-            Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Print(page)) => Err(page),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    #[test]
-    fn every_flag_is_read() {
-        let options = options(&[
-            "-w",
-            "lin-kv",
-            "--bin=some/node",
-            "--node-count=3",
-            "--concurrency",
-            "4n",
-            "--rate=12.5",
-            "--time-limit=1.5",
-            "--latency=20",
-            "--latency-dist=uniform",
-            "--clients-wait",
-            "--loss=0.05",
-            "--duplicate=1",
-            "--nemesis=kill,pause,transfer,partition,membership",
-            "--nemesis-interval=2",
-            "--nemesis-at-start",
-            "--availability=0.5",
-            "--key-count=3",
-            "--ops-per-key=64",
-            "--deletes=0.25",
-            "--sessions",
-            "--seed=99",
-            "--verbose",
-            "--log-stderr",
-            "--log-net-send",
-            "--log-net-recv",
-            "--store=/somewhere",
-            "--data-dir=elsewhere",
-            "--",
-            "--bin=theirs",
-        ])
-        .expect("it parses");
-        let expected = Options {
-            node: NodeChoice::Bin("some/node".into()),
-            node_arguments: vec!["--bin=theirs".into()],
-            node_count: 3,
-            concurrency: 12,
-            rate: Some(12.5),
-            time_limit: Duration::from_millis(1500),
-            conditions: Conditions {
-                latency: Latency {
-                    mean: Duration::from_millis(20),
-                    distribution: Distribution::Uniform,
-                },
-                loss: Millionths(50_000),
-                duplicate: Millionths(1_000_000),
-                clients_wait: true,
-            },
-            nemesis: Kind::ALL.into(),
-            nemesis_interval: Duration::from_secs(2),
-            nemesis_at_start: true,
-            availability: Some(0.5),
-            verbose: true,
-            log_stderr: true,
-            log_net_send: true,
-            log_net_recv: true,
-            seed: 99,
-            key_count: 3,
-            operations_per_key: 64,
-            deletes: Millionths(250_000),
-            sessions: true,
-            store: "/somewhere".into(),
-            data_dir: Some("elsewhere".into()),
-            runs: None,
-            jobs: 1,
-            shared: Vec::new(),
-        };
-        assert_eq!(options, expected);
-        assert_eq!(options.client_timeout(), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn the_printed_command_line_repeats_the_run() {
-        for arguments in [
-            &["--seed=5"][..],
-            &["--builtin=stale", "--rate=0", "--availability=total"],
-            &["--deletes=0.125", "--sessions"],
-            &[
-                "--bin=a b",
-                "--loss=0.001",
-                "--latency=150",
-                "--",
-                "it's",
-                "",
-            ],
-            &[
-                "--nemesis=pause",
-                "--nemesis-at-start",
-                "--log-net-recv",
-                "--store=x",
-                "--data-dir=d e",
-                "--time-limit=0.5",
-            ],
-        ] {
-            let first = options(arguments).expect("it parses");
-            let line = first.command_line();
-            let script = format!("for word in {line}; do printf '%s\\n' \"$word\"; done");
-            let output = std::process::Command::new("sh")
-                .args(["-c", &script])
-                .output();
-            let output = String::from_utf8(output.expect("sh runs").stdout).expect("UTF-8");
-            let words: Vec<&str> = output.lines().skip(1).collect();
-            assert_eq!(options(&words).as_ref(), Ok(&first), "{line}");
-        }
-    }
-
-    #[test]
-    fn defaults_follow_the_number_of_nodes() {
-        let options = options(&["--node-count=3", "--concurrency=6n"]).expect("it parses");
-        assert_eq!((options.concurrency, options.key_count), (18, 3));
-        let default = super::tests::options(DEFAULT_RUN).expect("it parses");
-        assert_eq!(
-            (default.node_count, default.concurrency, default.key_count),
-            (5, 10, 1)
-        );
-        assert_eq!(default.nemesis, Kind::ALL.into());
-        assert_eq!(default.time_limit, Duration::from_secs(20));
-    }
-
-    #[test]
-    fn the_client_waits_for_ten_latencies() {
-        let options = options(&["--latency=150"]).expect("it parses");
-        assert_eq!(options.client_timeout(), Duration::from_millis(1500));
-    }
-
-    #[test]
-    fn unusable_values_are_rejected() {
-        for (argument, part) in [
-            ("--workload=txn", "--workload: expected lin-kv, got 'txn'"),
-            (
-                "--node-count=0",
-                "--node-count: expected a whole number from 1 to 64",
-            ),
-            ("--node-count=65", "--node-count"),
-            (
-                "--concurrency=n",
-                "--concurrency: expected a number of clients",
-            ),
-            ("--concurrency=0n", "--concurrency"),
-            ("--concurrency=99999999999999999n", "--concurrency"),
-            ("--rate=-1", "--rate"),
-            ("--rate=NaN", "--rate"),
-            ("--rate=1e-9", "--rate: expected 0 or a number from 0.001"),
-            (
-                "--time-limit=soon",
-                "--time-limit: expected a number from 0 to 604800",
-            ),
-            ("--time-limit=1e300", "--time-limit"),
-            (
-                "--latency=-5",
-                "--latency: expected a number from 0 to 60000",
-            ),
-            (
-                "--latency-dist=normal",
-                "--latency-dist: expected constant, uniform or exponential",
-            ),
-            ("--loss=1.5", "--loss: expected a number from 0 to 1"),
-            ("--deletes=2", "--deletes: expected a number from 0 to 1"),
-            (
-                "--nemesis=partition,kil",
-                "--nemesis: expected partition, pause, transfer, kill, membership, all or none, got 'kil'",
-            ),
-            (
-                "--availability=2",
-                "--availability: expected total or a fraction",
-            ),
-            (
-                "--key-count=11",
-                "--key-count: expected a whole number from 1 to 10",
-            ),
-            ("--ops-per-key=0", "--ops-per-key"),
-            (
-                "--nemesis-interval=0",
-                "--nemesis-interval: expected a number from 0.1",
-            ),
-            ("--seed=-1", "--seed"),
-            ("--builtin=zero", "--builtin: expected raft, null or stale"),
-            ("--node-cuont=3", "the nearest is --node-count"),
-        ] {
-            let error = options(&[argument]).expect_err(argument);
-            assert!(error.contains(part), "{argument}: {error}");
-        }
-        let error = options(&["--bin=x", "--builtin=null"]).expect_err("a contradiction");
-        assert!(error.contains("exclude"));
-    }
-
-    #[test]
-    fn faults_have_names() {
-        let nemesis = |value: &str| options(&[&format!("--nemesis={value}")]).map(|o| o.nemesis);
-        for (value, kinds) in [
-            ("none", &[][..]),
-            ("", &[]),
-            ("kill, pause", &[Kind::Kill, Kind::Pause]),
-            ("all", &Kind::ALL),
-        ] {
-            assert_eq!(nemesis(value), Ok(kinds.iter().copied().collect()));
-        }
-        for builtin in ["--builtin=null", "--builtin=stale"] {
-            let error = options(&[builtin, "--nemesis=all"]).expect_err("it loses its data");
-            assert!(error.contains("loses its data"), "{error}");
-            options(&[builtin, "--nemesis=pause"]).expect("it can be paused");
-            let error = options(&[builtin, "--sessions"]).expect_err("it has none");
-            assert!(error.contains("--sessions does not work"), "{error}");
-        }
-    }
-
-    #[test]
-    fn help_explains_every_flag() {
-        let page = options(&["--help"]).expect_err("help");
-        for flag in TEST.flags {
-            assert!(page.contains(&format!("--{}", flag.name)) && !flag.help.is_empty());
-        }
-        assert!(page.contains("\n  --latency-dist constant|uniform|exponential\n"));
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::network::Node;
 use super::workload::Request;
 use crate::history::{Call, ErrorCode, Process};
 
-/// The `msg_id` of every `init`.
+/// The `msg_id` of every `init` and `status`.
 const INIT_ID: MessageId = MessageId(1);
 
 /// The `msg_id` of every request for a leadership transfer.
@@ -163,6 +163,20 @@ pub fn init_ok(envelope: &Envelope<'_>) -> Result<(), String> {
     }
 }
 
+/// Reads the answer to a `status`. An error is one, too: the node was busy, but it is there.
+///
+/// # Errors
+/// It is another answer, or to another request.
+pub fn status_ok(envelope: &Envelope<'_>) -> Result<(), String> {
+    let answer = AnswerBody::read(envelope)?;
+    match (&*answer.kind, answer.id) {
+        ("status_ok" | "error", Some(INIT_ID)) => Ok(()),
+        (other, _) => Err(format!(
+            "its type is {other:?}, but status is answered by status_ok"
+        )),
+    }
+}
+
 /// Whether this is the answer to a request for a leadership transfer.
 ///
 /// # Errors
@@ -275,6 +289,14 @@ pub fn init(number: u64, node: Node, initial: usize) -> Vec<u8> {
         writer.begin_array();
         names.iter().for_each(|name| writer.string(name));
         writer.end_array();
+        writer.end_object();
+    })
+}
+
+/// A `status` for a node on a network, which takes the place of `init`, with a line feed.
+pub fn status(number: u64, node: Node) -> Vec<u8> {
+    line(number, &init_client(node), node, |writer| {
+        begin_body(writer, "status", INIT_ID);
         writer.end_object();
     })
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::clients::{Clients, Completion};
+use super::clients::{Answer, Clients, Completion};
 use super::cluster::{Answered, Cluster, Settings, Trouble};
 use super::error::BenchError;
 use super::members;
@@ -91,6 +91,7 @@ impl<'a> Router<'a> {
         };
         let settings = Settings {
             program,
+            transport: options.transport,
             nodes,
             initial: match options.nemesis.contains(&Kind::Membership) {
                 true => members::initial(nodes),
@@ -294,13 +295,17 @@ fn answer(
         now,
         process,
         reply,
+        is_lost,
     } = answered;
     if !clients.knows(process) {
         return Err("its dest is unknown: there is no such client"
             .to_owned()
             .into());
     }
-    let completion = clients.answer(now, process, reply.id, reply.answer);
+    let completion = match reply.answer {
+        Answer::Error(code) if is_lost => Ok(clients.lose(now, process, reply.id, code)),
+        answer => clients.answer(now, process, reply.id, answer),
+    };
     match completion.map_err(|strange| strange.to_string())? {
         Some(completion) => Ok(complete(record, last_reads, now, completion)?),
         None => Ok(()),

@@ -17,7 +17,7 @@ use rand::Rng;
 
 use super::error::BenchError;
 use super::nemesis::Kind;
-use super::network::Distribution;
+use super::network::{Distribution, Transport};
 use super::options::{Options, ourselves};
 use super::output::say;
 use super::processes::program::NodeChoice;
@@ -210,7 +210,8 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
     }
     let durable = match &given.node {
         NodeChoice::Builtin(builtin) => builtin.is_durable(),
-        NodeChoice::Bin(_) => false,
+        // Only the Raft node speaks TCP.
+        NodeChoice::Bin(_) => given.transport == Transport::Tcp,
     };
     let mut drawn = vec![
         format!("--node-count={}", one_of(rng, &[1, 3, 5, 7])),
@@ -236,7 +237,7 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
     }
     let kinds = match given.nemesis.is_empty() {
         true => {
-            let kinds = Kind::ALL.into_iter().enumerate();
+            let kinds = Kind::of(given.transport).enumerate();
             let kinds = kinds.filter(|(bit, _)| faults >> bit & 1 == 1);
             kinds.map(|(_, kind)| kind).collect()
         }
@@ -250,8 +251,10 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         drawn.push(format!("--nemesis={}", names.join(",")));
         drawn.push(format!("--nemesis-interval={interval}"));
-        drawn.push(format!("--loss={loss}"));
-        drawn.push(format!("--duplicate={duplicate}"));
+        if given.transport == Transport::Maelstrom {
+            drawn.push(format!("--loss={loss}"));
+            drawn.push(format!("--duplicate={duplicate}"));
+        }
     }
     drawn
 }
@@ -375,6 +378,15 @@ mod tests {
         assert!(kills(&["--runs=1"]) > 0);
         assert_eq!(kills(&["--runs=1", "--builtin=null"]), 0);
         assert_eq!(kills(&["--runs=1", "--bin=some/node"]), 0);
+    }
+
+    #[test]
+    fn runs_over_tcp_lose_no_messages_but_connections() {
+        let runs = (0..50).map(|seed| drawn(seed, &["--runs=1", "--transport=tcp"]));
+        let runs: Vec<Options> = runs.collect();
+        let broken = |run: &&Options| run.nemesis.contains(&Kind::Connections);
+        assert!((1..50).contains(&runs.iter().filter(broken).count()));
+        assert!(runs.iter().all(|run| run.transport == Transport::Tcp));
     }
 
     #[test]

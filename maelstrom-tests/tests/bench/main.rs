@@ -5,6 +5,7 @@ mod faults;
 mod maelstrom;
 mod measure;
 mod nodes;
+mod tcp;
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};

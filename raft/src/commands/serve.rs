@@ -61,7 +61,7 @@ Exit status: 0 if it ended with its stdin; 1 if it had to stop; 2 for a wrong co
 .and(FLAGS);
 
 /// Runs `raft serve` with the arguments after these words.
-pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = SERVE
         .parse(arguments)
         .and_then(|parsed| parsed.try_map(|given| options(&given)));

@@ -388,3 +388,27 @@ fn a_change_that_is_made_twice_shows() {
     assert!(matches!(verdict_of(true), Verdict::Valid));
     assert!(matches!(verdict_of(false), Verdict::Invalid(_)));
 }
+
+#[test]
+fn lost_connections_end_open_requests_alone() {
+    let mut clients = clients();
+    let at = Duration::from_millis(3);
+    let (unknown, refused) = (ErrorCode(13), ErrorCode(11));
+    let outcome = |ended: Option<Completion>| ended.map(|ended| ended.outcome);
+    let asked = ask(&mut clients, 0, at, read());
+    let lost = clients.lose(at, asked.process, asked.id, unknown);
+    assert_eq!(outcome(lost), Some(Outcome::Failed(unknown)));
+    let asked = ask(&mut clients, 0, at, write());
+    let lost = clients.lose(at, asked.process, asked.id, refused);
+    assert_eq!(outcome(lost), Some(Outcome::Failed(refused)));
+    let asked = ask(&mut clients, 0, at, write());
+    let lost = clients.lose(at, asked.process, asked.id, unknown);
+    assert_eq!(outcome(lost), Some(Outcome::Unknown(unknown)));
+    // It ended as another process.
+    assert_eq!(clients.lose(at, asked.process, asked.id, unknown), None);
+    let asked = ask(&mut clients, 1, at, read());
+    let late = clients.due().expect("a time-out");
+    assert!(clients.time_out(late).is_some());
+    assert_eq!(clients.lose(late, asked.process, asked.id, unknown), None);
+    assert_eq!(clients.late(), 0);
+}

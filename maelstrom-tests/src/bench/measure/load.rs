@@ -11,7 +11,7 @@ use crate::bench::cluster::{Answered, Cluster};
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
 use crate::bench::report::results::Latency;
-use crate::bench::workload::Request;
+use crate::bench::workload::{Request, Worker};
 use crate::history::{Call, ErrorCode, Process};
 
 /// How many requests are under way at once.
@@ -136,10 +136,11 @@ impl Load {
         self.asked += 1;
         let id = MessageId(self.asked);
         let request = Request { key, call };
-        let process = CLIENT;
+        let (worker, process) = (Worker(0), CLIENT);
         let sent = Sent::Plain;
         cluster.send(
             &Asked {
+                worker,
                 process,
                 node,
                 id,

@@ -12,11 +12,11 @@ use raft::flags::{Command, Flag, Parsed, UsageError};
 use super::shapes::{Shape, shapes};
 use super::{resources, turns};
 use crate::bench::error::BenchError;
-use crate::bench::network::Node;
+use crate::bench::network::{Node, Transport};
 use crate::bench::output::say;
 use crate::bench::processes::builtin::Builtin;
 use crate::bench::processes::data::Data;
-use crate::bench::processes::process::{EVENTS_MAX, Event, Incarnation, Process};
+use crate::bench::processes::process::{EVENTS_MAX, Event, Incarnation, Output, Process, Stream};
 use crate::bench::processes::program::{NodeChoice, Program};
 use crate::bench::processes::watchdog::Watchdog;
 use crate::bench::signals;
@@ -122,7 +122,7 @@ fn measure(options: &Options, folder: &Path) -> Result<Status, BenchError> {
     signals::watch(move || drop(stop.send(Event::Stop)))
         .map_err(BenchError::io("cannot start a thread"))?;
     let mut bench = Bench {
-        program: Program::of(&options.node, &options.node_arguments)?,
+        program: Program::of(&options.node, Transport::Maelstrom, &options.node_arguments)?,
         watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
         log: folder.join("stderr"),
         data: folder.join("data"),
@@ -410,15 +410,13 @@ impl Bench {
         loop {
             let event = self.events.recv_timeout(until - Instant::now());
             // The output of a node that was killed may come late.
-            if let Ok(event) = &event
-                && event
-                    .source()
-                    .is_some_and(|(_, from)| from != node.incarnation)
+            if let Ok(Event::Output(stream, _)) = &event
+                && *stream != Stream::Stdout(Node(0), node.incarnation)
             {
                 continue;
             }
             return match event {
-                Ok(Event::Lines(_, _, lines)) => {
+                Ok(Event::Output(_, Output::Lines(lines))) => {
                     let document = json::parse(lines.trim_ascii_end());
                     let kind = document.ok().and_then(|line| {
                         let body = line.root().field("body")?;
@@ -428,7 +426,7 @@ impl Bench {
                         BenchError::new("the node printed something else than a reply")
                     })
                 }
-                Ok(Event::TooLong(..) | Event::Ended(..)) => Err(BenchError::new(format!(
+                Ok(Event::Output(..)) => Err(BenchError::new(format!(
                     "the node ended; {}",
                     node.process.last_words()
                 ))),

@@ -7,6 +7,9 @@ use std::fmt;
 /// The subcommand that runs the Raft node.
 pub const RAFT_SUBCOMMAND: &str = "node";
 
+/// The subcommand that runs the Raft node on a network.
+pub const SERVE_SUBCOMMAND: &str = "serve";
+
 /// The subcommand that runs one of the others, named by its argument.
 pub const SUBCOMMAND: &str = "builtin-node";
 

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use raft::stdio::print_error;
 
+use super::connection::ConnectionId;
 use super::program::{DATA_DIR, Program};
 use crate::bench::network::Node;
 use crate::bench::signals;
@@ -51,26 +52,32 @@ pub struct Incarnation(pub u32);
 /// The output of a node, as its reader passes it on, or the end of the run.
 #[derive(Debug)]
 pub enum Event {
-    /// Some whole lines, each with its line feed.
-    Lines(Node, Incarnation, Vec<u8>),
-    /// A line is longer than [`LINE_BYTES_MAX`]; these are its first bytes. Nothing more is read.
-    TooLong(Node, Incarnation, Vec<u8>),
-    /// The node's output has ended, with these bytes after the last line feed.
-    Ended(Node, Incarnation, Vec<u8>),
+    /// Output, and where it came.
+    Output(Stream, Output),
     /// A signal stops the run.
     Stop,
 }
 
-impl Event {
-    /// The node and the process that it comes from, if it comes from one.
-    pub fn source(&self) -> Option<(Node, Incarnation)> {
-        match self {
-            Event::Lines(node, incarnation, _)
-            | Event::TooLong(node, incarnation, _)
-            | Event::Ended(node, incarnation, _) => Some((*node, *incarnation)),
-            Event::Stop => None,
-        }
-    }
+/// Where a node's output comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// The standard output of one of its processes.
+    Stdout(Node, Incarnation),
+    /// A client's connection.
+    Client(ConnectionId),
+}
+
+/// Output of a node.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Some whole lines, each with its line feed.
+    Lines(Vec<u8>),
+    /// A line is longer than [`LINE_BYTES_MAX`]; these are its first bytes. Nothing more is read.
+    TooLong(Vec<u8>),
+    /// It has ended, with these bytes after the last line feed.
+    Ended(Vec<u8>),
+    /// The connection could not be made.
+    Refused,
 }
 
 /// A running node.
@@ -98,7 +105,7 @@ const HEAD_BYTES: usize = 200;
 
 /// The bytes on their way to a node's standard input.
 #[derive(Debug, Default)]
-struct Outbox {
+pub(super) struct Outbox {
     state: Mutex<Queue>,
     filled: Condvar,
 }
@@ -153,8 +160,9 @@ impl Process {
         if let Some(stdout) = child.stdout.take() {
             let unfinished = Arc::clone(&unfinished);
             spawn(format!("{node} reader"), move || {
-                let note = |rest: &[u8]| note(&unfinished, rest);
-                read((node, incarnation), stdout, LINE_BYTES_MAX, &events, note)
+                let stream = Stream::Stdout(node, incarnation);
+                let pass = |output| events.send(Event::Output(stream, output)).is_ok();
+                read(stdout, LINE_BYTES_MAX, pass, |rest| note(&unfinished, rest));
             })?;
         }
         if let Some(stderr) = child.stderr.take() {
@@ -280,7 +288,7 @@ impl Outbox {
     }
 
     /// Takes as many lines as fit, and returns how many do not. May leave bytes in `lines`.
-    fn put(&self, lines: &mut Vec<u8>) -> u64 {
+    pub(super) fn put(&self, lines: &mut Vec<u8>) -> u64 {
         let mut dropped = 0;
         let mut queue = self.lock();
         if queue.closed {
@@ -304,7 +312,7 @@ impl Outbox {
 
     /// Writes lines until the box is closed, or the node closes its input; its reader notices its
     /// end.
-    fn serve(&self, mut stdin: ChildStdin) {
+    pub(super) fn serve(&self, mut stdin: impl io::Write) {
         let mut bytes = Vec::new();
         loop {
             let mut queue = self.lock();
@@ -332,7 +340,7 @@ impl Outbox {
         }
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         let mut queue = self.lock();
         queue.closed = true;
         queue.bytes = Vec::new();
@@ -341,17 +349,17 @@ impl Outbox {
     }
 }
 
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(super) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name(name).spawn(work).map(drop)
 }
 
 /// Passes a node's output on, whole lines at a time, until it ends, a line is longer than `most`
-/// bytes, or the receiver has gone. Passes what follows the last line break to `note`.
-fn read(
-    (node, incarnation): (Node, Incarnation),
+/// bytes, or `pass` returns that the receiver has gone. Passes what follows the last line break to
+/// `note`.
+pub(super) fn read(
     mut stdout: impl io::Read,
     most: usize,
-    events: &SyncSender<Event>,
+    mut pass: impl FnMut(Output) -> bool,
     note: impl Fn(&[u8]),
 ) {
     let mut bytes = Vec::with_capacity(READ_BYTES);
@@ -368,23 +376,23 @@ fn read(
             Err(_) => 0,
         };
         bytes.truncate(old + length);
-        let event = if length == 0 {
+        let output = if length == 0 {
             note(&[]);
-            Event::Ended(node, incarnation, std::mem::take(&mut bytes))
+            Output::Ended(std::mem::take(&mut bytes))
         } else if let Some(end) = bytes[old..].iter().rposition(|byte| *byte == b'\n') {
             let mut rest = Vec::with_capacity(READ_BYTES);
             rest.extend_from_slice(&bytes[old + end + 1..]);
             bytes.truncate(old + end + 1);
             note(&rest);
-            Event::Lines(node, incarnation, std::mem::replace(&mut bytes, rest))
+            Output::Lines(std::mem::replace(&mut bytes, rest))
         } else if bytes.len() > most {
-            Event::TooLong(node, incarnation, std::mem::take(&mut bytes))
+            Output::TooLong(std::mem::take(&mut bytes))
         } else {
             note(&bytes);
             continue;
         };
-        let last = matches!(event, Event::Ended(..) | Event::TooLong(..));
-        if events.send(event).is_err() || last {
+        let last = !matches!(output, Output::Lines(_));
+        if !pass(output) || last {
             return;
         }
     }
@@ -427,10 +435,8 @@ fn last_lines(log: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::sync::mpsc::sync_channel;
-
     use super::*;
+    use std::collections::VecDeque;
 
     /// Hands out one part at each read.
     struct Parts(VecDeque<&'static [u8]>);
@@ -444,23 +450,20 @@ mod tests {
     }
 
     fn events(parts: &[&'static [u8]], most: usize) -> Vec<String> {
-        let (sender, receiver) = sync_channel(100);
-        read(
-            (Node(0), Incarnation(0)),
-            Parts(parts.iter().copied().collect()),
-            most,
-            &sender,
-            |_| {},
-        );
-        drop(sender);
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-        let told = receiver.iter().map(|event| match event {
-            Event::Lines(_, _, bytes) => format!("lines {}", text(bytes)),
-            Event::TooLong(_, _, bytes) => format!("too long {}", text(bytes)),
-            Event::Ended(_, _, bytes) => format!("ended {}", text(bytes)),
-            Event::Stop => unreachable!("no signal comes"),
-        });
-        told.collect()
+        let mut told = Vec::new();
+        let pass = |output| {
+            told.push(match output {
+                Output::Lines(bytes) => format!("lines {}", text(bytes)),
+                Output::TooLong(bytes) => format!("too long {}", text(bytes)),
+                Output::Ended(bytes) => format!("ended {}", text(bytes)),
+                Output::Refused => unreachable!("nothing is refused"),
+            });
+            true
+        };
+        let parts = Parts(parts.iter().copied().collect());
+        read(parts, most, pass, |_| {});
+        told
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::builtin::Builtin;
 use crate::bench::error::BenchError;
-use crate::bench::network::Node;
+use crate::bench::network::{Node, Transport};
 
 /// Which program the nodes run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,13 +41,22 @@ impl Program {
     ///
     /// # Errors
     /// There is no such executable.
-    pub fn of(node: &NodeChoice, further: &[OsString]) -> Result<Program, BenchError> {
+    pub fn of(
+        node: &NodeChoice,
+        transport: Transport,
+        further: &[OsString],
+    ) -> Result<Program, BenchError> {
         let (path, mut arguments) = match node {
             NodeChoice::Bin(path) => (executable(path)?, Vec::new()),
             NodeChoice::Builtin(builtin) => {
                 let bench = std::env::current_exe()
                     .map_err(BenchError::io("cannot find the bench's own executable"))?;
-                (bench, builtin.arguments())
+                // Nodes that speak TCP get theirs with their ports.
+                let arguments = match transport {
+                    Transport::Maelstrom => builtin.arguments(),
+                    Transport::Tcp => Vec::new(),
+                };
+                (bench, arguments)
             }
         };
         arguments.extend_from_slice(further);

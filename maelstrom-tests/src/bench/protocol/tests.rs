@@ -1,4 +1,5 @@
 use super::*;
+use crate::bench::workload::Worker;
 
 fn envelope_of(line: &str) -> Result<Envelope<'_>, String> {
     envelope(line.as_bytes(), Node(1), 3)
@@ -234,6 +235,7 @@ fn messages_are_written() {
          \"node_id\":\"n1\",\"node_ids\":[\"n0\",\"n1\"]}}\n"
     );
     let asked = Asked {
+        worker: Worker(3),
         process: Process(7),
         node: Node(1),
         id: MessageId(2),
@@ -277,4 +279,25 @@ fn a_forwarded_body_is_unchanged() {
     let odd = envelope_of(r#"{"src":"n1","dest":"n2","body":{"type":5,"term":"x"}}"#);
     let odd = body(&odd.expect("a good line")).expect("bodies are free");
     assert_eq!((&*odd.kind, odd.term), ("", None));
+}
+
+#[test]
+fn status_takes_the_place_of_init_on_a_network() {
+    let line = status(3, Node(1));
+    assert!(line.ends_with(b"\"dest\":\"n1\",\"body\":{\"type\":\"status\",\"msg_id\":1}}\n"));
+    let read = |body: &str| {
+        let line = format!("{{\"src\":\"n1\",\"dest\":\"c1\",\"body\":{body}}}");
+        let envelope = envelope(line.as_bytes(), Node(1), 2).expect("a message");
+        status_ok(&envelope)
+    };
+    let ok = "{\"type\":\"status_ok\",\"in_reply_to\":1,\"term\":0,\"voters\":[\"n0\"]}";
+    assert_eq!(read(ok), Ok(()));
+    let busy = "{\"type\":\"error\",\"in_reply_to\":1,\"code\":11,\"text\":\"busy\"}";
+    assert_eq!(read(busy), Ok(()));
+    for other in [
+        "{\"type\":\"init_ok\",\"in_reply_to\":1}",
+        "{\"type\":\"status_ok\",\"in_reply_to\":3}",
+    ] {
+        assert!(read(other).is_err(), "{other}");
+    }
 }

@@ -151,13 +151,15 @@ impl Record {
         for action in actions {
             let kind = action.kind().name();
             match action {
-                Action::Cut(..) | Action::Pause(_) | Action::Kill(_) => self.faults.push(Fault {
-                    kind: kind.to_owned(),
-                    what: action.to_string(),
-                    began_ms: ms(now),
-                    side: names.clone(),
-                    ..Fault::default()
-                }),
+                Action::Cut(..) | Action::Break(..) | Action::Pause(_) | Action::Kill(_) => {
+                    self.faults.push(Fault {
+                        kind: kind.to_owned(),
+                        what: action.to_string(),
+                        began_ms: ms(now),
+                        side: names.clone(),
+                        ..Fault::default()
+                    })
+                }
                 // It is over at once.
                 Action::Transfer(_) | Action::Change(..) => self.faults.push(Fault {
                     kind: kind.to_owned(),
@@ -167,7 +169,7 @@ impl Record {
                     side: names.clone(),
                     ..Fault::default()
                 }),
-                Action::Heal | Action::Resume(_) | Action::Restart(_) => {
+                Action::Heal | Action::Mend | Action::Resume(_) | Action::Restart(_) => {
                     let open = |fault: &&mut Fault| fault.kind == kind && fault.ended_ms.is_none();
                     for fault in self.faults.iter_mut().filter(open) {
                         fault.ended_ms = Some(ms(now));

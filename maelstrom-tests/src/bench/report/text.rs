@@ -163,10 +163,14 @@ fn latencies(results: &Results, verbose: bool) -> String {
 
 fn messages(messages: &Messages, verbose: bool) -> String {
     let mut text = format!(
-        "messages per operation: {}, of which {} between nodes",
-        optional(messages.per_operation, 2, ""),
-        optional(messages.servers_per_operation, 2, "")
+        "messages per operation: {}",
+        optional(messages.per_operation, 2, "")
     );
+    // There are none of a single node, and over TCP they are not counted.
+    if messages.servers > 0 {
+        let between = optional(messages.servers_per_operation, 2, "");
+        text += &format!(", of which {between} between nodes");
+    }
     for (count, what) in [
         (messages.lost, "lost"),
         (messages.doubled, "sent twice"),
@@ -197,7 +201,8 @@ fn faults(results: &Results, verbose: bool) -> String {
     let faults = &results.faults;
     let kinds = results.nemesis.iter().filter_map(|kind| {
         let number = faults.iter().filter(|fault| fault.kind == *kind).count();
-        (number > 0).then(|| counted(number, kind))
+        let one = kind.strip_suffix('s').unwrap_or(kind);
+        (number > 0).then(|| counted(number, one))
     });
     let kinds: Vec<String> = kinds.collect();
     if kinds.is_empty() {

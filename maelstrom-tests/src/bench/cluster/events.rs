@@ -1,0 +1,223 @@
+//! What the nodes send: messages to each other and answers to clients, and the ends of their
+//! processes and connections.
+
+use std::time::Duration;
+
+use super::{Answered, Cluster, Line, Trouble, log};
+use crate::bench::clients::Answer;
+use crate::bench::error::BenchError;
+use crate::bench::network::{Node, Packet, Source};
+use crate::bench::processes::connection::{ConnectionId, OpenRequest};
+use crate::bench::processes::process::{Event, LINE_BYTES_MAX, Output, Stream};
+use crate::bench::protocol::{self, Body, Dest, Envelope, Reply};
+use crate::history::ErrorCode;
+
+/// How much of a line is shown if something is wrong with it, in bytes.
+const SHOWN_BYTES_MAX: usize = 1000;
+
+/// The outcome of a request whose connection was lost, which is indefinite, and of one for which none
+/// could be made, so that it was not sent.
+const LOST: ErrorCode = ErrorCode(13);
+const REFUSED: ErrorCode = ErrorCode(11);
+
+impl Cluster {
+    pub(super) fn event(
+        &mut self,
+        now: Duration,
+        event: Event,
+        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
+    ) -> Result<(), BenchError> {
+        let Event::Output(stream, output) = event else {
+            self.stopped = true;
+            return Ok(());
+        };
+        let (node, is_past) = match (stream, &self.tcp) {
+            // Output of a process that was killed is lost, unless the network has taken it already.
+            (Stream::Stdout(node, incarnation), _) => (
+                node,
+                self.dead.contains(&node) || self.processes[node.0].incarnation() != incarnation,
+            ),
+            (Stream::Client(id), Some(tcp)) => (id.node, !tcp.is_present(id)),
+            (Stream::Client(_), None) => unreachable!("there are no connections"),
+        };
+        if is_past {
+            return Ok(());
+        }
+        match (output, stream) {
+            (Output::Lines(bytes), _) => {
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    let line = &line[..line.len() - 1];
+                    match self.line(now, node, line, answered) {
+                        Ok(()) => {}
+                        Err(Trouble::Line(problem)) => {
+                            return Err(self.bad_line(node, line, &problem));
+                        }
+                        Err(Trouble::Bench(error)) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+            (Output::TooLong(bytes), _) => {
+                let problem = format!("it is longer than {LINE_BYTES_MAX} bytes");
+                Err(self.bad_line(node, &bytes, &problem))
+            }
+            (Output::Ended(rest), Stream::Stdout(..)) => Err(self.ended(node, &rest)),
+            (Output::Ended(_), Stream::Client(id)) => self.lost(now, id, LOST, answered),
+            (Output::Refused, Stream::Client(id)) => self.lost(now, id, REFUSED, answered),
+            (Output::Refused, Stream::Stdout(..)) => unreachable!("a pipe is there"),
+        }
+    }
+
+    /// Handles the loss of a client's connection, or that none could be made.
+    fn lost(
+        &mut self,
+        now: Duration,
+        id: ConnectionId,
+        code: ErrorCode,
+        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
+    ) -> Result<(), BenchError> {
+        let tcp = self.tcp.as_mut().expect("it was theirs");
+        let Some(OpenRequest { process, id, .. }) = tcp.forget(id.client, id.node) else {
+            return Ok(());
+        };
+        let answer = Answer::Error(code);
+        let reply = Reply { id, answer };
+        let is_lost = true;
+        answered(Answered {
+            now,
+            process,
+            reply,
+            is_lost,
+        })
+        .map_err(|trouble| match trouble {
+            Trouble::Line(problem) => BenchError::new(problem),
+            Trouble::Bench(error) => error,
+        })
+    }
+
+    /// Handles one line of a node's output.
+    fn line(
+        &mut self,
+        now: Duration,
+        node: Node,
+        line: &[u8],
+        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let envelope = protocol::envelope(line, node, self.settings.nodes)?;
+        match envelope.dest {
+            Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
+            // It may be refused, for any reason, and the node may not know the request.
+            Dest::Init(asked) if asked == node && protocol::answers_transfer(&envelope)? => {}
+            Dest::Init(asked) => {
+                if asked == node
+                    && let Some(answer) = protocol::change_answer(&envelope)?
+                {
+                    self.change_answered(answer);
+                    return Ok(());
+                }
+                if asked != node || !self.starting.contains_key(&node) {
+                    return Err(Trouble::Line(format!(
+                        "its dest {:?} is unknown: this client waits for no answer of this node",
+                        protocol::init_client(asked)
+                    )));
+                }
+                match self.tcp {
+                    None => protocol::init_ok(&envelope)?,
+                    Some(_) => protocol::status_ok(&envelope)?,
+                }
+                self.starting.remove(&node);
+            }
+            Dest::Client(process) => {
+                let reply = protocol::reply(&envelope)?;
+                self.messages.counts.clients += 1;
+                let (from, to) = (Source::Server(node), Source::Client);
+                let number = self.messages.sent(now, from, to, reply.answer.name());
+                // Clients have no latency: what is sent to them is received.
+                if let Some(number) = number {
+                    self.messages.received(number, now);
+                }
+                self.log(line);
+                answered(Answered {
+                    now,
+                    process,
+                    reply,
+                    is_lost: false,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn between_servers(
+        &mut self,
+        now: Duration,
+        source: Node,
+        dest: Node,
+        envelope: &Envelope<'_>,
+    ) -> Result<(), String> {
+        let Body { kind, term } = protocol::body(envelope)?;
+        if let Some(term) = term.filter(|term| kind == "append" && *term >= self.leader.0) {
+            self.leader = (term, source);
+        }
+        let bytes = protocol::forward(self.next_line(), source, dest, envelope);
+        if self.settings.log_net_send {
+            log("send", &bytes);
+        }
+        let length = bytes.len();
+        let source = Source::Server(source);
+        let number = match self.initialised {
+            true => self.messages.sent(now, source, Source::Server(dest), &kind),
+            false => None,
+        };
+        let payload = Line {
+            bytes,
+            number,
+            request: None,
+        };
+        let packet = Packet {
+            source,
+            dest,
+            payload,
+        };
+        let sent = self.network.send(now, packet);
+        if self.initialised {
+            self.messages.counts.sent(source, &kind, length, sent);
+            if protocol::asks_for_vote(&kind) {
+                self.messages.election_terms.extend(term);
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_line(&self, node: Node, line: &[u8], problem: &str) -> BenchError {
+        let words = self.processes[node.0].last_words();
+        let line = shown(line);
+        BenchError::new(format!(
+            "{node} printed a line that is not a message it may send: {problem}\n  {line}\n{node}: {words}"
+        ))
+    }
+
+    fn ended(&mut self, node: Node, rest: &[u8]) -> BenchError {
+        let process = &mut self.processes[node.0];
+        let mut text = match process.ended() {
+            Ok(Some(status)) => format!("{node} ended before the run did: {status}"),
+            Ok(None) => format!("{node} closed its stdout before the run ended"),
+            Err(error) => {
+                format!("{node} closed its stdout, and its exit status is unknown: {error}")
+            }
+        };
+        if !rest.is_empty() {
+            text += &format!("\n  its last line is incomplete: {}", shown(rest));
+        }
+        BenchError::new(format!("{text}\n{node}: {}", process.last_words()))
+    }
+}
+
+/// A line as text, cut if it is long.
+fn shown(line: &[u8]) -> String {
+    if line.len() <= SHOWN_BYTES_MAX {
+        return String::from_utf8_lossy(line).into_owned();
+    }
+    let head = String::from_utf8_lossy(&line[..SHOWN_BYTES_MAX]);
+    format!("{head}... ({} bytes)", line.len())
+}
