@@ -63,6 +63,14 @@ fn node_that_waits_says_so() {
     connection.send(r#"{"body":{"type":"read","msg_id":1,"key":"k"}}"#);
     let text = connection.body().field("text").unwrap().to_string();
     assert!(text.contains("waits to be added"), "{text}");
+    // It did nothing, so a client that asked it first goes on to a member.
+    let mut options = cluster.options();
+    options.nodes.reverse();
+    let error = change(&mut Client::new(options), &[], &[]).unwrap_err();
+    assert!(
+        matches!(&error, Error::Rejected { text, .. } if text.contains("nothing to do")),
+        "{error}"
+    );
 }
 
 #[test]
