@@ -355,7 +355,10 @@ impl Client {
         if reply.field("type").and_then(Value::as_str) != Some("error") {
             return Ok(reply);
         }
-        let code = code_of(&reply);
+        let code = reply
+            .field("code")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         let text = reply
             .field("text")
             .and_then(Value::as_str)
@@ -390,11 +393,7 @@ impl Client {
             match body.field("in_reply_to").and_then(Value::as_i64) {
                 Some(id) if id == self.asked => return Ok(body),
                 Some(_) => {}
-                // An error without an id concerns the connection. A node that is no member yet
-                // certainly did nothing.
-                None if code_of(&body) == ErrorCode::TemporarilyUnavailable.number() => {
-                    return Ok(body);
-                }
+                // An error without an id concerns the connection.
                 None => return Err(io::Error::other(body.to_string())),
             }
         }
@@ -430,13 +429,6 @@ fn places(reply: &Value) -> impl Iterator<Item = (bool, String)> {
         let leads = leader.is_some() && member.field("name") == leader;
         Some((leads, member.field("address")?.as_str()?.to_owned()))
     })
-}
-
-/// The code of an error; 0 without one.
-fn code_of(body: &Value) -> u64 {
-    body.field("code")
-        .and_then(Value::as_u64)
-        .unwrap_or_default()
 }
 
 /// How long a request that only the leader serves waits for its reply. Longer than a node waits for

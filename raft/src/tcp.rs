@@ -191,16 +191,16 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     let mut member = Member::later(name, None);
     let mut node = open(&member, None)?;
     let accepting = server.clone();
-    let accept = move || accept::run(&accepting, &listener);
+    let mut accept = Some(move || accept::run(&accepting, &listener));
     match (&node, &options.begin) {
-        (Some(_), _) => start("accept", accept)?,
+        (Some(_), _) => {}
         (None, Begin::Bootstrap(initial)) => {
             member = initial.clone();
             node = open(&member, None)?;
-            start("accept", accept)?;
         }
         (None, Begin::Join(places)) => {
-            start("accept", accept)?;
+            // A member finds it here.
+            start("accept", accept.take().expect("it is not started yet"))?;
             let Some((cluster, id)) = join(&server, places, &waits) else {
                 return Ok(());
             };
@@ -230,6 +230,10 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
         output: output.clone(),
     };
     server.input.set(input).expect("it is set once");
+    // A member that accepted earlier would say that it waits to be added.
+    if let Some(accept) = accept {
+        start("accept", accept)?;
+    }
     log.info(format_args!("{name}: listening at {listen}"));
     let shown = server.clone();
     telemetry.watch_outbox(move || lock(&shown.outboxes).depths());

@@ -22,7 +22,7 @@ use crate::host::{Limit, Outbox};
 use crate::kv::Kv;
 use crate::lines::{Lines, RawLine};
 use crate::node::address::{MAX_ADDRESS, name_in};
-use crate::requests::{ErrorCode, InvalidRequest, MAX_LINE, Reply};
+use crate::requests::{ErrorCode, Invalid, InvalidRequest, MAX_LINE, Reply, Request};
 use crate::sessions::Sessions;
 use crate::wire;
 
@@ -325,9 +325,18 @@ impl Attendant<'_> {
             )),
             RawLine::Whole(line) => match (parse(line), server.input.get()) {
                 (Err(error), _) => malformed(format!("the line is not a request: {error}")),
-                (Ok(_), None) => {
-                    let text = "this node waits to be added to its cluster (raft add)";
-                    invalid(ErrorCode::TemporarilyUnavailable, text.into())
+                (Ok(opened), None) => {
+                    src.get_or_insert(opened.src.unwrap_or_default());
+                    match Request::parse(opened.body, line.len()) {
+                        Ok(request) => Err(InvalidRequest {
+                            in_reply_to: Some(request.msg_id),
+                            kind: Some(request.kind),
+                            code: ErrorCode::TemporarilyUnavailable,
+                            text: "this node waits to be added to its cluster (raft add)".into(),
+                        }),
+                        Err(Invalid::Answered(invalid)) => Err(invalid),
+                        Err(Invalid::Reply) => Ok(()),
+                    }
                 }
                 (Ok(opened), Some(input)) => {
                     let src = src.get_or_insert(opened.src.unwrap_or_default());

@@ -61,7 +61,9 @@ fn node_that_waits_says_so() {
     cluster.join();
     let mut connection = cluster.connect(1);
     connection.send(r#"{"body":{"type":"read","msg_id":1,"key":"k"}}"#);
-    let text = connection.body().field("text").unwrap().to_string();
+    let body = connection.body();
+    assert_eq!(body.field("in_reply_to"), Some(&value!(1)), "{body}");
+    let text = body.field("text").unwrap().to_string();
     assert!(text.contains("waits to be added"), "{text}");
     // It did nothing, so a client that asked it first goes on to a member.
     let mut options = cluster.options();
