@@ -154,7 +154,16 @@ fn rule_broken_at_the_start_is_reported() {
     assert_eq!(found.end, End::Broken { rule, story });
 }
 
-/// The nodes are correct, and their clients are told something else.
+/// The rule that this planted mistake breaks in a small world, and the story.
+fn broken(bounds: Bounds, planted: Planted) -> (String, String) {
+    let found = search_with(&options(bounds, 50_000), planted, |_| {});
+    let End::Broken { rule, story } = &found.end else {
+        panic!("{found}");
+    };
+    (rule.clone(), story.clone())
+}
+
+/// The nodes are correct, and their clients get other answers.
 #[test]
 fn wrong_answer_is_found() {
     type Change = fn(&mut Reply<Registers>);
@@ -188,7 +197,7 @@ fn wrong_answer_is_found() {
             "a refused command must not enter a log: CommandId(1)",
         ),
     ];
-    for (answer, broken) in answers {
+    for (answer, expected) in answers {
         let bounds = Bounds {
             reads: 1,
             ..bounds(1)
@@ -197,11 +206,8 @@ fn wrong_answer_is_found() {
             answer,
             ..Planted::default()
         };
-        let found = search_with(&options(bounds, 50_000), planted, |_| {});
-        let End::Broken { rule, .. } = &found.end else {
-            panic!("{broken}: {found}");
-        };
-        assert!(rule.starts_with(broken), "{rule}");
+        let (rule, _) = broken(bounds, planted);
+        assert!(rule.starts_with(expected), "{rule}");
     }
 }
 
@@ -222,10 +228,7 @@ fn transfer_without_another_leader_is_found() {
         answer,
         ..Planted::default()
     };
-    let found = search_with(&options(bounds, 50_000), planted, |_| {});
-    let End::Broken { rule, .. } = &found.end else {
-        panic!("{found}");
-    };
+    let (rule, _) = broken(bounds, planted);
     assert!(
         rule.starts_with("a transfer must end with another leader: node 1"),
         "{rule}"
@@ -251,10 +254,7 @@ fn change_that_is_not_done_is_found() {
         answer,
         ..Planted::default()
     };
-    let found = search_with(&options(bounds, 50_000), planted, |_| {});
-    let End::Broken { rule, .. } = &found.end else {
-        panic!("{found}");
-    };
+    let (rule, _) = broken(bounds, planted);
     assert!(
         rule.starts_with("a change must end with a committed membership that is not joint"),
         "{rule}"
@@ -280,10 +280,7 @@ fn wrong_answer_to_a_retry_is_found() {
         rule,
         ..Planted::default()
     };
-    let found = search_with(&options(bounds.clone(), 50_000), planted, |_| {});
-    let End::Broken { story, .. } = &found.end else {
-        panic!("{found}");
-    };
+    let (_, story) = broken(bounds.clone(), planted);
     assert_eq!(story.matches(" x=1 s1.1\n").count(), 2, "{story}");
     let answer = |reply: &mut Reply<Registers>| {
         if let Response::Applied(outcome) = &mut reply.response {
@@ -294,12 +291,9 @@ fn wrong_answer_to_a_retry_is_found() {
         answer,
         ..Planted::default()
     };
-    let found = search_with(&options(bounds, 50_000), planted, |_| {});
-    let End::Broken { rule, .. } = &found.end else {
-        panic!("{found}");
-    };
-    let broken = "a response must be the command's outcome: CommandId(1)";
-    assert!(rule.starts_with(broken), "{rule}");
+    let (rule, _) = broken(bounds, planted);
+    let expected = "a response must be the command's outcome: CommandId(1)";
+    assert!(rule.starts_with(expected), "{rule}");
 }
 
 /// The nodes are correct, and their messages promise more than they have stored.
@@ -314,10 +308,7 @@ fn wrong_promise_is_found() {
         message,
         ..Planted::default()
     };
-    let found = search_with(&options(bounds(2), 50_000), planted, |_| {});
-    let End::Broken { rule, .. } = &found.end else {
-        panic!("{found}");
-    };
+    let (rule, _) = broken(bounds(2), planted);
     assert!(
         rule.starts_with("a promise must be on disk before it is sent: node 2 sends Appended"),
         "{rule}"

@@ -21,7 +21,7 @@ A node whose folder is empty needs --bootstrap, the same for all nodes of a new 
 --join, if raft add adds it to a running one. Later starts need neither.
 
 It listens on loopback alone, unless the cluster has a secret (--secret-file) or --insecure
-says that anyone who reaches the port may read and write. A secret keeps others out; nothing
+lets every process that reaches the port read and write. A secret keeps others out; nothing
 is encrypted, so an untrusted network needs a tunnel.
 
 A node may be stopped by any signal at any time: what it acknowledged is on disk.

@@ -40,26 +40,25 @@ impl Input {
         let src = name_in(address);
         match wire::decode(body) {
             Ok(envelope) if envelope.to != self.me.id => {
+                // Ids rise. The sender of a lower one knows only a former member.
+                let advice = match envelope.to > self.me.id {
+                    true => {
+                        ": the cluster has added a node with this name again; remove this one's \
+                         data folder, so that it begins as the new one"
+                    }
+                    false => ", which has the name of a former one",
+                };
                 let text = format!(
-                    "from {src} to the member {}, but this is the member {}: the cluster has added \
-                     a node with this name again; remove this one's data folder, so that it \
-                     begins as the new one",
+                    "from {src} to the member {}, but this is the member {}{advice}",
                     envelope.to, self.me.id
                 );
                 self.output.drop_line(DropReason::Misrouted, text);
             }
-            Ok(envelope)
-                if self
-                    .me
-                    .book
-                    .name(envelope.from)
-                    .is_some_and(|known| known != src) =>
-            {
+            Ok(envelope) if !self.me.book.heard(envelope.from, address) => {
                 let text = format!("from {src}, which is not the member {}", envelope.from);
                 self.output.drop_line(DropReason::UnknownSender, text);
             }
             Ok(envelope) => {
-                self.me.book.heard(envelope.from, address);
                 self.output.telemetry.received(envelope.message.kind());
                 let bytes = bytes.max(wire::size(&envelope.message, Sessions::<Kv>::outcome_size));
                 self.inbox.deliver(envelope, bytes);

@@ -26,6 +26,7 @@ pub(crate) enum OutputLine {
     /// A message to a peer.
     Message {
         src: Arc<str>,
+        /// The peer's address, which has its name.
         dest: Arc<str>,
         envelope: Envelope<Sessions<Kv>>,
     },
@@ -147,19 +148,19 @@ impl Output {
         let mut batches = Vec::new();
         for envelope in messages {
             let size = wire::size(&envelope.message, Sessions::<Kv>::outcome_size);
-            let lane = match envelope.message {
-                Message::SnapshotChunk(_) => Lane::Chunks,
-                _ => Lane::Messages,
+            let lane = match matches!(envelope.message, Message::SnapshotChunk(_)) {
+                true => Lane::Chunks,
+                false => Lane::Messages,
             };
             let address = me.book.address(envelope.to);
             let route = address.and_then(|address| Some((routes.outbox(&address, lane)?, address)));
-            let Some((outbox, address)) = route else {
+            let Some((outbox, dest)) = route else {
                 self.telemetry.unaddressed();
                 continue;
             };
             let message = OutputLine::Message {
                 src: me.name.clone(),
-                dest: name_in(&address).into(),
+                dest,
                 envelope,
             };
             add(&mut batches, outbox, (message, size));
@@ -244,7 +245,7 @@ impl Output {
                 envelope,
             } => {
                 self.telemetry.sent(envelope.message.kind());
-                line(&src, &dest, wire::body(envelope), buffer);
+                line(&src, name_in(&dest), wire::body(envelope), buffer);
             }
             OutputLine::Reply { src, dest, reply } => {
                 self.telemetry.sent(reply.kind().as_str());

@@ -50,15 +50,16 @@ impl AddressBook {
         self.lock().learn(members);
     }
 
-    /// Notes that a message of this node came from this address.
-    pub fn heard(&self, node: NodeId, address: &str) {
+    /// Notes that a message of this node came from this address. Returns whether that can be: not if
+    /// the node is known by another name.
+    pub fn heard(&self, node: NodeId, address: &str) -> bool {
         let mut content = self.lock();
-        if content
-            .address(node)
-            .is_none_or(|known| **known != *address)
-        {
-            content.add(node, address.into());
+        match content.address(node) {
+            Some(known) if **known == *address => return true,
+            Some(known) if name_in(known) != name_in(address) => return false,
+            Some(_) | None => content.add(node, address.into()),
         }
+        true
     }
 
     /// The address of a node.
@@ -160,9 +161,15 @@ mod tests {
         book.learn(&members(&[(0, "n1"), (1, "n2=h:2")]));
         assert_eq!(book.name(NodeId(1)).as_deref(), Some("n2"));
         assert_eq!(book.id("n2"), Some(NodeId(1)));
-        book.heard(NodeId(5), "n6");
-        book.heard(NodeId(0), "elsewhere");
-        assert_eq!(address(0).as_deref(), Some("n1"), "the log's word counts");
+        assert!(book.heard(NodeId(5), "n6"));
+        assert!(book.heard(NodeId(1), "n2=elsewhere:2"));
+        assert!(!book.heard(NodeId(0), "elsewhere"), "another name");
+        assert_eq!(address(0).as_deref(), Some("n1"));
+        assert_eq!(
+            address(1).as_deref(),
+            Some("n2=h:2"),
+            "the log's word counts"
+        );
         assert_eq!(address(5).as_deref(), Some("n6"));
         book.learn(&members(&[(0, "n1"), (2, "n2=h:3")]));
         assert_eq!(book.id("n2"), Some(NodeId(2)));
@@ -175,7 +182,7 @@ mod tests {
         let book = AddressBook::default();
         book.learn(&members(&[(0, "n1")]));
         for id in 1..=OTHERS as u64 + 1 {
-            book.heard(NodeId(id), "n9");
+            assert!(book.heard(NodeId(id), "n9"));
         }
         assert_eq!(book.address(NodeId(1)), None);
         assert!(book.address(NodeId(2)).is_some());

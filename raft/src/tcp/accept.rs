@@ -2,7 +2,7 @@
 //!
 //! Members' connections are always taken; of one member and lane only the newest lives, since an
 //! older one is what a member left that died without a word. All others share a limited number of
-//! places: when they are taken, the connection that has been idle the longest yields.
+//! places: when they are taken, the connection that has been idle the longest is closed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ impl Connections {
         Self { limit, next, open }
     }
 
-    /// Gives a new connection a place, if there is one or another one yields.
+    /// Gives a new connection a place, if there is one, or closes an idle one to make room.
     fn admit(&mut self, stream: &Arc<TcpStream>) -> Option<u64> {
         let others = self.open.iter().filter(|(_, other)| other.member.is_none());
         if others.clone().count() >= self.limit {
@@ -148,7 +148,7 @@ fn take(server: &Arc<Server>, stream: TcpStream) -> io::Result<()> {
     };
     let (serving, attended) = (server.clone(), stream.clone());
     let attend = move || {
-        // On an error the other end is gone, or was told.
+        // On an error the other end is gone, or has its reply.
         let _ = Attendant {
             server: &serving,
             id,
@@ -309,16 +309,14 @@ impl Attendant<'_> {
     fn request(&self, replies: &Arc<Replies>, name: Option<&str>, line: RawLine<'_>) {
         let server = self.server;
         let mut src = name.map(Cow::Borrowed);
-        let invalid = |code, text| {
-            let (in_reply_to, kind) = (None, None);
+        let malformed = |text| {
             Err(InvalidRequest {
-                in_reply_to,
-                kind,
-                code,
+                in_reply_to: None,
+                kind: None,
+                code: ErrorCode::MalformedRequest,
                 text,
             })
         };
-        let malformed = |text| invalid(ErrorCode::MalformedRequest, text);
         let handled = match line {
             RawLine::TooLong(length) => malformed(format!(
                 "the line has {length} bytes; the limit is {MAX_LINE}"

@@ -11,8 +11,8 @@
 //! Each proof is the HMAC of both nonces, both names, the cluster, the lane and the role of its
 //! sender, under the secret. So it is of no use on another connection, for another name, or in the
 //! other direction. Without a secret the proofs, under an empty one, still keep apart clusters and
-//! nodes that were mixed up. Nothing is encrypted: whoever can read the network can read the data,
-//! and whoever can change what it carries can change them.
+//! nodes that were mixed up. Nothing is encrypted: an attacker that can read the network can read
+//! the data, and one that can change what the network carries can change the data.
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -167,7 +167,8 @@ pub(crate) fn dial(
 /// Answers the hello of a dialer named `src` that wants to speak with `dest`. Returns the dialer.
 ///
 /// # Errors
-/// The stream has one, or the dialer wants another node or cluster, or lacks the secret. It is told.
+/// The stream has one, or the dialer wants another node or cluster, or lacks the secret: the reply to
+/// the dialer says which.
 pub(crate) fn accept(
     lines: &mut Lines<impl Read>,
     mut stream: impl Write,

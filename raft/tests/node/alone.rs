@@ -247,6 +247,21 @@ fn very_long_names_are_dropped() {
     assert_eq!(node.ask(&write), value!({"type": "write_ok"}));
 }
 
+/// Only a later member of this name is a reason to begin anew: an earlier one was removed.
+#[test]
+fn message_to_another_member_is_dropped() {
+    let mut node = Node::start(&["--settle=0"]);
+    node.init("n2", &["n1", "n2"]);
+    for (to, advice) in [(0, "the name of a former one"), (7, "data folder")] {
+        let body = value!({
+            "type": "read_index_reply", "v": 1, "from": 0, "to": to, "term": 0, "id": [1, 1], "commit": [0, 0]
+        });
+        node.send(&line("n1", "n2", &body));
+        let logged = node.read_stderr("misrouted");
+        assert!(logged.contains(advice), "{logged}");
+    }
+}
+
 #[test]
 fn second_init_changes_nothing() {
     let mut node = Node::start(&[]);

@@ -13,7 +13,8 @@ use crate::bench::network::Node;
 use crate::bench::workload::Worker;
 use crate::history::Process;
 
-/// How long one attempt to connect may take, and the pause until the next.
+/// How long one attempt to connect may take, and the pause until the next. A node that does not
+/// listen yet refuses at once, and nothing but another attempt shows when it does.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -50,8 +51,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the node at this place, and tries this long. What happens is told as the
-    /// [`Output`] of the connection.
+    /// Connects to the node at this place, and tries this long. The events of the connection are
+    /// its [`Output`].
     ///
     /// # Errors
     /// There is no thread.
