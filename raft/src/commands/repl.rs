@@ -1,5 +1,6 @@
 //! `raft repl`: a prompt for requests.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -35,6 +36,9 @@ const OTHERS: [(&str, &str); 4] = [
     ("quit", "Ends, as the end of input does."),
 ];
 
+/// The most lines that `history` lists. One more drops the oldest.
+const HISTORY: usize = 1_000;
+
 /// Runs `raft repl` with the arguments after these words.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let report = |line: &str| print_error(line);
@@ -44,7 +48,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         report,
         |_| Ok(()),
         |client, (), json, out| {
-            let (input, history) = (lines(), Vec::new());
+            let (input, history) = (lines(), VecDeque::new());
             Repl {
                 client,
                 json,
@@ -60,7 +64,8 @@ struct Repl<'a> {
     client: &'a mut Client,
     json: bool,
     input: Receiver<io::Result<String>>,
-    history: Vec<String>,
+    /// The newest lines, with their numbers.
+    history: VecDeque<(u64, String)>,
 }
 
 impl Repl<'_> {
@@ -80,7 +85,11 @@ impl Repl<'_> {
                 "quit" | "exit" => return Ok(worst),
                 "" => {}
                 line => {
-                    self.history.push(line.to_owned());
+                    let number = self.history.back().map_or(1, |(last, _)| last + 1);
+                    self.history.push_back((number, line.to_owned()));
+                    if self.history.len() > HISTORY {
+                        self.history.pop_front();
+                    }
                     worst = worst.max(self.line(line, out)?);
                 }
             }
@@ -92,7 +101,7 @@ impl Repl<'_> {
         match line {
             "help" => help(out)?,
             "history" => {
-                for (number, line) in (1..).zip(&self.history) {
+                for (number, line) in &self.history {
                     writeln!(out, "{number:5}  {line}")?;
                 }
             }

@@ -148,7 +148,9 @@ fn each(client: &mut Client, body: &Value, json: bool, out: &mut impl Write) -> 
                 rows.push(STATUS.map(|name| field(&reply, name)));
             }
             reply => {
-                write!(out, "{}: ", node.node())?;
+                if !json {
+                    write!(out, "{}: ", node.node())?;
+                }
                 worst = worst.max(show(&reply, json, out)?);
             }
         }

@@ -47,6 +47,10 @@ fn repl_in_a_pipe_prints_what_redis_cli_would() {
         "(nil)\n(error) the key holds another value: \"two\"\n\"two\"\n"
     );
     assert_eq!(status, 1);
+    // Only the newest lines are kept.
+    let (out, _) = repl(&format!("{}history\n", "help\n".repeat(1_500)));
+    let oldest = out.lines().find(|line| line.ends_with("  help"));
+    assert_eq!(oldest, Some("  502  help"));
     let (out, status) = repl("gte a\n");
     assert_eq!(out, "(error) unknown request \"gte\"; the nearest is get\n");
     assert_eq!(status, 2);
@@ -63,6 +67,10 @@ fn requests_have_exit_statuses() {
     assert_eq!(raft(&["get", "k"]), ("[1]\n".into(), 0));
     assert_eq!(raft(&["get", "none"]), ("(nil)\n".into(), 1));
     assert_eq!(raft(&["get"]).1, 2);
+    let (out, status) = raft(&["status", "--json"]);
+    let body: json::Value = json::decode(out.as_bytes()).unwrap();
+    assert_eq!(body.field("node"), Some(&json::value!("n1")), "{body}");
+    assert_eq!(status, 0);
     let (out, status) = raft(&["get", "k", "--json"]);
     assert!(
         out.contains(r#""type":"read_ok""#) && out.contains(r#""value":[1]"#),
