@@ -90,12 +90,6 @@ impl World {
                 continue;
             }
             let lag = *self.rng.choose(&[0, 1, 4]).expect("three") * self.longest_election() / 2;
-            // A leader outside the quorum stays while a quorum answers it, and a node whose disk is
-            // broken answers, too, but stores nothing. Where cut links keep the others from storing,
-            // that leader may lead and commit nothing for as long as this lasts.
-            if self.network.has_cuts() {
-                continue;
-            }
             let disk = &mut self.member(id).disk;
             disk.hangs = lag == 0;
             disk.lag = lag;

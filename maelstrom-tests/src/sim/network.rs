@@ -79,11 +79,6 @@ impl Network {
         self.cut.contains(&(from, to)) || self.exiled.contains(&from) || self.exiled.contains(&to)
     }
 
-    /// Whether some link is cut.
-    pub(super) fn has_cuts(&self) -> bool {
-        !self.cut.is_empty()
-    }
-
     /// Cuts a link. Returns whether it worked before.
     pub(super) fn cut(&mut self, from: NodeId, to: NodeId) -> bool {
         self.cut.insert((from, to))

@@ -65,8 +65,12 @@ impl<S: StateMachine> Node<Follower<S>, S> {
             }
             Message::Round(Round { id, commit }) => {
                 self.hear(from);
-                self.shared
-                    .send(from, Message::RoundReply(RoundReply { id }));
+                // The leader counts a reply for its quorum (CheckQuorum), but with a disk that stores
+                // nothing this follower commits nothing.
+                if !self.shared.is_disk_stalled() {
+                    self.shared
+                        .send(from, Message::RoundReply(RoundReply { id }));
+                }
                 self.shared.learn_commit(commit);
             }
             Message::TimeoutNow(TimeoutNow { id, last }) => {
@@ -199,6 +203,9 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         if last <= self.shared.commit() {
             // The snapshot holds only entries that this node has committed.
             self.acknowledge(from, stream, last);
+            return;
+        }
+        if self.shared.is_disk_stalled() {
             return;
         }
         let message = Message::ChunkReceived(ChunkReceived {

@@ -12,6 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
+use core::iter;
 
 use crate::entry::{Entry, Payload};
 use crate::id::{EntryId, Index, Term};
@@ -132,6 +133,14 @@ impl<S: StateMachine> Log<S> {
             .find(|(at, _)| *at <= index || *at <= self.base.index)
             .expect("the membership at the base is known");
         membership
+    }
+
+    /// The membership at an index, and all after it.
+    pub(crate) fn memberships_from(&self, index: Index) -> impl Iterator<Item = &Membership> {
+        let later = self.memberships.iter().filter(move |(at, _)| *at > index);
+        iter::once(self.membership_at(index))
+            .chain(later.map(|(_, membership)| membership))
+            .map(AsRef::as_ref)
     }
 
     /// The proof that no change of the membership is under way, if `commit` is the commit index.

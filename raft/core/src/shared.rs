@@ -316,10 +316,10 @@ impl<S: StateMachine> Shared<S> {
 
     /// Whether this node may ask for votes: if it votes, or if the entry that removes it is not known
     /// to be committed. Until then the cluster may need its log, which may be the only one that can
-    /// win (thesis §4.2.2).
+    /// win (thesis §4.2.2). A node that starts may know less to be committed than before.
     pub(crate) fn may_campaign(&self) -> bool {
-        let committed = self.log.membership_at(self.commit);
-        self.membership().is_voter(self.id) || committed.is_voter(self.id)
+        let mut memberships = self.log.memberships_from(self.commit);
+        memberships.any(|membership| membership.is_voter(self.id))
     }
 
     /// Answers a message of a lower term. A stale leader or candidate gets a reply of this node's
@@ -411,11 +411,12 @@ impl<S: StateMachine> Shared<S> {
     // ---- The disk.
 
     /// Whether the disk has stored nothing for the longest election timeout, though records wait, or
-    /// a full log waits for a snapshot.
+    /// a leader's snapshot, or a full log for a snapshot.
     pub(crate) fn is_disk_stalled(&self) -> bool {
         let (now, longest) = (self.now, self.config.longest_election);
         self.persistence.is_stalled(now, longest)
-            || self.log_is_full() && self.snapshots.is_stalled(now, longest)
+            || self.snapshots.is_stalled(now, longest)
+                && (self.snapshots.installs_after(self.commit()) || self.log_is_full())
     }
 
     /// Whether the entries that wait for the disk leave room for more.

@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::clock::Moment;
-use crate::id::{EntryId, RequestId, SnapshotId};
+use crate::id::{EntryId, Index, RequestId, SnapshotId};
 use crate::membership::Membership;
 use crate::message::SnapshotChunk;
 
@@ -149,6 +149,11 @@ impl<S> Snapshots<S> {
     pub(crate) fn is_stalled(&self, now: Moment, ticks: u32) -> bool {
         let is_open = matches!(self.work, Work::Storing(_) | Work::Installing(_));
         is_open && now.is_past(self.moved, ticks)
+    }
+
+    /// Whether the host installs a leader's snapshot, with entries after `commit`.
+    pub(crate) fn installs_after(&self, commit: Index) -> bool {
+        matches!(self.work, Work::Installing(id) if id.last.index > commit)
     }
 
     /// Whether no snapshot is being made.
