@@ -235,6 +235,11 @@ mod tests {
             r#"unknown request "frobnicate"; type help for a list"#
         );
         assert_eq!(error("set k"), "usage: set KEY VALUE");
+        assert_eq!(error("remove"), "usage: remove NAME...");
+        assert_eq!(
+            error("replace n2 n4=h:1 n5=h:1"),
+            "usage: replace OLD NEW=HOST:PORT"
+        );
     }
 
     #[test]
@@ -250,6 +255,14 @@ mod tests {
             (
                 "replace n2 n4=h:1",
                 value!({"type": "change_members", "add": ["n4=h:1"], "remove": ["n2"]}),
+            ),
+            (
+                "add n4=h:1 n5=h:2",
+                value!({"type": "change_members", "add": ["n4=h:1", "n5=h:2"]}),
+            ),
+            (
+                "remove n2",
+                value!({"type": "change_members", "remove": ["n2"]}),
             ),
             ("transfer", value!({"type": "transfer"})),
         ] {

@@ -23,7 +23,8 @@ pub(super) struct Verb {
     pub(super) arguments: &'static str,
     pub(super) about: &'static str,
     to: Target,
-    /// The body's type, and its field for each argument; `[]` follows the name of a list.
+    /// The body's type, and its field for each argument. `[]` follows the name of a list with that
+    /// argument, and `...` that of a list with all that are left.
     kind: &'static str,
     fields: &'static [&'static str],
 }
@@ -63,8 +64,10 @@ verbs! {
     "keys" "[PREFIX]" "Lists the keys, or those strings that begin with PREFIX." Read "keys" ["prefix"];
     "status" "" "Shows the role and the progress of each node." Each "status" [];
     "members" "" "Lists the members of the cluster." Read "members" [];
-    "add" "NAME=HOST:PORT" "Adds a node that was started with --join." Leader "change_members" ["add[]"];
-    "remove" "NAME" "Removes a node. It can be stopped afterwards." Leader "change_members" ["remove[]"];
+    "add" "NAME=HOST:PORT..." "Adds nodes that were started with --join, all in one step." Leader
+        "change_members" ["add..."];
+    "remove" "NAME..." "Removes nodes, all in one step. They can be stopped afterwards." Leader
+        "change_members" ["remove..."];
     "replace" "OLD NEW=HOST:PORT" "Removes a node and adds another one." Leader "change_members"
         ["remove[]", "add[]"];
     "transfer" "[NAME]" "Hands the leadership to a node, or to the best one." Leader "transfer" ["to"];
@@ -98,14 +101,23 @@ impl Verb {
     /// Makes the body.
     pub(super) fn body(&self, arguments: &[Value]) -> Result<Value, String> {
         let optional = usize::from(self.arguments.starts_with('['));
-        if !(self.fields.len() - optional..=self.fields.len()).contains(&arguments.len()) {
+        let most = match self.arguments.ends_with("...") {
+            true => usize::MAX,
+            false => self.fields.len(),
+        };
+        if !(self.fields.len() - optional..=most).contains(&arguments.len()) {
             return Err(format!("usage: {} {}", self.name, self.arguments));
         }
-        let fields = self.fields.iter().zip(arguments);
-        let fields = fields.map(|(field, argument)| match field.strip_suffix("[]") {
-            Some(list) => (list.to_owned(), Value::Array(vec![argument.clone()])),
-            None => ((*field).to_owned(), argument.clone()),
-        });
+        let list = |name: &str, of: &[Value]| (name.to_owned(), Value::Array(of.to_vec()));
+        let fields = self.fields.iter().zip(0..arguments.len());
+        let fields =
+            fields.map(
+                |(field, at)| match (field.strip_suffix("[]"), field.strip_suffix("...")) {
+                    (Some(name), _) => list(name, &arguments[at..=at]),
+                    (None, Some(name)) => list(name, &arguments[at..]),
+                    (None, None) => ((*field).to_owned(), arguments[at].clone()),
+                },
+            );
         let kind = ("type".to_owned(), self.kind.into());
         Ok(Value::Object(fields.chain([kind]).collect()))
     }

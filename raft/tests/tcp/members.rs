@@ -4,6 +4,7 @@ use json::{Value, value};
 use raft::client::{Client, Error};
 
 use crate::nodes::{Cluster, Folder};
+use crate::repl::run;
 
 /// The names of the members, as a node knows them.
 fn names(client: &mut Client) -> Vec<String> {
@@ -34,10 +35,21 @@ fn cluster_grows_and_shrinks_and_restarts_without_flags() {
     for count in 0..50 {
         client.set(&value!(count), &value!(count)).unwrap();
     }
-    for _ in 0..2 {
-        let address = cluster.join();
-        change(&mut client, &[&address], &[]).unwrap();
-    }
+    let (n2, n3) = (cluster.join(), cluster.join());
+    let out = run(
+        &[
+            "add",
+            &n2,
+            &n3,
+            "--timeout=3600",
+            "--connect",
+            &cluster.places[0],
+            "--secret-file",
+            &file,
+        ],
+        "",
+    );
+    assert_eq!(out, ("OK\n".into(), 0));
     assert_eq!(names(&mut client), ["n1", "n2", "n3"]);
     let address = cluster.join();
     change(&mut client, &[&address], &["n1"]).unwrap();

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::nodes::{Cluster, RAFT};
 
 /// Runs a command with this input. Returns its stdout and its exit status.
-fn run(arguments: &[&str], input: &str) -> (String, i32) {
+pub(crate) fn run(arguments: &[&str], input: &str) -> (String, i32) {
     let mut child = Command::new(RAFT)
         .args(arguments)
         .stdin(Stdio::piped())
