@@ -58,11 +58,34 @@ struct Link {
     server: Arc<Server>,
     outbox: Arc<Outbox<OutputLine>>,
     stream: Arc<Stream>,
-    /// Counts the lines of the peer's own connections, and how many it had when messages were sent
-    /// first since then.
+    /// Counts the lines of the peer's own connections.
     heard: Arc<AtomicU64>,
-    waiting: Option<(u64, Instant)>,
+    waiting: Waiting,
     used: Instant,
+}
+
+/// How many lines of the peer had come when messages were first sent to it since then, and when that
+/// was.
+#[derive(Debug, Default)]
+struct Waiting(Option<(u64, Instant)>);
+
+impl Waiting {
+    /// Notes that messages are sent.
+    fn sent(&mut self, heard: u64, now: Instant) {
+        self.0.get_or_insert((heard, now));
+    }
+
+    /// Whether the peer has now said nothing for longer than `silence`. If so, the wait begins anew
+    /// with the next messages.
+    fn is_over(&mut self, heard: u64, now: Instant, silence: Duration) -> bool {
+        let over = self
+            .0
+            .filter(|(former, since)| heard != *former || now - *since > silence);
+        if over.is_some() {
+            self.0 = None;
+        }
+        over.is_some_and(|(former, _)| heard == former)
+    }
 }
 
 /// The present connection, to be cut by another thread.
@@ -85,7 +108,7 @@ impl Links {
             outbox: Arc::new(Outbox::new(QUEUE, QUEUE)),
             stream: Arc::default(),
             heard: self.server.heard(name_in(address)),
-            waiting: None,
+            waiting: Waiting::default(),
             used: Instant::now(),
         };
         let dialer = Dialer {
@@ -121,21 +144,16 @@ impl Routes for Links {
         let link = self.links.get_mut(&key)?;
         link.used = Instant::now();
         let heard = link.heard.load(Ordering::Relaxed);
-        link.waiting.get_or_insert((heard, link.used));
+        link.waiting.sent(heard, link.used);
         Some(link.outbox.clone())
     }
 
     fn observe(&mut self) {
+        let now = Instant::now();
         for link in self.links.values_mut() {
-            if let Some((heard, since)) = link.waiting {
-                let answered = link.heard.load(Ordering::Relaxed) != heard;
-                if !answered && since.elapsed() <= self.silence {
-                    continue;
-                }
-                link.waiting = None;
-                if !answered {
-                    cut(&link.stream);
-                }
+            let heard = link.heard.load(Ordering::Relaxed);
+            if link.waiting.is_over(heard, now, self.silence) {
+                cut(&link.stream);
             }
         }
     }
@@ -245,4 +263,27 @@ pub(super) fn ask(server: &Server, place: &str) -> io::Result<End> {
         &server.secret,
         (&server.end(), None, None),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_whose_peer_is_silent_is_given_up() {
+        let silence = Duration::from_secs(1);
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut waiting = Waiting::default();
+        assert!(!waiting.is_over(0, at(9_000), silence), "nothing was sent");
+        waiting.sent(5, at(9_000));
+        waiting.sent(5, at(9_900));
+        assert!(!waiting.is_over(5, at(10_000), silence));
+        // A line of the peer ends the wait, and the next message begins another one.
+        assert!(!waiting.is_over(6, at(10_001), silence));
+        assert!(!waiting.is_over(6, at(20_000), silence));
+        waiting.sent(6, at(20_000));
+        assert!(waiting.is_over(6, at(21_001), silence));
+        assert!(!waiting.is_over(6, at(21_002), silence), "once");
+    }
 }

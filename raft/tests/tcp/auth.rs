@@ -4,6 +4,7 @@ use json::value;
 use raft::client::{Client, Error, Options};
 
 use crate::nodes::{Cluster, Folder};
+use crate::proxy::Proxy;
 
 const SECRET: &str = "a secret of some length";
 
@@ -85,6 +86,38 @@ fn proof_of_another_connection_is_refused() {
         assert_eq!(connection.read(), None);
         cluster.read_stderr(0, "unproven");
     }
+}
+
+/// Who listens on the network has whole handshakes of clients and peers that the node took.
+#[test]
+fn recorded_handshakes_are_refused() {
+    let folder = Folder::new();
+    let file = folder.file("secret", SECRET);
+    let mut cluster = Cluster::with_places(2, &["--secret-file", &file], Vec::new());
+    let proxy = Proxy::before(&cluster.places[0]);
+    cluster.places[0].clone_from(&proxy.place);
+    (0..2).for_each(|node| cluster.run(node));
+    let mut client = Client::new(options(&cluster, SECRET));
+    client.set(&value!("k"), &value!(1)).unwrap();
+    // Only what comes after its handshake shows that a connection was taken.
+    let recorded = proxy.connections.try_iter().map(|passed| passed.lines());
+    let recorded: Vec<_> = recorded.filter(|lines| lines.len() > 2).collect();
+    for dialer in [r#"{"src":"c"#, r#"{"src":"n2="#] {
+        assert!(recorded.iter().any(|lines| lines[0].starts_with(dialer)));
+    }
+    for lines in recorded {
+        let mut connection = cluster.connect(0);
+        connection.send(&lines[..2].join("\n"));
+        let challenge = connection.body();
+        assert_eq!(challenge.field("type"), Some(&value!("challenge")));
+        let body = connection.body();
+        let text = body.field("text").unwrap().as_str().unwrap();
+        assert!(text.contains("does not know this cluster's secret"));
+        assert_eq!(connection.read(), None);
+    }
+    // It takes both nodes, so the peer's own connections are still there.
+    client.set(&value!("k"), &value!(2)).unwrap();
+    assert_eq!(client.get(&value!("k")), Ok(Some(value!(2))));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Clusters that lose nodes.
 
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+
 use json::{Value, value};
 
-use crate::nodes::{Cluster, listener};
+use crate::nodes::{Cluster, HANG, listener};
+use crate::proxy::{Passed, Proxy};
 
 #[test]
 fn every_write_takes_effect_once_while_nodes_are_killed() {
@@ -33,6 +36,31 @@ fn all_nodes_killed_lose_nothing() {
     (0..3).for_each(|node| cluster.kill(node));
     (0..3).for_each(|node| cluster.run(node));
     assert_eq!(cluster.client().get(&value!("k")), Ok(Some(value!("v"))));
+}
+
+#[test]
+fn restarted_member_replaces_its_half_open_connection() {
+    let mut cluster = Cluster::with_places(2, &[], Vec::new());
+    let proxy = Proxy::before(&cluster.places[0]);
+    cluster.places[0].clone_from(&proxy.place);
+    (0..2).for_each(|node| cluster.run(node));
+    let mut client = cluster.client();
+    client.set(&value!("k"), &value!(1)).unwrap();
+    let is_of_n2 = |passed: &Passed| {
+        let lines = passed.lines();
+        lines.len() > 2 && lines[0].starts_with(r#"{"src":"n2="#)
+    };
+    let mut connections = proxy.connections.try_iter();
+    let former = connections.find(is_of_n2).expect("it has voted");
+    cluster.kill(1);
+    assert_eq!(former.open.try_recv(), Err(TryRecvError::Empty));
+    cluster.run(1);
+    // It takes both nodes.
+    client.set(&value!("k"), &value!(2)).unwrap();
+    assert_eq!(
+        former.open.recv_timeout(HANG),
+        Err(RecvTimeoutError::Disconnected)
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Clients that do a node no good.
 
-use std::io::{Read as _, Write as _};
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
 use json::{Value, value};
@@ -90,47 +91,59 @@ fn random_bytes_and_endless_lines_harm_nothing() {
     serves(&cluster);
 }
 
+/// The test holds the newest of its connections, more than the nodes have places for, so from the
+/// first hundreds on each node closes or refuses one for each new one. Each has begun a line that
+/// never ends.
 #[test]
-fn many_connections_and_slow_clients_harm_nothing() {
-    let cluster = Cluster::start(3, &[]);
+fn ten_thousand_connections_and_slow_clients_harm_nothing() {
+    const FILES: usize = 128;
+    let mut cluster = Cluster::with_places(3, &[], Vec::new());
+    cluster.files = FILES;
+    (0..3).for_each(|node| cluster.run(node));
     let mut client = cluster.client();
     client
         .set(&value!("large"), &Value::from("x".repeat(500_000)))
         .unwrap();
-    let mut held: Vec<TcpStream> = Vec::new();
-    for node in 0..3 {
-        // More than a node takes. Each has begun a line that never ends.
-        for _ in 0..300 {
-            let mut stream = TcpStream::connect(&cluster.places[node]).unwrap();
-            if stream.write_all(b"{").is_ok() {
-                held.push(stream);
-            }
-        }
-        // A client that asks for much and takes nothing.
-        let mut greedy = cluster.connect(node);
+    // Clients that ask for much and take nothing.
+    let greedy = [0, 1, 2].map(|node| {
+        let mut greedy = cluster.connect(node).0.into_inner();
         let request = r#"{"body":{"type":"read","msg_id":1,"key":"large"}}"#;
-        for _ in 0..500 {
-            if greedy
-                .0
-                .get_mut()
-                .write_all(format!("{request}\n").as_bytes())
-                .is_err()
-            {
-                break;
-            }
+        // The node may close the connection at any point.
+        let _ = (0..500).try_for_each(|_| writeln!(greedy, "{request}"));
+        greedy
+    });
+    let mut held: VecDeque<TcpStream> = VecDeque::new();
+    for number in 0..10_000 {
+        let mut stream = TcpStream::connect(&cluster.places[number % 3]).unwrap();
+        let _ = stream.write_all(b"{");
+        if held.len() > 3 * FILES {
+            held.pop_front();
         }
-        held.push(greedy.0.into_inner());
+        held.push_back(stream);
+        if number % 100 == 0 {
+            let number = value!(number as u64);
+            client.set(&value!("number"), &number).unwrap();
+            assert_eq!(client.get(&value!("number")), Ok(Some(number)));
+        }
     }
-    serves(&cluster);
-    // The connections were not all kept.
-    let mut closed = 0;
-    for stream in &mut held {
+    // A node that answers a new connection has taken or refused all earlier ones.
+    (0..3).for_each(|node| {
+        let mut connection = cluster.connect(node);
+        connection.send("");
+        connection.body();
+    });
+    let is_open = |mut stream: &TcpStream| {
         stream.set_nonblocking(true).unwrap();
-        closed += usize::from(
-            !matches!(stream.read(&mut [0; 1]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
-        );
-    }
-    assert!(closed > 0, "a node took {} connections", held.len());
+        let read = stream.read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    };
+    let open = held.iter().filter(|stream| is_open(stream)).count();
+    assert!(
+        open > 0 && open < 3 * FILES,
+        "the nodes hold {open} of them"
+    );
+    drop(greedy);
+    serves(&cluster);
 }
 
 #[test]

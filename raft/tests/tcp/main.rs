@@ -5,4 +5,5 @@ mod cluster;
 mod hostile;
 mod members;
 mod nodes;
+mod proxy;
 mod repl;

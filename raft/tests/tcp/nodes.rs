@@ -59,7 +59,9 @@ pub(crate) fn listener() -> TcpListener {
 
 /// A cluster. Its nodes are killed when this is dropped.
 pub(crate) struct Cluster {
+    /// Where the nodes are reached, and where they listen.
     pub(crate) places: Vec<String>,
+    listens: Vec<String>,
     /// Dropped, and so killed, before their folder is.
     pub(crate) nodes: Vec<Option<Node>>,
     folder: Folder,
@@ -89,9 +91,11 @@ impl Cluster {
         let places = listeners
             .iter()
             .map(|l| l.local_addr().unwrap().to_string());
+        let listens: Vec<String> = places.collect();
         Self {
             folder: Folder::new(),
-            places: places.chain(others).collect(),
+            places: listens.iter().cloned().chain(others).collect(),
+            listens,
             nodes: (0..nodes).map(|_| None).collect(),
             files: 1_024,
             flags: flags.iter().map(ToString::to_string).collect(),
@@ -116,8 +120,9 @@ impl Cluster {
     pub(crate) fn join(&mut self) -> String {
         let node = self.nodes.len();
         let join = ["--join".to_owned(), self.places.join(",")];
-        self.places
-            .push(listener().local_addr().unwrap().to_string());
+        let place = listener().local_addr().unwrap().to_string();
+        self.listens.push(place.clone());
+        self.places.push(place);
         self.nodes.push(None);
         self.start_node(node, &join);
         self.read_stderr(node, "waiting until the cluster adds this node");
@@ -134,7 +139,7 @@ impl Cluster {
                 "--name",
                 &format!("n{}", node + 1),
             ])
-            .args(["--listen", &self.places[node], "--data-dir"])
+            .args(["--listen", &self.listens[node], "--data-dir"])
             .arg(&self.folder.0)
             .args(begin)
             .args(PATIENT)
