@@ -86,24 +86,23 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         Ok(())
     }
 
-    /// Takes the next step of a change, if its time has come. A leader that hands over leaves it to
-    /// the next one, since its log must not grow.
+    /// Answers the client once its change has ended, and takes the next step of a change, if its time
+    /// has come. A leader that hands over leaves that to the next one, since its log must not grow.
     pub(crate) fn advance_change(&mut self) {
+        let commit = self.shared.commit();
+        let settled = self.shared.log().settled(commit);
+        if settled.is_some() && self.role.change.is_none() {
+            self.shared.end_change(Response::MembersChanged);
+        }
         let committed = self.term_committed();
         let Some(committed) = committed.filter(|_| self.role.handover.is_none()) else {
             return;
         };
-        let commit = self.shared.commit();
         let membership = self.shared.log().membership().clone();
-        if membership.is_joint() {
-            if self.shared.log().membership_at(commit).is_joint() {
-                self.append_membership(membership.after_change());
-            }
-        } else if let Some(settled) = self.shared.log().settled(commit) {
-            if self.role.change.is_none() {
-                self.shared.end_change(Response::MembersChanged);
-            }
+        if let Some(settled) = settled {
             self.enter_joint(&membership, &committed, &settled);
+        } else if membership.is_joint() && self.shared.log().membership_at(commit).is_joint() {
+            self.append_membership(membership.after_change());
         }
     }
 
