@@ -246,32 +246,41 @@ impl Cluster {
         self.send_for_client(asked.node, kind, bytes, Some(open));
     }
 
-    /// Asks the leader, as far as it is known, to hand over. With TCP, where it is not, asks all: the
-    /// others refuse.
-    fn ask_for_transfer(&mut self, to: Option<Node>) {
+    /// The nodes to ask for what only the leader does: the leader, as far as it is known. With TCP,
+    /// where it is not, all: the others refuse.
+    fn leaders(&self) -> impl Iterator<Item = Node> + use<> {
         let nodes = match self.tcp {
             None => self.leader().0..self.leader().0 + 1,
             Some(_) => 0..self.settings.nodes,
         };
-        for node in nodes.map(Node) {
+        nodes.map(Node)
+    }
+
+    /// Asks the leader to hand over.
+    fn ask_for_transfer(&mut self, to: Option<Node>) {
+        for node in self.leaders() {
             let bytes = protocol::transfer(self.next_line(), node, to);
             self.send_for_client(node, "transfer", bytes, None);
         }
     }
 
-    /// Asks the leader, as far as it is known, to change the members.
+    /// Asks the leader to change the members.
     fn ask_for_change(&mut self, leader: Node, change: &Change) {
-        let bytes = protocol::change(self.next_line(), leader, change);
+        let added = change.add.map(|node| match &self.tcp {
+            None => node.to_string(),
+            Some(tcp) => tcp.address(node),
+        });
+        let bytes = protocol::change(self.next_line(), leader, change, added.as_deref());
         self.send_for_client(leader, "change_members", bytes, None);
     }
 
     /// Handles an answer to a change of the members. One that may not be done is asked for again
-    /// later; at once, if another node leads.
+    /// later; at once, if another node leads that was not asked.
     fn change_answered(&mut self, (number, error): protocol::ChangeAnswer) {
         match error {
             // A member already, or none any more: an earlier copy of the request was served.
             None | Some((22, _)) => self.members.done(number),
-            Some((_, text)) => {
+            Some((_, text)) if self.tcp.is_none() => {
                 let leader = text.strip_prefix("this node does not lead; ask n");
                 if let Some(leader) = leader.and_then(|number| number.parse().ok())
                     && let Some(change) = self.members.pending(number)
@@ -279,6 +288,7 @@ impl Cluster {
                     self.ask_for_change(Node(leader), &change);
                 }
             }
+            Some(_) => {}
         }
     }
 
@@ -386,7 +396,9 @@ impl Cluster {
             Action::Transfer(to) => self.ask_for_transfer(*to),
             Action::Change(wish, draw) => {
                 if let Some(change) = self.members.change(*wish, *draw) {
-                    self.ask_for_change(self.leader(), &change);
+                    for leader in self.leaders() {
+                        self.ask_for_change(leader, &change);
+                    }
                 }
             }
             Action::Kill(nodes) => {
@@ -487,7 +499,7 @@ impl Cluster {
         let events = self.sender.clone();
         let program = match &self.tcp {
             None => settings.program.clone(),
-            Some(tcp) => tcp.program(&settings.program, node),
+            Some(tcp) => tcp.program(&settings.program, node, settings.initial),
         };
         let mut process = Process::start(
             node,

@@ -48,11 +48,10 @@ impl Kind {
 
     /// Those that there are with this transport.
     pub fn of(transport: Transport) -> impl Iterator<Item = Kind> + Clone {
-        let missing = match transport {
-            Transport::Maelstrom => Kind::Connections,
-            Transport::Tcp => Kind::Membership,
-        };
-        Kind::ALL.into_iter().filter(move |kind| *kind != missing)
+        Kind::ALL.into_iter().filter(move |kind| match transport {
+            Transport::Maelstrom => *kind != Kind::Connections,
+            Transport::Tcp => true,
+        })
     }
 
     /// Its name on the command line.

@@ -149,9 +149,9 @@ pub const TEST: Command = Command::new(
         Flag::new("loss", "P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
         Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
         Flag::new("nemesis", "partition,pause,transfer,kill,membership,connections", "The faults, separated by commas, or all. With membership, half of the nodes, rounded up, are\n\
-            the initial members, and the others wait to be added; no other node than raft can do it, and not\n\
-            with --transport tcp. Connections, with --transport tcp: those between nodes are lost, or half-open, or\n\
-            carry nothing any more.").default("none"),
+            the initial members, and the others wait to be added; no other node than raft can do it.\n\
+            Connections, with --transport tcp: those between nodes are lost, or half-open, or carry nothing\n\
+            any more.").default("none"),
         Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
         Flag::switch("nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
         Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
@@ -445,20 +445,16 @@ fn nemesis(
     for name in names.map(str::trim) {
         let kind = Kind::of(transport).find(|kind| kind.name() == name);
         match (kind, name) {
-            (None, "membership") => {
-                let text = "--nemesis membership does not work with --transport tcp";
-                return Err(UsageError::new(text));
-            }
             (None, "connections") => {
                 let text = "--nemesis connections needs --transport tcp: pipes do not break";
                 return Err(UsageError::new(text));
             }
             (Some(kind), _) => drop(kinds.insert(kind)),
             (None, "all") => {
-                // Another node may not know the requests for it.
-                let all = Kind::of(transport).filter(|kind| match node {
-                    NodeChoice::Builtin(_) => true,
-                    NodeChoice::Bin(_) => *kind != Kind::Membership,
+                // Another node than raft may not know the requests for it.
+                let all = Kind::of(transport).filter(|kind| match (node, transport) {
+                    (NodeChoice::Builtin(_), _) | (_, Transport::Tcp) => true,
+                    (NodeChoice::Bin(_), _) => *kind != Kind::Membership,
                 });
                 kinds.extend(all);
             }

@@ -314,16 +314,17 @@ pub fn transfer(number: u64, leader: Node, to: Option<Node>) -> Vec<u8> {
     })
 }
 
-/// A request to the leader for a change of the members, with a line feed.
-pub fn change(number: u64, leader: Node, change: &Change) -> Vec<u8> {
+/// A request to the leader for a change of the members, with a line feed. The node to add is known to
+/// the others by the name or address `added`.
+pub fn change(number: u64, leader: Node, change: &Change, added: Option<&str>) -> Vec<u8> {
     line(number, &init_client(leader), leader, |writer| {
         let id = MessageId(CHANGE_ID.0 + change.number);
         begin_body(writer, "change_members", id);
-        for (key, node) in [("add", change.add), ("remove", change.remove)] {
+        let removed = change.remove.map(|node| node.to_string());
+        for (key, node) in [("add", added), ("remove", removed.as_deref())] {
             writer.key(key);
             writer.begin_array();
-            node.iter()
-                .for_each(|node| writer.string(&node.to_string()));
+            node.iter().for_each(|node| writer.string(node));
             writer.end_array();
         }
         writer.end_object();

@@ -221,7 +221,8 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
         format!("--concurrency={}", one_of(rng, &["2n", "4n"])),
     ];
     let calm = rng.chance(1, 3);
-    let faults = rng.range(1..=if durable { 31 } else { 7 });
+    let all = (1 << Kind::of(given.transport).count()) - 1;
+    let faults = rng.range(1..=if durable { all } else { 7 });
     let interval: u64 = one_of(rng, &[1, 2, 4]);
     let loss = one_of(rng, &["0", "0", "0.01", "0.05"]);
     let duplicate = one_of(rng, &["0", "0", "0.01", "0.1"]);

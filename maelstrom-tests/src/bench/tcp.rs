@@ -100,16 +100,27 @@ impl Tcp {
         })
     }
 
-    /// The program of a node with its arguments.
-    pub fn program(&self, program: &Program, node: Node) -> Program {
-        let members = self.proxies.places().iter().enumerate();
-        let members = members.map(|(number, place)| format!("{}={place}", Node(number)));
-        let members: Vec<String> = members.collect();
+    /// Where other nodes reach a node, with its name.
+    pub fn address(&self, node: Node) -> String {
+        format!("{node}={}", self.proxies.places()[node.0])
+    }
+
+    /// The program of a node with its arguments. The first `initial` nodes are the initial members,
+    /// and the others wait until those add them.
+    pub fn program(&self, program: &Program, node: Node, initial: usize) -> Program {
+        let members = self.proxies.places()[..initial].iter();
+        let begin = if node.0 < initial {
+            let members: Vec<String> = (0..initial).map(|n| self.address(Node(n))).collect();
+            format!("--bootstrap={}", members.join(","))
+        } else {
+            let places: Vec<String> = members.map(ToString::to_string).collect();
+            format!("--join={}", places.join(","))
+        };
         let own = [
             SERVE_SUBCOMMAND.to_owned(),
             format!("--name={node}"),
             format!("--listen={}", self.places[node.0]),
-            format!("--bootstrap={}", members.join(",")),
+            begin,
             "--metrics=off".to_owned(),
             "--end-with-stdin".to_owned(),
         ];

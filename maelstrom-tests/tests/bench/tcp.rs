@@ -12,13 +12,13 @@ fn raft_is_valid_over_tcp_under_faults() {
     fs::create_dir(folder.path("tmp")).expect("a folder");
     let mut command = Command::new(BENCH);
     command.env("TMPDIR", folder.path("tmp"));
-    command.args(["test", "--transport=tcp", "--node-count=3", "--latency=2"]);
-    command.args(["--nemesis=partition,transfer,kill,connections"]);
+    command.args(["test", "--transport=tcp", "--node-count=5", "--latency=2"]);
+    command.args(["--nemesis=partition,transfer,kill,membership,connections"]);
     command.args(["--nemesis-interval=2", "--time-limit=8", "--seed=1"]);
     let output = output(command.arg("--store").arg(folder.path("store")));
     assert_eq!(status(&output), 0, "{}", show(&output));
     let results = folder.results();
-    for kind in ["partition", "transfer", "kill", "connections"] {
+    for kind in ["partition", "transfer", "kill", "membership", "connections"] {
         let mut faults = results.faults.iter();
         assert!(faults.any(|fault| fault.kind == kind), "{}", show(&output));
     }

@@ -239,10 +239,6 @@ fn transports_have_their_own_flags() {
             &["--transport=udp"][..],
             "--transport: expected maelstrom or tcp, got 'udp'",
         ),
-        (
-            &["--transport=tcp", "--nemesis=membership"],
-            "does not work with --transport tcp",
-        ),
         (&["--nemesis=connections"], "needs --transport tcp"),
         (
             &["--transport=tcp", "--loss=0.1"],

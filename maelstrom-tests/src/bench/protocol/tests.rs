@@ -234,6 +234,17 @@ fn messages_are_written() {
         "{\"id\":3,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\
          \"node_id\":\"n1\",\"node_ids\":[\"n0\",\"n1\"]}}\n"
     );
+    let (add, remove) = (Some(Node(2)), Some(Node(0)));
+    let replace = Change {
+        number: 1,
+        add,
+        remove,
+    };
+    assert_eq!(
+        text(change(5, Node(1), &replace, Some("n2=h:1"))),
+        "{\"id\":5,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"change_members\",\"msg_id\":4,\
+         \"add\":[\"n2=h:1\"],\"remove\":[\"n0\"]}}\n"
+    );
     let asked = Asked {
         worker: Worker(3),
         process: Process(7),
