@@ -44,6 +44,11 @@ const CLASSES: &[&str] = &[
 ];
 
 fn draw(rng: &mut Rng) -> Vec<u8> {
+    drawn(rng, &answer)
+}
+
+/// Draws an input, and checks the status that must answer it.
+fn drawn(rng: &mut Rng, answer: Answer<'_>) -> Vec<u8> {
     if rng.chance(1, 16) {
         return noise(rng);
     }
@@ -69,6 +74,11 @@ fn draw(rng: &mut Rng) -> Vec<u8> {
 }
 
 fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
+    laws(input, seen, &answer)
+}
+
+/// Checks the answers to an input.
+fn laws(input: &[u8], seen: &mut Seen, answer: Answer<'_>) -> Result<(), String> {
     // How it is cut and how it ends depends on the input alone, so that it is the same each
     // time. An input without a byte has CRC 0, and ends like most.
     let chance = u64::from(crc32c(input)) + 3;
@@ -117,6 +127,8 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
         format!("Content-Length is {length:?}: {text}")
     })
 }
+
+type Answer<'a> = &'a dyn Fn(&[u8], usize, End) -> Result<Vec<u8>, io::ErrorKind>;
 
 /// What follows the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,4 +237,60 @@ fn request(rng: &mut Rng) -> (Vec<u8>, u16) {
         _ => 404,
     };
     (text.into_bytes(), status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_answer_breaks_a_law() {
+        let pieces: Answer<'_> = &|_, length, _| Ok(vec![length as u8]);
+        let error = laws(b"GET", &mut Seen::default(), pieces).expect_err("they differ");
+        assert!(
+            error.starts_with("in pieces of 1 it is answered Ok([1])"),
+            "{error}"
+        );
+        let text = |text: &str| Ok(text.as_bytes().to_vec());
+        for (answer, law) in [
+            (Err(io::ErrorKind::UnexpectedEof), "no answer"),
+            (Err(BROKEN), "the stream did not fail: "),
+            (Ok(vec![0xff]), "the answer is not UTF-8: "),
+            (
+                text("HTTP/1.1 200 OK\r\n"),
+                "the answer has no end of headers",
+            ),
+            (text("HTTP/1.1 299 OK\r\n\r\n"), "an unexpected status: "),
+            (
+                text("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab"),
+                "Content-Length is Some(3): ",
+            ),
+            (text("HTTP/1.1 200 OK\r\n\r\n"), "Content-Length is None: "),
+        ] {
+            let error = laws(b"GET", &mut Seen::default(), &|_, _, _| answer.clone());
+            let error = error.expect_err(law);
+            assert!(error.starts_with(law), "{law}: {error}");
+        }
+    }
+
+    #[test]
+    #[should_panic = "a request that must be answered "]
+    fn wrong_status_breaks_a_law() {
+        let wrong: Answer<'_> = &|_, _, _| Ok(b"HTTP/1.1 299 OK".to_vec());
+        for seed in 0..100 {
+            drawn(&mut Rng::seeded(seed), wrong);
+        }
+    }
+
+    #[test]
+    #[should_panic = "1175 bytes are read"]
+    fn reading_beyond_the_limit_breaks_a_law() {
+        let mut stream = Pieces {
+            rest: &[b'x'; HEAD_BYTES + PIECE + 1],
+            length: 1,
+            end: End::Closed,
+            given: 0,
+        };
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
 }

@@ -56,25 +56,33 @@ fn draw(rng: &mut Rng) -> Vec<u8> {
 }
 
 fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
+    laws(input, seen, &|_, text| text)
+}
+
+/// The text that a reader gets instead of this one: another if the reader is to be wrong.
+type Text<'f> = &'f dyn for<'a> Fn(&str, &'a [u8]) -> &'a [u8];
+
+/// Checks what the readers make of a text.
+fn laws(input: &[u8], seen: &mut Seen, text: Text<'_>) -> Result<(), String> {
     let document = json::parse(input);
-    let value = json::decode::<Value>(input);
-    let plain = Plain::accepts(input);
+    let value = json::decode::<Value>(text("value", input));
+    let plain = Plain::accepts(text("plain", input));
     agree("a value", &document, &value)?;
-    agree("raw", &document, &json::decode::<Raw>(input))?;
-    agree("a pull reader", &document, &pulled(input))?;
+    agree("raw", &document, &json::decode::<Raw>(text("raw", input)))?;
+    agree("a pull reader", &document, &pulled(text("pull", input)))?;
     demand(document.is_ok() == plain, || {
         format!("a document: {document:?}, the simple recognizer: {plain}")
     })?;
-    let shape = json::decode::<Shape>(input);
+    let shape = json::decode::<Shape>(text("shape", input));
     let Ok((document, value)) = document.and_then(|document| Ok((document, value?))) else {
         let error = json::parse(input).expect_err("it was rejected");
         // A reader of one type may find another error first, but it finds one.
         demand(
-            shape.is_err() && json::decode::<u64>(input).is_err(),
+            shape.is_err() && json::decode::<u64>(text("number", input)).is_err(),
             || "a type is read from invalid JSON".to_owned(),
         )?;
         seen.note(class(error.kind()));
-        return demand(error.offset() <= input.len(), || {
+        return demand(error.offset() <= text("offset", input).len(), || {
             format!("the error's offset is outside the text: {error:?}")
         });
     };
@@ -82,15 +90,17 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
     demand(document.root().decode().as_ref() == Ok(&value), || {
         format!("the document is {document:?}, the value {value:?}")
     })?;
-    let text = json::encode(&value);
-    demand(json::decode(&text).as_ref() == Ok(&value), || {
-        format!("{value:?} is written as {}", text.escape_ascii())
+    let written = json::encode(&value);
+    let again = json::decode(text("written", &written));
+    demand(again.as_ref() == Ok(&value), || {
+        format!("{value:?} is written as {}", written.escape_ascii())
     })?;
     if let Ok(shape) = shape {
         seen.note("record");
-        let text = json::encode(&shape);
-        demand(json::decode(&text).as_ref() == Ok(&shape), || {
-            format!("{shape:?} is written as {}", text.escape_ascii())
+        let written = json::encode(&shape);
+        let again = json::decode(text("record", &written));
+        demand(again.as_ref() == Ok(&shape), || {
+            format!("{shape:?} is written as {}", written.escape_ascii())
         })?;
     }
     Ok(())
@@ -282,6 +292,30 @@ impl<'a> Plain<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wrong_reader_breaks_a_law() {
+        for (input, reader, read, law) in [
+            ("[1]", "value", "[1", "a document: None, a value: Some("),
+            ("[1]", "raw", "[1", "a document: None, raw: Some("),
+            ("[1", "pull", "[1]", "a pull reader: None"),
+            ("[1]", "plain", "[1", "the simple recognizer: false"),
+            ("[1", "plain", "[1]", "the simple recognizer: true"),
+            ("[1", "shape", SHAPES[0], "a type is read from invalid JSON"),
+            ("[1", "number", "1", "a type is read from invalid JSON"),
+            ("[1", "offset", "", "the error's offset is outside the text"),
+            ("[1]", "value", "[2]", "the value Array"),
+            ("[1]", "written", "[2]", " is written as [1]"),
+            (SHAPES[0], "record", SHAPES[1], "Point { x: -7"),
+        ] {
+            let wrong = |name: &str| (name == reader).then_some(read.as_bytes());
+            let error = laws(input.as_bytes(), &mut Seen::default(), &|name, text| {
+                wrong(name).unwrap_or(text)
+            });
+            let error = error.expect_err(law);
+            assert!(error.contains(law), "{law}: {error}");
+        }
+    }
 
     #[test]
     fn the_simple_recognizer_accepts_json_alone() {

@@ -68,7 +68,7 @@ fn finding_ends_with_1() {
         (vec![&KEPT], Status::Valid),
         (vec![&BROKEN, &KEPT], Status::Invalid),
     ] {
-        let (list, plan) = (false, plan(10));
+        let (list, plan) = (false, plan(1_000));
         let mut out = Vec::new();
         let options = options::Options {
             list,
@@ -80,6 +80,8 @@ fn finding_ends_with_1() {
         assert_eq!(status, expected, "{said}");
         let is_told = said.contains("no input is right");
         assert_eq!(is_told, expected == Status::Invalid, "{said}");
+        let missing = said.contains("never occurred: even, odd, impossible");
+        assert!(missing, "{said}");
     }
 }
 

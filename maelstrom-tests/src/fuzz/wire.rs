@@ -1,6 +1,6 @@
 //! Messages between nodes.
 
-use json::Raw;
+use json::{Encode, Raw};
 use raft::kv::Kv;
 use raft::sessions::Sessions;
 use raft::wire::{self, KINDS, Unreadable};
@@ -42,6 +42,8 @@ const CLASSES: [&str; KINDS.len() + 5] = {
     all
 };
 
+type Message = Envelope<Sessions<Kv>>;
+
 /// At least one message of each kind.
 const SAMPLES: [&str; 28] = [
     r#"{"type":"pre_vote","v":1,"from":0,"to":1,"term":3,"round":[4711,9],"last":[2,17]}"#,
@@ -79,6 +81,11 @@ fn draw(rng: &mut Rng) -> Vec<u8> {
 }
 
 fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
+    laws(input, seen, wire::body)
+}
+
+/// Checks a writer.
+fn laws<B: Encode>(input: &[u8], seen: &mut Seen, body: fn(Message) -> B) -> Result<(), String> {
     let read = match decode(input) {
         None => {
             seen.note("not JSON");
@@ -96,7 +103,7 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
         Some(Ok(read)) => read,
     };
     seen.note(read.message.kind());
-    let text = json::encode(&wire::body(read.clone()));
+    let text = json::encode(&body(read.clone()));
     let again = decode(&text);
     demand(again.as_ref() == Some(&Ok(read.clone())), || {
         let text = text.escape_ascii();
@@ -105,7 +112,25 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
 }
 
 /// Reads a body; `None` if it is not JSON.
-fn decode(text: &[u8]) -> Option<Result<Envelope<Sessions<Kv>>, Unreadable>> {
+fn decode(text: &[u8]) -> Option<Result<Message, Unreadable>> {
     let body: Raw = json::decode_with_depth(text, wire::MAX_DEPTH - 1).ok()?;
     Some(wire::decode(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_writer_breaks_a_law() {
+        for sample in SAMPLES {
+            let another = |mut message: Message| {
+                message.term.0 += 1;
+                wire::body(message)
+            };
+            let error = laws(sample.as_bytes(), &mut Seen::default(), another);
+            let error = error.expect_err(sample);
+            assert!(error.contains(" and read as Some(Ok("), "{error}");
+        }
+    }
 }

@@ -293,6 +293,7 @@ fn a_mistyped_command_line_is_rejected() {
         ),
         (&["builtin-node", "best"], "expected null or stale"),
         (&["check", "--wat"], "--wat"),
+        (&["fuzz", "jason"], "unknown target 'jason'"),
     ] {
         let output = output(Command::new(BENCH).args(arguments));
         assert_eq!(status(&output), 255, "{arguments:?}");
