@@ -642,3 +642,45 @@ fn log(what: &str, line: &[u8]) {
     let line = String::from_utf8_lossy(line);
     let _ = writeln!(io::stderr(), "{what} {}", line.trim_end());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::network::{Distribution, Latency, Millionths};
+
+    #[test]
+    fn init_without_an_answer_in_time_is_an_error() {
+        let name = format!("stdraft-silent-{}", std::process::id());
+        let logs = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&logs).expect("a folder");
+        let settings = Settings {
+            program: Program {
+                path: "/bin/sh".into(),
+                arguments: ["-c", "exec cat >/dev/null"].map(Into::into).into(),
+                data: None,
+            },
+            transport: Transport::Maelstrom,
+            nodes: 1,
+            initial: 1,
+            conditions: Conditions {
+                latency: Latency {
+                    mean: Duration::ZERO,
+                    distribution: Distribution::Constant,
+                },
+                loss: Millionths(0),
+                duplicate: Millionths(0),
+                clients_wait: false,
+            },
+            logs: logs.clone(),
+            log_stderr: false,
+            log_net_send: false,
+            log_net_recv: false,
+            init_timeout: Duration::ZERO,
+            may_stop: false,
+        };
+        let error = Cluster::start(settings, Rng::seeded(1)).expect_err("it is silent");
+        let told = "no answer to init within 0 s from n0\nn0: its stderr is empty";
+        assert_eq!(error.to_string(), told);
+        std::fs::remove_dir_all(logs).expect("it is there");
+    }
+}

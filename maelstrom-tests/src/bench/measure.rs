@@ -158,6 +158,12 @@ impl Options {
     }
 }
 
+/// Fails if something took longer than it may.
+fn in_time(took: Duration, most: Duration, what: &str) -> Result<(), BenchError> {
+    let late = || BenchError::new(format!("{what} within {} s", most.as_secs()));
+    (took <= most).then_some(()).ok_or_else(late)
+}
+
 /// Starts a cluster, makes a measurement, and cleans up.
 fn measure(
     options: &Options,
@@ -246,6 +252,15 @@ mod tests {
             let options = options(command, &["--seed=1"]).expect("it parses");
             assert_eq!((options.writes, options.seed), (writes, 1));
         }
+    }
+
+    #[test]
+    fn what_takes_too_long_is_an_error() {
+        let most = Duration::from_secs(60);
+        let after = |took| in_time(took, most, "no read").map_err(|error| error.to_string());
+        assert_eq!(after(most), Ok(()));
+        let error = Err("no read within 60 s".to_owned());
+        assert_eq!(after(most + Duration::from_millis(1)), error);
     }
 
     #[test]

@@ -403,6 +403,8 @@ mod tests {
         ] {
             let mut results = Results::broken(&run.options, None);
             results.verdict = verdict.name().to_owned();
+            results.nemesis.clear();
+            results.timeouts.after_first_ok = 7;
             summary.add(&run, Some(results));
             assert_eq!(summary.worst(), worst);
         }
@@ -414,5 +416,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("broken (x)\n"), "{text}");
+        let remark = "timeouts after the first ok, without faults: 7 (x)\n";
+        assert_eq!(text.matches(remark).count(), 3, "{text}");
     }
 }

@@ -206,6 +206,12 @@ fn too_little_availability_is_invalid() {
         "--availability=total",
     ]);
     assert_eq!(status(&output), 1, "{}", show(&output));
+    let told = stdout(&output);
+    let last = told.lines().last().expect("a line");
+    assert!(
+        last.starts_with("verdict: invalid: the share of ok answers is "),
+        "{told}"
+    );
     let results = folder.results();
     assert_eq!(results.linearizable.verdict, "valid");
     assert!(
@@ -220,6 +226,8 @@ fn a_run_without_a_request_is_unknown() {
     let folder = Folder::new();
     let output = folder.test(&["--builtin=null", "--node-count=1", "--time-limit=0"]);
     assert_eq!(status(&output), 2, "{}", show(&output));
+    let told = "\nverdict: unknown: no request was answered ok, so nothing was tested\n";
+    assert!(stdout(&output).ends_with(told), "{}", show(&output));
 }
 
 /// The node refuses every cas. What it answers is linearizable, but shows nothing about cas.
@@ -294,6 +302,7 @@ fn a_mistyped_command_line_is_rejected() {
         (&["builtin-node", "best"], "expected null or stale"),
         (&["check", "--wat"], "--wat"),
         (&["fuzz", "jason"], "unknown target 'jason'"),
+        (&["memory", "--strict=1"], "--strict"),
     ] {
         let output = output(Command::new(BENCH).args(arguments));
         assert_eq!(status(&output), 255, "{arguments:?}");

@@ -24,6 +24,11 @@ fn a_node_that_breaks_the_protocol_is_reported() {
         ),
         (INIT_OK, answer(INIT_OK), "its dest \"c0\" is unknown"),
         (INIT_OK, answer(STRAY), "its dest is unknown"),
+        (
+            INIT_OK,
+            "head -c 140000000 /dev/zero; cat >/dev/null".into(),
+            "it is longer than 134217728 bytes",
+        ),
         (INIT_OK, answer(UNASKED), "a request that was never made"),
         (
             INIT_OK,
@@ -205,5 +210,8 @@ exec yes "{\"src\":\"$node\",\"dest\":\"$other\",\"body\":{\"type\":\"flood\"}}"
     let bin = format!("--bin={}", text(&folder.executable("node", script)));
     let output = folder.test(&[&bin, "--node-count=2", "--time-limit=0.3"]);
     assert_eq!(status(&output), 2, "{}", show(&output));
-    assert!(folder.results().messages.servers > 0);
+    assert!(stdout(&output).contains("verdict: unknown: no request was answered ok"));
+    let results = folder.results();
+    // If the time is up before the first request, the run ends at once.
+    assert!(results.messages.servers > 0 || results.operations.all.total() == 0);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::{AT_ONCE, Load};
 use super::soak::{Peak, feed};
-use super::{Options, measure};
+use super::{Options, in_time, measure};
 use crate::bench::cluster::Cluster;
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
@@ -55,12 +55,8 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
         cluster.restart(away)?;
         let mut again = began;
         phase("catching up", cluster, &mut |now, cluster, load| {
-            if now > began + CATCH_UP_TIMEOUT {
-                let seconds = CATCH_UP_TIMEOUT.as_secs();
-                return Err(BenchError::new(format!(
-                    "{away} has not caught up within {seconds} s"
-                )));
-            }
+            let what = format!("{away} has not caught up");
+            in_time(now - began, CATCH_UP_TIMEOUT, &what)?;
             if now >= again {
                 again = now + ASK_AGAIN;
                 load.read(cluster, away, key);
@@ -70,7 +66,7 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
         let took = cluster.now() - began;
         let sent = std::mem::take(&mut cluster.messages.counts.by_type);
         let after = cluster.now() + options.span;
-        phase("afterwards", cluster, &mut |now, _, _| Ok(now >= after))?;
+        let ended = phase("afterwards", cluster, &mut |now, _, _| Ok(now >= after));
 
         say(format_args!(
             "{away} answered a read {:.3} s after its start; until then the nodes sent, lost messages included:",
@@ -86,7 +82,7 @@ pub fn catch_up(options: &Options) -> Result<Status, BenchError> {
             say(format_args!("{away} has lost key {key}"))?;
             return Ok(Status::Invalid);
         }
-        Ok(Status::Valid)
+        ended.map(|()| Status::Valid)
     })
 }
 

@@ -1,12 +1,14 @@
 //! Measures the memory and the disk space that one node takes under many writes, and how fast it
 //! comes back after a kill.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use json::Value;
+
 use super::load::{AT_ONCE, Load};
-use super::{Options, measure, resources};
+use super::{Options, in_time, measure, resources};
 use crate::bench::cluster::Cluster;
 use crate::bench::error::BenchError;
 use crate::bench::network::{Millionths, Node};
@@ -31,11 +33,12 @@ pub fn soak(options: &Options) -> Result<Status, BenchError> {
         let node = Node(0);
         let mut peak = Peak::default();
         let fed = feed(options, cluster, load, folder, &mut peak);
+        let rest = load.latency().map_or(0.0, |row| row.max_ms);
         say(format_args!(
             "at most {} resident, {} on disk, {:.1} ms for a write; failed writes: {}",
             resident(peak.resident),
             mebibytes(peak.disk),
-            peak.longest_ms,
+            peak.longest_ms.max(rest),
             load.failed
         ))?;
         fed?;
@@ -111,45 +114,45 @@ fn read_back(cluster: &mut Cluster, load: &mut Load) -> Result<Status, BenchErro
     let mut keys: VecDeque<u64> = written.iter().map(|(key, _)| *key).collect();
     let mut answered = Instant::now();
     load.found.clear();
-    while load.found.len() < written.len() {
-        let before = load.found.len();
-        let room = (AT_ONCE - load.pending()).min(keys.len());
-        for key in keys.drain(..room) {
-            load.read(cluster, Node(0), key);
-        }
-        load.wait(cluster, cluster.now() + SAMPLE)?;
-        keys.extend(load.unread.drain(..));
-        if load.found.len() > before {
-            answered = Instant::now();
-        } else if answered.elapsed() > READ_TIMEOUT {
-            let seconds = READ_TIMEOUT.as_secs();
-            return Err(BenchError::new(format!(
-                "no read was answered within {seconds} s"
-            )));
-        }
-    }
-    for (key, value) in &written {
-        match &load.found[key] {
-            Some(found) if found.as_str() == Some(value) => {}
-            Some(found) => {
-                say(format_args!(
-                    "key {key} has {found} instead of its last value {value:?}"
-                ))?;
-                return Ok(Status::Invalid);
+    let mut read = || {
+        while load.found.len() < written.len() {
+            let before = load.found.len();
+            let room = (AT_ONCE - load.pending()).min(keys.len());
+            for key in keys.drain(..room) {
+                load.read(cluster, Node(0), key);
             }
-            None => {
-                say(format_args!(
-                    "key {key} is lost; its last value was {value:?}"
-                ))?;
-                return Ok(Status::Invalid);
+            load.wait(cluster, cluster.now() + SAMPLE)?;
+            keys.extend(load.unread.drain(..));
+            if load.found.len() > before {
+                answered = Instant::now();
             }
+            in_time(answered.elapsed(), READ_TIMEOUT, "no read was answered")?;
         }
+        Ok(())
+    };
+    let read = read();
+    if let Some(wrong) = wrong(&written, &load.found) {
+        return say(wrong).map(|()| Status::Invalid);
     }
+    read?;
     let count = written.len();
     say(format_args!(
         "all keys have their last value; keys: {count}"
     ))?;
     Ok(Status::Valid)
+}
+
+/// What is wrong with the keys that were read.
+fn wrong(written: &[(u64, String)], found: &BTreeMap<u64, Option<Value>>) -> Option<String> {
+    written
+        .iter()
+        .find_map(|(key, value)| match found.get(key)? {
+            Some(found) if found.as_str() == Some(value) => None,
+            Some(found) => Some(format!(
+                "key {key} has {found} instead of its last value {value:?}"
+            )),
+            None => Some(format!("key {key} is lost; its last value was {value:?}")),
+        })
 }
 
 fn size(folder: &Path) -> Result<u64, BenchError> {
@@ -165,4 +168,25 @@ fn resident(bytes: Option<u64>) -> String {
 
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_value_is_found_among_unread_keys() {
+        let written = [(1, "a".to_owned()), (2, "b".to_owned())];
+        let wrong = |found: &[(u64, Option<&str>)]| {
+            let found = found.iter();
+            let found = found.map(|(key, value)| (*key, value.map(Value::from)));
+            wrong(&written, &found.collect())
+        };
+        assert_eq!(wrong(&[]), None);
+        assert_eq!(wrong(&[(1, Some("a")), (2, Some("b"))]), None);
+        let lost = "key 2 is lost; its last value was \"b\"";
+        assert_eq!(wrong(&[(2, None)]).as_deref(), Some(lost));
+        let other = "key 1 has \"b\" instead of its last value \"a\"";
+        assert_eq!(wrong(&[(1, Some("b"))]).as_deref(), Some(other));
+    }
 }

@@ -200,8 +200,7 @@ mod tests {
     use super::*;
     use crate::bench::report::ended::Ending;
     use crate::bench::store::Store;
-    use crate::history::{self, Call, Event, Process, Stage};
-    use crate::linearizability::{self, Limits};
+    use crate::history::{self, Call, ErrorCode, Event, Process, Stage};
 
     const DONE: Ending = Ending::Ok;
     const TIMEOUT: Ending = Ending::Info;
@@ -227,38 +226,76 @@ mod tests {
         }
     }
 
-    #[test]
-    fn key_without_a_read_at_the_end_is_unknown() {
-        let name = format!("stdraft-evaluation-{}", process::id());
-        let folder = env::temp_dir().join(name);
-        let store = Store::create(&folder).expect("a folder");
-        let mut record = Record::create(&store).expect("a file");
-        for (time_ns, stage) in [
-            (0, Stage::Invoke),
-            (1, Stage::Complete(history::Outcome::Done)),
+    /// A record of a write that was answered ok, and of a read that failed.
+    fn half_ok(store: &Store) -> Record {
+        let mut record = Record::create(store).expect("a file");
+        let write = Call::Write(value!(1));
+        let failed = history::Outcome::Failed(ErrorCode(11));
+        for (time_ns, call, stage) in [
+            (0, &write, Stage::Invoke),
+            (1, &write, Stage::Complete(history::Outcome::Done)),
+            (2, &Call::Read, Stage::Invoke),
+            (3, &Call::Read, Stage::Complete(failed.clone())),
+            (4, &Call::Read, Stage::Complete(failed)),
         ] {
-            let event = Event {
+            let recorded = record.event(Event {
                 process: Process(0),
                 time_ns,
                 key: value!(7),
-                call: Call::Write(value!(1)),
+                call: call.clone(),
                 stage,
-            };
-            record.event(event).expect("it fits");
+            });
+            let error = recorded.err().map(|error| error.to_string());
+            let contradicts = error.is_some_and(|error| error.contains("contradicts itself"));
+            assert_eq!(contradicts, time_ns == 4);
         }
-        let Ok(Parsed::Run(options)) = Options::parse([]) else {
+        record
+    }
+
+    #[test]
+    fn too_little_that_is_known_is_not_valid() {
+        let name = format!("stdraft-evaluation-{}", process::id());
+        let folder = env::temp_dir().join(name);
+        let mut record = half_ok(&Store::create(&folder).expect("a folder"));
+        record.unfinished.push("n0: a word".to_owned());
+        let Ok(Parsed::Run(mut options)) = Options::parse([]) else {
             panic!("no flag is wrong");
         };
-        let operations = record.history().operations();
-        let analysis = linearizability::check(operations, Limits::default());
-        let mut verdict = |unread: &[u64]| {
+        let hard = || Verdict::Unknown(vec![value!(7)]);
+        for (unread, verdict, required, status, reason) in [
+            (&[][..], Verdict::Valid, Some(0.3), Status::Valid, None),
+            (
+                &[7, 9],
+                Verdict::Valid,
+                None,
+                Status::Unknown,
+                Some("no read at the end had a result: key 7, 9; n0: a word"),
+            ),
+            (
+                &[7],
+                hard(),
+                None,
+                Status::Unknown,
+                Some("too hard to check: key 7; n0: a word"),
+            ),
+            (
+                &[7],
+                hard(),
+                Some(0.6),
+                Status::Invalid,
+                Some("the share of ok answers is 0.3333, below the required 0.6"),
+            ),
+        ] {
             record.unread = unread.to_vec();
-            let (status, results) = evaluate(&options, &record, &[], &analysis, Duration::ZERO);
-            (status, results.reason)
-        };
-        assert_eq!(verdict(&[]), (Status::Valid, None));
-        let reason = "no read at the end had a result: key 7, 9".to_owned();
-        assert_eq!(verdict(&[7, 9]), (Status::Unknown, Some(reason)));
+            options.availability = required;
+            let analysis = Analysis {
+                verdict,
+                keys: 1,
+                operations: 2,
+            };
+            let (judged, results) = evaluate(&options, &record, &[], &analysis, Duration::ZERO);
+            assert_eq!((judged, results.reason.as_deref()), (status, reason));
+        }
         fs::remove_dir_all(&folder).expect("it is there");
     }
 
