@@ -450,10 +450,6 @@ impl Cluster {
         self.dead.insert(node);
         self.paused.remove(&node);
         self.starting.remove(&node);
-        if let Some(tcp) = &mut self.tcp {
-            // The next process gets a connection of its own for its status.
-            tcp.forget(None, node);
-        }
         Ok(())
     }
 
@@ -521,6 +517,8 @@ impl Cluster {
                 line
             }
             Some(tcp) => {
+                // A connection to the process before, or an attempt to make one, may fail any moment.
+                tcp.forget(None, node);
                 let line = protocol::status(number, node);
                 tcp.send(node, &line, None, patience)
                     .map_err(BenchError::io("cannot start a thread"))?;
