@@ -15,6 +15,7 @@
 //! # Ok::<(), raft::client::Error>(())
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -97,7 +98,7 @@ pub(crate) enum Again {
     Leader,
 }
 
-/// A client. It has at most one request under way.
+/// A client. It has one request under way, or those of a [`Client::pipeline`].
 #[derive(Debug)]
 pub struct Client {
     options: Options,
@@ -126,14 +127,12 @@ struct Session {
     sequence: u64,
 }
 
-/// How an attempt failed.
-enum Failure {
-    /// The node certainly did nothing.
-    Refused(String),
-    /// Unknown.
-    Lost(String),
-    /// For good.
-    Final(Error),
+/// A request, and what came of it.
+struct Pending {
+    body: Value,
+    /// Whether it was sent, and a node may have done it.
+    lost: bool,
+    result: Option<Result<Value, Error>>,
 }
 
 impl Client {
@@ -212,23 +211,58 @@ impl Client {
     ///
     /// # Errors
     /// No node could serve it, the cluster rejected it, or its outcome is unknown.
-    pub fn write(&mut self, mut body: Value) -> Result<Value, Error> {
+    pub fn write(&mut self, body: Value) -> Result<Value, Error> {
+        self.pipeline(vec![body]).remove(0)
+    }
+
+    /// Sends writes as [`Client::write`] does, without waiting for the reply to one before the next.
+    /// Up to 128 are under way at once, with one time-out for all of them. They take effect in any
+    /// order, so no two of them should be of the same key. Returns the result of each.
+    ///
+    /// ```no_run
+    /// # use raft::client::{Client, Error, Options};
+    /// use json::value;
+    ///
+    /// let mut client = Client::new(Options::to(["127.0.0.1:7101"]));
+    /// let write = |n| value!({"type": "write", "key": n, "value": "new"});
+    /// let written = client.pipeline((0..1_000).map(write).collect());
+    /// written.into_iter().collect::<Result<Vec<_>, _>>()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn pipeline(&mut self, writes: Vec<Value>) -> Vec<Result<Value, Error>> {
+        let mut results = Vec::with_capacity(writes.len());
+        let mut writes = writes.into_iter().peekable();
+        while writes.peek().is_some() {
+            let bodies: Vec<Value> = writes.by_ref().take(PIPELINE).collect();
+            results.extend(self.write_all(bodies));
+        }
+        results
+    }
+
+    fn write_all(&mut self, mut bodies: Vec<Value>) -> Vec<Result<Value, Error>> {
         let session = match &mut self.session {
             Some(session) => session,
-            None => {
-                let opened = self.read(value!({"type": "open_session"}))?;
-                let id = opened.field("session").cloned().unwrap_or(Value::Null);
-                self.session.insert(Session { id, sequence: 0 })
-            }
+            None => match self.read(value!({"type": "open_session"})) {
+                Ok(opened) => {
+                    let id = opened.field("session").cloned().unwrap_or(Value::Null);
+                    self.session.insert(Session { id, sequence: 0 })
+                }
+                Err(error) => return bodies.iter().map(|_| Err(error.clone())).collect(),
+            },
         };
-        session.sequence += 1;
-        let members = body.as_object_mut().expect("a body is an object");
-        members.insert("session".into(), session.id.clone());
-        for name in ["sequence", "acknowledged"] {
-            members.insert(name.into(), session.sequence.into());
+        let acknowledged = session.sequence + 1;
+        for body in &mut bodies {
+            session.sequence += 1;
+            let members = body.as_object_mut().expect("a body is an object");
+            members.insert("session".into(), session.id.clone());
+            members.insert("sequence".into(), session.sequence.into());
+            members.insert("acknowledged".into(), acknowledged.into());
         }
-        let written = self.request(body, Again::AnyNode);
-        if matches!(written, Err(Error::Unknown(_))) {
+        let written = self.requests(bodies, Again::AnyNode);
+        if written
+            .iter()
+            .any(|result| matches!(result, Err(Error::Unknown(_))))
+        {
             // The session may be closed, and a new one serves as well.
             self.session = None;
         }
@@ -283,34 +317,32 @@ impl Client {
     }
 
     /// Sends a request until it is answered, or the time is over.
-    fn request(&mut self, mut body: Value, again: Again) -> Result<Value, Error> {
+    fn request(&mut self, body: Value, again: Again) -> Result<Value, Error> {
+        self.requests(vec![body], again).remove(0)
+    }
+
+    /// Sends requests until all are answered, or the time is over.
+    fn requests(&mut self, bodies: Vec<Value>, again: Again) -> Vec<Result<Value, Error>> {
         let deadline = Instant::now() + self.options.timeout;
-        let mut lost = false;
+        let pending = bodies.into_iter().map(|body| Pending {
+            body,
+            lost: false,
+            result: None,
+        });
+        let mut pending: Vec<Pending> = pending.collect();
         let mut reported = String::new();
         let mut pause = PAUSES.0;
-        loop {
-            let patience = match again {
-                Again::AnyNode => self.options.patience,
-                // A change of the members waits until the new ones have caught up.
-                Again::Leader => CHANGE_PATIENCE,
-            };
-            let reason = match self.attempt(&mut body, patience) {
-                Ok(reply) => return Ok(reply),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Refused(reason)) => reason,
-                Err(Failure::Lost(reason)) if again == Again::Leader => {
-                    return Err(Error::Unknown(reason));
-                }
-                Err(Failure::Lost(reason)) => {
-                    lost = true;
-                    reason
-                }
-            };
-            if Instant::now() + pause >= deadline {
-                return Err(match lost {
-                    true => Error::Unknown(reason),
-                    false => Error::Unavailable(reason),
-                });
+        let patience = match again {
+            Again::AnyNode => self.options.patience,
+            // A change of the members waits until the new ones have caught up.
+            Again::Leader => CHANGE_PATIENCE,
+        };
+        while let Some(reason) = self.attempt(&mut pending, patience) {
+            let is_late = Instant::now() + pause >= deadline;
+            let mut open = pending.iter_mut().filter(|one| one.result.is_none());
+            if is_late || again == Again::Leader && open.any(|one| one.lost) {
+                pending.iter_mut().for_each(|one| one.give_up(&reason));
+                break;
             }
             if reason != reported {
                 (self.options.report)(&reason);
@@ -320,6 +352,10 @@ impl Client {
             pause = PAUSES.1.min(pause * 2);
             self.go_on(again);
         }
+        let results = pending.into_iter().map(|one| one.result);
+        results
+            .map(|result| result.expect("all are done"))
+            .collect()
     }
 
     /// Turns to the leader if it is wanted and the present node knows it, or else to the next node.
@@ -332,79 +368,91 @@ impl Client {
         self.at = leader.unwrap_or(self.at + 1) % self.options.nodes.len();
     }
 
-    /// Sends a request once.
-    fn attempt(&mut self, body: &mut Value, patience: Duration) -> Result<Value, Failure> {
-        let node = &self.options.nodes[self.at];
+    /// Sends the requests without a result once. Returns why there still are some.
+    fn attempt(&mut self, pending: &mut [Pending], patience: Duration) -> Option<String> {
+        let node = self.node().to_owned();
         if self.connection.is_none() {
-            let (connection, cluster) = connect(node, &self.options, self.cluster)
-                .map_err(|error| Failure::Refused(format!("cannot connect to {node}: {error}")))?;
-            self.connection = Some(connection);
-            self.cluster = self.cluster.or(cluster);
-            self.learned = None;
+            match connect(&node, &self.options, self.cluster) {
+                Ok((connection, cluster)) => {
+                    self.connection = Some(connection);
+                    self.cluster = self.cluster.or(cluster);
+                    self.learned = None;
+                }
+                Err(error) => return Some(format!("cannot connect to {node}: {error}")),
+            }
         }
         if self.learned.is_none_or(|at| at.elapsed() > LEARN) {
             self.learn();
         }
-        let lost = |node: &String, error| Failure::Lost(format!("no answer from {node}: {error}"));
-        let reply = self.exchange(body, patience);
-        let node = &self.options.nodes[self.at];
-        let reply = reply.map_err(|error| {
+        let open = pending.iter_mut().filter(|one| one.result.is_none());
+        let mut open: Vec<&mut Pending> = open.collect();
+        let bodies: Vec<Value> = open.iter().map(|one| one.body.clone()).collect();
+        let mut reason = None;
+        let mut answered = vec![false; open.len()];
+        let exchanged = self.exchange(bodies, patience, |at, reply| {
+            answered[at] = true;
+            reason = open[at].answer(&node, reply).or(reason.take());
+        });
+        if let Err(error) = exchanged {
             self.connection = None;
-            lost(node, error)
-        })?;
-        if reply.field("type").and_then(Value::as_str) != Some("error") {
-            return Ok(reply);
+            reason = Some(format!("no answer from {node}: {error}"));
+            for (one, _) in open
+                .iter_mut()
+                .zip(answered)
+                .filter(|(_, answered)| !answered)
+            {
+                one.lost = true;
+            }
         }
-        let code = reply
-            .field("code")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
-        let text = reply
-            .field("text")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        Err(if code == ErrorCode::TemporarilyUnavailable.number() {
-            Failure::Refused(format!("{node}: {text}"))
-        } else if code == ErrorCode::Crash.number() {
-            Failure::Lost(format!("{node}: {text}"))
-        } else {
-            Failure::Final(Error::Rejected { code, text })
-        })
+        reason
     }
 
-    /// Sends a request to the present node and waits for its reply.
-    fn exchange(&mut self, body: &mut Value, patience: Duration) -> io::Result<Value> {
+    /// Sends requests to the present node and waits for their replies, each of which it hands over
+    /// with the position of its request.
+    fn exchange(
+        &mut self,
+        bodies: Vec<Value>,
+        patience: Duration,
+        mut answer: impl FnMut(usize, Value),
+    ) -> io::Result<()> {
         let Some(Connection { lines, stream }) = &mut self.connection else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        self.asked += 1;
-        let members = body.as_object_mut().expect("a body is an object");
-        members.insert("msg_id".into(), self.asked.into());
-        let line = value!({"body": (body.clone())});
+        let first = self.asked + 1;
+        let mut sent = Vec::new();
+        for mut body in bodies {
+            self.asked += 1;
+            let members = body.as_object_mut().expect("a body is an object");
+            members.insert("msg_id".into(), self.asked.into());
+            writeln!(sent, "{}", value!({"body": body}))?;
+        }
         stream.set_read_timeout(Some(patience))?;
-        stream.write_all(format!("{line}\n").as_bytes())?;
-        loop {
+        stream.write_all(&sent)?;
+        let mut open: BTreeSet<i64> = (first..=self.asked).collect();
+        while !open.is_empty() {
             let Some(RawLine::Whole(line)) = lines.next()? else {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             };
             let line: Value = json::decode(line).map_err(io::Error::other)?;
             let body = line.field("body").cloned().unwrap_or(Value::Null);
             match body.field("in_reply_to").and_then(Value::as_i64) {
-                Some(id) if id == self.asked => return Ok(body),
+                Some(id) if open.remove(&id) => answer((id - first) as usize, body),
                 Some(_) => {}
                 // An error without an id concerns the connection.
                 None => return Err(io::Error::other(body.to_string())),
             }
         }
+        Ok(())
     }
 
     /// Asks the present node for the members, and adds their addresses to the nodes. Returns the
     /// position of the leader's.
     fn learn(&mut self) -> Option<usize> {
         self.learned = Some(Instant::now());
-        let mut body = value!({"type": "members"});
-        let reply = self.exchange(&mut body, self.options.patience).ok()?;
+        let mut reply = Value::Null;
+        let members = vec![value!({"type": "members"})];
+        self.exchange(members, self.options.patience, |_, members| reply = members)
+            .ok()?;
         let mut leader = None;
         for (leads, place) in places(&reply) {
             let nodes = &mut self.options.nodes;
@@ -421,6 +469,39 @@ impl Client {
     }
 }
 
+impl Pending {
+    /// Takes a node's reply, which is the result unless it asks to try again. If so, returns why.
+    fn answer(&mut self, node: &str, reply: Value) -> Option<String> {
+        if reply.field("type").and_then(Value::as_str) != Some("error") {
+            self.result = Some(Ok(reply));
+            return None;
+        }
+        let code = reply.field("code").and_then(Value::as_u64);
+        let code = code.unwrap_or_default();
+        let text = reply.field("text").and_then(Value::as_str);
+        let text = text.unwrap_or_default().to_owned();
+        if code == ErrorCode::TemporarilyUnavailable.number() {
+            return Some(format!("{node}: {text}"));
+        }
+        if code == ErrorCode::Crash.number() {
+            self.lost = true;
+            return Some(format!("{node}: {text}"));
+        }
+        self.result = Some(Err(Error::Rejected { code, text }));
+        None
+    }
+
+    /// Ends without an answer, if there is none.
+    fn give_up(&mut self, reason: &str) {
+        let error = match self.lost {
+            true => Error::Unknown,
+            false => Error::Unavailable,
+        };
+        self.result
+            .get_or_insert_with(|| Err(error(reason.to_owned())));
+    }
+}
+
 /// The places of the members that a reply lists, and whether each leads.
 fn places(reply: &Value) -> impl Iterator<Item = (bool, String)> {
     let leader = reply.field("leader");
@@ -434,6 +515,9 @@ fn places(reply: &Value) -> impl Iterator<Item = (bool, String)> {
 /// How long a request that only the leader serves waits for its reply. Longer than a node waits for
 /// new members.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(75);
+
+/// The most writes of a pipeline that are under way at once.
+const PIPELINE: usize = 128;
 
 /// How long the client trusts its list of the members.
 const LEARN: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 
 use json::{Value, value};
+use raft::client::Error;
 
 use crate::nodes::{Cluster, HANG, listener};
 use crate::proxy::{Passed, Proxy};
@@ -27,6 +28,37 @@ fn every_write_takes_effect_once_while_nodes_are_killed() {
     }
     assert_eq!(client.get(&key), Ok(Some(value!(60))));
     client.close();
+}
+
+#[test]
+fn pipelined_writes_take_effect_once_while_nodes_are_killed() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    // More than are under way at once.
+    let each = |body: fn(i64) -> Value| (0..300).map(body).collect();
+    let created = client.pipeline(each(|n| value!({"type": "write", "key": n, "value": 0})));
+    assert_eq!(
+        (created.len(), created.iter().all(Result::is_ok)),
+        (300, true)
+    );
+    for victim in 0..3 {
+        cluster.kill(victim);
+        let cas = |n| value!({"type": "cas", "key": n, "from": 0, "to": 1});
+        let back = |n| value!({"type": "cas", "key": n, "from": 1, "to": 0});
+        for bodies in [each(cas), each(back)] {
+            let written = client.pipeline(bodies);
+            assert!(written.iter().all(Result::is_ok), "{written:?}");
+        }
+        cluster.run(victim);
+    }
+    let bodies = vec![
+        value!({"type": "cas", "key": 0, "from": 7, "to": 8}),
+        value!({"type": "delete", "key": 1}),
+    ];
+    let written = client.pipeline(bodies);
+    assert!(matches!(&written[0], Err(Error::Rejected { code: 22, .. })));
+    assert!(written[1].is_ok());
+    assert_eq!(client.get(&value!(1)), Ok(None));
 }
 
 #[test]
