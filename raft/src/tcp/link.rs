@@ -2,9 +2,9 @@
 //!
 //! Each has a bounded queue and a thread, so a peer that takes nothing delays no other. The thread
 //! connects, writes what waits, and connects again after an error, with a growing pause; what
-//! waited until then is dropped, as a network may drop it. TCP itself notices a lost peer only after
-//! minutes. So a link whose peer has said nothing for a while, though messages were sent to it, is
-//! cut, and connects anew.
+//! waited until the error is dropped, as a network may drop it. TCP itself notices a lost peer only
+//! after minutes. So a link whose peer has said nothing for a while, though messages were sent to
+//! it, is cut, and connects anew.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,8 +37,9 @@ const LINKS: usize = 128;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The first and the longest pause before a link connects again; the pause is up to half as long
-/// again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// again. After an outage the nodes elect no leader before their links are back, so the longest one
+/// is shorter than the default election timeout.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
 
 /// The longest line of the other end in a handshake.
 const LINE: usize = 4_096;
@@ -58,7 +59,7 @@ struct Link {
     server: Arc<Server>,
     outbox: Arc<Outbox<OutputLine>>,
     stream: Arc<Stream>,
-    /// Counts the lines of the peer's own connections.
+    /// Counts the lines of the peer's own connections, and its answers to this node's.
     heard: Arc<AtomicU64>,
     waiting: Waiting,
     used: Instant,
@@ -118,6 +119,7 @@ impl Links {
             lane,
             outbox: link.outbox.clone(),
             stream: link.stream.clone(),
+            heard: link.heard.clone(),
         };
         thread::Builder::new()
             .name("link".into())
@@ -182,6 +184,7 @@ struct Dialer {
     lane: Lane,
     outbox: Arc<Outbox<OutputLine>>,
     stream: Arc<Stream>,
+    heard: Arc<AtomicU64>,
 }
 
 impl Dialer {
@@ -220,10 +223,10 @@ impl Dialer {
                 true => log.debug(text),
             }
             is_reported = true;
+            self.outbox.clear();
             let longer = rng.below(pause.as_millis() as u64 / 2 + 1);
             thread::sleep(pause + Duration::from_millis(longer));
             pause = longest.min(pause * 2);
-            self.outbox.clear();
         }
     }
 
@@ -246,6 +249,8 @@ impl Dialer {
         let secret = &self.server.secret;
         let wanted = (&me, Some(&*self.address), Some(self.lane));
         let End { cluster, .. } = handshake::dial(&mut lines, &*stream, secret, wanted)?;
+        // The peer has answered, and may need a moment for a link of its own.
+        self.heard.fetch_add(1, Ordering::Relaxed);
         if cluster.is_some() && me.cluster.is_some() && cluster != me.cluster {
             return Err(io::Error::other("it belongs to another cluster"));
         }
