@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Grows a cluster from one node to three and five, shrinks it to three, and replaces each of the three in turn, while a
-# client writes. Prints how many writes were done, the longest pause between two answers, and reads all keys back.
+# client writes. Or kills the three nodes in turn (kill -9), N times in all, and starts each again. Prints how many writes
+# were done, the longest pause between two answers, and reads all keys back.
 #
-#   maelstrom-tests/grow.sh [RAFT]     the binary to run (default: target/release/raft)
+#   maelstrom-tests/grow.sh [--kills N] [RAFT]     the binary to run (default: target/release/raft)
 #
 # Exit status: 0 every request was ok and every key was read back; 1 otherwise.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+kills=0
+[ "${1-}" != --kills ] || { kills=$2; shift 2; }
 raft=${1:-$(dirname "$here")/target/release/raft}
 [ -x "$raft" ] || { echo "grow.sh: no program at $raft; build it: cargo build --release" >&2; exit 1; }
 port=7401
@@ -61,6 +64,37 @@ step() {
     echo "$(date +%T)  $*; writes so far: $(written)"
 }
 
+grow() {
+    for name in n4 n5; do add "$name"; done
+    step "five nodes"
+    for name in n1 n2; do ask remove "$name"; done
+    members=(n3 n4 n5)
+    stop n1 n2
+    step "three nodes"
+    for old in n3 n4 n5; do
+        new=n$((${old#n} + 3))
+        start "$new" --join "$(asked)"
+        ask replace "$old" "$new=$(at "$new")"
+        members=("${members[@]/$old/$new}")
+        stop "$old"
+        step "$new in place of $old"
+    done
+}
+# Whether a node has applied this many entries.
+has_applied() { ask status | awk -v name="$1" -v least="$2" '$1 == name && $NF >= least { found = 1 } END { exit !found }'; }
+# Kills nodes, each once the one before has caught up.
+kill_each() {
+    for number in $(seq "$kills"); do
+        name=n$((number % 3 + 1))
+        stop "$name"
+        step "kill $number: without $name"
+        start "$name"
+        before=$(written)
+        until has_applied "$name" "$before"; do sleep 0.1; done
+    done
+    echo "two longest election timeouts: 2000 ms"
+}
+
 start n1 --bootstrap "n1=$(at n1)"
 until ask set begun true > /dev/null 2>&1; do sleep 0.1; done
 touch "$folder/answers"
@@ -76,20 +110,7 @@ writer=$(cat "$folder/client")
 step "one node"
 for name in n2 n3; do add "$name"; done
 step "three nodes"
-for name in n4 n5; do add "$name"; done
-step "five nodes"
-for name in n1 n2; do ask remove "$name"; done
-members=(n3 n4 n5)
-stop n1 n2
-step "three nodes"
-for old in n3 n4 n5; do
-    new=n$((${old#n} + 3))
-    start "$new" --join "$(asked)"
-    ask replace "$old" "$new=$(at "$new")"
-    members=("${members[@]/$old/$new}")
-    stop "$old"
-    step "$new in place of $old"
-done
+if [ "$kills" = 0 ]; then grow; else kill_each; fi
 ask members
 kill "$writer"
 writer=
@@ -103,6 +124,6 @@ awk 'NR > 1 && $1 - last > longest { longest = $1 - last } { last = $1 }
 echo "writes: $total; not ok: $bad"
 seq "$total" > "$folder/expected"
 sed 's/^/get k/' "$folder/expected" | ask repl > "$folder/found" || true
-cmp "$folder/expected" "$folder/found"
-echo "all keys were read back"
-[ "$bad" = 0 ]
+lost=$(diff "$folder/expected" "$folder/found" | grep -c '^<' || true)
+echo "lost: $lost"
+[ "$bad" = 0 ] && [ "$lost" = 0 ]
