@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
@@ -173,7 +174,9 @@ impl Run {
             .stderr(errors)
             .spawn()
             .map_err(BenchError::io("cannot start the bench's own executable"))?;
-        if let (Some(inputs), Some(input)) = (&mut *inputs.lock(), child.stdin.take()) {
+        if let (Some(inputs), Some(mut input)) = (&mut *inputs.lock(), child.stdin.take()) {
+            // A child that has ended already is waited for below.
+            let _ = writeln!(input, "ready");
             inputs.insert(self.number, input);
         }
         child

@@ -3,7 +3,8 @@
 //! The standard library cannot catch a signal, but a shell can. So the process that the user
 //! starts makes the run in a child, in a process group of its own, and itself becomes a shell that
 //! waits for the child. Both share a socket, which is their standard input: the shell writes a line
-//! when a signal comes, the child writes its exit status, and either notices if the other ends. A
+//! when it catches signals and one when a signal comes, the child writes its exit status, and either
+//! notices if the other ends. A
 //! second signal kills the child. A signal that was ignored from the start stays ignored.
 
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ use std::thread;
 use super::error::BenchError;
 use crate::check::Status;
 
-/// Set for a child, which ends its run when its standard input ends or a byte comes.
+/// Set for a child, which begins its run when a line comes on its standard input, and ends it when
+/// another byte comes or the input ends.
 pub const CHILD: &str = "STDRAFT_BENCH_CHILD";
 
 const SCRIPT: &str = r#"
@@ -32,6 +34,7 @@ stop() {
 }
 trap '' PIPE
 trap stop INT TERM
+echo ready >&0
 while :; do
   before=$stops
   read -r status && exit "$status"
@@ -45,13 +48,15 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// In a child, returns at once. Otherwise makes a child with these arguments, and becomes the shell
-/// that waits for it.
+/// In a child, returns once signals are caught. Otherwise makes a child with these arguments, and
+/// becomes the shell that waits for it.
 ///
 /// # Errors
 /// It cannot do that.
 pub fn supervise(subcommand: &str, arguments: &[OsString]) -> Result<(), BenchError> {
     if is_child() {
+        // The end of the input means that the run is to end, as watch() will notice.
+        let _ = io::stdin().read_line(&mut String::new());
         return Ok(());
     }
     let supervise = || -> io::Result<io::Error> {

@@ -1,7 +1,7 @@
 //! Runs that end before their time.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
@@ -36,6 +36,8 @@ fn nodes_end_when_the_bench_is_killed() {
         .stderr(Stdio::null())
         .spawn()
         .expect("the bench runs");
+    let input = bench.stdin.as_mut().expect("it is piped");
+    writeln!(input, "ready").expect("the run begins");
     let mut nodes = File::open(&pipe).expect("the nodes open it too");
     wait_for_pause(&mut bench);
     // As a terminal does, the signal goes to the bench's whole group. No parent can make the bench
