@@ -15,6 +15,8 @@
 //! # Ok::<(), raft::client::Error>(())
 //! ```
 
+mod backup;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Write as _};
@@ -73,12 +75,14 @@ pub enum Error {
     Unavailable(String),
     /// It may have taken effect, or may still do so.
     Unknown(String),
+    /// What it returned could not be kept here.
+    NotKept(String),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rejected { code: _, text } => f.write_str(text),
+            Self::Rejected { code: _, text } | Self::NotKept(text) => f.write_str(text),
             Self::Unavailable(text) => write!(f, "no node could serve the request: {text}"),
             Self::Unknown(text) => {
                 write!(f, "unknown whether the request took effect: {text}")
@@ -323,26 +327,44 @@ impl Client {
 
     /// Sends requests until all are answered, or the time is over.
     fn requests(&mut self, bodies: Vec<Value>, again: Again) -> Vec<Result<Value, Error>> {
-        let deadline = Instant::now() + self.options.timeout;
-        let pending = bodies.into_iter().map(|body| Pending {
-            body,
-            lost: false,
-            result: None,
-        });
-        let mut pending: Vec<Pending> = pending.collect();
-        let mut reported = String::new();
-        let mut pause = PAUSES.0;
+        let mut pending: Vec<Pending> = bodies.into_iter().map(Pending::new).collect();
         let patience = match again {
             Again::AnyNode => self.options.patience,
             // A change of the members waits until the new ones have caught up.
-            Again::Leader => CHANGE_PATIENCE,
+            Again::Leader => LONG_PATIENCE,
         };
-        while let Some(reason) = self.attempt(&mut pending, patience) {
-            let is_late = Instant::now() + pause >= deadline;
+        let late = self.repeat(again, |client| {
+            let reason = client.attempt(&mut pending, patience)?;
             let mut open = pending.iter_mut().filter(|one| one.result.is_none());
-            if is_late || again == Again::Leader && open.any(|one| one.lost) {
+            if again == Again::Leader && open.any(|one| one.lost) {
                 pending.iter_mut().for_each(|one| one.give_up(&reason));
-                break;
+                return None;
+            }
+            Some(reason)
+        });
+        if let Some(reason) = late {
+            pending.iter_mut().for_each(|one| one.give_up(&reason));
+        }
+        let results = pending.into_iter().map(|one| one.result);
+        results
+            .map(|result| result.expect("all are done"))
+            .collect()
+    }
+
+    /// Makes attempts, at one node after the other, until one gives no reason for another one.
+    /// Returns the last reason if the time is over.
+    fn repeat(
+        &mut self,
+        again: Again,
+        mut attempt: impl FnMut(&mut Self) -> Option<String>,
+    ) -> Option<String> {
+        let deadline = Instant::now() + self.options.timeout;
+        let mut reported = String::new();
+        let mut pause = PAUSES.0;
+        loop {
+            let reason = attempt(self)?;
+            if Instant::now() + pause >= deadline {
+                return Some(reason);
             }
             if reason != reported {
                 (self.options.report)(&reason);
@@ -352,10 +374,6 @@ impl Client {
             pause = PAUSES.1.min(pause * 2);
             self.go_on(again);
         }
-        let results = pending.into_iter().map(|one| one.result);
-        results
-            .map(|result| result.expect("all are done"))
-            .collect()
     }
 
     /// Turns to the leader if it is wanted and the present node knows it, or else to the next node.
@@ -470,6 +488,14 @@ impl Client {
 }
 
 impl Pending {
+    fn new(body: Value) -> Self {
+        Self {
+            body,
+            lost: false,
+            result: None,
+        }
+    }
+
     /// Takes a node's reply, which is the result unless it asks to try again. If so, returns why.
     fn answer(&mut self, node: &str, reply: Value) -> Option<String> {
         if reply.field("type").and_then(Value::as_str) != Some("error") {
@@ -512,9 +538,9 @@ fn places(reply: &Value) -> impl Iterator<Item = (bool, String)> {
     })
 }
 
-/// How long a request that only the leader serves waits for its reply. Longer than a node waits for
-/// new members.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(75);
+/// How long a request waits for its reply if that takes its time: longer than a node waits for new
+/// members. A large snapshot may take longer still.
+const LONG_PATIENCE: Duration = Duration::from_secs(75);
 
 /// The most writes of a pipeline that are under way at once.
 const PIPELINE: usize = 128;

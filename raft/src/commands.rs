@@ -1,10 +1,12 @@
 //! The commands of the `raft` binary, one file each.
 
+mod backup;
 mod cluster;
 pub mod log;
 pub mod maelstrom;
 mod repl;
 mod request;
+mod restore;
 pub mod serve;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -26,6 +28,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok((Some("log"), arguments)) => log::main(arguments),
         Ok((Some("repl"), arguments)) => repl::main(arguments),
         Ok((Some("cluster"), arguments)) => cluster::main(arguments),
+        Ok((Some("restore"), arguments)) => restore::main(arguments),
         Ok((Some("serve"), arguments)) => serve::main(arguments),
         Ok((Some(verb), arguments)) => request::main(verb, arguments),
         Err(error) => usage_error(maelstrom::MAELSTROM.name, &error),

@@ -1,6 +1,7 @@
 //! What the front ends of all transports share: how the bodies of lines reach the event loop, how its
 //! output leaves, and what operators need to see.
 
+mod backup;
 mod input;
 mod output;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
+pub(crate) use self::backup::{Backup, Backups};
 pub(crate) use self::input::{Input, id_given, init_again};
 pub(crate) use self::output::{DropReason, Lane, Me, Output, OutputLine, Replies, ReplyTo, Routes};
 use crate::host::{FrontEnd, SnapshotResult};

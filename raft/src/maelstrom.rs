@@ -36,7 +36,9 @@ use std::time::Duration;
 
 use self::init::Init;
 use self::input::Reader;
-use crate::front_end::{Input, Lane, Me, NodeFrontEnd, Output, OutputLine, Replies, Routes};
+use crate::front_end::{
+    Backups, Input, Lane, Me, NodeFrontEnd, Output, OutputLine, Replies, Routes,
+};
 use crate::host::{Inbox, Outbox};
 use crate::lines::Lines;
 use crate::node::{self, Node, Options, StopReason};
@@ -155,6 +157,7 @@ fn serve(
         me: me.clone(),
         inbox: inbox.clone(),
         viewer: node.viewer().clone(),
+        backups: Backups::new(node.snapshots()),
         output: output.clone(),
     };
     let reader = Reader {

@@ -23,6 +23,7 @@ use raft_core::{Config, Incarnation, NodeId, Payload, Replica, Restored};
 use self::address_book::AddressBook;
 pub use self::data::read_machine;
 use self::data::{Data, NodeLog};
+pub(crate) use self::data::{folder_name, restore};
 pub use self::member::Member;
 pub use self::options::{Metrics, Options};
 pub use self::stop_reason::StopReason;
@@ -33,7 +34,7 @@ use crate::host::{
 };
 use crate::kv::Kv;
 use crate::sessions::{Client, Sessions};
-use crate::storage::Cluster;
+use crate::storage::{Cluster, Snapshots};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
 
@@ -154,6 +155,11 @@ impl<R: Send + 'static> Node<R> {
     #[must_use]
     pub fn book(&self) -> Arc<AddressBook> {
         self.book.clone()
+    }
+
+    /// The stored snapshots.
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        self.snapshots.snapshots()
     }
 
     /// Shows the replica's status.

@@ -17,6 +17,7 @@ use crate::kv::{self, Answer, KEYS_MAX, Key, Kv, Query, Text};
 use crate::named::named;
 use crate::sessions::{Command, Outcome, SessionId, Sessions};
 use crate::stdio::clipped;
+use crate::wire::Base64;
 
 /// The deepest nesting of a client's line.
 pub const MAX_DEPTH: usize = 128;
@@ -97,6 +98,7 @@ bodies! {
     },
     Status as "status" { msg_id: i64 },
     Snapshot as "snapshot" { msg_id: i64 },
+    Backup as "backup" { msg_id: i64, offset: u64 },
 }
 
 bodies! {
@@ -123,6 +125,9 @@ bodies! {
         voters: Vec<String>, learners: Vec<String>,
     },
     SnapshotOk as "snapshot_ok" { in_reply_to: i64, index: u64 },
+    BackupOk as "backup_ok" {
+        in_reply_to: i64, index: u64, term: u64, length: u64, data: Base64,
+    },
     Error as "error" { in_reply_to: Option<i64>, code: u64, text: String },
 }
 
@@ -164,6 +169,8 @@ pub(crate) enum RequestContent {
     },
     /// Asks for this node's own state: [`status`].
     Status,
+    /// Asks for the part of a stored snapshot from this offset on.
+    Backup { offset: u64 },
 }
 
 /// Why a body is not a valid request.
@@ -316,6 +323,7 @@ impl Request {
             } => (msg_id, RequestContent::ChangeMembers { add, remove }),
             Body::Status { msg_id } => (msg_id, RequestContent::Status),
             Body::Snapshot { msg_id } => (msg_id, client(ClientRequest::Snapshot)),
+            Body::Backup { msg_id, offset } => (msg_id, RequestContent::Backup { offset }),
         };
         Ok(Self {
             msg_id,

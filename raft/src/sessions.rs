@@ -115,6 +115,18 @@ impl<M: Inner> Sessions<M> {
         self.table.opened
     }
 
+    /// The same state in a new history, as after the restoration of a backup. The former history may
+    /// have opened sessions since then. The new one gives none of their ids, so that a client of
+    /// the former one finds its session closed, and never takes another client's for its own.
+    #[must_use]
+    pub fn in_new_history(mut self) -> Self {
+        /// More than any history opens.
+        const SKIPPED: u64 = 1 << 32;
+        let table = Arc::make_mut(&mut self.table);
+        table.opened = table.opened.saturating_add(SKIPPED);
+        self
+    }
+
     /// About how many bytes of memory an outcome takes.
     pub fn outcome_size(outcome: &Outcome<M::Outcome>) -> usize {
         match outcome {

@@ -29,7 +29,7 @@ use raft_core::NodeId;
 use self::accept::{CONNECTIONS, Connections};
 use self::handshake::End;
 use self::link::Links;
-use crate::front_end::{Input, Me, NodeFrontEnd, Output, OutputLine};
+use crate::front_end::{Backups, Input, Me, NodeFrontEnd, Output, OutputLine};
 use crate::host::{Depths, Inbox, Outbox, TICK};
 use crate::node::{self, Member, Node, StopReason};
 use crate::storage::Cluster;
@@ -145,8 +145,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The descriptors of a listener, of links, and of members' connections.
-const DESCRIPTORS: usize = 48;
+/// The descriptors of a listener, of links, of members' connections, and of a backup.
+const DESCRIPTORS: usize = 49;
 
 /// How long at least a peer to whom messages are sent may be silent before the link to it is cut.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -227,6 +227,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
         me: me.clone(),
         inbox,
         viewer,
+        backups: Backups::new(node.snapshots()),
         output: output.clone(),
     };
     server.input.set(input).expect("it is set once");

@@ -246,7 +246,8 @@ type Name = Json<(u64, u64, u64, u32)>;
 type Entries<C> = Json<Vec<Item<C>>>;
 
 /// Bytes, as a string of base64.
-struct Base64(Arc<[u8]>);
+#[derive(Debug, PartialEq)]
+pub(crate) struct Base64(pub(crate) Arc<[u8]>);
 
 /// An entry without its index.
 struct Item<C>(Entry<C>);

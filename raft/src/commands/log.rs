@@ -55,10 +55,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-const REFUSED: u8 = 1;
+pub(super) const REFUSED: u8 = 1;
 const TORN: u8 = 3;
 const NEWER: u8 = 4;
-const UNKNOWN: u8 = 5;
+pub(super) const UNKNOWN: u8 = 5;
 
 fn show(folder: &Path, verify: bool) -> ExitCode {
     ExitCode::from(try_show(folder, verify).unwrap_or_else(|(status, reason)| {
@@ -75,7 +75,7 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
     let mut out = BufWriter::new(Waiting(io::stdout().lock()));
     let unwritable = |error| (UNKNOWN, format!("cannot write to stdout: {error}"));
     let checked = check::<Command<kv::Command>>(Arc::new(disk), !verify, &mut out, |snapshot| {
-        read_machine(snapshot).map(drop)
+        read_machine(&snapshot.machine).map(drop)
     });
     let checked = checked.map_err(unwritable)?;
     let (status, verdict) = match checked {
@@ -96,7 +96,7 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
     }
 }
 
-fn status_of(kind: ErrorKind) -> u8 {
+pub(super) fn status_of(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Foreign | ErrorKind::Damaged | ErrorKind::Missing => REFUSED,
         ErrorKind::Newer => NEWER,

@@ -55,13 +55,17 @@ const SUBCOMMANDS: [(&str, &str); OTHERS.len() + VERBS.len()] = {
     all
 };
 
-const OTHERS: [(&str, &str); 4] = [
+const OTHERS: [(&str, &str); 5] = [
     (
         "cluster",
         "Starts a cluster on this machine, and shows what its nodes log.",
     ),
     ("log", "Prints or checks a node's data folder."),
     ("repl", "Reads requests from a prompt or a pipe."),
+    (
+        "restore",
+        "Makes a new cluster's data folders from a backup.",
+    ),
     ("serve", "Runs a node on a network."),
 ];
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use json::{Value, value};
 
-use super::{print, usage_error};
+use super::{backup, print, usage_error};
 use crate::client::{Client, Error, Options};
 use crate::flags::{Command, Flag, Given, Parsed, UsageError};
 use crate::requests::ErrorCode;
@@ -39,6 +39,8 @@ enum Target {
     Leader,
     /// Each node, since it concerns that node alone.
     Each,
+    /// Any node; its snapshot goes into a file.
+    File,
 }
 
 macro_rules! verbs {
@@ -72,6 +74,7 @@ verbs! {
         ["remove[]", "add[]"];
     "transfer" "[NAME]" "Hands the leadership to a node, or to the best one." Leader "transfer" ["to"];
     "snapshot" "" "Makes each node store a snapshot." Each "snapshot" [];
+    "backup" "FILE" "Copies the state of the cluster into a file, for raft restore." File "backup" ["file"];
 }
 
 /// The flags of all commands that are clients.
@@ -94,7 +97,8 @@ pub(super) const FLAGS: &[Flag] = &[
 /// The exit status of a request.
 const STATUSES: &str = "
 Exit status: 0 done; 1 the cluster rejected the request, e.g. there is no such key; 2 wrong usage;
-3 unknown whether a write took effect; 4 no node could serve the request.
+3 unknown whether a write took effect; 4 no node could serve the request; 5 the file of a backup
+cannot be written.
 ";
 
 impl Verb {
@@ -137,6 +141,7 @@ impl Verb {
                 Target::Write => client.write(body.clone()),
                 Target::Leader => client.ask_leader(body.clone()),
                 Target::Each => return each(client, &body, json, out),
+                Target::File => backup::save(client, &field(&body, "file")),
             };
             let status = show(&reply, json, out)?;
             // A long list comes in parts.
@@ -194,6 +199,7 @@ fn show(reply: &Result<Value, Error>, json: bool, out: &mut impl Write) -> io::R
                 Error::Rejected { .. } => 1,
                 Error::Unknown(_) => 3,
                 Error::Unavailable(_) => 4,
+                Error::NotKept(_) => 5,
             };
             (status, format!("(error) {error}\n"))
         }
@@ -216,6 +222,10 @@ fn shown(reply: &Value) -> String {
                 [name, address, standing, leads.into()]
             };
             table(&all("members").map(row).collect::<Vec<_>>())
+        }
+        "backup_ok" => {
+            let [index, term, length] = ["index", "term", "length"].map(|name| field(reply, name));
+            format!("a snapshot through entry {index} of term {term}: {length} bytes\n")
         }
         _ => "OK\n".into(),
     }

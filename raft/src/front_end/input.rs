@@ -6,6 +6,7 @@ use std::time::Duration;
 use json::Raw;
 use raft_core::{Envelope, Message, NodeId, Refusal, Response};
 
+use super::backup::{Backup, Backups};
 use super::output::{DropReason, Me, Output, Replies, ReplyTo};
 use crate::host::shared::Viewer;
 use crate::host::{ClientRequest, Inbox};
@@ -20,9 +21,10 @@ use crate::stdio::clipped;
 use crate::wire::{self, Unreadable};
 
 /// How long a request for the status waits for the end of a step.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Passes the bodies of lines to the event loop. It never waits for it.
+/// Passes the bodies of lines to the event loop. It never waits for it, and for the disk only in
+/// a backup.
 #[derive(Debug)]
 pub(crate) struct Input {
     /// The node, for those that ask again to make it this member.
@@ -30,6 +32,7 @@ pub(crate) struct Input {
     pub(crate) me: Me,
     pub(crate) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
     pub(crate) viewer: Viewer<Sessions<Kv>>,
+    pub(crate) backups: Backups,
     pub(crate) output: Output,
 }
 
@@ -83,16 +86,17 @@ impl Input {
         true
     }
 
-    /// Handles the body of a request.
+    /// Handles the body of a request. `backup` is that of its connection; without a connection, none
+    /// is made.
     ///
     /// # Errors
     /// The reply to an invalid one.
-    pub(crate) fn request(
-        &self,
+    pub(crate) fn request<'a>(
+        &'a self,
         replies: &Arc<Replies>,
         (src, dest): (&str, &str),
-        body: Raw<'_>,
-        bytes: usize,
+        (body, bytes): (Raw<'_>, usize),
+        backup: Option<&mut Backup<'a>>,
     ) -> Result<(), InvalidRequest> {
         let request = match Request::parse(body, bytes) {
             Ok(request) => request,
@@ -105,7 +109,7 @@ impl Input {
         };
         self.output.telemetry.received(request.kind.as_str());
         let reply_to = ReplyTo::new(replies, src, dest, &request);
-        match self.answer(reply_to.msg_id, request.content) {
+        match self.answer(reply_to.msg_id, request.content, backup) {
             Ok(Answer::Now(reply)) => self.output.answer([(reply_to, Ok(reply))]),
             Ok(Answer::Later(request)) => self.submit(reply_to, request, bytes),
             Err(error) => self.output.answer([(reply_to, Err(error))]),
@@ -114,10 +118,11 @@ impl Input {
     }
 
     /// Answers a request, or turns it into one for the event loop.
-    fn answer(
-        &self,
+    fn answer<'a>(
+        &'a self,
         in_reply_to: i64,
         content: RequestContent,
+        backup: Option<&mut Backup<'a>>,
     ) -> Result<Answer, (ErrorCode, String)> {
         let Me { id, book, .. } = &self.me;
         match content {
@@ -129,12 +134,20 @@ impl Input {
             RequestContent::Client(_)
             | RequestContent::ChangeMembers { .. }
             | RequestContent::Transfer { .. }
+            | RequestContent::Backup { .. }
                 if book.was_removed() =>
             {
                 let text = "this node was removed from the cluster; ask another node".to_owned();
                 Err((ErrorCode::TemporarilyUnavailable, text))
             }
             RequestContent::Client(request) => Ok(Answer::Later(request)),
+            RequestContent::Backup { offset } => match backup {
+                Some(backup) => self.backup(in_reply_to, offset, backup).map(Answer::Now),
+                None => {
+                    let text = "a backup needs a connection to a node of raft serve".to_owned();
+                    Err((ErrorCode::NotSupported, text))
+                }
+            },
             RequestContent::ChangeMembers { add, remove } => {
                 requests::change(*id, book, add, &remove).map(Answer::Later)
             }

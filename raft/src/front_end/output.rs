@@ -285,6 +285,7 @@ fn sized(src: Arc<str>, dest: Arc<str>, reply: Reply) -> (OutputLine, usize) {
         // A name, a place, an id and a standing each.
         Reply::MembersOk { members, .. } => members.len() * 512,
         Reply::Error { text, .. } => text.len(),
+        Reply::BackupOk { data, .. } => data.0.len() / 3 * 4,
         Reply::InitOk { .. }
         | Reply::WriteOk { .. }
         | Reply::CasOk { .. }

@@ -222,6 +222,11 @@ impl<S: StateMachine, R> Inbox<S, R> {
         self.wake(queues);
     }
 
+    /// Reports that bytes of this stored snapshot changed on disk: the node stores another one.
+    pub(crate) fn found_damaged(&self, id: SnapshotId, reason: String) {
+        self.finished(Arrival::Snapshot(SnapshotResult::Damaged { id, reason }));
+    }
+
     /// Frees the bytes of answered requests.
     pub(super) fn answered(&self, bytes: usize) {
         self.lock().open -= bytes;

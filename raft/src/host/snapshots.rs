@@ -102,6 +102,11 @@ where
 }
 
 impl<S> SnapshotThread<S> {
+    /// The snapshots that the threads store and read.
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
+
     /// Passes a task to the thread.
     ///
     /// # Panics
@@ -363,6 +368,10 @@ mod tests {
         index: Index(70),
     };
 
+    fn file_of(last: EntryId) -> String {
+        format!("snapshot-{:020}-{:020}", last.index.0, last.term.0)
+    }
+
     fn membership() -> Membership {
         Membership::of([NodeId(0), NodeId(4)])
     }
@@ -402,6 +411,21 @@ mod tests {
         }
         // And it can send it on.
         assert_eq!(other.read(id, 0, bytes.len()), Some(bytes));
+    }
+
+    #[test]
+    fn open_snapshot_outlives_its_file() {
+        let disk = Memory::new();
+        let mut one = Setting::with(Arc::new(disk.clone()), || ());
+        let id = one.store(machine(10));
+        let snapshots = one.thread.snapshots();
+        let open = snapshots.open_stored(id).unwrap().unwrap();
+        disk.remove(&file_of(LAST)).unwrap();
+        assert!(snapshots.open_stored(id).unwrap().is_none());
+        let bytes = [open.read(0, 50).unwrap(), open.read(50, 1 << 20).unwrap()].concat();
+        assert_eq!(bytes.len() as u64, id.length);
+        assert_eq!(storage::crc32c(&bytes), storage::WHOLE);
+        assert_eq!(open.read(id.length + 1, 1).unwrap(), b"");
     }
 
     /// It is made without being asked for, and being asked all the time does not put it off.
@@ -476,7 +500,7 @@ mod tests {
         let disk = Memory::new();
         let mut one = Setting::with(Arc::new(disk.clone()), || ());
         let id = one.store(machine(10));
-        let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
+        let name = file_of(LAST);
         disk.open(&name).unwrap().write_at(b"?", 50).unwrap();
         one.send(id, 8);
         match one.arrival() {

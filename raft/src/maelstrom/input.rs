@@ -66,7 +66,8 @@ impl Reader {
 
     fn request(&self, src: &str, dest: &str, body: Raw<'_>, bytes: usize, from_client: bool) {
         let output = &self.input.output;
-        match self.input.request(&self.stdout, (src, dest), body, bytes) {
+        let body = (body, bytes);
+        match self.input.request(&self.stdout, (src, dest), body, None) {
             Ok(()) => {}
             // Two nodes that answered each other's errors would never stop.
             Err(error) if error.in_reply_to.is_none() && !from_client => {

@@ -97,6 +97,7 @@ impl Waiting<'_> {
                     | RequestContent::Transfer { .. }
                     | RequestContent::Members
                     | RequestContent::ChangeMembers { .. }
+                    | RequestContent::Backup { .. }
                     | RequestContent::Status => {
                         let text = "this node waits to be added to the cluster: ask a member to \
                                     change_members";

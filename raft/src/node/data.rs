@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use raft_core::{Ballot, Entry, Membership, NodeId, Record, SnapshotId, Wal};
+use raft_core::{Ballot, Entry, EntryId, Membership, NodeId, Record, SnapshotId, Wal};
 
 use super::member::Member;
 use super::stop_reason::StopReason;
@@ -16,8 +16,8 @@ use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
 use crate::storage::{
-    self, Cluster, ErrorKind, Identity, Log, Opened, Options, Recovered, Refusal, Restored,
-    Snapshots, VolatileLog, crc32c,
+    self, Cluster, ErrorKind, Identity, Log, Opened, Options, Recovered, Refusal, Snapshots,
+    VolatileLog, crc32c,
 };
 use crate::telemetry::Telemetry;
 
@@ -96,7 +96,7 @@ pub(super) fn open(
     };
     let machine = match &snapshot {
         None => Sessions::default(),
-        Some(snapshot) => read_machine(snapshot).map_err(|(_, what)| {
+        Some(snapshot) => read_machine(&snapshot.machine).map_err(|(_, what)| {
             StopReason::new(format!("cannot start: {}: {what}", path.display()))
         })?,
     };
@@ -140,12 +140,44 @@ fn with_addresses(members: Membership, initial: &Membership) -> Membership {
     Membership::new(members).with_next(next)
 }
 
+/// Makes the data of an initial member of a new cluster: a log that begins after the entry `last`,
+/// and a snapshot of this state. The folder should be new.
+///
+/// # Errors
+/// Those of the disk.
+///
+/// # Panics
+/// If the member is not an initial one.
+pub(crate) fn restore(
+    folder: &Path,
+    member: &Member,
+    last: EntryId,
+    machine: &Sessions<Kv>,
+) -> Result<(), String> {
+    let disk = Real::create(folder);
+    let disk = disk.map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let (cluster, id) = member.cluster().zip(member.initial_id()).expect("a member");
+    let identity = Identity::new(cluster, member.name(), id, entropy::random() >> 11);
+    let open = || {
+        let options = Options::default();
+        let opened = storage::open::<Command<kv::Command>>(disk.clone(), &identity, None, options);
+        opened.map_err(|error| error.fact())
+    };
+    let stored = open()?
+        .snapshots
+        .store(last, member.initial(), |out| machine.write(out));
+    stored.map_err(|error| error.fact())?;
+    // As after a crash: the snapshot is newer than the log, which then begins after it.
+    open().map(drop)
+}
+
 /// Reads the state machine of an undamaged snapshot.
 ///
 /// # Errors
 /// The machine is another one or a newer version.
-pub fn read_machine(snapshot: &Restored) -> Result<Sessions<Kv>, Refusal> {
-    Sessions::read(&snapshot.machine).map_err(|reason| {
+pub fn read_machine(machine: &[u8]) -> Result<Sessions<Kv>, Refusal> {
+    Sessions::read(machine).map_err(|reason| {
         let what = "the snapshot is undamaged, but this program cannot use it";
         (ErrorKind::Newer, format!("{what}: {reason}"))
     })
@@ -187,7 +219,7 @@ impl Wal<Command<kv::Command>> for NodeLog {
 /// that may have a meaning in a file system; `%` alone for an empty name. If that is too long for a
 /// file system, its beginning, `%-` and the CRC of the node's name. The file `identity` would tell
 /// apart two names with the same CRC.
-fn folder_name(node: &str) -> String {
+pub(crate) fn folder_name(node: &str) -> String {
     if node.is_empty() {
         return "%".into();
     }

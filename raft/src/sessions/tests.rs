@@ -169,6 +169,19 @@ fn session_that_was_never_opened_or_is_closed_is_unknown() {
 }
 
 #[test]
+fn new_history_keeps_sessions_and_gives_no_id_of_the_former() {
+    let mut former = Machine::default();
+    let known = open(&mut former);
+    add(&mut former, known, 1);
+    let mut new = former.clone().in_new_history();
+    assert_eq!(add(&mut new, known, 1), Outcome::Done(1));
+    let (theirs, ours) = (open(&mut former), open(&mut new));
+    assert_ne!(theirs, ours);
+    assert_eq!(add(&mut new, theirs, 1), Outcome::Unknown);
+    assert_eq!(new.answer(&()), 1);
+}
+
+#[test]
 fn least_recently_used_session_is_evicted() {
     let mut machine = Machine::default();
     let [a, b, c] = [(); 3].map(|()| open(&mut machine));

@@ -38,6 +38,9 @@ const MAGIC: &[u8; 8] = b"stdraftP";
 const FIXED: usize = 40;
 const TRAILER: usize = 4;
 
+/// The CRC-32C of every whole snapshot file: that of bytes which end in their own CRC.
+pub const WHOLE: u32 = 0x4867_4bc7;
+
 /// The snapshots of a node. Clones share the folder, and each thread may have one.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
@@ -50,7 +53,29 @@ pub struct Snapshots {
 }
 
 /// The one read last comes first. A damaged file is not read again.
-type OpenFiles = VecDeque<(SnapshotId, Option<Arc<Handle>>)>;
+type OpenFiles = VecDeque<(SnapshotId, Option<Arc<OpenSnapshot>>)>;
+
+/// A stored snapshot that is open. It can be read to its end even after it was removed.
+#[derive(Debug)]
+pub struct OpenSnapshot {
+    /// Its id.
+    pub id: SnapshotId,
+    file: Handle,
+}
+
+impl OpenSnapshot {
+    /// Reads up to `length` bytes from `offset` on, fewer at the end.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
+        let offset = offset.min(self.id.length);
+        let rest = self.id.length - offset;
+        let mut bytes = vec![0; length.min(usize::try_from(rest).unwrap_or(length))];
+        self.file.read_at(&mut bytes, offset)?;
+        Ok(bytes)
+    }
+}
 
 /// A snapshot file with a valid CRC and a valid head.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,13 +232,24 @@ impl Snapshots {
         offset: u64,
         length: usize,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(file) = self.find(id)? else {
+        let file = self.find(id)?;
+        file.map(|file| file.read(offset, length)).transpose()
+    }
+
+    /// Opens a stored snapshot for one reader, and checks it. `None` if this snapshot was removed.
+    ///
+    /// # Errors
+    /// Those of the disk, or [`ErrorKind::Damaged`].
+    pub fn open_stored(&self, id: SnapshotId) -> Result<Option<OpenSnapshot>, Error> {
+        let Some(file) = self.folder.find(Name::Snapshot(id.last))? else {
             return Ok(None);
         };
-        let rest = id.length.saturating_sub(offset);
-        let mut bytes = vec![0; length.min(usize::try_from(rest).unwrap_or(length))];
-        file.read_at(&mut bytes, offset)?;
-        Ok(Some(bytes))
+        let (length, is_intact, crc) = checksum(&file)?;
+        match is_intact {
+            true if (length, crc) != (id.length, id.crc) => Ok(None),
+            true => Ok(Some(OpenSnapshot { id, file })),
+            false => Err(file.refuse(ErrorKind::Damaged, SnapshotError::Crc.to_string())),
+        }
     }
 
     fn open(&self) -> MutexGuard<'_, OpenFiles> {
@@ -221,7 +257,7 @@ impl Snapshots {
     }
 
     /// The open file of this snapshot. Checks a file that it opens.
-    fn find(&self, id: SnapshotId) -> Result<Option<Arc<Handle>>, Error> {
+    fn find(&self, id: SnapshotId) -> Result<Option<Arc<OpenSnapshot>>, Error> {
         let mut open = self.open();
         if let Some(at) = open.iter().position(|(known, _)| *known == id)
             && let Some((_, file)) = open.remove(at)
@@ -229,20 +265,15 @@ impl Snapshots {
             open.push_front((id, file.clone()));
             return Ok(file);
         }
-        let Some(file) = self.folder.find(Name::Snapshot(id.last))? else {
-            return Ok(None);
+        let opened = match self.open_stored(id) {
+            Ok(None) => return Ok(None),
+            Ok(Some(file)) => Ok(Arc::new(file)),
+            Err(error) if error.kind() == ErrorKind::Damaged => Err(error),
+            Err(error) => return Err(error),
         };
-        let (length, is_intact, crc) = checksum(&file)?;
-        if is_intact && (length, crc) != (id.length, id.crc) {
-            return Ok(None);
-        }
-        let file = Arc::new(file);
-        open.push_front((id, is_intact.then(|| file.clone())));
+        open.push_front((id, opened.as_ref().ok().cloned()));
         open.truncate(Self::OPEN_MAX);
-        match is_intact {
-            true => Ok(Some(file)),
-            false => Err(file.refuse(ErrorKind::Damaged, SnapshotError::Crc.to_string())),
-        }
+        opened.map(Some)
     }
 }
 
@@ -324,6 +355,18 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
+impl SnapshotError {
+    /// The kind of this error in a file.
+    #[must_use]
+    pub fn kind(self) -> ErrorKind {
+        match self {
+            Self::Newer => ErrorKind::Newer,
+            Self::Foreign => ErrorKind::Foreign,
+            Self::NotASnapshot | Self::Crc | Self::Head | Self::Another => ErrorKind::Damaged,
+        }
+    }
+}
+
 /// Reads and checks a snapshot file. `bytes` gets its content.
 pub(super) fn load<'a>(
     folder: &Folder,
@@ -348,16 +391,8 @@ pub(super) fn load<'a>(
         parsed.demand(cluster)
     });
     parsed.map_err(|error| {
-        let kind = match error {
-            SnapshotError::Newer => ErrorKind::Newer,
-            SnapshotError::Foreign => ErrorKind::Foreign,
-            SnapshotError::NotASnapshot
-            | SnapshotError::Crc
-            | SnapshotError::Head
-            | SnapshotError::Another => ErrorKind::Damaged,
-        };
         let what = format!("{error} (file of {length} bytes)");
-        file.refuse(kind, what).at(0)
+        file.refuse(error.kind(), what).at(0)
     })
 }
 

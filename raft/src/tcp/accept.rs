@@ -17,7 +17,7 @@ use json::Raw;
 
 use super::handshake::{self, Hello, Line, Proven};
 use super::{Event, Server, lock};
-use crate::front_end::{DropReason, Lane, OutputLine, Replies, id_given};
+use crate::front_end::{Backup, DropReason, Lane, OutputLine, Replies, id_given};
 use crate::host::{Limit, Outbox};
 use crate::kv::Kv;
 use crate::lines::{Lines, RawLine};
@@ -184,7 +184,7 @@ struct Attendant<'a> {
     stream: &'a TcpStream,
 }
 
-impl Attendant<'_> {
+impl<'a> Attendant<'a> {
     fn attend(&self) -> io::Result<()> {
         let Self { server, id, stream } = self;
         let mut lines = Lines::new(*stream, MAX_LINE);
@@ -287,16 +287,17 @@ impl Attendant<'_> {
             let _ = outbox.write_to(*stream, encode);
             let _ = stream.shutdown(Shutdown::Both);
         };
+        let mut backup = Backup::default();
         let served = thread::scope(|scope| {
             thread::Builder::new()
                 .name("replies".into())
                 .spawn_scoped(scope, write)?;
             if let Some(first) = first {
-                self.request(&replies, name, RawLine::Whole(first));
+                self.request(&replies, name, RawLine::Whole(first), &mut backup);
             }
             while let Some(line) = lines.next()? {
                 lock(&server.connections).is_active(*id);
-                self.request(&replies, name, line);
+                self.request(&replies, name, line, &mut backup);
             }
             // The open requests still get their replies.
             drop(replies);
@@ -306,7 +307,13 @@ impl Attendant<'_> {
         served
     }
 
-    fn request(&self, replies: &Arc<Replies>, name: Option<&str>, line: RawLine<'_>) {
+    fn request(
+        &self,
+        replies: &Arc<Replies>,
+        name: Option<&str>,
+        line: RawLine<'_>,
+        backup: &mut Backup<'a>,
+    ) {
         let server = self.server;
         let mut src = name.map(Cow::Borrowed);
         let malformed = |text| {
@@ -338,7 +345,8 @@ impl Attendant<'_> {
                 }
                 (Ok(opened), Some(input)) => {
                     let src = src.get_or_insert(opened.src.unwrap_or_default());
-                    input.request(replies, (src, &server.name), opened.body, line.len())
+                    let body = (opened.body, line.len());
+                    input.request(replies, (src, &server.name), body, Some(backup))
                 }
             },
         };

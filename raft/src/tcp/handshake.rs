@@ -266,7 +266,7 @@ fn nonce() -> String {
 }
 
 /// Writes a line.
-pub(super) fn send(
+pub(crate) fn send(
     mut stream: impl Write,
     src: &str,
     dest: Option<&str>,

@@ -1,6 +1,7 @@
 //! Nodes on a network, as processes.
 
 mod auth;
+mod backup;
 mod cluster;
 mod hostile;
 mod members;

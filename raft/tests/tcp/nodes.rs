@@ -102,15 +102,32 @@ impl Cluster {
         }
     }
 
-    /// Starts a node as an initial member or, if it ran before, without a word about the cluster.
-    pub(crate) fn run(&mut self, node: usize) {
+    /// A cluster without data, with the addresses of another one.
+    pub(crate) fn in_place_of(other: &Self) -> Self {
+        let mut cluster = Self::with_places(other.nodes.len(), &[], Vec::new());
+        cluster.places.clone_from(&other.places);
+        cluster.listens.clone_from(&other.listens);
+        cluster
+    }
+
+    /// The addresses of the initial members.
+    pub(crate) fn members(&self) -> String {
         let members = (1..)
             .zip(&self.places)
             .map(|(n, place)| format!("n{n}={place}"));
-        let members: Vec<String> = members.collect();
+        members.collect::<Vec<_>>().join(",")
+    }
+
+    /// The folder with the data of all nodes.
+    pub(crate) fn data(&self) -> &str {
+        self.folder.0.to_str().unwrap()
+    }
+
+    /// Starts a node as an initial member or, if it has data, without a word about the cluster.
+    pub(crate) fn run(&mut self, node: usize) {
         let begin = match self.folder.0.join(format!("n{}", node + 1)).exists() {
             true => Vec::new(),
-            false => vec!["--bootstrap".to_owned(), members.join(",")],
+            false => vec!["--bootstrap".to_owned(), self.members()],
         };
         self.start_node(node, &begin);
         self.read_stderr(node, "listening");

@@ -143,7 +143,8 @@ impl Real {
     }
 }
 
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
+/// Whether both are of the same file.
+pub(crate) fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
@@ -154,9 +155,9 @@ fn taken(lock: Result<(), TryLockError>) -> io::Result<()> {
     })
 }
 
-/// Makes the name of a folder durable in its parent.
-fn sync_name(folder: &Path) -> io::Result<()> {
-    let above = folder.parent().filter(|path| !path.as_os_str().is_empty());
+/// Makes the name of a folder or a file durable in its parent.
+pub(crate) fn sync_name(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|path| !path.as_os_str().is_empty());
     fs::File::open(above.unwrap_or(Path::new(".")))?.sync_all()
 }
 

@@ -1,0 +1,396 @@
+//! `raft restore`: a new cluster that begins with a backup.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind as Io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use raft_core::{MAX_SNAPSHOT, SnapshotId};
+
+use super::log::{REFUSED, UNKNOWN, status_of};
+use super::{print, usage_error};
+use crate::entropy;
+use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use crate::kv::Kv;
+use crate::node::{Member, folder_name, read_machine, restore};
+use crate::sessions::Sessions;
+use crate::stdio::print_error;
+use crate::storage::disk::real::sync_name;
+use crate::storage::{ErrorKind, SnapshotFile};
+
+/// The command line of `raft restore`.
+const RESTORE: Command = Command::new(
+    "raft restore",
+    "\
+Makes the folders of a new cluster that begins with the state in FILE: one of raft backup, or a
+snapshot out of a node's folder. The nodes of the former cluster are strangers to the new one.
+Without --name it makes the folders of all nodes in DIR. With --name it makes that node's alone,
+and has to run for each: with the same FILE, --bootstrap and --cluster-token, which should be new.
+It prints the commands that start the nodes.
+
+Exit status:
+  0  the folders are made
+  1  FILE is damaged or no snapshot, or a folder is there already; nothing is made
+  2  the command line is wrong
+  4  a newer version of this program wrote FILE
+  5  FILE cannot be read, or a folder cannot be written",
+    &[
+        Flag::new(
+            "bootstrap",
+            "NAME=HOST:PORT,...",
+            "The members that the new cluster begins with.",
+        ),
+        Flag::new("data-dir", "DIR", "Each node keeps its data in DIR/NAME."),
+        Flag::new(
+            "name",
+            "NAME",
+            "Makes the folder of this node alone. [default: of all]",
+        ),
+        Flag::new(
+            "cluster-token",
+            "TEXT",
+            "With --name: distinguishes this cluster from all others.",
+        ),
+    ],
+)
+.arguments("FILE");
+
+/// Folders are made in here, inside DIR. No node's folder begins with a dot.
+const UNFINISHED: &str = ".restore";
+
+/// Runs `raft restore` with the arguments after these words.
+pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = RESTORE
+        .parse(arguments)
+        .and_then(|parsed| parsed.try_map(|given| Plan::of(&given)));
+    let restored = match parsed {
+        Ok(Parsed::Run(plan)) => plan.run(),
+        Ok(Parsed::Print(text)) => return print(&text),
+        Err(error) => return usage_error(RESTORE.name, &error),
+    };
+    match restored {
+        Ok(text) => print(&text),
+        Err((status, reason)) => {
+            print_error(format_args!("raft restore: {reason}"));
+            ExitCode::from(status)
+        }
+    }
+}
+
+struct Plan {
+    file: PathBuf,
+    data: PathBuf,
+    /// The members of the new cluster.
+    addresses: Vec<String>,
+    /// The names and places of the nodes whose folders are to be made.
+    nodes: Vec<(String, String)>,
+    token: String,
+}
+
+/// An exit status and its reason.
+type Failure = (u8, String);
+
+impl Plan {
+    fn of(given: &Given) -> Result<Self, UsageError> {
+        let needed = |name: &str| {
+            let missing = || UsageError::new(format!("--{name} is needed"));
+            given.text(name).ok_or_else(missing)
+        };
+        let list = needed("bootstrap")?.split(',').map(str::to_owned);
+        let addresses: Vec<String> = list.collect();
+        let invalid = |why| UsageError::new(format!("--bootstrap: {why}"));
+        Member::new("", addresses.clone()).map_err(invalid)?;
+        let mut nodes = Vec::new();
+        for text in &addresses {
+            let (name, place) = text
+                .split_once('=')
+                .ok_or_else(|| invalid(format!("{text} has no =HOST:PORT")))?;
+            nodes.push((name.to_owned(), place.to_owned()));
+        }
+        let token = match given.text("name") {
+            Some(name) => {
+                nodes.retain(|(other, _)| other == name);
+                if nodes.is_empty() {
+                    return Err(invalid(format!("{name} is not among the members")));
+                }
+                needed("cluster-token")?.to_owned()
+            }
+            None => {
+                let token = given.text("cluster-token").map(str::to_owned);
+                token.unwrap_or_else(|| format!("{:016x}", entropy::random()))
+            }
+        };
+        Ok(Self {
+            file: given.argument("file")?.into(),
+            data: needed("data-dir")?.into(),
+            addresses,
+            nodes,
+            token,
+        })
+    }
+
+    /// Makes all folders or none. Returns what to print.
+    fn run(&self) -> Result<String, Failure> {
+        let (id, machine) = self.read()?;
+        for (name, _) in &self.nodes {
+            let folder = self.data.join(folder_name(name));
+            if folder.exists() {
+                let what = "is there already; a new cluster needs new folders";
+                return Err((REFUSED, format!("{} {what}", folder.display())));
+            }
+        }
+        let unfinished = self.data.join(UNFINISHED);
+        fs::create_dir_all(&self.data)
+            .and_then(|()| sync_name(&self.data))
+            .and_then(|()| fs::create_dir(&unfinished))
+            .map_err(|error| {
+                let hint = match error.kind() {
+                    Io::AlreadyExists => {
+                        "; another restore is under way, or left it: then remove it"
+                    }
+                    _ => "",
+                };
+                let path = unfinished.display();
+                (UNKNOWN, format!("cannot create {path}: {error}{hint}"))
+            })?;
+        let made = self.make(&unfinished, id, &machine);
+        // What is left of it keeps the next restore from beginning, which says so.
+        let _ = fs::remove_dir_all(&unfinished);
+        made
+    }
+
+    /// Makes the folders, and moves them to their places once all are complete.
+    fn make(
+        &self,
+        unfinished: &Path,
+        id: SnapshotId,
+        machine: &Sessions<Kv>,
+    ) -> Result<String, Failure> {
+        let SnapshotId { last, crc, .. } = id;
+        // Two nodes of one cluster must not begin with different states.
+        let token = format!("{} {crc:08x}", self.token);
+        let keys = machine.machine().len();
+        let (index, term) = (last.index, last.term);
+        let mut text = format!(
+            "restored {keys} keys, through entry {index} of term {term}; start the new cluster with:\n"
+        );
+        for (name, place) in &self.nodes {
+            let member = Member::new(name, self.addresses.clone());
+            let member = member.expect("it was checked").with_token(&token);
+            let folder = unfinished.join(folder_name(name));
+            restore(&folder, &member, last, machine).map_err(|why| (UNKNOWN, why))?;
+            let data = self.data.display();
+            text += &format!("raft serve --name {name} --listen {place} --data-dir {data}\n");
+        }
+        for (name, _) in &self.nodes {
+            let folder = self.data.join(folder_name(name));
+            fs::rename(unfinished.join(folder_name(name)), &folder)
+                .and_then(|()| sync_name(&folder))
+                .map_err(|error| {
+                    (
+                        UNKNOWN,
+                        format!("cannot make {}: {error}", folder.display()),
+                    )
+                })?;
+        }
+        Ok(text)
+    }
+
+    /// Reads and checks the file.
+    fn read(&self) -> Result<(SnapshotId, Sessions<Kv>), Failure> {
+        let path = self.file.display();
+        let unreadable = |error| (UNKNOWN, format!("cannot read {path}: {error}"));
+        let length = fs::metadata(&self.file).map_err(unreadable)?.len();
+        if length > MAX_SNAPSHOT {
+            let what = format!("has {length} bytes; the maximum is {MAX_SNAPSHOT}");
+            return Err((REFUSED, format!("{path} {what}")));
+        }
+        let bytes = fs::read(&self.file).map_err(unreadable)?;
+        let refused = |(kind, what)| (status_of(kind), format!("{path}: {what}"));
+        let file = SnapshotFile::parse(&bytes).map_err(|error| {
+            let what = match error.kind() {
+                ErrorKind::Damaged => format!("{error}: it is damaged, incomplete or no backup"),
+                _ => error.to_string(),
+            };
+            refused((error.kind(), what))
+        })?;
+        let machine = read_machine(file.machine).map_err(refused)?;
+        Ok((file.id, machine.in_new_history()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::{env, process};
+
+    use json::value;
+    use raft_core::{EntryId, Index, StateMachine as _, Term};
+
+    use super::*;
+    use crate::kv;
+    use crate::sessions::Command;
+    use crate::storage::disk::real::Real;
+    use crate::storage::{self, Identity, Opened};
+
+    const MEMBERS: &str = "n1=h:1,n2=h:2";
+    const LAST: EntryId = EntryId {
+        term: Term(3),
+        index: Index(70),
+    };
+
+    /// A folder with a node of a former cluster of these members, removed in the end.
+    struct Setting(PathBuf);
+
+    impl Setting {
+        fn new(name: &str) -> Self {
+            let folder = env::temp_dir().join(format!("stdraft-restore-{}-{name}", process::id()));
+            let setting = Self(folder);
+            setting.former("old", 1);
+            setting
+        }
+
+        fn former(&self, folder: &str, value: i64) {
+            let addresses = MEMBERS.split(',').map(str::to_owned).collect();
+            let member = Member::new("n1", addresses).unwrap();
+            restore(&self.0.join(folder), &member, LAST, &machine(value)).unwrap();
+        }
+
+        /// Runs the command with the snapshot in this folder.
+        fn run(&self, folder: &str, flags: &[&str]) -> Result<String, Failure> {
+            let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
+            let file = self.0.join(folder).join(name);
+            let data = self.0.clone().into();
+            let first = [
+                file.into(),
+                "--bootstrap".into(),
+                MEMBERS.into(),
+                "--data-dir".into(),
+                data,
+            ];
+            let parsed = RESTORE.parse(first.into_iter().chain(flags.iter().map(Into::into)));
+            match parsed.and_then(|parsed| parsed.try_map(|given| Plan::of(&given))) {
+                Ok(Parsed::Run(plan)) => plan.run(),
+                Ok(Parsed::Print(text)) => panic!("{text}"),
+                Err(error) => Err((2, error.to_string())),
+            }
+        }
+
+        fn owner(&self, folder: &str) -> Identity {
+            let disk = Real::read_only(&self.0.join(folder)).unwrap();
+            storage::owner(Arc::new(disk)).unwrap().unwrap()
+        }
+
+        fn remove(&self, folder: &str) {
+            fs::remove_dir_all(self.0.join(folder)).unwrap();
+        }
+    }
+
+    impl Drop for Setting {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn machine(value: i64) -> Sessions<Kv> {
+        let mut machine = Sessions::default();
+        let (key, value) = (value!("k").into(), value!(value).into());
+        machine.apply(&Command::Plain(kv::Command::Write { key, value }));
+        machine
+    }
+
+    #[test]
+    fn new_cluster_has_the_state_and_is_another_one() {
+        let setting = Setting::new("new");
+        setting.run("old", &[]).unwrap();
+        let (old, n1, n2) = (
+            setting.owner("old"),
+            setting.owner("n1"),
+            setting.owner("n2"),
+        );
+        assert_ne!(n1.cluster(), old.cluster());
+        assert_eq!(n1.cluster(), n2.cluster());
+        assert_eq!((n2.node(), n2.id().0), ("n2", 1));
+        let disk = Arc::new(Real::create(&setting.0.join("n2")).unwrap());
+        let opened = storage::open::<Command<kv::Command>>(disk, &n2, None, Default::default());
+        let Opened { log, recovered, .. } = opened.unwrap();
+        let snapshot = recovered.snapshot.unwrap();
+        assert_eq!((log.base(), snapshot.id.last), (LAST, LAST));
+        assert_eq!(recovered.ballot.term(), LAST.term);
+        let members = snapshot.membership.members().values();
+        let addresses: Vec<_> = members.map(|member| &*member.address).collect();
+        assert_eq!(addresses.join(","), MEMBERS);
+        let restored = read_machine(&snapshot.machine).unwrap();
+        assert_eq!(restored.machine(), machine(1).machine());
+        // Not twice, and nothing else is left.
+        let (status, why) = setting.run("old", &[]).unwrap_err();
+        assert!(
+            status == REFUSED && why.contains("n1 is there already"),
+            "{why}"
+        );
+        let mut names: Vec<_> = fs::read_dir(&setting.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["n1", "n2", "old"]);
+    }
+
+    #[test]
+    fn token_and_file_name_the_cluster() {
+        let setting = Setting::new("token");
+        setting.former("other", 2);
+        let mut clusters = Vec::new();
+        for (folder, token) in [("old", "t"), ("old", "t"), ("old", "u"), ("other", "t")] {
+            let flags = ["--name", "n2", "--cluster-token", token];
+            setting.run(folder, &flags).unwrap();
+            assert!(!setting.0.join("n1").exists());
+            clusters.push(setting.owner("n2").cluster());
+            setting.remove("n2");
+        }
+        assert_eq!(clusters[0], clusters[1]);
+        assert_ne!(clusters[0], clusters[2]);
+        assert_ne!(clusters[0], clusters[3]);
+    }
+
+    #[test]
+    fn mistakes_and_damage_are_refused() {
+        let setting = Setting::new("mistakes");
+        for (flags, status, text) in [
+            (&["--name", "n2"][..], 2, "--cluster-token is needed"),
+            (&["--name", "n3"], 2, "n3 is not among the members"),
+            (&["--bootstrap", "n1"], 2, "n1 has no =HOST:PORT"),
+            (&["x"], 2, "unknown argument"),
+        ] {
+            let (found, why) = setting.run("old", flags).unwrap_err();
+            assert!(found == status && why.contains(text), "{found} {why}");
+        }
+        let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
+        let file = setting.0.join("old").join(name);
+        let whole = fs::read(&file).unwrap();
+        let newer = [&whole[..8], &[9], &whole[9..]].concat();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for (bytes, status, text) in [
+            (&whole[..whole.len() - 1], 1, "damaged, incomplete"),
+            (&flipped, 1, "damaged, incomplete"),
+            (b"a map", 1, "not a snapshot"),
+            (&newer, 4, "newer"),
+        ] {
+            fs::write(&file, bytes).unwrap();
+            let (found, why) = setting.run("old", &[]).unwrap_err();
+            assert!(found == status && why.contains(text), "{found} {why}");
+        }
+        fs::remove_file(&file).unwrap();
+        let (status, _) = setting.run("old", &[]).unwrap_err();
+        assert_eq!(status, UNKNOWN);
+        fs::write(&file, &whole).unwrap();
+        // As an interrupted one leaves it.
+        fs::create_dir(setting.0.join(UNFINISHED)).unwrap();
+        let (status, why) = setting.run("old", &[]).unwrap_err();
+        assert!(status == UNKNOWN && why.contains("remove it"), "{why}");
+        setting.remove(UNFINISHED);
+        setting.run("old", &[]).unwrap();
+    }
+}
