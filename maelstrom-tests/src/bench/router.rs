@@ -26,7 +26,7 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// For how many client time-outs the last reads are tried, and for how long at least.
 const LAST_READS_TIMEOUTS: u32 = 10;
-const LAST_READS_MIN: Duration = Duration::from_secs(10);
+const LAST_READS_MIN: Duration = Duration::from_secs(30);
 
 /// How long after a failed last read the key is read again.
 const READ_AGAIN: Duration = Duration::from_millis(100);
