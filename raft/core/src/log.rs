@@ -12,10 +12,9 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
-use core::iter;
 
 use crate::entry::{Entry, Payload};
-use crate::id::{EntryId, Index, Term};
+use crate::id::{EntryId, Index, NodeId, Term};
 use crate::machine::StateMachine;
 use crate::membership::Membership;
 
@@ -135,12 +134,10 @@ impl<S: StateMachine> Log<S> {
         membership
     }
 
-    /// The membership at an index, and all after it.
-    pub(crate) fn memberships_from(&self, index: Index) -> impl Iterator<Item = &Membership> {
-        let later = self.memberships.iter().filter(move |(at, _)| *at > index);
-        iter::once(self.membership_at(index))
-            .chain(later.map(|(_, membership)| membership))
-            .map(AsRef::as_ref)
+    /// Whether a node votes by the membership at an index, or by one after it.
+    pub(crate) fn is_voter_from(&self, index: Index, node: NodeId) -> bool {
+        let mut later = self.memberships.iter().filter(|(at, _)| *at > index);
+        self.membership_at(index).is_voter(node) || later.any(|(_, after)| after.is_voter(node))
     }
 
     /// The proof that no change of the membership is under way, if `commit` is the commit index.

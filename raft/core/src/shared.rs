@@ -318,8 +318,7 @@ impl<S: StateMachine> Shared<S> {
     /// to be committed. Until then the cluster may need its log, which may be the only one that can
     /// win (thesis §4.2.2). A node that starts may know less to be committed than before.
     pub(crate) fn may_campaign(&self) -> bool {
-        let mut memberships = self.log.memberships_from(self.commit);
-        memberships.any(|membership| membership.is_voter(self.id))
+        self.log.is_voter_from(self.commit, self.id)
     }
 
     /// Answers a message of a lower term. A stale leader or candidate gets a reply of this node's
