@@ -7,7 +7,7 @@
 #   maelstrom-tests/mutants.sh --check        check that each mutant still fits the sources (one second)
 #
 #   --jobs N         mutants to run at a time, each with a build folder of its own (default: 1)
-#   --rungs LIST     rungs to climb, of golden,paper,core,snapshot,storage,metrics,unit,node,sim,model,bench,tools
+#   --rungs LIST     rungs to climb, of golden,paper,core,network,snapshot,storage,metrics,unit,node,sim,model,bench,tools
 #                    (default: all that can see the mutant)
 #   --seeds N        seeds for the simulator (default: 1000)
 #   --seconds S      time limit of the bench, and of each world of the model checker (default: 30)
@@ -36,10 +36,10 @@
 # names them: a test target of this crate, `lib` for the unit tests, and a part of the tests' names.
 #
 # Each mutant is put into a copy of the sources and built in release, so that no debug assertion helps. Then it climbs
-# the rungs: golden scripts, tests of the paper, the core's unit tests, those of snapshots, storage tests, tests of the
-# metrics endpoint, unit tests of the product, tests of the node's process, simulator, model checker, bench, tests of the
-# test tools. It is caught by the first rung where a test fails or a rule is broken; an exit status alone does not
-# count, nor does a time-out.
+# the rungs: golden scripts, tests of the paper, the core's unit tests and those of its network and its snapshots,
+# storage tests, tests of the metrics endpoint, unit tests of the product, tests of the node's process, simulator, model
+# checker, bench, tests of the test tools. It is caught by the first rung where a test fails or a rule is broken; an
+# exit status alone does not count, nor does a time-out.
 # First, the unbroken product climbs the same rungs: it must pass all of them.
 set -euo pipefail
 # A backtrace would push the panic itself out of the excerpt that the bench prints.
@@ -47,7 +47,7 @@ export RUST_BACKTRACE=0
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 
-seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,core,snapshot,storage,metrics,unit,node,sim,model,bench,tools
+seeds=1000 seconds=30 jobs=1 task=run only=() results='' dir='' rungs=golden,paper,core,network,snapshot,storage,metrics,unit,node,sim,model,bench,tools
 usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
 fail() { echo "mutants.sh: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
@@ -72,7 +72,7 @@ while [ $# -gt 0 ]; do
 done
 for rung in ${rungs//,/ }; do
     case $rung in
-        golden | paper | core | snapshot | storage | metrics | unit | node | sim | model | bench | tools) ;;
+        golden | paper | core | network | snapshot | storage | metrics | unit | node | sim | model | bench | tools) ;;
         *) fail "unknown rung '$rung'" ;;
     esac
 done
@@ -114,7 +114,7 @@ rungs_of() {
     local rung
     for rung in $(case $1 in
         maelstrom-tests/*) echo "tools:$2" ;;
-        raft/core/*) echo golden paper core snapshot sim model ;;
+        raft/core/*) echo golden paper core network snapshot sim model ;;
         raft/src/storage/disk/real.rs) echo unit node ;;
         raft/src/storage/*) echo storage golden unit sim node ;;
         raft/src/wire* | raft/src/kv* | raft/src/sessions*) echo unit sim bench ;;
@@ -152,7 +152,7 @@ build() {
         golden) what=(-p maelstrom-tests --test golden) ;;
         paper) what=(-p raft-core --test paper) ;;
         core) what=(-p raft-core --lib) ;;
-        snapshot) what=(-p raft-core --test snapshot) ;;
+        network | snapshot) what=(-p raft-core --test "$1") ;;
         storage) what=(-p maelstrom-tests --test storage) ;;
         metrics) what=(-p metrics --test http) ;;
         unit) what=(-p raft --lib) ;;
@@ -164,7 +164,7 @@ build() {
         *) what=(-p maelstrom-tests --bin maelstrom-tests) ;;
     esac
     case $1 in
-        golden | paper | core | snapshot | storage | metrics | unit | node | tools:*) what=(test --no-run "${what[@]}") ;;
+        golden | paper | core | network | snapshot | storage | metrics | unit | node | tools:*) what=(test --no-run "${what[@]}") ;;
         *) what=(build "${what[@]}") is_test=false ;;
     esac
     cargo "${what[@]}" --release "${codegen[@]}" --message-format json-render-diagnostics 2>"$log" |
@@ -184,7 +184,7 @@ run_tests() {
 climb() {
     local rung=$1 exe=$2 status=0 world
     case $rung in
-        golden | paper | core | snapshot | storage | metrics | unit | node) run_tests "$exe" || status=$? ;;
+        golden | paper | core | network | snapshot | storage | metrics | unit | node) run_tests "$exe" || status=$? ;;
         tools:*) run_tests "$exe" "${rung#tools:*:}" || status=$? ;;
         sim)
             timeout 900 "$exe" sim --seeds "0..$seeds" --jobs "$threads" >"$log" 2>&1 || status=$?
