@@ -26,6 +26,9 @@ use crate::history::{Call, ErrorCode, Outcome, Process};
 /// been evicted.
 const ATTEMPTS_MAX: usize = 30;
 
+/// The code of a refusal: the request has had no effect.
+const REFUSED: ErrorCode = ErrorCode(11);
+
 /// How long after an error a change of a session is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -98,6 +101,8 @@ struct Pending {
     invoked: Duration,
     /// How often it, or the opening of its session, was sent.
     attempts: usize,
+    /// Whether it may have taken effect when it was sent before.
+    is_unsure: bool,
     /// The node that it was sent to last.
     node: Node,
 }
@@ -247,6 +252,7 @@ impl Clients {
             request,
             invoked: now,
             attempts: 0,
+            is_unsure: false,
             node: slot.node,
         });
         let changes = pending.request.call != Call::Read;
@@ -308,7 +314,7 @@ impl Clients {
 
     /// Whether a pending request is one of a session that is to be sent again after this error.
     fn may_repeat(&self, pending: &Pending, code: ErrorCode) -> bool {
-        let is_unsure = matches!(code, ErrorCode::TIMEOUT | ErrorCode(11 | 13));
+        let is_unsure = matches!(code, ErrorCode::TIMEOUT | REFUSED | ErrorCode(13));
         let changes = pending.request.call != Call::Read;
         self.has_sessions && changes && is_unsure && pending.attempts < ATTEMPTS_MAX
     }
@@ -360,18 +366,24 @@ impl Clients {
         match answer {
             Answer::SessionOpened(id) if opens => {
                 slot.session = Some(Session { id, sequence: 1 });
-                pending.attempts = 0;
+                (pending.attempts, pending.is_unsure) = (0, false);
                 self.repeat(now, Worker(index), pending);
                 return Ok(None);
             }
             Answer::Error(code) if self.may_repeat(&pending, code) => {
                 self.retries += 1;
+                pending.is_unsure |= code != REFUSED;
                 self.repeat(now + AGAIN, Worker(index), pending);
                 return Ok(None);
             }
             _ if opens && !matches!(answer, Answer::Error(_)) => return Err(Strange::WrongType),
             _ => {}
         }
+        let answer = match answer {
+            // Only this time it has certainly had no effect.
+            Answer::Error(REFUSED) if pending.is_unsure => Answer::Error(ErrorCode::TIMEOUT),
+            answer => answer,
+        };
         let outcome = outcome(&pending.request.call, answer)?;
         Ok(Some(self.complete(Worker(index), pending, outcome)))
     }
@@ -427,12 +439,13 @@ impl Clients {
                 id,
                 at: _,
             } = self.deadlines.pop_front()?;
-            let pending = self.slots[worker.0].pending.take()?;
+            let mut pending = self.slots[worker.0].pending.take()?;
             self.given_up.insert((process, id));
             if !self.may_repeat(&pending, ErrorCode::TIMEOUT) {
                 break (worker, pending);
             }
             self.retries += 1;
+            pending.is_unsure = true;
             self.repeat(now, worker, pending);
         };
         let outcome = failure(&pending.request.call, ErrorCode::TIMEOUT);

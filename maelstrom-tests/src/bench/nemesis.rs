@@ -4,7 +4,8 @@
 //! A transfer and a change of the members are over at once. Each other kind of fault begins and ends in turn, after waits of half to one and a half times the
 //! interval; faults of different kinds may overlap. All end some time before the load does, so that
 //! clients see what they left. A run with kills ends them by killing all nodes at once, after a
-//! write was acknowledged: a node that forgets cannot learn its data from the others then. There is
+//! write was acknowledged: a node that forgets cannot learn its data from the others then. If none
+//! was, it may be in the time without faults before that. There is
 //! no clock in here: the caller asks which action is due, and carries it out.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -379,7 +380,7 @@ impl Nemesis {
     /// acknowledged: only then does a death of all nodes show whether they forget.
     pub fn due(&self, may_kill_all: bool) -> Option<Duration> {
         let cycles = self.cycles.iter();
-        let dues = cycles.filter_map(|cycle| self.cycle_due(cycle, may_kill_all));
+        let dues = cycles.filter_map(|cycle| self.cycle_due(cycle));
         dues.chain(self.last_kill.filter(|_| may_kill_all)).min()
     }
 
@@ -388,21 +389,17 @@ impl Nemesis {
         self.last_kill.is_none() && self.due(true).is_none()
     }
 
-    fn cycle_due(&self, cycle: &Cycle, may_kill_all: bool) -> Option<Duration> {
-        match (&cycle.state, self.last_kill) {
-            (_, Some(_)) if !may_kill_all => Some(cycle.due),
-            (State::Cut | State::Broken | State::Paused(_) | State::Dead(_), _) => {
+    fn cycle_due(&self, cycle: &Cycle) -> Option<Duration> {
+        match &cycle.state {
+            State::Cut | State::Broken | State::Paused(_) | State::Dead(_) => {
                 Some(cycle.due.min(self.until))
             }
-            (
-                State::Whole
-                | State::Connected
-                | State::Running
-                | State::Leading
-                | State::Changing
-                | State::Alive,
-                _,
-            ) => Some(cycle.due).filter(|due| *due < self.until),
+            State::Whole
+            | State::Connected
+            | State::Running
+            | State::Leading
+            | State::Changing
+            | State::Alive => Some(cycle.due).filter(|due| *due < self.until),
         }
     }
 
@@ -413,7 +410,7 @@ impl Nemesis {
         }
         let mut cycles = self.cycles.iter();
         let index = cycles.position(|cycle| {
-            let due = self.cycle_due(cycle, may_kill_all);
+            let due = self.cycle_due(cycle);
             due.is_some_and(|due| due <= now)
         })?;
         // Counted from now and not from when it was due, so that a late action does not shorten

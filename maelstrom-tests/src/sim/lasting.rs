@@ -18,7 +18,7 @@ use crate::rules::Broken;
 const SERVED_ELECTIONS_MAX: u64 = 400;
 
 /// The same where few messages are slow and none is lost.
-const SERVED_SOON_ELECTIONS_MAX: u64 = 60;
+const SERVED_SOON_ELECTIONS_MAX: u64 = 120;
 
 /// A leader that served this many times is there to stay, where few messages are slow and none is
 /// lost.

@@ -243,23 +243,45 @@ fn a_change_is_sent_to_the_next_node_until_it_has_an_answer() {
     assert_eq!(clients.retries(), 4);
 }
 
+/// Sends a change until it ends: its session is opened, and then each attempt has the next of these
+/// errors, the last one again and again.
+fn end_with(clients: &mut Clients, errors: &[u64]) -> Outcome {
+    let asked = ask(clients, 1, ms(0), write());
+    let opened = Answer::SessionOpened(7);
+    assert!(answer(clients, ms(0), &asked, opened).is_none());
+    let mut now = ms(0);
+    for attempt in 0.. {
+        let (asked, _) = clients.ask_again(now).expect("it is sent again");
+        let code = ErrorCode(errors[attempt.min(errors.len() - 1)]);
+        now += AGAIN;
+        if let Some(done) = answer(clients, now, &asked, Answer::Error(code)) {
+            return done.outcome;
+        }
+        now += AGAIN;
+    }
+    unreachable!("the attempts are bounded")
+}
+
 #[test]
 fn a_change_without_an_answer_ends_as_unknown() {
     let mut clients = with_sessions();
-    let mut asked = ask(&mut clients, 1, ms(0), write());
-    let mut now = ms(0);
-    let done = loop {
-        now += AGAIN;
-        match answer(&mut clients, now, &asked, Answer::Error(ErrorCode(13))) {
-            Some(done) => break done,
-            None => asked = clients.ask_again(now + AGAIN).expect("it is sent again").0,
-        }
-    };
-    assert_eq!(done.outcome, Outcome::Unknown(ErrorCode(13)));
+    assert_eq!(
+        end_with(&mut clients, &[13]),
+        Outcome::Unknown(ErrorCode(13))
+    );
     assert_eq!(clients.retries() as usize, ATTEMPTS_MAX - 1);
     // The worker goes on as a new process, in a new session.
-    let asked = ask(&mut clients, 1, now, write());
+    let asked = ask(&mut clients, 1, ms(0), write());
     assert_eq!((asked.process, asked.sent), (Process(5), Sent::OpenSession));
+}
+
+#[test]
+fn a_change_that_was_always_refused_has_failed() {
+    let refused = end_with(&mut with_sessions(), &[11]);
+    assert_eq!(refused, Outcome::Failed(REFUSED));
+    // An attempt before may have been forwarded.
+    let refused = end_with(&mut with_sessions(), &[13, 11]);
+    assert_eq!(refused, Outcome::Unknown(ErrorCode::TIMEOUT));
 }
 
 #[test]
