@@ -314,9 +314,9 @@ impl Clients {
 
     /// Whether a pending request is one of a session that is to be sent again after this error.
     fn may_repeat(&self, pending: &Pending, code: ErrorCode) -> bool {
-        let is_unsure = matches!(code, ErrorCode::TIMEOUT | REFUSED | ErrorCode(13));
+        let is_temporary = matches!(code, ErrorCode::TIMEOUT | REFUSED | ErrorCode(13));
         let changes = pending.request.call != Call::Read;
-        self.has_sessions && changes && is_unsure && pending.attempts < ATTEMPTS_MAX
+        self.has_sessions && changes && is_temporary && pending.attempts < ATTEMPTS_MAX
     }
 
     /// Lets a worker send its pending request again at this time.

@@ -1,12 +1,12 @@
 //! The schedule of faults: partitions, broken connections, pauses, leadership transfers, kills and
 //! changes of the members, drawn from a seed.
 //!
-//! A transfer and a change of the members are over at once. Each other kind of fault begins and ends in turn, after waits of half to one and a half times the
-//! interval; faults of different kinds may overlap. All end some time before the load does, so that
-//! clients see what they left. A run with kills ends them by killing all nodes at once, after a
-//! write was acknowledged: a node that forgets cannot learn its data from the others then. If none
-//! was, it may be in the time without faults before that. There is
-//! no clock in here: the caller asks which action is due, and carries it out.
+//! A transfer and a change of the members are over at once. Each other kind of fault begins and ends
+//! in turn, after waits of half to one and a half times the interval; faults of different kinds may
+//! overlap. All end some time before the load does, so that clients see what they left. A run with
+//! kills ends by killing all nodes at once, after a write was acknowledged: a node that forgets
+//! cannot learn its data from the others then. If none was, the nodes have the time without faults to
+//! serve one. There is no clock in here: the caller asks which action is due, and carries it out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -14,9 +14,8 @@ use crate::replica::node::{Disk as _, demand};
 use crate::rules::Broken;
 
 /// How long a cluster without faults may take to agree once it has a leader, in longest election
-/// timeouts. Open requests end at their deadlines, and lagging nodes need snapshots: seed 83088038
-/// took 60 for one of 8 kB in chunks of 20 bytes.
-const RECOVERY_ELECTIONS_MAX: u64 = 120;
+/// timeouts. Open requests end at their deadlines, and lagging nodes need snapshots.
+const RECOVERY_ELECTIONS_MAX: u64 = 60;
 
 /// The same for a leader that a quorum follows. Elections that collide take longer than
 /// [`ELECTION_ELECTIONS`], and so do those of nodes whose timeout is eight times as long because
@@ -181,7 +180,8 @@ impl World {
         what: &str,
         done: impl Fn(&Self) -> bool,
     ) -> Result<(), Broken> {
-        let took = self.expect_within(RECOVERY_ELECTIONS_MAX, what, done)?;
+        let bound = RECOVERY_ELECTIONS_MAX * self.options.slowness_of_snapshots();
+        let took = self.expect_within(bound, what, done)?;
         self.rare.slowest_recovery = self.rare.slowest_recovery.max(took);
         Ok(())
     }

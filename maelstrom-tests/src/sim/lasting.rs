@@ -18,7 +18,7 @@ use crate::rules::Broken;
 const SERVED_ELECTIONS_MAX: u64 = 400;
 
 /// The same where few messages are slow and none is lost.
-const SERVED_SOON_ELECTIONS_MAX: u64 = 120;
+const SERVED_SOON_ELECTIONS_MAX: u64 = 60;
 
 /// A leader that served this many times is there to stay, where few messages are slow and none is
 /// lost.
@@ -109,7 +109,7 @@ impl World {
     fn serve_once(&mut self, quorum: &BTreeSet<NodeId>) -> Result<(), Broken> {
         let start = self.agenda.now;
         let bound = if self.options.is_gentle() {
-            SERVED_SOON_ELECTIONS_MAX
+            SERVED_SOON_ELECTIONS_MAX * self.options.slowness_of_snapshots()
         } else {
             SERVED_ELECTIONS_MAX
         };
