@@ -116,7 +116,7 @@ rungs_of() {
         maelstrom-tests/*) echo "tools:$2" ;;
         raft/core/*) echo golden paper core network snapshot sim model ;;
         raft/src/storage/disk/real.rs) echo unit node ;;
-        raft/src/storage/*) echo storage golden unit sim node ;;
+        raft/src/storage/*) echo storage unit sim node ;;
         raft/src/wire* | raft/src/kv* | raft/src/sessions*) echo unit sim bench ;;
         metrics/*) echo metrics ;;
         *) echo unit node bench ;;

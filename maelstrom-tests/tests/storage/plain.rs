@@ -431,6 +431,24 @@ fn a_snapshot_is_read_in_chunks_and_installed_elsewhere() {
 }
 
 /// A file is checked when it is opened. If it is damaged later, the follower notices.
+/// As after a crash between the two, whose base record the start adds.
+#[test]
+fn a_start_keeps_what_follows_a_snapshot_unless_it_conflicts() {
+    for (term, kept) in [(3, 2), (4, 0)] {
+        let disk = Memory::new();
+        let mut opened = open(&disk).expect("an empty folder");
+        opened
+            .log
+            .append_and_sync(&[entries(1, 9, 3, 5)])
+            .expect("room");
+        store(&opened.snapshots, id(7, term)).expect("room");
+        drop(opened);
+        let recovered = open(&disk).expect("a sound folder").recovered;
+        assert_eq!(recovered.base(), id(7, term));
+        assert_eq!(recovered.entries.len(), kept, "after 7@{term}");
+    }
+}
+
 #[test]
 fn storing_again_replaces_a_damaged_snapshot() {
     for was_open in [false, true] {
