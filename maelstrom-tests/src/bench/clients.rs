@@ -32,6 +32,10 @@ const REFUSED: ErrorCode = ErrorCode(11);
 /// How long after an error a change of a session is sent again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// How long a client rests that was refused. Otherwise the clients of a node that refuses at once would
+/// make most of the requests, since the others wait for their answers.
+const REST: Duration = Duration::from_millis(250);
+
 /// The number that pairs a request with its answer; unique for each client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId(pub u64);
@@ -48,7 +52,7 @@ pub struct Clients {
     /// One entry for each request, whether or not it has been answered since, in the order of
     /// their deadlines.
     deadlines: VecDeque<Deadline>,
-    /// When to send a worker's change again.
+    /// When to send a worker's change again, or when a worker has rested.
     again: BTreeMap<Duration, Vec<Worker>>,
     /// How often a change was sent again.
     retries: u64,
@@ -286,23 +290,30 @@ impl Clients {
         }
     }
 
-    /// The next change of a session that is to be sent again by now.
+    /// The next change of a session that is to be sent again by now. The workers that have rested until
+    /// then are idle.
     pub fn ask_again(&mut self, now: Duration) -> Option<(Asked, Request)> {
-        let mut first = self
-            .again
-            .first_entry()
-            .filter(|first| *first.key() <= now)?;
-        let worker = first.get_mut().pop().expect("an entry has a worker");
-        if first.get().is_empty() {
-            first.remove();
+        loop {
+            let mut first = self
+                .again
+                .first_entry()
+                .filter(|first| *first.key() <= now)?;
+            let worker = first.get_mut().pop().expect("an entry has a worker");
+            if first.get().is_empty() {
+                first.remove();
+            }
+            let slot = &self.slots[worker.0];
+            let Some(pending) = &slot.pending else {
+                self.free.push(worker);
+                continue;
+            };
+            let request = pending.request.clone();
+            let sent = slot.session.map_or(Sent::OpenSession, Sent::InSession);
+            return Some((self.attempt(now, worker, sent), request));
         }
-        let slot = &self.slots[worker.0];
-        let request = slot.pending.as_ref()?.request.clone();
-        let sent = slot.session.map_or(Sent::OpenSession, Sent::InSession);
-        Some((self.attempt(now, worker, sent), request))
     }
 
-    /// When the next change is to be sent again.
+    /// When the next change is to be sent again, or a worker has rested.
     pub fn again_due(&self) -> Option<Duration> {
         self.again.first_key_value().map(|(due, _)| *due)
     }
@@ -385,7 +396,7 @@ impl Clients {
             answer => answer,
         };
         let outcome = outcome(&pending.request.call, answer)?;
-        Ok(Some(self.complete(Worker(index), pending, outcome)))
+        Ok(Some(self.complete(now, Worker(index), pending, outcome)))
     }
 
     /// Ends a process's request, or sends it again, with this error because its connection was lost.
@@ -449,7 +460,7 @@ impl Clients {
             self.repeat(now, worker, pending);
         };
         let outcome = failure(&pending.request.call, ErrorCode::TIMEOUT);
-        Some(self.complete(worker, pending, outcome))
+        Some(self.complete(now, worker, pending, outcome))
     }
 
     /// How many answers came after their request had timed out.
@@ -457,7 +468,13 @@ impl Clients {
         self.late
     }
 
-    fn complete(&mut self, worker: Worker, pending: Pending, outcome: Outcome) -> Completion {
+    fn complete(
+        &mut self,
+        now: Duration,
+        worker: Worker,
+        pending: Pending,
+        outcome: Outcome,
+    ) -> Completion {
         let step = self.slots.len() as u64;
         let slot = &mut self.slots[worker.0];
         let process = slot.process;
@@ -470,7 +487,12 @@ impl Clients {
                 slot.session = None;
             }
         }
-        self.free.push(worker);
+        match outcome {
+            Outcome::Failed(REFUSED) => self.again.entry(now + REST).or_default().push(worker),
+            Outcome::ReadOk(_) | Outcome::Done | Outcome::Failed(_) | Outcome::Unknown(_) => {
+                self.free.push(worker);
+            }
+        }
         Completion {
             process,
             node: pending.node,

@@ -107,6 +107,28 @@ fn errors_mean_what_they_mean_for_each_call() {
 }
 
 #[test]
+fn refused_clients_rest() {
+    let mut clients = clients();
+    let refuse = |clients: &mut Clients, now, request| {
+        let asked = ask(clients, 1, now, request);
+        let refused = Answer::Error(REFUSED);
+        let done = clients.answer(now, asked.process, asked.id, refused);
+        done.expect("a good answer").expect("a completion").outcome
+    };
+    assert_eq!(
+        refuse(&mut clients, ms(5), read()),
+        Outcome::Failed(REFUSED)
+    );
+    assert!(!clients.all_idle());
+    assert_eq!(clients.again_due(), Some(ms(5) + REST));
+    assert_eq!(clients.ask_again(ms(4) + REST), None);
+    assert!(!clients.all_idle());
+    assert_eq!(clients.ask_again(ms(5) + REST), None);
+    assert!(clients.all_idle());
+    assert_eq!(clients.again_due(), None);
+}
+
+#[test]
 fn time_outs_fail_reads_and_leave_writes_unknown() {
     let mut clients = clients();
     ask(&mut clients, 0, ms(0), read());
@@ -423,7 +445,7 @@ fn lost_connections_end_open_requests_alone() {
     let asked = ask(&mut clients, 0, at, write());
     let lost = clients.lose(at, asked.process, asked.id, refused);
     assert_eq!(outcome(lost), Some(Outcome::Failed(refused)));
-    let asked = ask(&mut clients, 0, at, write());
+    let asked = ask(&mut clients, 1, at, write());
     let lost = clients.lose(at, asked.process, asked.id, unknown);
     assert_eq!(outcome(lost), Some(Outcome::Unknown(unknown)));
     // It ended as another process.
