@@ -110,6 +110,13 @@ fn member_that_takes_nothing_delays_no_other() {
     assert_eq!(client.get(&value!(39)), Ok(Some(large)));
 }
 
+/// The last entry of the next snapshot that a node reports as stored.
+fn stored_through(cluster: &Cluster, node: usize) -> u64 {
+    let line = cluster.read_stderr(node, "stored a snapshot through entry ");
+    let (_, entry) = line.split_once("through entry ").unwrap();
+    entry.split(':').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn lagging_member_gets_a_snapshot() {
     let mut cluster = Cluster::start(3, &["--snapshot-entries=20"]);
@@ -119,6 +126,10 @@ fn lagging_member_gets_a_snapshot() {
     let large = Value::from("x".repeat(100_000));
     for key in 0..100 {
         client.set(&value!(key), &large).unwrap();
+    }
+    // A leader that heard of a follower lately keeps the entries that it lacks.
+    for node in 0..2 {
+        while stored_through(&cluster, node) < 60 {}
     }
     cluster.run(2);
     cluster.read_stderr(2, "installed the leader's snapshot");
