@@ -40,11 +40,11 @@ const LATEST: &str = "store/latest/history.jsonl";
 /// How many contradictions are printed in full; of the others, only the key is.
 const SHOWN_MAX: usize = 3;
 
-/// A kind of request that never succeeded in this many tries was not tested.
+/// A kind of request that never succeeded, although this many were executed, was not tested.
 const NEVER_OK_MIN: u64 = 100;
 
-/// The same if the key's state was not even the reason.
-const NEVER_KNOWN_MIN: u64 = 10;
+/// The same if this many were made, and none was executed.
+const NEVER_EXECUTED_MIN: u64 = 10;
 
 /// The exit status of a check, and of a bench run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,15 +195,15 @@ pub fn offending(verdict: &Verdict) -> Vec<String> {
 }
 
 /// Says which kind of request never succeeded, if that is no accident of a few requests: a cas often
-/// finds another value (22), and an early read no key (20).
+/// finds another value (22), and an early read no key (20). These two were executed.
 fn untested(operations: &[Operation]) -> Option<String> {
     let (mut any_ok, mut kinds) = (false, BTreeMap::new());
     for operation in operations {
-        let (made, known, ok): &mut (u64, u64, u64) =
+        let (made, executed, ok): &mut (u64, u64, u64) =
             kinds.entry(operation.call.name()).or_default();
         let outcome = operation.completed.as_ref().map(|(_, outcome)| outcome);
         let is_ok = matches!(outcome, Some(Outcome::ReadOk(_) | Outcome::Done));
-        let is_known = match outcome {
+        let was_executed = match outcome {
             Some(Outcome::Failed(code)) => matches!(
                 *code,
                 ErrorCode::KEY_DOES_NOT_EXIST | ErrorCode::PRECONDITION_FAILED
@@ -212,15 +212,15 @@ fn untested(operations: &[Operation]) -> Option<String> {
             Some(Outcome::Unknown(_)) | None => false,
         };
         *made += 1;
-        *known += u64::from(is_known);
+        *executed += u64::from(was_executed);
         *ok += u64::from(is_ok);
         any_ok |= is_ok;
     }
     if !any_ok {
         return Some("no request was answered ok, so nothing was tested".to_owned());
     }
-    let never = kinds.iter().find(|&(_, &(made, known, ok))| {
-        ok == 0 && (made >= NEVER_OK_MIN || (known == 0 && made >= NEVER_KNOWN_MIN))
+    let never = kinds.iter().find(|&(_, &(made, executed, ok))| {
+        ok == 0 && (executed >= NEVER_OK_MIN || executed == 0 && made >= NEVER_EXECUTED_MIN)
     });
     never.map(|(kind, (made, ..))| format!("no {kind} was answered ok, of {made}"))
 }
@@ -434,25 +434,27 @@ mod tests {
                 r#"{{"process":0,"type":"{kind}","f":"{f}","key":0,"value":{value}{error},"time":{time}}}"#
             )
         };
-        let history = |failures: u64, code: u64| {
+        let history = |failures: u64, codes: &[u64]| {
             let mut lines = vec![
                 line(0, "invoke", "write", "1", ""),
                 line(0, "ok", "write", "1", ""),
             ];
-            for time in 1..=failures {
+            for (time, code) in (1..=failures).zip(codes.iter().cycle()) {
                 let error = format!(r#","error":{code}"#);
                 lines.push(line(time, "invoke", "cas", "[2,3]", ""));
                 lines.push(line(time, "fail", "cas", "[2,3]", &error));
             }
             lines.join("\n")
         };
-        for (name, failures, code, status) in [
-            ("few", 9, 10, 0),
-            ("refused", 10, 10, 2),
-            ("another", 99, 22, 0),
-            ("never", 100, 22, 2),
+        for (name, failures, codes, status) in [
+            ("few", 9, &[10][..], 0),
+            ("refused", 10, &[10], 2),
+            ("another", 99, &[22], 0),
+            ("never", 100, &[22], 2),
+            ("both", 199, &[11, 22], 0),
+            ("both-never", 200, &[11, 22], 2),
         ] {
-            let file = Scratch::holding(name, &history(failures, code));
+            let file = Scratch::holding(name, &history(failures, codes));
             let (got, text) = check(&[file.path()]).expect("it is read");
             assert_eq!(got, status, "{name}: {text}");
             let told = format!("verdict: unknown: no cas was answered ok, of {failures}\n");
