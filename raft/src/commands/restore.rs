@@ -257,10 +257,15 @@ mod tests {
             restore(&self.0.join(folder), &member, LAST, &machine(value)).unwrap();
         }
 
+        /// The snapshot in this folder.
+        fn file(&self, folder: &str) -> PathBuf {
+            let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
+            self.0.join(folder).join(name)
+        }
+
         /// Runs the command with the snapshot in this folder.
         fn run(&self, folder: &str, flags: &[&str]) -> Result<String, Failure> {
-            let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
-            let file = self.0.join(folder).join(name);
+            let file = self.file(folder);
             let data = self.0.clone().into();
             let first = [
                 file.into(),
@@ -366,8 +371,7 @@ mod tests {
             let (found, why) = setting.run("old", flags).unwrap_err();
             assert!(found == status && why.contains(text), "{found} {why}");
         }
-        let name = format!("snapshot-{:020}-{:020}", LAST.index.0, LAST.term.0);
-        let file = setting.0.join("old").join(name);
+        let file = setting.file("old");
         let whole = fs::read(&file).unwrap();
         let newer = [&whole[..8], &[9], &whole[9..]].concat();
         let mut flipped = whole.clone();
