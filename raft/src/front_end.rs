@@ -52,7 +52,12 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
     type ReplyTo = ReplyTo;
 
     fn send(&mut self, messages: Vec<Envelope<Sessions<Kv>>>) {
-        self.output.send(&self.me, &mut self.routes, messages);
+        self.output.send(&self.me, &self.routes, messages);
+    }
+
+    fn sender(&self) -> impl FnMut(Vec<Envelope<Sessions<Kv>>>) + Send + 'static {
+        let (me, routes, output) = (self.me.clone(), self.routes.clone(), self.output.clone());
+        move |messages| output.send(&me, &routes, messages)
     }
 
     fn answer(&mut self, answers: Vec<(ReplyTo, Response<Sessions<Kv>>)>) {

@@ -10,9 +10,9 @@
 //! persist    pass the output to the log's thread, which stores all that waits with one sync
 //! ```
 //!
-//! What the thread has stored arrives in the inbox, as any input: the messages that waited for the
-//! sync leave (vote requests, votes, acknowledgements), and the replica gets the receipt. So the
-//! loop never waits for a disk. A log that needs none is written in the loop itself ([`Log`]).
+//! Once it has, the thread sends the messages that waited for the sync (vote requests, votes,
+//! acknowledgements), and the receipt for the replica arrives in the inbox, as any input. So the loop
+//! never waits for a disk. A log that needs none is written in the loop itself ([`Log`]).
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
 //! stores what arrived during the sync before.
@@ -40,7 +40,7 @@ use raft_core::{
     Envelope, Input, Output, Released, Reply, Response, StateMachine, Status, Ticket, Volatile, Wal,
 };
 
-use self::inbox::{Arrival, Inflow, LogResult, Peers};
+use self::inbox::{Arrival, Inflow, Peers};
 pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
 pub use self::log::{InlineLog, Log, LogThread, LogWatch};
 pub use self::outbox::Outbox;
@@ -65,6 +65,9 @@ pub trait FrontEnd<S: StateMachine> {
 
     /// Sends messages to peers. Any of them may be lost.
     fn send(&mut self, messages: Vec<Envelope<S>>);
+
+    /// Does the same on another thread.
+    fn sender(&self) -> impl FnMut(Vec<Envelope<S>>) + Send + 'static;
 
     /// Answers clients.
     fn answer(&mut self, answers: Vec<(Self::ReplyTo, Response<S>)>);
@@ -126,9 +129,11 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
 
 impl<S, W, F, N> Host<S, W, F, N>
 where
-    S: StateMachine,
-    W: Wal<S::Command, Error: fmt::Display>,
-    F: FrontEnd<S>,
+    S: StateMachine<Command: Send + Sync, Query: Send, Answer: Send, Outcome: Send>
+        + Send
+        + 'static,
+    W: Wal<S::Command, Error: fmt::Display> + Send + 'static,
+    F: FrontEnd<S, ReplyTo: Send + 'static>,
     N: Session<S>,
 {
     /// A host for the replica of `stepper`, which was never stepped before. The threads of the log
@@ -165,8 +170,12 @@ where
     /// such time.
     ///
     /// # Errors
-    /// Those of storage. The node must not be used any more.
+    /// Those of storage, or the log's thread cannot be started. The node must not be used any more.
     pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), HostError> {
+        if let Log::Thread(thread) = &mut self.log {
+            let started = thread.start(self.inbox.clone(), self.front_end.sender());
+            started.map_err(|error| HostError::Log(format!("cannot start a thread: {error}")))?;
+        }
         // The output of a lone voter's first steps.
         self.turn(Vec::new())?;
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
@@ -244,7 +253,11 @@ where
     /// The input for the replica. A write may wait for the session.
     fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Option<Input<S>>, HostError> {
         let input = match arrival {
-            Arrival::Log(result) => self.stored(result)?,
+            Arrival::Log(result) => {
+                let synced = result.map_err(HostError::Log)?;
+                self.snapshots.maintain();
+                Input::Synced(synced)
+            }
             Arrival::Peer(envelope) => Input::Receive(envelope),
             Arrival::Chunk(envelope) => {
                 self.front_end.send(vec![envelope]);
@@ -307,19 +320,23 @@ where
         loop {
             let output = self.step(inputs)?;
             let has_records = !output.records().is_empty();
-            let result = match &mut self.log {
+            let log = match &mut self.log {
                 Log::Thread(thread) => {
                     thread.store(output);
                     break;
                 }
-                Log::Inline(log) => log.store(output),
+                Log::Inline(log) => log,
             };
-            let receipt = self.stored(result)?;
+            let (late, synced) = log.store(output).map_err(HostError::Log)?;
+            if !late.is_empty() {
+                self.front_end.send(late);
+            }
+            self.snapshots.maintain();
             if !has_records {
                 // The receipt has no news for the replica.
                 break;
             }
-            inputs = vec![receipt];
+            inputs = vec![Input::Synced(synced)];
         }
         self.front_end.turned(self.began.elapsed());
         Ok(())
@@ -361,20 +378,6 @@ where
         self.front_end.observe(&status);
         self.applies = status.applied < status.commit.index;
         Ok(output)
-    }
-
-    /// Sends what waited for the disk. Returns the receipt for the replica.
-    fn stored(&mut self, result: LogResult<S>) -> Result<Input<S>, HostError> {
-        match result {
-            LogResult::Stored { late, synced } => {
-                if !late.is_empty() {
-                    self.front_end.send(late);
-                }
-                self.snapshots.maintain();
-                Ok(Input::Synced(synced))
-            }
-            LogResult::Failed(reason) => Err(HostError::Log(reason)),
-        }
     }
 }
 

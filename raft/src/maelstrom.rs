@@ -184,15 +184,15 @@ fn serve(
 }
 
 /// All messages go to stdout.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct ToStdout(Arc<Outbox<OutputLine>>);
 
 impl Routes for ToStdout {
-    fn outbox(&mut self, _: &Arc<str>, _: Lane) -> Option<Arc<Outbox<OutputLine>>> {
+    fn outbox(&self, _: &Arc<str>, _: Lane) -> Option<Arc<Outbox<OutputLine>>> {
         Some(self.0.clone())
     }
 
-    fn observe(&mut self) {}
+    fn observe(&self) {}
 }
 
 /// The thread that writes to stdout.

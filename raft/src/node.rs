@@ -118,9 +118,7 @@ impl<R: Send + 'static> Node<R> {
         let no_thread = StopReason::io("cannot start a thread");
         let persisted = stepper.persisted();
         let log = match options.data {
-            Some(_) => host::Log::Thread(
-                LogThread::start(log, persisted, inbox.clone()).map_err(no_thread)?,
-            ),
+            Some(_) => host::Log::Thread(LogThread::new(log, persisted)),
             None => host::Log::Inline(InlineLog::new(log, persisted)),
         };
         telemetry.watch(viewer.clone(), inbox.clone(), log.watch());

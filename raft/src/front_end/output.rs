@@ -90,13 +90,13 @@ pub(crate) struct Me {
     pub(crate) book: Arc<AddressBook>,
 }
 
-/// How messages reach peers.
-pub(crate) trait Routes {
+/// How messages reach peers. Clones share the routes.
+pub(crate) trait Routes: Clone + Send + 'static {
     /// Takes messages of this lane for the node at this address. `None` if it cannot be reached.
-    fn outbox(&mut self, address: &Arc<str>, lane: Lane) -> Option<Arc<Outbox<OutputLine>>>;
+    fn outbox(&self, address: &Arc<str>, lane: Lane) -> Option<Arc<Outbox<OutputLine>>>;
 
     /// Called after each turn of the event loop.
-    fn observe(&mut self);
+    fn observe(&self);
 }
 
 json::record! {
@@ -142,7 +142,7 @@ impl Output {
     pub(crate) fn send(
         &self,
         me: &Me,
-        routes: &mut impl Routes,
+        routes: &impl Routes,
         messages: Vec<Envelope<Sessions<Kv>>>,
     ) {
         let mut batches = Vec::new();

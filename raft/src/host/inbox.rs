@@ -59,20 +59,6 @@ struct Queues<S: StateMachine, R> {
     turn: Option<Instant>,
 }
 
-/// The result of storing outputs.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum LogResult<S: StateMachine> {
-    /// They are durable.
-    Stored {
-        /// The messages that waited for it.
-        late: Vec<Envelope<S>>,
-        /// The receipt for the replica.
-        synced: Synced,
-    },
-    /// They could not be stored, for this reason. The node must stop.
-    Failed(String),
-}
-
 /// The result of work on a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotResult<S> {
@@ -138,7 +124,8 @@ pub enum ClientRequest<S: StateMachine> {
 /// One input for the event loop.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival<S: StateMachine, R> {
-    Log(LogResult<S>),
+    /// The receipt of the log's thread, or why the log cannot be stored and the node must stop.
+    Log(Result<Synced, String>),
     Peer(Envelope<S>),
     /// A chunk of a snapshot that was read, to be sent.
     Chunk(Envelope<S>),

@@ -1,8 +1,8 @@
 //! Where outputs become durable: on a thread of its own, since a disk may take any time.
 //!
-//! The event loop hands over each output, continues, and finds the messages that waited for the
-//! disk, with the receipt for the replica, in its inbox. Outputs that arrive during a sync are
-//! joined, and share the next one.
+//! The event loop hands over each output and continues. Once the output is stored, the thread sends the
+//! messages that waited for it, and puts the receipt for the replica into the inbox. Outputs that
+//! arrive during a sync are joined, and share the next one.
 //!
 //! The loop never waits for the thread, and yet what waits is bounded. The core takes no entries
 //! while [`raft_core::Limits::unsynced_bytes`] of them are not confirmed. Other records are a few
@@ -13,9 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
-use raft_core::{Output, Persisted, StateMachine, Volatile, Wal};
+use raft_core::{Envelope, Output, Persisted, StateMachine, Synced, Volatile, Wal};
 
-use super::inbox::{Arrival, Inbox, LogResult};
+use super::inbox::{Arrival, Inbox};
 use super::queue::{Depth, LOOKS};
 
 /// The most messages that wait for the disk. For one more, the oldest is dropped, as a network may
@@ -26,7 +26,7 @@ pub const LATE: usize = 16_384;
 #[derive(Debug)]
 pub enum Log<S: StateMachine, W> {
     /// Stores on a thread.
-    Thread(LogThread<S>),
+    Thread(LogThread<S, W>),
     /// Stores in the loop itself: the log needs no disk, and a thread would only cost time.
     Inline(InlineLog<W>),
 }
@@ -64,54 +64,64 @@ impl<W> InlineLog<W> {
         Self { wal, persisted }
     }
 
-    /// Stores an output.
-    pub(super) fn store<S: StateMachine>(&mut self, output: Output<S, Volatile>) -> LogResult<S>
+    /// Stores an output. Returns the messages that waited for it, and the receipt for the replica.
+    pub(super) fn store<S: StateMachine>(
+        &mut self,
+        output: Output<S, Volatile>,
+    ) -> Result<(Vec<Envelope<S>>, Synced), String>
     where
         W: Wal<S::Command, Error: fmt::Display>,
     {
         let before = self.persisted.take().expect("the loop stops at an error");
-        let (result, persisted) = store(output, before, &mut self.wal);
-        self.persisted = persisted;
-        result
+        let (late, synced, persisted) = store(output, before, &mut self.wal)?;
+        self.persisted = Some(persisted);
+        Ok((late, synced))
     }
 }
 
 /// A handle of the thread.
 #[derive(Debug)]
-pub struct LogThread<S: StateMachine> {
+pub struct LogThread<S: StateMachine, W> {
     queue: Arc<Queue<S>>,
+    /// What the thread gets when it starts.
+    wal: Option<(W, Persisted)>,
 }
 
-impl<S> LogThread<S>
-where
-    S: StateMachine + Send + 'static,
-    S::Command: Send + Sync,
-    S::Outcome: Send,
-    S::Query: Send,
-    S::Answer: Send,
-{
-    /// Starts the thread, for the outputs after those of `persisted`. Results go to the inbox. The
-    /// thread ends after the handle is dropped, unless the disk hangs; the process need not wait
-    /// for it.
+impl<S: StateMachine, W> LogThread<S, W> {
+    /// A log for the outputs after those of `persisted`. The thread does not run yet.
+    pub fn new(wal: W, persisted: Persisted) -> Self {
+        Self {
+            queue: Arc::default(),
+            wal: Some((wal, persisted)),
+        }
+    }
+
+    /// Starts the thread. It sends what waited for the disk, and puts the receipts into the inbox. It
+    /// ends after the handle is dropped, unless the disk hangs; the process need not wait for it.
     ///
     /// # Errors
     /// The system cannot start a thread.
-    pub fn start<W, R>(wal: W, persisted: Persisted, inbox: Arc<Inbox<S, R>>) -> io::Result<Self>
+    ///
+    /// # Panics
+    /// If it was started before.
+    pub(super) fn start<R: Send + 'static>(
+        &mut self,
+        inbox: Arc<Inbox<S, R>>,
+        mut send: impl FnMut(Vec<Envelope<S>>) + Send + 'static,
+    ) -> io::Result<()>
     where
+        S: StateMachine<Command: Send + Sync, Query: Send, Answer: Send, Outcome: Send>
+            + Send
+            + 'static,
         W: Wal<S::Command, Error: fmt::Display> + Send + 'static,
-        R: Send + 'static,
     {
-        let queue = Arc::new(Queue::default());
-        let thread = Self {
-            queue: queue.clone(),
-        };
+        let (wal, persisted) = self.wal.take().expect("it starts once");
+        let queue = self.queue.clone();
         let builder = thread::Builder::new().name("log".into());
-        builder.spawn(move || work(&queue, wal, persisted, &inbox))?;
-        Ok(thread)
+        builder.spawn(move || work(&queue, wal, persisted, &inbox, &mut send))?;
+        Ok(())
     }
-}
 
-impl<S: StateMachine> LogThread<S> {
     /// Hands an output over.
     pub(super) fn store(&self, output: Output<S, Volatile>) {
         let mut state = self.queue.lock();
@@ -131,7 +141,7 @@ impl<S: StateMachine> LogThread<S> {
     }
 }
 
-impl<S: StateMachine> Drop for LogThread<S> {
+impl<S: StateMachine, W> Drop for LogThread<S, W> {
     fn drop(&mut self) {
         self.queue.lock().closed = true;
         self.queue.changed.notify_one();
@@ -242,30 +252,37 @@ fn work<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
     mut wal: W,
     mut persisted: Persisted,
     inbox: &Inbox<S, R>,
+    send: &mut dyn FnMut(Vec<Envelope<S>>),
 ) {
     while let Some(output) = queue.take() {
-        let (result, next) = store(output, persisted, &mut wal);
-        inbox.finished(Arrival::Log(result));
-        match next {
-            Some(next) => persisted = next,
-            None => return,
+        let stored = store(output, persisted, &mut wal);
+        let (late, synced, next) = match stored {
+            Ok(stored) => stored,
+            Err(reason) => return inbox.finished(Arrival::Log(Err(reason))),
+        };
+        if !late.is_empty() {
+            send(late);
         }
+        inbox.finished(Arrival::Log(Ok(synced)));
+        persisted = next;
     }
 }
 
-/// Stores an output. Returns the proof for the next one, unless the disk fails.
+/// The messages that waited for an output, the receipt for the replica, and the proof for the next
+/// output.
+type Stored<S> = (Vec<Envelope<S>>, Synced, Persisted);
+
+/// Stores an output.
 fn store<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>>(
     output: Output<S, Volatile>,
     before: Persisted,
     wal: &mut W,
-) -> (LogResult<S>, Option<Persisted>) {
-    match output.persist(before, wal) {
-        Ok((durable, persisted)) => {
-            let (late, synced) = durable.finish();
-            (LogResult::Stored { late, synced }, Some(persisted))
-        }
-        Err(error) => (LogResult::Failed(error.to_string()), None),
-    }
+) -> Result<Stored<S>, String> {
+    let (durable, persisted) = output
+        .persist(before, wal)
+        .map_err(|error| error.to_string())?;
+    let (late, synced) = durable.finish();
+    Ok((late, synced, persisted))
 }
 
 #[cfg(test)]
@@ -273,7 +290,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use json::value;
-    use raft_core::{Input, Limits, Record, Replica, Synced, Ticket};
+    use raft_core::{Input, Limits, Record, Replica, Ticket};
 
     use super::*;
     use crate::host::inbox::Peers;
@@ -315,21 +332,13 @@ mod tests {
     }
 
     /// The next result of the thread.
-    fn result(inbox: &Inbox<Kv, u8>) -> LogResult<Kv> {
+    fn result(inbox: &Inbox<Kv, u8>) -> Result<Synced, String> {
         let hour = Instant::now() + Duration::from_secs(3600);
         let mut batch = Vec::new();
         inbox.drain(hour, Peers::Taken, &mut batch);
         match batch.pop() {
             Some(Arrival::Log(result)) => result,
             other => panic!("{other:?}"),
-        }
-    }
-
-    /// The receipt of what the thread has stored.
-    fn stored(inbox: &Inbox<Kv, u8>) -> Synced {
-        match result(inbox) {
-            LogResult::Stored { synced, .. } => synced,
-            LogResult::Failed(reason) => panic!("{reason}"),
         }
     }
 
@@ -340,8 +349,9 @@ mod tests {
         let inbox = Arc::new(Inbox::<Kv, u8>::default());
         let mut replica = replica();
         let persisted = replica.persisted();
-        let thread = LogThread::start(Slow(says, may), persisted, inbox.clone()).unwrap();
-        let watch = Log::<Kv, Slow>::Thread(thread);
+        let mut thread = LogThread::new(Slow(says, may), persisted);
+        thread.start(inbox.clone(), |_| ()).unwrap();
+        let watch = Log::Thread(thread);
         let Log::Thread(thread) = &watch else {
             unreachable!("it was just made")
         };
@@ -354,18 +364,18 @@ mod tests {
         assert!(!watch.is_idle());
         assert_eq!(watch.watch().depth().length, 3);
         lets.send(()).unwrap();
-        replica.step(Input::Synced(stored(&inbox)));
+        replica.step(Input::Synced(result(&inbox).unwrap()));
         assert_eq!(replica.status().synced.0, 1);
         // The records of each output stay apart.
         assert_eq!(stores.recv(), Ok(3));
         lets.send(()).unwrap();
-        replica.step(Input::Synced(stored(&inbox)));
+        replica.step(Input::Synced(result(&inbox).unwrap()));
         assert_eq!(replica.status().synced.0, 4);
 
         thread.store(write(&mut replica, 4));
         assert_eq!(stores.recv(), Ok(1));
         drop(lets);
-        assert_eq!(result(&inbox), LogResult::Failed("the disk is gone".into()));
+        assert_eq!(result(&inbox), Err("the disk is gone".into()));
         assert!(!watch.is_idle(), "what was not stored still waits");
     }
 
@@ -377,12 +387,13 @@ mod tests {
         let inbox = Arc::new(Inbox::<Kv, u8>::default());
         let mut replica = replica();
         let persisted = replica.persisted();
-        let thread = LogThread::start(Slow(says, may), persisted, inbox.clone()).unwrap();
+        let mut thread = LogThread::new(Slow(says, may), persisted);
+        thread.start(inbox.clone(), |_| ()).unwrap();
         thread.store(output(&mut replica));
         assert_eq!(stores.recv(), Ok(2));
         lets.send(()).unwrap();
-        replica.step(Input::Synced(stored(&inbox)));
-        let log = Log::<Kv, Slow>::Thread(thread);
+        replica.step(Input::Synced(result(&inbox).unwrap()));
+        let log = Log::Thread(thread);
         let Log::Thread(thread) = &log else {
             unreachable!("it was just made")
         };
@@ -391,6 +402,6 @@ mod tests {
         thread.store(write(&mut replica, 1));
         assert_eq!(stores.recv(), Ok(1));
         lets.send(()).unwrap();
-        assert!(matches!(result(&inbox), LogResult::Stored { .. }));
+        result(&inbox).unwrap();
     }
 }

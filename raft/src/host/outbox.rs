@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use super::queue::{Depths, Limit, Queue};
+use super::queue::{Depths, LOOKS, Limit, Queue};
 
 /// The most messages to peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -157,9 +158,17 @@ impl<M> Outbox<M> {
         impl Iterator<Item = M> + use<M>,
     )> {
         let mut queues = self.lock();
+        let mut looks = 0;
         while !queues.has_messages() {
             if queues.closed {
                 return None;
+            }
+            if looks < LOOKS {
+                looks += 1;
+                drop(queues);
+                thread::yield_now();
+                queues = self.lock();
+                continue;
             }
             queues.idle = true;
             queues = self

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::mem;
 
 /// How often a thread that found nothing looks again before it sleeps, and lets others run meanwhile. To
-/// sleep and be woken takes longer than a fast disk's sync, and each write passes between two threads
-/// twice.
-pub(super) const LOOKS: u32 = 20;
+/// sleep and be woken takes longer than a fast disk's sync, and each write passes between threads four
+/// times.
+pub(super) const LOOKS: u32 = 40;
 
 /// The most that a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

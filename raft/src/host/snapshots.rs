@@ -13,7 +13,7 @@ use std::{fmt, thread};
 
 use raft_core::{ChunkToSend, SnapshotToInstall, SnapshotToStore, StateMachine, Task};
 
-use super::inbox::{Arrival, Inbox, LogResult, SnapshotResult};
+use super::inbox::{Arrival, Inbox, SnapshotResult};
 use crate::storage::{Error, ErrorKind, Snapshots};
 
 /// The most chunks that wait to be read. One more is dropped, as a network may drop it.
@@ -201,7 +201,7 @@ fn work<S: StateMachine + Image, A>(
         }
         if !has_failed && let Err(error) = snapshots.maintain() {
             has_failed = true;
-            inbox.finished(Arrival::Log(LogResult::Failed(error.to_string())));
+            inbox.finished(Arrival::Log(Err(error.to_string())));
         }
         if let Some(error) = snapshots.take_warning() {
             inbox.finished(Arrival::Snapshot(SnapshotResult::NoSpare(error.fact())));

@@ -44,15 +44,17 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// The longest line of the other end in a handshake.
 const LINE: usize = 4_096;
 
-/// The links of a node.
-#[derive(Debug)]
+/// The links of a node. Clones share them.
+#[derive(Clone, Debug)]
 pub(super) struct Links {
     server: Arc<Server>,
     /// How long a peer to whom messages are sent may be silent.
     silence: Duration,
     output: Output,
-    links: BTreeMap<(Arc<str>, Lane), Link>,
+    links: Arc<Mutex<ByPeer>>,
 }
+
+type ByPeer = BTreeMap<(Arc<str>, Lane), Link>;
 
 #[derive(Debug)]
 struct Link {
@@ -94,12 +96,11 @@ type Stream = Mutex<Option<Arc<TcpStream>>>;
 
 impl Links {
     pub(super) fn new(server: Arc<Server>, silence: Duration, output: Output) -> Self {
-        let links = BTreeMap::new();
         Self {
             server,
             silence,
             output,
-            links,
+            links: Arc::default(),
         }
     }
 
@@ -130,29 +131,30 @@ impl Links {
 }
 
 impl Routes for Links {
-    fn outbox(&mut self, address: &Arc<str>, lane: Lane) -> Option<Arc<Outbox<OutputLine>>> {
+    fn outbox(&self, address: &Arc<str>, lane: Lane) -> Option<Arc<Outbox<OutputLine>>> {
         Address::parse(address).ok()?.place?;
         let key = (address.clone(), lane);
-        if !self.links.contains_key(&key) {
-            if self.links.len() >= LINKS {
-                let oldest = self.links.iter().min_by_key(|(_, link)| link.used);
+        let mut links = lock(&self.links);
+        if !links.contains_key(&key) {
+            if links.len() >= LINKS {
+                let oldest = links.iter().min_by_key(|(_, link)| link.used);
                 let oldest = oldest.map(|(key, _)| key.clone())?;
-                self.links.remove(&oldest);
+                links.remove(&oldest);
             }
             // Without a thread the message is lost, and the next one tries again.
             let link = self.open(address, lane).ok()?;
-            self.links.insert(key.clone(), link);
+            links.insert(key.clone(), link);
         }
-        let link = self.links.get_mut(&key)?;
+        let link = links.get_mut(&key)?;
         link.used = Instant::now();
         let heard = link.heard.load(Ordering::Relaxed);
         link.waiting.sent(heard, link.used);
         Some(link.outbox.clone())
     }
 
-    fn observe(&mut self) {
+    fn observe(&self) {
         let now = Instant::now();
-        for link in self.links.values_mut() {
+        for link in lock(&self.links).values_mut() {
             let heard = link.heard.load(Ordering::Relaxed);
             if link.waiting.is_over(heard, now, self.silence) {
                 cut(&link.stream);
