@@ -10,7 +10,7 @@ use std::time::Duration;
 use json::{Value, value};
 
 /// Only a hanging test waits this long for one line.
-pub(crate) const HANG: Duration = Duration::from_secs(600);
+pub(crate) const HANG: Duration = Duration::from_secs(300);
 
 /// With these flags no request expires and no election takes place, however slow the machine is. A
 /// lone node is elected at once all the same.

@@ -14,7 +14,7 @@ use json::Value;
 use raft::client::{Client, Options};
 
 /// Only a hanging test waits this long.
-pub(crate) const HANG: Duration = Duration::from_secs(600);
+pub(crate) const HANG: Duration = Duration::from_secs(300);
 
 /// On a busy machine a node may not run for a second.
 const PATIENT: [&str; 2] = ["--election-timeout=1500..3000", "--request-timeout=4000"];
