@@ -3,10 +3,12 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::net::TcpListener;
+use std::path::{self, Path};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Duration;
-use std::{path, thread};
 
 use super::{print, usage_error};
 use crate::flags::{self, Flag, Given, Parsed, UsageError};
@@ -18,6 +20,7 @@ const CLUSTER: flags::Command = flags::Command::new(
     "\
 Starts a cluster on this machine, with a process for each node, and prints what the nodes log.
 The nodes end when this program ends. Their data stays: the same command continues with it.
+Another number of nodes needs another --storage-dir, or raft serve --join and raft add.
 What follows -- goes to each node: see raft serve --help.
 
 Exit status: 1 once all nodes have ended, or if they cannot be started; 2 wrong usage.",
@@ -36,6 +39,9 @@ Exit status: 1 once all nodes have ended, or if they cannot be started; 2 wrong 
     ],
 )
 .arguments("[-- SERVE-FLAGS]");
+
+/// The most nodes.
+const MOST: u16 = 99;
 
 /// The pause before a node is started again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -66,7 +72,7 @@ struct Cluster {
 
 impl Cluster {
     fn of(given: &Given) -> Result<Self, UsageError> {
-        let nodes = given.number("nodes", 1..=99)?;
+        let nodes = given.number("nodes", 1..=MOST)?;
         Ok(Self {
             nodes,
             port: given.number("port", 1..=u16::MAX - nodes)?,
@@ -80,10 +86,44 @@ impl Cluster {
         format!("127.0.0.1:{}", self.port + node - 1)
     }
 
+    /// Whether the folder is without data. A node without data would begin a cluster of its own
+    /// beside the one that the others have.
+    ///
+    /// # Errors
+    /// It holds the data of other nodes than these.
+    fn is_new(&self) -> Result<bool, String> {
+        let folder = &self.folder;
+        // A node whose folder is complete has this file.
+        let has_data = |node: &u16| Path::new(folder).join(format!("n{node}/identity")).exists();
+        let found: Vec<u16> = (1..=MOST).filter(has_data).collect();
+        if found.is_empty() || found.iter().copied().eq(1..=self.nodes) {
+            return Ok(found.is_empty());
+        }
+        let names: Vec<String> = found.iter().map(|node| format!("n{node}")).collect();
+        let start = match found.iter().zip(1..).all(|(node, place)| *node == place) {
+            true => format!("start them with -n {}", found.len()),
+            false => "start each of them with raft serve".to_owned(),
+        };
+        Err(format!(
+            "-n {}: {folder} holds the data of another number of nodes: {}; {start} and the port \
+             that they had, or give another --storage-dir. A running cluster grows by raft serve \
+             --join and raft add",
+            self.nodes,
+            names.join(", "),
+        ))
+    }
+
     /// Runs until all nodes have ended.
     fn run(&self) -> io::Result<()> {
+        let is_new = self.is_new().map_err(io::Error::other)?;
         let nodes = 1..=self.nodes;
         let addresses: Vec<String> = nodes.clone().map(|node| self.address(node)).collect();
+        // A node that cannot listen has no data, so the folder would hold too few nodes later.
+        for address in &addresses {
+            TcpListener::bind(address).map_err(|error| {
+                io::Error::other(format!("cannot listen at {address}: {error}; see --port"))
+            })?;
+        }
         say(&format!(
             "data: {}; try: raft repl --connect {}",
             self.folder,
@@ -93,7 +133,7 @@ impl Cluster {
         // A node ends when its stdin ends, which this process holds.
         let mut running = 0;
         for node in nodes {
-            self.start(node, &ended)?;
+            self.start(node, is_new, &ended)?;
             running += 1;
         }
         while running > 0 {
@@ -103,7 +143,7 @@ impl Cluster {
             if self.restarts {
                 thread::sleep(PAUSE);
                 say(&format!("n{node} starts again"))?;
-                self.start(node, &ended)?;
+                self.start(node, is_new, &ended)?;
             } else {
                 running -= 1;
             }
@@ -112,14 +152,24 @@ impl Cluster {
     }
 
     /// Starts a node, and a thread that prints its lines and reports its end.
-    fn start(&self, node: u16, ended: &Sender<(u16, io::Result<ExitStatus>)>) -> io::Result<()> {
-        let members = (1..=self.nodes).map(|node| format!("n{node}={}", self.address(node)));
-        let mut child = Command::new(env::current_exe()?)
+    fn start(
+        &self,
+        node: u16,
+        is_new: bool,
+        ended: &Sender<(u16, io::Result<ExitStatus>)>,
+    ) -> io::Result<()> {
+        let mut command = Command::new(env::current_exe()?);
+        command
             .args(["serve", "--end-with-stdin", "--name", &format!("n{node}")])
-            .args(["--listen", &self.address(node), "--data-dir", &self.folder])
-            .args(["--bootstrap", &members.collect::<Vec<_>>().join(",")])
-            .arg("--cluster-token")
-            .arg(path::absolute(&self.folder)?)
+            .args(["--listen", &self.address(node), "--data-dir", &self.folder]);
+        if is_new {
+            let members = (1..=self.nodes).map(|node| format!("n{node}={}", self.address(node)));
+            command
+                .args(["--bootstrap", &members.collect::<Vec<_>>().join(",")])
+                .arg("--cluster-token")
+                .arg(path::absolute(&self.folder)?);
+        }
+        let mut child = command
             .args(&self.rest)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
@@ -158,4 +208,47 @@ fn say(line: &str) -> io::Result<()> {
     let mut out = stdout();
     out.write_all(format!("{line}\n").as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process};
+
+    use super::*;
+
+    #[test]
+    fn folder_of_another_number_of_nodes_is_refused() {
+        let folder = env::temp_dir().join(format!("raft-cluster-{}", process::id()));
+        let is_new = |nodes| {
+            let cluster = Cluster {
+                nodes,
+                port: 1,
+                folder: folder.to_str().unwrap().into(),
+                restarts: false,
+                rest: Vec::new(),
+            };
+            cluster.is_new()
+        };
+        let make = |node: &str| {
+            fs::create_dir_all(folder.join(node)).unwrap();
+            fs::write(folder.join(node).join("identity"), "").unwrap();
+        };
+        assert_eq!(is_new(3), Ok(true));
+        // A start that failed may leave a folder without data.
+        fs::create_dir_all(folder.join("n2")).unwrap();
+        assert_eq!(is_new(3), Ok(true));
+        make("n1");
+        assert_eq!(is_new(1), Ok(false));
+        let why = is_new(3).unwrap_err();
+        assert!(why.contains("nodes: n1; start them with -n 1 "), "{why}");
+        assert!(why.contains(folder.to_str().unwrap()), "{why}");
+        make("n3");
+        let why = is_new(3).unwrap_err();
+        assert!(why.contains("nodes: n1, n3; start each of them"), "{why}");
+        make("n2");
+        assert_eq!(is_new(3), Ok(false));
+        let why = is_new(2).unwrap_err();
+        assert!(why.contains("start them with -n 3 "), "{why}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }
