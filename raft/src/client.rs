@@ -17,7 +17,7 @@
 
 mod backup;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Write as _};
 use std::net::TcpStream;
@@ -28,7 +28,7 @@ use json::{Value, value};
 
 use crate::entropy;
 use crate::lines::{Lines, RawLine};
-use crate::requests::ErrorCode;
+use crate::requests::{self, ErrorCode};
 use crate::tcp::handshake::{self, End};
 use crate::wire;
 
@@ -333,6 +333,9 @@ impl Client {
             // A change of the members waits until the new ones have caught up.
             Again::Leader => LONG_PATIENCE,
         };
+        if pending.iter().all(|one| one.result.is_some()) {
+            return pending.into_iter().filter_map(|one| one.result).collect();
+        }
         let late = self.repeat(again, |client| {
             let reason = client.attempt(&mut pending, patience)?;
             let mut open = pending.iter_mut().filter(|one| one.result.is_none());
@@ -352,19 +355,23 @@ impl Client {
     }
 
     /// Makes attempts, at one node after the other, until one gives no reason for another one.
-    /// Returns the last reason if the time is over.
+    /// If the time is over, returns the last reason of each node.
     fn repeat(
         &mut self,
         again: Again,
         mut attempt: impl FnMut(&mut Self) -> Option<String>,
     ) -> Option<String> {
         let deadline = Instant::now() + self.options.timeout;
+        let mut reasons = BTreeMap::new();
         let mut reported = String::new();
         let mut pause = PAUSES.0;
         loop {
+            let at = self.at;
             let reason = attempt(self)?;
+            reasons.insert(at, reason.clone());
             if Instant::now() + pause >= deadline {
-                return Some(reason);
+                let reasons: Vec<String> = reasons.into_values().collect();
+                return Some(reasons.join("; "));
             }
             if reason != reported {
                 (self.options.report)(&reason);
@@ -396,7 +403,13 @@ impl Client {
                     self.cluster = self.cluster.or(cluster);
                     self.learned = None;
                 }
-                Err(error) => return Some(format!("cannot connect to {node}: {error}")),
+                Err(error) => {
+                    let hint = match error.kind() {
+                        io::ErrorKind::ConnectionRefused => "; is a node running there?",
+                        _ => "",
+                    };
+                    return Some(format!("cannot connect to {node}: {error}{hint}"));
+                }
             }
         }
         if self.learned.is_none_or(|at| at.elapsed() > LEARN) {
@@ -488,11 +501,20 @@ impl Client {
 }
 
 impl Pending {
+    /// A request. A node would close the connection of one that is too long.
     fn new(body: Value) -> Self {
+        let length = json::to_string(&body).len() + LINE;
+        let too_long = || Error::Rejected {
+            code: ErrorCode::MalformedRequest.number(),
+            text: format!(
+                "the request has {length} bytes; the limit is {}",
+                requests::MAX_LINE
+            ),
+        };
         Self {
             body,
             lost: false,
-            result: None,
+            result: (length > requests::MAX_LINE).then(|| Err(too_long())),
         }
     }
 
@@ -542,6 +564,9 @@ fn places(reply: &Value) -> impl Iterator<Item = (bool, String)> {
 /// members. A large snapshot may take longer still.
 const LONG_PATIENCE: Duration = Duration::from_secs(75);
 
+/// What a line has besides the body, with its `msg_id`, at most.
+const LINE: usize = 64;
+
 /// The most writes of a pipeline that are under way at once.
 const PIPELINE: usize = 128;
 
@@ -563,4 +588,44 @@ fn connect(
     let me = End { address, cluster };
     let other = handshake::dial(&mut lines, &stream, &options.secret, (&me, None, None))?;
     Ok((Connection { lines, stream }, other.cluster))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn what_no_node_takes_is_not_sent() {
+        let mut client = Client::new(Options::to(["127.0.0.1:1"]));
+        let long = "x".repeat(requests::MAX_LINE);
+        let sent = client.read(value!({"type": "read", "key": long}));
+        let Err(Error::Rejected { code: 12, text }) = sent else {
+            panic!("{sent:?}");
+        };
+        assert!(text.contains("the limit is 1048576"), "{text}");
+    }
+
+    #[test]
+    fn the_reason_of_each_node_is_told() {
+        // Nothing listens there any more.
+        let place = || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        let nodes = [place(), place()];
+        let mut options = Options::to(nodes.clone());
+        options.timeout = Duration::from_secs(2);
+        let Err(Error::Unavailable(text)) = Client::new(options).get(&value!(1)) else {
+            panic!("no node answers");
+        };
+        for node in nodes {
+            assert!(
+                text.contains(&format!("{node}: Connection refused")),
+                "{text}"
+            );
+        }
+        assert!(text.contains("is a node running there?"), "{text}");
+    }
 }

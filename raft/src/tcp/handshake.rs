@@ -102,10 +102,13 @@ impl Transcript<'_> {
     }
 
     fn check(&self, secret: &[u8], role: &str, proof: &str) -> io::Result<()> {
-        match is_equal(self.proof(secret, role).as_bytes(), proof.as_bytes()) {
-            true => Ok(()),
-            false => Err(failed("the other end does not know this cluster's secret")),
+        if is_equal(self.proof(secret, role).as_bytes(), proof.as_bytes()) {
+            return Ok(());
         }
+        Err(failed(match secret.is_empty() {
+            true => "the other end has a secret, and this one none (--secret-file)",
+            false => "the other end has another secret, or none (--secret-file)",
+        }))
     }
 }
 
@@ -283,8 +286,9 @@ fn receive<B: for<'a> json::Decode<'a>>(lines: &mut Lines<impl Read>) -> io::Res
     let Some(RawLine::Whole(line)) = lines.next()? else {
         return Err(failed("the other end closed the connection"));
     };
-    let line: Line<'_, Raw<'_>> = json::decode(line).map_err(io::Error::other)?;
-    let body = line.body.decode().map_err(io::Error::other)?;
+    let foreign = |error| failed(format!("the other end is no node of this program: {error}"));
+    let line: Line<'_, Raw<'_>> = json::decode(line).map_err(foreign)?;
+    let body = line.body.decode().map_err(foreign)?;
     Ok((line.src.unwrap_or_default().into_owned(), body))
 }
 
