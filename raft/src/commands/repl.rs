@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use json::{Reader, Value};
 
-use super::request::{self, FLAGS, VERBS, Verb, word};
+use super::request::{self, FLAGS, VERBS, Verb};
 use crate::client::Client;
 use crate::flags::{Command, nearest};
 use crate::stdio::print_error;
@@ -166,26 +166,27 @@ fn parse(line: &str) -> Result<(&'static Verb, Value), String> {
         };
         return Err(format!("unknown request {name:?}; {hint}"));
     };
-    Ok((verb, verb.body(&words(rest)?)?))
+    Ok((verb, verb.body(&words(rest))?))
 }
 
-/// Splits a line into JSON values and bare words.
-fn words(mut rest: &str) -> Result<Vec<Value>, String> {
+/// Splits a line at its blanks, but not at those within a JSON string, array or object.
+fn words(mut rest: &str) -> Vec<&str> {
     let mut words = Vec::new();
     loop {
         rest = rest.trim_start();
         if rest.is_empty() {
-            return Ok(words);
+            return words;
         }
-        let end = match rest.starts_with(['"', '[', '{']) {
-            true => {
-                let mut reader = Reader::new(rest.as_bytes());
-                reader.raw().map_err(|error| format!("not JSON: {error}"))?;
-                reader.position()
-            }
-            false => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+        let mut reader = Reader::new(rest.as_bytes());
+        let json = match rest.starts_with(['"', '[', '{']) {
+            true if reader.raw().is_ok() => reader.position(),
+            // What is wrong with the JSON is found in the word.
+            true => rest.len(),
+            false => 0,
         };
-        words.push(word(&rest[..end]));
+        let end = rest[json..].find(char::is_whitespace);
+        let end = end.map_or(rest.len(), |end| json + end);
+        words.push(&rest[..end]);
         rest = &rest[end..];
     }
 }
@@ -212,15 +213,10 @@ mod tests {
     #[test]
     fn lines_are_split_into_json_and_words() {
         let line = r#" k {"a": [1, 2]} "x y" 1.5  n4=h:1 "#;
-        let expected = [
-            value!("k"),
-            value!({"a": [1, 2]}),
-            value!("x y"),
-            value!(1.5),
-            value!("n4=h:1"),
-        ];
-        assert_eq!(words(line), Ok(expected.to_vec()));
-        assert!(words("k {oops}").unwrap_err().starts_with("not JSON: "));
+        let expected = ["k", r#"{"a": [1, 2]}"#, r#""x y""#, "1.5", "n4=h:1"];
+        assert_eq!(words(line), expected);
+        assert_eq!(words("k [1]x y"), ["k", "[1]x", "y"]);
+        assert_eq!(words("k {oops} y"), ["k", "{oops} y"]);
     }
 
     #[test]
@@ -235,6 +231,18 @@ mod tests {
             r#"unknown request "frobnicate"; type help for a list"#
         );
         assert_eq!(error("set k"), "usage: set KEY VALUE");
+        let deep = format!("set k {}1{}", "[".repeat(200), "]".repeat(200));
+        for line in [
+            r#"set k {"a":1,}"#,
+            "set k {'a':1}",
+            "set k [1]x",
+            "get \"k",
+            "keys \"k",
+            &deep,
+        ] {
+            let error = error(line);
+            assert!(error.starts_with("not JSON: "), "{line}: {error}");
+        }
         assert_eq!(error("remove"), "usage: remove NAME...");
         assert_eq!(
             error("replace n2 n4=h:1 n5=h:1"),
@@ -251,6 +259,9 @@ mod tests {
                 value!({"type": "cas", "key": "k", "from": "old", "to": null}),
             ),
             ("keys", value!({"type": "keys"})),
+            ("keys 1", value!({"type": "keys", "prefix": "1"})),
+            ("keys [a", value!({"type": "keys", "prefix": "[a"})),
+            (r#"keys "x y""#, value!({"type": "keys", "prefix": "x y"})),
             ("keys a", value!({"type": "keys", "prefix": "a"})),
             (
                 "replace n2 n4=h:1",

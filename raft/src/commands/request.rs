@@ -103,7 +103,7 @@ cannot be written.
 
 impl Verb {
     /// Makes the body.
-    pub(super) fn body(&self, arguments: &[Value]) -> Result<Value, String> {
+    pub(super) fn body(&self, arguments: &[&str]) -> Result<Value, String> {
         let optional = usize::from(self.arguments.starts_with('['));
         let most = match self.arguments.ends_with("...") {
             true => usize::MAX,
@@ -112,6 +112,13 @@ impl Verb {
         if !(self.fields.len() - optional..=most).contains(&arguments.len()) {
             return Err(format!("usage: {} {}", self.name, self.arguments));
         }
+        // Keys and values are JSON; a name, a prefix or a file is a text even if it reads as a number.
+        let is_json = matches!(self.fields, ["key", ..]);
+        let value = |argument: &&str| match is_json || argument.starts_with('"') {
+            true => word(argument),
+            false => Ok((*argument).into()),
+        };
+        let arguments: Vec<Value> = arguments.iter().map(value).collect::<Result<_, _>>()?;
         let list = |name: &str, of: &[Value]| (name.to_owned(), Value::Array(of.to_vec()));
         let fields = self.fields.iter().zip(0..arguments.len());
         let fields =
@@ -255,9 +262,15 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
     text
 }
 
-/// A JSON value, or else a bare word, which is a string.
-pub(super) fn word(text: &str) -> Value {
-    json::decode(text.as_bytes()).unwrap_or_else(|_| text.into())
+/// A JSON value, or else a bare word, which is a string. A word that begins as a JSON string, array or
+/// object must be one: a typing mistake would otherwise be stored.
+fn word(text: &str) -> Result<Value, String> {
+    match json::decode(text.as_bytes()) {
+        Err(error) if text.trim_start().starts_with(['"', '[', '{']) => Err(format!(
+            "not JSON: {error}; a text that begins with \", [ or {{ needs double quotes around it"
+        )),
+        decoded => Ok(decoded.unwrap_or_else(|_| text.into())),
+    }
 }
 
 /// Parses a command line, makes the client that its flags demand, and runs it.
@@ -319,12 +332,10 @@ pub(super) fn main(name: &str, arguments: impl IntoIterator<Item = OsString>) ->
     let verb = verb.expect("a subcommand is in the table");
     let command = Command::new(verb.command, verb.about, FLAGS).arguments(verb.arguments);
     let body = |given: &Given| {
-        let words = given
-            .arguments
-            .iter()
-            .map(|text| word(&text.to_string_lossy()));
-        verb.body(&words.collect::<Vec<_>>())
-            .map_err(UsageError::new)
+        let words = given.arguments.iter().map(|text| text.to_string_lossy());
+        let words: Vec<_> = words.collect();
+        let words: Vec<&str> = words.iter().map(|word| &**word).collect();
+        verb.body(&words).map_err(UsageError::new)
     };
     run(
         &command,

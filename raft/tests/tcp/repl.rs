@@ -67,6 +67,7 @@ fn requests_have_exit_statuses() {
     assert_eq!(raft(&["get", "k"]), ("[1]\n".into(), 0));
     assert_eq!(raft(&["get", "none"]), ("(nil)\n".into(), 1));
     assert_eq!(raft(&["get"]).1, 2);
+    assert_eq!(raft(&["set", "k", "{'a':1}"]).1, 2);
     let (out, status) = raft(&["status", "--json"]);
     let body: json::Value = json::decode(out.as_bytes()).unwrap();
     assert_eq!(body.field("node"), Some(&json::value!("n1")), "{body}");
