@@ -10,14 +10,16 @@ mod restore;
 pub mod serve;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::panic;
 use std::process::{self, ExitCode};
 use std::thread;
 
-use crate::flags::UsageError;
+use crate::flags::{Given, UsageError};
 use crate::node::StopReason;
+use crate::node::address::is_place;
 use crate::stdio::{print_error, stdout};
 use crate::telemetry::log::{Level, Log};
 
@@ -33,6 +35,37 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok((Some(verb), arguments)) => request::main(verb, arguments),
         Err(error) => usage_error(maelstrom::MAELSTROM.name, &error),
     }
+}
+
+/// The addresses in a flag with a list of them.
+fn places(given: &Given, name: &str) -> Result<Vec<String>, UsageError> {
+    let list = given.text(name).unwrap_or_default().split(',');
+    list.map(|text| match text.trim() {
+        place if is_place(place) => Ok(place.to_owned()),
+        other => Err(UsageError::value(name, PLACE, other)),
+    })
+    .collect()
+}
+
+const PLACE: &str = "HOST:PORT with a port from 1 to 65535";
+
+/// The initial members in `--bootstrap`, whose addresses differ.
+fn initial_members(text: &str) -> Result<Vec<String>, UsageError> {
+    let mut places = BTreeSet::new();
+    text.split(',')
+        .map(|member| {
+            let (name, place) = member.split_once('=').unwrap_or((member, ""));
+            let (name, place) = (name.trim(), place.trim());
+            let why = if !is_place(place) {
+                format!("{name} has no ={PLACE}")
+            } else if !places.insert(place) {
+                format!("{place} occurs twice; each member has an address of its own")
+            } else {
+                return Ok(format!("{name}={place}"));
+            };
+            Err(UsageError::new(format!("--bootstrap: {why}")))
+        })
+        .collect()
 }
 
 fn usage_error(command: &str, error: &UsageError) -> ExitCode {

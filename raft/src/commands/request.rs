@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use json::{Value, value};
 
-use super::{backup, print, usage_error};
+use super::{backup, places, print, usage_error};
 use crate::client::{Client, Error, Options};
 use crate::flags::{Command, Flag, Given, Parsed, UsageError};
 use crate::requests::ErrorCode;
@@ -283,7 +283,7 @@ pub(super) fn run<T>(
 ) -> ExitCode {
     let parsed = command.parse(arguments).and_then(|parsed| {
         parsed.try_map(|given| {
-            let mut options = Options::to(given.text("connect").unwrap_or_default().split(','));
+            let mut options = Options::to(places(&given, "connect")?);
             options.secret = secret(&given)?;
             options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
             options.report = report;

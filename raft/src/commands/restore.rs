@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use raft_core::{MAX_SNAPSHOT, SnapshotId};
 
 use super::log::{REFUSED, UNKNOWN, status_of};
-use super::{print, usage_error};
+use super::{initial_members, print, usage_error};
 use crate::entropy;
 use crate::flags::{Command, Flag, Given, Parsed, UsageError};
 use crate::kv::Kv;
@@ -97,17 +97,12 @@ impl Plan {
             let missing = || UsageError::new(format!("--{name} is needed"));
             given.text(name).ok_or_else(missing)
         };
-        let list = needed("bootstrap")?.split(',').map(str::to_owned);
-        let addresses: Vec<String> = list.collect();
+        let addresses = initial_members(needed("bootstrap")?)?;
         let invalid = |why| UsageError::new(format!("--bootstrap: {why}"));
         Member::new("", addresses.clone()).map_err(invalid)?;
-        let mut nodes = Vec::new();
-        for text in &addresses {
-            let (name, place) = text
-                .split_once('=')
-                .ok_or_else(|| invalid(format!("{text} has no =HOST:PORT")))?;
-            nodes.push((name.to_owned(), place.to_owned()));
-        }
+        let nodes = addresses.iter().filter_map(|text| text.split_once('='));
+        let nodes = nodes.map(|(name, place)| (name.to_owned(), place.to_owned()));
+        let mut nodes: Vec<_> = nodes.collect();
         let token = match given.text("name") {
             Some(name) => {
                 nodes.retain(|(other, _)| other == name);

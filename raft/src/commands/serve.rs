@@ -5,9 +5,10 @@ use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 
 use super::request::secret;
-use super::{print, run_node, usage_error};
+use super::{PLACE, initial_members, places, print, run_node, usage_error};
 use crate::flags::{Command, Flag, Given, Parsed, UsageError};
 use crate::node::Member;
+use crate::node::address::is_place;
 use crate::node::options::{FLAGS, Options};
 use crate::tcp::{self, Begin};
 
@@ -80,23 +81,25 @@ fn options(given: &Given) -> Result<tcp::Options, UsageError> {
     let name = given
         .text("name")
         .ok_or_else(|| UsageError::new("--name is needed"))?;
-    let list = |text: &str| text.split(',').map(str::to_owned).collect();
     let begin = match (given.text("bootstrap"), given.text("join")) {
         (Some(members), None) => {
             let invalid = |why| UsageError::new(format!("--bootstrap: {why}"));
-            let member = Member::new(name, list(members)).map_err(invalid)?;
+            let member = Member::new(name, initial_members(members)?).map_err(invalid)?;
             if member.initial_id().is_none() {
                 return Err(invalid(format!("{name} is not among the members")));
             }
             Begin::Bootstrap(member.with_token(given.text("cluster-token").unwrap_or_default()))
         }
-        (None, Some(places)) => Begin::Join(list(places)),
+        (None, Some(_)) => Begin::Join(places(given, "join")?),
         (None, None) => Begin::Not,
         (Some(_), Some(_)) => {
             return Err(UsageError::new("--bootstrap and --join exclude each other"));
         }
     };
-    let listen = given.text("listen").unwrap_or_default().to_owned();
+    let listen = given.read("listen", PLACE, |text| {
+        is_place(text).then(|| text.to_owned())
+    })?;
+    let listen = listen.unwrap_or_default();
     let secret = secret(given)?;
     if secret.is_empty() && !given.is_set("insecure") {
         let resolved = listen.to_socket_addrs().map_err(|error| {
@@ -119,4 +122,50 @@ fn options(given: &Given) -> Result<tcp::Options, UsageError> {
         secret,
         ends_with_stdin: given.is_set("end-with-stdin"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(flags: &[&str]) -> Result<tcp::Options, String> {
+        let first = ["--data-dir=d", "--name=q"].iter().chain(flags);
+        let parsed = SERVE.parse(first.map(Into::into));
+        match parsed.and_then(|parsed| parsed.try_map(|given| options(&given))) {
+            Ok(Parsed::Run(options)) => Ok(options),
+            Ok(Parsed::Print(text)) => panic!("{text}"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn lists_may_have_blanks() {
+        let joins = parsed(&["--join", "a:1 , b:2"]).unwrap();
+        assert!(matches!(joins.begin, Begin::Join(places) if places == ["a:1", "b:2"]));
+        let begins = parsed(&["--bootstrap", "q=h:1, p = h:2"]).unwrap();
+        let Begin::Bootstrap(member) = begins.begin else {
+            panic!("it begins a cluster");
+        };
+        let members = member.initial().members().values();
+        let addresses: Vec<&str> = members.map(|member| &*member.address).collect();
+        assert_eq!(addresses, ["p=h:2", "q=h:1"]);
+    }
+
+    #[test]
+    fn wrong_addresses_are_explained() {
+        for (flag, value, why) in [
+            ("--join", "foo", "got 'foo'"),
+            ("--join", "a:1,b", "got 'b'"),
+            ("--listen", "localhost", "got 'localhost'"),
+            ("--listen", "127.0.0.1:99999", "a port from 1 to 65535"),
+            ("--bootstrap", "q=:7684, p=:7684", "q has no =HOST:PORT"),
+            ("--bootstrap", "q=h:1,p=h", "p has no =HOST:PORT"),
+            ("--bootstrap", "q=h:1, p=h:1", "h:1 occurs twice"),
+            ("--bootstrap", "q=h:1, q=h:2", "\"q\" occurs twice"),
+            ("--bootstrap", "q=h:1,", " has no =HOST:PORT"),
+        ] {
+            let error = parsed(&[flag, value]).unwrap_err();
+            assert!(error.starts_with(flag) && error.contains(why), "{error}");
+        }
+    }
 }

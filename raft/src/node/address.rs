@@ -39,6 +39,13 @@ impl<'a> Address<'a> {
     }
 }
 
+/// Whether this is `HOST:PORT`, whose host may be a name.
+pub(crate) fn is_place(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse().is_ok_and(|port: u16| port > 0)
+    })
+}
+
 /// The name in an address that was checked before it was stored.
 pub(crate) fn name_in(address: &str) -> &str {
     address.split_once('=').map_or(address, |(name, _)| name)
@@ -47,6 +54,16 @@ pub(crate) fn name_in(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_have_a_host_and_a_port() {
+        for place in ["h:1", "[::1]:65535", "a.example:7101"] {
+            assert!(is_place(place), "{place}");
+        }
+        for other in ["", "h", ":1", "h:", "h:0", "h:65536", "h:x", "7101"] {
+            assert!(!is_place(other), "{other}");
+        }
+    }
 
     #[test]
     fn addresses_are_taken_apart() {

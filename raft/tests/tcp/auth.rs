@@ -129,7 +129,7 @@ fn strangers_need_a_secret_beyond_loopback() {
         .args([
             "serve",
             "--name=n1",
-            "--listen=0.0.0.0:0",
+            "--listen=0.0.0.0:7101",
             "--bootstrap=n1=h:1",
             "--data-dir=x",
         ])

@@ -78,6 +78,9 @@ fn requests_have_exit_statuses() {
         "{out}"
     );
     assert_eq!(status, 0);
+    for place in ["localhost", ":7101", "127.0.0.1:99999"] {
+        assert_eq!(run(&["get", "k", "--connect", place], "").1, 2, "{place}");
+    }
     // Nothing listens there.
     let (out, status) = run(&["get", "k", "--timeout=1", "--connect=127.0.0.1:1"], "");
     assert!(out.contains("cannot connect to 127.0.0.1:1"), "{out}");
