@@ -2,7 +2,8 @@
 //! values and a help page come out.
 //!
 //! Both `--flag value` and `--flag=value` work; a flag given twice keeps its last value, as in
-//! Maelstrom; everything after a lone `--` is left as it is.
+//! Maelstrom; everything after a lone `--` is left as it is, or is an argument if the usage line has
+//! no `[-- ...]`.
 //!
 //! ```
 //! use raft::flags::{Command, Flag, Parsed};
@@ -163,6 +164,10 @@ impl std::error::Error for UsageError {}
 const HELP_COLUMN_MAX: usize = 36;
 
 const HELP: (&str, &str) = ("-h, --help", "Prints this page.");
+const ENDS_FLAGS: (&str, &str) = (
+    "--",
+    "Ends the flags: an argument after it may begin with a dash.",
+);
 const VERSION: (&str, &str) = ("-V, --version", "Prints the version.");
 
 impl Command {
@@ -244,10 +249,7 @@ impl Command {
         &self,
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<Parsed<Given>, UsageError> {
-        let (takes_arguments, takes_rest) = match self.arguments.split_once("[--") {
-            Some((arguments, _)) => (!arguments.is_empty(), true),
-            None => (!self.arguments.is_empty(), false),
-        };
+        let takes_arguments = !(self.arguments.is_empty() || self.arguments.starts_with("[--"));
         let mut given = Given {
             command: *self,
             values: Vec::new(),
@@ -257,8 +259,12 @@ impl Command {
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
+                if self.dashes_end_flags() {
+                    given.arguments.extend(arguments);
+                    break;
+                }
                 given.rest = arguments.collect();
-                if !takes_rest && !given.rest.is_empty() {
+                if self.arguments.is_empty() && !given.rest.is_empty() {
                     return Err(UsageError(format!("{} takes nothing after --", self.name)));
                 }
                 break;
@@ -315,7 +321,8 @@ impl Command {
         }
         let flags = self.flags().map(|flag| (flag.head(), flag.text()));
         let version = (!self.version.is_empty()).then_some(VERSION);
-        let common = [HELP].into_iter().chain(version);
+        let ends = self.dashes_end_flags().then_some(ENDS_FLAGS);
+        let common = [HELP].into_iter().chain(version).chain(ends);
         let common = common.map(|(head, text)| (head.to_owned(), text.to_owned()));
         page.push_str("\nFlags:\n");
         write_rows(&mut page, flags.chain(common).collect());
@@ -324,6 +331,11 @@ impl Command {
 
     fn flags(&self) -> impl Iterator<Item = &'static Flag> + Clone + use<> {
         self.flags.iter().chain(self.shared)
+    }
+
+    /// Whether arguments may follow a lone `--`.
+    fn dashes_end_flags(&self) -> bool {
+        !self.arguments.is_empty() && !self.arguments.contains("[--")
     }
 
     fn find(&self, name: &str) -> Result<&'static Flag, UsageError> {
@@ -342,6 +354,9 @@ impl Command {
                 Some(near) => format!("the nearest is --{near}"),
                 None if self.flags.is_empty() && !self.subcommands.is_empty() => {
                     "flags follow a subcommand".to_owned()
+                }
+                None if self.dashes_end_flags() => {
+                    "if it is an argument, put -- before it".to_owned()
                 }
                 None => format!("{} --help lists the flags", self.name),
             };
@@ -592,6 +607,26 @@ mod tests {
             let error = parse_with(&strict, arguments).expect_err("a mistake");
             assert_eq!(error, message);
         }
+    }
+
+    #[test]
+    fn dashes_end_the_flags() {
+        const FLAGS: &[Flag] = &[Flag::switch("json", "")];
+        let command = Command::new("set", "Sets.", FLAGS).arguments("K V");
+        let given = parse_with(&command, &["k", "--json", "--", "-5", "--"]).expect("it parses");
+        assert_eq!(given.arguments, ["k", "-5", "--"]);
+        assert!(given.is_set("json") && given.rest.is_empty());
+        for (argument, message) in [
+            (
+                "-5",
+                "unknown flag -5; if it is an argument, put -- before it",
+            ),
+            ("--jsn", "unknown flag --jsn; the nearest is --json"),
+        ] {
+            let error = parse_with(&command, &["k", argument]).expect_err("a mistake");
+            assert_eq!(error, message);
+        }
+        assert!(command.help().contains("  --          Ends the flags: "));
     }
 
     #[test]

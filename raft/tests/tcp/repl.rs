@@ -68,6 +68,11 @@ fn requests_have_exit_statuses() {
     assert_eq!(raft(&["get", "none"]), ("(nil)\n".into(), 1));
     assert_eq!(raft(&["get"]).1, 2);
     assert_eq!(raft(&["set", "k", "{'a':1}"]).1, 2);
+    assert_eq!(raft(&["set", "n", "-5"]).1, 2);
+    let connect = format!("--connect={}", cluster.places[0]);
+    let (out, status) = run(&["set", "--timeout=3600", &connect, "--", "n", "-5"], "");
+    assert_eq!((out.as_str(), status), ("OK\n", 0));
+    assert_eq!(raft(&["get", "n"]), ("-5\n".into(), 0));
     let (out, status) = raft(&["status", "--json"]);
     let body: json::Value = json::decode(out.as_bytes()).unwrap();
     assert_eq!(body.field("node"), Some(&json::value!("n1")), "{body}");
