@@ -518,7 +518,8 @@ fn edits(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-fn utf8(argument: OsString) -> Result<String, UsageError> {
+/// An argument as a text.
+pub(crate) fn utf8(argument: OsString) -> Result<String, UsageError> {
     argument
         .into_string()
         .map_err(|raw| UsageError(format!("an argument is not UTF-8: {raw:?}")))

@@ -13,7 +13,9 @@ use json::{Reader, Value};
 use super::request::{self, FLAGS, VERBS, Verb};
 use crate::client::Client;
 use crate::flags::{Command, nearest};
-use crate::stdio::print_error;
+use crate::lines::{Lines, RawLine};
+use crate::requests::MAX_LINE;
+use crate::stdio::{Waiting, print_error};
 
 /// The command line of `raft repl`.
 const REPL: Command = Command::new(
@@ -39,6 +41,15 @@ const OTHERS: [(&str, &str); 4] = [
 /// The most lines that `history` lists. One more drops the oldest.
 const HISTORY: usize = 1_000;
 
+/// The longest line. Blanks and escapes may make it longer than the request in it.
+const LINE_MAX: usize = 4 * MAX_LINE;
+
+/// Where Linux cuts a line that is typed at a terminal.
+const TERMINAL_LINE: usize = 4_095;
+
+/// A line, or what is wrong with it.
+type Line = Result<String, String>;
+
 /// Runs `raft repl` with the arguments after these words.
 pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let report = |line: &str| print_error(line);
@@ -63,7 +74,7 @@ pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 struct Repl<'a> {
     client: &'a mut Client,
     json: bool,
-    input: Receiver<io::Result<String>>,
+    input: Receiver<io::Result<Line>>,
     /// The newest lines, with their numbers.
     history: VecDeque<(u64, String)>,
 }
@@ -81,10 +92,11 @@ impl Repl<'_> {
             let Ok(line) = self.input.recv() else {
                 return Ok(worst);
             };
-            match line?.trim() {
-                "quit" | "exit" => return Ok(worst),
-                "" => {}
-                line => {
+            match line?.as_ref().map(|line| line.trim()) {
+                Ok("quit" | "exit") => return Ok(worst),
+                Ok("") => {}
+                Err(error) => worst = worst.max(mistake(error, out)?),
+                Ok(line) => {
                     let number = self.history.back().map_or(1, |(last, _)| last + 1);
                     self.history.push_back((number, line.to_owned()));
                     if self.history.len() > HISTORY {
@@ -113,10 +125,7 @@ impl Repl<'_> {
                 match parse(request) {
                     Ok((verb, body)) if watch => self.watch(verb, &body, out)?,
                     Ok((verb, body)) => return verb.run(self.client, &body, self.json, out),
-                    Err(error) => {
-                        writeln!(out, "(error) {error}")?;
-                        return Ok(2);
-                    }
+                    Err(error) => return mistake(&error, out),
                 }
             }
         }
@@ -141,6 +150,12 @@ impl Repl<'_> {
             }
         }
     }
+}
+
+/// Prints what is wrong with a line. Returns the exit status.
+fn mistake(error: &str, out: &mut impl Write) -> io::Result<u8> {
+    writeln!(out, "(error) {error}")?;
+    Ok(2)
 }
 
 fn help(out: &mut impl Write) -> io::Result<()> {
@@ -192,16 +207,46 @@ fn words(mut rest: &str) -> Vec<&str> {
 }
 
 /// The lines of stdin, which a thread of their own reads.
-fn lines() -> Receiver<io::Result<String>> {
-    let (send, lines) = mpsc::sync_channel(1);
+fn lines() -> Receiver<io::Result<Line>> {
+    let (send, receive) = mpsc::sync_channel(1);
     thread::spawn(move || {
-        for line in io::stdin().lines() {
-            if send.send(line).is_err() {
+        let terminal = io::stdin().is_terminal();
+        let mut lines = Lines::new(Waiting(io::stdin()), LINE_MAX);
+        while let Some(line) = lines.next().transpose() {
+            let line = line.map(|line| checked(line, terminal));
+            let failed = line.is_err();
+            if send.send(line).is_err() || failed {
                 break;
             }
         }
     });
-    lines
+    receive
+}
+
+/// A line of stdin, if all of it is there and a text.
+fn checked(line: RawLine<'_>, terminal: bool) -> Line {
+    let line = match line {
+        RawLine::TooLong(length) => {
+            return Err(format!(
+                "the line has {length} bytes; the most is {LINE_MAX}"
+            ));
+        }
+        RawLine::Whole(line) => line,
+    };
+    if terminal && line.len() >= TERMINAL_LINE {
+        return Err(format!(
+            "a terminal cuts lines of {TERMINAL_LINE} bytes and more; send this one through a pipe"
+        ));
+    }
+    let text = str::from_utf8(line).map_err(|error| format!("the line is not UTF-8: {error}"))?;
+    if terminal && text.contains(|c: char| c.is_control() && !c.is_whitespace()) {
+        return Err(
+            "the line has control characters, and cannot be edited with arrow keys; for \
+                    that, run rlwrap raft repl"
+                .into(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]
@@ -248,6 +293,26 @@ mod tests {
             error("replace n2 n4=h:1 n5=h:1"),
             "usage: replace OLD NEW=HOST:PORT"
         );
+    }
+
+    #[test]
+    fn lines_that_are_cut_or_no_text_are_refused() {
+        let check = |line: &[u8], terminal| checked(RawLine::Whole(line), terminal);
+        let long = "x".repeat(TERMINAL_LINE);
+        assert_eq!(check(b"set\tk 1\r", true), Ok("set\tk 1\r".into()));
+        assert_eq!(check(long.as_bytes(), false), Ok(long.clone()));
+        assert!(check(&long.as_bytes()[1..], true).is_ok());
+        assert!(check(b"set k \x1b[D", false).is_ok());
+        for (line, terminal, message) in [
+            (long.as_bytes(), true, "send this one through a pipe"),
+            (b"get \x1b[D", true, "run rlwrap"),
+            (b"get \xff", false, "not UTF-8"),
+        ] {
+            let error = check(line, terminal).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+        let error = checked(RawLine::TooLong(9_000_000), false).unwrap_err();
+        assert_eq!(error, "the line has 9000000 bytes; the most is 4194304");
     }
 
     #[test]

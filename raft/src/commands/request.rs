@@ -10,7 +10,7 @@ use json::{Value, value};
 
 use super::{backup, places, print, usage_error};
 use crate::client::{Client, Error, Options};
-use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use crate::flags::{self, Command, Flag, Given, Parsed, UsageError};
 use crate::requests::ErrorCode;
 use crate::stdio::{Stdout, print_error, stdout};
 
@@ -332,8 +332,8 @@ pub(super) fn main(name: &str, arguments: impl IntoIterator<Item = OsString>) ->
     let verb = verb.expect("a subcommand is in the table");
     let command = Command::new(verb.command, verb.about, FLAGS).arguments(verb.arguments);
     let body = |given: &Given| {
-        let words = given.arguments.iter().map(|text| text.to_string_lossy());
-        let words: Vec<_> = words.collect();
+        let word = |argument: &OsString| flags::utf8(argument.clone());
+        let words: Vec<_> = given.arguments.iter().map(word).collect::<Result<_, _>>()?;
         let words: Vec<&str> = words.iter().map(|word| &**word).collect();
         verb.body(&words).map_err(UsageError::new)
     };

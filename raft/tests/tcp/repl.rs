@@ -1,12 +1,14 @@
 //! `raft repl` and the requests of the command line.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 
 use crate::nodes::{Cluster, RAFT};
 
 /// Runs a command with this input. Returns its stdout and its exit status.
-pub(crate) fn run(arguments: &[&str], input: &str) -> (String, i32) {
+pub(crate) fn run(arguments: &[impl AsRef<OsStr>], input: impl AsRef<[u8]>) -> (String, i32) {
     let mut child = Command::new(RAFT)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -15,7 +17,7 @@ pub(crate) fn run(arguments: &[&str], input: &str) -> (String, i32) {
         .spawn()
         .unwrap();
     // It may end before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let _ = child.stdin.take().unwrap().write_all(input.as_ref());
     let out = child.wait_with_output().unwrap();
     (
         String::from_utf8(out.stdout).unwrap(),
@@ -57,6 +59,28 @@ fn repl_in_a_pipe_prints_what_redis_cli_would() {
 }
 
 #[test]
+fn bad_line_in_a_pipe_fails_alone() {
+    let cluster = Cluster::start(1, &[]);
+    let arguments = ["repl", "--timeout=3600", "--connect", &cluster.places[0]];
+    let long = [b"set l ", &*vec![b'x'; 5 << 20]].concat();
+    let input = [b"set \xff 1\n", &*long, b"\nset p 1\nget p"].concat();
+    let (out, status) = run(&arguments, input);
+    let lines: Vec<&str> = out.lines().collect();
+    let [text, long, "OK", "1"] = lines[..] else {
+        panic!("{out}");
+    };
+    assert!(
+        text.starts_with("(error) the line is not UTF-8: "),
+        "{text}"
+    );
+    assert_eq!(
+        long,
+        "(error) the line has 5242886 bytes; the most is 4194304"
+    );
+    assert_eq!(status, 2);
+}
+
+#[test]
 fn requests_have_exit_statuses() {
     let cluster = Cluster::start(1, &[]);
     let raft = |arguments: &[&str]| {
@@ -69,6 +93,8 @@ fn requests_have_exit_statuses() {
     assert_eq!(raft(&["get"]).1, 2);
     assert_eq!(raft(&["set", "k", "{'a':1}"]).1, 2);
     assert_eq!(raft(&["set", "n", "-5"]).1, 2);
+    let set = ["set".as_ref(), OsStr::from_bytes(b"\xff"), "1".as_ref()];
+    assert_eq!(run(&set, "").1, 2);
     let connect = format!("--connect={}", cluster.places[0]);
     let (out, status) = run(&["set", "--timeout=3600", &connect, "--", "n", "-5"], "");
     assert_eq!((out.as_str(), status), ("OK\n", 0));
