@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
         );
     }
     if io::stdin().is_terminal() {
-        log.info("reading Maelstrom messages from the terminal; see raft --help");
+        log.info("waiting for Maelstrom's messages on stdin; raft --help lists the commands");
     }
     let output = Output::new(log);
     let replies = Arc::new(Replies(Arc::default()));
