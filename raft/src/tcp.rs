@@ -31,6 +31,7 @@ use self::handshake::End;
 use self::link::Links;
 use crate::front_end::{Backups, Input, Me, NodeFrontEnd, Output, OutputLine};
 use crate::host::{Depths, Inbox, Outbox, TICK};
+use crate::node::address::Address;
 use crate::node::{self, Member, Node, StopReason};
 use crate::storage::Cluster;
 use crate::telemetry::log::Log;
@@ -193,7 +194,12 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     let accepting = server.clone();
     let mut accept = Some(move || accept::run(&accepting, &listener));
     match (&node, &options.begin) {
-        (Some(_), _) => {}
+        (Some(_), Begin::Not) => {}
+        (Some(node), Begin::Bootstrap(_) | Begin::Join(_)) => log.info(format_args!(
+            "{name}: the folder holds node {name} of cluster {} already; --bootstrap, \
+             --cluster-token and --join are for an empty one and change nothing",
+            node.cluster()
+        )),
         (None, Begin::Bootstrap(initial)) => {
             member = initial.clone();
             node = open(&member, None)?;
@@ -236,12 +242,36 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
         start("accept", accept)?;
     }
     log.info(format_args!("{name}: listening at {listen}"));
+    if let Some(why) = unreachable(&me, listen) {
+        log.warn(format_args!("{name}: {why}"));
+    }
     let shown = server.clone();
     telemetry.watch_outbox(move || lock(&shown.outboxes).depths());
     let links = Links::new(server, silence, output.clone());
     let ran = node.run(NodeFrontEnd::new(me, links, output));
     drop(metrics);
     ran
+}
+
+/// Why the other members may not reach this node, by its log.
+fn unreachable(me: &Me, listen: &str) -> Option<String> {
+    let members = me.book.members();
+    let Some(member) = members.members().get(&me.id) else {
+        // A node that was just added has not got the entry with it yet.
+        return (me.id < members.next()).then(|| {
+            "is no member by its log; unless raft members lists it at another node, it was removed \
+             and can be stopped"
+                .into()
+        });
+    };
+    let place = Address::parse(&member.address).ok()?.place?;
+    let port = |place: &str| Some(place.rsplit_once(':')?.1.to_owned());
+    (port(place) != port(listen)).then(|| {
+        format!(
+            "listens at {listen}, but the members connect to it at {place}: unless something \
+             forwards that, start it at the same port"
+        )
+    })
 }
 
 /// Starts a thread, which ends with the process.
@@ -284,3 +314,35 @@ fn join(server: &Server, places: &[String], events: &Receiver<Event>) -> Option<
 
 /// The pause before a node that is to join asks the next node.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use raft_core::{Membership, Standing};
+
+    use super::*;
+    use crate::node::address_book::AddressBook;
+
+    #[test]
+    fn node_that_members_cannot_reach_is_reported() {
+        let (standing, address) = (Standing::Voter, "n2=h:7102".into());
+        let members = [(NodeId(1), raft_core::Member { standing, address })];
+        let members = Arc::new(Membership::new(members).with_next(3));
+        let why = |id, listen| {
+            let me = Me {
+                name: "n".into(),
+                id: NodeId(id),
+                book: Arc::new(AddressBook::of(members.clone(), None)),
+            };
+            unreachable(&me, listen)
+        };
+        assert_eq!(why(1, "0.0.0.0:7102"), None);
+        let port = why(1, "h:8102").expect("the ports differ");
+        assert!(
+            port.contains("at h:8102") && port.contains("at h:7102"),
+            "{port}"
+        );
+        let removed = why(2, "h:7103").expect("it was removed");
+        assert!(removed.contains("is no member by its log"), "{removed}");
+        assert_eq!(why(3, "h:7104"), None, "it was not added yet");
+    }
+}

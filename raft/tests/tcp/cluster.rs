@@ -158,3 +158,15 @@ fn empty_folder_needs_to_know_its_cluster() {
         "{text}"
     );
 }
+
+#[test]
+fn flags_that_do_not_fit_the_folder_are_reported() {
+    let mut cluster = Cluster::with_places(1, &[], Vec::new());
+    cluster.places[0] = "127.0.0.1:1".into();
+    cluster.run(0);
+    cluster.read_stderr(0, "connect to it at 127.0.0.1:1: unless");
+    cluster.kill(0);
+    cluster.start_node(0, &["--join=127.0.0.1:1".into()]);
+    cluster.read_stderr(0, "the folder holds node n1 of cluster ");
+    cluster.read_stderr(0, "connect to it at 127.0.0.1:1: unless");
+}

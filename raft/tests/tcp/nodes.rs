@@ -146,7 +146,7 @@ impl Cluster {
         format!("n{}={}", node + 1, self.places[node])
     }
 
-    fn start_node(&mut self, node: usize, begin: &[String]) {
+    pub(crate) fn start_node(&mut self, node: usize, begin: &[String]) {
         let mut child = Command::new("sh")
             .args(["-c", "ulimit -n $0 && exec \"$@\"", &self.files.to_string()])
             .args([
