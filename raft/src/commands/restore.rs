@@ -6,32 +6,34 @@ use std::io::ErrorKind as Io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use raft_core::{MAX_SNAPSHOT, SnapshotId};
+use raft_core::{EntryId, MAX_SNAPSHOT};
 
 use super::log::{REFUSED, UNKNOWN, status_of};
 use super::{initial_members, print, usage_error};
 use crate::entropy;
 use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use crate::host::Image as _;
 use crate::kv::Kv;
-use crate::node::{Member, folder_name, read_machine, restore};
+use crate::node::{Member, folder_name, read_folder, read_machine, restore};
 use crate::sessions::Sessions;
 use crate::stdio::print_error;
 use crate::storage::disk::real::sync_name;
-use crate::storage::{ErrorKind, SnapshotFile};
+use crate::storage::{ErrorKind, SnapshotFile, crc32c};
 
 /// The command line of `raft restore`.
 const RESTORE: Command = Command::new(
     "raft restore",
     "\
-Makes the folders of a new cluster that begins with the state in FILE: one of raft backup, or a
-snapshot out of a node's folder. The nodes of the former cluster are strangers to the new one.
+Makes the folders of a new cluster that begins with the state in FILE: one of raft backup, or the
+folder of a stopped node, with all that its log holds, committed or not, or a snapshot in such a
+folder. The nodes of the former cluster are strangers to the new one.
 Without --name it makes the folders of all nodes in DIR. With --name it makes that node's alone,
 and has to run for each: with the same FILE, --bootstrap and --cluster-token, which should be new.
 It prints the commands that start the nodes.
 
 Exit status:
   0  the folders are made
-  1  FILE is damaged or no snapshot, or a folder is there already; nothing is made
+  1  FILE is damaged or no such file or folder, or a new folder is there already; nothing is made
   2  the command line is wrong
   4  a newer version of this program wrote FILE
   5  FILE cannot be read, or a folder cannot be written",
@@ -88,6 +90,15 @@ struct Plan {
     token: String,
 }
 
+/// What the new cluster begins with.
+struct State {
+    /// The last entry in it.
+    last: EntryId,
+    /// Tells it from other states.
+    crc: u32,
+    machine: Sessions<Kv>,
+}
+
 /// An exit status and its reason.
 type Failure = (u8, String);
 
@@ -127,7 +138,7 @@ impl Plan {
 
     /// Makes all folders or none. Returns what to print.
     fn run(&self) -> Result<String, Failure> {
-        let (id, machine) = self.read()?;
+        let state = self.read()?;
         for (name, _) in &self.nodes {
             let folder = self.data.join(folder_name(name));
             if folder.exists() {
@@ -149,7 +160,7 @@ impl Plan {
                 let path = unfinished.display();
                 (UNKNOWN, format!("cannot create {path}: {error}{hint}"))
             })?;
-        let made = self.make(&unfinished, id, &machine);
+        let made = self.make(&unfinished, &state);
         // What is left of it keeps the next restore from beginning, which says so.
         let _ = fs::remove_dir_all(&unfinished);
         made
@@ -159,10 +170,8 @@ impl Plan {
     fn make(
         &self,
         unfinished: &Path,
-        id: SnapshotId,
-        machine: &Sessions<Kv>,
+        State { last, crc, machine }: &State,
     ) -> Result<String, Failure> {
-        let SnapshotId { last, crc, .. } = id;
         // Two nodes of one cluster must not begin with different states.
         let token = format!("{} {crc:08x}", self.token);
         let keys = machine.machine().len();
@@ -174,7 +183,7 @@ impl Plan {
             let member = Member::new(name, self.addresses.clone());
             let member = member.expect("it was checked").with_token(&token);
             let folder = unfinished.join(folder_name(name));
-            restore(&folder, &member, last, machine).map_err(|why| (UNKNOWN, why))?;
+            restore(&folder, &member, *last, machine).map_err(|why| (UNKNOWN, why))?;
             let data = self.data.display();
             text += &format!("raft serve --name {name} --listen {place} --data-dir {data}\n");
         }
@@ -192,17 +201,26 @@ impl Plan {
         Ok(text)
     }
 
-    /// Reads and checks the file.
-    fn read(&self) -> Result<(SnapshotId, Sessions<Kv>), Failure> {
+    /// Reads and checks the file or the folder.
+    fn read(&self) -> Result<State, Failure> {
         let path = self.file.display();
         let unreadable = |error| (UNKNOWN, format!("cannot read {path}: {error}"));
-        let length = fs::metadata(&self.file).map_err(unreadable)?.len();
+        let refused = |(kind, what)| (status_of(kind), format!("{path}: {what}"));
+        let found = fs::metadata(&self.file).map_err(unreadable)?;
+        if found.is_dir() {
+            let (last, machine) = read_folder(&self.file).map_err(refused)?;
+            let machine = machine.in_new_history();
+            let mut bytes = Vec::new();
+            machine.write(&mut bytes).expect("memory takes all");
+            let crc = crc32c(&bytes);
+            return Ok(State { last, crc, machine });
+        }
+        let length = found.len();
         if length > MAX_SNAPSHOT {
             let what = format!("has {length} bytes; the maximum is {MAX_SNAPSHOT}");
             return Err((REFUSED, format!("{path} {what}")));
         }
         let bytes = fs::read(&self.file).map_err(unreadable)?;
-        let refused = |(kind, what)| (status_of(kind), format!("{path}: {what}"));
         let file = SnapshotFile::parse(&bytes).map_err(|error| {
             let what = match error.kind() {
                 ErrorKind::Damaged => format!("{error}: it is damaged, incomplete or no backup"),
@@ -211,7 +229,11 @@ impl Plan {
             refused((error.kind(), what))
         })?;
         let machine = read_machine(file.machine).map_err(refused)?;
-        Ok((file.id, machine.in_new_history()))
+        Ok(State {
+            last: file.id.last,
+            crc: file.id.crc,
+            machine: machine.in_new_history(),
+        })
     }
 }
 
@@ -221,11 +243,14 @@ mod tests {
     use std::{env, process};
 
     use json::value;
-    use raft_core::{EntryId, Index, StateMachine as _, Term};
+    use raft_core::{
+        Ballot, Entry, EntryId, Index, Payload, Record, StateMachine as _, Term, Wal as _,
+    };
 
     use super::*;
     use crate::kv;
     use crate::sessions::Command;
+    use crate::storage::disk::Disk;
     use crate::storage::disk::real::Real;
     use crate::storage::{self, Identity, Opened};
 
@@ -260,7 +285,10 @@ mod tests {
 
         /// Runs the command with the snapshot in this folder.
         fn run(&self, folder: &str, flags: &[&str]) -> Result<String, Failure> {
-            let file = self.file(folder);
+            self.run_with(self.file(folder), flags)
+        }
+
+        fn run_with(&self, file: PathBuf, flags: &[&str]) -> Result<String, Failure> {
             let data = self.0.clone().into();
             let first = [
                 file.into(),
@@ -298,6 +326,42 @@ mod tests {
         let (key, value) = (value!("k").into(), value!(value).into());
         machine.apply(&Command::Plain(kv::Command::Write { key, value }));
         machine
+    }
+
+    #[test]
+    fn folder_is_restored_with_the_end_of_its_log() {
+        let setting = Setting::new("folder");
+        let (folder, old) = (setting.0.join("old"), setting.owner("old"));
+        let entry = |index, payload| Entry {
+            id: EntryId {
+                term: Term(4),
+                index: Index(index),
+            },
+            payload,
+        };
+        let (key, value) = (value!("new").into(), value!(2).into());
+        let write = Command::Plain(kv::Command::Write { key, value });
+        let entries = vec![
+            entry(71, Payload::Blank),
+            entry(72, Payload::Command(Arc::new(write))),
+        ];
+        let disk: Arc<dyn Disk> = Arc::new(Real::create(&folder).unwrap());
+        let opened = storage::open::<Command<kv::Command>>(disk, &old, None, Default::default());
+        let Opened { mut log, .. } = opened.unwrap();
+        let ballot = Record::Ballot(Ballot::new(Term(4), None));
+        log.append_and_sync(&[ballot, Record::Entries(entries)])
+            .unwrap();
+        let text = setting.run_with(folder.clone(), &[]).unwrap_err().1;
+        assert!(text.contains("another process uses this folder"), "{text}");
+        drop(log);
+        let text = setting.run_with(folder, &[]).unwrap();
+        let told = "restored 2 keys, through entry 72 of term 4;";
+        assert!(text.starts_with(told), "{text}");
+        let (status, text) = setting.run_with(setting.0.clone(), &[]).unwrap_err();
+        assert!(
+            status == 1 && text.contains("not a node's folder"),
+            "{status} {text}"
+        );
     }
 
     #[test]

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use raft_core::{Ballot, Entry, EntryId, Membership, NodeId, Record, SnapshotId, Wal};
+use raft_core::{
+    Ballot, Entry, EntryId, Membership, NodeId, Payload, Record, SnapshotId, StateMachine as _, Wal,
+};
 
 use super::member::Member;
 use super::stop_reason::StopReason;
@@ -170,6 +172,37 @@ pub(crate) fn restore(
     stored.map_err(|error| error.fact())?;
     // As after a crash: the snapshot is newer than the log, which then begins after it.
     open().map(drop)
+}
+
+/// Reads the state of a stopped node, with all entries of its log: no node can know which of the last
+/// ones were committed. The folder is opened as by a start of the node.
+///
+/// # Errors
+/// The node would not start, or it runs.
+pub(crate) fn read_folder(path: &Path) -> Result<(EntryId, Sessions<Kv>), Refusal> {
+    let told = |error: storage::Error| (error.kind(), error.fact());
+    let disk = Real::create(path).map_err(|error| (ErrorKind::Disk, error.to_string()))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let Some(identity) = storage::owner(disk.clone()).map_err(told)? else {
+        let what = "not a node's folder: each node has its own, inside --data-dir";
+        return Err((ErrorKind::Missing, what.into()));
+    };
+    let opened = storage::open::<Command<kv::Command>>(disk, &identity, None, Options::default());
+    let Recovered {
+        snapshot, entries, ..
+    } = opened.map_err(told)?.recovered;
+    let (mut last, mut machine) = match snapshot {
+        Some(snapshot) => (snapshot.id.last, read_machine(&snapshot.machine)?),
+        None => Default::default(),
+    };
+    let covered = last;
+    for entry in entries.into_iter().filter(|entry| entry.id > covered) {
+        last = entry.id;
+        if let Payload::Command(command) = entry.payload {
+            machine.apply(&command);
+        }
+    }
+    Ok((last, machine))
 }
 
 /// Reads the state machine of an undamaged snapshot.
