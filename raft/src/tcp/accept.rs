@@ -144,7 +144,8 @@ fn take(server: &Arc<Server>, stream: TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE))?;
     let stream = Arc::new(stream);
     let Some(id) = lock(&server.connections).admit(&stream) else {
-        return refuse(server, &stream, "too many connections; try again");
+        let text = "too many connections; try again";
+        return refuse(server, &stream, ErrorCode::TemporarilyUnavailable, text);
     };
     let (serving, attended) = (server.clone(), stream.clone());
     let attend = move || {
@@ -166,13 +167,11 @@ fn take(server: &Arc<Server>, stream: TcpStream) -> io::Result<()> {
 }
 
 /// Says why a connection ends.
-fn refuse(server: &Server, stream: &TcpStream, text: &str) -> io::Result<()> {
-    let code = ErrorCode::TemporarilyUnavailable.number();
-    let (in_reply_to, text) = (None, text.into());
+fn refuse(server: &Server, stream: &TcpStream, code: ErrorCode, text: &str) -> io::Result<()> {
     let error = Reply::Error {
-        in_reply_to,
-        code,
-        text,
+        in_reply_to: None,
+        code: code.number(),
+        text: text.into(),
     };
     handshake::send(stream, &server.name, None, error)
 }
@@ -190,8 +189,13 @@ impl<'a> Attendant<'a> {
         let mut lines = Lines::new(*stream, MAX_LINE);
         let has_secret = !server.secret.is_empty();
         stream.set_read_timeout(Some(if has_secret { HANDSHAKE } else { IDLE }))?;
-        let Some(RawLine::Whole(first)) = lines.next()? else {
-            return Ok(());
+        let first = match lines.next()? {
+            Some(RawLine::Whole(first)) => first,
+            Some(RawLine::TooLong(length)) => {
+                let text = format!("the line has {length} bytes; the limit is {MAX_LINE}");
+                return refuse(server, stream, ErrorCode::MalformedRequest, &text);
+            }
+            None => return Ok(()),
         };
         let hello = parse(first).ok().and_then(|line| {
             let hello: Hello = line.body.decode().ok()?;
@@ -201,11 +205,8 @@ impl<'a> Attendant<'a> {
         let first = first.to_vec();
         let Some((src, dest, hello)) = hello else {
             if has_secret {
-                return refuse(
-                    server,
-                    stream,
-                    "this cluster has a secret: begin with a hello",
-                );
+                let text = "this cluster has a secret: begin with a hello";
+                return refuse(server, stream, ErrorCode::TemporarilyUnavailable, text);
             }
             return self.serve(&mut lines, None, Some(&first));
         };

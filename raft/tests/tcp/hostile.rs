@@ -82,6 +82,9 @@ fn random_bytes_and_endless_lines_harm_nothing() {
             break;
         }
     }
+    let mut long = cluster.connect(0);
+    long.send(&"x".repeat(2 << 20));
+    assert_eq!(long.body().field("code"), Some(&value!(12)));
     let mut endless = cluster.connect(0);
     for _ in 0..1_000 {
         if endless.0.get_mut().write_all(&[b'x'; 100_000]).is_err() {
