@@ -10,9 +10,9 @@
 //! persist    pass the output to the log's thread, which stores all that waits with one sync
 //! ```
 //!
-//! Once it has, the thread sends the messages that waited for the sync (vote requests, votes,
-//! acknowledgements), and the receipt for the replica arrives in the inbox, as any input. So the loop
-//! never waits for a disk. A log that needs none is written in the loop itself ([`Log`]).
+//! Once it has, the receipt for the replica arrives in the inbox, as any input, and the thread sends the
+//! messages that waited for the sync (vote requests, votes, acknowledgements). So the loop never waits
+//! for a disk. A log that needs none is written in the loop itself ([`Log`]).
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
 //! stores what arrived during the sync before.

@@ -1,7 +1,7 @@
 //! Where outputs become durable: on a thread of its own, since a disk may take any time.
 //!
-//! The event loop hands over each output and continues. Once the output is stored, the thread sends the
-//! messages that waited for it, and puts the receipt for the replica into the inbox. Outputs that
+//! The event loop hands over each output and continues. Once the output is stored, the thread puts the
+//! receipt for the replica into the inbox, and sends the messages that waited for it. Outputs that
 //! arrive during a sync are joined, and share the next one.
 //!
 //! The loop never waits for the thread, and yet what waits is bounded. The core takes no entries
@@ -260,10 +260,11 @@ fn work<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
             Ok(stored) => stored,
             Err(reason) => return inbox.finished(Arrival::Log(Err(reason))),
         };
+        // A peer's answer to these messages must not overtake the receipt.
+        inbox.finished(Arrival::Log(Ok(synced)));
         if !late.is_empty() {
             send(late);
         }
-        inbox.finished(Arrival::Log(Ok(synced)));
         persisted = next;
     }
 }
@@ -377,6 +378,29 @@ mod tests {
         drop(lets);
         assert_eq!(result(&inbox), Err("the disk is gone".into()));
         assert!(!watch.is_idle(), "what was not stored still waits");
+    }
+
+    /// Otherwise a follower may have to decline to campaign right after it acknowledged the last entry.
+    #[test]
+    fn receipt_is_there_before_the_messages_leave() {
+        let (says, stores) = channel();
+        let (lets, may) = channel();
+        let inbox = Arc::new(Inbox::<Kv, u8>::default());
+        let mut replica = tests::replica(3, Limits::default());
+        let mut thread = LogThread::new(Slow(says, may), replica.persisted());
+        let (looks, looked) = channel();
+        let filled = inbox.clone();
+        let send = move |late: Vec<Envelope<Kv>>| {
+            let mut batch = Vec::new();
+            filled.drain(Instant::now(), Peers::Taken, &mut batch);
+            looks.send((late.len(), batch.len())).unwrap();
+        };
+        thread.start(inbox, send).unwrap();
+        replica.step(Input::Receive(tests::vote()));
+        thread.store(output(&mut replica));
+        assert_eq!(stores.recv(), Ok(1));
+        lets.send(()).unwrap();
+        assert_eq!(looked.recv(), Ok((1, 1)));
     }
 
     /// It waits for nothing, so no sync is made for it; it goes with the next one.

@@ -301,7 +301,7 @@ fn leader_hands_over_at_the_end_of_input() {
 }
 
 /// A candidate's message to the first node.
-fn vote() -> Envelope<Kv> {
+pub(super) fn vote() -> Envelope<Kv> {
     let last = EntryId::default();
     Envelope {
         from: NodeId(1),
