@@ -74,9 +74,7 @@ impl NotChanged {
         match self {
             Self::UnderWay => "a change is under way, or the leader is new; try again",
             Self::Replaced => "a later change took its place",
-            Self::NotCaughtUp => {
-                "the new nodes did not catch up in time, or did not answer; check that each of them runs, and that the others reach it"
-            }
+            Self::NotCaughtUp => "the new nodes did not catch up in time; check that each runs",
             Self::UnknownMember => "a node to remove is no member",
             Self::AlreadyMember => "a node to add is a member",
             Self::NoVoterLeft => "no voter would be left",
