@@ -492,11 +492,22 @@ fn unexpected(argument: &OsStr, command: &str) -> UsageError {
     ))
 }
 
-/// The known word that is the fewest edits away from `word`, if it is near enough to be a typing
-/// mistake.
+/// The known word that is the fewest edits away from `word` or from what `word` is called here, if it
+/// is near enough to be a typing mistake.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // What other stores call it is nearer than any typing mistake.
+    let other = match word {
+        "put" => "set",
+        "del" | "rm" => "delete",
+        _ => word,
+    };
     let near = known
-        .map(|candidate| (edits(word, candidate), candidate))
+        .map(|candidate| {
+            (
+                edits(word, candidate).min(edits(other, candidate)),
+                candidate,
+            )
+        })
         .min()?;
     (near.0 <= 1 + word.chars().count() / 3).then_some(near.1)
 }
@@ -708,6 +719,10 @@ Flags:
             nearest("rat", ["rate", "latency"].into_iter()),
             Some("rate")
         );
+        let verbs = ["get", "set", "delete", "add"];
+        for (word, near) in [("put", "set"), ("del", "delete"), ("rm", "delete")] {
+            assert_eq!(nearest(word, verbs.into_iter()), Some(near));
+        }
         assert_eq!(nearest("colour", ["rate", "latency"].into_iter()), None);
     }
 }

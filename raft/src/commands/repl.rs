@@ -34,7 +34,10 @@ const OTHERS: [(&str, &str); 4] = [
         "Repeats a request every second until Enter.",
     ),
     ("history", "Lists what was typed."),
-    ("help", "Prints this list."),
+    (
+        "help [REQUEST]",
+        "Prints this list, or the line of one request.",
+    ),
     ("quit", "Ends, as the end of input does."),
 ];
 
@@ -93,7 +96,7 @@ impl Repl<'_> {
                 return Ok(worst);
             };
             match line?.as_ref().map(|line| line.trim()) {
-                Ok("quit" | "exit") => return Ok(worst),
+                Ok(line) if matches!(&*line.to_lowercase(), "quit" | "exit") => return Ok(worst),
                 Ok("") => {}
                 Err(error) => worst = worst.max(mistake(error, out)?),
                 Ok(line) => {
@@ -110,26 +113,25 @@ impl Repl<'_> {
 
     /// Runs a line. Returns its exit status.
     fn line(&mut self, line: &str, out: &mut impl Write) -> io::Result<u8> {
-        match line {
-            "help" => help(out)?,
-            "history" => {
-                for (number, line) in &self.history {
-                    writeln!(out, "{number:5}  {line}")?;
-                }
+        let (name, rest) = head(line);
+        let done = match (&*name, rest) {
+            ("help" | "?", of) => help(of).map(|text| out.write_all(text.as_bytes())),
+            ("history", "") => {
+                let line = |(number, line): &(u64, String)| format!("{number:5}  {line}\n");
+                let text: String = self.history.iter().map(line).collect();
+                Ok(out.write_all(text.as_bytes()))
             }
-            _ => {
-                let (watch, request) = match line.strip_prefix("watch ") {
-                    Some(request) => (true, request),
-                    None => (false, line),
-                };
-                match parse(request) {
-                    Ok((verb, body)) if watch => self.watch(verb, &body, out)?,
-                    Ok((verb, body)) => return verb.run(self.client, &body, self.json, out),
-                    Err(error) => return mistake(&error, out),
-                }
-            }
+            ("watch", "") => Err("usage: watch REQUEST, as in watch status".to_owned()),
+            ("watch", request) => parse(request).map(|(verb, body)| self.watch(verb, &body, out)),
+            _ => match parse(line) {
+                Ok((verb, body)) => return verb.run(self.client, &body, self.json, out),
+                Err(error) => Err(error),
+            },
+        };
+        match done {
+            Ok(done) => done.map(|()| 0),
+            Err(error) => mistake(&error, out),
         }
-        Ok(0)
     }
 
     /// Repeats a request until the next line.
@@ -158,29 +160,50 @@ fn mistake(error: &str, out: &mut impl Write) -> io::Result<u8> {
     Ok(2)
 }
 
-fn help(out: &mut impl Write) -> io::Result<()> {
+/// The list of what the prompt takes, or the line of this request.
+fn help(of: &str) -> Result<String, String> {
+    let of = of.to_lowercase();
     let verbs = VERBS
         .iter()
         .map(|verb| (format!("{} {}", verb.name, verb.arguments), verb.about));
     let others = OTHERS
         .iter()
-        .map(|(head, about)| ((*head).to_owned(), *about));
-    for (head, about) in verbs.chain(others) {
-        writeln!(out, "{head:27} {about}")?;
+        .map(|(usage, about)| ((*usage).to_owned(), *about));
+    let rows = verbs
+        .chain(others)
+        .filter(|(usage, _)| of.is_empty() || head(usage).0 == of);
+    let text: String = rows
+        .map(|(usage, about)| format!("{usage:27} {about}\n"))
+        .collect();
+    match &*text {
+        "" => Err(unknown(&of)),
+        _ => Ok(text),
     }
-    Ok(())
+}
+
+/// The first word of a line, in lower case, and the rest.
+fn head(line: &str) -> (String, &str) {
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    (name.to_lowercase(), rest.trim_start())
+}
+
+fn unknown(name: &str) -> String {
+    let others = OTHERS.iter().map(|(usage, _)| usage.split(' ').next());
+    let verbs = VERBS.iter().map(|verb| verb.name);
+    // A word of these that stands at the wrong place is not near itself.
+    let known = verbs.chain(others.flatten()).filter(|known| *known != name);
+    let hint = match nearest(name, known) {
+        Some(near) => format!("the nearest is {near}"),
+        None => "type help for a list".into(),
+    };
+    format!("unknown request {name:?}; {hint}")
 }
 
 /// A line as a verb and the body of its request.
 fn parse(line: &str) -> Result<(&'static Verb, Value), String> {
-    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
-        let hint = match nearest(name, VERBS.iter().map(|verb| verb.name)) {
-            Some(near) => format!("the nearest is {near}"),
-            None => "type help for a list".into(),
-        };
-        return Err(format!("unknown request {name:?}; {hint}"));
-    };
+    let (name, rest) = head(line);
+    let verb = VERBS.iter().find(|verb| verb.name == name);
+    let verb = verb.ok_or_else(|| unknown(&name))?;
     Ok((verb, verb.body(&words(rest))?))
 }
 
@@ -291,8 +314,20 @@ mod tests {
         assert_eq!(error("remove"), "usage: remove NAME...");
         assert_eq!(
             error("replace n2 n4=h:1 n5=h:1"),
-            "usage: replace OLD NEW=HOST:PORT"
+            "usage: replace OLD NEW=HOST:PORT; an argument with blanks needs double quotes"
         );
+        assert_eq!(error("STATUS 1"), "usage: status");
+        assert!(error("watch status").ends_with("type help for a list"));
+        assert!(help("hlep").unwrap_err().ends_with("nearest is help"));
+    }
+
+    #[test]
+    fn help_lists_one_or_all() {
+        let all = help("").expect("a list");
+        assert_eq!(all.lines().count(), VERBS.len() + OTHERS.len());
+        let one = help("GET").expect("a request");
+        assert_eq!(one.split_whitespace().next(), Some("get"));
+        assert!(one.lines().count() == 1 && all.contains(&one));
     }
 
     #[test]
@@ -318,7 +353,7 @@ mod tests {
     #[test]
     fn verbs_make_bodies() {
         for (line, body) in [
-            ("get 1", value!({"type": "read", "key": 1})),
+            ("GET  1", value!({"type": "read", "key": 1})),
             (
                 "cas k old null",
                 value!({"type": "cas", "key": "k", "from": "old", "to": null}),

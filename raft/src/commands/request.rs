@@ -110,7 +110,12 @@ impl Verb {
             false => self.fields.len(),
         };
         if !(self.fields.len() - optional..=most).contains(&arguments.len()) {
-            return Err(format!("usage: {} {}", self.name, self.arguments));
+            let blanks = match arguments.len() > most && most > 0 {
+                true => "; an argument with blanks needs double quotes",
+                false => "",
+            };
+            let usage = format!("usage: {} {}", self.name, self.arguments);
+            return Err(usage.trim_end().to_owned() + blanks);
         }
         // Keys and values are JSON; a name, a prefix or a file is a text even if it reads as a number.
         let is_json = matches!(self.fields, ["key", ..]);

@@ -53,6 +53,13 @@ fn repl_in_a_pipe_prints_what_redis_cli_would() {
     let (out, _) = repl(&format!("{}history\n", "help\n".repeat(1_500)));
     let oldest = out.lines().find(|line| line.ends_with("  help"));
     assert_eq!(oldest, Some("  502  help"));
+    let (out, status) = repl("? watch\nHISTORY\nwatch\nQUIT\nget a\n");
+    assert_eq!(
+        out,
+        "watch REQUEST               Repeats a request every second until Enter.\n    \
+         1  ? watch\n    2  HISTORY\n(error) usage: watch REQUEST, as in watch status\n"
+    );
+    assert_eq!(status, 2);
     let (out, status) = repl("gte a\n");
     assert_eq!(out, "(error) unknown request \"gte\"; the nearest is get\n");
     assert_eq!(status, 2);
