@@ -228,10 +228,10 @@ fn shown(reply: &Value) -> String {
         "members_ok" => {
             let leader = field(reply, "leader");
             let row = |member: &Value| {
-                let [name, address, standing] =
-                    ["name", "address", "standing"].map(|name| field(member, name));
+                let [id, name, address, standing] =
+                    ["id", "name", "address", "standing"].map(|name| field(member, name));
                 let leads = if name == leader { "leader" } else { "" };
-                [name, address, standing, leads.into()]
+                [id, name, address, standing, leads.into()]
             };
             table(&all("members").map(row).collect::<Vec<_>>())
         }
@@ -349,4 +349,25 @@ pub(super) fn main(name: &str, arguments: impl IntoIterator<Item = OsString>) ->
         body,
         |client, body, json, out| verb.run(client, &body, json, out),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_a_table_that_begins_with_ids() {
+        let reply = value!({
+            "type": "members_ok",
+            "members": [
+                {"id": 1, "name": "n1", "address": "h:1", "standing": "voter"},
+                {"id": 12, "name": "n4", "standing": "learner"}
+            ],
+            "leader": "n1"
+        });
+        assert_eq!(
+            shown(&reply),
+            "1   n1  h:1  voter    leader\n12  n4  -    learner\n"
+        );
+    }
 }
