@@ -90,7 +90,12 @@ pub(super) const FLAGS: &[Flag] = &[
         "FILE",
         "The file with the cluster's secret. [default: no secret]",
     ),
-    Flag::new("timeout", "S", "Gives up after this many seconds.").default("10"),
+    Flag::new(
+        "timeout",
+        "S",
+        "Gives up after this many seconds. A node that has taken a change of the members is given 75.",
+    )
+    .default("10"),
     Flag::switch("json", "Prints the bodies of replies, one a line."),
 ];
 
