@@ -82,8 +82,10 @@ grow() {
 }
 # Whether a node has applied this many entries.
 has_applied() { ask status | awk -v name="$1" -v least="$2" '$1 == name && $NF >= least { found = 1 } END { exit !found }'; }
-# Kills nodes, each once the one before has caught up.
+# Kills nodes, each once the one before has caught up. The client asks for the members once a second; before that it knows
+# only the first node.
 kill_each() {
+    sleep 2
     for number in $(seq "$kills"); do
         name=n$((number % 3 + 1))
         stop "$name"

@@ -571,7 +571,7 @@ const LINE: usize = 64;
 const PIPELINE: usize = 128;
 
 /// How long the client trusts its list of the members.
-const LEARN: Duration = Duration::from_secs(10);
+const LEARN: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
