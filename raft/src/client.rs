@@ -290,17 +290,20 @@ impl Client {
         &self.options.nodes[self.at]
     }
 
-    /// A client for each member, or for each node that this one knows if none answers. It asks that
-    /// node alone, and once.
+    /// A client for each member, or for each node that this one knows if no member can be reached at
+    /// its own address, as from outside of containers. It asks that node alone, and once.
     pub fn each(&mut self) -> impl Iterator<Item = Self> + use<> {
         let reply = self
             .read(value!({"type": "members"}))
             .unwrap_or(Value::Null);
-        let mut nodes: Vec<String> = places(&reply).map(|(_, place)| place).collect();
-        if nodes.is_empty() {
-            nodes.clone_from(&self.options.nodes);
-        }
         let options = self.options.clone();
+        let members: Vec<String> = places(&reply).map(|(_, place)| place).collect();
+        let mut nodes = options.nodes.clone();
+        nodes.retain(|node| !members.contains(node));
+        let reached = |place| handshake::connect(place, options.patience).is_ok();
+        if nodes.is_empty() || members.iter().any(|place| reached(place)) {
+            nodes = members;
+        }
         nodes.into_iter().map(move |node| {
             let (nodes, timeout) = (vec![node], Duration::ZERO);
             Self::new(Options {

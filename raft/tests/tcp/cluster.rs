@@ -3,7 +3,7 @@
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 
 use json::{Value, value};
-use raft::client::Error;
+use raft::client::{Client, Error};
 
 use crate::nodes::{Cluster, HANG, listener};
 use crate::proxy::{Passed, Proxy};
@@ -134,6 +134,20 @@ fn lagging_member_gets_a_snapshot() {
     cluster.run(2);
     cluster.read_stderr(2, "installed the leader's snapshot");
     assert_eq!(client.get(&value!(99)), Ok(Some(large)));
+}
+
+/// As outside of containers, whose ports are mapped: the members' own addresses lead nowhere.
+#[test]
+fn members_are_asked_where_they_can_be_reached() {
+    let mut cluster = Cluster::with_places(1, &[], Vec::new());
+    let given = std::mem::replace(&mut cluster.places[0], "127.0.0.1:1".into());
+    cluster.run(0);
+    let mut options = cluster.options();
+    options.nodes = vec![given.clone()];
+    let mut client = Client::new(options);
+    client.set(&value!(1), &value!(1)).unwrap();
+    let asked: Vec<String> = client.each().map(|one| one.node().to_owned()).collect();
+    assert_eq!(asked, [given]);
 }
 
 #[test]
