@@ -336,10 +336,10 @@ impl Client {
             // A change of the members waits until the new ones have caught up.
             Again::Leader => LONG_PATIENCE,
         };
-        if pending.iter().all(|one| one.result.is_some()) {
-            return pending.into_iter().filter_map(|one| one.result).collect();
-        }
         let late = self.repeat(again, |client| {
+            if pending.iter().all(|one| one.result.is_some()) {
+                return None;
+            }
             let reason = client.attempt(&mut pending, patience)?;
             let mut open = pending.iter_mut().filter(|one| one.result.is_none());
             if again == Again::Leader && open.any(|one| one.lost) {

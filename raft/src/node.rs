@@ -23,7 +23,7 @@ use raft_core::{Config, Incarnation, NodeId, Payload, Replica, Restored};
 use self::address_book::AddressBook;
 pub use self::data::read_machine;
 use self::data::{Data, NodeLog};
-pub(crate) use self::data::{folder_name, read_folder, restore};
+pub(crate) use self::data::{NOT_A_FOLDER, folder_name, read_folder, restore};
 pub use self::member::Member;
 pub use self::options::{Metrics, Options};
 pub use self::stop_reason::StopReason;

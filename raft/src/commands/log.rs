@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{print, usage_error};
 use crate::flags::{self, Flag, Parsed};
 use crate::kv;
-use crate::node::read_machine;
+use crate::node::{NOT_A_FOLDER, read_machine};
 use crate::sessions::Command;
 use crate::stdio::{Waiting, print_error};
 use crate::storage::disk::real::Real;
@@ -84,10 +84,7 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
             TORN,
             format!("torn: the next start cuts {bytes} bytes, none of which was acknowledged"),
         ),
-        Ok(Verdict::New) => {
-            let what = "not a node's folder: each node has its own, inside --data-dir";
-            return Err((UNKNOWN, format!("{path}: {what}")));
-        }
+        Ok(Verdict::New) => return Err((UNKNOWN, format!("{path}: {NOT_A_FOLDER}"))),
         Err(error) => return Err((status_of(error.kind()), error.to_string())),
     };
     match writeln!(out, "{verdict}").and_then(|()| out.flush()) {

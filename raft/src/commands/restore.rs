@@ -358,6 +358,7 @@ mod tests {
         let told = "restored 2 keys, through entry 72 of term 4;";
         assert!(text.starts_with(told), "{text}");
         let (status, text) = setting.run_with(setting.0.clone(), &[]).unwrap_err();
+        assert!(!setting.0.join("lock").exists(), "nothing is written there");
         assert!(
             status == 1 && text.contains("not a node's folder"),
             "{status} {text}"

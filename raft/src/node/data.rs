@@ -1,5 +1,6 @@
 //! Opens the data of a node: its own folder inside the data folder, or memory.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -174,6 +175,10 @@ pub(crate) fn restore(
     open().map(drop)
 }
 
+/// What is wrong with a folder that no node has used.
+pub(crate) const NOT_A_FOLDER: &str =
+    "not a node's folder: each node has its own, inside --data-dir";
+
 /// Reads the state of a stopped node, with all entries of its log: no node can know which of the last
 /// ones were committed. The folder is opened as by a start of the node.
 ///
@@ -181,12 +186,12 @@ pub(crate) fn restore(
 /// The node would not start, or it runs.
 pub(crate) fn read_folder(path: &Path) -> Result<(EntryId, Sessions<Kv>), Refusal> {
     let told = |error: storage::Error| (error.kind(), error.fact());
-    let disk = Real::create(path).map_err(|error| (ErrorKind::Disk, error.to_string()))?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
-    let Some(identity) = storage::owner(disk.clone()).map_err(told)? else {
-        let what = "not a node's folder: each node has its own, inside --data-dir";
-        return Err((ErrorKind::Missing, what.into()));
-    };
+    let unusable = |error: io::Error| (ErrorKind::Disk, error.to_string());
+    // Nothing is written to a folder that is not a node's.
+    let disk = Real::read_only(path).map_err(unusable)?;
+    let owner = storage::owner(Arc::new(disk)).map_err(told)?;
+    let identity = owner.ok_or_else(|| (ErrorKind::Missing, NOT_A_FOLDER.into()))?;
+    let disk = Arc::new(Real::create(path).map_err(unusable)?);
     let opened = storage::open::<Command<kv::Command>>(disk, &identity, None, Options::default());
     let Recovered {
         snapshot, entries, ..
