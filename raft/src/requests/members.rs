@@ -8,7 +8,7 @@ use super::{ErrorCode, Reply, refused};
 use crate::host::ClientRequest;
 use crate::kv::Kv;
 use crate::members::standing_name;
-use crate::node::address::{Address, name_in};
+use crate::node::address::{Address, is_place, name_in};
 use crate::node::address_book::AddressBook;
 use crate::sessions::Sessions;
 use crate::stdio::clipped;
@@ -76,7 +76,7 @@ pub(crate) fn change(
     for text in &add {
         let shown = clipped(text);
         let address = Address::parse(text).map_err(|why| malformed(format!("{shown:?} {why}")))?;
-        if address.place.is_some() != networked {
+        if address.place.map(is_place) != networked.then_some(true) {
             let form = if networked {
                 "NAME=HOST:PORT"
             } else {
@@ -162,6 +162,24 @@ mod tests {
             let (found, why) = changed(add, remove).unwrap_err();
             assert!(found == code && why.contains(text), "{found} {why}");
         }
+    }
+
+    #[test]
+    fn members_on_a_network_need_a_host_and_a_port() {
+        let address = "n1=h:1".into();
+        let standing = Standing::Voter;
+        let members = Membership::new([(NodeId(0), Member { standing, address })]);
+        let book = AddressBook::of(Arc::new(members), Some(NodeId(0)));
+        let add = |address: &str| change(NodeId(0), &book, vec![address.into()], &[]);
+        for address in ["n2", "n2=h", "n2=:1", "n2=h:0"] {
+            let (code, why) = add(address).unwrap_err();
+            let form = why.contains("give NAME=HOST:PORT");
+            assert!(
+                code == ErrorCode::MalformedRequest && form,
+                "{address}: {why}"
+            );
+        }
+        assert!(add("n2=h:1").is_ok());
     }
 
     #[test]
