@@ -646,15 +646,15 @@ mod tests {
     use super::*;
     use crate::bench::network::{Distribution, Latency, Millionths};
 
-    #[test]
-    fn init_without_an_answer_in_time_is_an_error() {
-        let name = format!("stdraft-silent-{}", std::process::id());
+    /// One node, which is a shell script.
+    pub(super) fn settings(name: &str, script: &str, init_timeout: Duration) -> Settings {
+        let name = format!("stdraft-{name}-{}", std::process::id());
         let logs = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&logs).expect("a folder");
-        let settings = Settings {
+        Settings {
             program: Program {
                 path: "/bin/sh".into(),
-                arguments: ["-c", "exec cat >/dev/null"].map(Into::into).into(),
+                arguments: ["-c", script].map(Into::into).into(),
                 data: None,
             },
             transport: Transport::Maelstrom,
@@ -669,13 +669,19 @@ mod tests {
                 duplicate: Millionths(0),
                 clients_wait: false,
             },
-            logs: logs.clone(),
+            logs,
             log_stderr: false,
             log_net_send: false,
             log_net_recv: false,
-            init_timeout: Duration::ZERO,
+            init_timeout,
             may_stop: false,
-        };
+        }
+    }
+
+    #[test]
+    fn init_without_an_answer_in_time_is_an_error() {
+        let settings = settings("silent", "exec cat >/dev/null", Duration::ZERO);
+        let logs = settings.logs.clone();
         let error = Cluster::start(settings, Rng::seeded(1)).expect_err("it is silent");
         let told = "no answer to init within 0 s from n0\nn0: its stderr is empty";
         assert_eq!(error.to_string(), told);

@@ -32,12 +32,17 @@ impl Cluster {
             return Ok(());
         };
         let (node, is_past) = match (stream, &self.tcp) {
-            // Output of a process that was killed is lost, unless the network has taken it already.
+            // Output of a process that was killed is lost, unless the network has taken it already, or
+            // a client has its connection.
             (Stream::Stdout(node, incarnation), _) => (
                 node,
                 self.dead.contains(&node) || self.processes[node.0].incarnation() != incarnation,
             ),
-            (Stream::Client(id), Some(tcp)) => (id.node, !tcp.is_present(id)),
+            (Stream::Client(id), Some(tcp)) => {
+                let is_own = id.client.is_none();
+                let is_past = !tcp.is_present(id) || (is_own && self.dead.contains(&id.node));
+                (id.node, is_past)
+            }
             (Stream::Client(_), None) => unreachable!("there are no connections"),
         };
         if is_past {
@@ -220,4 +225,50 @@ fn shown(line: &[u8]) -> String {
     }
     let head = String::from_utf8_lossy(&line[..SHOWN_BYTES_MAX]);
     format!("{head}... ({} bytes)", line.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+    use crate::bench::cluster::tests::settings;
+    use crate::bench::tcp::Tcp;
+
+    /// The answer may arrive when the node has just been killed.
+    #[test]
+    fn killed_node_may_have_answered_status() {
+        let init_ok = r#"{"src":"n0","dest":"c0","body":{"type":"init_ok","in_reply_to":1}}"#;
+        let script = format!("read -r init; echo '{init_ok}'; exec cat >/dev/null");
+        let settings = settings("answered", &script, Duration::from_secs(300));
+        let (logs, latency) = (settings.logs.clone(), settings.conditions.latency);
+        let mut cluster = Cluster::start(settings, Rng::seeded(1)).expect("it answers");
+        let (node, sender) = (Node(0), cluster.sender.clone());
+        let mut tcp = Tcp::start(Rng::seeded(2), 1, latency, sender).expect("ports");
+        tcp.send(node, b"\n", None, Duration::ZERO)
+            .expect("a connection");
+        cluster.tcp = Some(tcp);
+        let answer = |cluster: &mut Cluster| {
+            let (client, number) = (None, 1);
+            let id = ConnectionId {
+                client,
+                node,
+                number,
+            };
+            let status_ok = init_ok.replace("init_ok", "status_ok") + "\n";
+            let lines = Output::Lines(status_ok.into_bytes());
+            let event = Event::Output(Stream::Client(id), lines);
+            cluster.event(Duration::ZERO, event, &mut |_| unreachable!("no client"))
+        };
+        let error = answer(&mut cluster)
+            .expect_err("the node was not asked")
+            .to_string();
+        assert!(
+            error.contains("waits for no answer of this node"),
+            "{error}"
+        );
+        cluster.kill(node).expect("it runs");
+        answer(&mut cluster).expect("it was asked before it was killed");
+        std::fs::remove_dir_all(logs).expect("it is there");
+    }
 }
