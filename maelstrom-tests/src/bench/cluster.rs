@@ -680,7 +680,7 @@ mod tests {
 
     #[test]
     fn init_without_an_answer_in_time_is_an_error() {
-        let settings = settings("silent", "exec cat >/dev/null", Duration::ZERO);
+        let settings = settings("silent", "exec sed d", Duration::ZERO);
         let logs = settings.logs.clone();
         let error = Cluster::start(settings, Rng::seeded(1)).expect_err("it is silent");
         let told = "no answer to init within 0 s from n0\nn0: its stderr is empty";

@@ -239,7 +239,8 @@ mod tests {
     #[test]
     fn killed_node_may_have_answered_status() {
         let init_ok = r#"{"src":"n0","dest":"c0","body":{"type":"init_ok","in_reply_to":1}}"#;
-        let script = format!("read -r init; echo '{init_ok}'; exec cat >/dev/null");
+        // It reads on, prints nothing, and keeps its stdout open.
+        let script = format!("read -r init; echo '{init_ok}'; exec sed d");
         let settings = settings("answered", &script, Duration::from_secs(300));
         let (logs, latency) = (settings.logs.clone(), settings.conditions.latency);
         let mut cluster = Cluster::start(settings, Rng::seeded(1)).expect("it answers");
