@@ -36,16 +36,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
-use raft_core::{
-    Envelope, Input, Output, Released, Reply, Response, StateMachine, Status, Ticket, Volatile, Wal,
-};
+use raft_core::{Envelope, Input, Released, Reply, Response, StateMachine, Status, Ticket, Wal};
 
 use self::inbox::{Arrival, Inflow, Peers};
 pub use self::inbox::{ClientRequest, Inbox, SnapshotResult};
-pub use self::log::{InlineLog, Log, LogThread, LogWatch};
+pub use self::log::{Log, LogWatch};
 pub use self::outbox::Outbox;
 pub use self::queue::{Depth, Depths, Limit};
 use self::shared::Stepper;
+use self::snapshots::Job;
 pub use self::snapshots::{Image, SnapshotThread};
 
 /// The named limits of the queues.
@@ -89,15 +88,6 @@ pub trait Session<S: StateMachine> {
 
     /// Takes the replica's replies. Returns those to clients, and further inputs.
     fn answered(&mut self, replies: Vec<Reply<S>>) -> (Vec<Reply<S>>, Vec<Input<S>>);
-}
-
-/// Why a host stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostError {
-    /// Outputs could not be stored, for this reason.
-    Log(String),
-    /// A snapshot could not be stored or read, for this reason.
-    Snapshots(String),
 }
 
 /// The inputs of one drain, and whether more may arrive.
@@ -170,14 +160,13 @@ where
     /// such time.
     ///
     /// # Errors
-    /// Those of storage, or the log's thread cannot be started. The node must not be used any more.
-    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), HostError> {
-        if let Log::Thread(thread) = &mut self.log {
-            let started = thread.start(self.inbox.clone(), self.front_end.sender());
-            started.map_err(|error| HostError::Log(format!("cannot start a thread: {error}")))?;
-        }
+    /// Why the host stopped: storage has failed, or the log's thread cannot be started. The node must not
+    /// be used any more.
+    pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), String> {
+        let started = self.log.start(self.inbox.clone(), self.front_end.sender());
+        started.map_err(|error| not_stored(&format!("cannot start a thread: {error}")))?;
         // The output of a lone voter's first steps.
-        self.turn(Vec::new())?;
+        self.turn(Vec::new());
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
             return Ok(());
         }
@@ -196,7 +185,7 @@ where
             // The clock is read after the inbox, never before.
             let now = Instant::now();
             if now >= next_tick {
-                if self.snapshots.has_moved() {
+                if self.snapshots.snapshots.has_moved() {
                     inputs.push(Input::SnapshotMoved);
                 }
                 inputs.push(Input::Tick);
@@ -208,7 +197,7 @@ where
                 let (ticket, to) = (None, None);
                 inputs.push(Input::Transfer { ticket, to });
             }
-            self.turn(inputs)?;
+            self.turn(inputs);
             if inflow == Inflow::Ended {
                 let end = *end.get_or_insert(now + grace);
                 let is_done = self.open.is_empty() && was_idle && self.log.is_idle();
@@ -221,12 +210,12 @@ where
 
     /// Runs without peers until the given time. Returns `Ended` if the input ends earlier and no
     /// request is open.
-    fn settle(&mut self, until: Instant) -> Result<Inflow, HostError> {
+    fn settle(&mut self, until: Instant) -> Result<Inflow, String> {
         while Instant::now() < until {
             // A closed inbox wakes nothing, so look at it now and then.
             let soon = until.min(Instant::now() + TICK);
             let (inflow, inputs) = self.drain(soon, Peers::Held)?;
-            self.turn(inputs)?;
+            self.turn(inputs);
             if inflow == Inflow::Ended && self.open.is_empty() {
                 return Ok(inflow);
             }
@@ -235,7 +224,7 @@ where
     }
 
     /// Takes what has arrived, as inputs, and notes where replies go.
-    fn drain(&mut self, deadline: Instant, peers: Peers) -> Result<Drained<S>, HostError> {
+    fn drain(&mut self, deadline: Instant, peers: Peers) -> Result<Drained<S>, String> {
         let mut batch = Vec::new();
         let mut inputs = mem::take(&mut self.added);
         let deadline = match inputs.is_empty() {
@@ -251,10 +240,10 @@ where
     }
 
     /// The input for the replica. A write may wait for the session.
-    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Option<Input<S>>, HostError> {
+    fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Option<Input<S>>, String> {
         let input = match arrival {
             Arrival::Log(result) => {
-                let synced = result.map_err(HostError::Log)?;
+                let synced = result.map_err(|reason| not_stored(&reason))?;
                 self.snapshots.maintain();
                 Input::Synced(synced)
             }
@@ -283,7 +272,9 @@ where
                     SnapshotResult::Broken { id, reason: _ } => Input::SnapshotBroken(id),
                     SnapshotResult::Damaged { id, reason: _ } => Input::SnapshotDamaged(id),
                     SnapshotResult::NoSpare(_) => return Ok(None),
-                    SnapshotResult::Failed(reason) => return Err(HostError::Snapshots(reason)),
+                    SnapshotResult::Failed(reason) => {
+                        return Err(format!("a snapshot cannot be stored: {reason}"));
+                    }
                 }
             }
             Arrival::Client {
@@ -315,35 +306,8 @@ where
         Ok(Some(input))
     }
 
-    /// One turn. A log without a thread is stored at once, with all that this leads to.
-    fn turn(&mut self, mut inputs: Vec<Input<S>>) -> Result<(), HostError> {
-        loop {
-            let output = self.step(inputs)?;
-            let has_records = !output.records().is_empty();
-            let log = match &mut self.log {
-                Log::Thread(thread) => {
-                    thread.store(output);
-                    break;
-                }
-                Log::Inline(log) => log,
-            };
-            let (late, synced) = log.store(output).map_err(HostError::Log)?;
-            if !late.is_empty() {
-                self.front_end.send(late);
-            }
-            self.snapshots.maintain();
-            if !has_records {
-                // The receipt has no news for the replica.
-                break;
-            }
-            inputs = vec![Input::Synced(synced)];
-        }
-        self.front_end.turned(self.began.elapsed());
-        Ok(())
-    }
-
-    /// Steps through the inputs, and releases what need not wait for the disk.
-    fn step(&mut self, inputs: Vec<Input<S>>) -> Result<Output<S, Volatile>, HostError> {
+    /// Steps through the inputs, releases what need not wait for the disk, and hands the rest to the log.
+    fn turn(&mut self, inputs: Vec<Input<S>>) {
         let (mut output, status) = self.stepper.step(inputs);
         let Released {
             messages,
@@ -370,15 +334,21 @@ where
         }
         self.snapshots.send(chunks);
         if let Some(machines) = self.replaced.take() {
-            self.snapshots.discard(machines);
+            self.snapshots.pass(Job::Discard(machines));
         }
         if let Some(task) = task {
-            self.snapshots.begin(task);
+            self.snapshots.pass(Job::Begin(task));
         }
         self.front_end.observe(&status);
         self.applies = status.applied < status.commit.index;
-        Ok(output)
+        let send = |messages| self.front_end.send(messages);
+        self.log.store(output, &self.inbox, send);
+        self.front_end.turned(self.began.elapsed());
     }
+}
+
+fn not_stored(reason: &str) -> String {
+    format!("the log cannot be stored: {reason}")
 }
 
 /// The time of the tick after the one that was due at `due`. Missed ticks are not made up for; a

@@ -29,9 +29,7 @@ pub use self::options::{Metrics, Options};
 pub use self::stop_reason::StopReason;
 use crate::entropy;
 use crate::host::shared::{Stepper, Viewer, share};
-use crate::host::{
-    self, FrontEnd, Host, HostError, Inbox, InlineLog, LogThread, SnapshotThread, TICK,
-};
+use crate::host::{self, FrontEnd, Host, Inbox, SnapshotThread, TICK};
 use crate::kv::Kv;
 use crate::sessions::{Client, Sessions};
 use crate::storage::{Cluster, Snapshots};
@@ -117,10 +115,7 @@ impl<R: Send + 'static> Node<R> {
         let (stepper, viewer) = share(replica);
         let no_thread = StopReason::io("cannot start a thread");
         let persisted = stepper.persisted();
-        let log = match options.data {
-            Some(_) => host::Log::Thread(LogThread::new(log, persisted)),
-            None => host::Log::Inline(InlineLog::new(log, persisted)),
-        };
+        let log = host::Log::new(options.data.is_some(), log, persisted);
         telemetry.watch(viewer.clone(), inbox.clone(), log.watch());
         let snapshots = SnapshotThread::start(snapshots, inbox.clone()).map_err(no_thread)?;
         Ok(Some(Self {
@@ -157,7 +152,7 @@ impl<R: Send + 'static> Node<R> {
 
     /// The stored snapshots.
     pub(crate) fn snapshots(&self) -> &Snapshots {
-        self.snapshots.snapshots()
+        &self.snapshots.snapshots
     }
 
     /// Shows the replica's status.
@@ -181,15 +176,8 @@ impl<R: Send + 'static> Node<R> {
             front_end,
             Client::default(),
         );
-        host.run(self.settle, self.grace)
-            .map_err(|error| match error {
-                HostError::Log(error) => {
-                    StopReason::new(format!("stopped because the log cannot be stored: {error}"))
-                }
-                HostError::Snapshots(reason) => StopReason::new(format!(
-                    "stopped because a snapshot cannot be stored: {reason}"
-                )),
-            })
+        let ran = host.run(self.settle, self.grace);
+        ran.map_err(|why| StopReason::new(format!("stopped because {why}")))
     }
 }
 

@@ -2,13 +2,12 @@
 //! the threads that store the log and the snapshots.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use raft_core::{Envelope, Membership, NodeId, SnapshotId, StateMachine, Synced};
 
-use super::queue::{Depths, LOOKS, Limit, Queue};
+use super::queue::{Depths, Limit, Monitor, Queue};
 
 /// The most messages of peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -35,10 +34,7 @@ pub const DRAIN: Limit = Limit {
 
 /// Passes inputs from the reader threads to the event loop.
 #[derive(Debug)]
-pub struct Inbox<S: StateMachine, R> {
-    queues: Mutex<Queues<S, R>>,
-    changed: Condvar,
-}
+pub struct Inbox<S: StateMachine, R>(Monitor<Queues<S, R>>);
 
 #[derive(Debug)]
 struct Queues<S: StateMachine, R> {
@@ -53,8 +49,6 @@ struct Queues<S: StateMachine, R> {
     /// Requests refused because of [`OPEN`].
     crowded_out: u64,
     closed: bool,
-    /// Whether the event loop waits for a wake-up.
-    idle: bool,
     /// When the event loop's present turn began; `None` between two turns.
     turn: Option<Instant>,
 }
@@ -156,19 +150,15 @@ pub(super) enum Inflow {
 
 impl<S: StateMachine, R> Default for Inbox<S, R> {
     fn default() -> Self {
-        Self {
-            queues: Mutex::new(Queues {
-                peers: Queue::new(PEERS),
-                clients: Queue::new(CLIENTS),
-                results: VecDeque::new(),
-                open: 0,
-                crowded_out: 0,
-                closed: false,
-                idle: false,
-                turn: None,
-            }),
-            changed: Condvar::new(),
-        }
+        Self(Monitor::new(Queues {
+            peers: Queue::new(PEERS),
+            clients: Queue::new(CLIENTS),
+            results: VecDeque::new(),
+            open: 0,
+            crowded_out: 0,
+            closed: false,
+            turn: None,
+        }))
     }
 }
 
@@ -177,9 +167,9 @@ impl<S: StateMachine, R> Inbox<S, R> {
     /// sender repeats what matters.
     pub fn deliver(&self, envelope: Envelope<S>, bytes: usize) {
         // A message that the full queue returns is dropped here; the queue has counted it.
-        let mut queues = self.lock();
+        let mut queues = self.0.lock();
         drop(queues.peers.push(envelope, bytes));
-        self.wake(queues);
+        self.0.wake(queues);
     }
 
     /// Adds a client's request, which holds about `bytes` of memory until it is answered.
@@ -187,7 +177,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
     /// # Errors
     /// Returns `reply_to` if there is no room: the request certainly has no effect.
     pub fn submit(&self, reply_to: R, request: ClientRequest<S>, bytes: usize) -> Result<(), R> {
-        let mut queues = self.lock();
+        let mut queues = self.0.lock();
         if queues.open > 0 && queues.open.saturating_add(bytes) > OPEN {
             queues.crowded_out += 1;
             return Err(reply_to);
@@ -198,15 +188,15 @@ impl<S: StateMachine, R> Inbox<S, R> {
             .push((reply_to, request), bytes)
             .map_err(full)?;
         queues.open += bytes;
-        self.wake(queues);
+        self.0.wake(queues);
         Ok(())
     }
 
     /// Adds a result of a thread that uses the disk.
     pub(super) fn finished(&self, result: Arrival<S, R>) {
-        let mut queues = self.lock();
+        let mut queues = self.0.lock();
         queues.results.push_back(result);
-        self.wake(queues);
+        self.0.wake(queues);
     }
 
     /// Reports that bytes of this stored snapshot changed on disk: the node stores another one.
@@ -216,21 +206,21 @@ impl<S: StateMachine, R> Inbox<S, R> {
 
     /// Frees the bytes of answered requests.
     pub(super) fn answered(&self, bytes: usize) {
-        self.lock().open -= bytes;
+        self.0.lock().open -= bytes;
     }
 
     /// Declares the end of input.
     pub fn close(&self) {
-        let mut queues = self.lock();
+        let mut queues = self.0.lock();
         queues.closed = true;
-        self.wake(queues);
+        self.0.wake(queues);
     }
 
     /// The state of the queues. Requests refused because open ones held too much memory count as
     /// dropped.
     #[must_use]
     pub fn depths(&self) -> Depths {
-        let queues = self.lock();
+        let queues = self.0.lock();
         let mut clients = queues.clients.depth();
         clients.dropped += queues.crowded_out;
         Depths {
@@ -242,7 +232,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
     /// How long the event loop has been at its present turn.
     #[must_use]
     pub fn turn(&self) -> Duration {
-        let began = self.lock().turn;
+        let began = self.0.lock().turn;
         began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
@@ -255,33 +245,13 @@ impl<S: StateMachine, R> Inbox<S, R> {
         peers: Peers,
         batch: &mut Vec<Arrival<S, R>>,
     ) -> Inflow {
-        let mut queues = self.lock();
-        queues.turn = None;
-        let was_closed = queues.closed;
-        let mut looks = 0;
-        while queues.is_empty(peers) && queues.closed == was_closed {
-            let now = Instant::now();
-            let Some(left) = deadline
-                .checked_duration_since(now)
-                .filter(|d| !d.is_zero())
-            else {
-                break;
-            };
-            if looks < LOOKS {
-                looks += 1;
-                drop(queues);
-                thread::yield_now();
-                queues = self.lock();
-                continue;
-            }
-            queues.idle = true;
-            queues = self
-                .changed
-                .wait_timeout(queues, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        queues.idle = false;
+        let mut was_closed = None;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut queues = self.0.wait(left, |queues| {
+            queues.turn = None;
+            let was_closed = *was_closed.get_or_insert(queues.closed);
+            !queues.is_empty(peers) || queues.closed != was_closed
+        });
         queues.turn = Some(Instant::now());
         let mut room = DRAIN;
         while room.items > 0
@@ -297,20 +267,6 @@ impl<S: StateMachine, R> Inbox<S, R> {
         } else {
             Inflow::Open
         }
-    }
-
-    /// Wakes the event loop if it waits. Under load it rarely does.
-    fn wake(&self, mut queues: MutexGuard<'_, Queues<S, R>>) {
-        if queues.idle {
-            queues.idle = false;
-            drop(queues);
-            self.changed.notify_one();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queues<S, R>> {
-        // The queues are consistent after every statement, so a panic elsewhere does no harm.
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

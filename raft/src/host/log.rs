@@ -9,14 +9,14 @@
 //! bytes for an election or a snapshot. Of the messages, the newest [`LATE`] are kept: they are
 //! votes and acknowledgements, which have no content of any length.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
-use raft_core::{Envelope, Output, Persisted, StateMachine, Synced, Volatile, Wal};
+use raft_core::{Envelope, Output, Persisted, StateMachine, Volatile, Wal};
 
 use super::inbox::{Arrival, Inbox};
-use super::queue::{Depth, LOOKS};
+use super::queue::{Depth, Monitor};
 
 /// The most messages that wait for the disk. For one more, the oldest is dropped, as a network may
 /// drop it.
@@ -24,80 +24,33 @@ pub const LATE: usize = 16_384;
 
 /// The log of an event loop.
 #[derive(Debug)]
-pub enum Log<S: StateMachine, W> {
-    /// Stores on a thread.
-    Thread(LogThread<S, W>),
-    /// Stores in the loop itself: the log needs no disk, and a thread would only cost time.
-    Inline(InlineLog<W>),
+pub struct Log<S: StateMachine, W> {
+    queue: Arc<Monitor<State<S>>>,
+    has_thread: bool,
+    /// The log, and the proof for the next output, while no thread has them and no error occurred.
+    stored: Option<(W, Persisted)>,
 }
 
 impl<S: StateMachine, W> Log<S, W> {
-    /// Whether nothing waits for the disk, and all results are in the inbox.
-    pub(super) fn is_idle(&self) -> bool {
-        match self {
-            Self::Thread(thread) => thread.queue.lock().since.is_none(),
-            Self::Inline(_) => true,
-        }
-    }
-
-    /// Shows the log to other threads.
-    pub fn watch(&self) -> LogWatch<S> {
-        LogWatch(match self {
-            Self::Thread(thread) => Some(thread.queue.clone()),
-            Self::Inline(_) => None,
-        })
-    }
-}
-
-/// A log that needs no disk.
-#[derive(Debug)]
-pub struct InlineLog<W> {
-    wal: W,
-    /// The proof for the next output; `None` after an error.
-    persisted: Option<Persisted>,
-}
-
-impl<W> InlineLog<W> {
-    /// A log for the outputs after those of `persisted`.
-    pub fn new(wal: W, persisted: Persisted) -> Self {
-        let persisted = Some(persisted);
-        Self { wal, persisted }
-    }
-
-    /// Stores an output. Returns the messages that waited for it, and the receipt for the replica.
-    pub(super) fn store<S: StateMachine>(
-        &mut self,
-        output: Output<S, Volatile>,
-    ) -> Result<(Vec<Envelope<S>>, Synced), String>
-    where
-        W: Wal<S::Command, Error: fmt::Display>,
-    {
-        let before = self.persisted.take().expect("the loop stops at an error");
-        let (late, synced, persisted) = store(output, before, &mut self.wal)?;
-        self.persisted = Some(persisted);
-        Ok((late, synced))
-    }
-}
-
-/// A handle of the thread.
-#[derive(Debug)]
-pub struct LogThread<S: StateMachine, W> {
-    queue: Arc<Queue<S>>,
-    /// What the thread gets when it starts.
-    wal: Option<(W, Persisted)>,
-}
-
-impl<S: StateMachine, W> LogThread<S, W> {
-    /// A log for the outputs after those of `persisted`. The thread does not run yet.
-    pub fn new(wal: W, persisted: Persisted) -> Self {
+    /// A log for the outputs after those of `persisted`. It has a thread, once it is started, or stores
+    /// in the loop itself: one that needs no disk, for which a thread would only cost time.
+    pub fn new(has_thread: bool, wal: W, persisted: Persisted) -> Self {
         Self {
-            queue: Arc::default(),
-            wal: Some((wal, persisted)),
+            queue: Arc::new(Monitor::new(State {
+                waiting: None,
+                outputs: 0,
+                since: None,
+                dropped: 0,
+                closed: false,
+            })),
+            has_thread,
+            stored: Some((wal, persisted)),
         }
     }
 
-    /// Starts the thread. It sends what waited for the disk, and puts the receipts into the inbox. It
-    /// ends after the handle is dropped, unless the disk hangs; the process need not wait for it.
+    /// Starts the thread, if the log has one. It sends what waited for the disk, and puts the receipts
+    /// into the inbox. It ends after the log is dropped, unless the disk hangs; the process need not
+    /// wait for it.
     ///
     /// # Errors
     /// The system cannot start a thread.
@@ -115,15 +68,37 @@ impl<S: StateMachine, W> LogThread<S, W> {
             + 'static,
         W: Wal<S::Command, Error: fmt::Display> + Send + 'static,
     {
-        let (wal, persisted) = self.wal.take().expect("it starts once");
+        if !self.has_thread {
+            return Ok(());
+        }
+        let mut stored = self.stored.take();
+        assert!(stored.is_some(), "it starts once");
         let queue = self.queue.clone();
-        let builder = thread::Builder::new().name("log".into());
-        builder.spawn(move || work(&queue, wal, persisted, &inbox, &mut send))?;
+        let work = move || {
+            while let Some(before) = stored.take()
+                && let Some(output) = take(&queue)
+            {
+                stored = store(before, output, &inbox, &mut send);
+            }
+        };
+        thread::Builder::new().name("log".into()).spawn(work)?;
         Ok(())
     }
 
-    /// Hands an output over.
-    pub(super) fn store(&self, output: Output<S, Volatile>) {
+    /// Hands an output to the thread, or stores it.
+    pub(super) fn store<R>(
+        &mut self,
+        output: Output<S, Volatile>,
+        inbox: &Inbox<S, R>,
+        send: impl FnMut(Vec<Envelope<S>>),
+    ) where
+        W: Wal<S::Command, Error: fmt::Display>,
+    {
+        if !self.has_thread {
+            let before = self.stored.take().expect("the loop stops at an error");
+            self.stored = store(before, output, inbox, send);
+            return;
+        }
         let mut state = self.queue.lock();
         state.outputs += 1;
         match &mut state.waiting {
@@ -133,49 +108,55 @@ impl<S: StateMachine, W> LogThread<S, W> {
             }
             None => state.waiting = Some(output),
         }
-        if state.since.is_none() && state.waits() {
-            state.since = Some(Instant::now());
-            drop(state);
-            self.queue.changed.notify_one();
+        if state.waits() {
+            state.since.get_or_insert_with(Instant::now);
+            self.queue.wake(state);
         }
+    }
+
+    /// Whether nothing waits for the disk, and all results are in the inbox.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.lock().since.is_none()
+    }
+
+    /// Shows the log to other threads.
+    pub fn watch(&self) -> LogWatch<S> {
+        LogWatch(self.queue.clone())
     }
 }
 
-impl<S: StateMachine, W> Drop for LogThread<S, W> {
+impl<S: StateMachine, W> Drop for Log<S, W> {
     fn drop(&mut self) {
-        self.queue.lock().closed = true;
-        self.queue.changed.notify_one();
+        let mut state = self.queue.lock();
+        state.closed = true;
+        self.queue.wake(state);
     }
 }
 
 /// The right of other threads to look at the log.
 #[derive(Debug)]
-pub struct LogWatch<S: StateMachine>(Option<Arc<Queue<S>>>);
+pub struct LogWatch<S: StateMachine>(Arc<Monitor<State<S>>>);
 
 impl<S: StateMachine> LogWatch<S> {
     /// How long the disk has stored nothing although something waited for it.
     #[must_use]
     pub fn stalled(&self) -> Duration {
-        let since = self.0.as_ref().and_then(|queue| queue.lock().since);
+        let since = self.0.lock().since;
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// The outputs that wait for a sync to begin, and the messages of them that were dropped.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let state = self.0.as_ref().map(|queue| queue.lock());
-        let (length, dropped) = state.map_or((0, 0), |state| (state.outputs, state.dropped));
-        Depth { length, dropped }
+        let state = self.0.lock();
+        Depth {
+            length: state.outputs,
+            dropped: state.dropped,
+        }
     }
 }
 
 /// The outputs on their way to the thread.
-#[derive(Debug)]
-struct Queue<S: StateMachine> {
-    state: Mutex<State<S>>,
-    changed: Condvar,
-}
-
 #[derive(Debug)]
 struct State<S: StateMachine> {
     /// What the next sync will store.
@@ -190,21 +171,6 @@ struct State<S: StateMachine> {
     closed: bool,
 }
 
-impl<S: StateMachine> Default for Queue<S> {
-    fn default() -> Self {
-        Self {
-            state: Mutex::new(State {
-                waiting: None,
-                outputs: 0,
-                since: None,
-                dropped: 0,
-                closed: false,
-            }),
-            changed: Condvar::new(),
-        }
-    }
-}
-
 impl<S: StateMachine> State<S> {
     /// Whether a sync has something to do. An output without records or messages waits for the
     /// next one that has some.
@@ -213,77 +179,44 @@ impl<S: StateMachine> State<S> {
     }
 }
 
-impl<S: StateMachine> Queue<S> {
-    /// Waits for outputs, and takes all of them. `None` once the handle is dropped.
-    fn take(&self) -> Option<Output<S, Volatile>> {
-        let mut state = self.lock();
-        let mut looks = 0;
-        while !state.waits() {
-            state.since = None;
-            if state.closed {
-                return None;
-            }
-            if looks < LOOKS {
-                looks += 1;
-                drop(state);
-                thread::yield_now();
-                state = self.lock();
-                continue;
-            }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        state.since = Some(Instant::now());
-        state.outputs = 0;
-        state.waiting.take()
+/// Waits for outputs, and takes all of them. `None` once the log is dropped.
+fn take<S: StateMachine>(queue: &Monitor<State<S>>) -> Option<Output<S, Volatile>> {
+    let mut state = queue.wait(Duration::MAX, |state| {
+        let waits = state.waits();
+        state.since = state.since.filter(|_| waits);
+        waits || state.closed
+    });
+    if !state.waits() {
+        return None;
     }
-
-    fn lock(&self) -> MutexGuard<'_, State<S>> {
-        // The state is consistent after every statement, so a panic elsewhere does no harm.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    state.since = Some(Instant::now());
+    state.outputs = 0;
+    state.waiting.take()
 }
 
-/// Stores outputs until the handle is dropped or the disk fails.
-fn work<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
-    queue: &Queue<S>,
-    mut wal: W,
-    mut persisted: Persisted,
-    inbox: &Inbox<S, R>,
-    send: &mut dyn FnMut(Vec<Envelope<S>>),
-) {
-    while let Some(output) = queue.take() {
-        let stored = store(output, persisted, &mut wal);
-        let (late, synced, next) = match stored {
-            Ok(stored) => stored,
-            Err(reason) => return inbox.finished(Arrival::Log(Err(reason))),
-        };
-        // A peer's answer to these messages must not overtake the receipt.
-        inbox.finished(Arrival::Log(Ok(synced)));
-        if !late.is_empty() {
-            send(late);
-        }
-        persisted = next;
-    }
-}
-
-/// The messages that waited for an output, the receipt for the replica, and the proof for the next
-/// output.
-type Stored<S> = (Vec<Envelope<S>>, Synced, Persisted);
-
-/// Stores an output.
-fn store<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>>(
+/// Stores an output. Puts the receipt for the replica into the inbox, and sends the messages that
+/// waited. Returns the log, and the proof for the next output, unless the disk fails.
+fn store<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
+    (mut wal, before): (W, Persisted),
     output: Output<S, Volatile>,
-    before: Persisted,
-    wal: &mut W,
-) -> Result<Stored<S>, String> {
-    let (durable, persisted) = output
-        .persist(before, wal)
-        .map_err(|error| error.to_string())?;
+    inbox: &Inbox<S, R>,
+    mut send: impl FnMut(Vec<Envelope<S>>),
+) -> Option<(W, Persisted)> {
+    let has_records = !output.records().is_empty();
+    let stored = output.persist(before, &mut wal);
+    let (durable, persisted) = stored
+        .map_err(|error| inbox.finished(Arrival::Log(Err(error.to_string()))))
+        .ok()?;
     let (late, synced) = durable.finish();
-    Ok((late, synced, persisted))
+    // The receipt of an output without records has no news for the replica. A peer's answer to these
+    // messages must not overtake one that has.
+    if has_records {
+        inbox.finished(Arrival::Log(Ok(synced)));
+    }
+    if !late.is_empty() {
+        send(late);
+    }
+    Some((wal, persisted))
 }
 
 #[cfg(test)]
@@ -291,7 +224,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     use json::value;
-    use raft_core::{Input, Limits, Record, Replica, Ticket};
+    use raft_core::{Input, Limits, Record, Replica, Synced, Ticket};
 
     use super::*;
     use crate::host::inbox::Peers;
@@ -350,20 +283,16 @@ mod tests {
         let inbox = Arc::new(Inbox::<Kv, u8>::default());
         let mut replica = replica();
         let persisted = replica.persisted();
-        let mut thread = LogThread::new(Slow(says, may), persisted);
-        thread.start(inbox.clone(), |_| ()).unwrap();
-        let watch = Log::Thread(thread);
-        let Log::Thread(thread) = &watch else {
-            unreachable!("it was just made")
-        };
-        assert!(watch.is_idle());
-        thread.store(output(&mut replica));
+        let mut log = Log::new(true, Slow(says, may), persisted);
+        log.start(inbox.clone(), |_| ()).unwrap();
+        assert!(log.is_idle());
+        log.store(output(&mut replica), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(2));
         for number in 1..=3 {
-            thread.store(write(&mut replica, number));
+            log.store(write(&mut replica, number), &inbox, |_| ());
         }
-        assert!(!watch.is_idle());
-        assert_eq!(watch.watch().depth().length, 3);
+        assert!(!log.is_idle());
+        assert_eq!(log.watch().depth().length, 3);
         lets.send(()).unwrap();
         replica.step(Input::Synced(result(&inbox).unwrap()));
         assert_eq!(replica.status().synced.0, 1);
@@ -373,11 +302,11 @@ mod tests {
         replica.step(Input::Synced(result(&inbox).unwrap()));
         assert_eq!(replica.status().synced.0, 4);
 
-        thread.store(write(&mut replica, 4));
+        log.store(write(&mut replica, 4), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(1));
         drop(lets);
         assert_eq!(result(&inbox), Err("the disk is gone".into()));
-        assert!(!watch.is_idle(), "what was not stored still waits");
+        assert!(!log.is_idle(), "what was not stored still waits");
     }
 
     /// Otherwise a follower may have to decline to campaign right after it acknowledged the last entry.
@@ -387,7 +316,7 @@ mod tests {
         let (lets, may) = channel();
         let inbox = Arc::new(Inbox::<Kv, u8>::default());
         let mut replica = tests::replica(3, Limits::default());
-        let mut thread = LogThread::new(Slow(says, may), replica.persisted());
+        let mut log = Log::new(true, Slow(says, may), replica.persisted());
         let (looks, looked) = channel();
         let filled = inbox.clone();
         let send = move |late: Vec<Envelope<Kv>>| {
@@ -395,9 +324,9 @@ mod tests {
             filled.drain(Instant::now(), Peers::Taken, &mut batch);
             looks.send((late.len(), batch.len())).unwrap();
         };
-        thread.start(inbox, send).unwrap();
+        log.start(inbox.clone(), send).unwrap();
         replica.step(Input::Receive(tests::vote()));
-        thread.store(output(&mut replica));
+        log.store(output(&mut replica), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(1));
         lets.send(()).unwrap();
         assert_eq!(looked.recv(), Ok((1, 1)));
@@ -411,19 +340,15 @@ mod tests {
         let inbox = Arc::new(Inbox::<Kv, u8>::default());
         let mut replica = replica();
         let persisted = replica.persisted();
-        let mut thread = LogThread::new(Slow(says, may), persisted);
-        thread.start(inbox.clone(), |_| ()).unwrap();
-        thread.store(output(&mut replica));
+        let mut log = Log::new(true, Slow(says, may), persisted);
+        log.start(inbox.clone(), |_| ()).unwrap();
+        log.store(output(&mut replica), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(2));
         lets.send(()).unwrap();
         replica.step(Input::Synced(result(&inbox).unwrap()));
-        let log = Log::Thread(thread);
-        let Log::Thread(thread) = &log else {
-            unreachable!("it was just made")
-        };
-        thread.store(output(&mut replica));
+        log.store(output(&mut replica), &inbox, |_| ());
         assert_eq!(log.watch().depth().length, 1);
-        thread.store(write(&mut replica, 1));
+        log.store(write(&mut replica, 1), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(1));
         lets.send(()).unwrap();
         result(&inbox).unwrap();

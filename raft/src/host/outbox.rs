@@ -1,10 +1,9 @@
 //! Output that waits for the writer thread: a queue for peers and a queue for clients.
 
 use std::io::{self, Write};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::time::Duration;
 
-use super::queue::{Depths, LOOKS, Limit, Queue};
+use super::queue::{Depths, Limit, Monitor, Queue};
 
 /// The most messages to peers that wait. One more is dropped, as a network may drop it.
 pub const PEERS: Limit = Limit {
@@ -27,18 +26,13 @@ const KEEP: usize = 4 << 20;
 
 /// Passes messages from other threads to the writer thread. `M` is one message.
 #[derive(Debug)]
-pub struct Outbox<M> {
-    queues: Mutex<Queues<M>>,
-    changed: Condvar,
-}
+pub struct Outbox<M>(Monitor<Queues<M>>);
 
 #[derive(Debug)]
 struct Queues<M> {
     peers: Queue<M>,
     clients: Queue<M>,
     closed: bool,
-    /// Whether the writer waits for a wake-up.
-    idle: bool,
 }
 
 impl<M> Default for Outbox<M> {
@@ -51,15 +45,11 @@ impl<M> Outbox<M> {
     /// An empty outbox with these limits.
     #[must_use]
     pub fn new(peers: Limit, clients: Limit) -> Self {
-        Self {
-            queues: Mutex::new(Queues {
-                peers: Queue::new(peers),
-                clients: Queue::new(clients),
-                closed: false,
-                idle: false,
-            }),
-            changed: Condvar::new(),
-        }
+        Self(Monitor::new(Queues {
+            peers: Queue::new(peers),
+            clients: Queue::new(clients),
+            closed: false,
+        }))
     }
 
     /// Queues messages to peers, each with its approximate size in bytes. Messages for which there
@@ -75,19 +65,20 @@ impl<M> Outbox<M> {
 
     /// Declares the end of output: [`Outbox::write_to`] returns once everything is written.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_one();
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        self.0.wake(queues);
     }
 
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.0.lock().closed
     }
 
     /// Drops what waits.
     pub fn clear(&self) {
-        let mut queues = self.lock();
+        let mut queues = self.0.lock();
         let dropped = (queues.peers.take(), queues.clients.take());
         drop(queues);
         drop(dropped);
@@ -96,7 +87,7 @@ impl<M> Outbox<M> {
     /// The state of the queues.
     #[must_use]
     pub fn depths(&self) -> Depths {
-        let queues = self.lock();
+        let queues = self.0.lock();
         Depths {
             peers: queues.peers.depth(),
             clients: queues.clients.depth(),
@@ -137,16 +128,14 @@ impl<M> Outbox<M> {
     ) {
         // The messages are made before the lock is taken.
         let messages: Vec<(M, usize)> = messages.into_iter().collect();
-        let mut queues = self.lock();
+        let mut queues = self.0.lock();
         let to = queue(&mut queues);
         for (message, bytes) in messages {
             // A message that the full queue returns is dropped here; the queue has counted it.
             drop(to.push(message, bytes));
         }
-        if queues.idle && queues.has_messages() {
-            queues.idle = false;
-            drop(queues);
-            self.changed.notify_one();
+        if queues.has_messages() {
+            self.0.wake(queues);
         }
     }
 
@@ -157,32 +146,10 @@ impl<M> Outbox<M> {
         impl Iterator<Item = M> + use<M>,
         impl Iterator<Item = M> + use<M>,
     )> {
-        let mut queues = self.lock();
-        let mut looks = 0;
-        while !queues.has_messages() {
-            if queues.closed {
-                return None;
-            }
-            if looks < LOOKS {
-                looks += 1;
-                drop(queues);
-                thread::yield_now();
-                queues = self.lock();
-                continue;
-            }
-            queues.idle = true;
-            queues = self
-                .changed
-                .wait(queues)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        queues.idle = false;
-        Some((queues.peers.take(), queues.clients.take()))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queues<M>> {
-        // The queues are consistent after every statement, so a panic elsewhere does no harm.
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        let ready = |queues: &mut Queues<M>| queues.closed || queues.has_messages();
+        let mut queues = self.0.wait(Duration::MAX, ready);
+        let has_messages = queues.has_messages();
+        has_messages.then(|| (queues.peers.take(), queues.clients.take()))
     }
 }
 

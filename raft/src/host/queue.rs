@@ -1,12 +1,76 @@
-//! A queue with a limit.
+//! A queue with a limit, and what it takes to wait for one.
 
 use std::collections::VecDeque;
-use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 /// How often a thread that found nothing looks again before it sleeps, and lets others run meanwhile. To
 /// sleep and be woken takes longer than a fast disk's sync, and each write passes between threads four
 /// times.
-pub(super) const LOOKS: u32 = 40;
+const LOOKS: u32 = 40;
+
+/// State that several threads change, while one waits for what they do to it.
+#[derive(Debug, Default)]
+pub(super) struct Monitor<T> {
+    state: Mutex<T>,
+    changed: Condvar,
+    /// Whether the thread that waits needs a wake-up. It changes only under the lock.
+    idle: AtomicBool,
+}
+
+impl<T> Monitor<T> {
+    pub(super) fn new(state: T) -> Self {
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            idle: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        // The state is consistent after every statement, so a panic elsewhere does no harm.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unlocks the state, and wakes the thread that waits. Under load it rarely does.
+    pub(super) fn wake(&self, state: MutexGuard<'_, T>) {
+        if self.idle.swap(false, Ordering::Relaxed) {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until the state is ready, or for this long.
+    pub(super) fn wait(
+        &self,
+        limit: Duration,
+        mut is_ready: impl FnMut(&mut T) -> bool,
+    ) -> MutexGuard<'_, T> {
+        let began = Instant::now();
+        let mut state = self.lock();
+        let mut looks = 0;
+        while !is_ready(&mut state) {
+            let left = limit.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            if looks < LOOKS {
+                looks += 1;
+                drop(state);
+                thread::yield_now();
+                state = self.lock();
+                continue;
+            }
+            self.idle.store(true, Ordering::Relaxed);
+            let woken = self.changed.wait_timeout(state, left);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.idle.store(false, Ordering::Relaxed);
+        state
+    }
+}
 
 /// The most that a queue holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,7 +56,7 @@ impl<S: StateMachine> Stepper<S> {
 }
 
 /// The right to read the replica's status.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Viewer<S: StateMachine>(Arc<Mutex<Replica<S>>>);
 
 impl<S: StateMachine> Viewer<S> {
@@ -77,12 +77,6 @@ impl<S: StateMachine> Viewer<S> {
                 Err(TryLockError::Poisoned(_)) => panic!("{PANICKED}"),
             }
         }
-    }
-}
-
-impl<S: StateMachine> Clone for Viewer<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }
 

@@ -42,7 +42,7 @@ pub trait Image: Sized {
 
 /// Work for the thread that stores and installs.
 #[derive(Debug)]
-enum Job<S> {
+pub(super) enum Job<S> {
     Begin(Task<S>),
     /// Free machines, which takes long.
     Discard([S; 2]),
@@ -53,7 +53,8 @@ enum Job<S> {
 /// A handle of the threads.
 #[derive(Debug)]
 pub struct SnapshotThread<S> {
-    snapshots: Snapshots,
+    /// The snapshots that the threads store and read.
+    pub(crate) snapshots: Snapshots,
     jobs: SyncSender<Job<S>>,
     chunks: SyncSender<ChunkToSend>,
     /// Whether a wake-up is on its way, or none is needed.
@@ -102,25 +103,11 @@ where
 }
 
 impl<S> SnapshotThread<S> {
-    /// The snapshots that the threads store and read.
-    pub(crate) fn snapshots(&self) -> &Snapshots {
-        &self.snapshots
-    }
-
-    /// Passes a task to the thread.
+    /// Passes work to the thread.
     ///
     /// # Panics
     /// If the thread has panicked.
-    pub(super) fn begin(&self, task: Task<S>) {
-        self.pass(Job::Begin(task));
-    }
-
-    /// Frees machines on the thread.
-    pub(super) fn discard(&self, machines: [S; 2]) {
-        self.pass(Job::Discard(machines));
-    }
-
-    fn pass(&self, job: Job<S>) {
+    pub(super) fn pass(&self, job: Job<S>) {
         let passed = self.jobs.send(job);
         assert!(passed.is_ok(), "the thread outlives its handle");
     }
@@ -131,11 +118,6 @@ impl<S> SnapshotThread<S> {
             // A full queue drops it: see [`CHUNKS`].
             let _ = self.chunks.try_send(chunk);
         }
-    }
-
-    /// Whether the open task has written something since the last call.
-    pub(super) fn has_moved(&self) -> bool {
-        self.snapshots.has_moved()
     }
 
     /// Wakes the thread if files are to be made or removed.
@@ -214,12 +196,8 @@ fn store<S: Image>(
     capture: &SnapshotToStore<S>,
     began: Instant,
 ) -> Result<SnapshotResult<S>, Error> {
-    let SnapshotToStore {
-        last,
-        membership,
-        machine,
-    } = capture;
-    let id = snapshots.store(*last, membership, |out| machine.write(out))?;
+    let write = |out: &mut dyn Write| capture.machine.write(out);
+    let id = snapshots.store(capture.last, &capture.membership, write)?;
     let took = began.elapsed();
     Ok(SnapshotResult::Stored { id, took })
 }
@@ -229,21 +207,19 @@ fn install<S: Image>(
     SnapshotToInstall { id, bytes }: &SnapshotToInstall,
     began: Instant,
 ) -> Result<SnapshotResult<S>, Error> {
-    let broken = |reason: String| {
-        let id = *id;
-        Ok(SnapshotResult::Broken { id, reason })
-    };
-    let file = match snapshots.received(*id, bytes) {
-        Ok(file) => file,
-        Err(error) => return broken(error.to_string()),
-    };
-    let machine = match S::read(file.machine) {
-        Ok(machine) => machine,
-        Err(error) => return broken(error.to_string()),
+    let id = *id;
+    let file = snapshots.received(id, bytes);
+    let read = file.map_err(|error| error.to_string()).and_then(|file| {
+        let machine = S::read(file.machine).map_err(|error| error.to_string());
+        Ok((file, machine?))
+    });
+    let (file, machine) = match read {
+        Ok(read) => read,
+        Err(reason) => return Ok(SnapshotResult::Broken { id, reason }),
     };
     snapshots.install(&file)?;
     Ok(SnapshotResult::Installed {
-        id: *id,
+        id,
         membership: file.membership,
         machine,
         took: began.elapsed(),
@@ -306,7 +282,7 @@ mod tests {
         }
 
         fn result(&mut self, task: Task<Kv>) -> SnapshotResult<Kv> {
-            self.thread.begin(task);
+            self.thread.pass(Job::Begin(task));
             match self.arrival() {
                 Arrival::Snapshot(result) => result,
                 other => panic!("{other:?}"),
@@ -418,7 +394,7 @@ mod tests {
         let disk = Memory::new();
         let mut one = Setting::with(Arc::new(disk.clone()), || ());
         let id = one.store(machine(10));
-        let snapshots = one.thread.snapshots();
+        let snapshots = &one.thread.snapshots;
         let open = snapshots.open_stored(id).unwrap().unwrap();
         disk.remove(&file_of(LAST)).unwrap();
         assert!(snapshots.open_stored(id).unwrap().is_none());

@@ -159,7 +159,7 @@ fn host<'a, W: Wal<Command, Error: fmt::Display> + Send + 'static>(
 }
 
 fn inline<W>(stepper: &Stepper<Kv>, wal: W) -> Log<Kv, W> {
-    Log::Inline(InlineLog::new(wal, stepper.persisted()))
+    Log::new(false, wal, stepper.persisted())
 }
 
 fn stepper(nodes: u64, limits: Limits) -> Stepper<Kv> {
@@ -335,7 +335,7 @@ fn threaded<'a, W: Wal<Command, Error: fmt::Display> + Send + 'static>(
 ) -> Host<Kv, W, &'a mut Recorder, ()> {
     let snapshots = snapshots(inbox, Arc::new(Memory::new()), || ());
     let stepper = stepper(nodes, Limits::default());
-    let log = Log::Thread(LogThread::new(wal, stepper.persisted()));
+    let log = Log::new(true, wal, stepper.persisted());
     Host::new(stepper, inbox.clone(), log, snapshots, front_end, ())
 }
 
@@ -374,7 +374,7 @@ fn lone_node_answers_with_a_thread_too() {
 fn error_of_the_thread_stops_the_node() {
     let mut front_end = Recorder::new(Events::default());
     let host = threaded(1, &Arc::default(), Full, &mut front_end);
-    let error = Err(HostError::Log("no space".into()));
+    let error = Err("the log cannot be stored: no space".into());
     assert_eq!(host.run(Duration::ZERO, HOUR), error);
 }
 
@@ -439,7 +439,7 @@ fn settling_node_sends_nothing_to_peers() {
     host.settle(Instant::now() + TICK).unwrap();
     assert_eq!(*events.lock().unwrap(), [""; 0]);
     let (_, inputs) = host.drain(Instant::now(), Peers::Taken).unwrap();
-    host.turn(inputs).unwrap();
+    host.turn(inputs);
     assert_eq!(*events.lock().unwrap(), ["send pre_vote_reply"]);
 }
 
@@ -461,7 +461,7 @@ fn node_that_cannot_store_stops() {
     let host = host(1, &Arc::default(), Full, &mut front_end);
     assert_eq!(
         host.run(Duration::ZERO, HOUR),
-        Err(HostError::Log("no space".into()))
+        Err("the log cannot be stored: no space".into())
     );
     assert_eq!(*events.lock().unwrap(), [""; 0]);
 }
@@ -471,7 +471,7 @@ fn run_until_snapshot(
     disk: Arc<dyn storage::disk::Disk>,
     spoil: impl FnOnce(),
     events: &Events,
-) -> Result<(), HostError> {
+) -> Result<(), String> {
     let inbox = Arc::default();
     let snapshots = snapshots(&inbox, disk, spoil);
     let limits = Limits {
@@ -504,7 +504,7 @@ fn node_that_cannot_store_a_snapshot_stops() {
     let disk = Arc::new(Real::create(&folder).unwrap());
     let lose_folder = || std::fs::remove_dir_all(&folder).unwrap();
     match run_until_snapshot(disk, lose_folder, &events) {
-        Err(HostError::Snapshots(reason)) => assert!(reason.contains("snapshot-"), "{reason}"),
+        Err(reason) => assert!(reason.contains("snapshot-"), "{reason}"),
         other => panic!("{other:?}"),
     }
     assert_eq!(events.lock().unwrap().last().unwrap(), "failed");
