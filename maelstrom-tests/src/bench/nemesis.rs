@@ -318,22 +318,10 @@ pub struct Nemesis {
 /// The alternation of one kind of fault.
 #[derive(Debug)]
 struct Cycle {
+    kind: Kind,
     due: Duration,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Whole,
-    Cut,
-    Connected,
-    Broken,
-    Running,
-    Paused(BTreeSet<Node>),
-    Leading,
-    Changing,
-    Alive,
-    Dead(BTreeSet<Node>),
+    /// The action that ends the fault, while it is there.
+    end: Option<Action>,
 }
 
 impl Nemesis {
@@ -352,26 +340,17 @@ impl Nemesis {
             last_death,
             until,
         };
-        for kind in plan.kinds {
-            let state = match kind {
-                Kind::Partition | Kind::Transfer | Kind::Membership | Kind::Connections
-                    if plan.nodes == 1 =>
-                {
-                    continue;
-                }
-                Kind::Partition => State::Whole,
-                Kind::Pause => State::Running,
-                Kind::Transfer => State::Leading,
-                Kind::Membership => State::Changing,
-                Kind::Kill => State::Alive,
-                Kind::Connections => State::Connected,
-            };
+        for &kind in plan.kinds {
+            if plan.nodes == 1 && !matches!(kind, Kind::Pause | Kind::Kill) {
+                continue;
+            }
             let due = match plan.at_start {
                 true => Duration::ZERO,
                 // However short the run, there is a fault.
                 false => nemesis.wait().min(until / 2),
             };
-            nemesis.cycles.push(Cycle { due, state });
+            let end = None;
+            nemesis.cycles.push(Cycle { kind, due, end });
         }
         nemesis
     }
@@ -390,16 +369,9 @@ impl Nemesis {
     }
 
     fn cycle_due(&self, cycle: &Cycle) -> Option<Duration> {
-        match &cycle.state {
-            State::Cut | State::Broken | State::Paused(_) | State::Dead(_) => {
-                Some(cycle.due.min(self.until))
-            }
-            State::Whole
-            | State::Connected
-            | State::Running
-            | State::Leading
-            | State::Changing
-            | State::Alive => Some(cycle.due).filter(|due| *due < self.until),
+        match &cycle.end {
+            Some(_) => Some(cycle.due.min(self.until)),
+            None => Some(cycle.due).filter(|due| *due < self.until),
         }
     }
 
@@ -416,41 +388,39 @@ impl Nemesis {
         // Counted from now and not from when it was due, so that a late action does not shorten
         // what follows it.
         self.cycles[index].due = now + self.wait();
-        let was = std::mem::replace(&mut self.cycles[index].state, State::Whole);
-        let (state, action) = match was {
-            State::Whole => {
+        if let Some(end) = self.cycles[index].end.take() {
+            return Some(end);
+        }
+        let (begin, end) = match self.cycles[index].kind {
+            Kind::Partition => {
                 let (shape, cuts) = self.partition();
-                (State::Cut, Action::Cut(shape, cuts))
+                (Action::Cut(shape, cuts), Some(Action::Heal))
             }
-            State::Cut => (State::Whole, Action::Heal),
-            State::Connected => {
-                let how = Break::ALL[self.rng.below(Break::ALL.len() as u64) as usize];
-                (State::Broken, Action::Break(how, self.pairs()))
+            Kind::Connections => {
+                let how = *self.rng.choose(&Break::ALL).expect("there are some");
+                (Action::Break(how, self.pairs()), Some(Action::Mend))
             }
-            State::Broken => (State::Connected, Action::Mend),
-            State::Running => {
+            Kind::Pause => {
                 let majority = majority(self.nodes);
                 let nodes = self.some([1, (self.nodes - majority).max(1), majority]);
-                (State::Paused(nodes.clone()), Action::Pause(nodes))
+                (Action::Pause(nodes.clone()), Some(Action::Resume(nodes)))
             }
-            State::Paused(nodes) => (State::Running, Action::Resume(nodes)),
-            State::Leading => {
+            Kind::Transfer => {
                 let node = Node(self.rng.below(self.nodes as u64) as usize);
                 let to = self.rng.chance(1, 2).then_some(node);
-                (State::Leading, Action::Transfer(to))
+                (Action::Transfer(to), None)
             }
-            State::Changing => {
-                let wish = Wish::ALL[self.rng.below(Wish::ALL.len() as u64) as usize];
-                (State::Changing, Action::Change(wish, self.rng.next_u64()))
+            Kind::Membership => {
+                let wish = *self.rng.choose(&Wish::ALL).expect("there are some");
+                (Action::Change(wish, self.rng.next_u64()), None)
             }
-            State::Alive => {
+            Kind::Kill => {
                 let nodes = self.some([1, majority(self.nodes), self.nodes]);
-                (State::Dead(nodes.clone()), Action::Kill(nodes))
+                (Action::Kill(nodes.clone()), Some(Action::Restart(nodes)))
             }
-            State::Dead(nodes) => (State::Alive, Action::Restart(nodes)),
         };
-        self.cycles[index].state = state;
-        Some(action)
+        self.cycles[index].end = end;
+        Some(begin)
     }
 
     /// Kills all nodes. The other faults end when the nodes are started again.
@@ -459,8 +429,8 @@ impl Nemesis {
         self.until = self.until.max(now + self.last_death);
         let all: BTreeSet<Node> = (0..self.nodes).map(Node).collect();
         for cycle in &mut self.cycles {
-            if matches!(cycle.state, State::Alive | State::Dead(_)) {
-                cycle.state = State::Dead(all.clone());
+            if cycle.kind == Kind::Kill {
+                cycle.end = Some(Action::Restart(all.clone()));
             }
             cycle.due = self.until;
         }
@@ -475,7 +445,7 @@ impl Nemesis {
     /// One of the shapes that cut something at all: there is no ring of two.
     fn partition(&mut self) -> (Shape, Cuts) {
         loop {
-            let shape = Shape::ALL[self.rng.below(Shape::ALL.len() as u64) as usize];
+            let shape = *self.rng.choose(&Shape::ALL).expect("there are some");
             let cuts = shape.cuts(self.nodes, &mut self.rng);
             if !cuts.is_empty() {
                 return (shape, cuts);
@@ -500,7 +470,7 @@ impl Nemesis {
     fn some(&mut self, sizes: [usize; 3]) -> BTreeSet<Node> {
         let mut order: Vec<Node> = (0..self.nodes).map(Node).collect();
         self.rng.shuffle(&mut order);
-        let size = sizes[self.rng.below(3) as usize];
+        let size = *self.rng.choose(&sizes).expect("there are some");
         order.into_iter().take(size).collect()
     }
 }
