@@ -20,15 +20,15 @@ const BUFFER_BYTES: usize = 64 << 10;
 const WRITER: &str = "n0";
 
 json::record! {
-    struct Message<'a> {
+    struct Message<'a, B> {
         src: Cow<'a, str>,
-        body: Body,
+        dest: Cow<'a, str>,
+        body: B,
     }
 }
 
 json::record! {
     /// The messages that these nodes read.
-    #[derive(Clone)]
     enum Body tagged "type" {
         Init as "init" { msg_id: u64, node_id: String, node_ids: Vec<String> },
         Read as "read" { msg_id: u64, key: Value },
@@ -45,26 +45,29 @@ json::record! {
 }
 
 json::record! {
-    #[derive(Clone)]
-    enum Answer tagged "type" {
-        InitOk as "init_ok" { in_reply_to: u64 },
-        ReadOk as "read_ok" { in_reply_to: u64, value: Value },
-        WriteOk as "write_ok" { in_reply_to: u64 },
-        CasOk as "cas_ok" { in_reply_to: u64 },
-        DeleteOk as "delete_ok" { in_reply_to: u64 },
-        Error as "error" { in_reply_to: u64, code: u64, text: String },
+    /// An answer to a client.
+    struct Answer {
+        kind: String as "type",
+        in_reply_to: u64,
+        value: Option<Value>,
+        code: Option<u64>,
+        text: Option<String>,
     }
 }
 
 impl Answer {
-    fn in_reply_to(&self) -> u64 {
-        match self {
-            Answer::InitOk { in_reply_to }
-            | Answer::ReadOk { in_reply_to, .. }
-            | Answer::WriteOk { in_reply_to }
-            | Answer::CasOk { in_reply_to }
-            | Answer::DeleteOk { in_reply_to }
-            | Answer::Error { in_reply_to, .. } => *in_reply_to,
+    /// The answer to a request: of this type and with this value, or an error.
+    fn new(kind: &str, in_reply_to: u64, result: Result<Option<Value>, (u64, &str)>) -> Answer {
+        let (kind, value, error) = match result {
+            Ok(value) => (kind, value, None),
+            Err(error) => ("error", None, Some(error)),
+        };
+        Answer {
+            kind: kind.to_owned(),
+            in_reply_to,
+            value,
+            code: error.map(|(code, _)| code),
+            text: error.map(|(_, text)| text.to_owned()),
         }
     }
 }
@@ -99,62 +102,43 @@ fn serve(mut node: Node) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Keys and values in memory.
-#[derive(Debug, Default)]
-struct Memory(HashMap<Value, Value>);
-
-impl Memory {
-    /// Executes a client's request and returns the answer; `None` for any other message.
-    fn apply(&mut self, request: Body) -> Option<Answer> {
-        Some(match request {
-            Body::Read { msg_id, key } => match self.0.get(&key) {
-                Some(value) => Answer::ReadOk {
-                    in_reply_to: msg_id,
-                    value: value.clone(),
-                },
-                None => error(msg_id, 20, "no such key"),
-            },
-            Body::Write { msg_id, key, value } => {
-                self.0.insert(key, value);
-                Answer::WriteOk {
-                    in_reply_to: msg_id,
-                }
+/// Executes a client's request and returns the answer; `None` for any other message.
+fn apply(memory: &mut HashMap<Value, Value>, request: Body) -> Option<Answer> {
+    const MISSING: (u64, &str) = (20, "no such key");
+    let (msg_id, kind, result) = match request {
+        Body::Read { msg_id, key } => {
+            let value = memory.get(&key).cloned();
+            (msg_id, "read_ok", value.map(Some).ok_or(MISSING))
+        }
+        Body::Write { msg_id, key, value } => {
+            memory.insert(key, value);
+            (msg_id, "write_ok", Ok(None))
+        }
+        Body::Cas {
+            msg_id,
+            key,
+            from,
+            to,
+        } => match memory.get_mut(&key) {
+            None => (msg_id, "cas_ok", Err(MISSING)),
+            Some(value) if *value != from => {
+                (msg_id, "cas_ok", Err((22, "the key holds another value")))
             }
-            Body::Cas {
-                msg_id,
-                key,
-                from,
-                to,
-            } => match self.0.get_mut(&key) {
-                None => error(msg_id, 20, "no such key"),
-                Some(value) if *value != from => error(msg_id, 22, "the key holds another value"),
-                Some(value) => {
-                    *value = to;
-                    Answer::CasOk {
-                        in_reply_to: msg_id,
-                    }
-                }
-            },
-            Body::Delete { msg_id, key } => match self.0.remove(&key) {
-                None => error(msg_id, 20, "no such key"),
-                Some(_) => Answer::DeleteOk {
-                    in_reply_to: msg_id,
-                },
-            },
-            Body::Init { .. }
-            | Body::Forward { .. }
-            | Body::Forwarded { .. }
-            | Body::Replicate { .. } => return None,
-        })
-    }
-}
-
-fn error(msg_id: u64, code: u64, text: &str) -> Answer {
-    Answer::Error {
-        in_reply_to: msg_id,
-        code,
-        text: text.to_owned(),
-    }
+            Some(value) => {
+                *value = to;
+                (msg_id, "cas_ok", Ok(None))
+            }
+        },
+        Body::Delete { msg_id, key } => {
+            let removed = memory.remove(&key);
+            (msg_id, "delete_ok", removed.map(|_| None).ok_or(MISSING))
+        }
+        Body::Init { .. }
+        | Body::Forward { .. }
+        | Body::Forwarded { .. }
+        | Body::Replicate { .. } => return None,
+    };
+    Some(Answer::new(kind, msg_id, result))
 }
 
 /// A null or a stale node.
@@ -164,7 +148,7 @@ struct Node {
     stale: bool,
     name: String,
     peers: Vec<String>,
-    memory: Memory,
+    memory: HashMap<Value, Value>,
     /// The clients, with the ids of their requests, that wait for the writer. A duplicated answer
     /// is passed on once.
     waiting: HashSet<(String, u64)>,
@@ -178,13 +162,13 @@ impl Node {
             stale: builtin == Builtin::Stale,
             name: String::new(),
             peers: Vec::new(),
-            memory: Memory::default(),
+            memory: HashMap::new(),
             waiting: HashSet::new(),
             output: Vec::new(),
         }
     }
 
-    fn handle(&mut self, message: Message<'_>) {
+    fn handle(&mut self, message: Message<'_, Body>) {
         let source = message.src.into_owned();
         match message.body {
             Body::Init {
@@ -195,8 +179,7 @@ impl Node {
                 self.peers = node_ids;
                 self.peers.retain(|peer| *peer != node_id);
                 self.name = node_id;
-                let in_reply_to = msg_id;
-                self.send(&source, &Answer::InitOk { in_reply_to });
+                self.send(&source, &Answer::new("init_ok", msg_id, Ok(None)));
             }
             // This is what makes the stale node wrong.
             read @ Body::Read { .. } => self.execute(read, |answer| (source, answer)),
@@ -219,13 +202,13 @@ impl Node {
                 (source, Body::Forwarded { client, answer })
             }),
             Body::Forwarded { client, answer } => {
-                if self.waiting.remove(&(client.clone(), answer.in_reply_to())) {
+                if self.waiting.remove(&(client.clone(), answer.in_reply_to)) {
                     self.send(&client, &answer);
                 }
             }
             Body::Replicate { key, value } => drop(match value {
-                Some(value) => self.memory.0.insert(key, value),
-                None => self.memory.0.remove(&key),
+                Some(value) => self.memory.insert(key, value),
+                None => self.memory.remove(&key),
             }),
         }
     }
@@ -246,12 +229,12 @@ impl Node {
             | Body::Forwarded { .. }
             | Body::Replicate { .. } => None,
         };
-        let Some(answer) = self.memory.apply(request) else {
+        let Some(answer) = apply(&mut self.memory, request) else {
             return;
         };
         if let Some((key, value)) = written
             && self.stale
-            && !matches!(answer, Answer::Error { .. })
+            && answer.code.is_none()
         {
             let replicate = Body::Replicate { key, value };
             for peer in self.peers.clone() {
@@ -263,15 +246,12 @@ impl Node {
     }
 
     fn send(&mut self, dest: &str, body: &impl json::Encode) {
-        let mut writer = json::Writer::new(&mut self.output);
-        writer.begin_object();
-        writer.key("src");
-        writer.string(&self.name);
-        writer.key("dest");
-        writer.string(dest);
-        writer.key("body");
-        body.encode(&mut writer);
-        writer.end_object();
+        let message = Message {
+            src: self.name.as_str().into(),
+            dest: dest.into(),
+            body,
+        };
+        json::encode_into(&message, &mut self.output);
         self.output.push(b'\n');
     }
 }
