@@ -112,7 +112,7 @@ struct Pending {
 }
 
 /// A request to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
     /// The client that sends it.
     pub worker: Worker,

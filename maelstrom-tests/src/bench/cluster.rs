@@ -19,7 +19,6 @@ use super::error::BenchError;
 use super::members::{Change, Members};
 use super::nemesis::{Action, connected_majority};
 use super::network::{Conditions, Cuts, Fate, Network, Node, Packet, Source, Transport};
-use super::processes::connection::OpenRequest;
 use super::processes::process::{EVENTS_MAX, Event, Incarnation, Process};
 use super::processes::program::Program;
 use super::processes::watchdog::Watchdog;
@@ -66,34 +65,19 @@ pub struct Settings {
 pub struct Answered {
     /// When it came.
     pub now: Duration,
+    /// The node that was asked.
+    pub node: Node,
     /// The client's process. There may be no such process.
     pub process: history::Process,
-    /// The answer. If the connection was lost, the bench's own.
+    /// The answer.
     pub reply: Reply,
-    /// Whether the connection was lost, though perhaps after the answer.
-    pub is_lost: bool,
+    /// The node's line. If there is none, the connection was lost, though perhaps after the answer, and
+    /// the answer is the bench's own.
+    pub line: Option<Vec<u8>>,
 }
 
-/// Why a line of a node's output cannot be handled.
-#[derive(Debug)]
-pub enum Trouble {
-    /// Something is wrong with the line: a sentence that follows a colon.
-    Line(String),
-    /// Something else failed.
-    Bench(BenchError),
-}
-
-impl From<String> for Trouble {
-    fn from(problem: String) -> Trouble {
-        Trouble::Line(problem)
-    }
-}
-
-impl From<BenchError> for Trouble {
-    fn from(error: BenchError) -> Trouble {
-        Trouble::Bench(error)
-    }
-}
+/// What is wrong with an answer to a client that never was.
+pub const NO_SUCH_CLIENT: &str = "its dest is unknown: there is no such client";
 
 /// A line on its way to a node, with its number in the [`MessageLog`] if it is in there.
 #[derive(Debug, Clone)]
@@ -101,7 +85,7 @@ struct Line {
     bytes: Vec<u8>,
     number: Option<usize>,
     /// The client's request that it is.
-    request: Option<OpenRequest>,
+    request: Option<Asked>,
 }
 
 /// The nodes of a run.
@@ -117,7 +101,6 @@ pub struct Cluster {
     network: Network<Line>,
     /// What takes the place of the nodes' pipes and of the network between them, with TCP.
     tcp: Option<Tcp>,
-    cuts: Cuts,
     members: Members,
     /// Between which nodes no connections can be made.
     refused: Cuts,
@@ -135,6 +118,8 @@ pub struct Cluster {
     leader: (u64, Node),
     /// The messages since all nodes were initialised.
     pub messages: MessageLog,
+    /// The answers to clients that came in the last [`step`](Cluster::step).
+    pub answers: Vec<Answered>,
 }
 
 impl Cluster {
@@ -164,10 +149,9 @@ impl Cluster {
             events,
             sender,
             processes: Vec::new(),
-            watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
+            watchdog: Watchdog::start()?,
             network: Network::new(rng, settings.conditions, settings.nodes),
             tcp,
-            cuts: Cuts::new(),
             members: Members::new(settings.nodes, settings.initial),
             refused: Cuts::new(),
             paused: BTreeSet::new(),
@@ -178,6 +162,7 @@ impl Cluster {
             lines_sent: 0,
             leader: (0, Node(0)),
             messages: MessageLog::default(),
+            answers: Vec::new(),
             settings,
         };
         for node in (0..cluster.settings.nodes).map(Node) {
@@ -219,11 +204,11 @@ impl Cluster {
     pub fn await_init(&mut self) -> Result<Duration, BenchError> {
         let began = self.now();
         while !self.starting.is_empty() {
-            self.step(Duration::MAX, &mut |_| {
-                Err("its dest is unknown: there is no such client"
-                    .to_owned()
-                    .into())
-            })?;
+            let stepped = self.step(Duration::MAX);
+            if let Some(answered) = self.answers.pop() {
+                return Err(self.unwanted(&answered, NO_SUCH_CLIENT));
+            }
+            stepped?;
             if self.stopped {
                 return Err(BenchError::new(
                     "stopped by a signal before all nodes had answered init",
@@ -237,13 +222,9 @@ impl Cluster {
     pub fn send(&mut self, asked: &Asked, request: &Request) {
         let number = self.next_line();
         let bytes = protocol::request(number, asked, request, self.settings.nodes);
-        let open = OpenRequest {
-            worker: asked.worker,
-            process: asked.process,
-            id: asked.id,
-        };
         let kind = protocol::kind(asked, request);
-        self.send_for_client(asked.node, kind, bytes, Some(open));
+        let now = self.now();
+        self.transmit(now, Source::Client, asked.node, kind, bytes, Some(*asked));
     }
 
     /// The nodes to ask for what only the leader does: the leader, as far as it is known. With TCP,
@@ -260,7 +241,7 @@ impl Cluster {
     fn ask_for_transfer(&mut self, to: Option<Node>) {
         for node in self.leaders() {
             let bytes = protocol::transfer(self.next_line(), node, to);
-            self.send_for_client(node, "transfer", bytes, None);
+            self.transmit(self.now(), Source::Client, node, "transfer", bytes, None);
         }
     }
 
@@ -270,13 +251,14 @@ impl Cluster {
             None => node.to_string(),
             Some(tcp) => tcp.address(node),
         });
-        let bytes = protocol::change(self.next_line(), leader, change, added.as_deref());
-        self.send_for_client(leader, "change_members", bytes, None);
+        let bytes = protocol::change(self.next_line(), leader, change, added);
+        let now = self.now();
+        self.transmit(now, Source::Client, leader, "change_members", bytes, None);
     }
 
     /// Handles an answer to a change of the members. One that may not be done is asked for again
     /// later; at once, if another node leads that was not asked.
-    fn change_answered(&mut self, (number, error): protocol::ChangeAnswer) {
+    fn change_answered(&mut self, number: u64, error: Option<(i64, String)>) {
         match error {
             // A member already, or none any more: an earlier copy of the request was served.
             None | Some((22, _)) => self.members.done(number),
@@ -292,46 +274,46 @@ impl Cluster {
         }
     }
 
-    fn send_for_client(
+    /// Hands a line to the network.
+    fn transmit(
         &mut self,
+        now: Duration,
+        source: Source,
         dest: Node,
         kind: &str,
         bytes: Vec<u8>,
-        request: Option<OpenRequest>,
+        request: Option<Asked>,
     ) {
-        let now = self.now();
         if self.settings.log_net_send {
             log("send", &bytes);
         }
-        let source = Source::Client;
-        let number = self.messages.sent(now, source, Source::Server(dest), kind);
         let length = bytes.len();
+        let number = match self.initialised {
+            true => self.messages.sent(now, source, Source::Server(dest), kind),
+            false => None,
+        };
         let payload = Line {
             bytes,
             number,
             request,
         };
-        let sent = self.network.send(
-            now,
-            Packet {
-                source,
-                dest,
-                payload,
-            },
-        );
-        self.messages.counts.sent(source, kind, length, sent);
+        let packet = Packet {
+            source,
+            dest,
+            payload,
+        };
+        let sent = self.network.send(now, packet);
+        if self.initialised {
+            self.messages.counts.sent(source, kind, length, sent);
+        }
     }
 
     /// Delivers what arrives now, and then handles the nodes' output until `due` or until
-    /// something else is to be done. Hands answers to clients to `answered`.
+    /// something else is to be done. Collects the answers to clients.
     ///
     /// # Errors
     /// A node ended, broke the protocol, or did not answer `init` in time.
-    pub fn step(
-        &mut self,
-        due: Duration,
-        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
-    ) -> Result<(), BenchError> {
+    pub fn step(&mut self, due: Duration) -> Result<(), BenchError> {
         let now = self.now();
         let next_init = self.check_init(now)?;
         self.deliver(now)?;
@@ -346,10 +328,10 @@ impl Cluster {
             Err(RecvTimeoutError::Disconnected) => unreachable!("self.sender is a sender"),
         };
         let now = self.now();
-        self.event(now, first, answered)?;
+        self.event(now, first)?;
         for _ in 1..EVENTS_PER_STEP {
             match self.events.try_recv() {
-                Ok(event) => self.event(now, event, answered)?,
+                Ok(event) => self.event(now, event)?,
                 Err(_) => break,
             }
         }
@@ -362,14 +344,8 @@ impl Cluster {
     /// A node cannot be paused, killed or started.
     pub fn inject_fault(&mut self, action: &Action) -> Result<(), BenchError> {
         match action {
-            Action::Cut(_, cuts) => {
-                self.cuts.clone_from(cuts);
-                self.cut();
-            }
-            Action::Heal => {
-                self.cuts.clear();
-                self.cut();
-            }
+            Action::Cut(_, cuts) => self.cut(cuts.clone()),
+            Action::Heal => self.cut(Cuts::new()),
             Action::Break(how, pairs) => {
                 let tcp = self.tcp.as_ref().expect("pipes do not break");
                 tcp.proxies.break_connections(*how, pairs);
@@ -410,18 +386,18 @@ impl Cluster {
         Ok(())
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self, cuts: Cuts) {
         if let Some(tcp) = &self.tcp {
-            tcp.proxies.cut(self.cuts.clone());
+            tcp.proxies.cut(cuts.clone());
         }
-        self.network.cut(self.cuts.clone());
+        self.network.cuts = cuts;
     }
 
     /// The nodes that can go on without the others under the present faults: see
     /// [`connected_majority`].
     pub fn connected_majority(&self) -> Option<BTreeSet<Node>> {
         let down = &self.paused | &self.dead;
-        let cuts = &self.cuts | &self.refused;
+        let cuts = &self.network.cuts | &self.refused;
         connected_majority(self.members.settled()?, &cuts, &down)
     }
 
@@ -433,20 +409,14 @@ impl Cluster {
     pub fn kill(&mut self, node: Node) -> Result<(), BenchError> {
         let process = &mut self.processes[node.0];
         // The whole group, or the children of a script would live on.
-        self.watchdog
-            .kill(process.group())
-            .map_err(BenchError::io("the watchdog shell has ended"))?;
+        self.watchdog.kill(process.group())?;
         process
             .reap()
             .map_err(BenchError::io(format_args!("cannot kill {node}")))?;
-        let Cluster {
-            network, messages, ..
-        } = self;
-        network.clear(node, |packet| {
-            messages
-                .counts
-                .received(packet.source, Fate::Delivered, true);
-        });
+        for packet in self.network.clear(node) {
+            let counts = &mut self.messages.counts;
+            counts.received(packet.source, Fate::Delivered, true);
+        }
         self.dead.insert(node);
         self.paused.remove(&node);
         self.starting.remove(&node);
@@ -506,9 +476,7 @@ impl Cluster {
             events,
         )
         .map_err(|error| program.cannot_start(node, &error))?;
-        self.watchdog
-            .guard(process.group())
-            .map_err(BenchError::io("the watchdog shell has ended"))?;
+        self.watchdog.guard(process.group())?;
         let (number, patience) = (self.next_line(), self.settings.init_timeout);
         let line = match &mut self.tcp {
             None => {
@@ -533,12 +501,10 @@ impl Cluster {
 
     fn signal(
         &mut self,
-        signal: impl Fn(&mut Watchdog, u32) -> io::Result<()>,
+        signal: impl Fn(&mut Watchdog, u32) -> Result<(), BenchError>,
     ) -> Result<(), BenchError> {
         for node in &self.paused {
-            let group = self.processes[node.0].group();
-            signal(&mut self.watchdog, group)
-                .map_err(BenchError::io("the watchdog shell has ended"))?;
+            signal(&mut self.watchdog, self.processes[node.0].group())?;
         }
         Ok(())
     }
@@ -570,53 +536,32 @@ impl Cluster {
 
     /// Writes what arrives now to the nodes' outboxes.
     fn deliver(&mut self, now: Duration) -> Result<(), BenchError> {
-        let Cluster {
-            network,
-            processes,
-            messages,
-            settings,
-            dead,
-            initialised,
-            tcp,
-            ..
-        } = self;
-        let mut delivered = Ok(());
-        network.deliver(now, |packet, fate| {
+        while let Some((packet, fate)) = self.network.next(now) {
+            let (dest, line) = (packet.dest, packet.payload);
             // On a network the client of a dead node notices that it cannot connect.
-            let dead = tcp.is_none() && dead.contains(&packet.dest);
-            if *initialised {
-                messages.counts.received(packet.source, fate, dead);
+            let dead = self.tcp.is_none() && self.dead.contains(&dest);
+            if self.initialised {
+                self.messages.counts.received(packet.source, fate, dead);
             }
-            match fate {
-                Fate::Delivered if dead => {}
-                Fate::Delivered => {
-                    let Line {
-                        bytes,
-                        number,
-                        request,
-                    } = &packet.payload;
-                    if let Some(number) = number {
-                        messages.received(*number, now);
-                    }
-                    if settings.log_net_recv {
-                        log("recv", bytes);
-                    }
-                    match tcp {
-                        None => processes[packet.dest.0].write(bytes),
-                        Some(tcp) => {
-                            match tcp.send(packet.dest, bytes, *request, CONNECT_PATIENCE) {
-                                Ok(dropped) => messages.counts.overflowed += dropped,
-                                Err(error) => {
-                                    delivered = Err(BenchError::io("cannot start a thread")(error))
-                                }
-                            }
-                        }
-                    }
+            if dead || fate == Fate::Cut {
+                continue;
+            }
+            if let Some(number) = line.number {
+                self.messages.received(number, now);
+            }
+            if self.settings.log_net_recv {
+                log("recv", &line.bytes);
+            }
+            match &mut self.tcp {
+                None => self.processes[dest.0].write(&line.bytes),
+                Some(tcp) => {
+                    let sent = tcp.send(dest, &line.bytes, line.request, CONNECT_PATIENCE);
+                    let dropped = sent.map_err(BenchError::io("cannot start a thread"))?;
+                    self.messages.counts.overflowed += dropped;
                 }
-                Fate::Cut => {}
             }
-        });
-        delivered
+        }
+        Ok(())
     }
 
     fn next_line(&mut self) -> u64 {

@@ -10,8 +10,8 @@
 //!
 //! There is no clock in here: the caller passes the time since the run began.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::iter;
 use std::time::Duration;
 
 use rand::Rng;
@@ -179,68 +179,51 @@ pub struct Network<T> {
     rng: Rng,
     conditions: Conditions,
     receivers: Vec<Receiver<T>>,
-    cuts: Cuts,
+    /// The current partition; without cuts the network is whole.
+    pub cuts: Cuts,
     sent: u64,
 }
 
 #[derive(Debug)]
 struct Receiver<T> {
     /// The message whose deadline the receiver waits for.
-    head: Option<InFlight<T>>,
-    waiting: BinaryHeap<InFlight<T>>,
+    head: Option<(Due, Packet<T>)>,
+    waiting: BTreeMap<Due, Packet<T>>,
     /// Clients' requests that wait for nothing.
-    prompt: VecDeque<InFlight<T>>,
+    prompt: VecDeque<(Due, Packet<T>)>,
 }
 
-#[derive(Debug)]
-struct InFlight<T> {
-    deadline: Duration,
-    /// Breaks ties, so that equal deadlines keep the order of sending.
-    number: u64,
-    packet: Packet<T>,
-}
+/// The deadline of a message, and its number, so that equal deadlines keep the order of sending.
+type Due = (Duration, u64);
 
 impl<T: Clone> Network<T> {
     /// A whole network of `nodes` nodes.
     pub fn new(rng: Rng, conditions: Conditions, nodes: usize) -> Network<T> {
-        let receiver = || Receiver {
-            head: None,
-            waiting: BinaryHeap::new(),
-            prompt: VecDeque::new(),
-        };
         Network {
             rng,
             conditions,
-            receivers: std::iter::repeat_with(receiver).take(nodes).collect(),
+            receivers: iter::repeat_with(Receiver::new).take(nodes).collect(),
             cuts: Cuts::new(),
             sent: 0,
         }
     }
 
-    /// Replaces the current partition; an empty set heals the network.
-    pub fn cut(&mut self, cuts: Cuts) {
-        self.cuts = cuts;
-    }
-
-    /// Drops what is on its way to a node, and passes it to `dropped`.
-    pub fn clear(&mut self, dest: Node, mut dropped: impl FnMut(Packet<T>)) {
-        let receiver = &mut self.receivers[dest.0];
-        let head = receiver.head.take().into_iter();
-        let messages = head.chain(receiver.waiting.drain());
-        for message in messages.chain(receiver.prompt.drain(..)) {
-            dropped(message.packet);
-        }
+    /// Drops what is on its way to a node, and returns it.
+    pub fn clear(&mut self, dest: Node) -> impl Iterator<Item = Packet<T>> {
+        let receiver = std::mem::replace(&mut self.receivers[dest.0], Receiver::new());
+        let messages = receiver.head.into_iter().chain(receiver.waiting);
+        messages.chain(receiver.prompt).map(|(_, packet)| packet)
     }
 
     /// Restarts time: what was `origin` is zero from now on.
     pub fn rebase(&mut self, origin: Duration) {
-        let shift = |mut message: InFlight<T>| {
-            message.deadline = message.deadline.saturating_sub(origin);
-            message
+        let shift = |((deadline, number), packet): (Due, Packet<T>)| {
+            ((deadline.saturating_sub(origin), number), packet)
         };
         for receiver in &mut self.receivers {
+            let waiting = std::mem::take(&mut receiver.waiting);
             receiver.head = receiver.head.take().map(shift);
-            receiver.waiting = receiver.waiting.drain().map(shift).collect();
+            receiver.waiting = waiting.into_iter().map(shift).collect();
             receiver.prompt = receiver.prompt.drain(..).map(shift).collect();
         }
     }
@@ -278,75 +261,53 @@ impl<T: Clone> Network<T> {
             .receivers
             .iter()
             .flat_map(|receiver| receiver.head.iter().chain(receiver.prompt.front()));
-        heads.map(|head| head.deadline).min()
+        heads.map(|((deadline, _), _)| *deadline).min()
     }
 
-    /// Passes every message that is due at `now` to `receive`, each receiver's in order.
-    pub fn deliver(&mut self, now: Duration, mut receive: impl FnMut(Packet<T>, Fate)) {
-        for receiver in &mut self.receivers {
-            while let Some(message) = receiver.next(now) {
-                let packet = message.packet;
-                let fate = match packet.source {
-                    Source::Server(source) if self.cuts.contains(&(source, packet.dest)) => {
-                        Fate::Cut
-                    }
-                    Source::Server(_) | Source::Client => Fate::Delivered,
-                };
-                receive(packet, fate);
-            }
-        }
+    /// The next message that is due at `now`, each receiver's in order.
+    pub fn next(&mut self, now: Duration) -> Option<(Packet<T>, Fate)> {
+        let mut receivers = self.receivers.iter_mut();
+        let packet = receivers.find_map(|receiver| receiver.next(now))?;
+        let fate = match packet.source {
+            Source::Server(source) if self.cuts.contains(&(source, packet.dest)) => Fate::Cut,
+            Source::Server(_) | Source::Client => Fate::Delivered,
+        };
+        Some((packet, fate))
     }
 
     fn enqueue(&mut self, deadline: Duration, packet: Packet<T>) {
         self.sent += 1;
         let receiver = &mut self.receivers[packet.dest.0];
-        let message = InFlight {
-            deadline,
-            number: self.sent,
-            packet,
-        };
-        match (message.packet.source, &receiver.head) {
+        let (source, due) = (packet.source, (deadline, self.sent));
+        match (source, &receiver.head) {
             (Source::Client, _) if !self.conditions.clients_wait => {
-                receiver.prompt.push_back(message);
+                receiver.prompt.push_back((due, packet));
             }
-            (_, None) => receiver.head = Some(message),
-            (_, Some(_)) => receiver.waiting.push(message),
+            (_, None) => receiver.head = Some((due, packet)),
+            (_, Some(_)) => drop(receiver.waiting.insert(due, packet)),
         }
     }
 }
 
 impl<T> Receiver<T> {
+    fn new() -> Receiver<T> {
+        Receiver {
+            head: None,
+            waiting: BTreeMap::new(),
+            prompt: VecDeque::new(),
+        }
+    }
+
     /// The next message that is due at `now`.
-    fn next(&mut self, now: Duration) -> Option<InFlight<T>> {
-        if let Some(request) = self.prompt.pop_front() {
+    fn next(&mut self, now: Duration) -> Option<Packet<T>> {
+        if let Some((_, request)) = self.prompt.pop_front() {
             return Some(request);
         }
-        let due = self.head.take_if(|head| head.deadline <= now)?;
-        self.head = self.waiting.pop();
+        let (_, due) = self.head.take_if(|((deadline, _), _)| *deadline <= now)?;
+        self.head = self.waiting.pop_first();
         Some(due)
     }
 }
-
-/// The earliest deadline is the greatest, as a `BinaryHeap` yields its greatest first.
-impl<T> Ord for InFlight<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.deadline, other.number).cmp(&(self.deadline, self.number))
-    }
-}
-
-impl<T> PartialOrd for InFlight<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T> PartialEq for InFlight<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<T> Eq for InFlight<T> {}
 
 #[cfg(test)]
 mod tests {
@@ -389,12 +350,12 @@ mod tests {
     /// What arrives at `now`, as payloads; those that were cut off are negative.
     fn arrivals(network: &mut Network<u32>, now: Duration) -> Vec<i64> {
         let mut arrived = Vec::new();
-        network.deliver(now, |packet, fate| {
+        while let Some((packet, fate)) = network.next(now) {
             arrived.push(match fate {
                 Fate::Delivered => i64::from(packet.payload),
                 Fate::Cut => -i64::from(packet.payload),
             });
-        });
+        }
         arrived
     }
 
@@ -460,11 +421,11 @@ mod tests {
         network.send(ms(0), between(0, 1, 1));
         network.send(ms(0), between(1, 0, 2));
         network.send(ms(0), between(1, 1, 3));
-        network.cut(Cuts::from([(Node(0), Node(1))]));
+        network.cuts = Cuts::from([(Node(0), Node(1))]);
         assert_eq!(arrivals(&mut network, ms(10)), [2, -1, 3]);
         network.send(ms(10), between(0, 1, 4));
         network.send(ms(10), from_client(1, 5));
-        network.cut(Cuts::new());
+        network.cuts.clear();
         assert_eq!(arrivals(&mut network, ms(20)), [5, 4]);
     }
 
@@ -476,8 +437,8 @@ mod tests {
         }
         network.send(ms(0), between(0, 2, 4));
         network.send(ms(0), from_client(1, 5));
-        let mut dropped = Vec::new();
-        network.clear(Node(1), |packet| dropped.push(packet.payload));
+        let dropped = network.clear(Node(1)).map(|packet| packet.payload);
+        let mut dropped: Vec<u32> = dropped.collect();
         dropped.sort_unstable();
         assert_eq!(dropped, [1, 2, 3, 5]);
         assert_eq!(arrivals(&mut network, ms(10)), [4]);

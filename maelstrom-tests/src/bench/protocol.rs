@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use json::{MAX_DEPTH, Raw, Reader, Value, Writer};
+use json::{MAX_DEPTH, Raw, Reader, Value};
 
 use super::clients::{Answer, Asked, MessageId, Sent, Session};
 use super::members::Change;
@@ -148,10 +148,7 @@ pub fn init_ok(envelope: &Envelope<'_>) -> Result<(), String> {
         return Err(format!("it refuses init: {text}"));
     }
     if answer.kind != "init_ok" {
-        return Err(format!(
-            "its type is {:?}, but init is answered by init_ok",
-            answer.kind
-        ));
+        return Err(answer.is_not_for("init"));
     }
     answer.closed(&[])?;
     match answer.id {
@@ -171,64 +168,48 @@ pub fn status_ok(envelope: &Envelope<'_>) -> Result<(), String> {
     let answer = AnswerBody::read(envelope)?;
     match (&*answer.kind, answer.id) {
         ("status_ok" | "error", Some(INIT_ID)) => Ok(()),
-        (other, _) => Err(format!(
-            "its type is {other:?}, but status is answered by status_ok"
-        )),
+        _ => Err(answer.is_not_for("status")),
     }
 }
 
-/// Whether this is the answer to a request for a leadership transfer.
+/// What an answer to the bench itself answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    /// An `init` or a `status`, or no request at all.
+    Greeting,
+    /// A request for a leadership transfer. It may be refused, for any reason.
+    Transfer,
+    /// The change of the members with this number, and the code and the text of its error if it failed
+    /// with one.
+    Change(u64, Option<(i64, String)>),
+}
+
+/// Reads an answer to the bench itself, but for that to an `init` or a `status`.
 ///
 /// # Errors
-/// It is, and it breaks the schema of its type.
-pub fn answers_transfer(envelope: &Envelope<'_>) -> Result<bool, String> {
+/// It breaks the schema of its type.
+pub fn own_answer(envelope: &Envelope<'_>) -> Result<Own, String> {
     let answer = AnswerBody::read(envelope)?;
-    if answer.id != Some(TRANSFER_ID) {
-        return Ok(false);
-    }
-    match &*answer.kind {
-        "error" => answer.closed(&["code", "text"])?,
-        "transfer_ok" => answer.closed(&[])?,
-        other => {
-            return Err(format!(
-                "its type is {other:?}, but transfer is answered by transfer_ok"
-            ));
-        }
-    }
-    Ok(true)
-}
-
-/// The number of the change of the members that this answers, and the text of its error if it failed
-/// with one; `None` if it answers none.
-///
-/// # Errors
-/// It does, and it breaks the schema of its type.
-pub fn change_answer(envelope: &Envelope<'_>) -> Result<Option<ChangeAnswer>, String> {
-    let answer = AnswerBody::read(envelope)?;
-    let Some(number) = answer.id.and_then(|id| id.0.checked_sub(CHANGE_ID.0)) else {
-        return Ok(None);
+    let asked = match answer.id {
+        Some(id) if id >= CHANGE_ID => "change_members",
+        Some(TRANSFER_ID) => "transfer",
+        Some(_) | None => return Ok(Own::Greeting),
     };
-    let error = match &*answer.kind {
-        "error" => {
-            answer.closed(&["code", "text"])?;
-            let text = answer.text.as_deref().unwrap_or_default();
-            Some((answer.code.unwrap_or_default(), text.to_owned()))
-        }
-        "change_members_ok" => {
-            answer.closed(&[])?;
-            None
-        }
-        other => {
-            return Err(format!(
-                "its type is {other:?}, but change_members is answered by change_members_ok"
-            ));
-        }
+    let error = if answer.kind == "error" {
+        answer.closed(&["code", "text"])?;
+        let text = answer.text.as_deref().unwrap_or_default();
+        Some((answer.code.unwrap_or_default(), text.to_owned()))
+    } else if answer.kind.strip_suffix("_ok") == Some(asked) {
+        answer.closed(&[])?;
+        None
+    } else {
+        return Err(answer.is_not_for(asked));
     };
-    Ok(Some((number, error)))
+    Ok(match answer.id {
+        Some(id) if id >= CHANGE_ID => Own::Change(id.0 - CHANGE_ID.0, error),
+        Some(_) | None => Own::Transfer,
+    })
 }
-
-/// The number of a change, and the code and the text of an error.
-pub type ChangeAnswer = (u64, Option<(i64, String)>);
 
 /// Reads the answer to a client's request.
 ///
@@ -247,29 +228,19 @@ pub fn reply(envelope: &Envelope<'_>) -> Result<Reply, String> {
             body.closed(&["value"])?;
             Answer::ReadOk(body.value.take().ok_or("it is a read_ok without a value")?)
         }
-        "write_ok" => {
-            body.closed(&[])?;
-            Answer::WriteOk
-        }
-        "cas_ok" => {
-            body.closed(&[])?;
-            Answer::CasOk
-        }
-        "delete_ok" => {
-            body.closed(&[])?;
-            Answer::DeleteOk
-        }
         "open_session_ok" => {
             body.closed(&["session"])?;
-            Answer::SessionOpened(
-                body.session
-                    .ok_or("it is an open_session_ok without a session")?,
-            )
+            let session = body.session;
+            Answer::SessionOpened(session.ok_or("it is an open_session_ok without a session")?)
         }
         other => {
-            return Err(format!(
-                "its type is {other:?}, which is no answer to a client"
-            ));
+            let plain = [Answer::WriteOk, Answer::CasOk, Answer::DeleteOk];
+            let mut plain = plain.into_iter().filter(|answer| answer.name() == other);
+            let answer = plain
+                .next()
+                .ok_or_else(|| format!("its type is {other:?}, which is no answer to a client"))?;
+            body.closed(&[])?;
+            answer
         }
     };
     let id = body
@@ -278,57 +249,74 @@ pub fn reply(envelope: &Envelope<'_>) -> Result<Reply, String> {
     Ok(Reply { id, answer })
 }
 
+json::record! {
+    /// A message to a node.
+    struct Message<B> {
+        id: u64,
+        src: String,
+        dest: String,
+        body: B,
+    }
+}
+
+json::record! {
+    /// The body of a message that the bench itself or a client sends. Each type has some of the fields.
+    #[derive(Default)]
+    struct RequestBody<'a> {
+        kind: Cow<'a, str> as "type",
+        msg_id: u64,
+        node_id: Option<String>,
+        node_ids: Option<Vec<String>>,
+        add: Option<Vec<String>>,
+        remove: Option<Vec<String>>,
+        session: Option<u64>,
+        sequence: Option<u64>,
+        acknowledged: Option<u64>,
+        key: Option<u64>,
+        value: Option<Value>,
+        from: Option<Value>,
+        to: Option<Value>,
+    }
+}
+
 /// An `init` for a node of a cluster with this many initial members, with a line feed.
 pub fn init(number: u64, node: Node, initial: usize) -> Vec<u8> {
-    let names: Vec<String> = (0..initial).map(|node| Node(node).to_string()).collect();
-    line(number, &init_client(node), node, |writer| {
-        begin_body(writer, "init", INIT_ID);
-        writer.key("node_id");
-        writer.string(&node.to_string());
-        writer.key("node_ids");
-        writer.begin_array();
-        names.iter().for_each(|name| writer.string(name));
-        writer.end_array();
-        writer.end_object();
-    })
+    let names = (0..initial).map(|node| Node(node).to_string());
+    let body = RequestBody {
+        node_id: Some(node.to_string()),
+        node_ids: Some(names.collect()),
+        ..request_body("init", INIT_ID)
+    };
+    line(number, init_client(node), node, body)
 }
 
 /// A `status` for a node on a network, which takes the place of `init`, with a line feed.
 pub fn status(number: u64, node: Node) -> Vec<u8> {
-    line(number, &init_client(node), node, |writer| {
-        begin_body(writer, "status", INIT_ID);
-        writer.end_object();
-    })
+    let body = request_body("status", INIT_ID);
+    line(number, init_client(node), node, body)
 }
 
 /// A request for a leadership transfer to a node, or to one that the leader chooses, with a line
 /// feed.
 pub fn transfer(number: u64, leader: Node, to: Option<Node>) -> Vec<u8> {
-    line(number, &init_client(leader), leader, |writer| {
-        begin_body(writer, "transfer", TRANSFER_ID);
-        if let Some(to) = to {
-            writer.key("to");
-            writer.string(&to.to_string());
-        }
-        writer.end_object();
-    })
+    let body = RequestBody {
+        to: to.map(|to| to.to_string().into()),
+        ..request_body("transfer", TRANSFER_ID)
+    };
+    line(number, init_client(leader), leader, body)
 }
 
 /// A request to the leader for a change of the members, with a line feed. The node to add is known to
 /// the others by the name or address `added`.
-pub fn change(number: u64, leader: Node, change: &Change, added: Option<&str>) -> Vec<u8> {
-    line(number, &init_client(leader), leader, |writer| {
-        let id = MessageId(CHANGE_ID.0 + change.number);
-        begin_body(writer, "change_members", id);
-        let removed = change.remove.map(|node| node.to_string());
-        for (key, node) in [("add", added), ("remove", removed.as_deref())] {
-            writer.key(key);
-            writer.begin_array();
-            node.iter().for_each(|node| writer.string(node));
-            writer.end_array();
-        }
-        writer.end_object();
-    })
+pub fn change(number: u64, leader: Node, change: &Change, added: Option<String>) -> Vec<u8> {
+    let removed = change.remove.map(|node| node.to_string());
+    let id = MessageId(CHANGE_ID.0 + change.number);
+    let body = RequestBody {
+        add: Some(added.into_iter().collect()),
+        remove: Some(removed.into_iter().collect()),
+        ..request_body("change_members", id)
+    };
+    line(number, init_client(leader), leader, body)
 }
 
 /// The type of what a client sends for its request.
@@ -341,72 +329,50 @@ pub fn kind(asked: &Asked, request: &Request) -> &'static str {
 
 /// A client's request, with a line feed.
 pub fn request(number: u64, asked: &Asked, request: &Request, nodes: usize) -> Vec<u8> {
-    let client = format!("c{}", nodes as u64 + asked.process.0);
-    line(number, &client, asked.node, |writer| {
-        begin_body(writer, kind(asked, request), asked.id);
-        match asked.sent {
-            Sent::Plain => {}
-            Sent::OpenSession => return writer.end_object(),
-            Sent::InSession(Session { id, sequence }) => {
-                // A client has one change at a time, so it has the answers to all before it.
-                for (key, number) in [
-                    ("session", id),
-                    ("sequence", sequence),
-                    ("acknowledged", sequence),
-                ] {
-                    writer.key(key);
-                    writer.unsigned(number);
-                }
-            }
-        }
-        writer.key("key");
-        writer.unsigned(request.key);
-        let mut value = |key, value: &Value| {
-            writer.key(key);
-            json::Encode::encode(value, writer);
-        };
+    let mut body = request_body(kind(asked, request), asked.id);
+    if let Sent::InSession(Session { id, sequence }) = asked.sent {
+        body.session = Some(id);
+        body.sequence = Some(sequence);
+        // A client has one change at a time, so it has the answers to all before it.
+        body.acknowledged = Some(sequence);
+    }
+    if asked.sent != Sent::OpenSession {
+        body.key = Some(request.key);
         match &request.call {
             Call::Read | Call::Delete => {}
-            Call::Write(new) => value("value", new),
+            Call::Write(new) => body.value = Some(new.clone()),
             Call::Cas { from, to } => {
-                value("from", from);
-                value("to", to);
+                body.from = Some(from.clone());
+                body.to = Some(to.clone());
             }
         }
-        writer.end_object();
-    })
+    }
+    let client = format!("c{}", nodes as u64 + asked.process.0);
+    line(number, client, asked.node, body)
 }
 
 /// A message between servers as its receiver gets it, with a line feed.
 pub fn forward(number: u64, source: Node, dest: Node, envelope: &Envelope<'_>) -> Vec<u8> {
-    line(number, &source.to_string(), dest, |writer| {
-        writer.raw(envelope.body)
-    })
+    line(number, source.to_string(), dest, envelope.body)
 }
 
-fn begin_body(writer: &mut Writer<'_>, kind: &str, id: MessageId) {
-    writer.begin_object();
-    writer.key("type");
-    writer.string(kind);
-    writer.key("msg_id");
-    writer.unsigned(id.0);
+fn request_body(kind: &str, id: MessageId) -> RequestBody<'_> {
+    RequestBody {
+        kind: kind.into(),
+        msg_id: id.0,
+        ..RequestBody::default()
+    }
 }
 
-fn line(number: u64, src: &str, dest: Node, body: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
-    let mut writer = Writer::new(&mut bytes);
-    writer.begin_object();
-    writer.key("id");
-    writer.unsigned(number);
-    writer.key("src");
-    writer.string(src);
-    writer.key("dest");
-    writer.string(&dest.to_string());
-    writer.key("body");
-    body(&mut writer);
-    writer.end_object();
-    bytes.push(b'\n');
-    bytes
+fn line(number: u64, src: String, dest: Node, body: impl json::Encode) -> Vec<u8> {
+    let mut line = json::encode(&Message {
+        id: number,
+        src,
+        dest: dest.to_string(),
+        body,
+    });
+    line.push(b'\n');
+    line
 }
 
 /// The fields that the body of an answer may have.
@@ -450,6 +416,12 @@ impl<'a> AnswerBody<'a> {
         }
         body.kind = kind.ok_or("its body has no type")?;
         Ok(body)
+    }
+
+    /// Says that an answer to this request has another type.
+    fn is_not_for(&self, asked: &str) -> String {
+        let kind = &self.kind;
+        format!("its type is {kind:?}, but {asked} is answered by {asked}_ok")
     }
 
     /// Rejects keys other than these and those that every answer may have.

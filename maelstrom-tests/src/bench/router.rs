@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::clients::{Answer, Clients, Completion};
-use super::cluster::{Answered, Cluster, Settings, Trouble};
+use super::cluster::{Answered, Cluster, NO_SUCH_CLIENT, Settings};
 use super::error::BenchError;
 use super::members;
 use super::nemesis::{self, Action, Kind, Nemesis};
@@ -145,7 +145,7 @@ impl<'a> Router<'a> {
             let may_kill_all = self.may_kill_all(now);
             self.inject_faults(now, may_kill_all)?;
             while let Some(completion) = self.clients.time_out(now) {
-                complete(&mut self.record, &mut self.last_reads, now, completion)?;
+                self.complete(now, completion)?;
             }
             while let Some((asked, request)) = self.clients.ask_again(now) {
                 self.cluster.send(&asked, &request);
@@ -161,16 +161,11 @@ impl<'a> Router<'a> {
                 self.record.flush()?;
             }
             let due = self.due(asking, may_kill_all);
-            let Router {
-                cluster,
-                clients,
-                record,
-                last_reads,
-                ..
-            } = self;
-            cluster.step(due, &mut |answered| {
-                answer(clients, record, last_reads, answered)
-            })?;
+            let stepped = self.cluster.step(due);
+            for answered in std::mem::take(&mut self.cluster.answers) {
+                self.answer(answered)?;
+            }
+            stepped?;
         }
     }
 
@@ -283,56 +278,42 @@ impl<'a> Router<'a> {
         }
         Ok(())
     }
-}
 
-fn answer(
-    clients: &mut Clients,
-    record: &mut Record,
-    last_reads: &mut Option<LastReads>,
-    answered: Answered,
-) -> Result<(), Trouble> {
-    let Answered {
-        now,
-        process,
-        reply,
-        is_lost,
-    } = answered;
-    if !clients.knows(process) {
-        return Err("its dest is unknown: there is no such client"
-            .to_owned()
-            .into());
+    fn answer(&mut self, answered: Answered) -> Result<(), BenchError> {
+        let (now, process, id) = (answered.now, answered.process, answered.reply.id);
+        if !self.clients.knows(process) {
+            return Err(self.cluster.unwanted(&answered, NO_SUCH_CLIENT));
+        }
+        let completion = match &answered.reply.answer {
+            Answer::Error(code) if answered.line.is_none() => {
+                Ok(self.clients.lose(now, process, id, *code))
+            }
+            answer => self.clients.answer(now, process, id, answer.clone()),
+        };
+        match completion {
+            Ok(Some(completion)) => self.complete(now, completion),
+            Ok(None) => Ok(()),
+            Err(strange) => Err(self.cluster.unwanted(&answered, &strange.to_string())),
+        }
     }
-    let completion = match reply.answer {
-        Answer::Error(code) if is_lost => Ok(clients.lose(now, process, reply.id, code)),
-        answer => clients.answer(now, process, reply.id, answer),
-    };
-    match completion.map_err(|strange| strange.to_string())? {
-        Some(completion) => Ok(complete(record, last_reads, now, completion)?),
-        None => Ok(()),
-    }
-}
 
-/// Records the end of a request. A last read without a result is to be made again.
-fn complete(
-    record: &mut Record,
-    last_reads: &mut Option<LastReads>,
-    now: Duration,
-    completion: Completion,
-) -> Result<(), BenchError> {
-    if let Some(reads) = last_reads
-        && let Outcome::Failed(code) = completion.outcome
-        && code != ErrorCode::KEY_DOES_NOT_EXIST
-    {
-        let again = (now + READ_AGAIN, completion.request.key);
-        reads.keys.push_back(again);
+    /// Records the end of a request. A last read without a result is to be made again.
+    fn complete(&mut self, now: Duration, completion: Completion) -> Result<(), BenchError> {
+        if let Some(reads) = &mut self.last_reads
+            && let Outcome::Failed(code) = completion.outcome
+            && code != ErrorCode::KEY_DOES_NOT_EXIST
+        {
+            let again = (now + READ_AGAIN, completion.request.key);
+            reads.keys.push_back(again);
+        }
+        self.record.event(history::Event {
+            process: completion.process,
+            time_ns: nanoseconds(now),
+            key: completion.request.key.into(),
+            call: completion.request.call,
+            stage: Stage::Complete(completion.outcome),
+        })
     }
-    record.event(history::Event {
-        process: completion.process,
-        time_ns: nanoseconds(now),
-        key: completion.request.key.into(),
-        call: completion.request.call,
-        stage: Stage::Complete(completion.outcome),
-    })
 }
 
 /// When the next request is due: at random, at a given mean rate over all clients.

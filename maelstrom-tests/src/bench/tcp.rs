@@ -13,9 +13,10 @@ use std::time::Duration;
 use raft::flags::{Given, UsageError};
 use rand::Rng;
 
+use super::clients::Asked;
 use super::network::{Latency, Node};
 use super::processes::builtin::{Builtin, SERVE_SUBCOMMAND};
-use super::processes::connection::{Connection, ConnectionId, OpenRequest};
+use super::processes::connection::{Connection, ConnectionId};
 use super::processes::process::Event;
 use super::processes::program::{NodeChoice, Program};
 use super::proxy::Proxies;
@@ -141,7 +142,7 @@ impl Tcp {
         &mut self,
         node: Node,
         line: &[u8],
-        request: Option<OpenRequest>,
+        request: Option<Asked>,
         patience: Duration,
     ) -> io::Result<u64> {
         let client = request.map(|request| request.worker);
@@ -167,7 +168,7 @@ impl Tcp {
     }
 
     /// Forgets a connection. Returns the last request on it, answered or not.
-    pub fn forget(&mut self, client: Option<Worker>, node: Node) -> Option<OpenRequest> {
+    pub fn forget(&mut self, client: Option<Worker>, node: Node) -> Option<Asked> {
         let connection = self.connections.remove(&(client, node))?;
         connection.request
     }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::{Answered, Cluster, Line, Trouble, log};
+use super::{Answered, Cluster};
 use crate::bench::clients::Answer;
 use crate::bench::error::BenchError;
-use crate::bench::network::{Node, Packet, Source};
-use crate::bench::processes::connection::{ConnectionId, OpenRequest};
+use crate::bench::network::{Node, Source};
+use crate::bench::processes::connection::ConnectionId;
 use crate::bench::processes::process::{Event, LINE_BYTES_MAX, Output, Stream};
-use crate::bench::protocol::{self, Body, Dest, Envelope, Reply};
+use crate::bench::protocol::{self, Body, Dest, Envelope, Own, Reply};
 use crate::history::ErrorCode;
 
 /// How much of a line is shown if something is wrong with it, in bytes.
@@ -21,12 +21,7 @@ const LOST: ErrorCode = ErrorCode(13);
 const REFUSED: ErrorCode = ErrorCode(11);
 
 impl Cluster {
-    pub(super) fn event(
-        &mut self,
-        now: Duration,
-        event: Event,
-        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
-    ) -> Result<(), BenchError> {
+    pub(super) fn event(&mut self, now: Duration, event: Event) -> Result<(), BenchError> {
         let Event::Output(stream, output) = event else {
             self.stopped = true;
             return Ok(());
@@ -52,13 +47,8 @@ impl Cluster {
             (Output::Lines(bytes), _) => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
                     let line = &line[..line.len() - 1];
-                    match self.line(now, node, line, answered) {
-                        Ok(()) => {}
-                        Err(Trouble::Line(problem)) => {
-                            return Err(self.bad_line(node, line, &problem));
-                        }
-                        Err(Trouble::Bench(error)) => return Err(error),
-                    }
+                    let handled = self.line(now, node, line);
+                    handled.map_err(|problem| self.bad_line(node, line, &problem))?;
                 }
                 Ok(())
             }
@@ -67,70 +57,59 @@ impl Cluster {
                 Err(self.bad_line(node, &bytes, &problem))
             }
             (Output::Ended(rest), Stream::Stdout(..)) => Err(self.ended(node, &rest)),
-            (Output::Ended(_), Stream::Client(id)) => self.lost(now, id, LOST, answered),
-            (Output::Refused, Stream::Client(id)) => self.lost(now, id, REFUSED, answered),
+            (Output::Ended(_), Stream::Client(id)) => {
+                self.lost(now, id, LOST);
+                Ok(())
+            }
+            (Output::Refused, Stream::Client(id)) => {
+                self.lost(now, id, REFUSED);
+                Ok(())
+            }
             (Output::Refused, Stream::Stdout(..)) => unreachable!("a pipe is there"),
         }
     }
 
     /// Handles the loss of a client's connection, or that none could be made.
-    fn lost(
-        &mut self,
-        now: Duration,
-        id: ConnectionId,
-        code: ErrorCode,
-        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
-    ) -> Result<(), BenchError> {
+    fn lost(&mut self, now: Duration, id: ConnectionId, code: ErrorCode) {
         let tcp = self.tcp.as_mut().expect("it was theirs");
-        let Some(OpenRequest { process, id, .. }) = tcp.forget(id.client, id.node) else {
-            return Ok(());
-        };
-        let answer = Answer::Error(code);
-        let reply = Reply { id, answer };
-        let is_lost = true;
-        answered(Answered {
+        let asked = tcp.forget(id.client, id.node);
+        self.answers.extend(asked.map(|asked| Answered {
             now,
-            process,
-            reply,
-            is_lost,
-        })
-        .map_err(|trouble| match trouble {
-            Trouble::Line(problem) => BenchError::new(problem),
-            Trouble::Bench(error) => error,
-        })
+            node: asked.node,
+            process: asked.process,
+            reply: Reply {
+                id: asked.id,
+                answer: Answer::Error(code),
+            },
+            line: None,
+        }));
     }
 
     /// Handles one line of a node's output.
-    fn line(
-        &mut self,
-        now: Duration,
-        node: Node,
-        line: &[u8],
-        answered: &mut dyn FnMut(Answered) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
+    fn line(&mut self, now: Duration, node: Node, line: &[u8]) -> Result<(), String> {
         let envelope = protocol::envelope(line, node, self.settings.nodes)?;
         match envelope.dest {
             Dest::Server(dest) => self.between_servers(now, node, dest, &envelope)?,
-            // It may be refused, for any reason, and the node may not know the request.
-            Dest::Init(asked) if asked == node && protocol::answers_transfer(&envelope)? => {}
             Dest::Init(asked) => {
-                if asked == node
-                    && let Some(answer) = protocol::change_answer(&envelope)?
-                {
-                    self.change_answered(answer);
-                    return Ok(());
+                let own = (asked == node).then(|| protocol::own_answer(&envelope));
+                match own.transpose()? {
+                    // The node may not know the request.
+                    Some(Own::Transfer) => {}
+                    Some(Own::Change(number, error)) => self.change_answered(number, error),
+                    Some(Own::Greeting) if self.starting.contains_key(&node) => {
+                        match self.tcp {
+                            None => protocol::init_ok(&envelope)?,
+                            Some(_) => protocol::status_ok(&envelope)?,
+                        }
+                        self.starting.remove(&node);
+                    }
+                    Some(Own::Greeting) | None => {
+                        return Err(format!(
+                            "its dest {:?} is unknown: this client waits for no answer of this node",
+                            protocol::init_client(asked)
+                        ));
+                    }
                 }
-                if asked != node || !self.starting.contains_key(&node) {
-                    return Err(Trouble::Line(format!(
-                        "its dest {:?} is unknown: this client waits for no answer of this node",
-                        protocol::init_client(asked)
-                    )));
-                }
-                match self.tcp {
-                    None => protocol::init_ok(&envelope)?,
-                    Some(_) => protocol::status_ok(&envelope)?,
-                }
-                self.starting.remove(&node);
             }
             Dest::Client(process) => {
                 let reply = protocol::reply(&envelope)?;
@@ -142,12 +121,13 @@ impl Cluster {
                     self.messages.received(number, now);
                 }
                 self.log(line);
-                answered(Answered {
+                self.answers.push(Answered {
                     now,
+                    node,
                     process,
                     reply,
-                    is_lost: false,
-                })?;
+                    line: Some(line.to_vec()),
+                });
             }
         }
         Ok(())
@@ -165,33 +145,17 @@ impl Cluster {
             self.leader = (term, source);
         }
         let bytes = protocol::forward(self.next_line(), source, dest, envelope);
-        if self.settings.log_net_send {
-            log("send", &bytes);
-        }
-        let length = bytes.len();
-        let source = Source::Server(source);
-        let number = match self.initialised {
-            true => self.messages.sent(now, source, Source::Server(dest), &kind),
-            false => None,
-        };
-        let payload = Line {
-            bytes,
-            number,
-            request: None,
-        };
-        let packet = Packet {
-            source,
-            dest,
-            payload,
-        };
-        let sent = self.network.send(now, packet);
-        if self.initialised {
-            self.messages.counts.sent(source, &kind, length, sent);
-            if protocol::asks_for_vote(&kind) {
-                self.messages.election_terms.extend(term);
-            }
+        self.transmit(now, Source::Server(source), dest, &kind, bytes, None);
+        if self.initialised && protocol::asks_for_vote(&kind) {
+            self.messages.election_terms.extend(term);
         }
         Ok(())
+    }
+
+    /// Why an answer to a client breaks the run.
+    pub fn unwanted(&self, answered: &Answered, problem: &str) -> BenchError {
+        let line = answered.line.as_deref().unwrap_or_default();
+        self.bad_line(answered.node, line, problem)
     }
 
     fn bad_line(&self, node: Node, line: &[u8], problem: &str) -> BenchError {
@@ -259,7 +223,7 @@ mod tests {
             let status_ok = init_ok.replace("init_ok", "status_ok") + "\n";
             let lines = Output::Lines(status_ok.into_bytes());
             let event = Event::Output(Stream::Client(id), lines);
-            cluster.event(Duration::ZERO, event, &mut |_| unreachable!("no client"))
+            cluster.event(Duration::ZERO, event)
         };
         let error = answer(&mut cluster)
             .expect_err("the node was not asked")

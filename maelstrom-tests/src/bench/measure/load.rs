@@ -93,10 +93,10 @@ impl Load {
     pub fn wait(&mut self, cluster: &mut Cluster, until: Duration) -> Result<(), BenchError> {
         let before = self.pending.len();
         while self.pending.len() == before && cluster.now() < until && !cluster.is_stopped() {
-            cluster.step(until, &mut |answered| {
-                self.answered(answered);
-                Ok(())
-            })?;
+            let stepped = cluster.step(until);
+            let answers = cluster.answers.drain(..);
+            answers.for_each(|answered| self.answered(answered));
+            stepped?;
         }
         if cluster.is_stopped() {
             return Err(BenchError::new("stopped by a signal"));

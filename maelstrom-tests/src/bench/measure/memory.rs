@@ -123,7 +123,7 @@ fn measure(options: &Options, folder: &Path) -> Result<Status, BenchError> {
         .map_err(BenchError::io("cannot start a thread"))?;
     let mut bench = Bench {
         program: Program::of(&options.node, Transport::Maelstrom, &options.node_arguments)?,
-        watchdog: Watchdog::start().map_err(BenchError::io("cannot start sh"))?,
+        watchdog: Watchdog::start()?,
         log: folder.join("stderr"),
         data: folder.join("data"),
         sender,
@@ -369,8 +369,7 @@ impl Bench {
         let process = Process::start(Node(0), incarnation, &self.program, log, false, sender)
             .map_err(BenchError::io("cannot start a node"))?;
         let group = process.group();
-        let guarded = self.watchdog.guard(group);
-        guarded.map_err(BenchError::io("the watchdog shell has ended"))?;
+        self.watchdog.guard(group)?;
         let mut node = Lone {
             process,
             incarnation,
@@ -380,8 +379,7 @@ impl Bench {
         let worked = self
             .expect(&mut node, init, "init_ok")
             .and_then(|()| work(self, &mut node));
-        let killed = self.watchdog.kill(group);
-        killed.map_err(BenchError::io("the watchdog shell has ended"))?;
+        self.watchdog.kill(group)?;
         let ended = node.process.reap();
         ended.map_err(BenchError::io("cannot end a node"))?;
         worked

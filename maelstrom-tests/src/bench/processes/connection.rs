@@ -8,10 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::process::{Event, LINE_BYTES_MAX, Outbox, Output, Stream, read, spawn};
-use crate::bench::clients::MessageId;
+use crate::bench::clients::Asked;
 use crate::bench::network::Node;
 use crate::bench::workload::Worker;
-use crate::history::Process;
 
 /// How long one attempt to connect may take, and the pause until the next. A node that does not
 /// listen yet refuses at once, and nothing but another attempt shows when it does.
@@ -29,24 +28,13 @@ pub struct ConnectionId {
     pub number: u64,
 }
 
-/// A client's request, as its connection knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenRequest {
-    /// The client.
-    pub worker: Worker,
-    /// The process that it was.
-    pub process: Process,
-    /// The request's number.
-    pub id: MessageId,
-}
-
 /// A connection, or the attempt to make it. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Connection {
     /// See [`ConnectionId`].
     pub number: u64,
     /// The last request that was sent.
-    pub request: Option<OpenRequest>,
+    pub request: Option<Asked>,
     outbox: Arc<Outbox>,
 }
 
@@ -84,7 +72,7 @@ impl Connection {
     }
 
     /// Sends a line; returns how many were dropped for lack of room.
-    pub fn send(&mut self, line: &[u8], request: Option<OpenRequest>) -> u64 {
+    pub fn send(&mut self, line: &[u8], request: Option<Asked>) -> u64 {
         self.request = request;
         self.outbox.put(&mut line.to_vec())
     }

@@ -6,11 +6,13 @@
 //! a process group of their own, so that Ctrl-C at the terminal ends the bench alone. Signals go to
 //! a node's whole group, so that they also reach the children of a script.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use raft::stdio::print_error;
+
+use crate::bench::error::BenchError;
 
 const SCRIPT: &str = r#"
 groups=
@@ -47,14 +49,15 @@ impl Watchdog {
     ///
     /// # Errors
     /// `sh` cannot be started.
-    pub fn start() -> io::Result<Watchdog> {
+    pub fn start() -> Result<Watchdog, BenchError> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT])
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn()?;
+            .spawn()
+            .map_err(BenchError::io("cannot start sh"))?;
         let orders = shell.stdin.take();
         Ok(Watchdog { shell, orders })
     }
@@ -63,7 +66,7 @@ impl Watchdog {
     ///
     /// # Errors
     /// The shell has ended.
-    pub fn guard(&mut self, group: u32) -> io::Result<()> {
+    pub fn guard(&mut self, group: u32) -> Result<(), BenchError> {
         self.order("add", group)
     }
 
@@ -71,7 +74,7 @@ impl Watchdog {
     ///
     /// # Errors
     /// The shell has ended.
-    pub fn pause(&mut self, group: u32) -> io::Result<()> {
+    pub fn pause(&mut self, group: u32) -> Result<(), BenchError> {
         self.order("STOP", group)
     }
 
@@ -79,7 +82,7 @@ impl Watchdog {
     ///
     /// # Errors
     /// The shell has ended.
-    pub fn resume(&mut self, group: u32) -> io::Result<()> {
+    pub fn resume(&mut self, group: u32) -> Result<(), BenchError> {
         self.order("CONT", group)
     }
 
@@ -88,15 +91,15 @@ impl Watchdog {
     ///
     /// # Errors
     /// The shell has ended.
-    pub fn kill(&mut self, group: u32) -> io::Result<()> {
+    pub fn kill(&mut self, group: u32) -> Result<(), BenchError> {
         self.order("end", group)
     }
 
-    fn order(&mut self, verb: &str, group: u32) -> io::Result<()> {
-        match &mut self.orders {
-            Some(orders) => orders.write_all(format!("{verb} {group}\n").as_bytes()),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+    fn order(&mut self, verb: &str, group: u32) -> Result<(), BenchError> {
+        let orders = self.orders.as_mut().expect("it is open until the end");
+        let order = format!("{verb} {group}\n");
+        let ordered = orders.write_all(order.as_bytes());
+        ordered.map_err(BenchError::io("the watchdog shell has ended"))
     }
 }
 

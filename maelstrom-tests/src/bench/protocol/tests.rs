@@ -36,16 +36,16 @@ fn transfers_are_answered_in_their_form() {
     );
     let answers = |body: &str| {
         let line = format!(r#"{{"src":"n1","dest":"c1","body":{body}}}"#);
-        answers_transfer(&envelope_of(&line)?)
+        own_answer(&envelope_of(&line)?)
     };
     for body in [
         r#"{"type":"transfer_ok","in_reply_to":2}"#,
         r#"{"type":"error","in_reply_to":2,"code":11,"text":"later"}"#,
     ] {
-        assert_eq!(answers(body), Ok(true), "{body}");
+        assert_eq!(answers(body), Ok(Own::Transfer), "{body}");
     }
     let init = r#"{"type":"init_ok","in_reply_to":1}"#;
-    assert_eq!(answers(init), Ok(false));
+    assert_eq!(answers(init), Ok(Own::Greeting));
     for body in [
         r#"{"type":"write_ok","in_reply_to":2}"#,
         r#"{"type":"transfer_ok","in_reply_to":2,"value":1}"#,
@@ -241,7 +241,7 @@ fn messages_are_written() {
         remove,
     };
     assert_eq!(
-        text(change(5, Node(1), &replace, Some("n2=h:1"))),
+        text(change(5, Node(1), &replace, Some("n2=h:1".into()))),
         "{\"id\":5,\"src\":\"c1\",\"dest\":\"n1\",\"body\":{\"type\":\"change_members\",\"msg_id\":4,\
          \"add\":[\"n2=h:1\"],\"remove\":[\"n0\"]}}\n"
     );
