@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Write};
 use std::process::ExitCode;
 use std::thread;
 
-use raft::flags::{Command, Flag, Given, Parsed, UsageError};
+use raft::flags::{Command, Flag, Given, UsageError};
 
 use crate::history::{ErrorCode, History, Operation, Outcome};
 use crate::linearizability::{self, Analysis, Limits, Verdict};
@@ -30,7 +30,7 @@ pub const CHECK: Command = Command::new(
      \n\
      Exit status: 0 linearizable; 1 not linearizable; 2 unknown: the search reached its limit, or too little succeeded\n\
      (no request at all, or none of one kind); 255 the history cannot be read or is malformed.",
-    &[Flag::new("svg", "FILE", "Draws the first contradiction into FILE.")],
+    &[Flag::new("--svg FILE", "Draws the first contradiction into FILE.")],
 )
 .arguments("FILE");
 
@@ -120,14 +120,11 @@ impl Options {
     ///
     /// # Errors
     /// If a flag is unknown, or there is not exactly one file.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Self>, UsageError> {
-        CHECK.parse(arguments)?.try_map(|given| {
-            let svg = given.text("svg").map(str::to_owned);
-            let history = given.argument("history")?.to_owned();
-            Ok(Self { history, svg })
-        })
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let given = CHECK.parse(arguments)?;
+        let svg = given.text("svg").map(str::to_owned);
+        let history = given.argument("history")?.to_owned();
+        Ok(Self { history, svg })
     }
 }
 
@@ -338,9 +335,10 @@ mod tests {
 
     fn check(arguments: &[&str]) -> Result<(u8, String), String> {
         let arguments = arguments.iter().map(OsString::from);
-        let options = match Options::parse(arguments).map_err(|error| error.to_string())? {
-            Parsed::Run(options) => options,
-            Parsed::Print(page) => return Ok((0, page)),
+        let options = match Options::parse(arguments) {
+            Ok(options) => options,
+            Err(UsageError::Page(page)) => return Ok((0, page)),
+            Err(UsageError::Mistake(text)) => return Err(text),
         };
         let mut out = Vec::new();
         let status = run(&options, &mut out)?;

@@ -15,7 +15,7 @@ use maelstrom_tests::bench::processes::builtin_node;
 use maelstrom_tests::bench::signals;
 use maelstrom_tests::check::{self, Status};
 use maelstrom_tests::{bench, fuzz, golden, model, sim};
-use raft::flags::{Command, Parsed, UsageError};
+use raft::flags::{Command, UsageError};
 use raft::stdio::{print_error, stdout};
 
 /// The program: its subcommands and its version.
@@ -58,7 +58,11 @@ fn main() -> ExitCode {
     let outcome = PROGRAM
         .subcommand(std::env::args_os().skip(1))
         .map_err(Into::into)
-        .and_then(|(subcommand, arguments)| run(subcommand, arguments));
+        .and_then(|(subcommand, arguments)| run(subcommand, arguments))
+        .or_else(|error| match error.downcast_ref() {
+            Some(UsageError::Page(page)) => end(print(page)?),
+            Some(UsageError::Mistake(_)) | None => Err(error),
+        });
     match outcome {
         Ok(status) => status,
         Err(error) => {
@@ -76,62 +80,46 @@ fn run(subcommand: Option<&str>, arguments: Vec<OsString>) -> Result<ExitCode, B
                 DEFAULT_RUN.join(" ")
             ))?;
             let arguments: Vec<OsString> = DEFAULT_RUN.iter().map(OsString::from).collect();
-            match Options::parse(arguments.clone())? {
-                Parsed::Run(options) => bench::test(&options, &arguments)?,
-                Parsed::Print(_) => unreachable!("the default run asks for no help"),
-            }
+            bench::test(&Options::parse(arguments.clone())?, &arguments)?
         }
-        None => match PROGRAM.parse(arguments)? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(_) => unreachable!("the program itself has no flags"),
+        None => match PROGRAM.parse(arguments) {
+            Err(page_or_mistake) => return Err(page_or_mistake.into()),
+            Ok(_) => unreachable!("the program itself has no flags"),
         },
-        Some("test") => match Options::parse(arguments.clone())? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => bench::test(&options, &arguments)?,
-        },
-        Some("check") => match check::Options::parse(arguments)? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => check::run(&options, &mut stdout())?,
-        },
-        Some("model") => match model::options::Options::parse(arguments)? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => model::run(&options)?,
-        },
-        Some("sim") => match sim::flags::Options::parse(arguments)? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => sim::flags::main(&options)?,
-        },
+        Some("test") => bench::test(&Options::parse(arguments.clone())?, &arguments)?,
+        Some("check") => check::run(&check::Options::parse(arguments)?, &mut stdout())?,
+        Some("model") => model::run(&model::options::Options::parse(arguments)?)?,
+        Some("sim") => sim::flags::main(&sim::flags::Options::parse(arguments)?)?,
         Some("golden") => golden::main(arguments)?,
-        Some("fuzz") => match fuzz::options::Options::parse(arguments)? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => fuzz::run(&options, &mut stdout())?,
-        },
-        Some("soak") => match measure::Options::parse(&SOAK, arguments.clone())? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => {
-                signals::supervise("soak", &arguments)?;
-                soak(&options)?
-            }
-        },
-        Some("memory") => match measure::memory::Options::parse(arguments.clone())? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => {
-                signals::supervise("memory", &arguments)?;
-                memory(&options)?
-            }
-        },
-        Some("catch-up") => match measure::Options::parse(&CATCH_UP, arguments.clone())? {
-            Parsed::Print(page) => print(&page)?,
-            Parsed::Run(options) => {
-                signals::supervise("catch-up", &arguments)?;
-                catch_up(&options)?
-            }
-        },
-        Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::commands::maelstrom::main(arguments)),
-        Some(builtin::SERVE_SUBCOMMAND) => return Ok(raft::commands::serve::main(arguments)),
+        Some("fuzz") => fuzz::run(&fuzz::options::Options::parse(arguments)?, &mut stdout())?,
+        Some("soak") => {
+            let options = measure::Options::parse(&SOAK, arguments.clone())?;
+            signals::supervise("soak", &arguments)?;
+            soak(&options)?
+        }
+        Some("memory") => {
+            let options = measure::memory::Options::parse(arguments.clone())?;
+            signals::supervise("memory", &arguments)?;
+            memory(&options)?
+        }
+        Some("catch-up") => {
+            let options = measure::Options::parse(&CATCH_UP, arguments.clone())?;
+            signals::supervise("catch-up", &arguments)?;
+            catch_up(&options)?
+        }
+        Some(builtin::RAFT_SUBCOMMAND) => return Ok(raft::commands::main(arguments)),
+        Some(builtin::SERVE_SUBCOMMAND) => {
+            let serve = ["serve".into()].into_iter().chain(arguments);
+            return Ok(raft::commands::main(serve));
+        }
         Some(builtin::SUBCOMMAND) => return builtin_node(arguments),
         Some(other) => unreachable!("{other} is not in the table"),
     };
+    end(status)
+}
+
+/// Ends the program, once everything is printed.
+fn end(status: Status) -> Result<ExitCode, Box<dyn Error>> {
     stdout().flush()?;
     signals::report(status);
     Ok(status.into())

@@ -2,12 +2,12 @@
 
 mod backup;
 mod cluster;
-pub mod log;
-pub mod maelstrom;
+mod log;
+mod maelstrom;
 mod repl;
 mod request;
 mod restore;
-pub mod serve;
+mod serve;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeSet;
@@ -17,6 +17,7 @@ use std::panic;
 use std::process::{self, ExitCode};
 use std::thread;
 
+use self::maelstrom::MAELSTROM;
 use crate::flags::{Given, UsageError};
 use crate::node::StopReason;
 use crate::node::address::is_place;
@@ -25,15 +26,45 @@ use crate::telemetry::log::{Level, Log};
 
 /// Runs the command that the arguments name; without a subcommand, the Maelstrom node.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match maelstrom::MAELSTROM.subcommand(arguments) {
-        Ok((None, arguments)) => maelstrom::main(arguments),
-        Ok((Some("log"), arguments)) => log::main(arguments),
-        Ok((Some("repl"), arguments)) => repl::main(arguments),
-        Ok((Some("cluster"), arguments)) => cluster::main(arguments),
-        Ok((Some("restore"), arguments)) => restore::main(arguments),
-        Ok((Some("serve"), arguments)) => serve::main(arguments),
-        Ok((Some(verb), arguments)) => request::main(verb, arguments),
-        Err(error) => usage_error(maelstrom::MAELSTROM.name, &error),
+    let mut command = MAELSTROM.name.to_owned();
+    let run = |(name, arguments): (Option<&'static str>, _)| {
+        command.extend(name.iter().flat_map(|name| [" ", name]));
+        match name {
+            None => maelstrom::main(arguments),
+            Some("log") => log::main(arguments),
+            Some("repl") => repl::main(arguments),
+            Some("cluster") => cluster::main(arguments),
+            Some("restore") => restore::main(arguments),
+            Some("serve") => serve::main(arguments),
+            Some(verb) => request::main(verb, arguments),
+        }
+    };
+    let subcommand = MAELSTROM.subcommand(arguments);
+    match subcommand.map_err(Failure::Usage).and_then(run) {
+        Ok(status) => status,
+        Err(Failure::Usage(UsageError::Page(page))) => print(&page),
+        Err(Failure::Usage(UsageError::Mistake(text))) => {
+            print_error(format_args!("{command}: {text}\nSee {command} --help."));
+            ExitCode::from(2)
+        }
+        Err(Failure::Status(status, reason)) => {
+            print_error(format_args!("{command}: {reason}"));
+            ExitCode::from(status)
+        }
+    }
+}
+
+/// Why a command did not do what it is for.
+#[derive(Debug)]
+enum Failure {
+    Usage(UsageError),
+    /// The exit status, and the reason.
+    Status(u8, String),
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
     }
 }
 
@@ -66,11 +97,6 @@ fn initial_members(text: &str) -> Result<Vec<String>, UsageError> {
             Err(UsageError::new(format!("--bootstrap: {why}")))
         })
         .collect()
-}
-
-fn usage_error(command: &str, error: &UsageError) -> ExitCode {
-    print_error(format_args!("{command}: {error}\nSee {command} --help."));
-    ExitCode::from(2)
 }
 
 /// Prints a page to stdout.

@@ -6,17 +6,17 @@
 //! no `[-- ...]`.
 //!
 //! ```
-//! use raft::flags::{Command, Flag, Parsed};
+//! use raft::flags::{Command, Flag};
 //!
 //! const TRY: Command = Command::new(
 //!     "try",
 //!     "Tries things.",
 //!     &[
-//!         Flag::new("rate", "N", "Attempts per second.").default("100"),
-//!         Flag::switch("verbose", "Prints every attempt."),
+//!         Flag::new("--rate N", "Attempts per second.").default("100"),
+//!         Flag::new("--verbose", "Prints every attempt."),
 //!     ],
 //! );
-//! let Ok(Parsed::Run(given)) = TRY.parse(["--rate=5".into()]) else {
+//! let Ok(given) = TRY.parse(["--rate=5".into()]) else {
 //!     panic!("neither help nor an error");
 //! };
 //! assert_eq!(given.number("rate", 1..=1000), Ok(5_u32));
@@ -31,40 +31,25 @@ use std::str::FromStr;
 /// One flag of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
-    /// The long name without its dashes.
-    pub name: &'static str,
-    /// A one-letter name without its dash, if the flag has one.
-    pub short: Option<char>,
-    /// The placeholder of the value on the help page; empty for a switch, which takes none.
-    pub value: &'static str,
-    /// The value if the flag is not given; empty if there is none that text can express.
-    pub default: &'static str,
+    /// Its names and the placeholder of its value, as on the help page: `-n, --nodes N`. A switch
+    /// takes no value.
+    pub head: &'static str,
     /// What the flag does. Line breaks are kept on the help page; after one at the end the default
     /// has a line to itself.
     pub help: &'static str,
+    /// The value if the flag is not given; empty if there is none that text can express.
+    pub default: &'static str,
 }
 
 impl Flag {
-    /// A flag that takes a value.
-    pub const fn new(name: &'static str, value: &'static str, help: &'static str) -> Self {
+    /// A flag without a default.
+    pub const fn new(head: &'static str, help: &'static str) -> Self {
+        let default = "";
         Self {
-            name,
-            short: None,
-            value,
-            default: "",
+            head,
             help,
+            default,
         }
-    }
-
-    /// A flag that takes no value.
-    pub const fn switch(name: &'static str, help: &'static str) -> Self {
-        Self::new(name, "", help)
-    }
-
-    /// Gives the flag a one-letter name as well.
-    pub const fn short(mut self, letter: char) -> Self {
-        self.short = Some(letter);
-        self
     }
 
     /// Sets the value that the flag has if it is not given. The help page shows it.
@@ -73,12 +58,19 @@ impl Flag {
         self
     }
 
-    fn head(&self) -> String {
-        let short = match self.short {
-            Some(letter) => format!("-{letter}, "),
-            None => String::new(),
-        };
-        format!("{short}--{} {}", self.name, self.value)
+    /// The long name without its dashes.
+    pub fn name(&self) -> &'static str {
+        self.long().0
+    }
+
+    /// The placeholder of the value; empty for a switch.
+    pub fn value(&self) -> &'static str {
+        self.long().1
+    }
+
+    fn long(&self) -> (&'static str, &'static str) {
+        let (_, long) = self.head.split_once("--").expect("a long name");
+        long.split_once(' ').unwrap_or((long, ""))
     }
 
     fn text(&self) -> String {
@@ -110,51 +102,32 @@ pub struct Command {
     pub version: &'static str,
 }
 
-/// A command line that was understood.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Parsed<T> {
-    /// The user asked for help or for the version: print this text and exit with status 0.
-    Print(String),
-    /// Run with this.
-    Run(T),
-}
-
-impl<T> Parsed<T> {
-    /// Converts what is to be run, e.g. the given flags to options.
-    ///
-    /// # Errors
-    /// Those of `convert`.
-    pub fn try_map<U>(
-        self,
-        convert: impl FnOnce(T) -> Result<U, UsageError>,
-    ) -> Result<Parsed<U>, UsageError> {
-        match self {
-            Self::Print(text) => Ok(Parsed::Print(text)),
-            Self::Run(given) => convert(given).map(Parsed::Run),
-        }
-    }
-}
-
-/// A mistake in a command line, as a message for the user.
+/// Why a command line runs nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageError(String);
+pub enum UsageError {
+    /// The user asked for help or for the version: print this text and exit with status 0.
+    Page(String),
+    /// A mistake, as a message for the user.
+    Mistake(String),
+}
 
 impl UsageError {
-    /// An error with this message.
+    /// A mistake with this message.
     pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self::Mistake(message.into())
     }
 
     /// A flag has a value that it cannot use. `expected` completes "expected ...".
     pub fn value(flag: &str, expected: &str, got: &str) -> Self {
         let got = got.escape_debug();
-        Self(format!("--{flag}: expected {expected}, got '{got}'"))
+        Self::new(format!("--{flag}: expected {expected}, got '{got}'"))
     }
 }
 
 impl Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (Self::Page(text) | Self::Mistake(text)) = self;
+        f.write_str(text)
     }
 }
 
@@ -237,18 +210,20 @@ impl Command {
             None => format!("{} --help lists the subcommands", self.name),
         };
         let first = first.escape_debug();
-        Err(UsageError(format!("unknown subcommand '{first}'; {hint}")))
+        Err(UsageError::new(format!(
+            "unknown subcommand '{first}'; {hint}"
+        )))
     }
 
     /// Sorts the arguments that follow the command's name into flags and others.
     ///
     /// # Errors
-    /// An unknown flag (the error names the nearest one), a missing value, a value for a switch, an
+    /// The user asked for a page, or made a mistake: an unknown flag (the error names the nearest one), a missing value, a value for a switch, an
     /// argument that the usage line does not name, a flag or value that is not UTF-8.
     pub fn parse(
         &self,
         arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Given>, UsageError> {
+    ) -> Result<Given, UsageError> {
         let takes_arguments = !(self.arguments.is_empty() || self.arguments.starts_with("[--"));
         let mut given = Given {
             command: *self,
@@ -265,7 +240,10 @@ impl Command {
                 }
                 given.rest = arguments.collect();
                 if self.arguments.is_empty() && !given.rest.is_empty() {
-                    return Err(UsageError(format!("{} takes nothing after --", self.name)));
+                    return Err(UsageError::new(format!(
+                        "{} takes nothing after --",
+                        self.name
+                    )));
                 }
                 break;
             }
@@ -282,27 +260,27 @@ impl Command {
                 None => (argument.as_str(), None),
             };
             if attached.is_none() && matches!(name, "--help" | "-h") {
-                return Ok(Parsed::Print(self.help()));
+                return Err(UsageError::Page(self.help()));
             }
             if !self.version.is_empty() && matches!(name, "--version" | "-V") {
-                return Ok(Parsed::Print(self.version.to_owned()));
+                return Err(UsageError::Page(self.version.to_owned()));
             }
             let flag = self.find(name)?;
-            let value = match (flag.value.is_empty(), attached) {
+            let value = match (flag.value().is_empty(), attached) {
                 (true, None) => String::new(),
-                (true, Some(_)) => return Err(UsageError(format!("{name} takes no value"))),
+                (true, Some(_)) => return Err(UsageError::new(format!("{name} takes no value"))),
                 (false, Some(value)) => value,
                 (false, None) => match arguments.next() {
                     Some(value) => utf8(value)?,
                     None => {
-                        let example = format!("{name} {}", flag.value);
-                        return Err(UsageError(format!("{name} needs a value: {example}")));
+                        let example = format!("{name} {}", flag.value());
+                        return Err(UsageError::new(format!("{name} needs a value: {example}")));
                     }
                 },
             };
-            given.values.push((flag.name, value));
+            given.values.push((flag.name(), value));
         }
-        Ok(Parsed::Run(given))
+        Ok(given)
     }
 
     /// The help page.
@@ -319,7 +297,7 @@ impl Command {
             let rows = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
             write_rows(&mut page, rows.collect());
         }
-        let flags = self.flags().map(|flag| (flag.head(), flag.text()));
+        let flags = self.flags().map(|flag| (flag.head.to_owned(), flag.text()));
         let version = (!self.version.is_empty()).then_some(VERSION);
         let ends = self.dashes_end_flags().then_some(ENDS_FLAGS);
         let common = [HELP].into_iter().chain(version).chain(ends);
@@ -339,17 +317,10 @@ impl Command {
     }
 
     fn find(&self, name: &str) -> Result<&'static Flag, UsageError> {
-        let long = name.strip_prefix("--");
-        let mut letters = name.chars().skip(1);
-        let short = (letters.next(), letters.next());
-        let found = self.flags().find(|flag| match (long, short) {
-            (Some(long), _) => flag.name == long,
-            (None, (letter, None)) => flag.short.is_some() && flag.short == letter,
-            (None, (_, Some(_))) => false,
-        });
-        found.ok_or_else(|| {
+        let is_named = |flag: &&Flag| flag.head.split([',', ' ']).any(|word| word == name);
+        self.flags().find(is_named).ok_or_else(|| {
             let bare = name.trim_start_matches('-');
-            let names = self.flags().map(|flag| flag.name);
+            let names = self.flags().map(Flag::name);
             let hint = match nearest(bare, names.chain(["help"])) {
                 Some(near) => format!("the nearest is --{near}"),
                 None if self.flags.is_empty() && !self.subcommands.is_empty() => {
@@ -360,7 +331,7 @@ impl Command {
                 }
                 None => format!("{} --help lists the flags", self.name),
             };
-            UsageError(format!("unknown flag {}; {hint}", name.escape_debug()))
+            UsageError::new(format!("unknown flag {}; {hint}", name.escape_debug()))
         })
     }
 }
@@ -402,7 +373,7 @@ pub struct Given {
 impl Given {
     /// The last value given for a flag, otherwise its default, if it has one.
     pub fn text(&self, name: &str) -> Option<&str> {
-        let flag = self.command.flags().find(|flag| flag.name == name);
+        let flag = self.command.flags().find(|flag| flag.name() == name);
         let default = flag.expect("a flag of the table").default;
         let default = (!default.is_empty()).then_some(default);
         self.texts(name).last().or(default)
@@ -478,7 +449,7 @@ impl Given {
     pub fn argument(&self, noun: &str) -> Result<&OsStr, UsageError> {
         match &self.arguments[..] {
             [argument] => Ok(argument),
-            [] => Err(UsageError(format!("no {noun} given"))),
+            [] => Err(UsageError::new(format!("no {noun} given"))),
             [_, other, ..] => Err(unexpected(other, self.command.name)),
         }
     }
@@ -487,7 +458,7 @@ impl Given {
 fn unexpected(argument: &OsStr, command: &str) -> UsageError {
     let argument = argument.to_string_lossy();
     let argument = argument.escape_debug();
-    UsageError(format!(
+    UsageError::new(format!(
         "unknown argument '{argument}'; see {command} --help"
     ))
 }
@@ -533,7 +504,7 @@ fn edits(from: &str, to: &str) -> usize {
 pub(crate) fn utf8(argument: OsString) -> Result<String, UsageError> {
     argument
         .into_string()
-        .map_err(|raw| UsageError(format!("an argument is not UTF-8: {raw:?}")))
+        .map_err(|raw| UsageError::new(format!("an argument is not UTF-8: {raw:?}")))
 }
 
 #[cfg(test)]

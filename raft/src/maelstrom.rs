@@ -237,7 +237,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::flags::{Command, Parsed};
+    use crate::flags::Command;
     use crate::node::options::FLAGS;
     use crate::telemetry::log::Level;
 
@@ -248,11 +248,8 @@ mod tests {
 
     fn options() -> Options {
         let parsed = Command::new("node", "", FLAGS).parse(["--metrics=off".into()]);
-        let options = parsed.and_then(|parsed| parsed.try_map(|given| Options::from_given(&given)));
-        match options.unwrap() {
-            Parsed::Run(options) => options,
-            Parsed::Print(page) => panic!("{page}"),
-        }
+        let options = parsed.and_then(|given| Options::from_given(&given));
+        options.unwrap()
     }
 
     const INIT: &str = r#"{"src":"c1","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}}"#;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use load::Load;
-use raft::flags::{Command, Flag, Given, Parsed, UsageError};
+use raft::flags::{Command, Flag, UsageError};
 use rand::Rng;
 
 use super::cluster::{Cluster, Settings};
@@ -38,22 +38,19 @@ const VALUE_BYTES_MAX: usize = 100_000;
 /// Above this, making the requests would take longer than the time between them.
 const RATE_MAX: f64 = 100_000.0;
 
-const KEYS: Flag = Flag::new("keys", "N", "The number of keys, 1 to 10000000.").default("100000");
+const KEYS: Flag = Flag::new("--keys N", "The number of keys, 1 to 10000000.").default("100000");
 const VALUE_BYTES: Flag =
-    Flag::new("value-bytes", "N", "The length of each value, 1 to 100000.").default("16");
+    Flag::new("--value-bytes N", "The length of each value, 1 to 100000.").default("16");
 const SEED: Flag = Flag::new(
-    "seed",
-    "N",
+    "--seed N",
     "Seed of the keys and the losses (default: random, and printed).",
 );
 const BIN: Flag = Flag::new(
-    "bin",
-    "PATH",
+    "--bin PATH",
     "The node's executable (default: the bench's own Raft node).",
 );
 const DATA_DIR: Flag = Flag::new(
-    "data-dir",
-    "FOLDER",
+    "--data-dir FOLDER",
     "Nodes keep their data in FOLDER/TIME, which stays. Without it, they use the system's temporary folder, and\n\
      a valid measurement removes the data.",
 );
@@ -67,7 +64,7 @@ pub const SOAK: Command = Command::new(
      Exit status: 0 all keys have their last value; 1 some key has not; 2 a signal stopped it; 255 the bench or the\n\
      node failed.",
     &[
-        Flag::new("writes", "N", "The number of writes, 1 to 1000000000.").default("5000000"),
+        Flag::new("--writes N", "The number of writes, 1 to 1000000000.").default("5000000"),
         KEYS,
         VALUE_BYTES,
         SEED,
@@ -87,12 +84,12 @@ pub const CATCH_UP: Command = Command::new(
      Exit status: 0 it caught up; 1 it lost a key; 2 a signal stopped it; 255 it did not catch up, or the bench or a\n\
      node failed.",
     &[
-        Flag::new("writes", "N", "The number of writes while the node is away, 1 to 1000000000.").default("150000"),
+        Flag::new("--writes N", "The number of writes while the node is away, 1 to 1000000000.").default("150000"),
         KEYS,
         VALUE_BYTES,
-        Flag::new("rate", "N", "Writes a second before, during and after the node catches up, 1 to 100000.").default("500"),
-        Flag::new("seconds", "N", "How long to measure before and after, 1 to 3600.").default("20"),
-        Flag::new("loss", "P", "The probability that a message between nodes is lost, at most 0.99.").default("0.2"),
+        Flag::new("--rate N", "Writes a second before, during and after the node catches up, 1 to 100000.").default("500"),
+        Flag::new("--seconds N", "How long to measure before and after, 1 to 3600.").default("20"),
+        Flag::new("--loss P", "The probability that a message between nodes is lost, at most 0.99.").default("0.2"),
         SEED,
         BIN,
         DATA_DIR,
@@ -123,14 +120,9 @@ impl Options {
     pub fn parse(
         command: &Command,
         arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Options>, UsageError> {
-        command
-            .parse(arguments)?
-            .try_map(|given| Options::from_given(given, command.name == CATCH_UP.name))
-    }
-
-    fn from_given(given: Given, catch_up: bool) -> Result<Options, UsageError> {
-        let (rate, seconds, loss) = match catch_up {
+    ) -> Result<Options, UsageError> {
+        let given = command.parse(arguments)?;
+        let (rate, seconds, loss) = match command.name == CATCH_UP.name {
             true => (
                 given.number("rate", 1.0..=RATE_MAX)?,
                 given.number("seconds", 1..=3600)?,
@@ -239,11 +231,8 @@ mod tests {
     use super::*;
 
     fn options(command: &Command, arguments: &[&str]) -> Result<Options, String> {
-        match Options::parse(command, arguments.iter().map(OsString::from)) {
-            Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Print(page)) => Err(page),
-            Err(error) => Err(error.to_string()),
-        }
+        let parsed = Options::parse(command, arguments.iter().map(OsString::from));
+        parsed.map_err(|error| error.to_string())
     }
 
     #[test]

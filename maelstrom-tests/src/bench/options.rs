@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use raft::flags::{Command, Flag, Given, Parsed, UsageError};
+use raft::flags::{Command, Flag, Given, UsageError};
 
 use super::nemesis::Kind;
 use super::network::{Conditions, Distribution, Latency, Millionths, Transport};
@@ -126,53 +126,53 @@ pub const TEST: Command = Command::new(
      \n\
      Exit status: 0 valid; 1 invalid; 2 unknown; 255 the bench or a node failed. Of many runs, the worst.",
     &[
-        Flag::new("workload", "lin-kv", "What to test. There is one workload: a linearizable key-value store.").short('w'),
-        Flag::new("bin", "PATH", "The node's executable, instead of --builtin."),
-        Flag::new("builtin", "raft|null|stale", "A node that is part of the bench (default: raft).\n\
+        Flag::new("-w, --workload lin-kv", "What to test. There is one workload: a linearizable key-value store."),
+        Flag::new("--bin PATH", "The node's executable, instead of --builtin."),
+        Flag::new("--builtin raft|null|stale", "A node that is part of the bench (default: raft).\n\
             raft:  the Raft node.\n\
             null:  answers at once from its own memory. Correct if it is the only node, and then measures\n\
             the bench itself (--node-count 1 --rate 0).\n\
             stale: n0 executes all writes, but each node answers reads from its own memory. Its runs are\n\
             invalid."),
-        Flag::new("transport", "maelstrom|tcp", "How the nodes are connected.\n\
+        Flag::new("--transport maelstrom|tcp", "How the nodes are connected.\n\
             maelstrom: with messages on stdin and stdout, which the bench passes on.\n\
             tcp: each node runs as `PATH serve` with the flags of `raft serve`. Clients connect to its port, and\n\
             other nodes to a proxy before it, which passes bytes on. A partition holds them up until it heals.").default("maelstrom"),
-        Flag::new("node-count", "N", "The number of nodes, 1 to 64.").default("5"),
-        Flag::new("concurrency", "N|Nn", "The number of clients, at most 10000; 4n means four for each node.").default("2n"),
-        Flag::new("rate", "R", "Requests a second, on average over all clients, 0.001 to 1000000. 0: as fast as they are answered.").default("100"),
-        Flag::new("time-limit", "SECONDS", "How long clients send requests, at most a week. Faults end after three quarters of it, or 5 seconds\n\
+        Flag::new("--node-count N", "The number of nodes, 1 to 64.").default("5"),
+        Flag::new("--concurrency N|Nn", "The number of clients, at most 10000; 4n means four for each node.").default("2n"),
+        Flag::new("--rate R", "Requests a second, on average over all clients, 0.001 to 1000000. 0: as fast as they are answered.").default("100"),
+        Flag::new("--time-limit SECONDS", "How long clients send requests, at most a week. Faults end after three quarters of it, or 5 seconds\n\
             before its end. Then every key is read once.").default("20"),
-        Flag::new("latency", "MS", "The mean latency between nodes, at most 60000. Clients have none.").default("0"),
-        Flag::new("latency-dist", "constant|uniform|exponential", "How latencies vary. Uniform: from 0 to twice the mean.").default("constant"),
-        Flag::switch("clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
-        Flag::new("loss", "P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
-        Flag::new("duplicate", "P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
-        Flag::new("nemesis", "partition,pause,transfer,kill,membership,connections", "The faults, separated by commas, or all. With membership, half of the nodes, rounded up, are\n\
+        Flag::new("--latency MS", "The mean latency between nodes, at most 60000. Clients have none.").default("0"),
+        Flag::new("--latency-dist constant|uniform|exponential", "How latencies vary. Uniform: from 0 to twice the mean.").default("constant"),
+        Flag::new("--clients-wait", "A client's request waits for the message that is next in its node's queue, as in Maelstrom."),
+        Flag::new("--loss P", "The probability that a message between nodes is lost, 0 to 1. Maelstrom loses none.").default("0"),
+        Flag::new("--duplicate P", "The probability that a message between nodes arrives twice, 0 to 1.").default("0"),
+        Flag::new("--nemesis partition,pause,transfer,kill,membership,connections", "The faults, separated by commas, or all. With membership, half of the nodes, rounded up, are\n\
             the initial members, and the others wait to be added; no other node than raft can do it.\n\
             Connections, with --transport tcp: those between nodes are lost, or half-open, or carry nothing\n\
             any more.").default("none"),
-        Flag::new("nemesis-interval", "SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
-        Flag::switch("nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
-        Flag::new("availability", "total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
+        Flag::new("--nemesis-interval SECONDS", "About how long a fault lasts, and how long it is until the next, 0.1 to 3600.").default("4"),
+        Flag::new("--nemesis-at-start", "The first fault of each kind comes at the start, as in Maelstrom."),
+        Flag::new("--availability total|FRACTION", "The share of requests that must be answered ok, or the run is invalid. A cas that finds\n\
             another value fails, so about 0.5 is normal."),
-        Flag::new("key-count", "N", "How many keys are in use at once, at most one for each client (default: one for each 2n clients)."),
-        Flag::new("ops-per-key", "N", "About how many operations each key gets, 1 to 1000000000.").default("128"),
-        Flag::new("deletes", "P", "The share of the requests that change a key which delete it, 0 to 1. Maelstrom has no such\n\
+        Flag::new("--key-count N", "How many keys are in use at once, at most one for each client (default: one for each 2n clients)."),
+        Flag::new("--ops-per-key N", "About how many operations each key gets, 1 to 1000000000.").default("128"),
+        Flag::new("--deletes P", "The share of the requests that change a key which delete it, 0 to 1. Maelstrom has no such\n\
             request.").default("0"),
-        Flag::switch("sessions", "Each client opens a session, and sends a write, cas or delete again, to the next node, until it has\n\
+        Flag::new("--sessions", "Each client opens a session, and sends a write, cas or delete again, to the next node, until it has\n\
             an answer other than 11 and 13. Maelstrom has no sessions."),
-        Flag::new("runs", "N", "Makes N runs, at most 100000, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
+        Flag::new("--runs N", "Makes N runs, at most 100000, and draws from the seed the flags that are not given: 1, 3, 5 or 7 nodes, latency,\n\
             rate, faults. Prints a line for each run, a summary, and the command that repeats each run that\n\
             is not valid."),
-        Flag::new("jobs", "N", "With --runs: how many runs go on at once, 1 to 64. Runs that share a core slow each other down.").default("1"),
-        Flag::new("seed", "N", "Seed of the workload, faults and latencies (default: random, and printed)."),
-        Flag::switch("verbose", "Prints the whole report: also latencies by node, messages by type, and each fault."),
-        Flag::switch("log-stderr", "Copies the nodes' stderr to the bench's own."),
-        Flag::switch("log-net-send", "Prints each message when it is sent."),
-        Flag::switch("log-net-recv", "Prints each message when it is received."),
-        Flag::new("store", "FOLDER", "The folder for results, as FOLDER/lin-kv/TIME.").default("store"),
-        Flag::new("data-dir", "FOLDER", "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills uses the system's\n\
+        Flag::new("--jobs N", "With --runs: how many runs go on at once, 1 to 64. Runs that share a core slow each other down.").default("1"),
+        Flag::new("--seed N", "Seed of the workload, faults and latencies (default: random, and printed)."),
+        Flag::new("--verbose", "Prints the whole report: also latencies by node, messages by type, and each fault."),
+        Flag::new("--log-stderr", "Copies the nodes' stderr to the bench's own."),
+        Flag::new("--log-net-send", "Prints each message when it is sent."),
+        Flag::new("--log-net-recv", "Prints each message when it is received."),
+        Flag::new("--store FOLDER", "The folder for results, as FOLDER/lin-kv/TIME.").default("store"),
+        Flag::new("--data-dir FOLDER", "Nodes keep their data in FOLDER/TIME, which stays. Without it, a run with kills uses the system's\n\
             temporary folder, and removes the data if it is valid; other runs have no data folder."),
     ],
 )
@@ -186,11 +186,8 @@ impl Options {
     ///
     /// # Errors
     /// An unknown flag, a value that its flag cannot use, or flags that exclude each other.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Options>, UsageError> {
-        TEST.parse(arguments)?
-            .try_map(|given| Options::from_given(&given))
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, UsageError> {
+        Options::from_given(&TEST.parse(arguments)?)
     }
 
     fn from_given(given: &Given) -> Result<Options, UsageError> {
@@ -328,7 +325,7 @@ impl Options {
         ];
         let mut line = String::from("test");
         for (name, value) in values {
-            let flag = TEST.flags.iter().find(|flag| flag.name == name);
+            let flag = TEST.flags.iter().find(|flag| flag.name() == name);
             let default = flag.map_or("", |flag| flag.default);
             if let Some(value) = value.filter(|value| value != default && !value.is_empty()) {
                 let _ = write!(line, " --{name} {}", quoted(&value));
@@ -411,11 +408,11 @@ fn seconds(given: &Given, name: &str, range: RangeInclusive<f64>) -> Result<Dura
 
 /// The flags that all of many runs share, as they were given.
 fn shared(given: &Given) -> Vec<String> {
-    let flags = TEST.flags.iter().filter(|flag| !OWN.contains(&flag.name));
-    let values = flags.filter_map(|flag| Some((flag, given.texts(flag.name).last()?)));
-    let text = |(flag, value): (&Flag, &str)| match flag.value {
-        "" => format!("--{}", flag.name),
-        _ => format!("--{}={value}", flag.name),
+    let flags = TEST.flags.iter().filter(|flag| !OWN.contains(&flag.name()));
+    let values = flags.filter_map(|flag| Some((flag, given.texts(flag.name()).last()?)));
+    let text = |(flag, value): (&Flag, &str)| match flag.value() {
+        "" => format!("--{}", flag.name()),
+        _ => format!("--{}={value}", flag.name()),
     };
     values.map(text).collect()
 }

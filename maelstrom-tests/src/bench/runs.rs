@@ -2,6 +2,7 @@
 //!
 //! Each run is a process of its own, so that one that breaks does not end the others.
 
+use rand::Rng;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,9 +13,6 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
-
-use raft::flags::Parsed;
-use rand::Rng;
 
 use super::error::BenchError;
 use super::nemesis::Kind;
@@ -137,16 +135,14 @@ impl Run {
             arguments.push("--".into());
             arguments.extend_from_slice(&given.node_arguments);
         }
-        match Options::parse(arguments.clone()) {
-            Ok(Parsed::Run(options)) => Ok(Run {
-                number,
-                drawn,
-                options,
-                arguments,
-            }),
-            Ok(Parsed::Print(_)) => unreachable!("no flag asks for help"),
-            Err(error) => Err(BenchError::new(format!("run {number}: {error}"))),
-        }
+        let options = Options::parse(arguments.clone())
+            .map_err(|error| BenchError::new(format!("run {number}: {error}")))?;
+        Ok(Run {
+            number,
+            drawn,
+            options,
+            arguments,
+        })
     }
 
     /// Makes the run. `None` if it left no results.
@@ -338,10 +334,8 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Options {
-        match Options::parse(arguments.iter().map(OsString::from)) {
-            Ok(Parsed::Run(options)) => options,
-            Ok(Parsed::Print(_)) | Err(_) => panic!("not options: {arguments:?}"),
-        }
+        let parsed = Options::parse(arguments.iter().map(OsString::from));
+        parsed.expect("options")
     }
 
     fn drawn(seed: u64, arguments: &[&str]) -> Options {

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use raft::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+use raft::flags::{Command, Flag, UsageError, nearest};
 
 use super::search::Plan;
 use super::target::Target;
@@ -52,15 +52,14 @@ pub const FUZZ: Command = Command::new(
      Exit status: 0 all laws held; 1 a law was broken.",
     &[
         Flag::new(
-            "seed",
-            "N",
+            "--seed N",
             "Seed of the first input of each target; each further input has the next number\n\
              (default: random, and printed).",
         ),
-        Flag::new("seconds", "S", "Time for each target (default: 10, or unlimited with --inputs)."),
-        Flag::new("inputs", "N", "Inputs for each target (default: as many as the time allows)."),
-        Flag::new("jobs", "N", "Threads (default: one for each core).").short('j'),
-        Flag::switch("list", "Prints the targets and ends."),
+        Flag::new("--seconds S", "Time for each target (default: 10, or unlimited with --inputs)."),
+        Flag::new("--inputs N", "Inputs for each target (default: as many as the time allows)."),
+        Flag::new("-j, --jobs N", "Threads (default: one for each core)."),
+        Flag::new("--list", "Prints the targets and ends."),
     ],
 )
 .arguments("[TARGET...]");
@@ -70,14 +69,8 @@ impl Options {
     ///
     /// # Errors
     /// If a flag or target is unknown, or the value of a flag is invalid.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Self>, UsageError> {
-        FUZZ.parse(arguments)?
-            .try_map(|given| Self::from_given(&given))
-    }
-
-    fn from_given(given: &Given) -> Result<Self, UsageError> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let given = FUZZ.parse(arguments)?;
         let targets: Result<Vec<_>, _> = given.arguments.iter().map(|name| target(name)).collect();
         let mut targets = targets?;
         if targets.is_empty() {
@@ -93,7 +86,7 @@ impl Options {
                 first_seed: number("seed")?.unwrap_or_else(random_seed),
                 inputs,
                 time: seconds.or(inputs.is_none().then_some(DEFAULT_TIME)),
-                jobs: jobs(given, JOBS_MAX)?,
+                jobs: jobs(&given, JOBS_MAX)?,
                 input_time_max: INPUT_TIME_MAX,
             },
         })
@@ -117,11 +110,8 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Options, String> {
-        match Options::parse(line.split_whitespace().map(OsString::from)) {
-            Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Print(page)) => Err(page),
-            Err(error) => Err(error.to_string()),
-        }
+        let parsed = Options::parse(line.split_whitespace().map(OsString::from));
+        parsed.map_err(|error| error.to_string())
     }
 
     #[test]

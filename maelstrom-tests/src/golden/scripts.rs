@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use raft::flags::{Command, Flag, Parsed, UsageError};
+use raft::flags::{Command, Flag, UsageError};
 use raft::stdio::stdout;
 
 use super::play::run;
@@ -110,8 +110,8 @@ const GOLDEN: Command = Command::new(
      the file (-) and of the nodes (+).\n\
      \n\
      Exit status: 0 all scripts are right; 1 some script differs: the difference is printed.",
-    &[Flag::switch(
-        "update",
+    &[Flag::new(
+        "--update",
         "Writes what the nodes do into the scripts. Review the difference before you keep it.",
     )],
 )
@@ -125,13 +125,7 @@ pub fn main(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Status, Box<dyn std::error::Error>> {
     let mut out = stdout();
-    let given = match GOLDEN.parse(arguments)? {
-        Parsed::Print(page) => {
-            out.write_all(page.as_bytes())?;
-            return Ok(Status::Valid);
-        }
-        Parsed::Run(given) => given,
-    };
+    let given = GOLDEN.parse(arguments)?;
     let mut scripts = Vec::new();
     for name in &given.arguments {
         scripts.append(&mut find(&name.to_string_lossy())?);

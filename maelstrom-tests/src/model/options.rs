@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use raft::flags::{Command, Flag, Given, Parsed, UsageError};
+use raft::flags::{Command, Flag, UsageError};
 
 use crate::check::jobs;
 
@@ -65,83 +65,71 @@ pub const MODEL: Command = Command::new(
      \n\
      Exit status: 0 all states were searched and all rules held; 1 a rule was broken; 2 the budget ended first.",
     &[
-        Flag::new("nodes", "N", "Nodes, 1 to 5.").default("3"),
+        Flag::new("--nodes N", "Nodes, 1 to 5.").default("3"),
         Flag::new(
-            "add",
-            "A",
+            "--add A",
             "Further nodes, which the change of the members adds; 6 nodes at most in all.",
         )
         .default("0"),
         Flag::new(
-            "remove",
-            "R",
+            "--remove R",
             "Members that the change removes: those with the highest numbers.",
         )
         .default("0"),
         Flag::new(
-            "changes",
-            "K",
+            "--changes K",
             "How often a leader is asked for that change (default: 1 if it adds or removes nodes).",
         ),
-        Flag::new("terms", "T", "In term T no node starts another election.").default("2"),
+        Flag::new("--terms T", "In term T no node starts another election.").default("2"),
         Flag::new(
-            "expiries",
-            "E",
+            "--expiries E",
             "How often a node starts an election, or steps down without a quorum (default: T + 1).",
         ),
-        Flag::new("commands", "C", "Writes by clients, each to any node.").default("1"),
+        Flag::new("--commands C", "Writes by clients, each to any node.").default("1"),
         Flag::new(
-            "retries",
-            "Y",
+            "--retries Y",
             "How often a client sends a write again, to any node, though the first may be under way.",
         )
         .default("0"),
-        Flag::new("reads", "R", "Reads by clients.").default("0"),
+        Flag::new("--reads R", "Reads by clients.").default("0"),
         Flag::new(
-            "crashes",
-            "K",
+            "--crashes K",
             "How often a process dies, before or after it has stored its output.",
         )
         .default("0"),
         Flag::new(
-            "copies",
-            "D",
+            "--copies D",
             "How often a message arrives twice, or a forward arrives whose command was in a log before.",
         )
         .default("0"),
         Flag::new(
-            "transfers",
-            "X",
+            "--transfers X",
             "How often a leader is asked to hand over.",
         )
         .default("0"),
         Flag::new(
-            "in-flight",
-            "M",
+            "--in-flight M",
             "The most messages under way. If there are more, any of them are lost.",
         )
         .default("4"),
         Flag::new(
-            "snapshot-entries",
-            "S",
+            "--snapshot-entries S",
             "Takes a snapshot after S entries and drops the log before it (default: never).",
         ),
-        Flag::switch(
-            "forgetful",
+        Flag::new(
+            "--forgetful",
             "A crashed node loses its disk. Raft does not tolerate this: expect a broken rule and a trace.",
         ),
         Flag::new(
-            "seconds",
-            "S",
+            "--seconds S",
             "Ends the search after this time (default: when all states are searched).",
         ),
         Flag::new(
-            "states",
-            "N",
+            "--states N",
             "Ends the search at this many states. Each takes 40 to 120 bytes of memory.",
         )
         .default("400000000"),
-        Flag::new("jobs", "N", "Threads (default: one for each core)."),
+        Flag::new("--jobs N", "Threads (default: one for each core)."),
     ],
 );
 
@@ -157,15 +145,8 @@ impl Options {
     ///
     /// # Errors
     /// A flag that is unknown, or whose value is wrong.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Options>, UsageError> {
-        MODEL
-            .parse(arguments)?
-            .try_map(|given| Options::from_given(&given))
-    }
-
-    fn from_given(given: &Given) -> Result<Options, UsageError> {
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, UsageError> {
+        let given = MODEL.parse(arguments)?;
         let seconds = given.optional_number("seconds", 0..=u64::MAX)?;
         let terms = given.number("terms", 1..=100)?;
         let expiries = given.optional_number("expiries", 1..=200)?;
@@ -193,7 +174,7 @@ impl Options {
             },
             time_max: seconds.map(Duration::from_secs),
             worlds_max: given.number("states", 0..=u32::MAX)?,
-            jobs: jobs(given, 64)?,
+            jobs: jobs(&given, 64)?,
         })
     }
 }

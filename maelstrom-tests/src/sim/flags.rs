@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use raft::flags::{Command, Flag, Given, Parsed, UsageError, nearest};
+use raft::flags::{Command, Flag, UsageError, nearest};
 use raft::stdio::{print_error, stdout};
 
 use super::fleet::Fleet;
@@ -44,24 +44,21 @@ pub const SIM: Command = Command::new(
      installs_overtaken, figure_8_overwritten, snapshots_broken.",
     &[
         Flag::new(
-            "seeds",
-            "A..B",
+            "--seeds A..B",
             "Runs seeds A to B-1, or N random seeds. A single seed also prints its world and a hash of all its events.",
         ),
-        Flag::new("seed", "N", "The same as --seeds N..N+1."),
+        Flag::new("--seed N", "The same as --seeds N..N+1."),
         Flag::new(
-            "minutes",
-            "M",
+            "--minutes M",
             "Starts no seed after this time; fractions are allowed (default: 1 without --seeds).",
         ),
-        Flag::new("jobs", "N", "Threads (default: one for each core)."),
-        Flag::switch(
-            "shrink",
+        Flag::new("--jobs N", "Threads (default: one for each core)."),
+        Flag::new(
+            "--shrink",
             "After a failure, looks for a smaller world that fails too: fewer nodes and faults, a shorter run. May take minutes.",
         ),
         Flag::new(
-            "set",
-            "NAME=N",
+            "--set NAME=N",
             "Sets an option of the world instead of the value that the seed draws. May be repeated. --set help lists the options.",
         ),
     ],
@@ -72,18 +69,11 @@ impl Options {
     ///
     /// # Errors
     /// A flag that is unknown, or whose value is wrong.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Self>, UsageError> {
-        match SIM.parse(arguments)? {
-            Parsed::Run(given) if given.texts("set").any(|text| text == "help") => {
-                Ok(Parsed::Print(list_options()))
-            }
-            parsed => parsed.try_map(|given| Self::from_given(&given)),
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let given = SIM.parse(arguments)?;
+        if given.texts("set").any(|text| text == "help") {
+            return Err(UsageError::Page(list_options()));
         }
-    }
-
-    fn from_given(given: &Given) -> Result<Self, UsageError> {
         let changes: Result<Vec<_>, _> = given.texts("set").map(change).collect();
         let minutes = given.optional_number("minutes", 0.001..=1e6)?;
         let seed = given.optional_number("seed", 0..=u64::MAX)?;
@@ -104,7 +94,7 @@ impl Options {
             time_max: minutes
                 .or(default)
                 .map(|m| Duration::from_secs_f64(m * 60.0)),
-            jobs: jobs(given, 256)?,
+            jobs: jobs(&given, 256)?,
             changes: changes?,
         };
         // Options that are set may not fit what a seed draws.
@@ -280,7 +270,7 @@ mod tests {
     use super::*;
     use crate::sim::rare_events::EXCUSED;
 
-    fn parse(arguments: &[&str]) -> Result<Parsed<Options>, UsageError> {
+    fn parse(arguments: &[&str]) -> Result<Options, UsageError> {
         Options::parse(arguments.iter().map(OsString::from))
     }
 
@@ -292,19 +282,13 @@ mod tests {
 
     #[test]
     fn seeds_and_options_are_read() {
-        let Parsed::Run(Options { fleet, .. }) =
-            parse(&["--seeds", "5..8", "--set", "nodes=5"]).unwrap()
-        else {
-            panic!("no help was asked for");
-        };
+        let Options { fleet, .. } = parse(&["--seeds", "5..8", "--set", "nodes=5"]).unwrap();
         assert_eq!((fleet.first, fleet.count), (5, 3));
         assert_eq!(fleet.changes, [("nodes", 5)]);
         assert_eq!(fleet.time_max, None);
-        let Parsed::Run(Options { fleet, .. }) = parse(&["--seed=7"]).unwrap() else {
-            panic!("no help was asked for");
-        };
+        let Options { fleet, .. } = parse(&["--seed=7"]).unwrap();
         assert_eq!((fleet.first, fleet.count), (7, 1));
-        let Parsed::Print(page) = parse(&["--set", "help"]).unwrap() else {
+        let Err(UsageError::Page(page)) = parse(&["--set", "help"]) else {
             panic!("help was asked for");
         };
         assert!(page.contains("  nodes=3  "), "{page}");

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
-use super::{print, usage_error};
-use crate::flags::{self, Flag, Given, Parsed, UsageError};
-use crate::stdio::{print_error, stdout};
+use super::Failure;
+use crate::flags::{self, Flag, Given, UsageError};
+use crate::stdio::stdout;
 
 /// The command line of `raft cluster`.
 const CLUSTER: flags::Command = flags::Command::new(
@@ -25,17 +25,17 @@ What follows -- goes to each node: see raft serve --help.
 
 Exit status: 1 once all nodes have ended, or if they cannot be started; 2 wrong usage.",
     &[
-        Flag::new("nodes", "N", "The number of nodes.")
-            .short('n')
-            .default("3"),
+        Flag::new("-n, --nodes N", "The number of nodes.").default("3"),
         Flag::new(
-            "port",
-            "PORT",
+            "--port PORT",
             "The port of the first node; the next ones follow.",
         )
         .default("7101"),
-        Flag::new("storage-dir", "DIR", "The folder of all nodes' data.").default("raft-data"),
-        Flag::switch("restart", "Starts a node that ended again, after a second."),
+        Flag::new("--storage-dir DIR", "The folder of all nodes' data.").default("raft-data"),
+        Flag::new(
+            "--restart",
+            "Starts a node that ended again, after a second.",
+        ),
     ],
 )
 .arguments("[-- SERVE-FLAGS]");
@@ -47,19 +47,11 @@ const MOST: u16 = 99;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs `raft cluster` with the arguments after these words.
-pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = CLUSTER
-        .parse(arguments)
-        .and_then(|parsed| parsed.try_map(|given| Cluster::of(&given)));
-    let cluster = match parsed {
-        Ok(Parsed::Run(cluster)) => cluster,
-        Ok(Parsed::Print(text)) => return print(&text),
-        Err(error) => return usage_error(CLUSTER.name, &error),
-    };
-    if let Err(error) = cluster.run() {
-        print_error(format_args!("raft cluster: {error}"));
-    }
-    ExitCode::FAILURE
+pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let cluster = Cluster::of(CLUSTER.parse(arguments)?)?;
+    let ended = cluster.run();
+    ended.map_err(|error| Failure::Status(1, error.to_string()))?;
+    Ok(ExitCode::FAILURE)
 }
 
 struct Cluster {
@@ -71,14 +63,14 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn of(given: &Given) -> Result<Self, UsageError> {
+    fn of(given: Given) -> Result<Self, UsageError> {
         let nodes = given.number("nodes", 1..=MOST)?;
         Ok(Self {
             nodes,
             port: given.number("port", 1..=u16::MAX - nodes)?,
             folder: given.text("storage-dir").unwrap_or_default().to_owned(),
             restarts: given.is_set("restart"),
-            rest: given.rest.clone(),
+            rest: given.rest,
         })
     }
 

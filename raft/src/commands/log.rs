@@ -2,16 +2,16 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{print, usage_error};
-use crate::flags::{self, Flag, Parsed};
+use super::Failure;
+use crate::flags::{self, Flag};
 use crate::kv;
 use crate::node::{NOT_A_FOLDER, read_machine};
 use crate::sessions::Command;
-use crate::stdio::{Waiting, print_error};
+use crate::stdio::Waiting;
 use crate::storage::disk::real::Real;
 use crate::storage::{ErrorKind, Verdict, check};
 
@@ -33,26 +33,18 @@ Exit status:
   5  nothing is known: the folder is not a node's, or a node uses it, or it cannot be read, or
      stdout cannot be written to
 A reader that closes the pipe, such as head, changes nothing: all is checked.",
-    &[Flag::switch(
-        "verify",
+    &[Flag::new(
+        "--verify",
         "Checks everything, but prints only one line per file.",
     )],
 )
 .arguments("DIR");
 
 /// Runs `raft log` with the arguments after these words.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = LOG.parse(arguments).and_then(|parsed| {
-        parsed.try_map(|given| {
-            let folder = PathBuf::from(given.argument("folder")?);
-            Ok((folder, given.is_set("verify")))
-        })
-    });
-    match parsed {
-        Ok(Parsed::Run((folder, verify))) => show(&folder, verify),
-        Ok(Parsed::Print(text)) => print(&text),
-        Err(error) => usage_error(LOG.name, &error),
-    }
+pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let given = LOG.parse(arguments)?;
+    let folder = Path::new(given.argument("folder")?);
+    show(folder, given.is_set("verify")).map(ExitCode::from)
 }
 
 pub(super) const REFUSED: u8 = 1;
@@ -60,20 +52,14 @@ const TORN: u8 = 3;
 const NEWER: u8 = 4;
 pub(super) const UNKNOWN: u8 = 5;
 
-fn show(folder: &Path, verify: bool) -> ExitCode {
-    ExitCode::from(try_show(folder, verify).unwrap_or_else(|(status, reason)| {
-        print_error(format_args!("raft log: {reason}"));
-        status
-    }))
-}
-
-/// Returns the exit status, or one with its reason.
-fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
+/// Returns the exit status.
+fn show(folder: &Path, verify: bool) -> Result<u8, Failure> {
     let path = folder.display();
-    let disk = Real::read_only(folder)
-        .map_err(|error| (UNKNOWN, format!("cannot open {path}: {error}")))?;
+    let unknown = |what: String| Failure::Status(UNKNOWN, what);
+    let disk =
+        Real::read_only(folder).map_err(|error| unknown(format!("cannot open {path}: {error}")))?;
     let mut out = BufWriter::new(Waiting(io::stdout().lock()));
-    let unwritable = |error| (UNKNOWN, format!("cannot write to stdout: {error}"));
+    let unwritable = |error| unknown(format!("cannot write to stdout: {error}"));
     let checked = check::<Command<kv::Command>>(Arc::new(disk), !verify, &mut out, |snapshot| {
         read_machine(&snapshot.machine).map(drop)
     });
@@ -84,8 +70,8 @@ fn try_show(folder: &Path, verify: bool) -> Result<u8, (u8, String)> {
             TORN,
             format!("torn: the next start cuts {bytes} bytes, none of which was acknowledged"),
         ),
-        Ok(Verdict::New) => return Err((UNKNOWN, format!("{path}: {NOT_A_FOLDER}"))),
-        Err(error) => return Err((status_of(error.kind()), error.to_string())),
+        Ok(Verdict::New) => return Err(unknown(format!("{path}: {NOT_A_FOLDER}"))),
+        Err(error) => return Err(Failure::Status(status_of(error.kind()), error.to_string())),
     };
     match writeln!(out, "{verdict}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unwritable(error)),

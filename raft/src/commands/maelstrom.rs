@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use super::request::VERBS;
-use super::{print, run_node, usage_error};
-use crate::flags::{Command, Parsed};
+use super::{Failure, run_node};
+use crate::flags::Command;
 use crate::maelstrom;
 use crate::node::options::{FLAGS, Options, SETTLE, settle};
 
 /// The command line of the Maelstrom node.
-pub const MAELSTROM: Command = Command::new(
+pub(super) const MAELSTROM: Command = Command::new(
     "raft",
     "\
 A linearizable key-value node: Raft, as a Maelstrom node for the lin-kv workload.
@@ -71,19 +71,12 @@ const OTHERS: [(&str, &str); 5] = [
 
 /// Runs a node on stdin and stdout until the end of input. `arguments` are without the program's
 /// name.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = MAELSTROM.parse(arguments).and_then(|parsed| {
-        parsed.try_map(|given| {
-            let settle = settle(&given)?;
-            Ok(Options {
-                settle,
-                ..Options::from_given(&given)?
-            })
-        })
-    });
-    match parsed {
-        Ok(Parsed::Run(options)) => run_node(options.log, |log| maelstrom::run(&options, log)),
-        Ok(Parsed::Print(text)) => print(&text),
-        Err(error) => usage_error(MAELSTROM.name, &error),
-    }
+pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let given = MAELSTROM.parse(arguments)?;
+    let settle = settle(&given)?;
+    let options = Options {
+        settle,
+        ..Options::from_given(&given)?
+    };
+    Ok(run_node(options.log, |log| maelstrom::run(&options, log)))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use json::{Reader, Value};
 
+use super::Failure;
 use super::request::{self, FLAGS, VERBS, Verb};
 use crate::client::Client;
 use crate::flags::{Command, nearest};
@@ -54,7 +55,7 @@ const TERMINAL_LINE: usize = 4_095;
 type Line = Result<String, String>;
 
 /// Runs `raft repl` with the arguments after these words.
-pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let report = |line: &str| print_error(line);
     request::run(
         &REPL,

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use json::{Value, value};
 
-use super::{backup, places, print, usage_error};
+use super::{Failure, backup, places};
 use crate::client::{Client, Error, Options};
-use crate::flags::{self, Command, Flag, Given, Parsed, UsageError};
+use crate::flags::{self, Command, Flag, Given, UsageError};
 use crate::requests::ErrorCode;
-use crate::stdio::{Stdout, print_error, stdout};
+use crate::stdio::{Stdout, stdout};
 
 /// A request that people type.
 #[derive(Clone, Copy)]
@@ -80,23 +80,20 @@ verbs! {
 /// The flags of all commands that are clients.
 pub(super) const FLAGS: &[Flag] = &[
     Flag::new(
-        "connect",
-        "HOST:PORT,...",
+        "--connect HOST:PORT,...",
         "The nodes to ask first; the others are learned from them.",
     )
     .default("127.0.0.1:7101"),
     Flag::new(
-        "secret-file",
-        "FILE",
+        "--secret-file FILE",
         "The file with the cluster's secret. [default: no secret]",
     ),
     Flag::new(
-        "timeout",
-        "S",
+        "--timeout S",
         "Gives up after this many seconds. A node that has taken a change of the members is given 75.",
     )
     .default("10"),
-    Flag::switch("json", "Prints the bodies of replies, one a line."),
+    Flag::new("--json", "Prints the bodies of replies, one a line."),
 ];
 
 /// The exit status of a request.
@@ -286,35 +283,25 @@ fn word(text: &str) -> Result<Value, String> {
 /// Parses a command line, makes the client that its flags demand, and runs it.
 pub(super) fn run<T>(
     command: &Command,
-    arguments: impl IntoIterator<Item = OsString>,
+    arguments: Vec<OsString>,
     report: fn(&str),
     prepare: impl FnOnce(&Given) -> Result<T, UsageError>,
     run: impl FnOnce(&mut Client, T, bool, &mut Stdout) -> io::Result<u8>,
-) -> ExitCode {
-    let parsed = command.parse(arguments).and_then(|parsed| {
-        parsed.try_map(|given| {
-            let mut options = Options::to(places(&given, "connect")?);
-            options.secret = secret(&given)?;
-            options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
-            options.report = report;
-            Ok((Client::new(options), prepare(&given)?, given.is_set("json")))
-        })
-    });
-    let (mut client, prepared, json) = match parsed {
-        Ok(Parsed::Run(run)) => run,
-        Ok(Parsed::Print(text)) => return print(&(text + STATUSES)),
-        Err(error) => return usage_error(command.name, &error),
-    };
-    let mut out = stdout();
-    let ran = run(&mut client, prepared, json, &mut out);
+) -> Result<ExitCode, Failure> {
+    let given = command.parse(arguments).map_err(|error| match error {
+        UsageError::Page(text) => UsageError::Page(text + STATUSES),
+        mistake @ UsageError::Mistake(_) => mistake,
+    })?;
+    let mut options = Options::to(places(&given, "connect")?);
+    options.secret = secret(&given)?;
+    options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
+    options.report = report;
+    let prepared = prepare(&given)?;
+    let (mut client, mut out) = (Client::new(options), stdout());
+    let ran = run(&mut client, prepared, given.is_set("json"), &mut out);
     client.close();
-    match ran.and_then(|status| out.flush().map(|()| status)) {
-        Ok(status) => status.into(),
-        Err(error) => {
-            print_error(format_args!("{}: {error}", command.name));
-            ExitCode::FAILURE
-        }
-    }
+    let ran = ran.and_then(|status| out.flush().map(|()| status.into()));
+    ran.map_err(|error| Failure::Status(1, error.to_string()))
 }
 
 /// The secret in the file that `--secret-file` names, without the whitespace around it; empty if the
@@ -337,7 +324,7 @@ pub(super) fn secret(given: &Given) -> Result<Vec<u8>, UsageError> {
 const SECRET_BYTES_MIN: usize = 16;
 
 /// Runs the subcommand of this name.
-pub(super) fn main(name: &str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub(super) fn main(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let verb = VERBS.iter().find(|verb| verb.name == name);
     let verb = verb.expect("a subcommand is in the table");
     let command = Command::new(verb.command, verb.about, FLAGS).arguments(verb.arguments);

@@ -9,14 +9,13 @@ use std::process::ExitCode;
 use raft_core::{EntryId, MAX_SNAPSHOT};
 
 use super::log::{REFUSED, UNKNOWN, status_of};
-use super::{initial_members, print, usage_error};
+use super::{Failure, initial_members, print};
 use crate::entropy;
-use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use crate::flags::{Command, Flag, Given, UsageError};
 use crate::host::Image as _;
 use crate::kv::Kv;
 use crate::node::{Member, folder_name, read_folder, read_machine, restore};
 use crate::sessions::Sessions;
-use crate::stdio::print_error;
 use crate::storage::disk::real::sync_name;
 use crate::storage::{ErrorKind, SnapshotFile, crc32c};
 
@@ -39,19 +38,16 @@ Exit status:
   5  FILE cannot be read, or a folder cannot be written",
     &[
         Flag::new(
-            "bootstrap",
-            "NAME=HOST:PORT,...",
+            "--bootstrap NAME=HOST:PORT,...",
             "The members that the new cluster begins with.",
         ),
-        Flag::new("data-dir", "DIR", "Each node keeps its data in DIR/NAME."),
+        Flag::new("--data-dir DIR", "Each node keeps its data in DIR/NAME."),
         Flag::new(
-            "name",
-            "NAME",
+            "--name NAME",
             "Makes the folder of this node alone. [default: of all]",
         ),
         Flag::new(
-            "cluster-token",
-            "TEXT",
+            "--cluster-token TEXT",
             "With --name: distinguishes this cluster from all others.",
         ),
     ],
@@ -62,22 +58,9 @@ Exit status:
 const UNFINISHED: &str = ".restore";
 
 /// Runs `raft restore` with the arguments after these words.
-pub(super) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = RESTORE
-        .parse(arguments)
-        .and_then(|parsed| parsed.try_map(|given| Plan::of(&given)));
-    let restored = match parsed {
-        Ok(Parsed::Run(plan)) => plan.run(),
-        Ok(Parsed::Print(text)) => return print(&text),
-        Err(error) => return usage_error(RESTORE.name, &error),
-    };
-    match restored {
-        Ok(text) => print(&text),
-        Err((status, reason)) => {
-            print_error(format_args!("raft restore: {reason}"));
-            ExitCode::from(status)
-        }
-    }
+pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let plan = Plan::of(&RESTORE.parse(arguments)?)?;
+    Ok(print(&plan.run()?))
 }
 
 struct Plan {
@@ -98,9 +81,6 @@ struct State {
     crc: u32,
     machine: Sessions<Kv>,
 }
-
-/// An exit status and its reason.
-type Failure = (u8, String);
 
 impl Plan {
     fn of(given: &Given) -> Result<Self, UsageError> {
@@ -143,7 +123,10 @@ impl Plan {
             let folder = self.data.join(folder_name(name));
             if folder.exists() {
                 let what = "is there already; a new cluster needs new folders";
-                return Err((REFUSED, format!("{} {what}", folder.display())));
+                return Err(Failure::Status(
+                    REFUSED,
+                    format!("{} {what}", folder.display()),
+                ));
             }
         }
         let unfinished = self.data.join(UNFINISHED);
@@ -158,7 +141,7 @@ impl Plan {
                     _ => "",
                 };
                 let path = unfinished.display();
-                (UNKNOWN, format!("cannot create {path}: {error}{hint}"))
+                Failure::Status(UNKNOWN, format!("cannot create {path}: {error}{hint}"))
             })?;
         let made = self.make(&unfinished, &state);
         // What is left of it keeps the next restore from beginning, which says so.
@@ -183,7 +166,8 @@ impl Plan {
             let member = Member::new(name, self.addresses.clone());
             let member = member.expect("it was checked").with_token(&token);
             let folder = unfinished.join(folder_name(name));
-            restore(&folder, &member, *last, machine).map_err(|why| (UNKNOWN, why))?;
+            restore(&folder, &member, *last, machine)
+                .map_err(|why| Failure::Status(UNKNOWN, why))?;
             let data = self.data.display();
             text += &format!("raft serve --name {name} --listen {place} --data-dir {data}\n");
         }
@@ -192,7 +176,7 @@ impl Plan {
             fs::rename(unfinished.join(folder_name(name)), &folder)
                 .and_then(|()| sync_name(&folder))
                 .map_err(|error| {
-                    (
+                    Failure::Status(
                         UNKNOWN,
                         format!("cannot make {}: {error}", folder.display()),
                     )
@@ -204,8 +188,8 @@ impl Plan {
     /// Reads and checks the file or the folder.
     fn read(&self) -> Result<State, Failure> {
         let path = self.file.display();
-        let unreadable = |error| (UNKNOWN, format!("cannot read {path}: {error}"));
-        let refused = |(kind, what)| (status_of(kind), format!("{path}: {what}"));
+        let unreadable = |error| Failure::Status(UNKNOWN, format!("cannot read {path}: {error}"));
+        let refused = |(kind, what)| Failure::Status(status_of(kind), format!("{path}: {what}"));
         let found = fs::metadata(&self.file).map_err(unreadable)?;
         if found.is_dir() {
             let (last, machine) = read_folder(&self.file).map_err(refused)?;
@@ -218,7 +202,7 @@ impl Plan {
         let length = found.len();
         if length > MAX_SNAPSHOT {
             let what = format!("has {length} bytes; the maximum is {MAX_SNAPSHOT}");
-            return Err((REFUSED, format!("{path} {what}")));
+            return Err(Failure::Status(REFUSED, format!("{path} {what}")));
         }
         let bytes = fs::read(&self.file).map_err(unreadable)?;
         let file = SnapshotFile::parse(&bytes).map_err(|error| {
@@ -284,11 +268,11 @@ mod tests {
         }
 
         /// Runs the command with the snapshot in this folder.
-        fn run(&self, folder: &str, flags: &[&str]) -> Result<String, Failure> {
+        fn run(&self, folder: &str, flags: &[&str]) -> Result<String, (u8, String)> {
             self.run_with(self.file(folder), flags)
         }
 
-        fn run_with(&self, file: PathBuf, flags: &[&str]) -> Result<String, Failure> {
+        fn run_with(&self, file: PathBuf, flags: &[&str]) -> Result<String, (u8, String)> {
             let data = self.0.clone().into();
             let first = [
                 file.into(),
@@ -298,11 +282,12 @@ mod tests {
                 data,
             ];
             let parsed = RESTORE.parse(first.into_iter().chain(flags.iter().map(Into::into)));
-            match parsed.and_then(|parsed| parsed.try_map(|given| Plan::of(&given))) {
-                Ok(Parsed::Run(plan)) => plan.run(),
-                Ok(Parsed::Print(text)) => panic!("{text}"),
-                Err(error) => Err((2, error.to_string())),
-            }
+            let plan = parsed.and_then(|given| Plan::of(&given));
+            let ran = plan.map_err(Failure::Usage).and_then(|plan| plan.run());
+            ran.map_err(|failure| match failure {
+                Failure::Usage(error) => (2, error.to_string()),
+                Failure::Status(status, reason) => (status, reason),
+            })
         }
 
         fn owner(&self, folder: &str) -> Identity {

@@ -5,8 +5,8 @@ use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 
 use super::request::secret;
-use super::{PLACE, initial_members, places, print, run_node, usage_error};
-use crate::flags::{Command, Flag, Given, Parsed, UsageError};
+use super::{Failure, PLACE, initial_members, places, run_node};
+use crate::flags::{Command, Flag, Given, UsageError};
 use crate::node::Member;
 use crate::node::address::is_place;
 use crate::node::options::{FLAGS, Options};
@@ -28,49 +28,38 @@ is encrypted, so an untrusted network needs a tunnel.
 A node may be stopped by any signal at any time: what it acknowledged is on disk.
 Exit status: 0 if it ended with its stdin; 1 if it had to stop; 2 for a wrong command line.",
     &[
-        Flag::new("name", "NAME", "The node's name in its cluster."),
+        Flag::new("--name NAME", "The node's name in its cluster."),
         Flag::new(
-            "listen",
-            "HOST:PORT",
+            "--listen HOST:PORT",
             "Where peers and clients reach the node.",
         )
         .default("127.0.0.1:7101"),
         Flag::new(
-            "bootstrap",
-            "NAME=HOST:PORT,...",
+            "--bootstrap NAME=HOST:PORT,...",
             "The members that a new cluster begins with, this node among them.",
         ),
         Flag::new(
-            "cluster-token",
-            "TEXT",
+            "--cluster-token TEXT",
             "With --bootstrap: distinguishes clusters with the same members.",
         ),
         Flag::new(
-            "join",
-            "HOST:PORT,...",
+            "--join HOST:PORT,...",
             "Nodes of the running cluster that is to add this node.",
         ),
         Flag::new(
-            "secret-file",
-            "FILE",
+            "--secret-file FILE",
             "The file with the cluster's secret. [default: no secret]",
         ),
-        Flag::switch("insecure", "Listens anywhere without a secret."),
-        Flag::switch("end-with-stdin", "Ends when stdin ends."),
+        Flag::new("--insecure", "Listens anywhere without a secret."),
+        Flag::new("--end-with-stdin", "Ends when stdin ends."),
     ],
 )
 .and(FLAGS);
 
 /// Runs `raft serve` with the arguments after these words.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let parsed = SERVE
-        .parse(arguments)
-        .and_then(|parsed| parsed.try_map(|given| options(&given)));
-    match parsed {
-        Ok(Parsed::Run(options)) => run_node(options.node.log, |log| tcp::run(&options, log)),
-        Ok(Parsed::Print(text)) => print(&text),
-        Err(error) => usage_error(SERVE.name, &error),
-    }
+pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let options = options(&SERVE.parse(arguments)?)?;
+    Ok(run_node(options.node.log, |log| tcp::run(&options, log)))
 }
 
 fn options(given: &Given) -> Result<tcp::Options, UsageError> {
@@ -131,11 +120,8 @@ mod tests {
     fn parsed(flags: &[&str]) -> Result<tcp::Options, String> {
         let first = ["--data-dir=d", "--name=q"].iter().chain(flags);
         let parsed = SERVE.parse(first.map(Into::into));
-        match parsed.and_then(|parsed| parsed.try_map(|given| options(&given))) {
-            Ok(Parsed::Run(options)) => Ok(options),
-            Ok(Parsed::Print(text)) => panic!("{text}"),
-            Err(error) => Err(error.to_string()),
-        }
+        let options = parsed.and_then(|given| options(&given));
+        options.map_err(|error| error.to_string())
     }
 
     #[test]

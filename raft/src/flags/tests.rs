@@ -4,9 +4,9 @@ const COMMAND: Command = Command::new(
     "try",
     "Tries things.",
     &[
-        Flag::new("workload", "NAME", "What to do.").short('w'),
-        Flag::new("rate", "N", "Attempts per second.").default("100"),
-        Flag::switch("log-stderr", "Prints more.\nMuch more."),
+        Flag::new("-w, --workload NAME", "What to do."),
+        Flag::new("--rate N", "Attempts per second.").default("100"),
+        Flag::new("--log-stderr", "Prints more.\nMuch more."),
     ],
 )
 .arguments("[FILE] [-- MORE]")
@@ -14,11 +14,8 @@ const COMMAND: Command = Command::new(
 .subcommands(&[("test", "Tests."), ("check", "Checks.")]);
 
 fn parse_with(command: &Command, arguments: &[&str]) -> Result<Given, String> {
-    match command.parse(arguments.iter().map(OsString::from)) {
-        Ok(Parsed::Run(given)) => Ok(given),
-        Ok(Parsed::Print(page)) => Err(page),
-        Err(error) => Err(error.to_string()),
-    }
+    let parsed = command.parse(arguments.iter().map(OsString::from));
+    parsed.map_err(|error| error.to_string())
 }
 
 fn parse(arguments: &[&str]) -> Result<Given, String> {
@@ -83,7 +80,7 @@ fn mistakes_are_explained() {
 
 #[test]
 fn dashes_end_the_flags() {
-    const FLAGS: &[Flag] = &[Flag::switch("json", "")];
+    const FLAGS: &[Flag] = &[Flag::new("--json", "")];
     let command = Command::new("set", "Sets.", FLAGS).arguments("K V");
     let given = parse_with(&command, &["k", "--json", "--", "-5", "--"]).expect("it parses");
     assert_eq!(given.arguments, ["k", "-5", "--"]);

@@ -57,8 +57,7 @@ pub const DATA_DIR: &str = "STDRAFT_DATA_DIR";
 
 /// A flag of nodes whose peers may not have started yet.
 pub const SETTLE: Flag = Flag::new(
-    "settle",
-    "MS",
+    "--settle MS",
     "Sends nothing to other nodes for this long after init, since they\n\
      may not have started yet.",
 )
@@ -67,35 +66,30 @@ pub const SETTLE: Flag = Flag::new(
 /// The flags of every command that runs a node.
 pub const FLAGS: &[Flag] = &[
     Flag::new(
-        "heartbeat",
-        "MS",
+        "--heartbeat MS",
         "A leader contacts each follower at least this often.",
     )
     .default("100"),
     Flag::new(
-        "election-timeout",
-        "MIN..MAX",
+        "--election-timeout MIN..MAX",
         "A follower that hears from no leader for a random time in this range,\n\
          in ms, starts an election.",
     )
     .default("500..1000"),
     Flag::new(
-        "request-timeout",
-        "MS",
+        "--request-timeout MS",
         "Answers a request that cannot be served with error 11 or 13 after\n\
          this long. A write at a follower takes four latencies.",
     )
     .default("800"),
     Flag::new(
-        "change-timeout",
-        "MS",
+        "--change-timeout MS",
         "Ends a change of the members whose new voters have not caught up after\n\
          this long, and answers it with error 11.",
     )
     .default("60000"),
     Flag::new(
-        "metrics",
-        "WHERE",
+        "--metrics WHERE",
         "Where to serve Prometheus metrics over HTTP, at /metrics:\n\
          ADDR:PORT: at this address; if that fails, the node does not start;\n\
          ADDR:PORT+: at the port plus the node's position in node_ids (the\n\
@@ -105,36 +99,31 @@ pub const FLAGS: &[Flag] = &[
          [default: 127.0.0.1 at a free port, which is printed on stderr]",
     ),
     Flag::new(
-        "data-dir",
-        "DIR",
+        "--data-dir DIR",
         "The data folder.\n\
          [default: the environment variable STDRAFT_DATA_DIR; without it,\n\
          the state is in memory]",
     ),
     Flag::new(
-        "snapshot-entries",
-        "N",
+        "--snapshot-entries N",
         "Takes a snapshot after this many applied entries, and drops the log\n\
          before it.",
     )
     .default("65536"),
     Flag::new(
-        "snapshot-bytes",
-        "N",
+        "--snapshot-bytes N",
         "Also takes a snapshot after about this many bytes of applied entries.\n\
          An eighth of the entries, or a quarter of the bytes, stay for lagging\n\
          followers; up to eight times as much while a snapshot is sent.\n",
     )
     .default("33554432"),
     Flag::new(
-        "snapshot-chunk-bytes",
-        "N",
+        "--snapshot-chunk-bytes N",
         "Sends a snapshot to a follower in chunks of this size.\n",
     )
     .default("262144"),
     Flag::new(
-        "log",
-        "LEVEL",
+        "--log LEVEL",
         "The least severe lines on stderr: error, warn, info or debug.\n",
     )
     .default("info"),
@@ -269,28 +258,24 @@ fn place(text: &str) -> Option<Metrics> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flags::{Command, Parsed};
+    use crate::flags::Command;
 
-    fn parsed(args: &[&str]) -> Result<Parsed<Options>, String> {
+    fn parsed(args: &[&str]) -> Result<Options, String> {
         let command = Command::new("try", "", &[SETTLE]).and(FLAGS);
         let parsed = command.parse(args.iter().map(Into::into));
-        let options = parsed.and_then(|parsed| {
-            parsed.try_map(|given| {
-                let settle = settle(&given)?;
-                Ok(Options {
-                    settle,
-                    ..Options::from_given(&given)?
-                })
+        let options = parsed.and_then(|given| {
+            let settle = settle(&given)?;
+            Ok(Options {
+                settle,
+                ..Options::from_given(&given)?
             })
         });
         options.map_err(|error| error.to_string())
     }
 
+    #[track_caller]
     fn options(args: &[&str]) -> Options {
-        match parsed(args) {
-            Ok(Parsed::Run(options)) => options,
-            other => panic!("{args:?} gave {other:?}"),
-        }
+        parsed(args).expect("options")
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use raft::flags::{Command, Flag, Parsed, UsageError};
+use raft::flags::{Command, Flag, UsageError};
 
 use super::shapes::{Shape, shapes};
 use super::{resources, turns};
@@ -43,12 +43,12 @@ pub const MEMORY: Command = Command::new(
      value was lost, or with --strict a turn was too long; 2 stopped by a signal or the time limit; 255 the bench or\n\
      the node failed.",
     &[
-        Flag::new("writes", "N", "The number of writes to each node.").default("40"),
-        Flag::new("value-bytes", "N", "The length of each value.").default("1000000"),
-        Flag::new("constant-mb", "N", "The memory that does not depend on the writes.").default("32"),
-        Flag::new("shape", "TEXT", "Only shapes with this text in their name."),
-        Flag::new("time-limit", "SECONDS", "When to stop, 1 to 604800.").default("3600"),
-        Flag::switch("strict", "A turn of the event loop above 5 ms is not only counted, but invalid."),
+        Flag::new("--writes N", "The number of writes to each node.").default("40"),
+        Flag::new("--value-bytes N", "The length of each value.").default("1000000"),
+        Flag::new("--constant-mb N", "The memory that does not depend on the writes.").default("32"),
+        Flag::new("--shape TEXT", "Only shapes with this text in their name."),
+        Flag::new("--time-limit SECONDS", "When to stop, 1 to 604800.").default("3600"),
+        Flag::new("--strict", "A turn of the event loop above 5 ms is not only counted, but invalid."),
         super::BIN,
         super::DATA_DIR,
     ],
@@ -74,24 +74,21 @@ impl Options {
     ///
     /// # Errors
     /// An unknown flag, or a value that its flag cannot use.
-    pub fn parse(
-        arguments: impl IntoIterator<Item = OsString>,
-    ) -> Result<Parsed<Options>, UsageError> {
-        MEMORY.parse(arguments)?.try_map(|given| {
-            Ok(Options {
-                writes: given.number("writes", 1..=10_000)?,
-                value_bytes: given.number("value-bytes", 1..=1_000_000)?,
-                constant: given.number("constant-mb", 0..=1_000_000)?,
-                shape: given.text("shape").unwrap_or_default().to_owned(),
-                time_limit: Duration::from_secs(given.number("time-limit", 1..=604_800)?),
-                strict: given.is_set("strict"),
-                node: match given.text("bin") {
-                    Some(path) => NodeChoice::Bin(path.into()),
-                    None => NodeChoice::Builtin(Builtin::Raft),
-                },
-                data_dir: given.text("data-dir").map(PathBuf::from),
-                node_arguments: given.rest,
-            })
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, UsageError> {
+        let given = MEMORY.parse(arguments)?;
+        Ok(Options {
+            writes: given.number("writes", 1..=10_000)?,
+            value_bytes: given.number("value-bytes", 1..=1_000_000)?,
+            constant: given.number("constant-mb", 0..=1_000_000)?,
+            shape: given.text("shape").unwrap_or_default().to_owned(),
+            time_limit: Duration::from_secs(given.number("time-limit", 1..=604_800)?),
+            strict: given.is_set("strict"),
+            node: match given.text("bin") {
+                Some(path) => NodeChoice::Bin(path.into()),
+                None => NodeChoice::Builtin(Builtin::Raft),
+            },
+            data_dir: given.text("data-dir").map(PathBuf::from),
+            node_arguments: given.rest,
         })
     }
 }

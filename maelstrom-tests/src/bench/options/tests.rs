@@ -1,11 +1,8 @@
 use super::*;
 
 fn options(arguments: &[&str]) -> Result<Options, String> {
-    match Options::parse(arguments.iter().map(OsString::from)) {
-        Ok(Parsed::Run(options)) => Ok(options),
-        Ok(Parsed::Print(page)) => Err(page),
-        Err(error) => Err(error.to_string()),
-    }
+    let parsed = Options::parse(arguments.iter().map(OsString::from));
+    parsed.map_err(|error| error.to_string())
 }
 
 #[test]
@@ -225,7 +222,7 @@ fn faults_have_names() {
 fn help_explains_every_flag() {
     let page = options(&["--help"]).expect_err("help");
     for flag in TEST.flags {
-        assert!(page.contains(&format!("--{}", flag.name)) && !flag.help.is_empty());
+        assert!(page.contains(&format!("--{}", flag.name())) && !flag.help.is_empty());
     }
     assert!(page.contains("\n  --latency-dist constant|uniform|exponential\n"));
 }

@@ -195,7 +195,6 @@ mod tests {
     use std::{env, fs, process};
 
     use json::value;
-    use raft::flags::Parsed;
 
     use super::*;
     use crate::bench::report::ended::Ending;
@@ -258,9 +257,7 @@ mod tests {
         let folder = env::temp_dir().join(name);
         let mut record = half_ok(&Store::create(&folder).expect("a folder"));
         record.unfinished.push("n0: a word".to_owned());
-        let Ok(Parsed::Run(mut options)) = Options::parse([]) else {
-            panic!("no flag is wrong");
-        };
+        let mut options = Options::parse([]).expect("no flag is wrong");
         let hard = || Verdict::Unknown(vec![value!(7)]);
         for (unread, verdict, required, status, reason) in [
             (&[][..], Verdict::Valid, Some(0.3), Status::Valid, None),
