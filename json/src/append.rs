@@ -4,7 +4,16 @@
 //! texts are assembled in a word (the first byte lowest), all eight bytes are appended, and the
 //! surplus is dropped. This saves a quarter to a third of the time of writing messages.
 
-use crate::scan::{self, WORD, first_byte, specials, word_at};
+use crate::scan::{WORD, copy_plain, first_byte, specials};
+
+/// Appends an integer.
+#[inline]
+pub(crate) fn signed(value: i64, out: &mut Vec<u8>) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    unsigned(value.unsigned_abs(), out);
+}
 
 /// Appends an integer.
 #[inline]
@@ -68,7 +77,7 @@ fn string_long(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut at = 0;
     loop {
-        at = plain(bytes, at, out);
+        at = copy_plain(bytes, at, out);
         let Some(&byte) = bytes.get(at) else { break };
         let [text @ .., length] = &ESCAPES[usize::from(byte)];
         out.extend_from_slice(text);
@@ -76,28 +85,6 @@ fn string_long(bytes: &[u8], out: &mut Vec<u8>) {
         at += 1;
     }
     out.push(b'"');
-}
-
-/// Appends the run of characters at `at` that need no escape, and returns its end.
-#[inline]
-fn plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
-    // Between escapes, runs are short. Long runs are faster measured first and copied at once.
-    for _ in 0..4 {
-        let Some(word) = word_at(bytes, at) else {
-            break;
-        };
-        let special = specials(word);
-        if special != 0 {
-            let length = first_byte(special);
-            part(word, length, out);
-            return at + length;
-        }
-        out.extend_from_slice(&word.to_le_bytes());
-        at += WORD;
-    }
-    let end = scan::plain_end(bytes, at);
-    out.extend_from_slice(&bytes[at..end]);
-    end
 }
 
 /// The [`escape`] of each byte, followed by its length. The table makes writing of text full of

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 /// The value of a number of any size, borrowed from its text: `0.DIGITS` times ten to an exponent.
 ///
 /// Equality, order and hash are those of the value. Comparing stops at the first difference, and
-/// allocates nothing unless an exponent has more than 18 digits. Displayed in this form, which is the
+/// allocates nothing unless an exponent exceeds an `i128`. Displayed in this form, which is the
 /// same for all texts of one number, and `0` for zero.
 ///
 /// ```
@@ -23,42 +23,36 @@ pub struct Decimal<'a> {
     exponent: Exponent,
     /// In two pieces, before and after the point. Together they neither start nor end with a zero,
     /// so each value has one such form.
-    digits: [&'a [u8]; 2],
+    digits: [&'a str; 2],
 }
 
 impl<'a> Decimal<'a> {
     /// The value of a number in the grammar of RFC 8259 section 6. That of another text is
     /// unspecified.
     pub fn of(text: &'a str) -> Decimal<'a> {
-        let text = text.as_bytes();
-        let is_negative = text.first() == Some(&b'-');
-        let unsigned = &text[usize::from(is_negative)..];
-        let end = unsigned.iter().position(|byte| matches!(byte, b'e' | b'E'));
-        let (mantissa, exponent) = unsigned.split_at(end.unwrap_or(unsigned.len()));
-        let point = mantissa.iter().position(|byte| *byte == b'.');
-        let (whole, part) = mantissa.split_at(point.unwrap_or(mantissa.len()));
-        let mut digits = [
-            trim_start(whole),
-            trim_end(part.get(1..).unwrap_or_default()),
-        ];
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        let end = unsigned.find(['e', 'E']).unwrap_or(unsigned.len());
+        let (mantissa, exponent) = unsigned.split_at(end);
+        let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut digits = [whole.trim_start_matches('0'), part.trim_end_matches('0')];
         let mut shift = digits[0].len() as i64;
         if digits[0].is_empty() {
-            let part = trim_start(digits[1]);
+            let part = digits[1].trim_start_matches('0');
             shift = part.len() as i64 - digits[1].len() as i64;
             digits[1] = part;
         }
         if digits[1].is_empty() {
-            digits[0] = trim_end(digits[0]);
+            digits[0] = digits[0].trim_end_matches('0');
         }
         let sign = match digits {
-            [[], []] => 0,
-            _ if is_negative => -1,
+            ["", ""] => 0,
+            _ if text.starts_with('-') => -1,
             _ => 1,
         };
-        let exponent = match exponent {
+        let exponent = match exponent.get(1..) {
             _ if sign == 0 => Exponent::Small(0),
-            [] => Exponent::Small(shift),
-            [_, exponent @ ..] => Exponent::sum(exponent, shift),
+            Some(exponent) => Exponent::sum(exponent, shift),
+            None => Exponent::Small(shift.into()),
         };
         Decimal {
             sign,
@@ -67,8 +61,8 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    fn digits(&self) -> impl Iterator<Item = &'a u8> + use<'a> {
-        self.digits.into_iter().flatten()
+    fn digits(&self) -> impl Iterator<Item = u8> + use<'a> {
+        self.digits.into_iter().flat_map(str::bytes)
     }
 }
 
@@ -115,9 +109,7 @@ impl Display for Decimal<'_> {
         if self.sign == 0 {
             return f.write_str("0");
         }
-        let [whole, part] = self
-            .digits
-            .map(|digits| str::from_utf8(digits).expect("ASCII"));
+        let [whole, part] = self.digits;
         let minus = if self.sign < 0 { "-" } else { "" };
         write!(f, "{minus}0.{whole}{part}e")?;
         match &self.exponent {
@@ -128,43 +120,32 @@ impl Display for Decimal<'_> {
     }
 }
 
-/// An integer of any size. If it is not `Small`, it is given by the number of its decimal digits,
-/// and the digits without leading zeros.
+/// An integer of any size. If it does not fit, it is given by the number of its decimal digits, and
+/// the digits without leading zeros.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Exponent {
     Negative(Reverse<(usize, String)>),
-    /// Of at most [`SMALL`] digits.
-    Small(i64),
+    Small(i128),
     Positive((usize, String)),
 }
 
-/// An `i64` holds the sum of any integer of this many digits and any length of a text. Integers of
-/// more digits are larger than any length.
-const SMALL: usize = 18;
-
 impl Exponent {
     /// The integer of `text` plus `shift`, whose magnitude is at most the length of a text.
-    fn sum(text: &[u8], shift: i64) -> Exponent {
-        let is_negative = text.first() == Some(&b'-');
-        let is_signed = matches!(text.first(), Some(b'-' | b'+'));
-        let digits = trim_start(&text[usize::from(is_signed)..]);
-        let signed = |magnitude: i64| if is_negative { -magnitude } else { magnitude };
-        let digits = if digits.len() <= SMALL {
-            let sum = signed(integer(digits)) + shift;
-            if sum.unsigned_abs() < 10_u64.pow(SMALL as u32) {
-                return Exponent::Small(sum);
-            }
-            sum.unsigned_abs().to_string()
-        } else {
-            // Adding to a negative integer reduces its magnitude.
-            let sum = plus(digits, signed(shift));
-            let digits = trim_start(&sum);
-            if digits.len() <= SMALL {
-                return Exponent::Small(signed(integer(digits)));
-            }
-            ascii(digits).to_owned()
-        };
-        let magnitude = (digits.len(), digits);
+    fn sum(text: &str, shift: i64) -> Exponent {
+        let small = |text: &str, shift: i64| text.parse::<i128>().ok()?.checked_add(shift.into());
+        if let Some(sum) = small(text, shift) {
+            return Exponent::Small(sum);
+        }
+        let is_negative = text.starts_with('-');
+        let digits = text.trim_start_matches(['-', '+', '0']);
+        // Adding to a negative integer reduces its magnitude.
+        let sum = plus(digits, if is_negative { -shift } else { shift });
+        let digits = sum.trim_start_matches('0');
+        let sign = if is_negative { "-" } else { "" };
+        if let Some(sum) = small(&format!("{sign}{digits}"), 0) {
+            return Exponent::Small(sum);
+        }
+        let magnitude = (digits.len(), digits.to_owned());
         if is_negative {
             Exponent::Negative(Reverse(magnitude))
         } else {
@@ -173,15 +154,9 @@ impl Exponent {
     }
 }
 
-/// The integer of at most [`SMALL`] digits.
-fn integer(digits: &[u8]) -> i64 {
-    let append = |all, digit| all * 10 + i64::from(digit - b'0');
-    digits.iter().fold(0, append)
-}
-
 /// The digits of the sum of an integer, given by its digits, and `carry`, which is smaller.
-fn plus(digits: &[u8], mut carry: i64) -> Vec<u8> {
-    let mut sum = digits.to_vec();
+fn plus(digits: &str, mut carry: i64) -> String {
+    let mut sum = digits.as_bytes().to_vec();
     for digit in sum.iter_mut().rev() {
         if carry == 0 {
             break;
@@ -193,23 +168,5 @@ fn plus(digits: &[u8], mut carry: i64) -> Vec<u8> {
     if carry > 0 {
         sum.insert(0, b'1');
     }
-    sum
-}
-
-fn trim_start(mut digits: &[u8]) -> &[u8] {
-    while let [b'0', rest @ ..] = digits {
-        digits = rest;
-    }
-    digits
-}
-
-fn trim_end(mut digits: &[u8]) -> &[u8] {
-    while let [rest @ .., b'0'] = digits {
-        digits = rest;
-    }
-    digits
-}
-
-fn ascii(digits: &[u8]) -> &str {
-    str::from_utf8(digits).expect("digits are ASCII")
+    String::from_utf8(sum).expect("digits are ASCII")
 }

@@ -86,19 +86,16 @@ decode_integers!("an unsigned integer of 8 bits", plain_unsigned: u8);
 
 /// Decodes an integer that is long or has a point or an exponent, or fails.
 #[cold]
-fn unusual_integer<T: FromStr + TryFrom<i128>>(
+fn unusual_integer<T: TryFrom<i128>>(
     reader: &mut Reader<'_>,
     expected: &'static str,
 ) -> Result<T, Error> {
-    let text = reader.number_text(expected)?;
-    if let Ok(value) = text.parse() {
-        return Ok(value);
-    }
-    let number = Number::from_text(text);
+    let numeral = reader.numeral(expected)?;
+    let number = Number::from_numeral(numeral);
     let wide = number.as_i64().map(i128::from);
     wide.or(number.as_u64().map(i128::from))
         .and_then(|wide| T::try_from(wide).ok())
-        .ok_or_else(|| reader.out_of_range(expected, text.as_bytes()))
+        .ok_or_else(|| reader.out_of_range(expected, numeral.text))
 }
 
 const FLOAT: &str = "a number within the range of floats";

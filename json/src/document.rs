@@ -6,6 +6,7 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display, Formatter};
+use std::mem;
 
 use tree::{MAX_LENGTH, Node, Tree};
 
@@ -236,28 +237,37 @@ impl<'d> Element<'d> {
     }
 
     /// The elements of an array; none for other kinds.
-    pub fn elements(self) -> Elements<'d> {
-        let left = match self.node() {
-            Node::Array { count, .. } => count as usize,
+    pub fn elements(self) -> impl ExactSizeIterator<Item = Element<'d>> + Clone {
+        let count = match self.node() {
+            Node::Array { count, .. } => count,
             _ => 0,
         };
-        Elements {
-            next: self.first(),
-            left,
-        }
+        let mut next = self.first();
+        (0..count).map(move |_| {
+            let after = next.after();
+            mem::replace(&mut next, after)
+        })
     }
 
     /// The members of an object, in the order of the text and with duplicates; none for other
     /// kinds.
-    pub fn members(self) -> Members<'d> {
-        let left = match self.node() {
-            Node::Object { count, .. } => count as usize,
+    pub fn members(self) -> impl ExactSizeIterator<Item = (&'d str, Element<'d>)> + Clone {
+        let pairs = self.pairs();
+        pairs.map(|(key, value)| (key.as_str().expect("keys are strings"), value))
+    }
+
+    /// The members of an object, with their keys as elements.
+    fn pairs(self) -> impl ExactSizeIterator<Item = (Element<'d>, Element<'d>)> + Clone {
+        let count = match self.node() {
+            Node::Object { count, .. } => count,
             _ => 0,
         };
-        Members {
-            next: self.first(),
-            left,
-        }
+        let mut next = self.first();
+        (0..count).map(move |_| {
+            let (key, value) = (next, next.after());
+            next = value.after();
+            (key, value)
+        })
     }
 
     /// The members of an object by name, the last of duplicates; none for other kinds. Faster than
@@ -269,14 +279,9 @@ impl<'d> Element<'d> {
     /// The member of this name, if this is an object with such a member; the last of several.
     /// Compares with every key of the object.
     pub fn field(self, name: &str) -> Option<Element<'d>> {
-        let mut members = self.members();
-        let mut found = None;
-        while let Some((key, value)) = members.next_pair() {
-            if key.string_bytes() == Some(name.as_bytes()) {
-                found = Some(value);
-            }
-        }
-        found
+        let name = Some(name.as_bytes());
+        let named = self.pairs().filter(|(key, _)| key.string_bytes() == name);
+        named.last().map(|(_, value)| value)
     }
 
     /// The element at `index`, if this is an array with such an element. Skips those before it.
@@ -328,63 +333,6 @@ impl<'d> Element<'d> {
 fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).expect("a document is UTF-8")
 }
-
-/// The elements of an array, in order.
-#[derive(Clone, Debug)]
-pub struct Elements<'d> {
-    next: Element<'d>,
-    left: usize,
-}
-
-impl<'d> Iterator for Elements<'d> {
-    type Item = Element<'d>;
-
-    fn next(&mut self) -> Option<Element<'d>> {
-        self.left = self.left.checked_sub(1)?;
-        let element = self.next;
-        self.next = element.after();
-        Some(element)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Elements<'_> {}
-
-/// The members of an object, in the order of the text.
-#[derive(Clone, Debug)]
-pub struct Members<'d> {
-    next: Element<'d>,
-    left: usize,
-}
-
-impl<'d> Members<'d> {
-    /// The next key and value.
-    fn next_pair(&mut self) -> Option<(Element<'d>, Element<'d>)> {
-        self.left = self.left.checked_sub(1)?;
-        let key = self.next;
-        let value = key.after();
-        self.next = value.after();
-        Some((key, value))
-    }
-}
-
-impl<'d> Iterator for Members<'d> {
-    type Item = (&'d str, Element<'d>);
-
-    fn next(&mut self) -> Option<(&'d str, Element<'d>)> {
-        let (key, value) = self.next_pair()?;
-        Some((key.as_str().expect("keys are strings"), value))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-impl ExactSizeIterator for Members<'_> {}
 
 impl PartialEq for Element<'_> {
     /// Compares the two as values, which takes memory for both.

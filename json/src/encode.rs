@@ -75,20 +75,6 @@ impl Encode for str {
     }
 }
 
-impl Encode for String {
-    #[inline]
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.string(self);
-    }
-}
-
-impl Encode for Cow<'_, str> {
-    #[inline]
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.string(self);
-    }
-}
-
 /// `None` is `null`; a record omits it.
 impl<T: Encode> Encode for Option<T> {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -104,8 +90,9 @@ impl<T: Encode> Encode for Option<T> {
 }
 
 macro_rules! encode_pointers {
-    ($($pointer:ty),*) => {$(
-        impl<T: Encode + ?Sized> Encode for $pointer {
+    ($([$($param:tt)*] $pointer:ty;)*) => {$(
+        impl<$($param)*> Encode for $pointer {
+            #[inline]
             fn encode(&self, writer: &mut Writer<'_>) {
                 (**self).encode(writer);
             }
@@ -117,7 +104,14 @@ macro_rules! encode_pointers {
     )*};
 }
 
-encode_pointers!(&T, Box<T>, Arc<T>);
+encode_pointers! {
+    [T: Encode + ?Sized] &T;
+    [T: Encode + ?Sized] Box<T>;
+    [T: Encode + ?Sized] Arc<T>;
+    [T: Encode] Vec<T>;
+    [] String;
+    [] Cow<'_, str>;
+}
 
 impl<T: Encode> Encode for [T] {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -126,12 +120,6 @@ impl<T: Encode> Encode for [T] {
             element.encode(writer);
         }
         writer.end_array();
-    }
-}
-
-impl<T: Encode> Encode for Vec<T> {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.as_slice().encode(writer);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::kind::Kind;
+use crate::scan::string_end;
 
 /// How many characters of a name an error repeats.
 const NAME_LIMIT: usize = 64;
@@ -232,7 +233,8 @@ fn path(text: &str, offset: usize) -> String {
             },
             b'"' => {
                 let start = at + 1;
-                at = string_end(bytes, start);
+                // In a string with a flaw lies the error.
+                at = string_end(bytes, start).map_or(bytes.len(), |end| end - 1);
                 if let Some(Step::Key(key @ None)) = steps.last_mut()
                     && at < offset
                 {
@@ -244,14 +246,6 @@ fn path(text: &str, offset: usize) -> String {
         at += 1;
     }
     render(&steps)
-}
-
-/// The offset of the closing quote of the string that starts at `at`, or the end of the text.
-fn string_end(bytes: &[u8], mut at: usize) -> usize {
-    while at < bytes.len() && bytes[at] != b'"' {
-        at += if bytes[at] == b'\\' { 2 } else { 1 };
-    }
-    at.min(bytes.len())
 }
 
 fn render(steps: &[Step<'_>]) -> String {

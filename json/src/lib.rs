@@ -70,7 +70,7 @@ mod writer;
 
 pub use decimal::Decimal;
 pub use decode::{Decode, decode, decode_with_depth};
-pub use document::{Document, Element, Elements, Members, parse, parse_with_depth};
+pub use document::{Document, Element, parse, parse_with_depth};
 pub use encode::{Encode, encode, encode_into, to_string};
 pub use error::{Error, ErrorKind};
 pub use kind::Kind;
@@ -86,7 +86,7 @@ pub use writer::Writer;
 pub mod __private {
     pub use crate::record::{
         key_length, key_text, look_ahead, pass_tag, plain_name, read_field, read_unusual_field,
-        string_length, string_text, tag_length, tag_text,
+        string_length, string_text,
     };
 }
 

@@ -73,11 +73,6 @@ impl Number {
         }
     }
 
-    /// The number of a text in the grammar of RFC 8259 section 6.
-    pub(crate) fn from_text(text: &str) -> Number {
-        Number::from_numeral(numeral(text))
-    }
-
     /// The number of a numeral.
     pub(crate) fn from_numeral(numeral: Numeral<'_>) -> Number {
         if let Some(integer) = numeral.to_i64() {
@@ -103,12 +98,7 @@ impl Number {
     /// Appends the number as JSON.
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
         match &self.0 {
-            Form::Signed(value) => {
-                if *value < 0 {
-                    out.push(b'-');
-                }
-                append::unsigned(value.unsigned_abs(), out);
-            }
+            Form::Signed(value) => append::signed(*value, out),
             Form::Unsigned(value) => append::unsigned(*value, out),
             Form::Float(value) => float::append(*value, out),
             Form::Text(text) => out.extend_from_slice(text.as_bytes()),

@@ -8,7 +8,8 @@ use crate::{Decode, Encode, Error, MAX_DEPTH, Reader, Writer};
 /// a value that was read from one line can be written to one line, and others perhaps not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Raw<'a> {
-    text: &'a str,
+    /// Checked by [`Reader::raw`].
+    pub(crate) text: &'a str,
 }
 
 impl<'a> Raw<'a> {
@@ -37,22 +38,8 @@ impl<'a> Decode<'a> for Raw<'a> {
     }
 }
 
-impl<'a> Reader<'a> {
-    /// Consumes and checks the next value, and returns it as its text.
-    pub fn raw(&mut self) -> Result<Raw<'a>, Error> {
-        self.checked_text().map(|text| Raw { text })
-    }
-}
-
-impl Writer<'_> {
-    /// Writes the text of the value.
-    pub fn raw(&mut self, value: Raw<'_>) {
-        self.value_text(value.text);
-    }
-}
-
 impl Encode for Raw<'_> {
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.raw(*self);
+        writer.value_text(self.text);
     }
 }

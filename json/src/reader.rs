@@ -3,7 +3,6 @@
 mod skip;
 
 use std::borrow::Cow;
-use std::mem;
 
 use crate::error::clip;
 use crate::numeral::Numeral;
@@ -23,23 +22,26 @@ const AFTER_MEMBER: &str = "a comma or the end of the object";
 
 /// Reads one JSON text token by token.
 ///
-/// To read an object, call [`begin_object`](Reader::begin_object), and then
-/// [`next_key`](Reader::next_key) until it returns `None`, reading exactly one value after each
-/// key. Arrays likewise. After an error the position of the reader is unspecified; drop it.
+/// To read an object, call [`enter_object`](Reader::enter_object); for each member, as long as that
+/// and then [`more_members`](Reader::more_members) return true, read its [`key`](Reader::key) and
+/// exactly one value. Arrays likewise. After an error the position of the reader is unspecified;
+/// drop it.
 ///
 /// ```
 /// let mut reader = json::Reader::new(br#"{"a": [1, 2], "b": true}"#);
 /// let mut sum = 0;
-/// reader.begin_object()?;
-/// while let Some(key) = reader.next_key()? {
-///     if key == "a" {
-///         reader.begin_array()?;
-///         while reader.next_element()? {
+/// let mut more = reader.enter_object()?;
+/// while more {
+///     if reader.key()? == "a" {
+///         let mut more = reader.enter_array()?;
+///         while more {
 ///             sum += reader.number()?.as_i64().unwrap_or(0);
+///             more = reader.more_elements()?;
 ///         }
 ///     } else {
 ///         reader.skip_value()?;
 ///     }
+///     more = reader.more_members()?;
 /// }
 /// reader.end()?;
 /// assert_eq!(sum, 3);
@@ -57,8 +59,6 @@ pub struct Reader<'a> {
     rest: &'a [u8],
     /// The length of `rest` at the start of the latest token.
     token: usize,
-    /// Whether an array or object was just begun, so that no comma comes before its next item.
-    fresh: bool,
     depth: usize,
     max_depth: usize,
 }
@@ -76,7 +76,6 @@ impl<'a> Reader<'a> {
             text: bytes,
             rest: bytes,
             token: bytes.len(),
-            fresh: false,
             depth: 0,
             max_depth: max_depth.min(MAX_DEPTH),
         }
@@ -118,14 +117,8 @@ impl<'a> Reader<'a> {
         self.numeral("a number").map(Number::from_numeral)
     }
 
-    /// Consumes a number and returns its text, which matches the grammar of RFC 8259 section 6. If
-    /// the next value is not a number, the error says that `expected` was expected.
-    pub fn number_text(&mut self, expected: &'static str) -> Result<&'a str, Error> {
-        let numeral = self.numeral(expected)?;
-        Ok(str::from_utf8(numeral.text).expect("numbers are ASCII"))
-    }
-
-    /// Consumes a number, as [`number_text`](Reader::number_text) does.
+    /// Consumes a number and returns its parts. If the next value is not a number, the error says
+    /// that `expected` was expected.
     #[inline]
     pub(crate) fn numeral(&mut self, expected: &'static str) -> Result<Numeral<'a>, Error> {
         match self.start_token() {
@@ -135,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes a number and returns its value, if it is written with digits only, at most 19, and
-    /// fits. Others are left to [`number_text`](Reader::number_text).
+    /// fits. Others are left to [`numeral`](Reader::numeral).
     ///
     /// Without this, decoding a small message takes 60 % longer.
     #[inline]
@@ -191,42 +184,10 @@ impl<'a> Reader<'a> {
         self.word("null").map(|()| true)
     }
 
-    /// Consumes the opening bracket of an array; an error if it nests too deep.
-    pub fn begin_array(&mut self) -> Result<(), Error> {
-        match self.start_token() {
-            b'[' => self.begin(),
-            _ => Err(self.wrong_kind("an array")),
-        }
-    }
-
-    /// Whether the array has another element, which must be read next; otherwise consumes the end
-    /// of the array.
-    pub fn next_element(&mut self) -> Result<bool, Error> {
-        self.next_item(b']', AFTER_ELEMENT)
-    }
-
-    /// Consumes the opening brace of an object; an error if it nests too deep.
-    pub fn begin_object(&mut self) -> Result<(), Error> {
-        match self.start_token() {
-            b'{' => self.begin(),
-            _ => Err(self.wrong_kind("an object")),
-        }
-    }
-
-    /// The next key of the object, whose value must be read next; or `None`, after consuming the
-    /// end of the object. The caller must check for duplicate keys.
-    pub fn next_key(&mut self) -> Result<Option<Cow<'a, str>>, Error> {
-        if self.next_item(b'}', AFTER_MEMBER)? {
-            self.key().map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// Consumes the opening bracket of an array, and its end if it is empty. Returns whether an
-    /// element follows.
+    /// Consumes the opening bracket of an array, and its end if it is empty; an error if it nests
+    /// too deep. Returns whether an element follows, which must be read next.
     #[inline(always)]
-    pub(crate) fn enter_array(&mut self) -> Result<bool, Error> {
+    pub fn enter_array(&mut self) -> Result<bool, Error> {
         match self.start_token() {
             b'[' => self.enter(b']', AFTER_ELEMENT),
             _ => Err(self.wrong_kind("an array")),
@@ -234,15 +195,14 @@ impl<'a> Reader<'a> {
     }
 
     /// After an element, consumes the comma or the end of the array. Returns whether an element
-    /// follows.
+    /// follows, which must be read next.
     #[inline]
-    pub(crate) fn more_elements(&mut self) -> Result<bool, Error> {
+    pub fn more_elements(&mut self) -> Result<bool, Error> {
         self.more_items(b']', AFTER_ELEMENT)
     }
 
-    /// Consumes the opening brace of an object, and its end if it is empty. Returns whether a
-    /// member follows.
-    #[doc(hidden)]
+    /// Consumes the opening brace of an object, and its end if it is empty; an error if it nests too
+    /// deep. Returns whether a member follows, which must be read next.
     #[inline(always)]
     pub fn enter_object(&mut self) -> Result<bool, Error> {
         match self.start_token() {
@@ -252,15 +212,14 @@ impl<'a> Reader<'a> {
     }
 
     /// After a member, consumes the comma or the end of the object. Returns whether a member
-    /// follows.
-    #[doc(hidden)]
+    /// follows, which must be read next.
     #[inline]
     pub fn more_members(&mut self) -> Result<bool, Error> {
         self.more_items(b'}', AFTER_MEMBER)
     }
 
-    /// Consumes a key and its colon.
-    #[doc(hidden)]
+    /// Consumes a key and its colon. The value must be read next, and the caller must check for
+    /// duplicate keys.
     pub fn key(&mut self) -> Result<Cow<'a, str>, Error> {
         self.start_key()?;
         let token = self.token;
@@ -287,22 +246,16 @@ impl<'a> Reader<'a> {
     #[doc(hidden)]
     #[inline]
     pub fn take_key<const N: usize>(&mut self, text: &[u8; N]) -> bool {
-        match self.rest.strip_prefix(&text[1..]) {
-            Some(rest) => {
-                self.token = self.rest.len();
-                self.rest = rest;
-                true
-            }
-            None => false,
-        }
+        self.take(&text[1..])
     }
 
     /// Consumes `text` and returns true, if it comes next.
     #[doc(hidden)]
     #[inline]
-    pub fn take<const N: usize>(&mut self, text: &[u8; N]) -> bool {
+    pub fn take(&mut self, text: &[u8]) -> bool {
         match self.rest.strip_prefix(text) {
             Some(rest) => {
+                self.token = self.rest.len();
                 self.rest = rest;
                 true
             }
@@ -471,63 +424,32 @@ impl<'a> Reader<'a> {
     }
 
     /// Consumes an opening bracket.
-    #[inline]
-    fn begin(&mut self) -> Result<(), Error> {
+    #[inline(always)]
+    fn enter(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         if self.depth == self.max_depth {
             return Err(self.too_deep());
         }
         self.depth += 1;
         self.advance(1);
-        self.fresh = true;
-        Ok(())
-    }
-
-    /// Consumes the comma before the next item, if it needs one, or the end. Returns whether an
-    /// item follows.
-    fn next_item(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
-        if mem::take(&mut self.fresh) {
-            self.first_item(end, expected)
-        } else if self.depth > 0 {
-            self.more_items(end, expected)
-        } else {
-            Err(self.unexpected(expected))
-        }
-    }
-
-    #[inline(always)]
-    fn enter(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
-        self.begin()?;
-        self.fresh = false;
-        self.first_item(end, expected)
-    }
-
-    #[inline(always)]
-    fn first_item(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
         self.pass_white();
-        match self.rest {
-            [byte, rest @ ..] if *byte == end => {
-                self.rest = rest;
-                self.depth -= 1;
-                Ok(false)
-            }
-            [] => Err(self.unexpected(expected)),
-            _ => Ok(true),
+        match self.leave(end) {
+            true => Ok(false),
+            false if self.rest.is_empty() => Err(self.unexpected(expected)),
+            false => Ok(true),
         }
     }
 
     #[inline(always)]
     fn more_items(&mut self, end: u8, expected: &'static str) -> Result<bool, Error> {
-        match self.rest {
-            [b',', rest @ ..] if rest.first().is_some_and(|&next| next > b' ') => {
-                self.rest = rest;
-                Ok(true)
-            }
-            [byte, rest @ ..] if *byte == end => {
-                self.rest = rest;
-                self.depth -= 1;
-                Ok(false)
-            }
-            _ => self.more_items_in_white(end, expected),
+        if let [b',', rest @ ..] = self.rest
+            && rest.first().is_some_and(|&next| next > b' ')
+        {
+            self.rest = rest;
+            return Ok(true);
+        }
+        match self.leave(end) {
+            true => Ok(false),
+            false => self.more_items_in_white(end, expected),
         }
     }
 
@@ -540,12 +462,21 @@ impl<'a> Reader<'a> {
                 self.pass_white();
                 Ok(true)
             }
-            byte if byte == end => {
-                self.advance(1);
-                self.depth -= 1;
-                Ok(false)
-            }
+            _ if self.leave(end) => Ok(false),
             _ => Err(self.unexpected(expected)),
+        }
+    }
+
+    /// Consumes the closing bracket of an array or object and returns true, if it comes next.
+    #[inline(always)]
+    fn leave(&mut self, end: u8) -> bool {
+        match self.rest {
+            [byte, rest @ ..] if *byte == end && self.depth > 0 => {
+                self.rest = rest;
+                self.depth -= 1;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -616,7 +547,7 @@ impl<'a> Reader<'a> {
     /// The error for a flaw in the string that comes next.
     #[cold]
     fn flaw(&self, flaw: Flaw) -> Error {
-        self.error_at(self.position() + flaw.at, flaw.what.into())
+        self.error_at(self.position() + flaw.at, flaw.kind)
     }
 
     /// The error that the grammar does not allow what comes next.

@@ -200,7 +200,9 @@ macro_rules! __record {
                 match self {
                     $(
                         Self::$variant { $($($field),*)? } => {
-                            writer.begin_tagged($crate::__tag!($tag, $variant $($variant_name)?));
+                            writer.begin_object();
+                            writer.key_text($crate::__key!($tag));
+                            writer.token($crate::__string!($variant $($variant_name)?));
                             $crate::__encode_fields! { writer $($($field $(as $rename)?,)*)? }
                         }
                     )+
@@ -403,18 +405,6 @@ macro_rules! __string {
     }};
 }
 
-// The text of an object up to its tag, made at compile time.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __tag {
-    ($tag:literal, $($name:tt)*) => {{
-        const NAME: &str = $crate::__name!($($name)*);
-        const TEXT: [u8; $crate::__private::tag_length($tag, NAME)] =
-            $crate::__private::tag_text($tag, NAME);
-        &TEXT
-    }};
-}
-
 /// A Rust identifier without the `r#` that a keyword needs.
 pub const fn plain_name(name: &'static str) -> &'static str {
     match name.as_bytes() {
@@ -443,20 +433,6 @@ pub const fn key_text<const N: usize>(name: &str) -> [u8; N] {
     let mut text = [b','; N];
     let end = put_string(&mut text, 1, name);
     text[end] = b':';
-    text
-}
-
-/// The length of [`tag_text`].
-pub const fn tag_length(tag: &str, name: &str) -> usize {
-    string_length(tag) + string_length(name) + 2
-}
-
-/// `{"tag":"name"`
-pub const fn tag_text<const N: usize>(tag: &str, name: &str) -> [u8; N] {
-    let mut text = [b'{'; N];
-    let end = put_string(&mut text, 1, tag);
-    text[end] = b':';
-    put_string(&mut text, end + 1, name);
     text
 }
 

@@ -13,30 +13,10 @@ pub(crate) const WORD: usize = 8;
 const BLOCK: usize = 32;
 
 /// An error in a string, at the byte `at`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Flaw {
     pub(crate) at: usize,
-    pub(crate) what: FlawKind,
-}
-
-/// The errors in strings, a subset of [`ErrorKind`] without its size: two words with the position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FlawKind {
-    End,
-    ControlCharacter,
-    Escape,
-    LoneSurrogate,
-}
-
-impl From<FlawKind> for ErrorKind {
-    fn from(what: FlawKind) -> ErrorKind {
-        match what {
-            FlawKind::End => ErrorKind::UnexpectedEnd,
-            FlawKind::ControlCharacter => ErrorKind::ControlCharacter,
-            FlawKind::Escape => ErrorKind::Escape,
-            FlawKind::LoneSurrogate => ErrorKind::LoneSurrogate,
-        }
-    }
+    pub(crate) kind: ErrorKind,
 }
 
 /// The end of the run of string characters that stand for themselves: at a quote, a backslash, a
@@ -136,7 +116,10 @@ pub(crate) fn digits(bytes: &[u8], at: usize) -> (u64, usize) {
     (value, at + count)
 }
 
-fn digits_bytewise(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) {
+/// Appends the digits at `at` to the decimal number `value`, which wraps around if there are too
+/// many, and returns their end, too.
+#[inline]
+pub(crate) fn digits_bytewise(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) {
     while let Some(&byte @ b'0'..=b'9') = bytes.get(at) {
         value = value.wrapping_mul(10).wrapping_add(u64::from(byte - b'0'));
         at += 1;
@@ -168,8 +151,8 @@ pub(crate) fn unescape(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> Result
         match bytes.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = push_escaped(bytes, at, out)?,
-            Some(_) => return Err(flaw(at, FlawKind::ControlCharacter)),
-            None => return Err(flaw(at, FlawKind::End)),
+            Some(_) => return Err(flaw(at, ErrorKind::ControlCharacter)),
+            None => return Err(flaw(at, ErrorKind::UnexpectedEnd)),
         }
     }
 }
@@ -182,16 +165,21 @@ pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> Result<usize, Flaw> {
         match bytes.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = escape(bytes, at)?.1,
-            Some(_) => return Err(flaw(at, FlawKind::ControlCharacter)),
-            None => return Err(flaw(at, FlawKind::End)),
+            Some(_) => return Err(flaw(at, ErrorKind::ControlCharacter)),
+            None => return Err(flaw(at, ErrorKind::UnexpectedEnd)),
         }
     }
 }
 
-/// Appends the plain run at `at` to `out`, and returns its end.
+/// Appends the run of string characters at `at` that stand for themselves to `out`, and returns its
+/// end.
 #[inline]
-fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
-    while let Some(word) = word_at(bytes, at) {
+pub(crate) fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
+    // Between escapes, runs are short. Long runs are faster measured first and copied at once.
+    for _ in 0..4 {
+        let Some(word) = word_at(bytes, at) else {
+            break;
+        };
         // Append all eight, and then drop the surplus: a copy of fixed size is one instruction, and
         // a copy of two or three bytes is a call.
         out.extend_from_slice(&word.to_le_bytes());
@@ -203,7 +191,7 @@ fn copy_plain(bytes: &[u8], mut at: usize, out: &mut Vec<u8>) -> usize {
         }
         at += WORD;
     }
-    let end = plain_end_bytewise(bytes, at);
+    let end = plain_end(bytes, at);
     out.extend_from_slice(&bytes[at..end]);
     end
 }
@@ -291,10 +279,10 @@ const SHORT_ESCAPES: [u8; 256] = {
 #[inline]
 fn escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
     match bytes.get(start + 1) {
-        None => Err(flaw(start + 1, FlawKind::End)),
+        None => Err(flaw(start + 1, ErrorKind::UnexpectedEnd)),
         Some(b'u') => unicode_escape(bytes, start),
         Some(&letter) => match SHORT_ESCAPES[usize::from(letter)] {
-            0 => Err(flaw(start, FlawKind::Escape)),
+            0 => Err(flaw(start, ErrorKind::Escape)),
             character => Ok((character.into(), start + 2)),
         },
     }
@@ -316,7 +304,7 @@ fn unicode_escape(bytes: &[u8], start: usize) -> Result<(char, usize), Flaw> {
             return Ok((character, start + 12));
         }
     }
-    Err(flaw(start, FlawKind::LoneSurrogate))
+    Err(flaw(start, ErrorKind::LoneSurrogate))
 }
 
 /// The UTF-16 unit of the escape whose `\u` is at `start`.
@@ -330,9 +318,9 @@ fn unit(bytes: &[u8], start: usize) -> Result<u32, Flaw> {
         .take_while(|byte| byte.is_ascii_hexdigit())
         .count();
     Err(if valid == digits.len() {
-        flaw(bytes.len(), FlawKind::End)
+        flaw(bytes.len(), ErrorKind::UnexpectedEnd)
     } else {
-        flaw(start, FlawKind::Escape)
+        flaw(start, ErrorKind::Escape)
     })
 }
 
@@ -361,8 +349,8 @@ const HEX_VALUES: [u32; 256] = {
 };
 
 #[cold]
-fn flaw(at: usize, what: FlawKind) -> Flaw {
-    Flaw { at, what }
+fn flaw(at: usize, kind: ErrorKind) -> Flaw {
+    Flaw { at, kind }
 }
 
 /// The eight bytes at `at`, if the text has them.
@@ -534,17 +522,17 @@ mod tests {
                 .try_fold(0, |all, digit| Some(all << 4 | digit?))
         };
         let escape_flaw = |at: usize| match bytes[at + 2..].iter().all(u8::is_ascii_hexdigit) {
-            true => flaw(bytes.len(), FlawKind::End),
-            false => flaw(at, FlawKind::Escape),
+            true => flaw(bytes.len(), ErrorKind::UnexpectedEnd),
+            false => flaw(at, ErrorKind::Escape),
         };
         let mut out = Vec::new();
         loop {
             match bytes.get(at) {
-                None => return Err(flaw(at, FlawKind::End)),
+                None => return Err(flaw(at, ErrorKind::UnexpectedEnd)),
                 Some(b'"') => return Ok((out, at + 1)),
-                Some(0..0x20) => return Err(flaw(at, FlawKind::ControlCharacter)),
+                Some(0..0x20) => return Err(flaw(at, ErrorKind::ControlCharacter)),
                 Some(b'\\') => match bytes.get(at + 1) {
-                    None => return Err(flaw(at + 1, FlawKind::End)),
+                    None => return Err(flaw(at + 1, ErrorKind::UnexpectedEnd)),
                     Some(b'u') => {
                         let mut units = vec![hex(at).ok_or_else(|| escape_flaw(at))? as u16];
                         let start = at;
@@ -554,7 +542,7 @@ mod tests {
                             at += 6;
                         }
                         let text = String::from_utf16(&units)
-                            .map_err(|_| flaw(start, FlawKind::LoneSurrogate))?;
+                            .map_err(|_| flaw(start, ErrorKind::LoneSurrogate))?;
                         out.extend_from_slice(text.as_bytes());
                     }
                     Some(&letter) => {
@@ -570,7 +558,7 @@ mod tests {
                         ]
                         .iter()
                         .find(|(escape, _)| *escape == letter)
-                        .ok_or(flaw(at, FlawKind::Escape))?;
+                        .ok_or(flaw(at, ErrorKind::Escape))?;
                         out.push(character);
                         at += 2;
                     }

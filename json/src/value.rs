@@ -275,17 +275,16 @@ impl<'a> Decode<'a> for Value {
                 Kind::Number => Value::Number(reader.number()?),
                 Kind::String => Value::String(reader.string()?.into_owned()),
                 Kind::Array => {
-                    reader.begin_array()?;
-                    if reader.next_element()? {
+                    if reader.enter_array()? {
                         around.push(Open::Array(Vec::new()));
                         continue 'next;
                     }
                     Value::Array(Vec::new())
                 }
                 Kind::Object => {
-                    reader.begin_object()?;
-                    if let Some(key) = reader.next_key()? {
-                        around.push(Open::Object(BTreeMap::new(), key.into_owned()));
+                    if reader.enter_object()? {
+                        let key = reader.key()?.into_owned();
+                        around.push(Open::Object(BTreeMap::new(), key));
                         continue 'next;
                     }
                     Value::Object(BTreeMap::new())
@@ -297,7 +296,7 @@ impl<'a> Decode<'a> for Value {
                     None => return Ok(value),
                     Some(Open::Array(mut elements)) => {
                         elements.push(value);
-                        if reader.next_element()? {
+                        if reader.more_elements()? {
                             around.push(Open::Array(elements));
                             continue 'next;
                         }
@@ -305,8 +304,8 @@ impl<'a> Decode<'a> for Value {
                     }
                     Some(Open::Object(mut members, key)) => {
                         members.insert(key, value);
-                        if let Some(key) = reader.next_key()? {
-                            around.push(Open::Object(members, key.into_owned()));
+                        if reader.more_members()? {
+                            around.push(Open::Object(members, reader.key()?.into_owned()));
                             continue 'next;
                         }
                         value = Value::Object(members);
@@ -363,14 +362,9 @@ macro_rules! value {
 #[macro_export]
 macro_rules! __elements {
     ([$($done:expr),*]) => { $crate::Value::Array(::std::vec![$($done),*]) };
-    ([$($done:expr),*] null $(, $($rest:tt)*)?) => {
-        $crate::__elements!([$($done,)* $crate::value!(null)] $($($rest)*)?)
-    };
-    ([$($done:expr),*] [$($inner:tt)*] $(, $($rest:tt)*)?) => {
-        $crate::__elements!([$($done,)* $crate::value!([$($inner)*])] $($($rest)*)?)
-    };
-    ([$($done:expr),*] {$($inner:tt)*} $(, $($rest:tt)*)?) => {
-        $crate::__elements!([$($done,)* $crate::value!({$($inner)*})] $($($rest)*)?)
+    // `null`, an array, an object, or another expression of one token.
+    ([$($done:expr),*] $next:tt $(, $($rest:tt)*)?) => {
+        $crate::__elements!([$($done,)* $crate::value!($next)] $($($rest)*)?)
     };
     ([$($done:expr),*] $next:expr $(, $($rest:tt)*)?) => {
         $crate::__elements!([$($done,)* $crate::value!($next)] $($($rest)*)?)
@@ -381,16 +375,8 @@ macro_rules! __elements {
 #[macro_export]
 macro_rules! __members {
     ($members:ident) => {};
-    ($members:ident $key:tt : null $(, $($rest:tt)*)?) => {
-        $members.insert(::std::string::String::from($key), $crate::value!(null));
-        $crate::__members!($members $($($rest)*)?);
-    };
-    ($members:ident $key:tt : [$($inner:tt)*] $(, $($rest:tt)*)?) => {
-        $members.insert(::std::string::String::from($key), $crate::value!([$($inner)*]));
-        $crate::__members!($members $($($rest)*)?);
-    };
-    ($members:ident $key:tt : {$($inner:tt)*} $(, $($rest:tt)*)?) => {
-        $members.insert(::std::string::String::from($key), $crate::value!({$($inner)*}));
+    ($members:ident $key:tt : $next:tt $(, $($rest:tt)*)?) => {
+        $members.insert(::std::string::String::from($key), $crate::value!($next));
         $crate::__members!($members $($($rest)*)?);
     };
     ($members:ident $key:tt : $next:expr $(, $($rest:tt)*)?) => {

@@ -59,13 +59,6 @@ impl<'w> Writer<'w> {
         self.comma = false;
     }
 
-    /// Begins an object with its first member: `text` is the brace and the member.
-    #[doc(hidden)]
-    #[inline]
-    pub fn begin_tagged<const N: usize>(&mut self, text: &[u8; N]) {
-        self.token(text);
-    }
-
     /// Ends the object.
     #[inline]
     pub fn end_object(&mut self) {
@@ -103,10 +96,7 @@ impl<'w> Writer<'w> {
     #[inline]
     pub fn signed(&mut self, value: i64) {
         self.value();
-        if value < 0 {
-            self.out.push(b'-');
-        }
-        append::unsigned(value.unsigned_abs(), self.out);
+        append::signed(value, self.out);
     }
 
     /// Writes an integer.
@@ -151,9 +141,10 @@ impl<'w> Writer<'w> {
         self.out
     }
 
-    /// Writes a value that is this text.
+    /// Writes a value that is this text, or begins one.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn token(&mut self, token: &[u8]) {
+    pub fn token(&mut self, token: &[u8]) {
         self.value();
         self.out.extend_from_slice(token);
     }
@@ -171,7 +162,7 @@ impl<'w> Writer<'w> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Raw;
+    use crate::{Encode, Raw};
 
     fn written(write: impl FnOnce(&mut Writer<'_>)) -> String {
         let mut buffer = b"before ".to_vec();
@@ -197,7 +188,7 @@ mod tests {
             writer.bool(true);
             writer.end_array();
             writer.key("b");
-            writer.raw(Raw::new("[ 1 ]").unwrap());
+            Raw::new("[ 1 ]").unwrap().encode(writer);
             writer.key("c");
             writer.number(&Number::from(-5_i64));
             writer.end_object();

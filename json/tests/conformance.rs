@@ -278,16 +278,19 @@ fn walk(reader: &mut Reader<'_>) -> Result<(), Error> {
         Kind::Number => reader.number().map(|_| ()),
         Kind::String => reader.string().map(|_| ()),
         Kind::Array => {
-            reader.begin_array()?;
-            while reader.next_element()? {
+            let mut more = reader.enter_array()?;
+            while more {
                 walk(reader)?;
+                more = reader.more_elements()?;
             }
             Ok(())
         }
         Kind::Object => {
-            reader.begin_object()?;
-            while reader.next_key()?.is_some() {
+            let mut more = reader.enter_object()?;
+            while more {
+                reader.key()?;
                 walk(reader)?;
+                more = reader.more_members()?;
             }
             Ok(())
         }

@@ -273,8 +273,7 @@ fn number<S: StateMachine>(append: &mut Append<S>) {
 
 impl<'a, C: Decode<'a>> Decode<'a> for Item<C> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        reader.begin_array()?;
-        if !reader.next_element()? {
+        if !reader.enter_array()? {
             return Err(reader.custom_error("an entry needs a term"));
         }
         let id = EntryId {
@@ -282,14 +281,14 @@ impl<'a, C: Decode<'a>> Decode<'a> for Item<C> {
             index: Index(0),
         };
         let mut payload = Payload::Blank;
-        if reader.next_element()? {
+        if reader.more_elements()? {
             if let Some(command) = Option::decode(reader)? {
                 payload = Payload::Command(command);
-            } else if reader.next_element()? {
+            } else if reader.more_elements()? {
                 let Members(membership) = Members::decode(reader)?;
                 payload = Payload::Membership(membership);
             }
-            if matches!(payload, Payload::Blank) || reader.next_element()? {
+            if matches!(payload, Payload::Blank) || reader.more_elements()? {
                 return Err(reader.custom_error("an entry has a term and a command, or members"));
             }
         }

@@ -1,21 +1,22 @@
 //! Skipping values: they are checked, and not kept.
 
 use super::{MAX_DEPTH, Reader, plain_integer};
-use crate::{Error, scan};
+use crate::{Error, Raw, scan};
 
 impl<'a> Reader<'a> {
     /// Consumes and checks the next value, of any kind.
     pub fn skip_value(&mut self) -> Result<(), Error> {
-        self.checked_text().map(|_| ())
+        self.raw().map(|_| ())
     }
 
-    /// Consumes and checks the next value, and returns its text.
-    pub(crate) fn checked_text(&mut self) -> Result<&'a str, Error> {
+    /// Consumes and checks the next value, and returns it as its text.
+    pub fn raw(&mut self) -> Result<Raw<'a>, Error> {
         self.start_token();
         let token = self.token;
         self.pass_value()?;
         self.token = token;
-        self.utf8(&self.text[self.token_offset()..self.position()])
+        let text = self.utf8(&self.text[self.token_offset()..self.position()])?;
+        Ok(Raw { text })
     }
 
     /// Consumes the next value. Does not check that its strings are UTF-8.

@@ -186,15 +186,13 @@ fn escapes_are_decoded() {
 #[test]
 fn strings_without_escapes_are_borrowed() {
     let mut reader = Reader::new(br#"{"plain":"text","esc\u0061ped":"te\u0078t"}"#);
-    reader.begin_object().unwrap();
-    assert!(matches!(
-        reader.next_key(),
-        Ok(Some(Cow::Borrowed("plain")))
-    ));
+    assert_eq!(reader.enter_object(), Ok(true));
+    assert!(matches!(reader.key(), Ok(Cow::Borrowed("plain"))));
     assert!(matches!(reader.string(), Ok(Cow::Borrowed("text"))));
-    assert!(matches!(reader.next_key(), Ok(Some(Cow::Owned(key))) if key == "escaped"));
+    assert_eq!(reader.more_members(), Ok(true));
+    assert!(matches!(reader.key(), Ok(Cow::Owned(key)) if key == "escaped"));
     assert!(matches!(reader.string(), Ok(Cow::Owned(text)) if text == "text"));
-    assert_eq!(reader.next_key(), Ok(None));
+    assert_eq!(reader.more_members(), Ok(false));
     assert_eq!(reader.end(), Ok(()));
 }
 
@@ -254,8 +252,8 @@ fn reading_past_the_end_is_an_error() {
     for text in ["[]]", "{}}", "[]", ""] {
         let mut reader = Reader::new(text.as_bytes());
         while reader.skip_value().is_ok() {}
-        assert!(reader.next_element().is_err(), "{text}");
-        assert!(reader.next_key().is_err(), "{text}");
+        assert!(reader.more_elements().is_err(), "{text}");
+        assert!(reader.more_members().is_err(), "{text}");
     }
 }
 

@@ -80,8 +80,9 @@ pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>,
     let json = |error: json::Error| format!("it is not a JSON object: {error}");
     let mut reader = Reader::with_depth(line, MAX_DEPTH);
     let (mut src, mut dest, mut body, mut id) = (None, None, None, None);
-    reader.begin_object().map_err(json)?;
-    while let Some(key) = reader.next_key().map_err(json)? {
+    let mut more = reader.enter_object().map_err(json)?;
+    while more {
+        let key = reader.key().map_err(json)?;
         let again = match &*key {
             "src" => src.replace(name(&mut reader, "src")?).is_some(),
             "dest" => dest.replace(name(&mut reader, "dest")?).is_some(),
@@ -96,6 +97,7 @@ pub fn envelope(line: &[u8], source: Node, nodes: usize) -> Result<Envelope<'_>,
         if again {
             return Err(format!("it has the key {key:?} twice"));
         }
+        more = reader.more_members().map_err(json)?;
     }
     reader.end().map_err(json)?;
     let src = src.ok_or("it has no src")?;
@@ -119,14 +121,16 @@ pub fn body<'a>(envelope: &Envelope<'a>) -> Result<Body<'a>, String> {
     let json = |error: json::Error| format!("cannot read its body: {error}");
     let mut reader = Reader::new(envelope.body.as_str().as_bytes());
     let (mut kind, mut term) = (Cow::Borrowed(""), None);
-    reader.begin_object().map_err(json)?;
-    while let Some(key) = reader.next_key().map_err(json)? {
+    let mut more = reader.enter_object().map_err(json)?;
+    while more {
+        let key = reader.key().map_err(json)?;
         let value = reader.raw().map_err(json)?;
         match &*key {
             "type" => kind = value.decode().unwrap_or(Cow::Borrowed("")),
             "term" => term = value.decode().ok(),
             _ => {}
         }
+        more = reader.more_members().map_err(json)?;
     }
     Ok(Body { kind, term })
 }
@@ -393,8 +397,9 @@ impl<'a> AnswerBody<'a> {
         let mut body = AnswerBody::default();
         let mut kind = None;
         let mut reader = Reader::new(envelope.body.as_str().as_bytes());
-        reader.begin_object().map_err(json)?;
-        while let Some(key) = reader.next_key().map_err(json)? {
+        let mut more = reader.enter_object().map_err(json)?;
+        while more {
+            let key = reader.key().map_err(json)?;
             if body.keys.contains(&key) {
                 return Err(format!("its body has the key {key:?} twice"));
             }
@@ -413,6 +418,7 @@ impl<'a> AnswerBody<'a> {
                 _ => reader.skip_value().map_err(json)?,
             }
             body.keys.push(key);
+            more = reader.more_members().map_err(json)?;
         }
         body.kind = kind.ok_or("its body has no type")?;
         Ok(body)

@@ -89,16 +89,15 @@ impl<'a, C: Decode<'a>> Decode<'a> for Command<C> {
         if reader.peek()? != Kind::Array {
             return C::decode(reader).map(Self::Plain);
         }
-        reader.begin_array()?;
-        if !reader.next_element()? {
+        if !reader.enter_array()? {
             return Ok(Self::Open);
         }
         let session = SessionId(u64::decode(reader)?);
-        if !reader.next_element()? {
+        if !reader.more_elements()? {
             return Ok(Self::Close(session));
         }
         let next = |what: &str, reader: &mut Reader<'a>| {
-            if reader.next_element()? {
+            if reader.more_elements()? {
                 return Ok(());
             }
             Err(reader.custom_error(format!("a command of a session needs {what}")))
@@ -108,7 +107,7 @@ impl<'a, C: Decode<'a>> Decode<'a> for Command<C> {
         let acknowledged = u64::decode(reader)?;
         next("a command", reader)?;
         let command = C::decode(reader)?;
-        if reader.next_element()? {
+        if reader.more_elements()? {
             return Err(reader.custom_error("a command of a session has four parts"));
         }
         Ok(Self::Do {
