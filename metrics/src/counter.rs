@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::text::{Label, Metric, Page};
+use crate::text::{Metric, Page};
 
 /// A number that only grows, from 0 at the start of the process. After `u64::MAX` it starts again
 /// at 0, which Prometheus takes for a restart.
@@ -38,7 +38,7 @@ impl Counter {
 }
 
 impl Metric for Counter {
-    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
+    fn expose(&self, name: &str, labels: &[(&str, &str)], page: &mut Page) {
         page.sample(name, "", labels, self.value());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::text::{Label, Metric, Page, is_label_name};
+use crate::text::{Metric, Page, is_label_name};
 
 /// The label value that stands for every value outside the closed set.
 pub const OTHER: &str = "other";
@@ -129,15 +129,12 @@ impl ClosedSet {
 }
 
 impl<M: Metric, const N: usize> Metric for Family<M, N> {
-    fn expose(&self, name: &str, outer: &[Label<'_>], page: &mut Page) {
+    fn expose(&self, name: &str, outer: &[(&str, &str)], page: &mut Page) {
         for (index, series) in self.series.iter().enumerate() {
             if series.shown.load(Ordering::Relaxed) {
                 let own = self.labels.iter().zip(self.values_at(index));
-                let own = own.map(|(set, value)| Label {
-                    name: set.label,
-                    value,
-                });
-                let labels: Vec<Label<'_>> = outer.iter().copied().chain(own).collect();
+                let own = own.map(|(set, value)| (set.label, value));
+                let labels: Vec<(&str, &str)> = outer.iter().copied().chain(own).collect();
                 series.metric.expose(name, &labels, page);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::text::{Float, Label, Metric, Page};
+use crate::text::{Float, Metric, Page};
 
 /// A whole number that goes up and down, 0 at first. At the ends of `i64` it wraps around.
 ///
@@ -31,7 +31,7 @@ impl Gauge {
 }
 
 impl Metric for Gauge {
-    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
+    fn expose(&self, name: &str, labels: &[(&str, &str)], page: &mut Page) {
         page.sample(name, "", labels, self.value());
     }
 }
@@ -40,7 +40,7 @@ impl Metric for Gauge {
 pub(crate) struct GaugeOf<F>(pub(crate) F);
 
 impl<F: Fn() -> f64 + Send + Sync> Metric for GaugeOf<F> {
-    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
+    fn expose(&self, name: &str, labels: &[(&str, &str)], page: &mut Page) {
         page.sample(name, "", labels, Float((self.0)()));
     }
 }

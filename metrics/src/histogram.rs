@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::text::{Float, Label, Metric, Page};
+use crate::text::{Float, Metric, Page};
 
 /// The most bounds that a histogram may have. Each is a line of every scrape and a series in
 /// Prometheus.
@@ -61,17 +61,9 @@ impl Histogram {
         };
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
 
-        let mut sum = self.sum.load(Ordering::Relaxed);
-        loop {
-            let new = (f64::from_bits(sum) + value).to_bits();
-            match self
-                .sum
-                .compare_exchange_weak(sum, new, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(changed) => sum = changed,
-            }
-        }
+        let add = |sum| Some((f64::from_bits(sum) + value).to_bits());
+        let added = (self.sum).fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        added.expect("there is always a sum");
     }
 
     /// Counts a time, in seconds.
@@ -94,17 +86,14 @@ impl Histogram {
 }
 
 impl Metric for Histogram {
-    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page) {
+    fn expose(&self, name: &str, labels: &[(&str, &str)], page: &mut Page) {
         let mut within = 0;
         let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         for (bound, count) in bounds.zip(&self.counts) {
             within += count.load(Ordering::Relaxed);
             let bound = Float(bound).to_string();
             let mut labels = labels.to_vec();
-            labels.push(Label {
-                name: "le",
-                value: &bound,
-            });
+            labels.push(("le", &bound));
             page.sample(name, "_bucket", &labels, within);
         }
         page.sample(name, "_sum", labels, Float(self.sum()));

@@ -30,8 +30,8 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use request::{Arrival, Method, Request};
-use response::{Body, Response, Status};
+use request::Request;
+use response::{Response, Status};
 
 use crate::{Counter, Family, Registry};
 
@@ -130,35 +130,31 @@ pub fn respond(
     stream: &mut impl Read,
 ) -> io::Result<Vec<u8>> {
     let arrival = request::arrive(stream, limits.head_bytes)?;
-    respond_to(arrival, registry)
+    Ok(respond_to(arrival, registry))
 }
 
-fn respond_to(arrival: Arrival, registry: &Registry) -> io::Result<Vec<u8>> {
-    Ok(match arrival {
-        Arrival::Nothing => return Err(io::ErrorKind::UnexpectedEof.into()),
-        Arrival::Refused(status) => Response::error(status).to_bytes(Body::Sent),
-        Arrival::Head(head) => {
-            let response = match Request::parse(&head) {
-                Ok(request) => answer(registry, &request),
-                Err(status) => Response::error(status),
-            };
-            // No answer to HEAD has a body, not even to a HEAD with an error in its header fields.
-            response.to_bytes(if head.starts_with(b"HEAD ") {
-                Body::Announced
-            } else {
-                Body::Sent
-            })
-        }
-    })
+/// The answer to a head, or to one that is refused with this status.
+fn respond_to(arrival: Result<Vec<u8>, Status>, registry: &Registry) -> Vec<u8> {
+    let head = arrival.as_deref().map_err(|status| *status);
+    let request = head.and_then(Request::parse);
+    let response = request.and_then(|request| answer(registry, &request));
+    // No answer to HEAD has a body, not even to a HEAD with an error in its header fields.
+    let with_body = !head.is_ok_and(|head| head.starts_with(b"HEAD "));
+    response.unwrap_or_else(Response::error).to_bytes(with_body)
 }
 
-fn answer(registry: &Registry, request: &Request<'_>) -> Response {
-    match (request.path, request.method) {
-        ("/" | "/metrics", Method::Other) => Response::error(Status::MethodNotAllowed),
-        ("/", Method::Get | Method::Head) => Response::index(),
-        ("/metrics", Method::Get | Method::Head) => Response::metrics(registry.render()),
-        (_, Method::Get | Method::Head | Method::Other) => Response::error(Status::NotFound),
-    }
+fn answer(registry: &Registry, request: &Request<'_>) -> Result<Response, Status> {
+    const LINK: &str = "<!doctype html><title>metrics</title><a href=\"/metrics\">/metrics</a>\n";
+    let (content_type, body) = match request.path {
+        "/" | "/metrics" if !request.reads => return Err(Status::METHOD_NOT_ALLOWED),
+        "/" => ("text/html; charset=utf-8", LINK.to_owned()),
+        "/metrics" => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            registry.render(),
+        ),
+        _ => return Err(Status::NOT_FOUND),
+    };
+    Ok(Response::page(content_type, body))
 }
 
 /// A running server. It stops when this is dropped.
@@ -238,14 +234,12 @@ impl Acceptor {
             if self.stopping.load(Ordering::Acquire) {
                 return;
             }
-            match accepted.and_then(|(stream, _)| self.take(stream)) {
-                Ok(()) => {}
-                Err(_) => {
-                    self.service.count(UNANSWERED);
-                    // Mostly no descriptor is free, or no thread. This frees one of each.
-                    if !self.drop_one() {
-                        thread::sleep(ACCEPT_PAUSE);
-                    }
+            let taken = accepted.and_then(|(stream, _)| self.take(stream));
+            if taken.is_err() {
+                self.service.count(UNANSWERED);
+                // Mostly no descriptor is free, or no thread. This frees one of each.
+                if !self.drop_one() {
+                    thread::sleep(ACCEPT_PAUSE);
                 }
             }
         }
@@ -315,16 +309,16 @@ impl Service {
     }
 
     /// Reads the request and sends the answer. Returns the deadline by which the client must close.
-    fn converse(&self, connection: &Connection) -> io::Result<Deadline> {
+    fn converse(&self, connection: &Connection) -> io::Result<Instant> {
         let stream = &connection.stream;
         let mut asking = Timed {
             stream,
-            deadline: Deadline::after(self.limits.request_time),
+            deadline: Instant::now() + self.limits.request_time,
         };
         let arrival = request::arrive(&mut asking, self.limits.head_bytes)?;
         connection.silent.store(false, Ordering::Relaxed);
-        let answer = respond_to(arrival, &self.registry)?;
-        let deadline = Deadline::after(self.limits.answer_time);
+        let answer = respond_to(arrival, &self.registry);
+        let deadline = Instant::now() + self.limits.answer_time;
         Timed { stream, deadline }.write_all(&answer)?;
         Ok(deadline)
     }
@@ -333,7 +327,7 @@ impl Service {
 /// Ends a connection so that the answer arrives: shuts it down for writing, and then reads until
 /// the client closes, too. Closing it with unread bytes would reset the connection, and the reset
 /// may arrive before the answer.
-fn hang_up(stream: &TcpStream, deadline: Deadline) {
+fn hang_up(stream: &TcpStream, deadline: Instant) {
     if stream.shutdown(Shutdown::Write).is_ok() {
         let mut surplus = Timed { stream, deadline }.take(SURPLUS_BYTES);
         // On an error the client has closed the connection, or did not do so in time: nothing is
@@ -342,43 +336,35 @@ fn hang_up(stream: &TcpStream, deadline: Deadline) {
     }
 }
 
-/// A fixed point in time; progress does not move it.
-#[derive(Clone, Copy)]
-struct Deadline(Instant);
+/// A stream whose reads and writes fail after the deadline, which progress does not move.
+struct Timed<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
 
-impl Deadline {
-    fn after(time: Duration) -> Self {
-        Self(Instant::now() + time)
-    }
-
+impl Timed<'_> {
     /// The time left.
     ///
     /// # Errors
     /// If the deadline has passed.
-    fn left(self) -> io::Result<Duration> {
-        match self.0.saturating_duration_since(Instant::now()) {
+    fn left(&self) -> io::Result<Duration> {
+        match self.deadline.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
             left => Ok(left),
         }
     }
 }
 
-/// A stream whose reads and writes fail after the deadline.
-struct Timed<'a> {
-    stream: &'a TcpStream,
-    deadline: Deadline,
-}
-
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.deadline.left()?))?;
+        self.stream.set_read_timeout(Some(self.left()?))?;
         self.stream.read(buffer)
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.deadline.left()?))?;
+        self.stream.set_write_timeout(Some(self.left()?))?;
         self.stream.write(bytes)
     }
 

@@ -1,19 +1,12 @@
 //! Prometheus' text format, version 0.0.4.
 //! See <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>.
 
-use std::fmt::{self, Display, Write};
+use std::fmt::{self, Display};
 
 /// A metric, or a family of them, as the registry sees it.
 pub(crate) trait Metric: Send + Sync {
-    /// Writes the current samples.
-    fn expose(&self, name: &str, labels: &[Label<'_>], page: &mut Page);
-}
-
-/// A label with one value.
-#[derive(Clone, Copy)]
-pub(crate) struct Label<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) value: &'a str,
+    /// Writes the current samples, with these labels and their values.
+    fn expose(&self, name: &str, labels: &[(&str, &str)], page: &mut Page);
 }
 
 /// The kind of a metric.
@@ -59,8 +52,8 @@ pub(crate) struct Page {
 impl Page {
     /// Begins a metric: its help and its type, which come before its samples.
     pub(crate) fn family(&mut self, name: &str, help: &str, kind: Kind) {
-        self.push(format_args!("# HELP {name} {}\n", escaped(help)));
-        self.push(format_args!("# TYPE {name} {}\n", kind.name()));
+        self.text += &format!("# HELP {name} {}\n", escaped(help));
+        self.text += &format!("# TYPE {name} {}\n", kind.name());
     }
 
     /// Adds a sample: one line.
@@ -68,29 +61,23 @@ impl Page {
         &mut self,
         name: &str,
         suffix: &str,
-        labels: &[Label<'_>],
+        labels: &[(&str, &str)],
         value: impl Display,
     ) {
-        self.push(format_args!("{name}{suffix}"));
-        for (index, Label { name, value }) in labels.iter().enumerate() {
+        self.text += &format!("{name}{suffix}");
+        for (index, (name, value)) in labels.iter().enumerate() {
             let before = if index == 0 { '{' } else { ',' };
             let value = escaped(value).replace('"', "\\\"");
-            self.push(format_args!("{before}{name}=\"{value}\""));
+            self.text += &format!("{before}{name}=\"{value}\"");
         }
         if !labels.is_empty() {
             self.text.push('}');
         }
-        self.push(format_args!(" {value}\n"));
+        self.text += &format!(" {value}\n");
     }
 
     pub(crate) fn into_text(self) -> String {
         self.text
-    }
-
-    fn push(&mut self, arguments: fmt::Arguments<'_>) {
-        self.text
-            .write_fmt(arguments)
-            .expect("writing to a String cannot fail");
     }
 }
 
@@ -122,7 +109,7 @@ fn is_name(name: &str, signs: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn sample(labels: &[Label<'_>], value: impl Display) -> String {
+    fn sample(labels: &[(&str, &str)], value: impl Display) -> String {
         let mut page = Page::default();
         page.sample("m", "_x", labels, value);
         page.into_text()
@@ -130,14 +117,7 @@ mod tests {
 
     #[test]
     fn samples_are_written_with_their_labels() {
-        let a = Label {
-            name: "a",
-            value: "1",
-        };
-        let b = Label {
-            name: "b",
-            value: "2",
-        };
+        let (a, b) = (("a", "1"), ("b", "2"));
         assert_eq!(sample(&[], u64::MAX), "m_x 18446744073709551615\n");
         assert_eq!(sample(&[a], -1), "m_x{a=\"1\"} -1\n");
         assert_eq!(sample(&[a, b], 0.5), "m_x{a=\"1\",b=\"2\"} 0.5\n");
@@ -174,13 +154,7 @@ mod tests {
             "# HELP m a\\\\b\\nc\"d\té\n# TYPE m gauge\n"
         );
         assert_eq!(
-            sample(
-                &[Label {
-                    name: "l",
-                    value: odd
-                }],
-                1
-            ),
+            sample(&[("l", odd)], 1),
             "m_x{l=\"a\\\\b\\nc\\\"d\té\"} 1\n"
         );
     }

@@ -4,34 +4,26 @@ use std::io::{self, ErrorKind, Read};
 
 use super::response::Status;
 
-/// The result of reading a request.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
-    /// The request line and the header fields, through the empty line that ends them.
-    Head(Vec<u8>),
-    /// The head was too long, too slow or incomplete.
-    Refused(Status),
-    /// The client closed the connection before its first byte.
-    Nothing,
-}
-
-/// Reads up to the empty line. A body or another request after it is ignored.
+/// Reads up to the empty line that ends the header fields, and returns the request line and the
+/// fields through it, or the status of the answer if they are too long, too slow or incomplete. A
+/// body or another request after them is ignored.
 ///
 /// # Errors
-/// If the stream has one, other than a time-out.
-pub(super) fn arrive(stream: &mut impl Read, limit: usize) -> io::Result<Arrival> {
+/// If the stream has one, other than a time-out; or [`ErrorKind::UnexpectedEof`] if it ends before
+/// its first byte.
+pub(super) fn arrive(stream: &mut impl Read, limit: usize) -> io::Result<Result<Vec<u8>, Status>> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];
     loop {
         let count = match stream.read(&mut chunk) {
-            Ok(0) if head.is_empty() => return Ok(Arrival::Nothing),
-            Ok(0) => return Ok(Arrival::Refused(Status::BadRequest)),
+            Ok(0) if head.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Ok(Err(Status::BAD_REQUEST)),
             Ok(count) => count,
             Err(error) => match error.kind() {
                 ErrorKind::Interrupted => continue,
                 // It depends on the system which of the two a socket returns after a time-out.
                 ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-                    return Ok(Arrival::Refused(Status::RequestTimeout));
+                    return Ok(Err(Status::REQUEST_TIMEOUT));
                 }
                 _ => return Err(error),
             },
@@ -39,16 +31,13 @@ pub(super) fn arrive(stream: &mut impl Read, limit: usize) -> io::Result<Arrival
         // The end may have begun in the chunk before.
         let searched = head.len().saturating_sub(3);
         head.extend_from_slice(&chunk[..count]);
-        match end_of_head(&head, searched) {
-            Some(end) if end <= limit => {
-                head.truncate(end);
-                return Ok(Arrival::Head(head));
-            }
-            Some(_) => return Ok(Arrival::Refused(Status::HeaderFieldsTooLarge)),
-            None if head.len() > limit => {
-                return Ok(Arrival::Refused(Status::HeaderFieldsTooLarge));
-            }
-            None => {}
+        let end = end_of_head(&head, searched);
+        if end.unwrap_or(head.len()) > limit {
+            return Ok(Err(Status::FIELDS_TOO_LARGE));
+        }
+        if let Some(end) = end {
+            head.truncate(end);
+            return Ok(Ok(head));
         }
     }
 }
@@ -67,17 +56,10 @@ fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
 /// A request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request<'a> {
-    pub(super) method: Method,
+    /// Whether its method is GET or HEAD.
+    pub(super) reads: bool,
     /// The target without its query.
     pub(super) path: &'a str,
-}
-
-/// The methods that the server distinguishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    Get,
-    Head,
-    Other,
 }
 
 impl<'a> Request<'a> {
@@ -86,61 +68,44 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The status of the answer, if the head is not a valid request.
     pub(super) fn parse(head: &'a [u8]) -> Result<Self, Status> {
-        let head = str::from_utf8(head).map_err(|_| Status::BadRequest)?;
+        let head = str::from_utf8(head).map_err(|_| Status::BAD_REQUEST)?;
         // Old clients send an empty line before the request; it must be ignored (section 2.2).
         let head = head.strip_prefix("\r\n").unwrap_or(head);
         let mut lines = head
             .split_terminator('\n')
             .map(|line| line.strip_suffix('\r').unwrap_or(line));
-        let (request, version) = Self::parse_line(lines.next().unwrap_or_default())?;
+        let (request, needs_host) = Self::parse_line(lines.next().unwrap_or_default())?;
 
         let mut hosts = 0;
         for field in lines.take_while(|line| !line.is_empty()) {
-            let (name, value) = field.split_once(':').ok_or(Status::BadRequest)?;
-            if !is_token(name)
-                || value
-                    .chars()
-                    .any(|character| character.is_control() && character != '\t')
-            {
-                return Err(Status::BadRequest);
+            let (name, value) = field.split_once(':').ok_or(Status::BAD_REQUEST)?;
+            let is_control = |character: char| character.is_control() && character != '\t';
+            if !is_token(name) || value.contains(is_control) {
+                return Err(Status::BAD_REQUEST);
             }
-            if name.eq_ignore_ascii_case("host") {
-                hosts += 1;
-            }
+            hosts += usize::from(name.eq_ignore_ascii_case("host"));
         }
         // (Section 3.2)
-        match (version, hosts) {
-            (Version::Http10, 0 | 1) | (Version::Http11, 1) => Ok(request),
-            (Version::Http10 | Version::Http11, _) => Err(Status::BadRequest),
+        match hosts {
+            1 => Ok(request),
+            0 if !needs_host => Ok(request),
+            _ => Err(Status::BAD_REQUEST),
         }
     }
 
-    fn parse_line(line: &'a str) -> Result<(Self, Version), Status> {
-        let mut words = line.split(' ');
-        let (Some(method), Some(target), Some(version), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(Status::BadRequest);
+    /// Returns also whether the request needs the field `Host`.
+    fn parse_line(line: &'a str) -> Result<(Self, bool), Status> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [method, target, version] = words[..] else {
+            return Err(Status::BAD_REQUEST);
         };
-        if !is_token(method)
-            || target.is_empty()
-            || !target.bytes().all(|byte| byte.is_ascii_graphic())
-        {
-            return Err(Status::BadRequest);
+        let is_graphic = target.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_token(method) || target.is_empty() || !is_graphic {
+            return Err(Status::BAD_REQUEST);
         }
-        let version = Version::parse(version)?;
-        let method = match method {
-            "GET" => Method::Get,
-            "HEAD" => Method::Head,
-            _ => Method::Other,
-        };
-        Ok((
-            Self {
-                method,
-                path: path_of(target),
-            },
-            version,
-        ))
+        let needs_host = needs_host(version)?;
+        let (reads, path) = (matches!(method, "GET" | "HEAD"), path_of(target));
+        Ok((Self { reads, path }, needs_host))
     }
 }
 
@@ -157,22 +122,16 @@ fn path_of(target: &str) -> &str {
     }
 }
 
-/// The versions that the server distinguishes: only 1.1 requires the field `Host`.
-enum Version {
-    Http10,
-    /// 1.1, and later versions 1.x, which a server of 1.1 treats alike.
-    Http11,
-}
-
-impl Version {
-    fn parse(text: &str) -> Result<Self, Status> {
-        let digits = text.strip_prefix("HTTP/").ok_or(Status::BadRequest)?;
-        match digits.as_bytes() {
-            b"1.0" => Ok(Self::Http10),
-            [b'1', b'.', b'1'..=b'9'] => Ok(Self::Http11),
-            [b'0'..=b'9', b'.', b'0'..=b'9'] => Err(Status::VersionNotSupported),
-            _ => Err(Status::BadRequest),
+/// Whether requests of this version need the field `Host`: those of 1.1 and of later versions 1.x,
+/// which a server of 1.1 treats alike.
+fn needs_host(version: &str) -> Result<bool, Status> {
+    match version.as_bytes() {
+        b"HTTP/1.0" => Ok(false),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(true),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            Err(Status::VERSION_NOT_SUPPORTED)
         }
+        _ => Err(Status::BAD_REQUEST),
     }
 }
 
@@ -206,7 +165,7 @@ mod tests {
         }
     }
 
-    fn arrival(parts: &[&[u8]], end: Option<ErrorKind>, limit: usize) -> Arrival {
+    fn arrival(parts: &[&[u8]], end: Option<ErrorKind>, limit: usize) -> Result<Vec<u8>, Status> {
         arrive(&mut Parts { parts, end }, limit).expect("the stream does not fail")
     }
 
@@ -216,10 +175,7 @@ mod tests {
         for first in 1..head.len() - 1 {
             for second in first + 1..head.len() {
                 let parts = [&head[..first], &head[first..second], &head[second..]];
-                assert_eq!(
-                    arrival(&parts, None, head.len()),
-                    Arrival::Head(head.to_vec())
-                );
+                assert_eq!(arrival(&parts, None, head.len()), Ok(head.to_vec()));
             }
         }
     }
@@ -236,25 +192,21 @@ mod tests {
             ("\n\n", "\n\n"),
         ] {
             let arrival = arrival(&[sent.as_bytes()], None, head.len());
-            assert_eq!(arrival, Arrival::Head(head.as_bytes().to_vec()));
+            assert_eq!(arrival, Ok(head.as_bytes().to_vec()));
         }
     }
 
     #[test]
     fn incomplete_head_is_refused() {
         let slow = Some(ErrorKind::WouldBlock);
-        assert_eq!(arrival(&[], None, 10), Arrival::Nothing);
-        assert_eq!(
-            arrival(&[b"GET"], None, 10),
-            Arrival::Refused(Status::BadRequest)
-        );
-        assert_eq!(
-            arrival(&[b"GET"], slow, 10),
-            Arrival::Refused(Status::RequestTimeout)
-        );
+        let (parts, end) = (&[][..], None);
+        let nothing = arrive(&mut Parts { parts, end }, 10).expect_err("there is no byte");
+        assert_eq!(nothing.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(arrival(&[b"GET"], None, 10), Err(Status::BAD_REQUEST));
+        assert_eq!(arrival(&[b"GET"], slow, 10), Err(Status::REQUEST_TIMEOUT));
         assert_eq!(
             arrival(&[], Some(ErrorKind::TimedOut), 10),
-            Arrival::Refused(Status::RequestTimeout)
+            Err(Status::REQUEST_TIMEOUT)
         );
         let broken = Some(ErrorKind::ConnectionReset);
         assert!(
@@ -271,10 +223,10 @@ mod tests {
 
     #[test]
     fn long_head_is_refused() {
-        let too_long = Arrival::Refused(Status::HeaderFieldsTooLarge);
+        let too_long = Err(Status::FIELDS_TOO_LARGE);
         assert_eq!(
             arrival(&[b"GET / HTTP/1.0\r\n\r\n"], None, 18),
-            Arrival::Head(b"GET / HTTP/1.0\r\n\r\n".to_vec())
+            Ok(b"GET / HTTP/1.0\r\n\r\n".to_vec())
         );
         assert_eq!(arrival(&[b"GET / HTTP/1.0\r\n\r\n"], None, 17), too_long);
         assert_eq!(
@@ -283,7 +235,7 @@ mod tests {
         );
         assert_eq!(
             arrival(&[b"aaaaaaaaa", b"a"], Some(ErrorKind::WouldBlock), 10),
-            Arrival::Refused(Status::RequestTimeout)
+            Err(Status::REQUEST_TIMEOUT)
         );
     }
 
@@ -293,12 +245,7 @@ mod tests {
 
     #[test]
     fn valid_requests_are_parsed() {
-        let get = |path| {
-            Ok(Request {
-                method: Method::Get,
-                path,
-            })
-        };
+        let get = |path| Ok(Request { reads: true, path });
         for (head, expected) in [
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", get("/")),
             ("GET / HTTP/1.0\r\n\r\n", get("/")),
@@ -321,21 +268,21 @@ mod tests {
             (
                 "HEAD / HTTP/1.0\r\n\r\n",
                 Ok(Request {
-                    method: Method::Head,
+                    reads: true,
                     path: "/",
                 }),
             ),
             (
                 "head / HTTP/1.0\r\n\r\n",
                 Ok(Request {
-                    method: Method::Other,
+                    reads: false,
                     path: "/",
                 }),
             ),
             (
                 "POST /a HTTP/1.0\r\n\r\n",
                 Ok(Request {
-                    method: Method::Other,
+                    reads: false,
                     path: "/a",
                 }),
             ),
@@ -373,11 +320,11 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
         ] {
-            assert_eq!(parse(head), Err(Status::BadRequest), "{head:?}");
+            assert_eq!(parse(head), Err(Status::BAD_REQUEST), "{head:?}");
         }
         assert_eq!(
             Request::parse(b"GET / HTTP/1.0\r\nA: \xff\r\n\r\n"),
-            Err(Status::BadRequest)
+            Err(Status::BAD_REQUEST)
         );
     }
 
@@ -386,7 +333,7 @@ mod tests {
         for version in ["HTTP/2.0", "HTTP/0.9", "HTTP/3.1"] {
             assert_eq!(
                 parse(&format!("GET / {version}\r\n\r\n")),
-                Err(Status::VersionNotSupported)
+                Err(Status::VERSION_NOT_SUPPORTED)
             );
         }
     }
