@@ -27,4 +27,4 @@ mod table;
 mod tests;
 mod world;
 
-pub use search::{End, Found, SoFar, run, search};
+pub use search::run;

@@ -46,7 +46,7 @@ pub(super) enum Request {
 }
 
 /// The state after an order of the requests.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Place {
     /// The last write that took effect; 0 if none did.
     value: u8,
@@ -61,10 +61,6 @@ struct Place {
 struct Tickets(u64);
 
 impl Tickets {
-    fn of(ticket: u8) -> Self {
-        Self(1 << ticket)
-    }
-
     fn has(self, ticket: u8) -> bool {
         self.0 >> ticket & 1 == 1
     }
@@ -80,17 +76,13 @@ impl Tickets {
 
 impl Default for Clients {
     fn default() -> Self {
-        let (value, written, seen) = (0, Tickets::default(), Vec::new());
+        let none = Tickets::default();
         Self {
             asked: 0,
-            reads: Tickets::default(),
-            writing: Tickets::default(),
-            retried: Tickets::default(),
-            places: BTreeSet::from([Place {
-                value,
-                written,
-                seen,
-            }]),
+            reads: none,
+            writing: none,
+            retried: none,
+            places: BTreeSet::from([Place::default()]),
         }
     }
 }
@@ -106,24 +98,28 @@ impl Clients {
         u8::try_from(self.reads.0.count_ones()).expect("few requests")
     }
 
-    /// The ticket of the next request.
-    pub(super) fn next(&self) -> u8 {
-        self.asked + 1
+    /// The ticket of a request that is sent now.
+    pub(super) fn ticket(&self, request: Request) -> u8 {
+        match request {
+            Request::Write | Request::Read => self.asked + 1,
+            Request::Retry => self.may_retry().expect("a write is open"),
+        }
     }
 
     /// A client sends a request.
     pub(super) fn ask(&mut self, request: Request) {
-        if let (Request::Retry, Some(ticket)) = (request, self.may_retry()) {
-            self.retried = self.retried.with(ticket);
-            return;
-        }
-        self.asked += 1;
-        let ticket = self.asked;
+        let ticket = self.ticket(request);
+        self.asked = self.asked.max(ticket);
         match request {
-            Request::Write | Request::Retry => self.writing = self.writing.with(ticket),
+            Request::Retry => self.retried = self.retried.with(ticket),
+            Request::Write => self.writing = self.writing.with(ticket),
             Request::Read => {
                 self.reads = self.reads.with(ticket);
-                self.each(|place| place.seen.push((ticket, Tickets::of(place.value))));
+                self.each(|place| {
+                    place
+                        .seen
+                        .push((ticket, Tickets::default().with(place.value)))
+                });
             }
         }
         self.go_on();
@@ -303,7 +299,7 @@ mod tests {
             let mut open: Vec<usize> = Vec::new();
             for time in (0..).take(14).map(Moment::at) {
                 if open.is_empty() || operations.len() < 7 && rng.range(0..=1) == 0 {
-                    let ticket = clients.next();
+                    let ticket = clients.ticket(Request::Read);
                     let call = if rng.range(0..=1) == 0 {
                         clients.ask(Request::Write);
                         Call::Write(ticket.into())
@@ -322,7 +318,7 @@ mod tests {
                     continue;
                 }
                 let at = open.swap_remove(rng.range(0..=open.len() as u64 - 1) as usize);
-                let value = rng.range(0..=u64::from(clients.next() - 1)) as u8;
+                let value = rng.range(0..=u64::from(clients.asked)) as u8;
                 let value = (value > 0).then_some(value);
                 let is_write = clients.is_write(Ticket(at as u64 + 1));
                 let (response, outcome) = match (rng.range(0..=5), is_write) {

@@ -38,10 +38,6 @@ impl Hasher for Mix {
         self.write_u64(value as u64);
     }
 
-    fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
-    }
-
     fn write_u64(&mut self, value: u64) {
         // Digits of the golden ratio and of pi.
         let product = u128::from(self.0 ^ value ^ 0x9e37_79b9_7f4a_7c15)

@@ -200,24 +200,23 @@ impl Nodes {
         let setting = self.settings[usize::from(waits)].clone();
         let node = Node::new(id, setting, MemoryDisk::default());
         let mut run = Run::new(self, node, None);
-        let ended = run.starts(incarnation(id.0, id));
-        run.into_effect(ended)
+        let broken = run.starts(incarnation(id.0, id)).err();
+        run.into_effect(broken)
     }
 
     /// The effect of an event; nothing if it cannot happen, or has the same effect as another one.
     pub(super) fn effect(&self, node: Ref, event: Event) -> (Ref, Option<&Effect>) {
         let effect = self.effects.keep(Mix::of(&(node, event)), || {
             let mut run = Run::new(self, self.states[node].thing.clone(), event.dies);
-            run.seen = Some(Look::at(&run.node));
+            run.seen = Some(look_at(&run.node));
             run.before = Some(Mix::of(&run.node));
-            let ended = match run.happen(event.what) {
+            let broken = match run.happen(event.what) {
                 Err(None) => return None,
-                Err(Some(broken)) => Err(broken),
                 // There was nothing to store.
                 Ok(()) if event.dies.is_some() && !run.died => return None,
-                Ok(()) => Ok(()),
+                ended => ended.err().flatten(),
             };
-            Some(run.into_effect(ended))
+            Some(run.into_effect(broken))
         });
         (effect, self.effects[effect].as_ref())
     }
@@ -280,33 +279,19 @@ struct Run<'a> {
     seen: Option<Look>,
 }
 
-/// What the rules of the cluster look at. While it stays the same they need not look.
-#[derive(PartialEq, Eq)]
-struct Look {
-    incarnation: Incarnation,
-    term: Term,
-    role: RoleName,
-    last: EntryId,
-    truncated: u64,
-    commit: EntryId,
-}
+/// What the rules of the cluster look at: the commit, and the rest of a node. While it stays the
+/// same they need not look.
+type Look = (EntryId, (Incarnation, Term, RoleName, EntryId, u64));
 
-impl Look {
-    fn at(node: &Node) -> Self {
-        let Process {
-            incarnation,
-            status,
-            ..
-        } = process(node);
-        Self {
-            incarnation: *incarnation,
-            term: status.ballot.term(),
-            role: status.role,
-            last: status.last,
-            truncated: status.counters.entries_truncated,
-            commit: status.commit,
-        }
-    }
+fn look_at(node: &Node) -> Look {
+    let Process {
+        incarnation,
+        status,
+        ..
+    } = process(node);
+    let (term, truncated) = (status.ballot.term(), status.counters.entries_truncated);
+    let rest = (*incarnation, term, status.role, status.last, truncated);
+    (status.commit, rest)
 }
 
 impl<'a> Run<'a> {
@@ -324,14 +309,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn into_effect(self, ended: Result<(), Broken>) -> Effect {
+    fn into_effect(self, broken: Option<Broken>) -> Effect {
         Effect {
             changes: self.before != Some(Mix::of(&self.node)),
             commits: self.commits,
             after: self.nodes.keep(&self.node),
             sent: self.sent,
             observed: self.observed,
-            broken: ended.err(),
+            broken,
         }
     }
 
@@ -382,17 +367,16 @@ impl<'a> Run<'a> {
                 let query = KEY;
                 self.step(Input::Read { ticket, query })?;
             }
+            What::Transfer(_) | What::Change
+                if process(&self.node).status.role != RoleName::Leader =>
+            {
+                return Err(None);
+            }
             What::Transfer(to) => {
-                if process(&self.node).status.role != RoleName::Leader {
-                    return Err(None);
-                }
                 let (ticket, to) = (Some(TRANSFER), Some(to));
                 self.step(Input::Transfer { ticket, to })?;
             }
             What::Change => {
-                if process(&self.node).status.role != RoleName::Leader {
-                    return Err(None);
-                }
                 let Bounds {
                     nodes, add, remove, ..
                 } = self.nodes.bounds;
@@ -407,8 +391,7 @@ impl<'a> Run<'a> {
             What::Work => match self.node.work().map_err(Broken::from)? {
                 None => return Err(None),
                 Some(Worked::Named(_)) => {
-                    self.observed
-                        .push(Observed::Stores(self.nodes.keep(&self.node)));
+                    self.observe(Observed::Stores);
                     return Ok(());
                 }
                 Some(Worked::Done(_, input)) => self.step(input)?,
@@ -445,15 +428,14 @@ impl<'a> Run<'a> {
             self.look();
             for mut reply in released.replies {
                 (self.nodes.planted.answer)(&mut reply);
-                self.observed.push(match reply.ticket {
-                    CHANGE => Observed::Changes(self.nodes.keep(&self.node), reply.response),
-                    _ => Observed::Answers(reply),
-                });
+                match reply.ticket {
+                    CHANGE => self.observe(|node| Observed::Changes(node, reply.response)),
+                    _ => self.observed.push(Observed::Answers(reply)),
+                }
             }
             self.send(released.messages)?;
             if released.begins_work {
-                self.observed
-                    .push(Observed::Stores(self.nodes.keep(&self.node)));
+                self.observe(Observed::Stores);
             }
             let stores = !self.node.unsynced_records().is_empty();
             if stores && let Some(next) = self.dies {
@@ -478,14 +460,17 @@ impl<'a> Run<'a> {
 
     /// Shows the node to the rules of the cluster, if they may see anything new.
     fn look(&mut self) {
-        let look = Look::at(&self.node);
-        if self.seen.as_ref() != Some(&look) {
+        let look = look_at(&self.node);
+        if self.seen != Some(look) {
             let before = self.seen.replace(look);
-            let commit = process(&self.node).status.commit;
-            self.commits |= before.is_none_or(|before| before.commit != commit);
-            self.observed
-                .push(Observed::State(self.nodes.keep(&self.node)));
+            self.commits |= before.is_none_or(|before| before.0 != look.0);
+            self.observe(Observed::State);
         }
+    }
+
+    /// Shows the node's present state to the rules.
+    fn observe(&mut self, what: impl FnOnce(Ref) -> Observed) {
+        self.observed.push(what(self.nodes.keep(&self.node)));
     }
 
     fn send(&mut self, messages: Vec<Envelope<Registers>>) -> Result<(), Broken> {
@@ -505,8 +490,7 @@ impl<'a> Run<'a> {
     fn crash(&mut self, next: Incarnation) -> Result<(), Broken> {
         self.died = true;
         self.dies = None;
-        self.observed
-            .push(Observed::Dies(self.nodes.keep(&self.node)));
+        self.observe(Observed::Dies);
         self.node.crash();
         if self.nodes.bounds.forgetful {
             self.node.disk = MemoryDisk::default();

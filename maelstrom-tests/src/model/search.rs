@@ -7,7 +7,7 @@ use std::hash::BuildHasherDefault;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fmt, fs, panic, thread};
 
 use raft::stdio::{print_error, stdout};
@@ -31,20 +31,20 @@ const SHARE: usize = 64;
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     /// The number of worlds.
-    pub worlds: u64,
+    pub(super) worlds: u64,
     /// The number of steps from the searched worlds to others.
-    pub steps: u64,
+    pub(super) steps: u64,
     /// The number of actions from the first world to the last.
-    pub depth: u32,
+    pub(super) depth: u32,
     /// How it ended.
-    pub end: End,
+    pub(super) end: End,
 }
 
 /// How a search ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// All worlds were searched, and all rules held.
     Exhausted,
     /// The time or the number of worlds reached its limit.
@@ -65,8 +65,14 @@ pub enum End {
 pub fn run(options: &Options) -> io::Result<Status> {
     panic::set_hook(Box::new(tell_panic));
     let progress = Progress::new();
-    let found = search(options, |so_far| {
-        progress.print(|| so_far.line(progress.elapsed()));
+    let found = search(options, Planted::default(), |worlds, depth, waiting| {
+        progress.print(|| {
+            let seconds = progress.elapsed().as_secs_f64();
+            let (rate, memory) = (worlds as f64 / seconds, memory());
+            format!(
+                "{seconds:.0} s: depth {depth}, {worlds} states, {rate:.0} states/s, {waiting} to go at this depth{memory}"
+            )
+        });
     });
     progress.end();
     let mut out = stdout();
@@ -102,39 +108,15 @@ impl fmt::Display for Found {
     }
 }
 
-/// The progress of a search.
-#[derive(Clone, Copy, Debug)]
-pub struct SoFar {
-    worlds: u64,
-    depth: u32,
-    waiting: u64,
-}
-
-impl SoFar {
-    fn line(self, took: Duration) -> String {
-        let (worlds, depth, waiting) = (self.worlds, self.depth, self.waiting);
-        let seconds = took.as_secs_f64();
-        let rate = worlds as f64 / seconds;
-        let memory = memory();
-        format!(
-            "{seconds:.0} s: depth {depth}, {worlds} states, {rate:.0} states/s, {waiting} to go at this depth{memory}"
-        )
-    }
-}
-
-/// Searches all worlds within the bounds.
+/// Searches all worlds within the bounds. A test may plant something into the nodes. Calls
+/// `progress` with the numbers of worlds so far, of the depth, and of worlds that wait at this depth.
 ///
 /// # Panics
 /// If a node does. The panic hook of [`run`] prints the way there.
-pub fn search(options: &Options, progress: impl Fn(SoFar) + Sync) -> Found {
-    search_with(options, Planted::default(), progress)
-}
-
-/// The same with nodes into which a test has planted something.
-pub(super) fn search_with(
+pub(super) fn search(
     options: &Options,
     planted: Planted,
-    progress: impl Fn(SoFar) + Sync,
+    progress: impl Fn(u64, u32, u64) + Sync,
 ) -> Found {
     let tables = Tables::new(options.bounds.clone(), Clocks::Folded, planted);
     let first = match World::new(&tables) {
@@ -177,12 +159,7 @@ pub(super) fn search_with(
     let mut depth = 0;
     loop {
         let next = search.level(&level, |waiting| {
-            let worlds = search.worlds.load(Ordering::Relaxed);
-            progress(SoFar {
-                worlds,
-                depth,
-                waiting,
-            });
+            progress(search.worlds.load(Ordering::Relaxed), depth, waiting);
         });
         let broken = search.broken.lock().expect("no worker panics").take();
         let end = match broken {

@@ -2,11 +2,12 @@
 
 use raft_core::{Envelope, NodeId};
 
+use super::clients::Request;
 use super::names::Namer;
 use super::node::{Clocks, Effect, TICKS_MAX, TIMES};
 use super::options::Bounds;
 use super::table::Ref;
-use super::world::{Action, Fate, Step, Tables, World, slot};
+use super::world::{Action, Deed, Step, Tables, World, slot};
 
 /// The first lines: new nodes. `rule` is broken in the end, or by one of them at once.
 pub(super) fn begin(bounds: &Bounds, rule: &str) -> String {
@@ -105,27 +106,27 @@ impl Story<'_> {
 
     /// Prints an action, except clocks that run.
     fn begin(&mut self, world: &World, action: Action) {
-        let id = world.actor(action, self.tables);
-        if action.fate() == Fate::Dies {
+        let id = action.node;
+        if action.dies {
             self.line(&format!("stall n{id}"));
         }
         let which = |at| self.which(&world.flight, at);
-        let command = match action {
-            Action::Deliver(at, _) => format!("deliver {}", which(at)),
-            Action::Copy(at) => format!("duplicate {}\ndeliver {}", which(at), which(at)),
-            Action::Wait(..) | Action::Expire(..) => return,
-            Action::Write(id, _) => {
-                let number = self.tables.clients[world.clients].next();
-                format!("write n{id} x={number}{}", self.session(number))
+        let command = match action.deed {
+            Deed::Deliver(at) => format!("deliver {}", which(at)),
+            Deed::Copy(at) => format!("duplicate {}\ndeliver {}", which(at), which(at)),
+            Deed::Wait | Deed::Expire => return,
+            Deed::Ask(Request::Read) => format!("read n{id} x"),
+            Deed::Ask(request @ (Request::Write | Request::Retry)) => {
+                let number = self.tables.clients[world.clients].ticket(request);
+                // A number in a session only where a story needs it: to send a write again.
+                let session = match self.tables.bounds().retries {
+                    0 => String::new(),
+                    _ => format!(" s1.{number}"),
+                };
+                format!("write n{id} x={number}{session}")
             }
-            Action::Retry(id, _) => {
-                let number = self.tables.clients[world.clients].may_retry();
-                let number = number.expect("a write is open");
-                format!("write n{id} x={number}{}", self.session(number))
-            }
-            Action::Read(id) => format!("read n{id} x"),
-            Action::Transfer(id, to) => format!("transfer n{id} n{to}"),
-            Action::Change(id, _) => {
+            Deed::Transfer(to) => format!("transfer n{id} n{to}"),
+            Deed::Change => {
                 let Bounds {
                     nodes, add, remove, ..
                 } = self.tables.bounds();
@@ -133,24 +134,15 @@ impl Story<'_> {
                 let removed = (nodes - remove + 1..=*nodes).map(|node| format!(" -n{node}"));
                 format!("change n{id}{}", added.chain(removed).collect::<String>())
             }
-            Action::Work(id, _) => format!("work n{id}"),
-            Action::Crash(id) => format!("{} n{id}", self.forget_or("restart")),
+            Deed::Work => format!("work n{id}"),
+            Deed::Crash => format!("{} n{id}", self.forget_or("restart")),
         };
         self.line(&command);
     }
 
-    /// A write's number in its session, where a story needs it: to send the write again.
-    fn session(&self, number: u8) -> String {
-        match self.tables.bounds().retries {
-            0 => String::new(),
-            _ => format!(" s1.{number}"),
-        }
-    }
-
     /// Prints that a process dies before it stores its output, and starts again.
-    fn end(&mut self, world: &World, action: Action) {
-        if action.fate() == Fate::Dies {
-            let id = world.actor(action, self.tables);
+    fn end(&mut self, Action { node: id, dies, .. }: Action) {
+        if dies {
             let start = self.forget_or("start");
             self.line(&format!("crash n{id}\nunstall n{id}\n{start} n{id}"));
         }
@@ -168,11 +160,11 @@ impl Story<'_> {
     /// Prints the last action, which broke a rule.
     fn last(&mut self, world: &World, action: Action) {
         self.begin(world, action);
-        if let Action::Wait(id, _) | Action::Expire(id, _) = action {
+        if let Deed::Wait | Deed::Expire = action.deed {
             // One of these ticks breaks the rule and ends the script.
-            self.line(&format!("tick n{id} {TICKS_MAX}"));
+            self.line(&format!("tick n{} {TICKS_MAX}", action.node));
         }
-        self.end(world, action);
+        self.end(action);
     }
 
     /// Prints one step, and the messages that were lost.
@@ -184,25 +176,12 @@ impl Story<'_> {
         } = step;
         self.begin(world, *action);
         let mut flight = world.flight.clone();
-        match action {
-            Action::Deliver(at, _) => {
-                flight.remove(*at);
-            }
-            Action::Copy(at) => {
-                let message = flight.remove(*at);
-                flight.push(message);
-            }
-            Action::Wait(..)
-            | Action::Expire(..)
-            | Action::Write(..)
-            | Action::Retry(..)
-            | Action::Read(_)
-            | Action::Transfer(..)
-            | Action::Change(..)
-            | Action::Work(..)
-            | Action::Crash(_) => {}
+        if let Deed::Deliver(at) = action.deed {
+            flight.remove(at);
+        } else if let Deed::Copy(at) = action.deed {
+            flight[at..].rotate_left(1);
         }
-        let id = world.actor(*action, self.tables);
+        let id = action.node;
         let sent = self.ticks(effect, id);
         for message in sent {
             if flight.contains(message) {
@@ -211,7 +190,7 @@ impl Story<'_> {
                 flight.push(*message);
             }
         }
-        self.end(world, *action);
+        self.end(*action);
         while let Some(at) = flight.iter().position(|known| !next.flight.contains(known)) {
             let which = self.which(&flight, at);
             self.line(&format!("drop {which}"));

@@ -5,12 +5,13 @@ use raft_core::{
 };
 use rand::Rng;
 
+use super::clients::Request;
 use super::names::Namer;
 use super::node::{Clocks, Planted};
 use super::options::{Bounds, Options};
-use super::search::{End, Found, search, search_with};
+use super::search::{End, Found, search};
 use super::story;
-use super::world::{Action, Fate, Tables, World};
+use super::world::{Action, Deed, Tables, World};
 use crate::golden;
 use crate::replica::machine::{Outcome, Registers};
 use crate::rules::Broken;
@@ -40,7 +41,11 @@ fn found(bounds: Bounds) -> Found {
 }
 
 fn found_in(bounds: Bounds, worlds_max: u32) -> Found {
-    search(&options(bounds, worlds_max), |_| {})
+    search(
+        &options(bounds, worlds_max),
+        Planted::default(),
+        |_, _, _| {},
+    )
 }
 
 fn options(bounds: Bounds, worlds_max: u32) -> Options {
@@ -128,7 +133,7 @@ fn planted_rule_is_broken_on_a_shortest_way() {
         ..Planted::default()
     };
     let options = options(bounds(3), 500_000);
-    let found = search_with(&options, commits_nothing, |_| {});
+    let found = search(&options, commits_nothing, |_, _, _| {});
     let End::Broken { rule, story } = &found.end else {
         panic!("{found}");
     };
@@ -146,7 +151,7 @@ fn rule_broken_at_the_start_is_reported() {
         rule: |_| Err(Broken("no node starts".into())),
         ..Planted::default()
     };
-    let found = search_with(&options(bounds(3), 10), starts_nothing, |_| {});
+    let found = search(&options(bounds(3), 10), starts_nothing, |_, _, _| {});
     let (rule, story) = (
         "no node starts".into(),
         story::begin(&bounds(3), "no node starts"),
@@ -156,7 +161,7 @@ fn rule_broken_at_the_start_is_reported() {
 
 /// The rule that this planted mistake breaks in a small world, and the story.
 fn broken(bounds: Bounds, planted: Planted) -> (String, String) {
-    let found = search_with(&options(bounds, 50_000), planted, |_| {});
+    let found = search(&options(bounds, 50_000), planted, |_, _, _| {});
     let End::Broken { rule, story } = &found.end else {
         panic!("{found}");
     };
@@ -315,6 +320,11 @@ fn wrong_promise_is_found() {
     );
 }
 
+fn does(node: u64, deed: Deed) -> Action {
+    let (node, dies) = (NodeId(node), false);
+    Action { node, deed, dies }
+}
+
 /// Worlds that differ in the names of nodes have the same fingerprint.
 #[test]
 fn names_make_no_difference() {
@@ -329,10 +339,10 @@ fn names_make_no_difference() {
     let end = |first: u64, second: u64| {
         let mut world = World::new(&tables).expect("nodes can start");
         for action in [
-            Action::Expire(NodeId(first), Fate::Lives),
-            Action::Crash(NodeId(second)),
-            Action::Expire(NodeId(second), Fate::Lives),
-            Action::Write(NodeId(first), Fate::Lives),
+            does(first, Deed::Expire),
+            does(second, Deed::Crash),
+            does(second, Deed::Expire),
+            does(first, Deed::Ask(Request::Write)),
         ] {
             let (steps, broken) = world.steps(&tables, |_| {});
             assert!(broken.is_none());
@@ -362,7 +372,7 @@ fn only_nodes_of_one_kind_change_names() {
     let of_first = |id| {
         let world = World::new(&tables).expect("nodes can start");
         let (steps, _) = world.steps(&tables, |_| {});
-        let action = Action::Expire(NodeId(id), Fate::Lives);
+        let action = does(id, Deed::Expire);
         let step = steps.into_iter().find(|step| step.action == action);
         let next = step.expect("any member may ask for votes").next;
         Namer::default().fingerprint(&tables, &next)

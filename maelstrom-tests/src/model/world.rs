@@ -56,39 +56,36 @@ type Verdict = Result<(Ref, Ref), Broken>;
 
 /// An action that may be possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// The message at this index of those under way arrives.
-    Deliver(usize, Fate),
-    /// A message arrives, and stays under way.
-    Copy(usize),
-    /// A node's clock runs until the node reacts.
-    Wait(NodeId, Fate),
-    /// A node's clock runs until the node starts an election, steps down without a quorum, or ends
-    /// a transfer. Its messages in the meantime are lost.
-    Expire(NodeId, Fate),
-    /// A client writes to a node.
-    Write(NodeId, Fate),
-    /// A client sends the last write again, to a node.
-    Retry(NodeId, Fate),
-    /// A client reads from a node.
-    Read(NodeId),
-    /// A client asks a leader to hand over to another node.
-    Transfer(NodeId, NodeId),
-    /// A client asks a leader for other members.
-    Change(NodeId, Fate),
-    /// A step of a node's work on a snapshot is done.
-    Work(NodeId, Fate),
-    /// A process dies, and a new one starts.
-    Crash(NodeId),
+pub(super) struct Action {
+    pub(super) node: NodeId,
+    pub(super) deed: Deed,
+    /// The node's process dies before it stores its output, after it has sent what may leave
+    /// earlier, and starts again.
+    pub(super) dies: bool,
 }
 
-/// The fate of a process that must store something.
+/// What a node does, or what happens to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It stores its output.
-    Lives,
-    /// It dies before that, after it has sent what may leave earlier, and starts again.
-    Dies,
+pub(super) enum Deed {
+    /// The message at this index of those under way arrives.
+    Deliver(usize),
+    /// The same, and it stays under way.
+    Copy(usize),
+    /// Its clock runs until it reacts.
+    Wait,
+    /// Its clock runs until it starts an election, steps down without a quorum, or ends a transfer.
+    /// Its messages in the meantime are lost.
+    Expire,
+    /// A client sends it a request.
+    Ask(Request),
+    /// A client asks a leader to hand over to another node.
+    Transfer(NodeId),
+    /// A client asks a leader for other members.
+    Change,
+    /// A step of its work on a snapshot is done.
+    Work,
+    /// Its process dies, and a new one starts.
+    Crash,
 }
 
 /// One step from a world.
@@ -206,68 +203,57 @@ impl World {
 
     /// All actions, including some that turn out to be impossible.
     fn actions(&self, tables: &Tables) -> Vec<Action> {
-        let bounds = tables.bounds();
+        let (bounds, left) = (tables.bounds(), self.left);
         let clients = &tables.clients[self.clients];
         let mut actions = Vec::new();
-        let fates: &[Fate] = if self.left.crashes > 0 {
-            &[Fate::Lives, Fate::Dies]
-        } else {
-            &[Fate::Lives]
+        let mut add = |node, dies, deeds: &[(Deed, bool)]| {
+            let possible = deeds.iter().filter(|(_, is_possible)| *is_possible);
+            actions.extend(possible.map(|(deed, _)| Action {
+                node,
+                deed: *deed,
+                dies,
+            }));
         };
-        for at in 0..self.flight.len() {
-            actions.extend(fates.iter().map(|fate| Action::Deliver(at, *fate)));
-            if self.left.copies > 0 {
-                actions.push(Action::Copy(at));
+        let fates = [false, true].into_iter();
+        let fates = fates.filter(|dies| !dies || left.crashes > 0);
+        for (at, message) in self.flight.iter().enumerate() {
+            let to = tables.message(*message).to;
+            for dies in fates.clone() {
+                add(to, dies, &[(Deed::Deliver(at), true)]);
             }
+            add(to, false, &[(Deed::Copy(at), left.copies > 0)]);
         }
+        let may_retry = left.retries > 0 && clients.may_retry().is_some();
         let ids = || (1..=self.nodes.len() as u64).map(NodeId);
         for id in ids() {
-            for fate in fates {
-                actions.push(Action::Wait(id, *fate));
-                if self.left.expiries > 0 {
-                    actions.push(Action::Expire(id, *fate));
-                }
-                if clients.writes() < bounds.commands {
-                    actions.push(Action::Write(id, *fate));
-                }
-                if self.left.retries > 0 && clients.may_retry().is_some() {
-                    actions.push(Action::Retry(id, *fate));
-                }
-                if self.left.changes > 0 {
-                    actions.push(Action::Change(id, *fate));
-                }
-                if bounds.snapshot_entries.is_some() {
-                    actions.push(Action::Work(id, *fate));
-                }
+            for dies in fates.clone() {
+                let deeds = [
+                    (Deed::Wait, true),
+                    (Deed::Expire, left.expiries > 0),
+                    (
+                        Deed::Ask(Request::Write),
+                        clients.writes() < bounds.commands,
+                    ),
+                    (Deed::Ask(Request::Retry), may_retry),
+                    (Deed::Change, left.changes > 0),
+                    (Deed::Work, bounds.snapshot_entries.is_some()),
+                ];
+                add(id, dies, &deeds);
             }
-            if clients.reads() < bounds.reads {
-                actions.push(Action::Read(id));
-            }
-            if self.left.crashes > 0 {
-                actions.push(Action::Crash(id));
-            }
-            if self.left.transfers > 0 {
-                let others = ids().filter(|to| *to != id);
-                actions.extend(others.map(|to| Action::Transfer(id, to)));
+            let may_read = clients.reads() < bounds.reads;
+            add(
+                id,
+                false,
+                &[
+                    (Deed::Ask(Request::Read), may_read),
+                    (Deed::Crash, left.crashes > 0),
+                ],
+            );
+            for to in ids().filter(|to| *to != id) {
+                add(id, false, &[(Deed::Transfer(to), left.transfers > 0)]);
             }
         }
         actions
-    }
-
-    /// The node of an action.
-    pub(super) fn actor(&self, action: Action, tables: &Tables) -> NodeId {
-        match action {
-            Action::Deliver(at, _) | Action::Copy(at) => tables.message(self.flight[at]).to,
-            Action::Wait(id, _)
-            | Action::Expire(id, _)
-            | Action::Write(id, _)
-            | Action::Retry(id, _)
-            | Action::Read(id)
-            | Action::Transfer(id, _)
-            | Action::Change(id, _)
-            | Action::Work(id, _)
-            | Action::Crash(id) => id,
-        }
     }
 
     /// The effect of an action, and the world after it without the messages sent. Nothing if it is
@@ -278,9 +264,9 @@ impl World {
         tables: &'a Tables,
     ) -> Result<Option<(&'a Effect, Self)>, Broken> {
         let mut next = self.clone();
-        let id = self.actor(action, tables);
-        let what = match action {
-            Action::Deliver(at, _) => {
+        let id = action.node;
+        let what = match action.deed {
+            Deed::Deliver(at) => {
                 let message = next.flight.remove(at);
                 if self.repeats(message, tables) {
                     let Some(left) = next.left.copies.checked_sub(1) else {
@@ -290,35 +276,37 @@ impl World {
                 }
                 What::Receive(message)
             }
-            Action::Copy(at) => {
+            Deed::Copy(at) => {
                 next.left.copies -= 1;
                 let message = next.flight.remove(at);
                 next.flight.push(message);
                 What::Receive(message)
             }
-            Action::Wait(..) => What::Wait,
-            Action::Expire(..) => {
+            Deed::Wait => What::Wait,
+            Deed::Expire => {
                 next.left.expiries -= 1;
                 What::Expire
             }
-            Action::Write(..) => What::Write(next.ask(tables, Request::Write)),
-            Action::Retry(..) => {
-                next.left.retries -= 1;
-                What::Write(next.ask(tables, Request::Retry))
+            Deed::Ask(request) => {
+                next.left.retries -= u8::from(request == Request::Retry);
+                let ticket = next.ask(tables, request);
+                match request {
+                    Request::Write | Request::Retry => What::Write(ticket),
+                    Request::Read => What::Read(ticket),
+                }
             }
-            Action::Read(_) => What::Read(next.ask(tables, Request::Read)),
-            Action::Transfer(_, to) => {
+            Deed::Transfer(to) => {
                 next.left.transfers -= 1;
                 What::Transfer(to)
             }
-            Action::Change(..) => {
+            Deed::Change => {
                 next.left.changes -= 1;
                 What::Change
             }
-            Action::Work(..) => What::Work,
-            Action::Crash(_) => What::Crash(next.next_incarnation(id, tables)),
+            Deed::Work => What::Work,
+            Deed::Crash => What::Crash(next.next_incarnation(id, tables)),
         };
-        let dies = (action.fate() == Fate::Dies).then(|| next.next_incarnation(id, tables));
+        let dies = action.dies.then(|| next.next_incarnation(id, tables));
         let event = Event { what, dies };
         let (number, effect) = tables.nodes.effect(self.nodes[slot(id)], event);
         let Some(effect) = effect else {
@@ -350,11 +338,7 @@ impl World {
 
     /// A client sends a request. Returns its ticket.
     fn ask(&mut self, tables: &Tables, request: Request) -> Ticket {
-        let clients = &tables.clients[self.clients];
-        let ticket = match request {
-            Request::Write | Request::Read => clients.next(),
-            Request::Retry => clients.may_retry().expect("a write is open"),
-        };
+        let ticket = tables.clients[self.clients].ticket(request);
         let asked = Mix::of(&(self.clients, request));
         let asked = tables.asked.keep(asked, || {
             let mut clients = tables.clients[self.clients].clone();
@@ -558,21 +542,6 @@ impl Packed {
                 changes,
                 retries,
             },
-        }
-    }
-}
-
-impl Action {
-    pub(super) fn fate(&self) -> Fate {
-        match self {
-            Self::Deliver(_, fate)
-            | Self::Wait(_, fate)
-            | Self::Expire(_, fate)
-            | Self::Write(_, fate)
-            | Self::Retry(_, fate)
-            | Self::Change(_, fate)
-            | Self::Work(_, fate) => *fate,
-            Self::Copy(_) | Self::Read(_) | Self::Transfer(..) | Self::Crash(_) => Fate::Lives,
         }
     }
 }
