@@ -506,42 +506,37 @@ impl World {
 
     // ---- Packed.
 
-    /// The world in as few numbers as possible.
+    /// The world in less memory.
     pub(super) fn pack(&self) -> Packed {
-        let left = self.left;
-        let once = u32::from_le_bytes([left.expiries, left.crashes, left.copies, left.transfers]);
-        let more = u32::from_le_bytes([left.changes, left.retries, 0, 0]);
-        let mut words = vec![self.clients.0, self.rules.0, once, more];
-        words.extend(self.nodes.iter().map(|node| node.0));
-        words.extend(self.flight.iter().map(|message| message.0));
-        Packed(words.into_boxed_slice())
+        Packed {
+            parts: self.nodes.iter().chain(&self.flight).copied().collect(),
+            clients: self.clients,
+            rules: self.rules,
+            left: self.left,
+        }
     }
 }
 
 /// A packed world.
 #[derive(Debug)]
-pub(super) struct Packed(Box<[u32]>);
+pub(super) struct Packed {
+    /// The nodes and then the messages.
+    parts: Box<[Ref]>,
+    clients: Ref,
+    rules: Ref,
+    left: Left,
+}
 
 impl Packed {
     /// Unpacks a world of this many nodes.
     pub(super) fn unpack(&self, nodes: u8) -> World {
-        let (head, rest) = self.0.split_at(4);
-        let [expiries, crashes, copies, transfers] = head[2].to_le_bytes();
-        let [changes, retries, ..] = head[3].to_le_bytes();
-        let (nodes, flight) = rest.split_at(nodes.into());
+        let (nodes, flight) = self.parts.split_at(nodes.into());
         World {
-            nodes: nodes.iter().copied().map(Ref).collect(),
-            flight: flight.iter().copied().map(Ref).collect(),
-            clients: Ref(head[0]),
-            rules: Ref(head[1]),
-            left: Left {
-                expiries,
-                crashes,
-                copies,
-                transfers,
-                changes,
-                retries,
-            },
+            nodes: nodes.to_vec(),
+            flight: flight.to_vec(),
+            clients: self.clients,
+            rules: self.rules,
+            left: self.left,
         }
     }
 }
