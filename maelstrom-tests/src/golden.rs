@@ -54,5 +54,5 @@ mod scripts;
 mod stage;
 mod words;
 
-pub use self::play::{ScriptError, run};
+pub use self::play::run;
 pub use self::scripts::{Script, main};

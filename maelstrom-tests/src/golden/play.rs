@@ -1,25 +1,6 @@
 //! Plays a script line by line.
 
-use std::fmt;
-
 use super::stage::Stage;
-
-/// Why a script cannot be played.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScriptError {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// What is wrong with the line.
-    pub problem: String,
-}
-
-impl fmt::Display for ScriptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.problem)
-    }
-}
-
-impl std::error::Error for ScriptError {}
 
 /// Plays a script, and returns it with its new output.
 ///
@@ -28,14 +9,11 @@ impl std::error::Error for ScriptError {}
 ///
 /// # Panics
 /// If a node does.
-pub fn run(script: &str) -> Result<String, ScriptError> {
+pub fn run(script: &str) -> Result<String, String> {
     let mut stage = Stage::default();
     let mut text = String::new();
     if !script.starts_with("# ") {
-        return Err(ScriptError {
-            line: 1,
-            problem: "a script must begin with a comment that says what it shows".into(),
-        });
+        return Err("line 1: a script must begin with a comment that says what it shows".into());
     }
     for (number, line) in (1..).zip(script.lines()) {
         if line.starts_with(' ') {
@@ -46,17 +24,12 @@ pub fn run(script: &str) -> Result<String, ScriptError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (line, quietly) = match line.strip_prefix("quietly ") {
-            Some(rest) => (rest, true),
-            None => (line, false),
-        };
+        let quietly = line.strip_prefix("quietly ");
+        let line = quietly.unwrap_or(line);
         let played = stage.play(line);
+        played.map_err(|problem| format!("line {number}: {line}: {problem}"))?;
         let output = stage.take_output();
-        played.map_err(|problem| ScriptError {
-            line: number,
-            problem: format!("{line}: {problem}"),
-        })?;
-        if !quietly {
+        if quietly.is_none() {
             text.push_str(&output);
         }
     }
@@ -68,7 +41,7 @@ mod tests {
     use super::*;
 
     fn problem(script: &str) -> String {
-        run(script).expect_err("an error").to_string()
+        run(script).expect_err("an error")
     }
 
     #[test]

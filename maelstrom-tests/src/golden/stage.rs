@@ -15,7 +15,7 @@ use super::words::{Nodes, Pick, Which, Words};
 use crate::replica::describe;
 use crate::replica::disk::{File, MemoryDisk};
 use crate::replica::machine::{Change, Command, Key, Number, Registers};
-use crate::replica::node::{self, Disk as _, Released, Setting, Work, Worked};
+use crate::replica::node::{self, Disk as _, Setting, Work, Worked};
 use crate::rules::{CommandId, Rules};
 
 /// After this many deliveries a script that does not settle fails.
@@ -306,26 +306,25 @@ impl Stage {
     fn write(
         &mut self,
         verb: &str,
-        id: NodeId,
+        node: NodeId,
         (key, change): (Key, Change),
         number: Option<Number>,
     ) -> Result<(), String> {
-        let ticket = Ticket(self.requests.len() as u64 + 1);
-        // A client's retry is the same command.
-        let first = number.and_then(|number| self.numbered.get(&(number.session, number.sequence)));
+        let mut id = CommandId(self.requests.len() as u64 + 1);
+        if let Some(number) = number {
+            // A client's retry is the same command.
+            let key = (number.session, number.sequence);
+            id = *self.numbered.entry(key).or_insert(id);
+        }
         let command = Command {
-            id: first.copied().unwrap_or(CommandId(ticket.0)),
+            id,
             key,
             change,
             number,
         };
-        if let Some(number) = number {
-            self.numbered
-                .insert((number.session, number.sequence), command.id);
-        }
-        self.commands.insert(ticket, command.id);
-        self.requests.insert(ticket, format!("{verb} {command}"));
-        self.happen(id, Input::Write { ticket, command })
+        let ticket = self.request(format!("{verb} {command}"));
+        self.commands.insert(ticket, id);
+        self.happen(node, Input::Write { ticket, command })
     }
 
     /// A new client's request.
@@ -375,16 +374,11 @@ impl Stage {
         let released = node.host.release()?;
         let (stalled, busy) = (node.stalled, node.busy);
         self.note(id)?;
-        let Released {
-            messages,
-            replies,
-            begins_work,
-        } = released;
-        for reply in replies {
-            self.answer(id, &reply)?;
+        for reply in &released.replies {
+            self.answer(id, reply)?;
         }
-        self.send(messages)?;
-        if begins_work {
+        self.send(released.messages)?;
+        if released.begins_work {
             self.begin_work(id)?;
         }
         if !stalled {
@@ -393,11 +387,8 @@ impl Stage {
         while !busy && self.snapshot_work(id).is_some() {
             self.work(id)?;
         }
-        let status = self.nodes[&id]
-            .host
-            .process()
-            .map(|process| &process.status);
-        match status {
+        let process = self.nodes[&id].host.process();
+        match process.map(|process| &process.status) {
             Some(status) if status.applied < status.commit.index => self.collect(id),
             _ => Ok(()),
         }

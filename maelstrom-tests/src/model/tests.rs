@@ -114,7 +114,7 @@ fn forgetful_nodes_break_a_rule() {
     };
     assert!(story.contains("forget n"), "{story}");
     let error = golden::run(story).expect_err("a rule is broken");
-    assert!(error.problem.contains(rule), "{error}\n{story}");
+    assert!(error.contains(rule), "{error}\n{story}");
 }
 
 /// A rule that no correct node keeps is broken on a shortest way, which can be played.
