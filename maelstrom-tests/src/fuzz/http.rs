@@ -8,7 +8,7 @@ use metrics::http::{Limits, respond};
 use raft::storage::crc32c;
 use rand::Rng;
 
-use super::mutate::{noise, spoil};
+use super::mutate::{noise, pick, spoil};
 use super::target::{Seen, Target, demand};
 
 /// Low, so that short requests exceed it.
@@ -26,7 +26,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 pub(super) const TARGET: Target = Target {
     name: "http",
     about: "requests to the metrics endpoint: one complete answer, however the request is cut, within the limits",
-    classes: CLASSES,
+    classes: &[CLASSES],
     draw,
     check,
 };
@@ -188,47 +188,34 @@ fn answer(input: &[u8], length: usize, end: End) -> Result<Vec<u8>, io::ErrorKin
 
 /// A request, and the status of its answer if it is short enough.
 fn request(rng: &mut Rng) -> (Vec<u8>, u16) {
-    let method = *rng
-        .choose(&["GET", "GET", "HEAD", "POST", "OPTIONS"])
-        .expect("not empty");
-    let (target, is_known) = *rng
-        .choose(&[
-            ("/metrics", true),
-            ("/metrics?a=b", true),
-            ("http://host/metrics", true),
-            ("/", true),
-            ("HTTP://host", true),
-            ("/other", false),
-            ("*", false),
-        ])
-        .expect("not empty");
-    let version = *rng
-        .choose(&["HTTP/1.1", "HTTP/1.0", "HTTP/1.1", "HTTP/1.7", "HTTP/2.0"])
-        .expect("not empty");
+    let method = pick(rng, &["GET", "GET", "HEAD", "POST", "OPTIONS"]);
+    let targets = [
+        ("/metrics", true),
+        ("/metrics?a=b", true),
+        ("http://host/metrics", true),
+        ("/", true),
+        ("HTTP://host", true),
+        ("/other", false),
+        ("*", false),
+    ];
+    let (target, is_known) = pick(rng, &targets);
+    let versions = ["HTTP/1.1", "HTTP/1.0", "HTTP/1.1", "HTTP/1.7", "HTTP/2.0"];
+    let version = pick(rng, &versions);
     let break_ = if rng.chance(3, 4) { "\r\n" } else { "\n" };
-    let mut fields = Vec::new();
     let has_host = rng.chance(5, 6);
-    if has_host {
-        fields.push("Host: somewhere:9100".to_owned());
-    }
+    let mut fields = Vec::from_iter(has_host.then_some("Host: somewhere:9100"));
+    let others = [
+        "Accept: */*",
+        "X-Long: \t a: b ",
+        "User-Agent: f\u{fc}zz",
+        "A:",
+    ];
     for _ in 0..rng.below(3) {
-        let field = *rng
-            .choose(&[
-                "Accept: */*",
-                "X-Long: \t a: b ",
-                "User-Agent: f\u{fc}zz",
-                "A:",
-            ])
-            .expect("not empty");
-        fields.push(field.to_owned());
+        fields.push(pick(rng, &others));
     }
     rng.shuffle(&mut fields);
-    let mut text = format!("{method} {target} {version}{break_}");
-    for field in fields {
-        text.push_str(&field);
-        text.push_str(break_);
-    }
-    text.push_str(break_);
+    let first = format!("{method} {target} {version}");
+    let text = [&[&*first], &*fields, &["", ""]].concat().join(break_);
     let status = match (version, method) {
         ("HTTP/2.0", _) => 505,
         ("HTTP/1.1" | "HTTP/1.7", _) if !has_host => 400,

@@ -3,13 +3,13 @@
 use json::{DEFAULT_DEPTH, ErrorKind, Raw, Reader, Value};
 use rand::Rng;
 
-use super::mutate::{noise, spoil, value};
+use super::mutate::{noise, pick, spoil, value};
 use super::target::{Seen, Target, demand};
 
 pub(super) const TARGET: Target = Target {
     name: "json",
     about: "all readers accept the same texts as a simple recognizer; what is written reads back",
-    classes: &[
+    classes: &[&[
         "accepted",
         "record",
         "not UTF-8",
@@ -20,7 +20,7 @@ pub(super) const TARGET: Target = Target {
         "lone surrogate",
         "trailing",
         "too deep",
-    ],
+    ]],
     draw,
     check,
 };
@@ -46,7 +46,7 @@ fn draw(rng: &mut Rng) -> Vec<u8> {
     let mut text = match rng.below(16) {
         0 => return noise(rng),
         1 => return nested(rng),
-        2..7 => rng.choose(&SHAPES).expect("not empty").bytes().collect(),
+        2..7 => pick(rng, &SHAPES).into(),
         _ => json::encode(&value(rng, 3)),
     };
     if rng.chance(2, 3) {
@@ -142,15 +142,13 @@ fn class(kind: &ErrorKind) -> &'static str {
 /// Arrays and objects about as deep as they may be.
 fn nested(rng: &mut Rng) -> Vec<u8> {
     let depth = rng.range(DEFAULT_DEPTH as u64 - 2..=DEFAULT_DEPTH as u64 + 2) as usize;
-    let (open, close) = match rng.below(2) {
-        0 => ("[", "]"),
-        _ => ("{\"\":", "}"),
+    let (open, inner, close) = match rng.below(2) {
+        0 => ("[", "", "]"),
+        _ => ("{\"\":", "0", "}"),
     };
-    let inner = if open == "[" { "" } else { "0" };
-    let mut text = open.repeat(depth);
-    text.push_str(inner);
-    text.push_str(&close.repeat(depth));
-    text.into_bytes()
+    [&open.repeat(depth), inner, &close.repeat(depth)]
+        .concat()
+        .into()
 }
 
 /// Whether a text is JSON by the grammar of RFC 8259, one byte at a time.
@@ -180,13 +178,7 @@ impl<'a> Plain<'a> {
     }
 
     fn space(&mut self) {
-        while self
-            .rest
-            .first()
-            .is_some_and(|byte| b" \t\r\n".contains(byte))
-        {
-            self.rest = &self.rest[1..];
-        }
+        while b" \t\r\n".iter().any(|byte| self.pass(*byte)) {}
     }
 
     fn value(&mut self, depth: usize) -> Option<()> {
@@ -263,14 +255,11 @@ impl<'a> Plain<'a> {
         (0..4).try_fold(0, |unit, _| Some(unit << 4 | digit(self.next()?)?))
     }
 
-    fn digits(&mut self) -> usize {
-        let count = self
-            .rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        self.rest = &self.rest[count..];
-        count
+    /// Passes digits, and returns whether there were any.
+    fn digits(&mut self) -> bool {
+        let before = self.rest.len();
+        while (b'0'..=b'9').any(|digit| self.pass(digit)) {}
+        self.rest.len() < before
     }
 
     fn number(&mut self, first: u8) -> Option<()> {
@@ -279,11 +268,11 @@ impl<'a> Plain<'a> {
             self.digits();
         }
         if self.pass(b'.') {
-            (self.digits() > 0).then_some(())?;
+            self.digits().then_some(())?;
         }
         if self.pass(b'e') || self.pass(b'E') {
             let _signed = self.pass(b'+') || self.pass(b'-');
-            (self.digits() > 0).then_some(())?;
+            self.digits().then_some(())?;
         }
         Some(())
     }

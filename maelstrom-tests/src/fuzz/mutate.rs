@@ -47,12 +47,17 @@ const PIECES: [&[u8]; 20] = [
     b"\xff",
 ];
 
+/// One of the items; there must be one.
+pub(super) fn pick<T: Copy>(rng: &mut Rng, items: &[T]) -> T {
+    *rng.choose(items).expect("not empty")
+}
+
 /// One of the samples, mostly damaged. Now and then, noise.
 pub(super) fn sample(rng: &mut Rng, samples: &[&str]) -> Vec<u8> {
     if rng.chance(1, 32) {
         return noise(rng);
     }
-    let mut bytes = rng.choose(samples).expect("not empty").as_bytes().to_vec();
+    let mut bytes = pick(rng, samples).as_bytes().to_vec();
     if rng.chance(3, 4) {
         spoil(rng, &mut bytes);
     }
@@ -86,7 +91,7 @@ pub(super) fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
                 bytes.splice(to..to, copy);
             }
             5 => {
-                let piece = *rng.choose(&PIECES).expect("not empty");
+                let piece = pick(rng, &PIECES);
                 bytes.splice(at..at, piece.iter().copied());
             }
             6 => {
@@ -158,7 +163,7 @@ pub(super) fn noise(rng: &mut Rng) -> Vec<u8> {
         match rng.below(3) {
             0 => bytes.push(rng.next_u64() as u8),
             1 => bytes.extend(number(rng).bytes()),
-            _ => bytes.extend(*rng.choose(&PIECES).expect("not empty")),
+            _ => bytes.extend(pick(rng, &PIECES)),
         }
     }
     bytes
@@ -168,7 +173,7 @@ pub(super) fn noise(rng: &mut Rng) -> Vec<u8> {
 fn number(rng: &mut Rng) -> String {
     match rng.below(2) {
         0 => (rng.next_u64() >> rng.below(64)).to_string(),
-        _ => (*rng.choose(&EDGES).expect("not empty")).to_owned(),
+        _ => pick(rng, &EDGES).to_owned(),
     }
 }
 
@@ -177,9 +182,7 @@ fn string(rng: &mut Rng) -> String {
     (0..rng.exponential(4))
         .map(|_| match rng.below(8) {
             0 => char::from(rng.below(0x20) as u8),
-            1 => *rng
-                .choose(&['"', '\\', '/', '\u{7f}', '\u{2028}', '\u{10ffff}'])
-                .expect("not empty"),
+            1 => pick(rng, &['"', '\\', '/', '\u{7f}', '\u{2028}', '\u{10ffff}']),
             // Surrogates are not characters.
             2 => char::from_u32(rng.below(0x11_0000) as u32).unwrap_or('ä'),
             _ => char::from(b'a' + rng.below(26) as u8),

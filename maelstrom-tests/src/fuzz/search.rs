@@ -1,9 +1,9 @@
 //! Tries one input after another until the time is up, a number is reached, or a law is broken.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -45,21 +45,22 @@ pub struct Report {
 
 /// What the threads share.
 struct Shared {
+    first_seed: u64,
     /// How many inputs were handed out.
     taken: AtomicU64,
     /// How many inputs may be handed out.
     inputs_max: u64,
     stop: AtomicBool,
-    workers: Vec<Worker>,
+    workers: Vec<Mutex<Worker>>,
 }
 
 /// The progress of a thread.
 #[derive(Default)]
 struct Worker {
     /// How many inputs it has finished.
-    done: AtomicU64,
-    /// The seed of its present input.
-    seed: AtomicU64,
+    done: u64,
+    /// The seed of its present input, and when that began.
+    present: Option<(u64, Instant)>,
 }
 
 /// Fuzzes a target. Calls `progress` now and then with the number of inputs so far and the time.
@@ -73,27 +74,24 @@ pub fn search(
 ) -> io::Result<Report> {
     let start = Instant::now();
     let shared = Arc::new(Shared {
+        first_seed: plan.first_seed,
         taken: AtomicU64::new(0),
         inputs_max: plan.inputs.unwrap_or(u64::MAX),
         stop: AtomicBool::new(false),
-        workers: (0..plan.jobs).map(|_| Worker::default()).collect(),
+        workers: (0..plan.jobs).map(|_| Mutex::default()).collect(),
     });
     let (sender, ended) = mpsc::channel();
-    let first_seed = plan.first_seed;
     for worker in 0..plan.jobs {
         let shared = shared.clone();
-        guard::start(worker, &sender, move || {
-            work(target, first_seed, &shared, &shared.workers[worker])
-        })?;
+        guard::start(worker, &sender, move || shared.work(target, worker))?;
     }
     let mut seen = Seen::default();
     let mut broken: Option<(u64, String)> = None;
-    // For each thread that has not ended: how many inputs it had finished, and since when.
-    let mut working = vec![Some((0, start)); plan.jobs];
-    while working.iter().any(Option::is_some) {
+    let mut working = plan.jobs;
+    while working > 0 {
         match ended.recv_timeout(POLL_INTERVAL) {
             Ok((worker, how)) => {
-                working[worker] = None;
+                working -= 1;
                 let law = match how {
                     Ended::Returned((classes, law)) => {
                         seen.add(&classes);
@@ -103,13 +101,14 @@ pub fn search(
                 };
                 if let Some(law) = law {
                     shared.stop.store(true, Ordering::Relaxed);
-                    let seed = shared.workers[worker].seed.load(Ordering::Relaxed);
+                    let present = shared.worker(worker).present.take();
+                    let (seed, _) = present.expect("an input breaks a law");
                     broken.get_or_insert((seed, law));
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
                 progress(shared.done(), start.elapsed());
-                if let Some(seed) = shared.stuck(&mut working, plan.input_time_max) {
+                if let Some(seed) = shared.stuck(plan.input_time_max) {
                     let law = format!("an input takes longer than {:?}", plan.input_time_max);
                     broken.get_or_insert((seed, law));
                     break;
@@ -133,49 +132,41 @@ pub fn search(
 }
 
 impl Shared {
+    fn worker(&self, worker: usize) -> MutexGuard<'_, Worker> {
+        let worker = self.workers[worker].lock();
+        worker.expect("nothing panics while it holds the lock")
+    }
+
     fn done(&self) -> u64 {
-        let done = self.workers.iter();
-        done.map(|worker| worker.done.load(Ordering::Relaxed)).sum()
+        let workers = 0..self.workers.len();
+        workers.map(|worker| self.worker(worker).done).sum()
     }
 
-    /// Notes the progress of the threads. Returns the seed of an input that takes too long.
-    fn stuck(&self, working: &mut [Option<(u64, Instant)>], time_max: Duration) -> Option<u64> {
-        let now = Instant::now();
-        for (worker, working) in self.workers.iter().zip(working) {
-            let Some((done, since)) = working else {
-                continue;
-            };
-            let done_now = worker.done.load(Ordering::Relaxed);
-            if done_now != *done {
-                (*done, *since) = (done_now, now);
-            } else if now - *since > time_max {
-                return Some(worker.seed.load(Ordering::Relaxed));
+    /// The seed of an input that takes too long.
+    fn stuck(&self, time_max: Duration) -> Option<u64> {
+        (0..self.workers.len()).find_map(|worker| {
+            let (seed, began) = self.worker(worker).present?;
+            (began.elapsed() > time_max).then_some(seed)
+        })
+    }
+
+    /// Tries inputs until it must stop. Returns their classes, and the law that the last one broke.
+    fn work(&self, target: &Target, worker: usize) -> (Seen, Option<String>) {
+        let mut seen = Seen::default();
+        while !self.stop.load(Ordering::Relaxed) {
+            let offset = self.taken.fetch_add(1, Ordering::Relaxed);
+            if offset >= self.inputs_max {
+                break;
             }
+            let seed = self.first_seed.wrapping_add(offset);
+            self.worker(worker).present = Some((seed, Instant::now()));
+            let input = (target.draw)(&mut Rng::seeded(seed));
+            if let Err(law) = (target.check)(&input, &mut seen) {
+                return (seen, Some(law));
+            }
+            let mut worker = self.worker(worker);
+            (worker.done, worker.present) = (worker.done + 1, None);
         }
-        None
+        (seen, None)
     }
-}
-
-/// Tries inputs until it must stop. Returns their classes, and the law that the last one broke.
-fn work(
-    target: &Target,
-    first_seed: u64,
-    shared: &Shared,
-    worker: &Worker,
-) -> (Seen, Option<String>) {
-    let mut seen = Seen::default();
-    while !shared.stop.load(Ordering::Relaxed) {
-        let offset = shared.taken.fetch_add(1, Ordering::Relaxed);
-        if offset >= shared.inputs_max {
-            break;
-        }
-        let seed = first_seed.wrapping_add(offset);
-        worker.seed.store(seed, Ordering::Relaxed);
-        let input = (target.draw)(&mut Rng::seeded(seed));
-        if let Err(law) = (target.check)(&input, &mut seen) {
-            return (seen, Some(law));
-        }
-        worker.done.fetch_add(1, Ordering::Relaxed);
-    }
-    (seen, None)
 }

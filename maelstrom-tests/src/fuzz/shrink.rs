@@ -45,98 +45,59 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How a try went.
-enum Tried {
-    Holds,
-    Broken(String),
-    /// It takes too long, and its thread goes on.
-    Stuck,
-}
-
-/// Draws the input of a seed again and shrinks it.
+/// Draws the input of a seed again. Removes ever smaller pieces as long as some law stays broken,
+/// not necessarily the first one.
 pub(super) fn finding(
     target: &'static Target,
     seed: u64,
-    law: String,
+    mut law: String,
     time_max: Duration,
 ) -> io::Result<Finding> {
     let drawn = guarded(time_max, move || (target.draw)(&mut Rng::seeded(seed)))?;
-    let mut finding = Finding {
+    let input = match drawn {
+        Some(Ended::Returned(input)) => Some(input),
+        Some(Ended::Panicked(_)) | None => None,
+    };
+    let mut smaller = input.clone().unwrap_or_default();
+    let (mut tries, mut panics) = (0, 0);
+    let mut piece = smaller.len().div_ceil(2);
+    while piece > 0 {
+        let (mut at, mut is_smaller) = (0, false);
+        while at < smaller.len() && tries < TRIES_MAX && panics < PANICS_MAX {
+            tries += 1;
+            let mut candidate = smaller.clone();
+            candidate.drain(at..(at + piece).min(smaller.len()));
+            let input = candidate.clone();
+            let check = move || (target.check)(&input, &mut Seen::default());
+            let broken = match guarded(time_max, check)? {
+                Some(Ended::Returned(tried)) => tried.err(),
+                Some(Ended::Panicked(text)) => {
+                    panics += 1;
+                    Some(text)
+                }
+                // It takes too long, and its thread goes on.
+                None => {
+                    tries = TRIES_MAX;
+                    None
+                }
+            };
+            if let Some(broken) = broken {
+                (smaller, law, is_smaller) = (candidate, broken, true);
+            } else {
+                at += piece;
+            }
+        }
+        // Bytes that were needed before may be superfluous now.
+        if !is_smaller || piece > 1 {
+            piece /= 2;
+        }
+    }
+    Ok(Finding {
         target: target.name,
         seed,
         law,
-        inputs: None,
-    };
-    if let Some(Ended::Returned(input)) = drawn {
-        let mut shrinking = Shrinking {
-            target,
-            time_max,
-            tries: 0,
-            panics: 0,
-            smaller: input.clone(),
-            law: finding.law,
-        };
-        shrinking.shrink()?;
-        finding.law = shrinking.law;
-        finding.inputs = Some((input, shrinking.smaller));
-    }
-    Ok(finding)
-}
-
-struct Shrinking {
-    target: &'static Target,
-    time_max: Duration,
-    tries: usize,
-    panics: usize,
-    /// The smallest input so far, and the law that it breaks.
-    smaller: Vec<u8>,
-    law: String,
-}
-
-impl Shrinking {
-    /// Removes ever smaller pieces as long as some law stays broken, not necessarily the first one.
-    fn shrink(&mut self) -> io::Result<()> {
-        let mut piece = self.smaller.len().div_ceil(2);
-        while piece > 0 {
-            let mut at = 0;
-            let mut is_smaller = false;
-            while at < self.smaller.len() {
-                if self.tries == TRIES_MAX || self.panics == PANICS_MAX {
-                    return Ok(());
-                }
-                let mut candidate = self.smaller.clone();
-                candidate.drain(at..(at + piece).min(self.smaller.len()));
-                match self.attempt(candidate.clone())? {
-                    Tried::Holds => at += piece,
-                    Tried::Broken(law) => {
-                        (self.smaller, self.law) = (candidate, law);
-                        is_smaller = true;
-                    }
-                    Tried::Stuck => return Ok(()),
-                }
-            }
-            // Bytes that were needed before may be superfluous now.
-            if !is_smaller || piece > 1 {
-                piece /= 2;
-            }
-        }
-        Ok(())
-    }
-
-    fn attempt(&mut self, input: Vec<u8>) -> io::Result<Tried> {
-        self.tries += 1;
-        let target = self.target;
-        let check = move || (target.check)(&input, &mut Seen::default());
-        Ok(match guarded(self.time_max, check)? {
-            Some(Ended::Returned(Ok(()))) => Tried::Holds,
-            Some(Ended::Returned(Err(law))) => Tried::Broken(law),
-            Some(Ended::Panicked(text)) => {
-                self.panics += 1;
-                Tried::Broken(text)
-            }
-            None => Tried::Stuck,
-        })
-    }
+        inputs: input.map(|input| (input, smaller)),
+    })
 }
 
 /// How the work ended, if it did in time.

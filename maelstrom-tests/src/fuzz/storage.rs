@@ -26,7 +26,7 @@ use raft::storage::{Error, ErrorKind, Opened, Verdict, check as check_folder};
 use raft_core::{Entry, Payload, Record, Wal};
 use rand::Rng;
 
-use self::damage::{Damage, Kind};
+use self::damage::Kind;
 use self::folder::{Files, open};
 use self::history::{History, State, check_order, recovered};
 use super::tape::Tape;
@@ -37,7 +37,7 @@ pub(super) const TARGET: Target = Target {
     name: "storage",
     about: "folders of nodes, damaged: rejected, or nothing acknowledged is missing",
     // All kinds of errors but the one that takes a command of 128 MiB.
-    classes: &[
+    classes: &[&[
         "last state",
         "earlier state",
         "forged but consistent",
@@ -52,7 +52,7 @@ pub(super) const TARGET: Target = Target {
         "missing",
         "impossible",
         "stopped",
-    ],
+    ]],
     draw,
     check,
 };
@@ -68,12 +68,12 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
     let history = History::perform(&mut tape, &disk);
     let before = folder::files(&disk);
     let mut after = before.clone();
-    let damage = Damage::inflict(&mut tape, &mut after);
+    let (kind, damage) = damage::inflict(&mut tape, &mut after);
     let explain = |law: String| format!("{law}\n  {damage}\n  after {history}");
-    if damage.kind == Kind::None && tape.chance(1, 2) {
+    if kind == Kind::None && tape.chance(1, 2) {
         return failing(&mut tape, &before, &history, seen).map_err(explain);
     }
-    reopen(&after, damage.kind, &history, seen, checked, open).map_err(explain)
+    reopen(&after, kind, &history, seen, checked, open).map_err(explain)
 }
 
 /// What the check of a folder reports.
@@ -148,21 +148,16 @@ fn reopen(
         Kind::None | Kind::Structure => "earlier state",
         Kind::Forged => "forged but consistent",
     });
-    go_on(&mut opened.log, state, seen).and_then(|expected| {
-        drop(opened);
-        match open(&disk) {
-            Ok(again) => demand(
-                recovered(&again.recovered) == expected && again.recovered.torn == 0,
-                || {
-                    format!(
-                        "{expected:?} was stored, but {:?} was recovered",
-                        again.recovered
-                    )
-                },
-            ),
-            Err(error) => Err(format!("the second opening fails: {error}")),
-        }
-    })
+    let expected = go_on(&mut opened.log, state, seen)?;
+    drop(opened);
+    let again = open(&disk).map_err(|error| format!("the second opening fails: {error}"))?;
+    demand(
+        recovered(&again.recovered) == expected && again.recovered.torn == 0,
+        || {
+            let again = &again.recovered;
+            format!("{expected:?} was stored, but {again:?} was recovered")
+        },
+    )
 }
 
 /// Writes to a folder that was opened: first a valid entry, then a gap, which must be rejected.

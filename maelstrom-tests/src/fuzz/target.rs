@@ -10,9 +10,9 @@ pub struct Target {
     pub name: &'static str,
     /// What is tested, for the list of targets.
     pub about: &'static str,
-    /// The classes of inputs that must occur: if one never does, the target tests too little. An
-    /// input may belong to other classes as well.
-    pub classes: &'static [&'static str],
+    /// The classes of inputs that must occur, in groups: if one never does, the target tests too
+    /// little. An input may belong to other classes as well.
+    pub classes: &'static [&'static [&'static str]],
     /// Draws an input. Panics if a law is broken on the way: some laws can be checked only while
     /// it is known what was encoded.
     pub draw: fn(&mut Rng) -> Vec<u8>,
@@ -43,7 +43,7 @@ impl Seen {
 
     /// Those classes of a target that never occurred.
     pub fn missing(&self, target: &Target) -> Vec<&'static str> {
-        let classes = target.classes.iter().copied();
+        let classes = target.classes.iter().copied().flatten().copied();
         classes.filter(|class| self.count(class) == 0).collect()
     }
 

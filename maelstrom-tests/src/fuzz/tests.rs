@@ -12,7 +12,7 @@ const fn planted(check: fn(&[u8], &mut Seen) -> Result<(), String>) -> Target {
     Target {
         name: "planted",
         about: "broken on purpose",
-        classes: &["even", "odd", "impossible"],
+        classes: &[&["even", "odd", "impossible"]],
         draw: |rng| (0..rng.below(60)).map(|_| rng.next_u64() as u8).collect(),
         check,
     }

@@ -13,33 +13,18 @@ use super::target::{Seen, Target, demand};
 pub(super) const TARGET: Target = Target {
     name: "wire",
     about: "messages between nodes, damaged: rejected, or written as they are read",
-    classes: &CLASSES,
+    classes: &[
+        KINDS,
+        &[
+            "not JSON",
+            "another version",
+            "another kind",
+            "malformed",
+            "foreign",
+        ],
+    ],
     draw,
     check,
-};
-
-/// A class for each kind of message that is accepted, and for each reason to reject one.
-const CLASSES: [&str; KINDS.len() + 5] = {
-    let mut classes = [
-        "not JSON",
-        "another version",
-        "another kind",
-        "malformed",
-        "foreign",
-    ]
-    .as_slice();
-    let mut all = [""; KINDS.len() + 5];
-    let mut at = 0;
-    while at < KINDS.len() {
-        all[at] = KINDS[at];
-        at += 1;
-    }
-    while let [class, rest @ ..] = classes {
-        all[at] = class;
-        at += 1;
-        classes = rest;
-    }
-    all
 };
 
 type Message = Envelope<Sessions<Kv>>;
@@ -86,23 +71,18 @@ fn check(input: &[u8], seen: &mut Seen) -> Result<(), String> {
 
 /// Checks a writer.
 fn laws<B: Encode>(input: &[u8], seen: &mut Seen, body: fn(Message) -> B) -> Result<(), String> {
-    let read = match decode(input) {
-        None => {
-            seen.note("not JSON");
-            return Ok(());
-        }
-        Some(Err(unreadable)) => {
-            seen.note(match unreadable {
-                Unreadable::Version(_) => "another version",
-                Unreadable::Kind => "another kind",
-                Unreadable::Malformed(_) => "malformed",
-                Unreadable::Foreign => "foreign",
-            });
-            return Ok(());
-        }
-        Some(Ok(read)) => read,
+    let read = decode(input);
+    seen.note(match &read {
+        None => "not JSON",
+        Some(Err(Unreadable::Version(_))) => "another version",
+        Some(Err(Unreadable::Kind)) => "another kind",
+        Some(Err(Unreadable::Malformed(_))) => "malformed",
+        Some(Err(Unreadable::Foreign)) => "foreign",
+        Some(Ok(read)) => read.message.kind(),
+    });
+    let Some(Ok(read)) = read else {
+        return Ok(());
     };
-    seen.note(read.message.kind());
     let text = json::encode(&body(read.clone()));
     let again = decode(&text);
     demand(again.as_ref() == Some(&Ok(read.clone())), || {

@@ -1,6 +1,6 @@
 //! Damage to the files of a folder.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use raft::storage::crc32c;
@@ -21,136 +21,113 @@ pub(super) enum Kind {
     Forged,
 }
 
-/// The damage that was done.
-#[derive(Debug)]
-pub(super) struct Damage {
-    pub(super) kind: Kind,
-    steps: Vec<String>,
+/// Draws some damage and does it. Returns its kind, and what was done.
+pub(super) fn inflict(tape: &mut Tape, files: &mut Files) -> (Kind, String) {
+    let kind = tape.choose(&[
+        Kind::None,
+        Kind::Bits,
+        Kind::Structure,
+        Kind::Structure,
+        Kind::Forged,
+        Kind::Forged,
+    ]);
+    let (mut steps, mut hit) = (Vec::new(), BTreeSet::new());
+    let times = match kind {
+        Kind::None => 0,
+        Kind::Bits | Kind::Structure | Kind::Forged => 1 + tape.below(3),
+    };
+    for _ in 0..times {
+        steps.extend(match kind {
+            Kind::None => None,
+            Kind::Bits => flip(tape, files, &mut hit),
+            Kind::Structure => disarrange(tape, files),
+            Kind::Forged => Some(forge(tape, files)),
+        });
+    }
+    (kind, format!("{kind:?}: {}", steps.join(", ")))
 }
 
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.kind, self.steps.join(", "))
+/// Flips a bit in a byte that was not hit before: two flips could make it zero, which looks like a
+/// crash.
+fn flip(tape: &mut Tape, files: &mut Files, hit: &mut BTreeSet<(String, usize)>) -> Option<String> {
+    let name = draw_name(tape, files);
+    let at = place(tape, &files[&name]);
+    if at == files[&name].len() || !hit.insert((name.clone(), at)) {
+        return None;
     }
+    let bit = tape.below(8);
+    bytes(files, &name)[at] ^= 1 << bit;
+    Some(format!("bit {bit} of byte {at} of {name}"))
 }
 
-impl Damage {
-    /// Draws some damage and does it.
-    pub(super) fn inflict(tape: &mut Tape, files: &mut Files) -> Self {
-        let kind = tape.choose(&[
-            Kind::None,
-            Kind::Bits,
-            Kind::Structure,
-            Kind::Structure,
-            Kind::Forged,
-            Kind::Forged,
-        ]);
-        let mut damage = Self {
-            kind,
-            steps: Vec::new(),
-        };
-        match kind {
-            Kind::None => {}
-            Kind::Bits => {
-                let mut hit: Vec<(String, usize)> = Vec::new();
-                for _ in 0..=tape.below(3) {
-                    let name = name(tape, files);
-                    let at = place(tape, &files[&name]);
-                    // Two flips could make the byte zero, which looks like a crash.
-                    if at < files[&name].len() && !hit.contains(&(name.clone(), at)) {
-                        let bit = tape.below(8);
-                        bytes(files, &name)[at] ^= 1 << bit;
-                        let step = format!("bit {bit} of byte {at} of {name}");
-                        damage.steps.push(step);
-                        hit.push((name, at));
-                    }
-                }
-            }
-            Kind::Structure => {
-                for _ in 0..=tape.below(3) {
-                    damage.disarrange(tape, files);
-                }
-            }
-            Kind::Forged => {
-                for _ in 0..=tape.below(3) {
-                    damage.forge(tape, files);
-                }
-            }
-        }
-        damage
+fn disarrange(tape: &mut Tape, files: &mut Files) -> Option<String> {
+    if files.is_empty() {
+        return None;
     }
+    let name = draw_name(tape, files);
+    let at = place(tape, &files[&name]);
+    let what = match tape.below(8) {
+        0 => {
+            bytes(files, &name).truncate(at);
+            "cut"
+        }
+        1 | 2 => {
+            bytes(files, &name)[at..].fill(0);
+            "zeros to the end"
+        }
+        3 => {
+            let end = (at + 1 + tape.below(1_024) as usize).min(files[&name].len());
+            bytes(files, &name)[at..end].fill(0);
+            "zeros"
+        }
+        4 => {
+            files.remove(&name);
+            "removed"
+        }
+        5 => {
+            let other = draw_name(tape, files);
+            let (one, two) = (files[&name].clone(), files[&other].clone());
+            files.insert(name.clone(), two);
+            files.insert(other, one);
+            "exchanged"
+        }
+        6 => {
+            // As an unfinished file, a segment or a snapshot.
+            let other = match tape.below(3) {
+                0 => format!("{name}.new"),
+                1 if tape.chance(1, 8) => format!("log-{}", u64::MAX),
+                1 => format!("log-{:020}", tape.below(12)),
+                _ => format!("snapshot-{:020}-{:020}", tape.below(40), tape.below(4)),
+            };
+            files.insert(other, files[&name].clone());
+            "doubled"
+        }
+        _ => {
+            let length = 1 + tape.below(600) as usize;
+            let from = place(tape, &files[&name]);
+            let file = bytes(files, &name);
+            let length = length.min(file.len() - at.max(from));
+            file.copy_within(from..from + length, at);
+            "copied over"
+        }
+    };
+    Some(format!("{name} {what} at {at}"))
+}
 
-    fn disarrange(&mut self, tape: &mut Tape, files: &mut Files) {
-        if files.is_empty() {
-            return;
-        }
-        let name = name(tape, files);
-        let at = place(tape, &files[&name]);
-        let what = match tape.below(8) {
-            0 => {
-                bytes(files, &name).truncate(at);
-                "cut"
-            }
-            1 | 2 => {
-                bytes(files, &name)[at..].fill(0);
-                "zeros to the end"
-            }
-            3 => {
-                let end = (at + 1 + tape.below(1_024) as usize).min(files[&name].len());
-                bytes(files, &name)[at..end].fill(0);
-                "zeros"
-            }
-            4 => {
-                files.remove(&name);
-                "removed"
-            }
-            5 => {
-                let other = self::name(tape, files);
-                let (one, two) = (files[&name].clone(), files[&other].clone());
-                files.insert(name.clone(), two);
-                files.insert(other, one);
-                "exchanged"
-            }
-            6 => {
-                // As an unfinished file, a segment or a snapshot.
-                let other = match tape.below(3) {
-                    0 => format!("{name}.new"),
-                    1 if tape.chance(1, 8) => format!("log-{}", u64::MAX),
-                    1 => format!("log-{:020}", tape.below(12)),
-                    _ => format!("snapshot-{:020}-{:020}", tape.below(40), tape.below(4)),
-                };
-                files.insert(other, files[&name].clone());
-                "doubled"
-            }
-            _ => {
-                let length = 1 + tape.below(600) as usize;
-                let from = place(tape, &files[&name]);
-                let file = bytes(files, &name);
-                let length = length.min(file.len() - at.max(from));
-                file.copy_within(from..from + length, at);
-                "copied over"
-            }
-        };
-        self.steps.push(format!("{name} {what} at {at}"));
+/// Changes some bytes and corrects the CRCs.
+fn forge(tape: &mut Tape, files: &mut Files) -> String {
+    let name = draw_name(tape, files);
+    let file = bytes(files, &name);
+    let mut at = place(tape, file);
+    if tape.chance(1, 2) {
+        // Numbers are aligned.
+        at &= !7;
     }
-
-    /// Changes some bytes and corrects the CRCs.
-    fn forge(&mut self, tape: &mut Tape, files: &mut Files) {
-        let name = name(tape, files);
-        let file = bytes(files, &name);
-        let mut at = place(tape, file);
-        if tape.chance(1, 2) {
-            // Numbers are aligned.
-            at &= !7;
-        }
-        let value = tape.choose(&[0, 1, 2, 3, 9, 255, u64::MAX, 1 << 63, u64::MAX - 1, 1 << 32]);
-        let width = tape.choose(&[1, 4, 8]).min(file.len() - at);
-        file[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
-        forge_crcs(&name, file);
-        self.steps.push(format!(
-            "{width} bytes of {value:x} at {at} of {name}, forged"
-        ));
-    }
+    let value = tape.choose(&[0, 1, 2, 3, 9, 255, u64::MAX, 1 << 63, u64::MAX - 1, 1 << 32]);
+    let width = tape.choose(&[1, 4, 8]).min(file.len() - at);
+    file[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+    forge_crcs(&name, file);
+    format!("{width} bytes of {value:x} at {at} of {name}, forged")
 }
 
 fn bytes<'a>(files: &'a mut Files, name: &str) -> &'a mut Vec<u8> {
@@ -158,7 +135,7 @@ fn bytes<'a>(files: &'a mut Files, name: &str) -> &'a mut Vec<u8> {
 }
 
 /// One of the files.
-fn name(tape: &mut Tape, files: &Files) -> String {
+fn draw_name(tape: &mut Tape, files: &Files) -> String {
     let at = tape.below(files.len() as u64) as usize;
     let name = files.keys().nth(at);
     name.cloned().unwrap_or_default()
@@ -166,10 +143,8 @@ fn name(tape: &mut Tape, files: &Files) -> String {
 
 /// A place in a file or its end, mostly in the part that is not zero.
 fn place(tape: &mut Tape, file: &[u8]) -> usize {
-    let used = file
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
+    let last = file.iter().rposition(|byte| *byte != 0);
+    let used = last.map_or(0, |last| last + 1);
     let at = match tape.below(6) {
         0 => tape.below(file.len() as u64 + 1),
         1 => tape.below(160),
@@ -198,13 +173,8 @@ fn forge_crcs(name: &str, file: &mut [u8]) {
     }
     let mut at = 1024;
     while file.get(at..at + 4) == Some(b"\xFFFRM") {
-        let length = file.get(at + 4..at + 8);
-        let length = length.map_or(0, |bytes| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |length, byte| length << 8 | usize::from(*byte))
-        });
+        let length = file.get(at + 4..).and_then(|rest| rest.first_chunk());
+        let length = length.map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
         let end = at + 32 + length.next_multiple_of(8);
         if end + 8 > file.len() {
             break;
