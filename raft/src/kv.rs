@@ -201,18 +201,14 @@ impl StateMachine for Kv {
                 to,
                 create_if_not_exists,
             } => match self.values.get(key) {
-                Some(found) if found.is_same_value(from) => {
-                    self.values.insert(key, to.clone());
-                    Outcome::Swapped
-                }
-                Some(found) => Outcome::Mismatch {
+                Some(found) if !found.is_same_value(from) => Outcome::Mismatch {
                     found: found.excerpt(EXCERPT),
                 },
-                None if *create_if_not_exists => {
+                None if !create_if_not_exists => Outcome::Missing,
+                Some(_) | None => {
                     self.values.insert(key, to.clone());
                     Outcome::Swapped
                 }
-                None => Outcome::Missing,
             },
             Command::Delete { key } => match self.values.remove(key) {
                 true => Outcome::Deleted,
@@ -248,8 +244,6 @@ impl StateMachine for Kv {
 }
 
 impl Image for Kv {
-    type Error = String;
-
     fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         image::write(&self.values, out)
     }

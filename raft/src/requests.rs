@@ -133,6 +133,7 @@ bodies! {
 
 json::record! {
     /// The fields of an invalid body that decide the reply.
+    #[derive(Default)]
     struct Header<'a> {
         kind: Option<Raw<'a>> as "type",
         msg_id: Option<Raw<'a>>,
@@ -198,33 +199,25 @@ named! {
     /// request had no effect and will have none.
     pub(crate) enum ErrorCode {
         /// The type of the request is unknown.
-        NotSupported as "not_supported",
+        NotSupported = 10 as "not_supported",
         /// The node or the cluster cannot serve the request now.
-        TemporarilyUnavailable as "temporarily_unavailable",
+        TemporarilyUnavailable = 11 as "temporarily_unavailable",
         /// The request is invalid.
-        MalformedRequest as "malformed_request",
+        MalformedRequest = 12 as "malformed_request",
         /// The request may have taken effect, or may still do so.
-        Crash as "crash",
+        Crash = 13 as "crash",
         /// The request was given up.
-        Abort as "abort",
+        Abort = 14 as "abort",
         /// The key has no value.
-        KeyDoesNotExist as "key_does_not_exist",
+        KeyDoesNotExist = 20 as "key_does_not_exist",
         /// The key has another value, this is another node, or the members rule the change out.
-        PreconditionFailed as "precondition_failed",
+        PreconditionFailed = 22 as "precondition_failed",
     }
 }
 
 impl ErrorCode {
     pub(crate) fn number(self) -> u64 {
-        match self {
-            Self::NotSupported => 10,
-            Self::TemporarilyUnavailable => 11,
-            Self::MalformedRequest => 12,
-            Self::Crash => 13,
-            Self::Abort => 14,
-            Self::KeyDoesNotExist => 20,
-            Self::PreconditionFailed => 22,
-        }
+        self as u64
     }
 }
 
@@ -374,15 +367,7 @@ pub(crate) fn size(request: &ClientRequest<Sessions<Kv>>) -> usize {
 /// Decides the reply to an invalid body; `text` says what is wrong with it.
 fn invalid(body: Raw<'_>, text: String) -> Invalid {
     let header = json::decode_with_depth::<Header>(body.as_str().as_bytes(), json::MAX_DEPTH);
-    let Ok(header) = header else {
-        return Invalid::Answered(InvalidRequest {
-            in_reply_to: None,
-            kind: None,
-            code: ErrorCode::MalformedRequest,
-            text,
-        });
-    };
-    let in_reply_to = header.msg_id.and_then(|id| id.decode().ok());
+    let header = header.unwrap_or_default();
     // A reply may have a msg_id, too. If nodes answered replies, they would never stop.
     if header.in_reply_to.is_some() {
         return Invalid::Reply;
@@ -390,23 +375,18 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
     let name = header
         .kind
         .and_then(|kind| kind.decode::<Cow<'_, str>>().ok());
-    let kind = name.as_deref().and_then(|name| {
-        RequestKind::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
-    });
+    let mut kinds = RequestKind::ALL.into_iter();
+    let kind = kinds.find(|kind| name.as_deref() == Some(kind.as_str()));
     let (code, text) = match (name, kind) {
         (Some(name), None) => {
-            let text = format!(
-                "the request type {} is not supported",
-                clipped(&format!("{name:?}"))
-            );
+            let name = format!("{name:?}");
+            let text = format!("the request type {} is not supported", clipped(&name));
             (ErrorCode::NotSupported, text)
         }
         (Some(_), Some(_)) | (None, _) => (ErrorCode::MalformedRequest, text),
     };
     Invalid::Answered(InvalidRequest {
-        in_reply_to,
+        in_reply_to: header.msg_id.and_then(|id| id.decode().ok()),
         kind,
         code,
         text,

@@ -21,7 +21,7 @@
 
 mod client;
 mod command;
-mod image;
+pub(crate) mod image;
 
 use std::collections::BTreeMap;
 use std::hash::Hash;

@@ -113,8 +113,6 @@ impl Default for Registers {
 }
 
 impl Image for Values {
-    type Error = String;
-
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let values = self.0.iter();
         let values: Vec<String> = values

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use json::{Value, value};
-use raft::kv::{self, Key};
+use raft::kv;
 use raft::sessions::SessionId;
 use raft_core::{Index, Input, NodeId, Reply, Response, Ticket};
 use rand::Rng;
@@ -306,17 +306,17 @@ impl Clients {
         let change = match &call {
             Call::Read => None,
             Call::Write(value) => Some(kv::Command::Write {
-                key: Key::from(&key),
-                value: value.into(),
+                key: key.clone().into(),
+                value: value.clone().into(),
             }),
             Call::Cas { from, to } => Some(kv::Command::Cas {
-                key: Key::from(&key),
-                from: from.into(),
-                to: to.into(),
+                key: key.clone().into(),
+                from: from.clone().into(),
+                to: to.clone().into(),
                 create_if_not_exists: create,
             }),
             Call::Delete => Some(kv::Command::Delete {
-                key: Key::from(&key),
+                key: key.clone().into(),
             }),
         };
         Request {

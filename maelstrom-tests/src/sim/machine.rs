@@ -125,8 +125,6 @@ impl Subject for Store {
 
 /// The number of applied commands, and a line after it the product's image.
 impl Image for Values {
-    type Error = String;
-
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.applied)?;
         self.kv.write(out)

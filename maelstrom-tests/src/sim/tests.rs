@@ -67,7 +67,7 @@ fn read_of_77(world: &mut World) -> Reply<super::machine::Store> {
     let request = world.clients.last_request(ONE, false, 0).unwrap();
     Reply {
         ticket: request.ticket,
-        response: Response::Answered(Some(Text::from(&value!(77)))),
+        response: Response::Answered(Some(Text::from(value!(77)))),
     }
 }
 

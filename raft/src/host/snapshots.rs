@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fmt, thread};
 
 use raft_core::{ChunkToSend, SnapshotToInstall, SnapshotToStore, StateMachine, Task};
 
@@ -24,9 +24,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A state machine that can be written as bytes, and read again.
 pub trait Image: Sized {
-    /// Why bytes are not an image of the machine.
-    type Error: fmt::Display;
-
     /// Writes the whole machine.
     ///
     /// # Errors
@@ -36,8 +33,8 @@ pub trait Image: Sized {
     /// Reads an image.
     ///
     /// # Errors
-    /// The bytes are not an image.
-    fn read(bytes: &[u8]) -> Result<Self, Self::Error>;
+    /// Why the bytes are not an image.
+    fn read(bytes: &[u8]) -> Result<Self, String>;
 }
 
 /// Work for the thread that stores and installs.
@@ -210,8 +207,8 @@ fn install<S: Image>(
     let id = *id;
     let file = snapshots.received(id, bytes);
     let read = file.map_err(|error| error.to_string()).and_then(|file| {
-        let machine = S::read(file.machine).map_err(|error| error.to_string());
-        Ok((file, machine?))
+        let machine = S::read(file.machine)?;
+        Ok((file, machine))
     });
     let (file, machine) = match read {
         Ok(read) => read,

@@ -15,15 +15,13 @@ use json::MAX_DEPTH;
 
 use super::map::Map;
 use super::{Key, Text};
+use crate::sessions::image::write_line;
 
 /// The name of this machine in an image.
 const MACHINE: &str = "lin-kv";
 
 /// The version of the format.
 const VERSION: u64 = 1;
-
-/// The bytes of lines that are written at once.
-const CHUNK: usize = 64 << 10;
 
 json::record! {
     /// The first line of an image.
@@ -37,23 +35,13 @@ json::record! {
 
 /// Writes the image pair by pair, so that the map is never in memory twice.
 pub(super) fn write(map: &Map, out: &mut dyn io::Write) -> io::Result<()> {
-    let mut lines = Vec::with_capacity(CHUNK + 1024);
     let header = Header {
         machine: MACHINE.into(),
         version: VERSION,
         keys: map.len(),
     };
-    json::encode_into(&header, &mut lines);
-    lines.push(b'\n');
-    for pair in map.iter() {
-        json::encode_into(&pair, &mut lines);
-        lines.push(b'\n');
-        if lines.len() >= CHUNK {
-            out.write_all(&lines)?;
-            lines.clear();
-        }
-    }
-    out.write_all(&lines)
+    write_line(&header, out)?;
+    map.iter().try_for_each(|pair| write_line(&pair, out))
 }
 
 /// Reads an image, or returns what is wrong with it.

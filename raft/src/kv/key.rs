@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use json::{Decimal, Decode, Element, Encode, Error, Kind, Number, Raw, Reader, Value, Writer};
 
-use super::text::{document, members};
+use super::text::document;
 
 const NULL: u8 = 1;
 const FALSE: u8 = 2;
@@ -103,7 +103,7 @@ fn append(element: Element<'_>, bytes: &mut Vec<u8>) {
         }
         Kind::Object => {
             bytes.push(OBJECT);
-            for (name, value) in members(element) {
+            for (name, value) in element.by_name() {
                 string(name.as_bytes(), bytes);
                 append(value, bytes);
             }
@@ -262,17 +262,11 @@ impl<'a> Rest<'a> {
     }
 }
 
-impl From<&Value> for Key {
-    fn from(value: &Value) -> Self {
-        let text = json::to_string(value);
-        let raw = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH);
-        Self::of(raw.expect("a value is written as JSON"))
-    }
-}
-
 impl From<Value> for Key {
     fn from(value: Value) -> Self {
-        Self::from(&value)
+        let text = json::to_string(&value);
+        let raw = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH);
+        Self::of(raw.expect("a value is written as JSON"))
     }
 }
 

@@ -9,9 +9,8 @@ use json::{Decimal, Decode, Document, Element, Encode, Error, Kind, Raw, Reader,
 /// Texts up to this length are searched for what is not compact.
 const SHORT: usize = 256;
 
-/// The normal form of a number has at most this many zeros after its digits, or between the point
-/// and them.
-const ZEROS: &str = "0000";
+/// The normal form of a number has fewer zeros after its digits, or between the point and them.
+const MANY_ZEROS: &str = "00000";
 
 /// A JSON value, kept as its text: it takes about as much memory as it takes on the wire, however
 /// many small parts it has. Its clone is one pointer.
@@ -91,7 +90,7 @@ impl Text {
     #[must_use]
     pub fn excerpt(&self, characters: usize) -> Self {
         match self.as_str().char_indices().nth(characters) {
-            Some((end, _)) => Self::from(&Value::from(format!("{}...", &self.both[..end]))),
+            Some((end, _)) => Value::from(format!("{}...", &self.both[..end])).into(),
             None => self.clone(),
         }
     }
@@ -114,17 +113,6 @@ pub(super) fn document(text: &str) -> Document<'_> {
     document.expect("the text was checked")
 }
 
-/// The members of an object, sorted by name, without all but the last of several with one name.
-pub(super) fn members<'d>(object: Element<'d>) -> impl Iterator<Item = (&'d str, Element<'d>)> {
-    let is_sorted = object.members().is_sorted_by(|a, b| a.0 < b.0);
-    let (sorted, others) = match is_sorted {
-        true => (Some(object.members()), None),
-        false => (None, Some(object.by_name())),
-    };
-    let sorted = sorted.into_iter().flatten();
-    sorted.chain(others.into_iter().flatten())
-}
-
 /// Writes a value in the form of a [`Text`]. Recurses as deep as the value nests.
 fn write(element: Element<'_>, writer: &mut Writer<'_>) {
     match element.kind() {
@@ -142,7 +130,7 @@ fn write(element: Element<'_>, writer: &mut Writer<'_>) {
         }
         Kind::Object => {
             writer.begin_object();
-            for (name, value) in members(element) {
+            for (name, value) in element.by_name() {
                 writer.key(name);
                 write(value, writer);
             }
@@ -172,7 +160,7 @@ fn normal(text: &str) -> Option<String> {
                 let number = &text[start..at];
                 if !is_normal(number) {
                     normal.push_str(&text[copied..start]);
-                    append_normal(number, &mut normal);
+                    normal.push_str(&normal_number(number));
                     copied = at;
                 }
             }
@@ -198,66 +186,48 @@ fn string_end(bytes: &[u8], start: usize) -> usize {
     }
 }
 
-/// Whether a number without an exponent has its normal form.
+/// Whether a number has its normal form.
 fn is_normal(number: &str) -> bool {
-    let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
-    let zero = |byte: &&u8| **byte == b'0';
-    match unsigned.iter().position(|byte| !byte.is_ascii_digit()) {
-        None if unsigned == b"0" => number == "0",
-        None => unsigned.iter().rev().take_while(zero).count() <= ZEROS.len(),
-        Some(at) => {
-            let (whole, part) = (&unsigned[..at], &unsigned[at + 1..]);
-            let is_fraction = unsigned[at] == b'.' && part.iter().all(u8::is_ascii_digit);
-            is_fraction
-                && !part.ends_with(b"0")
-                && (whole != b"0" || part.iter().take_while(zero).count() <= ZEROS.len())
+    let unsigned = number.strip_prefix('-').unwrap_or(number);
+    match unsigned.split_once('.') {
+        _ if number == "-0" || unsigned.contains(['e', 'E']) => false,
+        None => !unsigned.ends_with(MANY_ZEROS),
+        Some((whole, part)) => {
+            !part.ends_with('0') && (whole != "0" || !part.starts_with(MANY_ZEROS))
         }
     }
 }
 
-/// Appends the normal form of a number: without an exponent if that takes few zeros, or else as its
+/// The normal form of a number: without an exponent if that takes few zeros, or else as its
 /// [`Decimal`] is written.
-fn append_normal(number: &str, out: &mut String) {
+fn normal_number(number: &str) -> String {
     let decimal = Decimal::of(number).to_string();
-    let parts = decimal.split_once('e').and_then(|(mantissa, exponent)| {
-        let (sign, digits) = mantissa.split_once("0.")?;
-        Some((sign, digits, exponent.parse::<i64>().ok()?))
-    });
-    let Some((sign, digits, exponent)) = parts else {
-        return out.push_str(&decimal);
-    };
-    let zeros = |count: i64| &ZEROS[..count as usize];
-    let (length, most) = (digits.len() as i64, ZEROS.len() as i64);
-    if exponent > length + most || exponent < -most {
-        return out.push_str(&decimal);
-    }
-    out.push_str(sign);
-    if exponent >= length {
-        out.push_str(digits);
-        out.push_str(zeros(exponent - length));
-    } else if exponent > 0 {
-        let (whole, part) = digits.split_at(exponent as usize);
-        out.push_str(whole);
-        out.push('.');
-        out.push_str(part);
-    } else {
-        out.push_str("0.");
-        out.push_str(zeros(-exponent));
-        out.push_str(digits);
-    }
+    without_exponent(&decimal).unwrap_or(decimal)
 }
 
-impl From<&Value> for Text {
-    fn from(value: &Value) -> Self {
-        let text = json::to_string(value);
-        let raw = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH);
-        Self::of(raw.expect("a value is written as JSON"))
-    }
+fn without_exponent(decimal: &str) -> Option<String> {
+    let zeros = |count: i64| {
+        let few = count < MANY_ZEROS.len() as i64;
+        few.then(|| "0".repeat(count.max(0) as usize))
+    };
+    let (mantissa, exponent) = decimal.split_once('e')?;
+    let (sign, digits) = mantissa.split_once("0.")?;
+    let exponent: i64 = exponent.parse().ok()?;
+    let before = zeros(exponent.saturating_neg())?;
+    let after = zeros(exponent.saturating_sub(digits.len() as i64))?;
+    let digits = [&before, digits, &after].concat();
+    Some(match digits.split_at(exponent.max(0) as usize) {
+        (whole, "") => format!("{sign}{whole}"),
+        ("", part) => format!("{sign}0.{part}"),
+        (whole, part) => format!("{sign}{whole}.{part}"),
+    })
 }
 
 impl From<Value> for Text {
     fn from(value: Value) -> Self {
-        Self::from(&value)
+        let text = json::to_string(&value);
+        let raw = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH);
+        Self::of(raw.expect("a value is written as JSON"))
     }
 }
 

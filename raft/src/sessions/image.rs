@@ -48,8 +48,6 @@ impl<M> Image for Sessions<M>
 where
     M: Inner<Outcome: Encode + for<'a> Decode<'a>> + Image,
 {
-    type Error = String;
-
     fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         let table = &*self.table;
         if table.opened > 0 {
@@ -93,13 +91,14 @@ where
                 add::<M>(&mut table, line)?;
             }
         }
-        let machine = M::read(bytes).map_err(|error| error.to_string())?;
+        let machine = M::read(bytes)?;
         let table = Arc::new(table);
         Ok(Self { machine, table })
     }
 }
 
-fn write_line(line: &impl Encode, out: &mut dyn io::Write) -> io::Result<()> {
+/// Writes a value as a line of JSON.
+pub(crate) fn write_line(line: &impl Encode, out: &mut dyn io::Write) -> io::Result<()> {
     let mut line = json::encode(line);
     line.push(b'\n');
     out.write_all(&line)

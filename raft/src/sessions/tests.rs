@@ -46,8 +46,6 @@ impl Inner for Sum {
 }
 
 impl Image for Sum {
-    type Error = String;
-
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.0)
     }

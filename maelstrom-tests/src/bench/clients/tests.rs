@@ -338,12 +338,12 @@ impl LossyNode {
             }
             Call::Write(value) => kv::Command::Write {
                 key,
-                value: value.into(),
+                value: value.clone().into(),
             },
             Call::Cas { from, to } => kv::Command::Cas {
                 key,
-                from: from.into(),
-                to: to.into(),
+                from: from.clone().into(),
+                to: to.clone().into(),
                 create_if_not_exists: false,
             },
             Call::Delete => kv::Command::Delete { key },
