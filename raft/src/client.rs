@@ -108,7 +108,7 @@ pub struct Client {
     options: Options,
     /// The node to ask, by its position among `options.nodes`.
     at: usize,
-    connection: Option<Connection>,
+    connection: Option<Lines<TcpStream>>,
     session: Option<Session>,
     /// The cluster that answered first; no other is asked.
     cluster: Option<u32>,
@@ -116,12 +116,6 @@ pub struct Client {
     learned: Option<Instant>,
     /// The last `msg_id`.
     asked: i64,
-}
-
-#[derive(Debug)]
-struct Connection {
-    lines: Lines<TcpStream>,
-    stream: TcpStream,
 }
 
 /// A session of this client, and the number of its last write.
@@ -263,10 +257,8 @@ impl Client {
             members.insert("acknowledged".into(), acknowledged.into());
         }
         let written = self.requests(bodies, Again::AnyNode);
-        if written
-            .iter()
-            .any(|result| matches!(result, Err(Error::Unknown(_))))
-        {
+        let is_unknown = |result: &_| matches!(result, Err(Error::Unknown(_)));
+        if written.iter().any(is_unknown) {
             // The session may be closed, and a new one serves as well.
             self.session = None;
         }
@@ -336,25 +328,22 @@ impl Client {
             // A change of the members waits until the new ones have caught up.
             Again::Leader => LONG_PATIENCE,
         };
+        let mut lost = None;
         let late = self.repeat(again, |client| {
             if pending.iter().all(|one| one.result.is_some()) {
                 return None;
             }
             let reason = client.attempt(&mut pending, patience)?;
-            let mut open = pending.iter_mut().filter(|one| one.result.is_none());
+            let mut open = pending.iter().filter(|one| one.result.is_none());
             if again == Again::Leader && open.any(|one| one.lost) {
-                pending.iter_mut().for_each(|one| one.give_up(&reason));
+                lost = Some(reason);
                 return None;
             }
             Some(reason)
         });
-        if let Some(reason) = late {
-            pending.iter_mut().for_each(|one| one.give_up(&reason));
-        }
-        let results = pending.into_iter().map(|one| one.result);
-        results
-            .map(|result| result.expect("all are done"))
-            .collect()
+        // Without a reason, all are answered.
+        let reason = late.or(lost).unwrap_or_default();
+        pending.into_iter().map(|one| one.end(&reason)).collect()
     }
 
     /// Makes attempts, at one node after the other, until one gives no reason for another one.
@@ -399,21 +388,14 @@ impl Client {
     /// Sends the requests without a result once. Returns why there still are some.
     fn attempt(&mut self, pending: &mut [Pending], patience: Duration) -> Option<String> {
         let node = self.node().to_owned();
-        if self.connection.is_none() {
-            match connect(&node, &self.options, self.cluster) {
-                Ok((connection, cluster)) => {
-                    self.connection = Some(connection);
-                    self.cluster = self.cluster.or(cluster);
-                    self.learned = None;
-                }
-                Err(error) => {
-                    let hint = match error.kind() {
-                        io::ErrorKind::ConnectionRefused => "; is a node running there?",
-                        _ => "",
-                    };
-                    return Some(format!("cannot connect to {node}: {error}{hint}"));
-                }
-            }
+        if self.connection.is_none()
+            && let Err(error) = self.connect()
+        {
+            let hint = match error.kind() {
+                io::ErrorKind::ConnectionRefused => "; is a node running there?",
+                _ => "",
+            };
+            return Some(format!("cannot connect to {node}: {error}{hint}"));
         }
         if self.learned.is_none_or(|at| at.elapsed() > LEARN) {
             self.learn();
@@ -430,15 +412,24 @@ impl Client {
         if let Err(error) = exchanged {
             self.connection = None;
             reason = Some(format!("no answer from {node}: {error}"));
-            for (one, _) in open
-                .iter_mut()
-                .zip(answered)
-                .filter(|(_, answered)| !answered)
-            {
-                one.lost = true;
+            for (one, answered) in open.into_iter().zip(answered) {
+                one.lost |= !answered;
             }
         }
         reason
+    }
+
+    /// Connects to the present node, which must be of this cluster.
+    fn connect(&mut self) -> io::Result<()> {
+        let stream = handshake::connect(self.node(), self.options.patience)?;
+        let mut lines = Lines::new(stream, wire::MAX_LINE);
+        let (address, cluster) = (format!("c{:x}", entropy::random()), self.cluster);
+        let me = End { address, cluster };
+        let other = handshake::dial(&mut lines, &self.options.secret, (&me, None, None))?;
+        self.connection = Some(lines);
+        self.cluster = cluster.or(other.cluster);
+        self.learned = None;
+        Ok(())
     }
 
     /// Sends requests to the present node and waits for their replies, each of which it hands over
@@ -449,7 +440,7 @@ impl Client {
         patience: Duration,
         mut answer: impl FnMut(usize, Value),
     ) -> io::Result<()> {
-        let Some(Connection { lines, stream }) = &mut self.connection else {
+        let Some(lines) = &mut self.connection else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let first = self.asked + 1;
@@ -460,8 +451,8 @@ impl Client {
             members.insert("msg_id".into(), self.asked.into());
             writeln!(sent, "{}", value!({"body": body}))?;
         }
-        stream.set_read_timeout(Some(patience))?;
-        stream.write_all(&sent)?;
+        lines.stream().set_read_timeout(Some(patience))?;
+        lines.stream().write_all(&sent)?;
         let mut open: BTreeSet<i64> = (first..=self.asked).collect();
         while !open.is_empty() {
             let Some(RawLine::Whole(line)) = lines.next()? else {
@@ -531,25 +522,22 @@ impl Pending {
         let code = code.unwrap_or_default();
         let text = reply.field("text").and_then(Value::as_str);
         let text = text.unwrap_or_default().to_owned();
-        if code == ErrorCode::TemporarilyUnavailable.number() {
-            return Some(format!("{node}: {text}"));
-        }
-        if code == ErrorCode::Crash.number() {
-            self.lost = true;
+        let is_unknown = code == ErrorCode::Crash.number();
+        if is_unknown || code == ErrorCode::TemporarilyUnavailable.number() {
+            self.lost |= is_unknown;
             return Some(format!("{node}: {text}"));
         }
         self.result = Some(Err(Error::Rejected { code, text }));
         None
     }
 
-    /// Ends without an answer, if there is none.
-    fn give_up(&mut self, reason: &str) {
+    /// The result; without an answer, for this reason.
+    fn end(self, reason: &str) -> Result<Value, Error> {
         let error = match self.lost {
             true => Error::Unknown,
             false => Error::Unavailable,
         };
-        self.result
-            .get_or_insert_with(|| Err(error(reason.to_owned())));
+        self.result.unwrap_or_else(|| Err(error(reason.to_owned())))
     }
 }
 
@@ -578,20 +566,6 @@ const LEARN: Duration = Duration::from_secs(1);
 
 /// The first and the longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
-
-/// Connects to a node, which must be of this cluster. Returns its cluster.
-fn connect(
-    node: &str,
-    options: &Options,
-    cluster: Option<u32>,
-) -> io::Result<(Connection, Option<u32>)> {
-    let stream = handshake::connect(node, options.patience)?;
-    let mut lines = Lines::new(stream.try_clone()?, wire::MAX_LINE);
-    let address = format!("c{:x}", entropy::random());
-    let me = End { address, cluster };
-    let other = handshake::dial(&mut lines, &stream, &options.secret, (&me, None, None))?;
-    Ok((Connection { lines, stream }, other.cluster))
-}
 
 #[cfg(test)]
 mod tests {

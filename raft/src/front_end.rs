@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use raft_core::{Envelope, NodeId, Response, RoleName, Status, Term};
 
-pub(crate) use self::backup::{Backup, Backups};
+pub(crate) use self::backup::Backup;
 pub(crate) use self::input::{Input, id_given, init_again};
 pub(crate) use self::output::{DropReason, Lane, Me, Output, OutputLine, Replies, ReplyTo, Routes};
 use crate::host::{FrontEnd, SnapshotResult};
@@ -69,18 +69,17 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
     }
 
     fn observe(&mut self, status: &Status) {
+        let (me, log) = (&self.me.name, &self.output.log);
         self.me.book.observe(status);
         self.routes.observe();
         if status.was_removed && !self.was_removed {
             self.was_removed = true;
-            let me = &self.me.name;
-            self.output.log.warn(format_args!(
+            log.warn(format_args!(
                 "{me}: was removed from the cluster; it serves no requests and can be stopped"
             ));
         }
         if self.was_stalled != status.is_disk_stalled {
             self.was_stalled = status.is_disk_stalled;
-            let (me, log) = (&self.me.name, &self.output.log);
             if self.was_stalled {
                 log.warn(format_args!(
                     "{me}: the disk has stored nothing, of the log or of a snapshot that a full log \
@@ -94,8 +93,7 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
         let refused = status.counters.snapshots_refused;
         if self.refused != refused {
             self.refused = refused;
-            let me = &self.me.name;
-            self.output.log.warn(format_args!(
+            log.warn(format_args!(
                 "{me}: a follower received this node's snapshot and found it broken; the node stores \
                  a new one. If this repeats, check the disks and the memory of both nodes"
             ));
@@ -106,13 +104,11 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
         }
         self.logged = Some(now);
         let (role, term, leader) = now;
-        let me = &self.me.name;
         let leader = leader.and_then(|leader| self.me.book.name(leader));
         let of = match leader.filter(|_| role == RoleName::Follower) {
             Some(leader) => format!(" of {leader}"),
             None => String::new(),
         };
-        let log = &self.output.log;
         log.info(format_args!("{me}: {role}{of} in term {term}"));
     }
 

@@ -1,6 +1,6 @@
 //! Input lines of bounded length.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 /// The bytes of one read.
 const CHUNK: usize = 64 << 10;
@@ -11,11 +11,10 @@ const KEEP: usize = 4 << 20;
 /// Splits a stream into lines, and never holds more of a line than the limit.
 #[derive(Debug)]
 pub(crate) struct Lines<R> {
-    source: R,
+    source: BufReader<R>,
     limit: usize,
-    /// The bytes read; those from `start` on are not returned yet.
-    buffer: Vec<u8>,
-    start: usize,
+    /// The last line.
+    line: Vec<u8>,
     ended: bool,
 }
 
@@ -32,12 +31,16 @@ impl<R: Read> Lines<R> {
     /// Lines of up to `limit` bytes without their ends.
     pub(crate) fn new(source: R, limit: usize) -> Self {
         Self {
-            source,
+            source: BufReader::with_capacity(CHUNK, source),
             limit,
-            buffer: Vec::new(),
-            start: 0,
+            line: Vec::new(),
             ended: false,
         }
+    }
+
+    /// The stream.
+    pub(crate) fn stream(&mut self) -> &mut R {
+        self.source.get_mut()
     }
 
     /// Changes the limit for the lines that are not returned yet.
@@ -47,66 +50,41 @@ impl<R: Read> Lines<R> {
 
     /// The next line; `None` at the end of input. A last line needs no end.
     pub(crate) fn next(&mut self) -> io::Result<Option<RawLine<'_>>> {
-        self.forget();
-        // No line ends before this position.
-        let mut searched = 0;
-        loop {
-            let end = self.buffer[searched..].iter().position(|b| *b == b'\n');
-            if let Some(offset) = end {
-                let end = searched + offset;
-                self.start = end + 1;
-                return Ok(Some(match end > self.limit {
-                    true => RawLine::TooLong(end as u64),
-                    false => RawLine::Whole(&self.buffer[..end]),
-                }));
-            }
-            searched = self.buffer.len();
-            if searched > self.limit {
+        self.line.clear();
+        if self.line.capacity() > KEEP {
+            self.line.shrink_to(CHUNK);
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        let mut bounded = self.source.by_ref().take(self.limit as u64 + 1);
+        bounded.read_until(b'\n', &mut self.line)?;
+        if self.line.pop_if(|last| *last == b'\n').is_none() {
+            if self.line.len() > self.limit {
                 return self.skip().map(Some);
             }
-            if self.ended {
-                self.start = searched;
-                return Ok((searched > 0).then(|| RawLine::Whole(&self.buffer)));
+            self.ended = true;
+            if self.line.is_empty() {
+                return Ok(None);
             }
-            self.read()?;
         }
+        Ok(Some(RawLine::Whole(&self.line)))
     }
 
-    /// Drops the lines that were returned.
-    fn forget(&mut self) {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        if self.buffer.capacity() > KEEP && self.buffer.len() <= CHUNK {
-            self.buffer.shrink_to(CHUNK);
-        }
-    }
-
-    /// Drops a line that is longer than the limit.
+    /// Drops the rest of a line that is longer than the limit.
     fn skip(&mut self) -> io::Result<RawLine<'_>> {
-        let mut length = 0;
+        let mut length = self.line.len();
         loop {
-            let end = self.buffer.iter().position(|b| *b == b'\n');
-            length += end.unwrap_or(self.buffer.len()) as u64;
-            if let Some(end) = end {
-                self.start = end + 1;
-                return Ok(RawLine::TooLong(length));
+            let chunk = self.source.fill_buf()?;
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let rest = end.unwrap_or(chunk.len());
+            self.ended = chunk.is_empty();
+            self.source.consume(rest + usize::from(end.is_some()));
+            length += rest;
+            if end.is_some() || self.ended {
+                return Ok(RawLine::TooLong(length as u64));
             }
-            self.buffer.clear();
-            if self.ended {
-                return Ok(RawLine::TooLong(length));
-            }
-            self.read()?;
         }
-    }
-
-    /// Reads once.
-    fn read(&mut self) -> io::Result<()> {
-        let length = self.buffer.len();
-        self.buffer.resize(length + CHUNK, 0);
-        let read = self.source.read(&mut self.buffer[length..]);
-        self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
-        self.ended = read? == 0;
-        Ok(())
     }
 }
 
@@ -171,6 +149,6 @@ mod tests {
         );
         assert_eq!(lines.next().unwrap(), Some(RawLine::TooLong(100 << 20)));
         assert_eq!(lines.next().unwrap(), Some(RawLine::Whole(b"ok")));
-        assert!(lines.buffer.capacity() <= KEEP);
+        assert!(lines.line.capacity() <= KEEP);
     }
 }

@@ -36,9 +36,7 @@ use std::time::Duration;
 
 use self::init::Init;
 use self::input::Reader;
-use crate::front_end::{
-    Backups, Input, Lane, Me, NodeFrontEnd, Output, OutputLine, Replies, Routes,
-};
+use crate::front_end::{Input, Lane, NodeFrontEnd, Output, OutputLine, Replies, Routes};
 use crate::host::{Inbox, Outbox};
 use crate::lines::Lines;
 use crate::node::{self, Node, Options, StopReason};
@@ -147,19 +145,8 @@ fn serve(
             open(Some(id))?.expect("it has an id now")
         }
     };
-    let me = Me {
-        name: member.name().into(),
-        id: node.id(),
-        book: node.book(),
-    };
-    let input = Input {
-        member,
-        me: me.clone(),
-        inbox: inbox.clone(),
-        viewer: node.viewer().clone(),
-        backups: Backups::new(node.snapshots()),
-        output: output.clone(),
-    };
+    let input = Input::new(member, &node, inbox.clone(), output.clone());
+    let me = input.me.clone();
     let reader = Reader {
         input,
         stdout: stdout.clone(),
@@ -211,8 +198,7 @@ impl Writer {
     ) -> Result<Self, StopReason> {
         let (ends, ended) = mpsc::channel();
         let write = move || {
-            let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
-            if let Err(error) = outbox.write_to(stdout, encode) {
+            if let Err(error) = output.write(&outbox, stdout) {
                 output.log.error(StopReason::io(STDOUT)(error));
                 output.log.finish();
                 process::exit(1);

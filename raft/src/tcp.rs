@@ -29,7 +29,7 @@ use raft_core::NodeId;
 use self::accept::{CONNECTIONS, Connections};
 use self::handshake::End;
 use self::link::Links;
-use crate::front_end::{Backups, Input, Me, NodeFrontEnd, Output, OutputLine};
+use crate::front_end::{Input, Me, NodeFrontEnd, Output, OutputLine};
 use crate::host::{Depths, Inbox, Outbox, TICK};
 use crate::node::address::Address;
 use crate::node::{self, Member, Node, StopReason};
@@ -222,20 +222,8 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     let node = node.expect("a member of its cluster");
     // A node that joins knows it already.
     let _ = server.cluster.set(node.cluster());
-    let (viewer, id, book) = (node.viewer().clone(), node.id(), node.book());
-    let me = Me {
-        name: name.as_str().into(),
-        id,
-        book,
-    };
-    let input = Input {
-        member,
-        me: me.clone(),
-        inbox,
-        viewer,
-        backups: Backups::new(node.snapshots()),
-        output: output.clone(),
-    };
+    let input = Input::new(member, &node, inbox, output.clone());
+    let me = input.me.clone();
     server.input.set(input).expect("it is set once");
     // A member that accepted earlier would say that it waits to be added.
     if let Some(accept) = accept {
@@ -247,7 +235,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     }
     let shown = server.clone();
     telemetry.watch_outbox(move || lock(&shown.outboxes).depths());
-    let links = Links::new(server, silence, output.clone());
+    let links = Links::new(server, silence);
     let ran = node.run(NodeFrontEnd::new(me, links, output));
     drop(metrics);
     ran

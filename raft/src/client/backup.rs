@@ -8,14 +8,6 @@ use json::{Value, value};
 use super::{Again, Client, Error, LONG_PATIENCE, Pending};
 use crate::storage::{Crc, WHOLE};
 
-/// Why one attempt at a backup failed.
-enum Failure {
-    /// Another attempt may succeed.
-    Passing(String),
-    /// None will.
-    Final(Error),
-}
-
 impl Client {
     /// Copies a snapshot of the cluster's state, in the format of `docs/STORAGE.md`. It holds
     /// everything that the cluster acknowledged before this call. `keep` gets the parts of it in
@@ -30,24 +22,22 @@ impl Client {
         mut keep: impl FnMut(u64, &[u8], u64) -> io::Result<()>,
     ) -> Result<Value, Error> {
         let mut copied = None;
-        let late = self.repeat(Again::AnyNode, |client| {
-            let result = match client.copy(&mut keep) {
-                Ok(reply) => Ok(reply),
-                Err(Failure::Final(error)) => Err(error),
-                Err(Failure::Passing(reason)) => return Some(reason),
-            };
-            copied = Some(result);
-            None
+        let late = self.repeat(Again::AnyNode, |client| match client.copy(&mut keep) {
+            Err(Error::Unavailable(reason)) => Some(reason),
+            result => {
+                copied = Some(result);
+                None
+            }
         });
         copied.unwrap_or_else(|| Err(Error::Unavailable(late.unwrap_or_default())))
     }
 
-    /// Copies a snapshot from the present node, on one connection: another one begins with another
-    /// attempt.
+    /// Copies a snapshot from the present node, on one connection. After [`Error::Unavailable`] another
+    /// attempt may succeed, which begins with another connection.
     fn copy(
         &mut self,
         keep: &mut impl FnMut(u64, &[u8], u64) -> io::Result<()>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, Error> {
         // The node has everything that was acknowledged before it answers a linearizable read.
         self.ask(value!({"type": "keys", "limit": 1}), self.options.patience)?;
         let patience = self.options.timeout.max(LONG_PATIENCE);
@@ -59,12 +49,12 @@ impl Client {
             let data = reply.as_object_mut().and_then(|body| body.remove("data"));
             let data = data.as_ref().and_then(Value::as_str);
             let data = data.and_then(|data| base64::decode(data.as_bytes()).ok());
-            let bad = || Failure::Passing(format!("{}: the snapshot arrived damaged", self.node()));
+            let bad =
+                || Error::Unavailable(format!("{}: the snapshot arrived damaged", self.node()));
             let (Some(length), Some(data)) = (length, data.filter(|data| !data.is_empty())) else {
                 return Err(bad());
             };
-            let not_kept = |error: io::Error| Failure::Final(Error::NotKept(error.to_string()));
-            keep(offset, &data, length).map_err(not_kept)?;
+            keep(offset, &data, length).map_err(|error| Error::NotKept(error.to_string()))?;
             crc.update(&data);
             offset += data.len() as u64;
             match offset >= length {
@@ -76,13 +66,13 @@ impl Client {
     }
 
     /// Sends a request to the present node once.
-    fn ask(&mut self, body: Value, patience: Duration) -> Result<Value, Failure> {
+    fn ask(&mut self, body: Value, patience: Duration) -> Result<Value, Error> {
         let mut pending = [Pending::new(body)];
         if let Some(reason) = self.attempt(&mut pending, patience) {
-            return Err(Failure::Passing(reason));
+            return Err(Error::Unavailable(reason));
         }
         let [Pending { result, .. }] = pending;
-        result.expect("it is answered").map_err(Failure::Final)
+        result.expect("it is answered")
     }
 }
 
@@ -130,7 +120,7 @@ mod tests {
         );
         let (address, cluster) = ("n1".into(), Some(1));
         let me = End { address, cluster };
-        handshake::accept(&mut lines, stream, b"", &me, (&src, None, hello)).unwrap();
+        handshake::accept(&mut lines, b"", &me, (&src, None, hello)).unwrap();
         while let Some(RawLine::Whole(line)) = lines.next().unwrap() {
             let line: Value = json::decode(line).unwrap();
             let body = line.field("body").unwrap();

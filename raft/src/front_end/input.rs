@@ -1,23 +1,24 @@
 //! Passes the bodies of lines to the event loop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use json::Raw;
 use raft_core::{Envelope, Message, NodeId, Refusal, Response};
 
-use super::backup::{Backup, Backups};
+use super::backup::Backup;
 use super::output::{DropReason, Me, Output, Replies, ReplyTo};
 use crate::host::shared::Viewer;
 use crate::host::{ClientRequest, Inbox};
 use crate::kv::Kv;
-use crate::node::Member;
 use crate::node::address::name_in;
+use crate::node::{Member, Node};
 use crate::requests::{
     self, ErrorCode, Invalid, InvalidRequest, Reply, Request, RequestContent, size,
 };
 use crate::sessions::Sessions;
 use crate::stdio::clipped;
+use crate::storage::{OpenSnapshot, Snapshots};
 use crate::wire::{self, Unreadable};
 
 /// How long a request for the status waits for the end of a step.
@@ -30,13 +31,38 @@ pub(crate) struct Input {
     /// The node, for those that ask again to make it this member.
     pub(crate) member: Member,
     pub(crate) me: Me,
-    pub(crate) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
-    pub(crate) viewer: Viewer<Sessions<Kv>>,
-    pub(crate) backups: Backups,
+    pub(super) inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
+    pub(super) viewer: Viewer<Sessions<Kv>>,
+    pub(super) snapshots: Snapshots,
+    /// The snapshot of the one backup that may be under way.
+    pub(super) place_of_backup: Mutex<Weak<OpenSnapshot>>,
     pub(crate) output: Output,
 }
 
 impl Input {
+    /// Passes bodies to this node, which is this member.
+    pub(crate) fn new(
+        member: Member,
+        node: &Node<ReplyTo>,
+        inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
+        output: Output,
+    ) -> Self {
+        let me = Me {
+            name: member.name().into(),
+            id: node.id(),
+            book: node.book(),
+        };
+        Self {
+            member,
+            me,
+            inbox,
+            viewer: node.viewer().clone(),
+            snapshots: node.snapshots().clone(),
+            place_of_backup: Mutex::default(),
+            output,
+        }
+    }
+
     /// Handles a body from the node at this address. That may be none that this node's log knows: its
     /// leader, or a candidate (thesis §4.1). Returns whether the body is a message of a peer.
     pub(crate) fn message(&self, address: &str, body: Raw<'_>, bytes: usize) -> bool {
@@ -91,12 +117,12 @@ impl Input {
     ///
     /// # Errors
     /// The reply to an invalid one.
-    pub(crate) fn request<'a>(
-        &'a self,
+    pub(crate) fn request(
+        &self,
         replies: &Arc<Replies>,
         (src, dest): (&str, &str),
         (body, bytes): (Raw<'_>, usize),
-        backup: Option<&mut Backup<'a>>,
+        backup: Option<&mut Backup>,
     ) -> Result<(), InvalidRequest> {
         let request = match Request::parse(body, bytes) {
             Ok(request) => request,
@@ -118,11 +144,11 @@ impl Input {
     }
 
     /// Answers a request, or turns it into one for the event loop.
-    fn answer<'a>(
-        &'a self,
+    fn answer(
+        &self,
         in_reply_to: i64,
         content: RequestContent,
-        backup: Option<&mut Backup<'a>>,
+        backup: Option<&mut Backup>,
     ) -> Result<Answer, (ErrorCode, String)> {
         let Me { id, book, .. } = &self.me;
         match content {

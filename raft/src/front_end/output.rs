@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -236,8 +237,16 @@ impl Output {
         }
     }
 
+    /// Writes what the outbox gets, until it is closed.
+    ///
+    /// # Errors
+    /// Those of the stream.
+    pub(crate) fn write(&self, outbox: &Outbox<OutputLine>, stream: impl Write) -> io::Result<()> {
+        outbox.write_to(stream, |line, buffer| self.encode(line, buffer))
+    }
+
     /// Encodes a line with its end.
-    pub(crate) fn encode(&self, output: OutputLine, buffer: &mut Vec<u8>) {
+    fn encode(&self, output: OutputLine, buffer: &mut Vec<u8>) {
         match output {
             OutputLine::Message {
                 src,

@@ -228,15 +228,13 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front_end::OutputLine;
     use crate::maelstrom::tests::output;
 
     /// What was said, as lines.
     fn written((output, stdout): &(Output, Arc<Replies>)) -> Vec<String> {
         let mut text = Vec::new();
         stdout.close();
-        let encode = |line: OutputLine, buffer: &mut Vec<u8>| output.encode(line, buffer);
-        stdout.write_to(&mut text, encode).unwrap();
+        output.write(stdout, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         text.lines().map(Into::into).collect()
     }

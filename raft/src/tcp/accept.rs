@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use json::Raw;
 
-use super::handshake::{self, Hello, Line, Proven};
+use super::handshake::{self, Hello, Line};
 use super::{Event, Server, lock};
-use crate::front_end::{Backup, DropReason, Lane, OutputLine, Replies, id_given};
+use crate::front_end::{Backup, DropReason, Lane, Replies, id_given};
 use crate::host::{Limit, Outbox};
 use crate::kv::Kv;
 use crate::lines::{Lines, RawLine};
@@ -183,7 +183,7 @@ struct Attendant<'a> {
     stream: &'a TcpStream,
 }
 
-impl<'a> Attendant<'a> {
+impl Attendant<'_> {
     fn attend(&self) -> io::Result<()> {
         let Self { server, id, stream } = self;
         let mut lines = Lines::new(*stream, MAX_LINE);
@@ -212,8 +212,8 @@ impl<'a> Attendant<'a> {
         };
         stream.set_read_timeout(Some(HANDSHAKE))?;
         let from = (&*src, dest.as_deref(), hello);
-        let proven = handshake::accept(&mut lines, *stream, &server.secret, &server.end(), from);
-        let Proven { end, lane } = proven.inspect_err(|error| {
+        let proven = handshake::accept(&mut lines, &server.secret, &server.end(), from);
+        let (end, lane) = proven.inspect_err(|error| {
             let text = format_args!("a connection as {src:?}: {error}");
             server.output.drop_line(DropReason::Unproven, text);
         })?;
@@ -282,10 +282,8 @@ impl<'a> Attendant<'a> {
         let replies = Arc::new(Replies(outbox.clone()));
         lock(&server.outboxes).open.push(outbox.clone());
         let write = || {
-            let encode =
-                |line: OutputLine, buffer: &mut Vec<u8>| server.output.encode(line, buffer);
             // A client that takes nothing is cut, so that its requests end, too.
-            let _ = outbox.write_to(*stream, encode);
+            let _ = server.output.write(&outbox, *stream);
             let _ = stream.shutdown(Shutdown::Both);
         };
         let mut backup = Backup::default();
@@ -313,7 +311,7 @@ impl<'a> Attendant<'a> {
         replies: &Arc<Replies>,
         name: Option<&str>,
         line: RawLine<'_>,
-        backup: &mut Backup<'a>,
+        backup: &mut Backup,
     ) {
         let server = self.server;
         let mut src = name.map(Cow::Borrowed);

@@ -68,35 +68,26 @@ pub(crate) struct End {
     pub(crate) cluster: Option<u32>,
 }
 
-/// The other end, as it proved, and what it dials for; no lane if it is a client.
-#[derive(Debug)]
-pub(crate) struct Proven {
-    pub(crate) end: End,
-    pub(crate) lane: Option<Lane>,
-}
-
 /// The contents of both proofs of a connection.
 struct Transcript<'a> {
-    dialer: &'a str,
-    acceptor: &'a str,
-    cluster: [Option<u32>; 2],
+    dialer: &'a End,
+    acceptor: &'a End,
     lane: Option<Lane>,
     nonces: [&'a str; 2],
 }
 
 impl Transcript<'_> {
     fn proof(&self, secret: &[u8], role: &str) -> String {
-        let Self {
-            dialer,
-            acceptor,
-            cluster: [dialers, acceptors],
-            lane,
-            nonces: [first, second],
-        } = self;
+        let (dialer, acceptor) = (self.dialer, self.acceptor);
         let content = json::encode(&(
             ("stdraft", VERSION, role),
-            (dialer, acceptor, dialers, acceptors),
-            (lane, first, second),
+            (
+                &*dialer.address,
+                &*acceptor.address,
+                dialer.cluster,
+                acceptor.cluster,
+            ),
+            (self.lane, self.nonces[0], self.nonces[1]),
         ));
         base64::encode(&hmac(secret, &content))
     }
@@ -121,8 +112,7 @@ const ACCEPTOR: &str = "acceptor";
 /// # Errors
 /// The stream has one, or the other end is another node or lacks the secret.
 pub(crate) fn dial(
-    lines: &mut Lines<impl Read>,
-    mut stream: impl Write,
+    lines: &mut Lines<impl Read + Write>,
     secret: &[u8],
     (me, to, lane): (&End, Option<&str>, Option<Lane>),
 ) -> io::Result<End> {
@@ -133,8 +123,8 @@ pub(crate) fn dial(
         cluster: me.cluster,
         lane,
     };
-    send(&mut stream, &me.address, to, hello)?;
-    let (src, answer) = receive(lines)?;
+    send(lines.stream(), &me.address, to, hello)?;
+    let (address, answer) = receive(lines)?;
     let Answer::Challenge {
         nonce: second,
         cluster,
@@ -143,43 +133,46 @@ pub(crate) fn dial(
     else {
         return Err(unexpected(answer));
     };
+    let other = End { address, cluster };
     let transcript = Transcript {
-        dialer: &me.address,
-        acceptor: &src,
-        cluster: [me.cluster, cluster],
+        dialer: me,
+        acceptor: &other,
         lane,
         nonces: [&first, &second],
     };
     transcript.check(secret, ACCEPTOR, &proof)?;
     if let Some(to) = to
-        && name_in(to) != name_in(&src)
+        && name_in(to) != name_in(&other.address)
     {
-        return Err(failed(format!("expected {to} there, but it is {src}")));
+        let text = format!("expected {to} there, but it is {}", other.address);
+        return Err(failed(text));
     }
     let proof = transcript.proof(secret, DIALER);
-    send(&mut stream, &me.address, Some(&src), Proof { proof })?;
+    send(
+        lines.stream(),
+        &me.address,
+        Some(&other.address),
+        Proof { proof },
+    )?;
     match receive(lines)? {
-        (_, Answer::Welcome) => Ok(End {
-            address: src,
-            cluster,
-        }),
+        (_, Answer::Welcome) => Ok(other),
         (_, answer) => Err(unexpected(answer)),
     }
 }
 
-/// Answers the hello of a dialer named `src` that wants to speak with `dest`. Returns the dialer.
+/// Answers the hello of a dialer named `src` that wants to speak with `dest`. Returns the dialer, and
+/// what it dials for; no lane if it is a client.
 ///
 /// # Errors
 /// The stream has one, or the dialer wants another node or cluster, or lacks the secret: the reply to
 /// the dialer says which.
 pub(crate) fn accept(
-    lines: &mut Lines<impl Read>,
-    mut stream: impl Write,
+    lines: &mut Lines<impl Read + Write>,
     secret: &[u8],
     me: &End,
     (src, dest, hello): (&str, Option<&str>, Hello),
-) -> io::Result<Proven> {
-    let accepted = converse(lines, &mut stream, secret, me, (src, dest, hello));
+) -> io::Result<(End, Option<Lane>)> {
+    let accepted = converse(lines, secret, me, (src, dest, hello));
     let answer = match &accepted {
         Ok(_) => Answer::Welcome,
         Err(error) => Answer::Error {
@@ -187,17 +180,16 @@ pub(crate) fn accept(
             text: error.to_string(),
         },
     };
-    send(&mut stream, &me.address, Some(src), answer)?;
+    send(lines.stream(), &me.address, Some(src), answer)?;
     accepted
 }
 
 fn converse(
-    lines: &mut Lines<impl Read>,
-    stream: &mut impl Write,
+    lines: &mut Lines<impl Read + Write>,
     secret: &[u8],
     me: &End,
     (src, dest, hello): (&str, Option<&str>, Hello),
-) -> io::Result<Proven> {
+) -> io::Result<(End, Option<Lane>)> {
     let Hello::Hello {
         v,
         nonce: first,
@@ -222,28 +214,23 @@ fn converse(
     {
         return Err(failed(format!("{} belongs to another cluster", me.address)));
     }
-    let second = nonce();
+    let address = src.to_owned();
+    let (dialer, second) = (End { address, cluster }, nonce());
     let transcript = Transcript {
-        dialer: src,
-        acceptor: &me.address,
-        cluster: [cluster, me.cluster],
+        dialer: &dialer,
+        acceptor: me,
         lane,
         nonces: [&first, &second],
     };
-    let proof = transcript.proof(secret, ACCEPTOR);
     let challenge = Answer::Challenge {
         nonce: second.clone(),
         cluster: me.cluster,
-        proof,
+        proof: transcript.proof(secret, ACCEPTOR),
     };
-    send(stream, &me.address, Some(src), challenge)?;
+    send(lines.stream(), &me.address, Some(src), challenge)?;
     let (_, Proof { proof }) = receive(lines)?;
     transcript.check(secret, DIALER, &proof)?;
-    let end = End {
-        address: src.to_owned(),
-        cluster,
-    };
-    Ok(Proven { end, lane })
+    Ok((dialer, lane))
 }
 
 /// Connects to an address, and gives reads and writes this much time each.
@@ -339,20 +326,14 @@ mod tests {
                     line.dest.map(Cow::into_owned),
                 );
                 let from = (&*src, dest.as_deref(), line.body.decode().unwrap());
-                accept(
-                    &mut lines,
-                    &theirs,
-                    other_secret.as_bytes(),
-                    &acceptor,
-                    from,
-                )
+                accept(&mut lines, other_secret.as_bytes(), &acceptor, from)
             });
             let mut lines = Lines::new(&ours, 1_000);
-            let dialed = dial(&mut lines, &ours, secret.as_bytes(), (&dialer, to, lane));
+            let dialed = dial(&mut lines, secret.as_bytes(), (&dialer, to, lane));
             drop(lines);
             drop(ours);
             let accepted = accepting.join().unwrap();
-            (text(dialed), text(accepted.map(|proven| proven.end)))
+            (text(dialed), text(accepted.map(|(end, _)| end)))
         })
     }
 

@@ -19,7 +19,7 @@ use rand::Rng;
 use super::handshake::{self, End};
 use super::{Server, lock};
 use crate::entropy;
-use crate::front_end::{Lane, Output, OutputLine, Routes};
+use crate::front_end::{Lane, OutputLine, Routes};
 use crate::host::{Limit, Outbox};
 use crate::lines::Lines;
 use crate::node::address::{Address, name_in};
@@ -50,7 +50,6 @@ pub(super) struct Links {
     server: Arc<Server>,
     /// How long a peer to whom messages are sent may be silent.
     silence: Duration,
-    output: Output,
     links: Arc<Mutex<ByPeer>>,
 }
 
@@ -58,13 +57,22 @@ type ByPeer = BTreeMap<(Arc<str>, Lane), Link>;
 
 #[derive(Debug)]
 struct Link {
-    server: Arc<Server>,
-    outbox: Arc<Outbox<OutputLine>>,
-    stream: Arc<Stream>,
-    /// Counts the lines of the peer's own connections, and its answers to this node's.
-    heard: Arc<AtomicU64>,
+    dialer: Arc<Dialer>,
     waiting: Waiting,
     used: Instant,
+}
+
+/// What a link shares with its thread.
+#[derive(Debug)]
+struct Dialer {
+    server: Arc<Server>,
+    address: Arc<str>,
+    lane: Lane,
+    outbox: Arc<Outbox<OutputLine>>,
+    /// The present connection, to be cut by another thread.
+    stream: Mutex<Option<Arc<TcpStream>>>,
+    /// Counts the lines of the peer's own connections, and its answers to this node's.
+    heard: Arc<AtomicU64>,
 }
 
 /// How many lines of the peer had come when messages were first sent to it since then, and when that
@@ -91,42 +99,35 @@ impl Waiting {
     }
 }
 
-/// The present connection, to be cut by another thread.
-type Stream = Mutex<Option<Arc<TcpStream>>>;
-
 impl Links {
-    pub(super) fn new(server: Arc<Server>, silence: Duration, output: Output) -> Self {
+    pub(super) fn new(server: Arc<Server>, silence: Duration) -> Self {
+        let links = Arc::default();
         Self {
             server,
             silence,
-            output,
-            links: Arc::default(),
+            links,
         }
     }
 
     fn open(&self, address: &Arc<str>, lane: Lane) -> io::Result<Link> {
-        let link = Link {
+        let dialer = Arc::new(Dialer {
             server: self.server.clone(),
-            outbox: Arc::new(Outbox::new(QUEUE, QUEUE)),
-            stream: Arc::default(),
-            heard: self.server.heard(name_in(address)),
-            waiting: Waiting::default(),
-            used: Instant::now(),
-        };
-        let dialer = Dialer {
-            server: self.server.clone(),
-            output: self.output.clone(),
             address: address.clone(),
             lane,
-            outbox: link.outbox.clone(),
-            stream: link.stream.clone(),
-            heard: link.heard.clone(),
-        };
+            outbox: Arc::new(Outbox::new(QUEUE, QUEUE)),
+            stream: Mutex::default(),
+            heard: self.server.heard(name_in(address)),
+        });
+        let running = dialer.clone();
         thread::Builder::new()
             .name("link".into())
-            .spawn(move || dialer.run())?;
-        lock(&self.server.outboxes).open.push(link.outbox.clone());
-        Ok(link)
+            .spawn(move || running.run())?;
+        lock(&self.server.outboxes).open.push(dialer.outbox.clone());
+        Ok(Link {
+            dialer,
+            waiting: Waiting::default(),
+            used: Instant::now(),
+        })
     }
 }
 
@@ -147,17 +148,17 @@ impl Routes for Links {
         }
         let link = links.get_mut(&key)?;
         link.used = Instant::now();
-        let heard = link.heard.load(Ordering::Relaxed);
+        let heard = link.dialer.heard.load(Ordering::Relaxed);
         link.waiting.sent(heard, link.used);
-        Some(link.outbox.clone())
+        Some(link.dialer.outbox.clone())
     }
 
     fn observe(&self) {
         let now = Instant::now();
         for link in lock(&self.links).values_mut() {
-            let heard = link.heard.load(Ordering::Relaxed);
+            let heard = link.dialer.heard.load(Ordering::Relaxed);
             if link.waiting.is_over(heard, now, self.silence) {
-                cut(&link.stream);
+                link.dialer.cut();
             }
         }
     }
@@ -165,49 +166,38 @@ impl Routes for Links {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.outbox.close();
-        cut(&self.stream);
-        lock(&self.server.outboxes).remove(&self.outbox);
+        let Dialer { server, outbox, .. } = &*self.dialer;
+        outbox.close();
+        self.dialer.cut();
+        lock(&server.outboxes).remove(outbox);
     }
-}
-
-fn cut(stream: &Stream) {
-    if let Some(stream) = &*lock(stream) {
-        // On an error the connection is closed already.
-        let _ = stream.shutdown(Shutdown::Both);
-    }
-}
-
-/// The thread of a link.
-struct Dialer {
-    server: Arc<Server>,
-    output: Output,
-    address: Arc<str>,
-    lane: Lane,
-    outbox: Arc<Outbox<OutputLine>>,
-    stream: Arc<Stream>,
-    heard: Arc<AtomicU64>,
 }
 
 impl Dialer {
+    fn cut(&self) {
+        if let Some(stream) = &*lock(&self.stream) {
+            // On an error the connection is closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Connects and writes until the outbox is closed.
     fn run(&self) {
         let mut rng = Rng::seeded(entropy::random());
         let (mut pause, longest) = PAUSES;
         let mut is_reported = false;
-        let log = &self.output.log;
+        let output = &self.server.output;
+        let (address, log) = (&self.address, &output.log);
+        let lane = match self.lane {
+            Lane::Messages => "messages",
+            Lane::Chunks => "chunks of snapshots",
+        };
         loop {
             let error = match self.connect() {
                 Ok(stream) => {
-                    log.info(format_args!(
-                        "connected to {} for {}",
-                        self.address,
-                        self.lane()
-                    ));
+                    log.info(format_args!("connected to {address} for {lane}"));
                     (pause, is_reported) = (PAUSES.0, false);
-                    let encode =
-                        |line: OutputLine, buffer: &mut Vec<u8>| self.output.encode(line, buffer);
-                    self.outbox.write_to(&*stream, encode).err()
+                    output.write(&self.outbox, &*stream).err()
                 }
                 Err(error) => Some(error),
             };
@@ -215,11 +205,7 @@ impl Dialer {
             let Some(error) = error.filter(|_| !self.outbox.is_closed()) else {
                 return;
             };
-            let text = format_args!(
-                "cannot send {} to {}: {error}; trying again",
-                self.lane(),
-                self.address
-            );
+            let text = format_args!("cannot send {lane} to {address}: {error}; trying again");
             match is_reported {
                 false => log.warn(text),
                 true => log.debug(text),
@@ -229,13 +215,6 @@ impl Dialer {
             let longer = rng.below(pause.as_millis() as u64 / 2 + 1);
             thread::sleep(pause + Duration::from_millis(longer));
             pause = longest.min(pause * 2);
-        }
-    }
-
-    fn lane(&self) -> &'static str {
-        match self.lane {
-            Lane::Messages => "messages",
-            Lane::Chunks => "chunks of snapshots",
         }
     }
 
@@ -250,7 +229,7 @@ impl Dialer {
         let mut lines = Lines::new(&*stream, LINE);
         let secret = &self.server.secret;
         let wanted = (&me, Some(&*self.address), Some(self.lane));
-        let End { cluster, .. } = handshake::dial(&mut lines, &*stream, secret, wanted)?;
+        let End { cluster, .. } = handshake::dial(&mut lines, secret, wanted)?;
         // The peer has answered, and may need a moment for a link of its own.
         self.heard.fetch_add(1, Ordering::Relaxed);
         if cluster.is_some() && me.cluster.is_some() && cluster != me.cluster {
@@ -264,12 +243,7 @@ impl Dialer {
 pub(super) fn ask(server: &Server, place: &str) -> io::Result<End> {
     let stream = handshake::connect(place, PATIENCE)?;
     let mut lines = Lines::new(&stream, LINE);
-    handshake::dial(
-        &mut lines,
-        &stream,
-        &server.secret,
-        (&server.end(), None, None),
-    )
+    handshake::dial(&mut lines, &server.secret, (&server.end(), None, None))
 }
 
 #[cfg(test)]
