@@ -12,7 +12,7 @@ mod serve;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::panic;
 use std::process::{self, ExitCode};
 use std::thread;
@@ -65,6 +65,12 @@ enum Failure {
 impl From<UsageError> for Failure {
     fn from(error: UsageError) -> Self {
         Self::Usage(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Status(1, error.to_string())
     }
 }
 

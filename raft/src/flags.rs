@@ -379,6 +379,15 @@ impl Given {
         self.texts(name).last().or(default)
     }
 
+    /// The value of a flag that the command needs.
+    ///
+    /// # Errors
+    /// The flag is not given.
+    pub fn needed(&self, name: &str) -> Result<&str, UsageError> {
+        let missing = || UsageError::new(format!("--{name} is needed"));
+        self.text(name).ok_or_else(missing)
+    }
+
     /// All values given for a flag, in order.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         let values = self.values.iter().filter(move |(given, _)| *given == name);

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::net::TcpListener;
 use std::path::{self, Path};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Sender};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -48,9 +48,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs `raft cluster` with the arguments after these words.
 pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let cluster = Cluster::of(CLUSTER.parse(arguments)?)?;
-    let ended = cluster.run();
-    ended.map_err(|error| Failure::Status(1, error.to_string()))?;
+    Arc::new(Cluster::of(CLUSTER.parse(arguments)?)?).run()?;
     Ok(ExitCode::FAILURE)
 }
 
@@ -106,7 +104,7 @@ impl Cluster {
     }
 
     /// Runs until all nodes have ended.
-    fn run(&self) -> io::Result<()> {
+    fn run(self: Arc<Self>) -> io::Result<()> {
         let is_new = self.is_new().map_err(io::Error::other)?;
         let nodes = 1..=self.nodes;
         let addresses: Vec<String> = nodes.clone().map(|node| self.address(node)).collect();
@@ -122,34 +120,34 @@ impl Cluster {
             addresses.join(",")
         ))?;
         let (ended, ends) = mpsc::channel();
-        // A node ends when its stdin ends, which this process holds.
-        let mut running = 0;
         for node in nodes {
-            self.start(node, is_new, &ended)?;
-            running += 1;
+            let (cluster, ended) = (self.clone(), ended.clone());
+            // The main thread may have ended.
+            let keep = move || drop(ended.send(cluster.keep(node, is_new)));
+            thread::Builder::new()
+                .name(format!("n{node}"))
+                .spawn(keep)?;
         }
-        while running > 0 {
-            let (node, status): (u16, io::Result<ExitStatus>) =
-                ends.recv().expect("the sender is here");
-            say(&format!("n{node} ended: {}", status?))?;
-            if self.restarts {
-                thread::sleep(PAUSE);
-                say(&format!("n{node} starts again"))?;
-                self.start(node, is_new, &ended)?;
-            } else {
-                running -= 1;
-            }
-        }
-        Ok(())
+        drop(ended);
+        ends.iter().collect()
     }
 
-    /// Starts a node, and a thread that prints its lines and reports its end.
-    fn start(
-        &self,
-        node: u16,
-        is_new: bool,
-        ended: &Sender<(u16, io::Result<ExitStatus>)>,
-    ) -> io::Result<()> {
+    /// Runs a node, again and again with `--restart`, and prints its lines.
+    fn keep(&self, node: u16, is_new: bool) -> io::Result<()> {
+        loop {
+            // A node ends when its stdin ends, which this process holds.
+            let mut child = self.start(node, is_new)?;
+            show(node, &mut child)?;
+            say(&format!("n{node} ended: {}", child.wait()?))?;
+            if !self.restarts {
+                return Ok(());
+            }
+            thread::sleep(PAUSE);
+            say(&format!("n{node} starts again"))?;
+        }
+    }
+
+    fn start(&self, node: u16, is_new: bool) -> io::Result<Child> {
         let mut command = Command::new(env::current_exe()?);
         command
             .args(["serve", "--end-with-stdin", "--name", &format!("n{node}")])
@@ -161,21 +159,11 @@ impl Cluster {
                 .arg("--cluster-token")
                 .arg(path::absolute(&self.folder)?);
         }
-        let mut child = command
+        command
             .args(&self.rest)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn()?;
-        let ended = ended.clone();
-        let watch = move || {
-            let shown = show(node, &mut child);
-            // The main thread may have ended.
-            let _ = ended.send((node, shown.and_then(|()| child.wait())));
-        };
-        thread::Builder::new()
-            .name(format!("n{node}"))
-            .spawn(watch)?;
-        Ok(())
+            .spawn()
     }
 }
 
@@ -185,12 +173,8 @@ fn show(node: u16, child: &mut Child) -> io::Result<()> {
         true => (format!("\x1b[{}m", 31 + (node - 1) % 6), "\x1b[0m"),
         false => (String::new(), ""),
     };
-    let lines = child
-        .stderr
-        .take()
-        .into_iter()
-        .flat_map(|stderr| BufReader::new(stderr).lines());
-    for line in lines {
+    let stderr = child.stderr.take().expect("a pipe");
+    for line in BufReader::new(stderr).lines() {
         say(&format!("{begin}n{node} |{end} {}", line?))?;
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use super::request::VERBS;
+use super::request::SUBCOMMANDS;
 use super::{Failure, run_node};
 use crate::flags::Command;
 use crate::maelstrom;
@@ -36,38 +36,7 @@ Exit status: 0 at the end of input; 1 if the node had to stop, or if stdin or st
 )
 .and(FLAGS)
 .version(concat!("raft ", env!("CARGO_PKG_VERSION"), "\n"))
-.subcommands(&SUBCOMMANDS);
-
-/// The requests of clients, and the other subcommands.
-const SUBCOMMANDS: [(&str, &str); OTHERS.len() + VERBS.len()] = {
-    let mut all = [("", ""); OTHERS.len() + VERBS.len()];
-    let mut at = 0;
-    while at < all.len() {
-        all[at] = match at < OTHERS.len() {
-            true => OTHERS[at],
-            false => (
-                VERBS[at - OTHERS.len()].name,
-                VERBS[at - OTHERS.len()].about,
-            ),
-        };
-        at += 1;
-    }
-    all
-};
-
-const OTHERS: [(&str, &str); 5] = [
-    (
-        "cluster",
-        "Starts a cluster on this machine, and shows what its nodes log.",
-    ),
-    ("log", "Prints or checks a node's data folder."),
-    ("repl", "Reads requests from a prompt or a pipe."),
-    (
-        "restore",
-        "Makes a new cluster's data folders from a backup.",
-    ),
-    ("serve", "Runs a node on a network."),
-];
+.subcommands(SUBCOMMANDS);
 
 /// Runs a node on stdin and stdout until the end of input. `arguments` are without the program's
 /// name.

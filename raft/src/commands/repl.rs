@@ -57,22 +57,15 @@ type Line = Result<String, String>;
 /// Runs `raft repl` with the arguments after these words.
 pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let report = |line: &str| print_error(line);
-    request::run(
-        &REPL,
-        arguments,
-        report,
-        |_| Ok(()),
-        |client, (), json, out| {
-            let (input, history) = (lines(), VecDeque::new());
-            Repl {
-                client,
-                json,
-                input,
-                history,
-            }
-            .run(out)
-        },
-    )
+    request::run(&REPL, arguments, report, |given, client, out| {
+        let mut repl = Repl {
+            client,
+            json: given.is_set("json"),
+            input: lines(),
+            history: VecDeque::new(),
+        };
+        Ok(repl.run(out)?)
+    })
 }
 
 struct Repl<'a> {

@@ -55,6 +55,16 @@ macro_rules! verbs {
             kind: $kind,
             fields: &$fields,
         }),*];
+
+        /// The subcommands of `raft`: the requests, after the others.
+        pub(super) const SUBCOMMANDS: &[(&str, &str)] = &[
+            ("cluster", "Starts a cluster on this machine, and shows what its nodes log."),
+            ("log", "Prints or checks a node's data folder."),
+            ("repl", "Reads requests from a prompt or a pipe."),
+            ("restore", "Makes a new cluster's data folders from a backup."),
+            ("serve", "Runs a node on a network."),
+            $(($name, $about)),*
+        ];
     };
 }
 
@@ -84,10 +94,7 @@ pub(super) const FLAGS: &[Flag] = &[
         "The nodes to ask first; the others are learned from them.",
     )
     .default("127.0.0.1:7101"),
-    Flag::new(
-        "--secret-file FILE",
-        "The file with the cluster's secret. [default: no secret]",
-    ),
+    SECRET_FILE,
     Flag::new(
         "--timeout S",
         "Gives up after this many seconds. A node that has taken a change of the members is given 75.",
@@ -95,6 +102,12 @@ pub(super) const FLAGS: &[Flag] = &[
     .default("10"),
     Flag::new("--json", "Prints the bodies of replies, one a line."),
 ];
+
+/// The flag that [`secret`] reads.
+pub(super) const SECRET_FILE: Flag = Flag::new(
+    "--secret-file FILE",
+    "The file with the cluster's secret. [default: no secret]",
+);
 
 /// The exit status of a request.
 const STATUSES: &str = "
@@ -281,12 +294,11 @@ fn word(text: &str) -> Result<Value, String> {
 }
 
 /// Parses a command line, makes the client that its flags demand, and runs it.
-pub(super) fn run<T>(
+pub(super) fn run(
     command: &Command,
     arguments: Vec<OsString>,
     report: fn(&str),
-    prepare: impl FnOnce(&Given) -> Result<T, UsageError>,
-    run: impl FnOnce(&mut Client, T, bool, &mut Stdout) -> io::Result<u8>,
+    run: impl FnOnce(&Given, &mut Client, &mut Stdout) -> Result<u8, Failure>,
 ) -> Result<ExitCode, Failure> {
     let given = command.parse(arguments).map_err(|error| match error {
         UsageError::Page(text) => UsageError::Page(text + STATUSES),
@@ -296,12 +308,12 @@ pub(super) fn run<T>(
     options.secret = secret(&given)?;
     options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
     options.report = report;
-    let prepared = prepare(&given)?;
     let (mut client, mut out) = (Client::new(options), stdout());
-    let ran = run(&mut client, prepared, given.is_set("json"), &mut out);
+    let ran = run(&given, &mut client, &mut out);
     client.close();
-    let ran = ran.and_then(|status| out.flush().map(|()| status.into()));
-    ran.map_err(|error| Failure::Status(1, error.to_string()))
+    let status = ran?;
+    out.flush()?;
+    Ok(status.into())
 }
 
 /// The secret in the file that `--secret-file` names, without the whitespace around it; empty if the
@@ -328,18 +340,17 @@ pub(super) fn main(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Fai
     let verb = VERBS.iter().find(|verb| verb.name == name);
     let verb = verb.expect("a subcommand is in the table");
     let command = Command::new(verb.command, verb.about, FLAGS).arguments(verb.arguments);
-    let body = |given: &Given| {
-        let word = |argument: &OsString| flags::utf8(argument.clone());
-        let words: Vec<_> = given.arguments.iter().map(word).collect::<Result<_, _>>()?;
-        let words: Vec<&str> = words.iter().map(|word| &**word).collect();
-        verb.body(&words).map_err(UsageError::new)
-    };
     run(
         &command,
         arguments,
         |_| {},
-        body,
-        |client, body, json, out| verb.run(client, &body, json, out),
+        |given, client, out| {
+            let word = |argument: &OsString| flags::utf8(argument.clone());
+            let words: Vec<_> = given.arguments.iter().map(word).collect::<Result<_, _>>()?;
+            let words: Vec<&str> = words.iter().map(|word| &**word).collect();
+            let body = verb.body(&words).map_err(UsageError::new)?;
+            Ok(verb.run(client, &body, given.is_set("json"), out)?)
+        },
     )
 }
 

@@ -84,11 +84,7 @@ struct State {
 
 impl Plan {
     fn of(given: &Given) -> Result<Self, UsageError> {
-        let needed = |name: &str| {
-            let missing = || UsageError::new(format!("--{name} is needed"));
-            given.text(name).ok_or_else(missing)
-        };
-        let addresses = initial_members(needed("bootstrap")?)?;
+        let addresses = initial_members(given.needed("bootstrap")?)?;
         let invalid = |why| UsageError::new(format!("--bootstrap: {why}"));
         Member::new("", addresses.clone()).map_err(invalid)?;
         let nodes = addresses.iter().filter_map(|text| text.split_once('='));
@@ -100,7 +96,7 @@ impl Plan {
                 if nodes.is_empty() {
                     return Err(invalid(format!("{name} is not among the members")));
                 }
-                needed("cluster-token")?.to_owned()
+                given.needed("cluster-token")?.to_owned()
             }
             None => {
                 let token = given.text("cluster-token").map(str::to_owned);
@@ -109,7 +105,7 @@ impl Plan {
         };
         Ok(Self {
             file: given.argument("file")?.into(),
-            data: needed("data-dir")?.into(),
+            data: given.needed("data-dir")?.into(),
             addresses,
             nodes,
             token,

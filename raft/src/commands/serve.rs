@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::ToSocketAddrs as _;
 use std::process::ExitCode;
 
-use super::request::secret;
+use super::request::{SECRET_FILE, secret};
 use super::{Failure, PLACE, initial_members, places, run_node};
 use crate::flags::{Command, Flag, Given, UsageError};
 use crate::node::Member;
@@ -46,10 +46,7 @@ Exit status: 0 if it ended with its stdin; 1 if it had to stop; 2 for a wrong co
             "--join HOST:PORT,...",
             "Nodes of the running cluster that is to add this node.",
         ),
-        Flag::new(
-            "--secret-file FILE",
-            "The file with the cluster's secret. [default: no secret]",
-        ),
+        SECRET_FILE,
         Flag::new("--insecure", "Listens anywhere without a secret."),
         Flag::new("--end-with-stdin", "Ends when stdin ends."),
     ],
@@ -67,9 +64,7 @@ fn options(given: &Given) -> Result<tcp::Options, UsageError> {
     if node.data.is_none() {
         return Err(UsageError::new("--data-dir is needed"));
     }
-    let name = given
-        .text("name")
-        .ok_or_else(|| UsageError::new("--name is needed"))?;
+    let name = given.needed("name")?;
     let begin = match (given.text("bootstrap"), given.text("join")) {
         (Some(members), None) => {
             let invalid = |why| UsageError::new(format!("--bootstrap: {why}"));
