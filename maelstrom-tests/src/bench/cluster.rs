@@ -34,7 +34,7 @@ use crate::history;
 const EVENTS_PER_STEP: usize = 64;
 
 /// What a cluster consists of.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Settings {
     /// What the nodes run.
     pub program: Program,
@@ -91,7 +91,8 @@ struct Line {
 /// The nodes of a run.
 #[derive(Debug)]
 pub struct Cluster {
-    settings: Settings,
+    /// What it consists of; a node that is started again has the program that stands here then.
+    pub settings: Settings,
     began: Instant,
     events: Receiver<Event>,
     /// For the readers of nodes that are started again.
@@ -225,6 +226,12 @@ impl Cluster {
         let kind = protocol::kind(asked, request);
         let now = self.now();
         self.transmit(now, Source::Client, asked.node, kind, bytes, Some(*asked));
+    }
+
+    /// Sends a node a client's request as it stands, with its line feed.
+    pub fn send_line(&mut self, node: Node, line: String) {
+        let (now, bytes) = (self.now(), line.into_bytes());
+        self.transmit(now, Source::Client, node, "", bytes, None);
     }
 
     /// The nodes to ask for what only the leader does: the leader, as far as it is known. With TCP,
@@ -589,7 +596,6 @@ fn log(what: &str, line: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::network::{Distribution, Latency, Millionths};
 
     /// One node, which is a shell script.
     pub(super) fn settings(name: &str, script: &str, init_timeout: Duration) -> Settings {
@@ -602,24 +608,11 @@ mod tests {
                 arguments: ["-c", script].map(Into::into).into(),
                 data: None,
             },
-            transport: Transport::Maelstrom,
             nodes: 1,
             initial: 1,
-            conditions: Conditions {
-                latency: Latency {
-                    mean: Duration::ZERO,
-                    distribution: Distribution::Constant,
-                },
-                loss: Millionths(0),
-                duplicate: Millionths(0),
-                clients_wait: false,
-            },
             logs,
-            log_stderr: false,
-            log_net_send: false,
-            log_net_recv: false,
             init_timeout,
-            may_stop: false,
+            ..Settings::default()
         }
     }
 

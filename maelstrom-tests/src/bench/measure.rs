@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use load::Load;
-use raft::flags::{Command, Flag, UsageError};
+use raft::flags::{Command, Flag, Given, UsageError};
 use rand::Rng;
 
 use super::cluster::{Cluster, Settings};
 use super::error::BenchError;
-use super::network::{Conditions, Distribution, Latency, Millionths, Transport};
+use super::network::{Conditions, Millionths, Transport};
 use super::options::random_seed;
 use super::output::say;
 use super::processes::builtin::Builtin;
@@ -107,8 +107,14 @@ pub struct Options {
     span: Duration,
     loss: Millionths,
     seed: u64,
-    node: NodeChoice,
-    node_arguments: Vec<OsString>,
+    nodes: Nodes,
+}
+
+/// What all measurements let the user choose: what the nodes run, and where they keep their data.
+#[derive(Debug, Clone, PartialEq)]
+struct Nodes {
+    choice: NodeChoice,
+    arguments: Vec<OsString>,
     data_dir: Option<PathBuf>,
 }
 
@@ -140,13 +146,35 @@ impl Options {
             seed: given
                 .optional_number("seed", 0..=u64::MAX)?
                 .unwrap_or_else(random_seed),
-            node: match given.text("bin") {
+            nodes: Nodes::given(given),
+        })
+    }
+}
+
+impl Nodes {
+    fn given(given: Given) -> Nodes {
+        Nodes {
+            choice: match given.text("bin") {
                 Some(path) => NodeChoice::Bin(path.into()),
                 None => NodeChoice::Builtin(Builtin::Raft),
             },
             data_dir: given.text("data-dir").map(PathBuf::from),
-            node_arguments: given.rest,
-        })
+            arguments: given.rest,
+        }
+    }
+
+    /// Works with the nodes' program and a new folder for their data, and cleans up.
+    fn measure(
+        &self,
+        work: impl FnOnce(Program, &Path) -> Result<Status, BenchError>,
+    ) -> Result<Status, BenchError> {
+        let program = Program::of(&self.choice, Transport::Maelstrom, &self.arguments)?;
+        let data = Data::create(self.data_dir.as_deref())?;
+        let worked = work(program, data.folder());
+        // A measurement that was stopped has found nothing wrong.
+        let useless = matches!(worked, Ok(Status::Valid | Status::Unknown));
+        data.leave(useless)?;
+        worked
     }
 }
 
@@ -163,13 +191,8 @@ fn measure(
     loss: Millionths,
     work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
 ) -> Result<Status, BenchError> {
-    let program = Program::of(&options.node, Transport::Maelstrom, &options.node_arguments)?;
-    let data = Data::create(options.data_dir.as_deref())?;
-    let worked = measure_in(data.folder(), options, program, nodes, loss, work);
-    // A measurement that a signal stopped has found nothing wrong.
-    let useless = matches!(worked, Ok(Status::Valid | Status::Unknown));
-    data.leave(useless)?;
-    worked
+    let measure = |program, parent: &Path| measure_in(parent, options, program, nodes, loss, work);
+    options.nodes.measure(measure)
 }
 
 fn measure_in(
@@ -191,27 +214,18 @@ fn measure_in(
     program.data = Some(folder.clone());
     let mut rng = Rng::seeded(options.seed);
     let mut load = Load::new(rng.fork(), options.keys, options.value_bytes);
-    let latency = Latency {
-        mean: Duration::ZERO,
-        distribution: Distribution::Constant,
-    };
     let settings = Settings {
         program,
-        transport: Transport::Maelstrom,
         nodes,
         initial: nodes,
         conditions: Conditions {
-            latency,
             loss,
-            duplicate: Millionths(0),
-            clients_wait: false,
+            ..Conditions::default()
         },
         logs: parent.to_owned(),
-        log_stderr: false,
-        log_net_send: false,
-        log_net_recv: false,
         init_timeout: INIT_TIMEOUT,
         may_stop: true,
+        ..Settings::default()
     };
     let mut cluster = Cluster::start(settings, rng.fork())?;
     let worked = match work(&mut cluster, &mut load, &folder) {

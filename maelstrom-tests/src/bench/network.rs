@@ -27,9 +27,10 @@ impl std::fmt::Display for Node {
 }
 
 /// How nodes are connected to each other and to the clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Transport {
     /// Each node's stdin and stdout, with messages that the bench passes on.
+    #[default]
     Maelstrom,
     /// TCP, with connections between nodes whose bytes the bench passes on.
     Tcp,
@@ -49,7 +50,7 @@ impl Transport {
 }
 
 /// How long a message between servers is on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Latency {
     /// The mean; 0 turns latency off.
     pub mean: Duration,
@@ -58,9 +59,10 @@ pub struct Latency {
 }
 
 /// How latencies vary around their mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Distribution {
     /// They do not.
+    #[default]
     Constant,
     /// Anything from zero to twice the mean is equally likely.
     Uniform,
@@ -111,8 +113,8 @@ impl Millionths {
     }
 }
 
-/// What the network does to messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the network does to messages: by default, nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Conditions {
     /// How long they take.
     pub latency: Latency,

@@ -33,13 +33,13 @@ fn soak_misses_lost_and_changed_writes() {
 #[test]
 fn a_node_that_fails_breaks_a_measurement() {
     const RUBBISH: &str = "echo Listening; exec cat >/dev/null";
-    const ERROR: &str = r#"echo '{"src":"n0","dest":"c0","body":{"type":"error","in_reply_to":2,"code":11}}'; read -r line"#;
+    const ERROR: &str = r#"echo '{"src":"n0","dest":"c1","body":{"type":"error","in_reply_to":1,"code":11}}'; read -r line"#;
     for (subcommand, node, told) in [
         ("soak", RUBBISH, "it is not a JSON object"),
         ("soak", "exit 3", "n0 ended before the run did"),
         ("catch-up", "exit 3", "its src is \"n0\", but n"),
-        ("memory", RUBBISH, "printed something else than a reply"),
-        ("memory", "exit 3", "the node ended; its stderr is empty"),
+        ("memory", RUBBISH, "it is not a JSON object"),
+        ("memory", "exit 3", "n0 ended before the run did"),
         ("memory", ERROR, "was answered error instead of write_ok"),
     ] {
         let folder = Folder::new();

@@ -2,25 +2,23 @@
 //! loop.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 use std::{fs, io};
 
 use raft::flags::{Command, Flag, UsageError};
+use rand::Rng;
 
 use super::shapes::{Shape, shapes};
-use super::{resources, turns};
+use super::{Nodes, resources, turns};
+use crate::bench::cluster::{Cluster, Settings};
 use crate::bench::error::BenchError;
-use crate::bench::network::{Node, Transport};
+use crate::bench::network::Node;
 use crate::bench::output::say;
-use crate::bench::processes::builtin::Builtin;
-use crate::bench::processes::data::Data;
-use crate::bench::processes::process::{EVENTS_MAX, Event, Incarnation, Output, Process, Stream};
-use crate::bench::processes::program::{NodeChoice, Program};
-use crate::bench::processes::watchdog::Watchdog;
-use crate::bench::signals;
 use crate::check::Status;
+
+/// The only node.
+const NODE: Node = Node(0);
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,9 +62,7 @@ pub struct Options {
     shape: String,
     time_limit: Duration,
     strict: bool,
-    node: NodeChoice,
-    node_arguments: Vec<OsString>,
-    data_dir: Option<PathBuf>,
+    nodes: Nodes,
 }
 
 impl Options {
@@ -83,12 +79,7 @@ impl Options {
             shape: given.text("shape").unwrap_or_default().to_owned(),
             time_limit: Duration::from_secs(given.number("time-limit", 1..=604_800)?),
             strict: given.is_set("strict"),
-            node: match given.text("bin") {
-                Some(path) => NodeChoice::Bin(path.into()),
-                None => NodeChoice::Builtin(Builtin::Raft),
-            },
-            data_dir: given.text("data-dir").map(PathBuf::from),
-            node_arguments: given.rest,
+            nodes: Nodes::given(given),
         })
     }
 }
@@ -106,75 +97,30 @@ enum Use {
 /// # Errors
 /// The bench or the node failed.
 pub fn memory(options: &Options) -> Result<Status, BenchError> {
-    let data = Data::create(options.data_dir.as_deref())?;
-    let status = measure(options, data.folder());
-    // A measurement that was stopped has found nothing wrong.
-    data.leave(matches!(status, Ok(Status::Valid | Status::Unknown)))?;
-    status
-}
-
-fn measure(options: &Options, folder: &Path) -> Result<Status, BenchError> {
-    let (sender, events) = sync_channel(EVENTS_MAX);
-    let stop = sender.clone();
-    signals::watch(move || drop(stop.send(Event::Stop)))
-        .map_err(BenchError::io("cannot start a thread"))?;
-    let mut bench = Bench {
-        program: Program::of(&options.node, Transport::Maelstrom, &options.node_arguments)?,
-        watchdog: Watchdog::start()?,
-        log: folder.join("stderr"),
-        data: folder.join("data"),
-        sender,
-        events,
-        started: 0,
-        until: Instant::now() + options.time_limit,
-        stopped: None,
-    };
-    say(
-        "                                 without a data folder          with a data folder, and restarted                 longest turn",
-    )?;
-    say(
-        "                            MB  one key many keys  as keys    one key     many keys       as keys   limit      ms  with data",
-    )?;
-    let mut worst = Status::Valid;
-    let mut found = Turns::default();
-    for (at, shape) in shapes(options.value_bytes).iter().enumerate() {
-        if !shape.name.contains(&options.shape) {
-            continue;
-        }
-        match bench.row(options, at, shape, &mut found) {
-            Ok(Status::Valid) => {}
-            Ok(status) => worst = status,
-            Err(error) => {
-                let Some(why) = &bench.stopped else {
-                    return Err(error);
-                };
-                say(format_args!("stopped by {why} in the shape {}", shape.name))?;
-                if worst == Status::Valid {
-                    worst = Status::Unknown;
-                }
-                break;
-            }
-        }
-    }
-    say(match worst {
-        Status::Valid => "all within three times the bytes on the wire and the constant",
-        Status::Unknown => {
-            "until then, all within three times the bytes on the wire and the constant"
-        }
-        _ => "above the limit, or lost: see the figures with an exclamation mark",
-    })?;
-    let Turns {
-        known,
-        unknown,
-        long,
-    } = found;
-    say(format_args!(
-        "nodes whose event loop had a turn above 5 ms: {long} of {known}; nodes that did not show their turns: {unknown}"
-    ))?;
-    Ok(if options.strict && long > 0 {
-        Status::Invalid
-    } else {
-        worst
+    options.nodes.measure(|program, folder| {
+        let settings = Settings {
+            program,
+            nodes: 1,
+            initial: 1,
+            logs: folder.to_owned(),
+            init_timeout: TIMEOUT,
+            may_stop: true,
+            ..Settings::default()
+        };
+        // Nothing is drawn: no message is lost, and none takes a random time.
+        let mut cluster = Cluster::start(settings, Rng::seeded(0))?;
+        cluster.kill(NODE)?;
+        let mut bench = Bench {
+            log: folder.join(format!("{NODE}.log")),
+            data: folder.join("data"),
+            asked: 0,
+            until: cluster.now() + options.time_limit,
+            is_late: false,
+            cluster,
+        };
+        let measured = bench.measure(options);
+        let ended = bench.cluster.end();
+        measured.and_then(|status| ended.map(|_| status))
     })
 }
 
@@ -200,32 +146,74 @@ impl Turns {
     }
 }
 
-/// Starts nodes, and measures them.
+/// Starts the node, and measures it.
 #[derive(Debug)]
 struct Bench {
-    program: Program,
-    watchdog: Watchdog,
+    cluster: Cluster,
     log: PathBuf,
-    /// The folder for the data of nodes that have one.
+    /// The folder for the data of a node that has one.
     data: PathBuf,
-    sender: SyncSender<Event>,
-    events: Receiver<Event>,
-    /// How many nodes were started.
-    started: u32,
-    until: Instant,
-    /// What stopped the measurement before its end.
-    stopped: Option<String>,
-}
-
-/// A running node.
-#[derive(Debug)]
-struct Lone {
-    process: Process,
-    incarnation: Incarnation,
+    /// How many requests were sent.
     asked: u64,
+    until: Duration,
+    /// Whether the time limit stopped the measurement.
+    is_late: bool,
 }
 
 impl Bench {
+    /// Measures all shapes, and prints the verdict.
+    fn measure(&mut self, options: &Options) -> Result<Status, BenchError> {
+        say(
+            "                                 without a data folder          with a data folder, and restarted                 longest turn",
+        )?;
+        say(
+            "                            MB  one key many keys  as keys    one key     many keys       as keys   limit      ms  with data",
+        )?;
+        let mut worst = Status::Valid;
+        let mut found = Turns::default();
+        for (at, shape) in shapes(options.value_bytes).iter().enumerate() {
+            if !shape.name.contains(&options.shape) {
+                continue;
+            }
+            match self.row(options, at, shape, &mut found) {
+                Ok(Status::Valid) => {}
+                Ok(status) => worst = status,
+                Err(error) => {
+                    let why = match (self.cluster.is_stopped(), self.is_late) {
+                        (true, _) => "a signal",
+                        (false, true) => "the time limit",
+                        (false, false) => return Err(error),
+                    };
+                    say(format_args!("stopped by {why} in the shape {}", shape.name))?;
+                    if worst == Status::Valid {
+                        worst = Status::Unknown;
+                    }
+                    break;
+                }
+            }
+        }
+        say(match worst {
+            Status::Valid => "all within three times the bytes on the wire and the constant",
+            Status::Unknown => {
+                "until then, all within three times the bytes on the wire and the constant"
+            }
+            _ => "above the limit, or lost: see the figures with an exclamation mark",
+        })?;
+        let Turns {
+            known,
+            unknown,
+            long,
+        } = found;
+        say(format_args!(
+            "nodes whose event loop had a turn above 5 ms: {long} of {known}; nodes that did not show their turns: {unknown}"
+        ))?;
+        Ok(if options.strict && long > 0 {
+            Status::Invalid
+        } else {
+            worst
+        })
+    }
+
     /// Measures one shape, and prints its row.
     fn row(
         &mut self,
@@ -240,7 +228,7 @@ impl Bench {
         let mut row = format!("{:26.26} {:3}", shape.name, megabytes(wire));
         let folders = [None, Some(self.data.clone())];
         for data in &folders {
-            self.program.data.clone_from(data);
+            self.cluster.settings.program.data.clone_from(data);
             for used in [Use::OneKey, Use::ManyKeys, Use::Keys] {
                 for found in self.memory(shape, used, options.writes)? {
                     let excess = found.is_none_or(|bytes| bytes > limit);
@@ -254,7 +242,7 @@ impl Bench {
         }
         row += &format!(" {:6}", megabytes(limit));
         for data in folders {
-            self.program.data = data;
+            self.cluster.settings.program.data = data;
             let slowest = self.slowest_turn(at, options.value_bytes)?;
             row += &format!(" {:>8}", found.add(slowest));
         }
@@ -272,7 +260,7 @@ impl Bench {
     ) -> Result<Vec<Option<u64>>, BenchError> {
         self.clear()?;
         let mut key = String::new();
-        let resident = self.with_node(|bench, node| {
+        let resident = self.with_node(|bench| {
             for number in 0..writes {
                 let text = &shape.text;
                 let value;
@@ -282,16 +270,16 @@ impl Bench {
                     Use::Keys => (format!("[{number},{text}]"), "0"),
                 };
                 let body = format!(r#""type":"write","key":{key},"value":{value}"#);
-                bench.expect(node, &body, "write_ok")?;
+                bench.expect(&body, "write_ok")?;
             }
-            node.resident()
+            bench.resident()
         })?;
         let mut found = vec![Some(resident)];
-        if self.program.data.is_some() {
-            found.push(self.with_node(|bench, node| {
-                let reply = bench.ask(node, &format!(r#""type":"read","key":{key}"#))?;
+        if self.cluster.settings.program.data.is_some() {
+            found.push(self.with_node(|bench| {
+                let reply = bench.ask(&format!(r#""type":"read","key":{key}"#))?;
                 let is_there = reply == "read_ok";
-                is_there.then(|| node.resident()).transpose()
+                is_there.then(|| bench.resident()).transpose()
             })?);
         }
         Ok(found)
@@ -313,7 +301,7 @@ impl Bench {
             }
             Ok(()) | Err(_) => {}
         }
-        self.with_node(|bench, node| {
+        self.with_node(|bench| {
             for (fields, expected) in [
                 (
                     format!(r#""type":"write","key":0,"value":[{text},1]"#),
@@ -329,10 +317,10 @@ impl Bench {
                     "cas_ok",
                 ),
             ] {
-                bench.expect(node, &fields, expected)?;
+                bench.expect(&fields, expected)?;
             }
-            let until = Instant::now() + METRICS_TIMEOUT;
-            while Instant::now() < until {
+            let until = bench.cluster.now() + METRICS_TIMEOUT;
+            while bench.cluster.now() < until {
                 let log = fs::read_to_string(&bench.log)
                     .map_err(BenchError::io("cannot read the node's log"))?;
                 if let Some(address) = turns::address(&log) {
@@ -340,7 +328,7 @@ impl Bench {
                     let page = page.map_err(BenchError::io("cannot read the node's metrics"))?;
                     return Ok(turns::slowest(&page));
                 }
-                bench.ask(node, r#""type":"read","key":0"#)?;
+                bench.ask(r#""type":"read","key":0"#)?;
             }
             Ok(None)
         })
@@ -355,36 +343,21 @@ impl Bench {
         }
     }
 
-    /// Starts a node, works with it, and kills it.
+    /// Starts the node, works with it, and kills it.
     fn with_node<T>(
         &mut self,
-        work: impl FnOnce(&mut Bench, &mut Lone) -> Result<T, BenchError>,
+        work: impl FnOnce(&mut Bench) -> Result<T, BenchError>,
     ) -> Result<T, BenchError> {
-        let (sender, log) = (self.sender.clone(), self.log.clone());
-        self.started += 1;
-        let incarnation = Incarnation(self.started);
-        let process = Process::start(Node(0), incarnation, &self.program, log, false, sender)
-            .map_err(BenchError::io("cannot start a node"))?;
-        let group = process.group();
-        self.watchdog.guard(group)?;
-        let mut node = Lone {
-            process,
-            incarnation,
-            asked: 0,
-        };
-        let init = r#""type":"init","node_id":"n0","node_ids":["n0"]"#;
-        let worked = self
-            .expect(&mut node, init, "init_ok")
-            .and_then(|()| work(self, &mut node));
-        self.watchdog.kill(group)?;
-        let ended = node.process.reap();
-        ended.map_err(BenchError::io("cannot end a node"))?;
+        self.cluster.restart(NODE)?;
+        self.cluster.await_init()?;
+        let worked = work(self);
+        self.cluster.kill(NODE)?;
         worked
     }
 
     /// Sends a request with these fields, and fails if the reply has another type.
-    fn expect(&mut self, node: &mut Lone, fields: &str, expected: &str) -> Result<(), BenchError> {
-        let reply = self.ask(node, fields)?;
+    fn expect(&mut self, fields: &str, expected: &str) -> Result<(), BenchError> {
+        let reply = self.ask(fields)?;
         if reply == expected {
             return Ok(());
         }
@@ -394,56 +367,31 @@ impl Bench {
     }
 
     /// Sends a request with these fields, and returns the type of the reply.
-    fn ask(&mut self, node: &mut Lone, fields: &str) -> Result<String, BenchError> {
-        node.asked += 1;
-        let id = node.asked;
-        let body = format!(r#"{{"msg_id":{id},{fields}}}"#);
-        let line = format!("{{\"src\":\"c0\",\"dest\":\"n0\",\"body\":{body}}}\n");
-        node.process.write(line.as_bytes());
-        node.process.flush();
-        let until = self.until.min(Instant::now() + TIMEOUT);
+    fn ask(&mut self, fields: &str) -> Result<&'static str, BenchError> {
+        self.asked += 1;
+        let body = format!(r#"{{"msg_id":{},{fields}}}"#, self.asked);
+        let line = format!("{{\"src\":\"c1\",\"dest\":\"{NODE}\",\"body\":{body}}}\n");
+        self.cluster.send_line(NODE, line);
+        let until = self.until.min(self.cluster.now() + TIMEOUT);
         loop {
-            let event = self.events.recv_timeout(until - Instant::now());
-            // The output of a node that was killed may come late.
-            if let Ok(Event::Output(stream, _)) = &event
-                && *stream != Stream::Stdout(Node(0), node.incarnation)
-            {
-                continue;
+            let stepped = self.cluster.step(until);
+            if let Some(answered) = self.cluster.answers.pop() {
+                return Ok(answered.reply.answer.name());
             }
-            return match event {
-                Ok(Event::Output(_, Output::Lines(lines))) => {
-                    let document = json::parse(lines.trim_ascii_end());
-                    let kind = document.ok().and_then(|line| {
-                        let body = line.root().field("body")?;
-                        body.field("type")?.as_str().map(str::to_owned)
-                    });
-                    kind.ok_or_else(|| {
-                        BenchError::new("the node printed something else than a reply")
-                    })
-                }
-                Ok(Event::Output(..)) => Err(BenchError::new(format!(
-                    "the node ended; {}",
-                    node.process.last_words()
-                ))),
-                Ok(Event::Stop) => Err(self.stop("a signal")),
-                Err(_) if until == self.until => Err(self.stop("the time limit")),
-                Err(_) => Err(BenchError::new(format!(
-                    "no answer within {} s",
-                    TIMEOUT.as_secs()
-                ))),
-            };
+            stepped?;
+            if self.cluster.is_stopped() {
+                return Err(BenchError::new("stopped by a signal"));
+            }
+            if self.cluster.now() >= until {
+                self.is_late = until == self.until;
+                let seconds = TIMEOUT.as_secs();
+                return Err(BenchError::new(format!("no answer within {seconds} s")));
+            }
         }
     }
 
-    fn stop(&mut self, why: &str) -> BenchError {
-        self.stopped = Some(why.to_owned());
-        BenchError::new(format!("stopped by {why}"))
-    }
-}
-
-impl Lone {
     fn resident(&self) -> Result<u64, BenchError> {
-        let found = resources::resident(self.process.group());
+        let found = resources::resident(self.cluster.process_id(NODE));
         found.ok_or_else(|| BenchError::new("cannot read the node's memory in /proc"))
     }
 }

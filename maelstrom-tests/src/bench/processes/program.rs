@@ -19,7 +19,7 @@ pub enum NodeChoice {
 }
 
 /// A program with its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Program {
     /// The executable: an absolute path, since nodes run in the system's temporary folder.
     pub path: PathBuf,
