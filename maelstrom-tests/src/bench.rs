@@ -99,7 +99,7 @@ fn judge(
             let analysis = linearizability::check(operations, Limits::default());
             let check = began.elapsed();
             let ended = Ended::of(options, operations);
-            let (status, results) = evaluate(options, &record, &ended, &analysis, check);
+            let (status, results) = evaluate(&record, &ended, &analysis, check);
             let written = leave(store, &record, &ended, &results, &analysis);
             let removed = data.map_or(Ok(()), |data| data.leave(status == Status::Valid));
             let folder = store.folder();

@@ -14,3 +14,10 @@ pub mod svg;
 
 mod guard;
 mod progress;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex. A thread that panicked took the process with it, so it is never really poisoned.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,8 +1,10 @@
 //! Prints progress to standard error from time to time.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use crate::lock;
 
 /// How often progress is printed on a terminal, and into a file.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -34,7 +36,7 @@ impl Progress {
     pub(crate) fn print(&self, line: impl FnOnce() -> String) {
         let (terminal, file) = INTERVALS;
         let interval = if self.is_terminal { terminal } else { file };
-        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut printed = lock(&self.printed);
         if printed.elapsed() < interval {
             return;
         }

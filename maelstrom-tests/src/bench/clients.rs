@@ -102,13 +102,10 @@ struct Deadline {
 #[derive(Debug)]
 struct Pending {
     request: Request,
-    invoked: Duration,
     /// How often it, or the opening of its session, was sent.
     attempts: usize,
     /// Whether it may have taken effect when it was sent before.
     is_unsure: bool,
-    /// The node that it was sent to last.
-    node: Node,
 }
 
 /// A request to be sent.
@@ -162,12 +159,8 @@ impl Answer {
 pub struct Completion {
     /// The process that sent it.
     pub process: Process,
-    /// The node that it was sent to.
-    pub node: Node,
     /// The request.
     pub request: Request,
-    /// When it was sent.
-    pub invoked: Duration,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -254,10 +247,8 @@ impl Clients {
         }
         let pending = slot.pending.insert(Pending {
             request,
-            invoked: now,
             attempts: 0,
             is_unsure: false,
-            node: slot.node,
         });
         let changes = pending.request.call != Call::Read;
         let sent = match (self.has_sessions && changes, slot.session) {
@@ -272,7 +263,7 @@ impl Clients {
     fn attempt(&mut self, now: Duration, worker: Worker, sent: Sent) -> Asked {
         let slot = &mut self.slots[worker.0];
         let pending = slot.pending.as_mut().expect("it is pending");
-        pending.node = Node((slot.node.0 + pending.attempts) % self.nodes);
+        let node = Node((slot.node.0 + pending.attempts) % self.nodes);
         pending.attempts += 1;
         slot.last_id.0 += 1;
         self.deadlines.push_back(Deadline {
@@ -284,7 +275,7 @@ impl Clients {
         Asked {
             worker,
             process: slot.process,
-            node: pending.node,
+            node,
             id: slot.last_id,
             sent,
         }
@@ -495,9 +486,7 @@ impl Clients {
         }
         Completion {
             process,
-            node: pending.node,
             request: pending.request,
-            invoked: pending.invoked,
             outcome,
         }
     }

@@ -142,8 +142,7 @@ impl Cluster {
         if settings.may_stop {
             let sender = sender.clone();
             // Without a receiver, the run is over.
-            signals::watch(move || drop(sender.send(Event::Stop)))
-                .map_err(BenchError::io("cannot start a thread"))?;
+            signals::watch(move || drop(sender.send(Event::Stop)))?;
         }
         let mut cluster = Cluster {
             began: Instant::now(),
@@ -495,8 +494,7 @@ impl Cluster {
                 // A connection to the process before, or an attempt to make one, may fail any moment.
                 tcp.forget(None, node);
                 let line = protocol::status(number, node);
-                tcp.send(node, &line, None, patience)
-                    .map_err(BenchError::io("cannot start a thread"))?;
+                tcp.send(node, &line, None, patience)?;
                 line
             }
         };
@@ -562,9 +560,8 @@ impl Cluster {
             match &mut self.tcp {
                 None => self.processes[dest.0].write(&line.bytes),
                 Some(tcp) => {
-                    let sent = tcp.send(dest, &line.bytes, line.request, CONNECT_PATIENCE);
-                    let dropped = sent.map_err(BenchError::io("cannot start a thread"))?;
-                    self.messages.counts.overflowed += dropped;
+                    self.messages.counts.overflowed +=
+                        tcp.send(dest, &line.bytes, line.request, CONNECT_PATIENCE)?;
                 }
             }
         }

@@ -16,6 +16,7 @@ use rand::Rng;
 
 use super::members::Wish;
 use super::network::{Cuts, Node, Transport};
+use super::options::Options;
 use super::proxy::Break;
 
 /// The kinds of faults.
@@ -281,22 +282,6 @@ fn describe(cuts: &Cuts) -> String {
     one_way_links(cuts)
 }
 
-/// How a run's faults are chosen.
-#[derive(Debug, Clone)]
-pub struct Plan<'a> {
-    /// The kinds. A single node has no connections, and can be neither partitioned nor hand over, nor
-    /// have other members.
-    pub kinds: &'a BTreeSet<Kind>,
-    /// How many nodes there are.
-    pub nodes: usize,
-    /// The mean time from a fault's beginning to its end and from there to the next beginning.
-    pub interval: Duration,
-    /// Whether the first fault of each kind comes at the start of the run, as in Maelstrom.
-    pub at_start: bool,
-    /// How long clients send requests.
-    pub time_limit: Duration,
-}
-
 /// The longest time at the end of a run without faults.
 const CALM_MAX: Duration = Duration::from_secs(5);
 
@@ -325,26 +310,27 @@ struct Cycle {
 }
 
 impl Nemesis {
-    /// A schedule drawn from `rng`.
-    pub fn new(rng: Rng, plan: &Plan<'_>) -> Nemesis {
-        let limit = plan.time_limit;
+    /// The schedule of a run with these options, drawn from `rng`.
+    pub fn new(rng: Rng, options: &Options) -> Nemesis {
+        let limit = options.time_limit;
         let until = limit - CALM_MAX.min(limit / 4);
-        let last_death = (plan.interval / 2).min(limit / 8);
-        let kills = plan.kinds.contains(&Kind::Kill);
+        let last_death = (options.nemesis_interval / 2).min(limit / 8);
+        let kills = options.nemesis.contains(&Kind::Kill);
         let mut nemesis = Nemesis {
             rng,
-            nodes: plan.nodes,
-            interval: plan.interval,
+            nodes: options.node_count,
+            interval: options.nemesis_interval,
             cycles: Vec::new(),
             last_kill: kills.then_some(until - last_death),
             last_death,
             until,
         };
-        for &kind in plan.kinds {
-            if plan.nodes == 1 && !matches!(kind, Kind::Pause | Kind::Kill) {
+        for &kind in &options.nemesis {
+            // A single node has no connections, and can neither hand over nor have other members.
+            if options.node_count == 1 && !matches!(kind, Kind::Pause | Kind::Kill) {
                 continue;
             }
-            let due = match plan.at_start {
+            let due = match options.nemesis_at_start {
                 true => Duration::ZERO,
                 // However short the run, there is a fault.
                 false => nemesis.wait().min(until / 2),

@@ -107,6 +107,11 @@ impl Millionths {
     /// The number that is a certainty.
     pub const ONE: u32 = 1_000_000;
 
+    /// The probability as a number from 0 to 1.
+    pub fn share(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::ONE)
+    }
+
     /// Whether it happens this time.
     pub fn happens(self, rng: &mut Rng) -> bool {
         self.0 > 0 && rng.chance(self.0.into(), Self::ONE.into())

@@ -274,60 +274,47 @@ impl Options {
 
     /// The arguments that repeat this run, beginning with `test`, ready for a shell.
     pub fn command_line(&self) -> String {
-        let share = |chance: Millionths| f64::from(chance.0) / f64::from(Millionths::ONE);
         let latency = &self.conditions.latency;
+        let latency_ms = latency.mean.as_nanos() as f64 / 1e6;
         let kinds: Vec<&str> = self.nemesis.iter().map(|kind| kind.name()).collect();
         let (builtin, bin) = match &self.node {
-            NodeChoice::Builtin(builtin) => (Some(builtin.to_string()), None),
-            NodeChoice::Bin(path) => (None, Some(path.display().to_string())),
+            NodeChoice::Builtin(builtin) => (builtin.to_string(), String::new()),
+            NodeChoice::Bin(path) => (String::new(), path.display().to_string()),
         };
+        let availability = self.availability.map(|share| share.to_string());
+        let data_dir = self.data_dir.as_ref();
+        let data_dir = data_dir.map(|folder| folder.display().to_string());
+        // What is empty was not given.
         let values = [
             ("builtin", builtin),
             ("bin", bin),
-            ("transport", Some(self.transport.name().to_owned())),
-            ("node-count", Some(self.node_count.to_string())),
-            ("concurrency", Some(self.concurrency.to_string())),
-            ("rate", Some(self.rate.unwrap_or(0.0).to_string())),
-            (
-                "time-limit",
-                Some(self.time_limit.as_secs_f64().to_string()),
-            ),
-            (
-                "latency",
-                Some((latency.mean.as_nanos() as f64 / 1e6).to_string()),
-            ),
-            ("latency-dist", Some(latency.distribution.name().to_owned())),
-            ("loss", Some(share(self.conditions.loss).to_string())),
-            (
-                "duplicate",
-                Some(share(self.conditions.duplicate).to_string()),
-            ),
-            ("nemesis", Some(kinds.join(","))),
+            ("transport", self.transport.name().to_owned()),
+            ("node-count", self.node_count.to_string()),
+            ("concurrency", self.concurrency.to_string()),
+            ("rate", self.rate.unwrap_or(0.0).to_string()),
+            ("time-limit", self.time_limit.as_secs_f64().to_string()),
+            ("latency", latency_ms.to_string()),
+            ("latency-dist", latency.distribution.name().to_owned()),
+            ("loss", self.conditions.loss.share().to_string()),
+            ("duplicate", self.conditions.duplicate.share().to_string()),
+            ("nemesis", kinds.join(",")),
             (
                 "nemesis-interval",
-                Some(self.nemesis_interval.as_secs_f64().to_string()),
+                self.nemesis_interval.as_secs_f64().to_string(),
             ),
-            (
-                "availability",
-                self.availability.map(|share| share.to_string()),
-            ),
-            ("key-count", Some(self.key_count.to_string())),
-            ("ops-per-key", Some(self.operations_per_key.to_string())),
-            ("deletes", Some(share(self.deletes).to_string())),
-            ("seed", Some(self.seed.to_string())),
-            ("store", Some(self.store.display().to_string())),
-            (
-                "data-dir",
-                self.data_dir
-                    .as_ref()
-                    .map(|folder| folder.display().to_string()),
-            ),
+            ("availability", availability.unwrap_or_default()),
+            ("key-count", self.key_count.to_string()),
+            ("ops-per-key", self.operations_per_key.to_string()),
+            ("deletes", self.deletes.share().to_string()),
+            ("seed", self.seed.to_string()),
+            ("store", self.store.display().to_string()),
+            ("data-dir", data_dir.unwrap_or_default()),
         ];
         let mut line = String::from("test");
         for (name, value) in values {
             let flag = TEST.flags.iter().find(|flag| flag.name() == name);
             let default = flag.map_or("", |flag| flag.default);
-            if let Some(value) = value.filter(|value| value != default && !value.is_empty()) {
+            if value != default && !value.is_empty() {
                 let _ = write!(line, " --{name} {}", quoted(&value));
             }
         }

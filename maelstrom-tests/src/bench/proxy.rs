@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::network::{Cuts, Latency, Node};
+use crate::lock;
 
 /// The most reads that wait in one direction of a connection.
 pub const CHUNKS: usize = 256;
@@ -233,9 +234,8 @@ impl State {
 }
 
 impl Shared {
-    /// A thread that panicked took the process with it, so a lock is never really poisoned.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn accept(&self, listener: &TcpListener, to: Node) {

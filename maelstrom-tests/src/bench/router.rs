@@ -12,7 +12,7 @@ use super::clients::{Answer, Clients, Completion};
 use super::cluster::{Answered, Cluster, NO_SUCH_CLIENT, Settings};
 use super::error::BenchError;
 use super::members;
-use super::nemesis::{self, Action, Kind, Nemesis};
+use super::nemesis::{Action, Kind, Nemesis};
 use super::options::Options;
 use super::processes::program::Program;
 use super::report::progress::Progress;
@@ -64,14 +64,14 @@ pub fn run(options: &Options, program: Program, store: &Store) -> Result<Record,
     let went = router.test();
     router.progress.end();
     let mut record = router.record;
-    record.unfinished = router.cluster.unfinished(options.client_timeout());
+    record.results.unfinished = router.cluster.unfinished(options.client_timeout());
     let ended = router.cluster.end();
     let flushed = record.flush();
     went?;
     flushed?;
     record.messages = ended?;
-    record.late_answers = router.clients.late();
-    record.retries = router.clients.retries();
+    record.results.late_answers = router.clients.late();
+    record.results.retries = router.clients.retries();
     Ok(record)
 }
 
@@ -105,7 +105,7 @@ impl<'a> Router<'a> {
             init_timeout: INIT_TIMEOUT,
             may_stop: true,
         };
-        let record = Record::create(store)?;
+        let record = Record::create(store, options)?;
         let mut progress = Progress::on_stdout();
         let began = Instant::now();
         let cluster = Cluster::start(settings, rng.fork())?;
@@ -117,16 +117,7 @@ impl<'a> Router<'a> {
             clients: Clients::new(rng.fork(), workers, nodes, timeout, options.sessions),
             workload: Workload::new(rng.fork(), plan),
             pace: Pace::new(rng.fork(), options.rate),
-            nemesis: Nemesis::new(
-                rng.fork(),
-                &nemesis::Plan {
-                    kinds: &options.nemesis,
-                    nodes,
-                    interval: options.nemesis_interval,
-                    at_start: options.nemesis_at_start,
-                    time_limit: options.time_limit,
-                },
-            ),
+            nemesis: Nemesis::new(rng.fork(), options),
             record,
             progress,
             last_reads: None,
@@ -139,7 +130,7 @@ impl<'a> Router<'a> {
         loop {
             let now = self.cluster.now();
             if self.cluster.is_stopped() {
-                self.record.stopped = Some(now);
+                self.record.results.stopped_s = Some(now.as_secs_f64());
                 return Ok(());
             }
             let may_kill_all = self.may_kill_all(now);
@@ -172,7 +163,7 @@ impl<'a> Router<'a> {
     /// Whether a death of all nodes would show if they forget: a write was answered ok. Also if the
     /// time is up without one, so that the run ends.
     fn may_kill_all(&self, now: Duration) -> bool {
-        let operations = &self.record.operations;
+        let operations = &self.record.results.operations;
         operations.write.ok > 0 || now >= self.options.time_limit
     }
 
@@ -238,7 +229,7 @@ impl<'a> Router<'a> {
         let mut reads = self.last_reads.take().unwrap_or_else(|| {
             let timeout = self.options.client_timeout();
             // Nothing can have been lost if nothing was acknowledged.
-            let keys = match self.record.operations.write.ok {
+            let keys = match self.record.results.operations.write.ok {
                 0 => 0,
                 _ => self.workload.keys_used(),
             };
@@ -249,7 +240,7 @@ impl<'a> Router<'a> {
         });
         if now >= reads.until {
             let left = reads.keys.drain(..).map(|(_, key)| key);
-            self.record.unread.extend(left);
+            self.record.results.unread_keys.extend(left);
         }
         while let Some(&(from, key)) = reads.keys.front()
             && from <= now

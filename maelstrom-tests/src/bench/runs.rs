@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::{io, thread};
 
 use super::error::BenchError;
@@ -23,6 +23,7 @@ use super::processes::program::NodeChoice;
 use super::report::results::Results;
 use super::signals;
 use crate::check::Status;
+use crate::lock;
 
 /// The verdicts, from good to bad.
 const SEVERITY: [Status; 4] = [
@@ -49,18 +50,16 @@ pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
     let runs: Vec<Run> = runs.collect::<Result<_, _>>()?;
     let next = AtomicUsize::new(0);
     let summary = Mutex::new(Summary::default());
-    let inputs = Inputs::default();
-    let watched = inputs.clone();
-    signals::watch(move || drop(watched.lock().take()))
-        .map_err(BenchError::io("cannot start a thread"))?;
+    let inputs = Arc::new(Inputs::new(Some(BTreeMap::new())));
+    let watched = Arc::clone(&inputs);
+    signals::watch(move || drop(lock(&watched).take()))?;
     let work = || {
         while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if inputs.lock().is_none() {
+            if lock(&inputs).is_none() {
                 break;
             }
             let results = run.make(&bench, &inputs)?;
-            // A thread that panicked took the process with it, so a lock is never really poisoned.
-            let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut summary = lock(&summary);
             say(run.describe(runs.len(), results.as_ref()))?;
             summary.add(run, results);
         }
@@ -75,8 +74,8 @@ pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
         }
         worked
     })?;
-    let summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if inputs.lock().is_none() {
+    let summary = lock(&summary);
+    if lock(&inputs).is_none() {
         let made: usize = summary.verdicts.iter().sum();
         say(format_args!(
             "stopped by a signal after {made} of {} runs",
@@ -89,20 +88,7 @@ pub fn run(options: &Options, runs: usize) -> Result<Status, BenchError> {
 
 /// The standard inputs of the runs that go on; `None` once they are to end, which they do when their
 /// input is closed.
-#[derive(Debug, Clone)]
-struct Inputs(Arc<Mutex<Option<BTreeMap<usize, ChildStdin>>>>);
-
-impl Default for Inputs {
-    fn default() -> Inputs {
-        Inputs(Arc::new(Mutex::new(Some(BTreeMap::new()))))
-    }
-}
-
-impl Inputs {
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<usize, ChildStdin>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+type Inputs = Mutex<Option<BTreeMap<usize, ChildStdin>>>;
 
 /// One run.
 #[derive(Debug)]
@@ -170,7 +156,7 @@ impl Run {
             .stderr(errors)
             .spawn()
             .map_err(BenchError::io("cannot start the bench's own executable"))?;
-        if let (Some(inputs), Some(mut input)) = (&mut *inputs.lock(), child.stdin.take()) {
+        if let (Some(inputs), Some(mut input)) = (&mut *lock(inputs), child.stdin.take()) {
             // A child that has ended already is waited for below.
             let _ = writeln!(input, "ready");
             inputs.insert(self.number, input);
@@ -178,7 +164,7 @@ impl Run {
         child
             .wait()
             .map_err(BenchError::io("cannot wait for a run"))?;
-        if let Some(inputs) = &mut *inputs.lock() {
+        if let Some(inputs) = &mut *lock(inputs) {
             inputs.remove(&self.number);
         }
         // A run that breaks early leaves no results.

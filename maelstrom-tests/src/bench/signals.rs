@@ -13,9 +13,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::thread;
 
 use super::error::BenchError;
+use super::processes::process::spawn;
 use crate::check::Status;
 
 /// Set for a child, which begins its run when a line comes on its standard input, and ends it when
@@ -87,14 +87,13 @@ pub fn supervise(subcommand: &str, arguments: &[OsString]) -> Result<(), BenchEr
 ///
 /// # Errors
 /// The system cannot start a thread.
-pub fn watch(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn watch(stop: impl FnOnce() + Send + 'static) -> Result<(), BenchError> {
     let watch = || {
         // The end of the input and an error of it mean the same as a byte.
         let _ = io::stdin().read(&mut [0]);
         stop();
     };
-    let name = "signals".to_owned();
-    thread::Builder::new().name(name).spawn(watch).map(drop)
+    spawn("signals".to_owned(), watch).map_err(BenchError::io("cannot start a thread"))
 }
 
 /// Tells the shell the exit status, after everything has been printed.

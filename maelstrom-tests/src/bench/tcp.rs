@@ -14,6 +14,7 @@ use raft::flags::{Given, UsageError};
 use rand::Rng;
 
 use super::clients::Asked;
+use super::error::BenchError;
 use super::network::{Latency, Node};
 use super::processes::builtin::{Builtin, SERVE_SUBCOMMAND};
 use super::processes::connection::{Connection, ConnectionId};
@@ -144,7 +145,7 @@ impl Tcp {
         line: &[u8],
         request: Option<Asked>,
         patience: Duration,
-    ) -> io::Result<u64> {
+    ) -> Result<u64, BenchError> {
         let client = request.map(|request| request.worker);
         if !self.connections.contains_key(&(client, node)) {
             self.connections_made += 1;
@@ -154,7 +155,8 @@ impl Tcp {
                 number: self.connections_made,
             };
             let events = self.events.clone();
-            let connection = Connection::start(id, self.places[node.0], patience, events)?;
+            let connection = Connection::start(id, self.places[node.0], patience, events)
+                .map_err(BenchError::io("cannot start a thread"))?;
             self.connections.insert((client, node), connection);
         }
         let connection = self.connections.get_mut(&(client, node)).expect("just now");

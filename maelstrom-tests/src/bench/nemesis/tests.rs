@@ -83,14 +83,15 @@ fn connected_majority_is_found() {
 
 fn schedule(seed: u64, kinds: &[Kind], nodes: usize, plan: (u64, u64, bool)) -> Nemesis {
     let (interval, time_limit, at_start) = plan;
-    let plan = Plan {
-        kinds: &kinds.iter().copied().collect(),
-        nodes,
-        interval: Duration::from_secs(interval),
-        at_start,
+    let options = Options {
+        nemesis: kinds.iter().copied().collect(),
+        node_count: nodes,
+        nemesis_interval: Duration::from_secs(interval),
+        nemesis_at_start: at_start,
         time_limit: Duration::from_secs(time_limit),
+        ..Options::parse([]).expect("no flag is wrong")
     };
-    Nemesis::new(Rng::seeded(seed), &plan)
+    Nemesis::new(Rng::seeded(seed), &options)
 }
 
 #[test]

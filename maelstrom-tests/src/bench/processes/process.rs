@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use super::connection::ConnectionId;
 use super::program::{DATA_DIR, Program};
 use crate::bench::network::Node;
 use crate::bench::signals;
+use crate::lock;
 
 /// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at
 /// most.
@@ -233,10 +234,7 @@ impl Process {
 
     /// What the node has sent after its last line break, if that waits for at least this long.
     pub fn unfinished(&self, at_least: Duration) -> Option<String> {
-        let unfinished = self
-            .unfinished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let unfinished = lock(&self.unfinished);
         let unfinished = unfinished.as_ref()?;
         (unfinished.since.elapsed() >= at_least).then(|| unfinished.to_string())
     }
@@ -270,7 +268,7 @@ impl fmt::Display for Unfinished {
 
 /// Notes the bytes after the last line break.
 fn note(unfinished: &Mutex<Option<Unfinished>>, rest: &[u8]) {
-    let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut unfinished = lock(unfinished);
     *unfinished = match (rest.is_empty(), unfinished.take()) {
         (true, _) => None,
         (false, before) => Some(Unfinished {
@@ -282,15 +280,10 @@ fn note(unfinished: &Mutex<Option<Unfinished>>, rest: &[u8]) {
 }
 
 impl Outbox {
-    /// A thread that panicked took the process with it, so a lock is never really poisoned.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes as many lines as fit, and returns how many do not. May leave bytes in `lines`.
     pub(super) fn put(&self, lines: &mut Vec<u8>) -> u64 {
         let mut dropped = 0;
-        let mut queue = self.lock();
+        let mut queue = lock(&self.state);
         if queue.closed {
             return 0;
         }
@@ -315,14 +308,11 @@ impl Outbox {
     pub(super) fn serve(&self, mut stdin: impl io::Write) {
         let mut bytes = Vec::new();
         loop {
-            let mut queue = self.lock();
+            let mut queue = lock(&self.state);
             queue.in_write = 0;
-            while queue.bytes.is_empty() && !queue.closed {
-                queue = self
-                    .filled
-                    .wait(queue)
-                    .unwrap_or_else(PoisonError::into_inner);
-            }
+            let waits = |queue: &mut Queue| queue.bytes.is_empty() && !queue.closed;
+            let filled = self.filled.wait_while(queue, waits);
+            queue = filled.unwrap_or_else(PoisonError::into_inner);
             if queue.closed {
                 return;
             }
@@ -341,7 +331,7 @@ impl Outbox {
     }
 
     pub(super) fn close(&self) {
-        let mut queue = self.lock();
+        let mut queue = lock(&self.state);
         queue.closed = true;
         queue.bytes = Vec::new();
         drop(queue);
@@ -349,7 +339,10 @@ impl Outbox {
     }
 }
 
-pub(super) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub(in crate::bench) fn spawn(
+    name: String,
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     thread::Builder::new().name(name).spawn(work).map(drop)
 }
 
@@ -499,17 +492,17 @@ mod tests {
     #[test]
     fn lines_that_do_not_fit_are_dropped_and_counted() {
         let outbox = Outbox::default();
-        outbox.lock().in_write = OUTBOX_BYTES_MAX - 5;
+        lock(&outbox.state).in_write = OUTBOX_BYTES_MAX - 5;
         let mut lines = b"ab\ncd\ne\n".to_vec();
         // The second line does not fit, the third does.
         assert_eq!(outbox.put(&mut lines), 1);
-        assert_eq!(outbox.lock().bytes, b"ab\ne\n");
+        assert_eq!(lock(&outbox.state).bytes, b"ab\ne\n");
         let mut more = b"f\n".to_vec();
         assert_eq!(outbox.put(&mut more), 1);
-        outbox.lock().in_write = 0;
+        lock(&outbox.state).in_write = 0;
         let mut more = b"g\n".to_vec();
         assert_eq!(outbox.put(&mut more), 0);
-        assert_eq!(outbox.lock().bytes, b"ab\ne\ng\n");
+        assert_eq!(lock(&outbox.state).bytes, b"ab\ne\ng\n");
     }
 
     #[test]

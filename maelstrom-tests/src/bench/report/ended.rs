@@ -39,6 +39,15 @@ impl Ending {
     /// All endings, the most frequent first.
     pub const ALL: [Ending; 3] = [Ending::Ok, Ending::Fail, Ending::Info];
 
+    /// How an operation with this outcome ended, and its error.
+    pub fn of(outcome: &Outcome) -> (Ending, Option<ErrorCode>) {
+        match outcome {
+            Outcome::ReadOk(_) | Outcome::Done => (Ending::Ok, None),
+            Outcome::Failed(code) => (Ending::Fail, Some(*code)),
+            Outcome::Unknown(code) => (Ending::Info, Some(*code)),
+        }
+    }
+
     /// Its name in a history.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,11 +63,7 @@ impl Ended {
     pub fn of(options: &Options, operations: &[Operation]) -> Vec<Ended> {
         let ended = operations.iter().filter_map(|operation| {
             let (end, outcome) = operation.completed.as_ref()?;
-            let (ending, code) = match outcome {
-                Outcome::ReadOk(_) | Outcome::Done => (Ending::Ok, None),
-                Outcome::Failed(code) => (Ending::Fail, Some(*code)),
-                Outcome::Unknown(code) => (Ending::Info, Some(*code)),
-            };
+            let (ending, code) = Ending::of(outcome);
             Some(Ended {
                 node: node_of(operation.process, options.concurrency, options.node_count),
                 function: operation.call.name(),

@@ -9,7 +9,6 @@ use super::results::{
     Timeouts, ms,
 };
 use crate::bench::network::Node;
-use crate::bench::options::Options;
 use crate::check::{self, Status};
 use crate::history::Operation;
 use crate::linearizability::{Analysis, Verdict};
@@ -17,17 +16,22 @@ use crate::linearizability::{Analysis, Verdict};
 /// The results of a run. `ended` are its operations in the order of their ends, `checked_in` is how long
 /// the checker took.
 pub fn evaluate(
-    options: &Options,
     record: &Record,
     ended: &[Ended],
     analysis: &Analysis,
     checked_in: Duration,
 ) -> (Status, Results) {
-    let all = &record.operations.all;
+    let all = &record.results.operations.all;
     let operations = record.history().operations();
-    let (mut status, mut reason) = judge(operations, &analysis.verdict, all, options.availability);
-    if status == Status::Valid && !record.unread.is_empty() {
-        let keys: Vec<String> = record.unread.iter().map(u64::to_string).collect();
+    let required = record.results.availability.required;
+    let (mut status, mut reason) = judge(operations, &analysis.verdict, all, required);
+    if status == Status::Valid && !record.results.unread_keys.is_empty() {
+        let keys: Vec<String> = record
+            .results
+            .unread_keys
+            .iter()
+            .map(u64::to_string)
+            .collect();
         status = Status::Unknown;
         reason = Some(format!(
             "no read at the end had a result: key {}",
@@ -35,13 +39,14 @@ pub fn evaluate(
         ));
     }
     if status == Status::Unknown
-        && let (Some(reason), Some(node)) = (&mut reason, record.unfinished.first())
+        && let (Some(reason), Some(node)) = (&mut reason, record.results.unfinished.first())
     {
         *reason = format!("{reason}; {node}");
     }
     let last_end = ended.last().map_or(Duration::ZERO, |last| last.completed);
     let first_ok = ended.iter().find(|operation| operation.is_ok());
     let first_ok = first_ok.map(|operation| operation.completed);
+    let terms = &record.messages.election_terms;
     let duration_s = last_end.as_secs_f64();
     let results = Results {
         verdict: status.name().to_owned(),
@@ -60,28 +65,18 @@ pub fn evaluate(
         },
         availability: Availability {
             ok_fraction: all.ok_fraction(),
-            required: options.availability,
+            required,
         },
-        operations: record.operations.clone(),
         timeouts: timeouts(ended, first_ok),
-        late_answers: record.late_answers,
-        retries: record.retries,
-        unread_keys: record.unread.clone(),
-        unfinished: record.unfinished.clone(),
-        stopped_s: record.stopped.map(|stopped| stopped.as_secs_f64()),
         first_ok_ms: first_ok.map(ms),
-        latencies: latencies(options.node_count, ended),
+        latencies: latencies(record.results.node_count, ended),
         messages: messages(&record.messages.counts, analysis.operations),
-        elections: record
-            .messages
-            .election_terms
-            .last()
-            .map(|highest| Elections {
-                terms: record.messages.election_terms.len(),
-                highest_term: *highest,
-            }),
-        faults: recoveries(&record.faults, ended, last_end),
-        ..Results::broken(options, None)
+        elections: terms.last().map(|highest| Elections {
+            terms: terms.len(),
+            highest_term: *highest,
+        }),
+        faults: recoveries(&record.results.faults, ended, last_end),
+        ..record.results.clone()
     };
     (status, results)
 }
@@ -197,6 +192,7 @@ mod tests {
     use json::value;
 
     use super::*;
+    use crate::bench::options::Options;
     use crate::bench::report::ended::Ending;
     use crate::bench::store::Store;
     use crate::history::{self, Call, ErrorCode, Event, Process, Stage};
@@ -226,8 +222,8 @@ mod tests {
     }
 
     /// A record of a write that was answered ok, and of a read that failed.
-    fn half_ok(store: &Store) -> Record {
-        let mut record = Record::create(store).expect("a file");
+    fn half_ok(store: &Store, options: &Options) -> Record {
+        let mut record = Record::create(store, options).expect("a file");
         let write = Call::Write(value!(1));
         let failed = history::Outcome::Failed(ErrorCode(11));
         for (time_ns, call, stage) in [
@@ -255,9 +251,9 @@ mod tests {
     fn too_little_that_is_known_is_not_valid() {
         let name = format!("stdraft-evaluation-{}", process::id());
         let folder = env::temp_dir().join(name);
-        let mut record = half_ok(&Store::create(&folder).expect("a folder"));
-        record.unfinished.push("n0: a word".to_owned());
-        let mut options = Options::parse([]).expect("no flag is wrong");
+        let options = Options::parse([]).expect("no flag is wrong");
+        let mut record = half_ok(&Store::create(&folder).expect("a folder"), &options);
+        record.results.unfinished.push("n0: a word".to_owned());
         let hard = || Verdict::Unknown(vec![value!(7)]);
         for (unread, verdict, required, status, reason) in [
             (&[][..], Verdict::Valid, Some(0.3), Status::Valid, None),
@@ -283,14 +279,14 @@ mod tests {
                 Some("the share of ok answers is 0.3333, below the required 0.6"),
             ),
         ] {
-            record.unread = unread.to_vec();
-            options.availability = required;
+            record.results.unread_keys = unread.to_vec();
+            record.results.availability.required = required;
             let analysis = Analysis {
                 verdict,
                 keys: 1,
                 operations: 2,
             };
-            let (judged, results) = evaluate(&options, &record, &[], &analysis, Duration::ZERO);
+            let (judged, results) = evaluate(&record, &[], &analysis, Duration::ZERO);
             assert_eq!((judged, results.reason.as_deref()), (status, reason));
         }
         fs::remove_dir_all(&folder).expect("it is there");

@@ -57,7 +57,7 @@ impl Progress {
         if now < self.due {
             return false;
         }
-        let line = self.line(now, &record.operations.all, &record.faults);
+        let line = self.line(now, &record.results.operations.all, &record.results.faults);
         match self.terminal {
             Some(width) => print(&replacing(&line, width)),
             None => print(&format!("{line}\n")),

@@ -7,10 +7,11 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::results::{Fault, Messages, Operations, Recovery, ms};
+use super::results::{Fault, Messages, Recovery, Results, ms};
 use crate::bench::error::BenchError;
 use crate::bench::nemesis::Action;
 use crate::bench::network::{Node, Source};
+use crate::bench::options::Options;
 use crate::bench::store::Store;
 use crate::history::{Event, History, Stage};
 
@@ -57,22 +58,10 @@ pub struct Record {
     path: PathBuf,
     /// The events that are not in the file yet, as whole lines.
     lines: Vec<u8>,
-    /// How many operations ended, and how.
-    pub operations: Operations,
     /// The messages since the first request. Empty until the run ends.
     pub messages: MessageLog,
-    /// The faults, in order. How the cluster recovered is computed at the end.
-    pub faults: Vec<Fault>,
-    /// How many answers came after their request had timed out.
-    pub late_answers: u64,
-    /// How often changes of sessions were sent again.
-    pub retries: u64,
-    /// The keys whose last read had no result.
-    pub unread: Vec<u64>,
-    /// When a signal stopped the run, if one did.
-    pub stopped: Option<Duration>,
-    /// What nodes sent without a line break at the end.
-    pub unfinished: Vec<String>,
+    /// The results as far as they are known. How the cluster recovered is computed at the end.
+    pub results: Results,
 }
 
 impl MessageLog {
@@ -103,7 +92,7 @@ impl Record {
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn create(store: &Store) -> Result<Record, BenchError> {
+    pub fn create(store: &Store, options: &Options) -> Result<Record, BenchError> {
         let path = store.file("history.jsonl");
         let cannot = format!("cannot create {}", path.display());
         Ok(Record {
@@ -111,14 +100,8 @@ impl Record {
             file: File::create(&path).map_err(BenchError::io(cannot))?,
             path,
             lines: Vec::new(),
-            operations: Operations::default(),
             messages: MessageLog::default(),
-            faults: Vec::new(),
-            late_answers: 0,
-            retries: 0,
-            unread: Vec::new(),
-            stopped: None,
-            unfinished: Vec::new(),
+            results: Results::broken(options, None),
         })
     }
 
@@ -133,7 +116,7 @@ impl Record {
             self.flush()?;
         }
         if let Stage::Complete(outcome) = &event.stage {
-            self.operations.count(&event.call, outcome);
+            self.results.operations.count(&event.call, outcome);
         }
         let contradicts = |why| BenchError::new(format!("the history contradicts itself: {why}"));
         self.history.record(event).map_err(contradicts)
@@ -148,40 +131,34 @@ impl Record {
     /// others from now on.
     pub fn faults(&mut self, now: Duration, actions: &[Action], side: Option<&BTreeSet<Node>>) {
         let names = side.map(|side| side.iter().map(Node::to_string).collect());
+        let faults = &mut self.results.faults;
         for action in actions {
             let kind = action.kind().name();
-            match action {
-                Action::Cut(..) | Action::Break(..) | Action::Pause(_) | Action::Kill(_) => {
-                    self.faults.push(Fault {
-                        kind: kind.to_owned(),
-                        what: action.to_string(),
-                        began_ms: ms(now),
-                        side: names.clone(),
-                        ..Fault::default()
-                    })
-                }
-                // It is over at once.
-                Action::Transfer(_) | Action::Change(..) => self.faults.push(Fault {
-                    kind: kind.to_owned(),
-                    what: action.to_string(),
-                    began_ms: ms(now),
-                    ended_ms: Some(ms(now)),
-                    side: names.clone(),
-                    ..Fault::default()
-                }),
+            let is_over_at_once = match action {
+                Action::Cut(..) | Action::Break(..) | Action::Pause(_) | Action::Kill(_) => false,
+                Action::Transfer(_) | Action::Change(..) => true,
                 Action::Heal | Action::Mend | Action::Resume(_) | Action::Restart(_) => {
                     let open = |fault: &&mut Fault| fault.kind == kind && fault.ended_ms.is_none();
-                    for fault in self.faults.iter_mut().filter(open) {
+                    for fault in faults.iter_mut().filter(open) {
                         fault.ended_ms = Some(ms(now));
                         fault.after = Some(Recovery {
                             side: names.clone(),
                             ..Recovery::default()
                         });
                     }
+                    continue;
                 }
-            }
+            };
+            faults.push(Fault {
+                kind: kind.to_owned(),
+                what: action.to_string(),
+                began_ms: ms(now),
+                ended_ms: is_over_at_once.then(|| ms(now)),
+                side: names.clone(),
+                ..Fault::default()
+            });
         }
-        for fault in &mut self.faults {
+        for fault in faults {
             if side.is_some() && fault.side.is_none() && fault.ended_ms.is_none() {
                 fault.majority_ms.get_or_insert(ms(now));
             }

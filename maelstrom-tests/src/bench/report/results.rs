@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::bench::network::{Fate, Millionths, Sent, Source};
+use super::ended::Ending;
+use crate::bench::network::{Fate, Sent, Source};
 use crate::bench::options::Options;
 use crate::bench::processes::program::NodeChoice;
 use crate::check::Status;
@@ -315,20 +316,13 @@ impl Counts {
     }
 
     fn count(&mut self, outcome: &Outcome) {
-        let ErrorCode(code) = match outcome {
-            Outcome::ReadOk(_) | Outcome::Done => {
-                self.ok += 1;
-                return;
-            }
-            Outcome::Failed(code) => {
-                self.fail += 1;
-                *code
-            }
-            Outcome::Unknown(code) => {
-                self.info += 1;
-                *code
-            }
-        };
+        let (ending, code) = Ending::of(outcome);
+        *match ending {
+            Ending::Ok => &mut self.ok,
+            Ending::Fail => &mut self.fail,
+            Ending::Info => &mut self.info,
+        } += 1;
+        let Some(ErrorCode(code)) = code else { return };
         match self.errors.binary_search_by_key(&code, |error| error.code) {
             Ok(at) => self.errors[at].count += 1,
             Err(at) => self.errors.insert(at, ErrorCount { code, count: 1 }),
@@ -419,7 +413,6 @@ pub fn ms(duration: Duration) -> f64 {
 impl Results {
     /// The results of a run with these options that broke before it had any.
     pub fn broken(options: &Options, reason: Option<String>) -> Results {
-        let share = |chance: Millionths| f64::from(chance.0) / f64::from(Millionths::ONE);
         let kinds = options.nemesis.iter();
         Results {
             verdict: Status::Broken.name().to_owned(),
@@ -436,8 +429,8 @@ impl Results {
             time_limit_s: options.time_limit.as_secs_f64(),
             latency_ms: ms(options.conditions.latency.mean),
             latency_dist: options.conditions.latency.distribution.name().to_owned(),
-            loss: share(options.conditions.loss),
-            duplicate: share(options.conditions.duplicate),
+            loss: options.conditions.loss.share(),
+            duplicate: options.conditions.duplicate.share(),
             nemesis: kinds.map(|kind| kind.name().to_owned()).collect(),
             nemesis_interval_s: options.nemesis_interval.as_secs_f64(),
             linearizable: Linearizable {
