@@ -9,7 +9,7 @@ use raft_core::invariant::Violation;
 use raft_core::{
     Ballot, ChunkToSend, Config, Entry, Envelope, Incarnation, Input, Membership, Names, NodeId,
     Output, Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
-    SnapshotToStore, Status, Synced, Task, Volatile, Wal,
+    SnapshotToStore, Status, Synced, Task, Wal,
 };
 
 use crate::rules::{Broken, Ledger, Rules, Subject};
@@ -145,7 +145,7 @@ pub struct Process<S: Subject> {
     /// The replica's present status, kept because computing it costs more than most steps.
     pub status: Status,
     /// Outputs that were taken and are not stored yet, oldest first.
-    unsynced: VecDeque<Output<S, Volatile>>,
+    unsynced: VecDeque<Output<S>>,
     /// The proof that the outputs before `unsynced` are stored. A copy of the process takes it from
     /// its replica before its first output.
     persisted: Option<Persisted>,
@@ -451,13 +451,14 @@ impl<S: Subject> Process<S> {
     /// Stores an output.
     fn persist<W: Wal<S::Command>>(
         &mut self,
-        output: Output<S, Volatile>,
+        output: Output<S>,
         disk: &mut W,
     ) -> Result<Receipt<S>, Stop<W::Error>> {
         let before = self.persisted.take().expect("no process outlives an error");
-        let (durable, persisted) = output.persist(before, disk).map_err(Stop::Storage)?;
+        let stored = output.persist(before, disk).map_err(Stop::Storage)?;
+        let (late, synced, persisted) = stored;
         self.persisted = Some(persisted);
-        Ok(durable.finish())
+        Ok((late, synced))
     }
 
     /// Checks the replica's invariants over an act.

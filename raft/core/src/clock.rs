@@ -59,9 +59,7 @@ impl Countdown {
         let shortest = u64::from(config.shortest_election);
         let longest = u64::from(config.longest_election);
         let ticks = rng.range(shortest..=longest) * u64::from(backoff);
-        Self {
-            left: u32::try_from(ticks).unwrap_or(u32::MAX),
-        }
+        Self::of(u32::try_from(ticks).unwrap_or(u32::MAX))
     }
 
     /// Counts one tick; true when none is left.

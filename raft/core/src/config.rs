@@ -127,14 +127,13 @@ impl Config {
     /// # Errors
     /// Names the first wrong setting.
     pub fn validate(&self) -> Result<(), String> {
-        if self.heartbeat == 0 {
-            return Err("the heartbeat interval must be at least 1 tick".into());
-        }
-        if self.request_deadline == 0 {
-            return Err("the request timeout must be at least 1 tick".into());
-        }
-        if self.change_deadline == 0 {
-            return Err("the timeout of a membership change must be at least 1 tick".into());
+        let times = [
+            ("the heartbeat interval", self.heartbeat),
+            ("the request timeout", self.request_deadline),
+            ("the timeout of a membership change", self.change_deadline),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, ticks)| *ticks == 0) {
+            return Err(format!("{name} must be at least 1 tick"));
         }
         if self.shortest_election > self.longest_election {
             return Err(format!(

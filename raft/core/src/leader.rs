@@ -68,9 +68,7 @@ impl<S: StateMachine> Leader<S> {
     /// The followers that get a snapshot: which one, and how many bytes each is known to have.
     pub(crate) fn snapshot_streams(&self) -> BTreeMap<NodeId, (SnapshotId, u64)> {
         let snapshot_stream = |(node, peer): (&NodeId, &Peer)| match &peer.progress {
-            Progress::Snapshot(snapshot_stream) => {
-                Some((*node, (snapshot_stream.id, snapshot_stream.offset)))
-            }
+            Progress::Snapshot(stream) => Some((*node, (stream.id, stream.offset))),
             Progress::Probe { .. } | Progress::Replicate { .. } => None,
         };
         self.peers.iter().filter_map(snapshot_stream).collect()
@@ -338,11 +336,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
         if shared.log_reaches(limits.retained_entries, limits.retained_bytes) {
             return false;
         }
-        let cut = log.cut(
-            shared.commit(),
-            limits.trailing_entries,
-            limits.trailing_bytes,
-        );
+        let (entries, bytes) = (limits.trailing_entries, limits.trailing_bytes);
+        let cut = log.cut(shared.commit(), entries, bytes);
         role.peers
             .values()
             .any(|peer| peer.matched < cut && !shared.now.is_past(peer.heard, role.patience.0))
@@ -383,13 +378,12 @@ impl<S: StateMachine> Node<Leader<S>, S> {
     pub(crate) fn advance_commit(&mut self) {
         let Self { shared, role } = self;
         let own = shared.persistence.index();
-        let reached = shared
-            .membership()
-            .quorum_reached(|node| match role.peers.get(&node) {
-                _ if node == shared.id => own,
-                Some(peer) => peer.matched,
-                None => Index(0),
-            });
+        let stored = |node| match role.peers.get(&node) {
+            _ if node == shared.id => own,
+            Some(peer) => peer.matched,
+            None => Index(0),
+        };
+        let reached = shared.membership().quorum_reached(stored);
         let term = shared.log().id_at(reached).map(|id| id.term);
         if reached > shared.commit() && term == Some(shared.term()) {
             let before = shared.commit();

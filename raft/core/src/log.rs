@@ -63,7 +63,6 @@ impl<S: StateMachine> Log<S> {
     ///
     /// # Panics
     /// If the entries do not follow the base and each other: storage promises that they do.
-    #[must_use]
     pub(crate) fn new(
         base: EntryId,
         membership: Membership,
@@ -85,19 +84,16 @@ impl<S: StateMachine> Log<S> {
     }
 
     /// The entry before the first one in memory.
-    #[must_use]
     pub(crate) fn base(&self) -> EntryId {
         self.base
     }
 
     /// The id of the last entry; the base, if the log holds no entry after it.
-    #[must_use]
     pub(crate) fn last(&self) -> EntryId {
         self.entries.back().map_or(self.base, |entry| entry.id)
     }
 
     /// The id of the entry at `index`, if the log holds the entry or it is the base.
-    #[must_use]
     pub(crate) fn id_at(&self, index: Index) -> Option<EntryId> {
         if index == self.base.index {
             Some(self.base)
@@ -107,7 +103,6 @@ impl<S: StateMachine> Log<S> {
     }
 
     /// The entry at `index`.
-    #[must_use]
     pub(crate) fn entry(&self, index: Index) -> Option<&Entry<S::Command>> {
         self.entries.get(self.offset(index)?)
     }
@@ -119,13 +114,11 @@ impl<S: StateMachine> Log<S> {
     }
 
     /// The membership in use: the last one in the log, committed or not (§6).
-    #[must_use]
     pub(crate) fn membership(&self) -> &Arc<Membership> {
         self.membership_at(self.last().index)
     }
 
     /// The membership at an index: the last one at or before it.
-    #[must_use]
     pub(crate) fn membership_at(&self, index: Index) -> &Arc<Membership> {
         let mut until = self.memberships.iter().rev();
         let (_, membership) = until
@@ -141,7 +134,6 @@ impl<S: StateMachine> Log<S> {
     }
 
     /// The proof that no change of the membership is under way, if `commit` is the commit index.
-    #[must_use]
     pub(crate) fn settled(&self, commit: Index) -> Option<Settled> {
         let (at, membership) = self.memberships.back()?;
         let last = self.last();
@@ -150,7 +142,6 @@ impl<S: StateMachine> Log<S> {
 
     /// The approximate size, in bytes, of the entries after `after` through `through`. Entries
     /// through the base do not count.
-    #[must_use]
     pub(crate) fn bytes(&self, after: Index, through: Index) -> u64 {
         let size = |index| {
             self.offset(index)
@@ -161,7 +152,6 @@ impl<S: StateMachine> Log<S> {
 
     /// The lowest index after which at most `entries` entries and `bytes` bytes remain, through
     /// `through`.
-    #[must_use]
     pub(crate) fn cut(&self, through: Index, entries: u64, bytes: u64) -> Index {
         let dropped = (self.base_size + self.bytes(self.base.index, through)).saturating_sub(bytes);
         let by_bytes = if self.base_size >= dropped {
@@ -173,7 +163,6 @@ impl<S: StateMachine> Log<S> {
     }
 
     /// Whether the log holds this entry, of this index and term, or it is the base.
-    #[must_use]
     pub(crate) fn holds(&self, id: EntryId) -> bool {
         self.id_at(id.index) == Some(id)
     }
@@ -182,7 +171,6 @@ impl<S: StateMachine> Log<S> {
     /// it when it rejects an Append, and the leader then applies the same rule to it in its own
     /// log. Between the results and `id` the logs must differ, because terms never fall along a
     /// log. None if that entry is before the base.
-    #[must_use]
     pub(crate) fn hint(&self, id: EntryId) -> Option<EntryId> {
         if id.term < self.base.term {
             return None;
@@ -201,7 +189,6 @@ impl<S: StateMachine> Log<S> {
     ///
     /// # Panics
     /// If `from` is not after the base.
-    #[must_use]
     pub(crate) fn batch(
         &self,
         from: Index,
@@ -291,17 +278,12 @@ impl<S: StateMachine> Log<S> {
 /// Without the sizes and the later memberships, which follow from the entries.
 impl<S: StateMachine> Hash for Log<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (
-            self.base,
-            self.membership_at(self.base.index),
-            &self.entries,
-        )
-            .hash(state);
+        let membership = self.membership_at(self.base.index);
+        (self.base, membership, &self.entries).hash(state);
     }
 }
 
 /// Whether `entries` may stand right after `prev`: no gap, and terms that never fall.
-#[must_use]
 pub(crate) fn follow<C>(prev: EntryId, entries: &[Entry<C>]) -> bool {
     let ids = core::iter::once(prev).chain(entries.iter().map(|entry| entry.id));
     ids.zip(entries)

@@ -72,9 +72,8 @@ impl Membership {
     #[must_use]
     pub fn new(members: impl IntoIterator<Item = (NodeId, Member)>) -> Self {
         let members: BTreeMap<NodeId, Member> = members.into_iter().collect();
-        let next = members
-            .last_key_value()
-            .map_or(0, |(last, _)| last.0.saturating_add(1));
+        let last = members.last_key_value();
+        let next = last.map_or(0, |(last, _)| last.0.saturating_add(1));
         Self { members, next }
     }
 
@@ -183,7 +182,6 @@ impl Membership {
     }
 
     /// This membership with a new learner for each address.
-    #[must_use]
     pub(crate) fn with_learners(&self, addresses: &[Arc<str>]) -> Self {
         let mut with = self.clone();
         for address in addresses {
@@ -196,19 +194,16 @@ impl Membership {
     }
 
     /// This membership without these learners.
-    #[must_use]
     pub(crate) fn without(&self, learners: &BTreeSet<NodeId>) -> Self {
         let mut without = self.clone();
-        let stays = |node: &NodeId, member: &Member| {
+        without.members.retain(|node, member| {
             member.standing != Standing::Learner || !learners.contains(node)
-        };
-        without.members.retain(|node, member| stays(node, member));
+        });
         without
     }
 
     /// The joint membership in which `add`, which are learners, join the voters, and `remove` leave
     /// (C_old,new).
-    #[must_use]
     pub(crate) fn joint(&self, add: &BTreeSet<NodeId>, remove: &BTreeSet<NodeId>) -> Self {
         let mut joint = self.without(remove);
         for (node, member) in &mut joint.members {
@@ -222,17 +217,14 @@ impl Membership {
     }
 
     /// The membership after the change (C_new).
-    #[must_use]
     pub(crate) fn after_change(&self) -> Self {
         let mut after = self.clone();
-        after
-            .members
-            .retain(|_, m| m.standing != Standing::Outgoing);
-        for member in after.members.values_mut() {
+        after.members.retain(|_, member| {
             if member.standing == Standing::Incoming {
                 member.standing = Standing::Voter;
             }
-        }
+            member.standing != Standing::Outgoing
+        });
         after
     }
 }

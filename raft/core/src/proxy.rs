@@ -39,8 +39,8 @@ pub(crate) struct Proxy<S: StateMachine> {
     /// it is repeated, to the same leader or another one: no read joins later, so any answer names an
     /// index of a moment after all of them arrived.
     pub(crate) asked: BTreeMap<RequestId, Sent<Vec<Read<S>>>>,
-    /// The request for the leadership transfer that this node began.
-    pub(crate) transfer: Option<TransferRequest>,
+    /// The request for the leadership transfer that this node began, and its begin.
+    pub(crate) transfer: Option<(Ticket, Moment)>,
     /// The client of the change of the membership that this node, as leader, began.
     pub(crate) change: Option<Ticket>,
     /// The request for a snapshot, and the index that it must reach. Without a deadline: storing takes
@@ -72,13 +72,6 @@ pub(crate) struct Sent<T> {
     /// When it was last sent to the present leader, if ever.
     pub(crate) at: Option<Moment>,
     pub(crate) what: T,
-}
-
-/// A request for a leadership transfer, which this node began.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(crate) struct TransferRequest {
-    pub(crate) ticket: Ticket,
-    pub(crate) since: Moment,
 }
 
 /// A client's read.
@@ -319,8 +312,8 @@ impl<S: StateMachine> Proxy<S> {
             expired.extend(ended.map(|read| (read.ticket, refused(Refusal::ReadExpired))));
             !reads.is_empty()
         });
-        if let Some(asked) = self.transfer.take_if(|asked| late(asked.since)) {
-            expired.push((asked.ticket, Response::Unknown));
+        if let Some((ticket, _)) = self.transfer.take_if(|(_, since)| late(*since)) {
+            expired.push((ticket, Response::Unknown));
         }
         // Commands that were sent anew are not in the order of their deadlines.
         let mut is_open = |write: &Write<S>| {
@@ -340,17 +333,14 @@ impl<S: StateMachine> Proxy<S> {
 
     /// The number of tickets in this table, for the invariant that none is lost.
     pub(crate) fn held(&self) -> usize {
-        self.waiting.len()
+        let asked = self.asked.values().map(|asked| asked.what.len());
+        let reads = asked.chain(self.confirmed.values().map(Vec::len));
+        reads.sum::<usize>()
+            + self.waiting.len()
             + self.forwarded.len()
+            + self.local.len()
             + usize::from(self.transfer.is_some())
             + usize::from(self.change.is_some())
-            + self
-                .asked
-                .values()
-                .map(|asked| asked.what.len())
-                .sum::<usize>()
             + usize::from(self.snapshot.is_some())
-            + self.confirmed.values().map(Vec::len).sum::<usize>()
-            + self.local.len()
     }
 }

@@ -13,7 +13,6 @@ use crate::message::{AppendRejected, Class, Envelope, Message, Vote};
 use crate::node::Node;
 use crate::persistence::Synced;
 use crate::pre_candidate::PreCandidate;
-use crate::proxy::TransferRequest;
 use crate::response::Refusal;
 use crate::shared::Shared;
 
@@ -80,20 +79,26 @@ impl<S: StateMachine> Raft<S> {
         }
     }
 
+    /// The node if it leads; otherwise, what to tell a client that needs the leader.
+    fn as_leader(&mut self) -> Result<&mut Node<Leader<S>, S>, Refusal> {
+        let leader = self.leader();
+        match self {
+            Self::Leader(node) => Ok(node),
+            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => {
+                Err(Refusal::NotLeading(leader))
+            }
+        }
+    }
+
     /// Handles a request for a leadership transfer.
     pub(crate) fn transfer(&mut self, ticket: Option<Ticket>, to: Option<NodeId>) {
-        let leader = self.leader();
-        let begun = if let Self::Leader(node) = self {
-            node.hand_over(to)
-        } else {
-            Err(Refusal::NotLeading(leader))
-        };
+        let begun = self.as_leader().and_then(|leader| leader.hand_over(to));
         let shared = self.shared_mut();
         if let Some(ticket) = ticket {
             let since = shared.now;
             shared.proxy.open += 1;
             match begun {
-                Ok(()) => shared.proxy.transfer = Some(TransferRequest { ticket, since }),
+                Ok(()) => shared.proxy.transfer = Some((ticket, since)),
                 Err(refusal) => shared.refuse(ticket, refusal),
             }
         }
@@ -106,13 +111,10 @@ impl<S: StateMachine> Raft<S> {
         add: &[Arc<str>],
         remove: BTreeSet<NodeId>,
     ) {
-        let leader = self.leader();
-        let begun = if let Self::Leader(node) = self {
-            let begun = node.change_members(add, remove);
+        let begun = self.as_leader().and_then(|leader| {
+            let begun = leader.change_members(add, remove);
             begun.map_err(Refusal::NotChanged)
-        } else {
-            Err(Refusal::NotLeading(leader))
-        };
+        });
         let shared = self.shared_mut();
         shared.proxy.open += 1;
         match begun {

@@ -26,7 +26,7 @@ use crate::message::{
 };
 use crate::output::ChunkToSend;
 use crate::persistence::{Persistence, Record};
-use crate::proxy::{Origin, Proxy, Request, TransferRequest};
+use crate::proxy::{Origin, Proxy, Request};
 use crate::response::{Refusal, Reply, Response};
 use crate::search::renames;
 use crate::snapshot::Snapshots;
@@ -96,8 +96,9 @@ impl<S: StateMachine> Shared<S> {
         let (ballot, incarnation) = (restored.ballot, restored.incarnation);
         let base = snapshots.covered();
         let log = Log::new(base, restored.membership, restored.entries);
+        let (term, last) = (ballot.term(), log.last());
         assert!(
-            log.last().term <= ballot.term(),
+            last.term <= term,
             "the ballot is stored before the entries of its term"
         );
         Self {
@@ -109,12 +110,7 @@ impl<S: StateMachine> Shared<S> {
             learned: base,
             machine: restored.machine,
             snapshots,
-            persistence: Persistence::new(
-                restored.id,
-                incarnation,
-                ballot.term(),
-                log.last().index,
-            ),
+            persistence: Persistence::new(restored.id, incarnation, term, last.index),
             log,
             proxy: Proxy::new(),
             leader_of_term: None,
@@ -187,11 +183,7 @@ impl<S: StateMachine> Shared<S> {
         let (term, last) = (self.term(), self.log.last());
         let is_initial = |entry: &Entry<_>| matches!(entry.payload, Payload::Membership(_));
         term == Term(0)
-            || last
-                == EntryId {
-                    term,
-                    index: Index(1),
-                }
+            || (last.term, last.index) == (term, Index(1))
                 && self.log.entry(last.index).is_some_and(is_initial)
     }
 
@@ -502,11 +494,8 @@ impl<S: StateMachine> Shared<S> {
             self.records.push(Record::Base(id.last));
         }
         let limits = &self.config.limits;
-        let cut = self.log.cut(
-            id.last.index,
-            limits.trailing_entries,
-            limits.trailing_bytes,
-        );
+        let (entries, bytes) = (limits.trailing_entries, limits.trailing_bytes);
+        let cut = self.log.cut(id.last.index, entries, bytes);
         // Entries of a leader's snapshot may not be applied yet.
         self.log.compact(cut.min(self.applied));
     }
@@ -591,7 +580,7 @@ impl<S: StateMachine> Shared<S> {
 
     /// Answers the client that asked for the leadership transfer, if one waits.
     pub(crate) fn end_transfer(&mut self, response: Response<S>) {
-        if let Some(TransferRequest { ticket, since: _ }) = self.proxy.transfer.take() {
+        if let Some((ticket, _)) = self.proxy.transfer.take() {
             self.reply(ticket, response);
         }
     }
@@ -640,8 +629,7 @@ impl<S: StateMachine> Hash for Shared<S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.id, self.ballot).hash(state);
         (&self.log, self.commit, self.applied, self.learned).hash(state);
-        self.machine.hash(state);
-        self.snapshots.hash(state);
+        (&self.machine, &self.snapshots).hash(state);
         (&self.persistence, &self.proxy, self.leader_of_term).hash(state);
         (self.incarnation, self.requests).hash(state);
         (&self.records, &self.messages, &self.chunks, &self.replies).hash(state);

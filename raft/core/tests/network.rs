@@ -71,8 +71,7 @@ fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) 
                 .into_iter()
                 .map(|r| (r.ticket.0, r.response)),
         );
-        let Ok((durable, _)) = output.persist(persisted, &mut Disk);
-        let (late, synced) = durable.finish();
+        let Ok((late, synced, _)) = output.persist(persisted, &mut Disk);
         messages.extend(late);
         replica.step(Input::Synced(synced));
     }

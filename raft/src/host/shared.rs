@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raft_core::{Input, Output, Persisted, Replica, StateMachine, Status, Volatile};
+use raft_core::{Input, Output, Persisted, Replica, StateMachine, Status};
 
 const PANICKED: &str = "a replica that panicked is not used again";
 
@@ -28,10 +28,7 @@ impl<S: StateMachine> Stepper<S> {
     ///
     /// # Panics
     /// If a rule of Raft is broken: see [`Replica::step`].
-    pub fn step(
-        &mut self,
-        inputs: impl IntoIterator<Item = Input<S>>,
-    ) -> (Output<S, Volatile>, Status) {
+    pub fn step(&mut self, inputs: impl IntoIterator<Item = Input<S>>) -> (Output<S>, Status) {
         let mut replica = lock(&self.0);
         for input in inputs {
             replica.step(input);

@@ -74,15 +74,10 @@ impl<S: StateMachine> Shared<S> {
         let commit = self.commit();
         let snapshots = &mut self.snapshots;
         // A snapshot never replaces newer state.
-        let (is_new, is_whole) = match &snapshots.incoming {
-            Some(IncomingSnapshot { id, bytes, .. }) => {
-                (id.last.index > commit, bytes.len() as u64 == id.length)
-            }
-            None => (false, false),
-        };
-        if !is_new {
-            snapshots.incoming = None;
-        }
+        let is_old = |incoming: &mut IncomingSnapshot| incoming.id.last.index <= commit;
+        snapshots.incoming.take_if(is_old);
+        let is_whole = |(length, id): (u64, SnapshotId)| length == id.length;
+        let is_whole = snapshots.incoming().is_some_and(is_whole);
         // A snapshot may hold entries of the present term, whose ballot must be stored first.
         if !self.persistence.holds_ballot_of(self.term()) {
             return None;
@@ -91,7 +86,7 @@ impl<S: StateMachine> Shared<S> {
         let snapshots = &mut self.snapshots;
         match mem::replace(&mut snapshots.work, Work::None) {
             // A leader's snapshot is newer than one taken here, and replaces it.
-            Work::None | Work::Taken(_) if is_new && is_whole => {
+            Work::None | Work::Taken(_) if is_whole => {
                 let IncomingSnapshot { id, bytes, .. } = snapshots.incoming.take()?;
                 (snapshots.work, snapshots.moved) = (Work::Installing(id), now);
                 Some(Task::Install(SnapshotToInstall { id, bytes }))
