@@ -136,12 +136,12 @@ impl std::error::Error for UsageError {}
 /// Flags longer than this have a line to themselves on the help page.
 const HELP_COLUMN_MAX: usize = 36;
 
-const HELP: (&str, &str) = ("-h, --help", "Prints this page.");
-const ENDS_FLAGS: (&str, &str) = (
+const HELP: Flag = Flag::new("-h, --help", "Prints this page.");
+const VERSION: Flag = Flag::new("-V, --version", "Prints the version.");
+const ENDS_FLAGS: Flag = Flag::new(
     "--",
     "Ends the flags: an argument after it may begin with a dash.",
 );
-const VERSION: (&str, &str) = ("-V, --version", "Prints the version.");
 
 impl Command {
     /// A command that takes flags only.
@@ -191,8 +191,7 @@ impl Command {
         arguments: impl IntoIterator<Item = OsString>,
     ) -> Result<(Option<&'static str>, Vec<OsString>), UsageError> {
         let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-        let asks_for_help = arguments.first().is_some_and(|first| first == "help");
-        if asks_for_help {
+        if arguments.first().is_some_and(|first| first == "help") {
             arguments.truncate(2);
             arguments.remove(0);
             arguments.push("--help".into());
@@ -209,17 +208,16 @@ impl Command {
             Some(near) => format!("the nearest is {near}"),
             None => format!("{} --help lists the subcommands", self.name),
         };
-        let first = first.escape_debug();
-        Err(UsageError::new(format!(
-            "unknown subcommand '{first}'; {hint}"
-        )))
+        let text = format!("unknown subcommand '{}'; {hint}", first.escape_debug());
+        Err(UsageError::Mistake(text))
     }
 
     /// Sorts the arguments that follow the command's name into flags and others.
     ///
     /// # Errors
-    /// The user asked for a page, or made a mistake: an unknown flag (the error names the nearest one), a missing value, a value for a switch, an
-    /// argument that the usage line does not name, a flag or value that is not UTF-8.
+    /// The user asked for a page, or made a mistake: an unknown flag (the error names the nearest
+    /// one), a missing value, a value for a switch, an argument that the usage line does not name, a
+    /// flag or value that is not UTF-8.
     pub fn parse(
         &self,
         arguments: impl IntoIterator<Item = OsString>,
@@ -234,16 +232,13 @@ impl Command {
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             if argument == "--" {
-                if self.dashes_end_flags() {
-                    given.arguments.extend(arguments);
-                    break;
+                match self.dashes_end_flags() {
+                    true => given.arguments.extend(arguments),
+                    false => given.rest = arguments.collect(),
                 }
-                given.rest = arguments.collect();
                 if self.arguments.is_empty() && !given.rest.is_empty() {
-                    return Err(UsageError::new(format!(
-                        "{} takes nothing after --",
-                        self.name
-                    )));
+                    let text = format!("{} takes nothing after --", self.name);
+                    return Err(UsageError::Mistake(text));
                 }
                 break;
             }
@@ -259,13 +254,13 @@ impl Command {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (argument.as_str(), None),
             };
-            if attached.is_none() && matches!(name, "--help" | "-h") {
-                return Err(UsageError::Page(self.help()));
-            }
-            if !self.version.is_empty() && matches!(name, "--version" | "-V") {
-                return Err(UsageError::Page(self.version.to_owned()));
-            }
-            let flag = self.find(name)?;
+            let flag = match name {
+                "--help" | "-h" if attached.is_none() => return Err(UsageError::Page(self.help())),
+                "--version" | "-V" if !self.version.is_empty() => {
+                    return Err(UsageError::Page(self.version.to_owned()));
+                }
+                _ => self.find(name)?,
+            };
             let value = match (flag.value().is_empty(), attached) {
                 (true, None) => String::new(),
                 (true, Some(_)) => return Err(UsageError::new(format!("{name} takes no value"))),
@@ -294,16 +289,16 @@ impl Command {
             let _ = writeln!(page, "       {} SUBCOMMAND ...\n\nSubcommands:", self.name);
             let help = ("help SUBCOMMAND", "Prints the help page of a subcommand.");
             let listed = self.subcommands.iter().copied().chain([help]);
-            let rows = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
-            write_rows(&mut page, rows.collect());
+            write_rows(
+                &mut page,
+                listed.map(|(name, about)| Flag::new(name, about)),
+            );
         }
-        let flags = self.flags().map(|flag| (flag.head.to_owned(), flag.text()));
         let version = (!self.version.is_empty()).then_some(VERSION);
         let ends = self.dashes_end_flags().then_some(ENDS_FLAGS);
         let common = [HELP].into_iter().chain(version).chain(ends);
-        let common = common.map(|(head, text)| (head.to_owned(), text.to_owned()));
         page.push_str("\nFlags:\n");
-        write_rows(&mut page, flags.chain(common).collect());
+        write_rows(&mut page, self.flags().copied().chain(common));
         page
     }
 
@@ -341,11 +336,12 @@ fn is_flag(argument: &OsStr) -> bool {
     argument != "-" && argument.as_encoded_bytes().starts_with(b"-")
 }
 
-fn write_rows(page: &mut String, rows: Vec<(String, String)>) {
-    let widths = rows.iter().map(|(head, _)| head.len());
+fn write_rows(page: &mut String, rows: impl Iterator<Item = Flag> + Clone) {
+    let widths = rows.clone().map(|row| row.head.len());
     let width = widths.filter(|width| *width <= HELP_COLUMN_MAX).max();
     let width = width.unwrap_or(0);
-    for (head, text) in rows {
+    for row in rows {
+        let (head, text) = (row.head, row.text());
         let mut lines = text.lines();
         if head.len() > width {
             let _ = writeln!(page, "  {head}");
@@ -467,7 +463,7 @@ impl Given {
 fn unexpected(argument: &OsStr, command: &str) -> UsageError {
     let argument = argument.to_string_lossy();
     let argument = argument.escape_debug();
-    UsageError::new(format!(
+    UsageError::Mistake(format!(
         "unknown argument '{argument}'; see {command} --help"
     ))
 }

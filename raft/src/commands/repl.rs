@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -11,8 +11,7 @@ use std::time::Duration;
 use json::{Reader, Value};
 
 use super::Failure;
-use super::request::{self, FLAGS, VERBS, Verb};
-use crate::client::Client;
+use super::request::{self, Console, FLAGS, VERBS, Verb};
 use crate::flags::{Command, nearest};
 use crate::lines::{Lines, RawLine};
 use crate::requests::MAX_LINE;
@@ -57,20 +56,19 @@ type Line = Result<String, String>;
 /// Runs `raft repl` with the arguments after these words.
 pub(super) fn main(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let report = |line: &str| print_error(line);
-    request::run(&REPL, arguments, report, |given, client, out| {
+    request::run(&REPL, arguments, report, |_, console| {
+        let (input, history) = (lines(), VecDeque::new());
         let mut repl = Repl {
-            client,
-            json: given.is_set("json"),
-            input: lines(),
-            history: VecDeque::new(),
+            console,
+            input,
+            history,
         };
-        Ok(repl.run(out)?)
+        Ok(repl.run()?)
     })
 }
 
 struct Repl<'a> {
-    client: &'a mut Client,
-    json: bool,
+    console: &'a mut Console,
     input: Receiver<io::Result<Line>>,
     /// The newest lines, with their numbers.
     history: VecDeque<(u64, String)>,
@@ -78,80 +76,74 @@ struct Repl<'a> {
 
 impl Repl<'_> {
     /// Reads and runs lines to the end of input. Returns the highest exit status.
-    fn run(&mut self, out: &mut impl Write) -> io::Result<u8> {
+    fn run(&mut self) -> io::Result<u8> {
         let prompts = io::stdin().is_terminal();
         let mut worst = 0;
         loop {
             if prompts {
-                write!(out, "{}> ", self.client.node())?;
+                write!(self.console.out, "{}> ", self.console.client.node())?;
             }
-            out.flush()?;
+            self.console.out.flush()?;
             let Ok(line) = self.input.recv() else {
                 return Ok(worst);
             };
             match line?.as_ref().map(|line| line.trim()) {
                 Ok(line) if matches!(&*line.to_lowercase(), "quit" | "exit") => return Ok(worst),
                 Ok("") => {}
-                Err(error) => worst = worst.max(mistake(error, out)?),
+                Err(error) => worst = worst.max(self.mistake(error)?),
                 Ok(line) => {
                     let number = self.history.back().map_or(1, |(last, _)| last + 1);
                     self.history.push_back((number, line.to_owned()));
                     if self.history.len() > HISTORY {
                         self.history.pop_front();
                     }
-                    worst = worst.max(self.line(line, out)?);
+                    worst = worst.max(self.line(line)?);
                 }
             }
         }
     }
 
     /// Runs a line. Returns its exit status.
-    fn line(&mut self, line: &str, out: &mut impl Write) -> io::Result<u8> {
+    fn line(&mut self, line: &str) -> io::Result<u8> {
         let (name, rest) = head(line);
         let done = match (&*name, rest) {
-            ("help" | "?", of) => help(of).map(|text| out.write_all(text.as_bytes())),
+            ("help" | "?", of) => help(of).map(|text| self.print(&text)),
             ("history", "") => {
                 let line = |(number, line): &(u64, String)| format!("{number:5}  {line}\n");
                 let text: String = self.history.iter().map(line).collect();
-                Ok(out.write_all(text.as_bytes()))
+                Ok(self.print(&text))
             }
             ("watch", "") => Err("usage: watch REQUEST, as in watch status".to_owned()),
-            ("watch", request) => parse(request).map(|(verb, body)| self.watch(verb, &body, out)),
-            _ => match parse(line) {
-                Ok((verb, body)) => return verb.run(self.client, &body, self.json, out),
-                Err(error) => Err(error),
-            },
+            ("watch", request) => parse(request).map(|(verb, body)| self.watch(verb, &body)),
+            _ => parse(line).map(|(verb, body)| self.console.ask(verb, body)),
         };
-        match done {
-            Ok(done) => done.map(|()| 0),
-            Err(error) => mistake(&error, out),
-        }
+        done.unwrap_or_else(|error| self.mistake(&error))
+    }
+
+    fn print(&mut self, text: &str) -> io::Result<u8> {
+        write!(self.console.out, "{text}").map(|()| 0)
+    }
+
+    /// Prints what is wrong with a line. Returns the exit status.
+    fn mistake(&mut self, error: &str) -> io::Result<u8> {
+        writeln!(self.console.out, "(error) {error}").map(|()| 2)
     }
 
     /// Repeats a request until the next line.
-    fn watch(&mut self, verb: &Verb, body: &Value, out: &mut impl Write) -> io::Result<()> {
-        let clear = if io::stdout().is_terminal() {
-            "\x1b[H\x1b[2J"
-        } else {
-            ""
-        };
+    fn watch(&mut self, verb: &Verb, body: &Value) -> io::Result<u8> {
         loop {
-            write!(out, "{clear}")?;
-            verb.run(self.client, body, self.json, out)?;
-            out.flush()?;
+            if io::stdout().is_terminal() {
+                self.print("\x1b[H\x1b[2J")?;
+            }
+            self.console.ask(verb, body.clone())?;
+            self.console.out.flush()?;
             match self.input.recv_timeout(Duration::from_secs(1)) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(line) => return line.map(drop),
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(line) => return line.map(|_| 0),
+                Err(RecvTimeoutError::Disconnected) => return Ok(0),
             }
         }
     }
-}
-
-/// Prints what is wrong with a line. Returns the exit status.
-fn mistake(error: &str, out: &mut impl Write) -> io::Result<u8> {
-    writeln!(out, "(error) {error}")?;
-    Ok(2)
 }
 
 /// The list of what the prompt takes, or the line of this request.

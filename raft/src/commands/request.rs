@@ -152,25 +152,28 @@ impl Verb {
         let kind = ("type".to_owned(), self.kind.into());
         Ok(Value::Object(fields.chain([kind]).collect()))
     }
+}
 
+/// A client, and how its replies are printed.
+pub(super) struct Console {
+    pub(super) client: Client,
+    json: bool,
+    pub(super) out: Stdout,
+}
+
+impl Console {
     /// Sends a request, prints what comes of it, and returns the exit status.
-    pub(super) fn run(
-        &self,
-        client: &mut Client,
-        body: &Value,
-        json: bool,
-        out: &mut impl Write,
-    ) -> io::Result<u8> {
-        let mut body = body.clone();
+    pub(super) fn ask(&mut self, verb: &Verb, mut body: Value) -> io::Result<u8> {
         loop {
-            let reply = match self.to {
+            let client = &mut self.client;
+            let reply = match verb.to {
                 Target::Read => client.read(body.clone()),
                 Target::Write => client.write(body.clone()),
                 Target::Leader => client.ask_leader(body.clone()),
-                Target::Each => return each(client, &body, json, out),
+                Target::Each => return self.each(&body),
                 Target::File => backup::save(client, &field(&body, "file")),
             };
-            let status = show(&reply, json, out)?;
+            let status = self.show(&reply)?;
             // A long list comes in parts.
             let part = reply.ok().filter(|reply| field(reply, "more") == "true");
             let last = part.and_then(|part| part.field("keys")?.elements().last().cloned());
@@ -180,60 +183,55 @@ impl Verb {
             };
         }
     }
-}
 
-/// Asks each node for itself.
-fn each(client: &mut Client, body: &Value, json: bool, out: &mut impl Write) -> io::Result<u8> {
-    let mut worst = 0;
-    let mut rows = vec![STATUS.map(str::to_owned)];
-    for mut node in client.each() {
-        match node.read(body.clone()) {
-            Ok(reply) if !json && field(&reply, "type") == "status_ok" => {
-                rows.push(STATUS.map(|name| field(&reply, name)));
-            }
-            reply => {
-                if !json {
-                    write!(out, "{}: ", node.node())?;
+    /// Asks each node for itself.
+    fn each(&mut self, body: &Value) -> io::Result<u8> {
+        let mut worst = 0;
+        let mut rows = vec![STATUS.map(str::to_owned)];
+        for mut node in self.client.each() {
+            match node.read(body.clone()) {
+                Ok(reply) if !self.json && field(&reply, "type") == "status_ok" => {
+                    rows.push(STATUS.map(|name| field(&reply, name)));
                 }
-                worst = worst.max(show(&reply, json, out)?);
+                reply => {
+                    if !self.json {
+                        write!(self.out, "{}: ", node.node())?;
+                    }
+                    worst = worst.max(self.show(&reply)?);
+                }
             }
         }
+        if rows.len() > 1 {
+            write!(self.out, "{}", table(&rows))?;
+        }
+        Ok(worst)
     }
-    if rows.len() > 1 {
-        write!(out, "{}", table(&rows))?;
+
+    /// Prints a reply as redis-cli does. Returns the exit status.
+    fn show(&mut self, reply: &Result<Value, Error>) -> io::Result<u8> {
+        let (status, text) = match reply {
+            Ok(reply) if self.json => (0, format!("{reply}\n")),
+            Ok(reply) => (0, shown(reply)),
+            Err(Error::Rejected { code, text }) if self.json => {
+                let error = value!({"type": "error", "code": (*code), "text": (text.as_str())});
+                (1, format!("{error}\n"))
+            }
+            Err(Error::Rejected { code, .. }) if *code == ErrorCode::KeyDoesNotExist.number() => {
+                (1, "(nil)\n".into())
+            }
+            Err(error @ Error::Rejected { .. }) => (1, format!("(error) {error}\n")),
+            Err(error @ Error::Unknown(_)) => (3, format!("(error) {error}\n")),
+            Err(error @ Error::Unavailable(_)) => (4, format!("(error) {error}\n")),
+            Err(error @ Error::NotKept(_)) => (5, format!("(error) {error}\n")),
+        };
+        write!(self.out, "{text}")?;
+        Ok(status)
     }
-    Ok(worst)
 }
 
 const STATUS: [&str; 7] = [
     "node", "role", "term", "leader", "last", "commit", "applied",
 ];
-
-/// Prints a reply as redis-cli does. Returns the exit status.
-fn show(reply: &Result<Value, Error>, json: bool, out: &mut impl Write) -> io::Result<u8> {
-    let (status, text) = match reply {
-        Ok(reply) if json => (0, format!("{reply}\n")),
-        Ok(reply) => (0, shown(reply)),
-        Err(Error::Rejected { code, text }) if json => {
-            let error = value!({"type": "error", "code": (*code), "text": (text.as_str())});
-            (1, format!("{error}\n"))
-        }
-        Err(Error::Rejected { code, .. }) if *code == ErrorCode::KeyDoesNotExist.number() => {
-            (1, "(nil)\n".into())
-        }
-        Err(error) => {
-            let status = match error {
-                Error::Rejected { .. } => 1,
-                Error::Unknown(_) => 3,
-                Error::Unavailable(_) => 4,
-                Error::NotKept(_) => 5,
-            };
-            (status, format!("(error) {error}\n"))
-        }
-    };
-    write!(out, "{text}")?;
-    Ok(status)
-}
 
 fn shown(reply: &Value) -> String {
     let all = |name| reply.field(name).into_iter().flat_map(Value::elements);
@@ -298,7 +296,7 @@ pub(super) fn run(
     command: &Command,
     arguments: Vec<OsString>,
     report: fn(&str),
-    run: impl FnOnce(&Given, &mut Client, &mut Stdout) -> Result<u8, Failure>,
+    run: impl FnOnce(&Given, &mut Console) -> Result<u8, Failure>,
 ) -> Result<ExitCode, Failure> {
     let given = command.parse(arguments).map_err(|error| match error {
         UsageError::Page(text) => UsageError::Page(text + STATUSES),
@@ -308,11 +306,15 @@ pub(super) fn run(
     options.secret = secret(&given)?;
     options.timeout = Duration::from_secs(given.number("timeout", 1..=3_600)?);
     options.report = report;
-    let (mut client, mut out) = (Client::new(options), stdout());
-    let ran = run(&given, &mut client, &mut out);
-    client.close();
+    let mut console = Console {
+        client: Client::new(options),
+        json: given.is_set("json"),
+        out: stdout(),
+    };
+    let ran = run(&given, &mut console);
+    console.client.close();
     let status = ran?;
-    out.flush()?;
+    console.out.flush()?;
     Ok(status.into())
 }
 
@@ -344,12 +346,12 @@ pub(super) fn main(name: &str, arguments: Vec<OsString>) -> Result<ExitCode, Fai
         &command,
         arguments,
         |_| {},
-        |given, client, out| {
+        |given, console| {
             let word = |argument: &OsString| flags::utf8(argument.clone());
             let words: Vec<_> = given.arguments.iter().map(word).collect::<Result<_, _>>()?;
             let words: Vec<&str> = words.iter().map(|word| &**word).collect();
             let body = verb.body(&words).map_err(UsageError::new)?;
-            Ok(verb.run(client, &body, given.is_set("json"), out)?)
+            Ok(console.ask(verb, body)?)
         },
     )
 }

@@ -118,11 +118,9 @@ impl Plan {
         for (name, _) in &self.nodes {
             let folder = self.data.join(folder_name(name));
             if folder.exists() {
-                let what = "is there already; a new cluster needs new folders";
-                return Err(Failure::Status(
-                    REFUSED,
-                    format!("{} {what}", folder.display()),
-                ));
+                let path = folder.display();
+                let what = format!("{path} is there already; a new cluster needs new folders");
+                return Err(Failure::Status(REFUSED, what));
             }
         }
         let unfinished = self.data.join(UNFINISHED);
@@ -172,10 +170,8 @@ impl Plan {
             fs::rename(unfinished.join(folder_name(name)), &folder)
                 .and_then(|()| sync_name(&folder))
                 .map_err(|error| {
-                    Failure::Status(
-                        UNKNOWN,
-                        format!("cannot make {}: {error}", folder.display()),
-                    )
+                    let path = folder.display();
+                    Failure::Status(UNKNOWN, format!("cannot make {path}: {error}"))
                 })?;
         }
         Ok(text)
