@@ -157,13 +157,12 @@ impl Client {
     /// # Errors
     /// No node could serve the read.
     pub fn get(&mut self, key: &Value) -> Result<Option<Value>, Error> {
-        let reply = self.read(value!({"type": "read", "key": (key.clone())}));
-        if let Err(Error::Rejected { code, text: _ }) = reply
-            && code == ErrorCode::KeyDoesNotExist.number()
-        {
-            return Ok(None);
+        match self.read(value!({"type": "read", "key": (key.clone())})) {
+            Err(Error::Rejected { code, .. }) if code == ErrorCode::KeyDoesNotExist.number() => {
+                Ok(None)
+            }
+            reply => Ok(reply?.field("value").cloned()),
         }
-        Ok(reply?.field("value").cloned())
     }
 
     /// Sets the value of a key.
@@ -202,7 +201,7 @@ impl Client {
     /// # Errors
     /// No node could serve it, or the cluster rejected it.
     pub fn read(&mut self, body: Value) -> Result<Value, Error> {
-        self.request(body, Again::AnyNode)
+        self.requests(vec![body], Again::AnyNode).remove(0)
     }
 
     /// Sends a write, under a session of this client. Returns the body of the reply.
@@ -270,7 +269,7 @@ impl Client {
     /// # Errors
     /// No node could serve it, the cluster rejected it, or its outcome is unknown.
     pub fn ask_leader(&mut self, body: Value) -> Result<Value, Error> {
-        let reply = self.request(body, Again::Leader);
+        let reply = self.requests(vec![body], Again::Leader).remove(0);
         // The members may have changed.
         self.learn();
         reply
@@ -313,11 +312,6 @@ impl Client {
             self.options.timeout = self.options.patience;
             let _ = self.read(value!({"type": "close_session", "session": id}));
         }
-    }
-
-    /// Sends a request until it is answered, or the time is over.
-    fn request(&mut self, body: Value, again: Again) -> Result<Value, Error> {
-        self.requests(vec![body], again).remove(0)
     }
 
     /// Sends requests until all are answered, or the time is over.

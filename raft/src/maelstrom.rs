@@ -212,8 +212,8 @@ impl Writer {
 
     /// Closes the outbox, and waits for this long until everything in it is written. Returns
     /// whether it is.
-    fn end(&self, outbox: &Outbox<OutputLine>, limit: Duration) -> bool {
-        outbox.close();
+    fn end(&self, replies: &Replies, limit: Duration) -> bool {
+        replies.0.close();
         self.ended.recv_timeout(limit) == Err(RecvTimeoutError::Disconnected)
     }
 }

@@ -71,22 +71,14 @@ struct Server {
     cluster: OnceLock<Cluster>,
     /// The node, once it runs.
     input: OnceLock<Input>,
-    /// Gets what a node that is not added yet waits for.
-    events: SyncSender<Event>,
+    /// Gets what a node that is not added yet waits for: the id with which it was added, or `None` at
+    /// the end of its stdin.
+    events: SyncSender<Option<NodeId>>,
     output: Output,
     connections: Mutex<Connections>,
     outboxes: Mutex<Outboxes>,
     /// The lines that came from the peers to which there are links, by name.
     heard: Mutex<BTreeMap<String, Weak<AtomicU64>>>,
-}
-
-/// What a node that waits to be added waits for.
-#[derive(Debug)]
-enum Event {
-    /// It was added with this id.
-    Added(NodeId),
-    /// Its stdin has ended.
-    End,
 }
 
 impl Server {
@@ -185,7 +177,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             inbox.close();
             // If the node runs, nothing waits for this.
-            let _ = events.try_send(Event::End);
+            let _ = events.try_send(None);
         })?;
     }
     let open = |member: &Member, id| Node::open(&options.node, member, id, &inbox, telemetry, log);
@@ -272,7 +264,11 @@ fn start(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StopReas
 
 /// Waits until a cluster adds this node. Returns the cluster and the node's id; `None` if stdin ends
 /// earlier.
-fn join(server: &Server, places: &[String], events: &Receiver<Event>) -> Option<(Cluster, NodeId)> {
+fn join(
+    server: &Server,
+    places: &[String],
+    events: &Receiver<Option<NodeId>>,
+) -> Option<(Cluster, NodeId)> {
     let (log, name) = (&server.output.log, &server.name);
     let mut nodes = places.iter().cycle();
     let cluster = loop {
@@ -284,7 +280,7 @@ fn join(server: &Server, places: &[String], events: &Receiver<Event>) -> Option<
             Ok(cluster) => break Cluster(cluster),
             Err(error) => log.warn(format_args!("cannot join at {node}: {error}; trying again")),
         }
-        if let Ok(Event::End) = events.recv_timeout(JOIN_PAUSE) {
+        if let Ok(None) = events.recv_timeout(JOIN_PAUSE) {
             return None;
         }
     };
@@ -294,10 +290,8 @@ fn join(server: &Server, places: &[String], events: &Receiver<Event>) -> Option<
          raft add {name}=HOST:PORT --connect {}",
         places.join(",")
     ));
-    match events.recv().expect("the server has a sender") {
-        Event::Added(id) => Some((cluster, id)),
-        Event::End => None,
-    }
+    let added = events.recv().expect("the server has a sender");
+    added.map(|id| (cluster, id))
 }
 
 /// The pause before a node that is to join asks the next node.

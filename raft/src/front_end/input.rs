@@ -67,7 +67,7 @@ impl Input {
     /// leader, or a candidate (thesis §4.1). Returns whether the body is a message of a peer.
     pub(crate) fn message(&self, address: &str, body: Raw<'_>, bytes: usize) -> bool {
         let src = name_in(address);
-        match wire::decode(body) {
+        let (reason, text) = match wire::decode(body) {
             Ok(envelope) if envelope.to != self.me.id => {
                 // Ids rise. The sender of a lower one knows only a former member.
                 let advice = match envelope.to > self.me.id {
@@ -81,34 +81,30 @@ impl Input {
                     "from {src} to the member {}, but this is the member {}{advice}",
                     envelope.to, self.me.id
                 );
-                self.output.drop_line(DropReason::Misrouted, text);
+                (DropReason::Misrouted, text)
             }
             Ok(envelope) if !self.me.book.heard(envelope.from, address) => {
                 let text = format!("from {src}, which is not the member {}", envelope.from);
-                self.output.drop_line(DropReason::UnknownSender, text);
+                (DropReason::UnknownSender, text)
             }
             Ok(envelope) => {
                 self.output.telemetry.received(envelope.message.kind());
                 let bytes = bytes.max(wire::size(&envelope.message, Sessions::<Kv>::outcome_size));
                 self.inbox.deliver(envelope, bytes);
+                return true;
             }
             Err(Unreadable::Version(version)) => {
-                let text = format_args!(
-                    "version {version} from {src}; this node speaks version {}",
-                    wire::VERSION
-                );
-                self.output.drop_line(DropReason::UnknownVersion, text);
+                let ours = wire::VERSION;
+                let text = format!("version {version} from {src}; this node speaks version {ours}");
+                (DropReason::UnknownVersion, text)
             }
-            Err(Unreadable::Kind) => {
-                self.output
-                    .drop_line(DropReason::UnknownType, format_args!("from {src}"));
-            }
+            Err(Unreadable::Kind) => (DropReason::UnknownType, format!("from {src}")),
             Err(Unreadable::Malformed(error)) => {
-                self.output
-                    .drop_line(DropReason::Malformed, format_args!("from {src}: {error}"));
+                (DropReason::Malformed, format!("from {src}: {error}"))
             }
             Err(Unreadable::Foreign) => return false,
-        }
+        };
+        self.output.drop_line(reason, text);
         true
     }
 

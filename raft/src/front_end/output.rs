@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -47,14 +46,6 @@ pub(crate) struct Replies(pub(crate) Arc<Outbox<OutputLine>>);
 impl Drop for Replies {
     fn drop(&mut self) {
         self.0.close();
-    }
-}
-
-impl Deref for Replies {
-    type Target = Arc<Outbox<OutputLine>>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
     }
 }
 
@@ -197,7 +188,7 @@ impl Output {
             add(&mut batches, replies, sized(dest, src, reply));
         }
         for (replies, batch) in batches {
-            replies.answer(batch);
+            replies.0.answer(batch);
         }
     }
 
@@ -216,7 +207,7 @@ impl Output {
             code: error.code.number(),
             text: error.text,
         };
-        replies.answer([sized(dest, src, reply)]);
+        replies.0.answer([sized(dest, src, reply)]);
     }
 
     /// Counts a dropped line, and logs a bounded number of them.

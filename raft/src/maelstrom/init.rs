@@ -233,8 +233,8 @@ mod tests {
     /// What was said, as lines.
     fn written((output, stdout): &(Output, Arc<Replies>)) -> Vec<String> {
         let mut text = Vec::new();
-        stdout.close();
-        output.write(stdout, &mut text).unwrap();
+        stdout.0.close();
+        output.write(&stdout.0, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         text.lines().map(Into::into).collect()
     }

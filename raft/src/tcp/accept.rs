@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use json::Raw;
 
 use super::handshake::{self, Hello, Line};
-use super::{Event, Server, lock};
+use super::{Server, lock};
 use crate::front_end::{Backup, DropReason, Lane, Replies, id_given};
 use crate::host::{Limit, Outbox};
 use crate::kv::Kv;
@@ -125,14 +125,10 @@ impl Connections {
 /// Accepts connections for ever.
 pub(super) fn run(server: &Arc<Server>, listener: &TcpListener) {
     loop {
-        let taken = listener
-            .accept()
-            .and_then(|(stream, _)| take(server, stream));
-        if let Err(error) = taken {
-            server
-                .output
-                .log
-                .debug(format_args!("cannot take a connection: {error}"));
+        let accepted = listener.accept();
+        if let Err(error) = accepted.and_then(|(stream, _)| take(server, stream)) {
+            let log = &server.output.log;
+            log.debug(format_args!("cannot take a connection: {error}"));
             thread::sleep(PAUSE);
         }
     }
@@ -147,23 +143,14 @@ fn take(server: &Arc<Server>, stream: TcpStream) -> io::Result<()> {
         let text = "too many connections; try again";
         return refuse(server, &stream, ErrorCode::TemporarilyUnavailable, text);
     };
-    let (serving, attended) = (server.clone(), stream.clone());
+    let server = server.clone();
+    let attendant = Attendant { server, id, stream };
     let attend = move || {
         // On an error the other end is gone, or has its reply.
-        let _ = Attendant {
-            server: &serving,
-            id,
-            stream: &attended,
-        }
-        .attend();
-        lock(&serving.connections).cut(id);
+        let _ = attendant.attend();
     };
-    let thread = thread::Builder::new()
-        .name("connection".into())
-        .spawn(attend);
-    thread
-        .map(drop)
-        .inspect_err(|_| lock(&server.connections).cut(id))
+    let thread = thread::Builder::new().name("connection".into());
+    thread.spawn(attend).map(drop)
 }
 
 /// Says why a connection ends.
@@ -176,17 +163,23 @@ fn refuse(server: &Server, stream: &TcpStream, code: ErrorCode, text: &str) -> i
     handshake::send(stream, &server.name, None, error)
 }
 
-/// Serves one connection.
-struct Attendant<'a> {
-    server: &'a Server,
+/// Serves one connection, and closes it in the end.
+struct Attendant {
+    server: Arc<Server>,
     id: u64,
-    stream: &'a TcpStream,
+    stream: Arc<TcpStream>,
 }
 
-impl Attendant<'_> {
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        lock(&self.server.connections).cut(self.id);
+    }
+}
+
+impl Attendant {
     fn attend(&self) -> io::Result<()> {
         let Self { server, id, stream } = self;
-        let mut lines = Lines::new(*stream, MAX_LINE);
+        let mut lines = Lines::new(&**stream, MAX_LINE);
         let has_secret = !server.secret.is_empty();
         stream.set_read_timeout(Some(if has_secret { HANDSHAKE } else { IDLE }))?;
         let first = match lines.next()? {
@@ -232,15 +225,11 @@ impl Attendant<'_> {
 
     /// Handles the lines of a peer.
     fn hear(&self, lines: &mut Lines<&TcpStream>, address: &str) -> io::Result<()> {
-        let Self {
-            server,
-            id,
-            stream: _,
-        } = self;
+        let server = &*self.server;
         let heard = server.heard(name_in(address));
         while let Some(line) = lines.next()? {
             heard.fetch_add(1, Ordering::Relaxed);
-            lock(&server.connections).is_active(*id);
+            lock(&server.connections).is_active(self.id);
             let output = &server.output;
             match line {
                 RawLine::TooLong(length) => {
@@ -254,7 +243,7 @@ impl Attendant<'_> {
                         let id = message.ok().as_ref().and_then(id_given);
                         if let (Some(id), Some(_)) = (id, server.cluster.get()) {
                             // One is enough, and the peer repeats what matters.
-                            let _ = server.events.try_send(Event::Added(id));
+                            let _ = server.events.try_send(Some(id));
                         }
                     }
                     (Ok(Line { body, .. }), Some(input)) => {
@@ -283,7 +272,7 @@ impl Attendant<'_> {
         lock(&server.outboxes).open.push(outbox.clone());
         let write = || {
             // A client that takes nothing is cut, so that its requests end, too.
-            let _ = server.output.write(&outbox, *stream);
+            let _ = server.output.write(&outbox, &**stream);
             let _ = stream.shutdown(Shutdown::Both);
         };
         let mut backup = Backup::default();
@@ -313,7 +302,7 @@ impl Attendant<'_> {
         line: RawLine<'_>,
         backup: &mut Backup,
     ) {
-        let server = self.server;
+        let server = &*self.server;
         let mut src = name.map(Cow::Borrowed);
         let malformed = |text| {
             Err(InvalidRequest {
