@@ -51,7 +51,7 @@ pub struct Clients {
     free: Vec<Worker>,
     /// One entry for each request, whether or not it has been answered since, in the order of
     /// their deadlines.
-    deadlines: VecDeque<Deadline>,
+    deadlines: VecDeque<(Duration, Asked)>,
     /// When to send a worker's change again, or when a worker has rested.
     again: BTreeMap<Duration, Vec<Worker>>,
     /// How often a change was sent again.
@@ -92,20 +92,14 @@ pub enum Sent {
 }
 
 #[derive(Debug)]
-struct Deadline {
-    at: Duration,
-    worker: Worker,
-    process: Process,
-    id: MessageId,
-}
-
-#[derive(Debug)]
 struct Pending {
     request: Request,
     /// How often it, or the opening of its session, was sent.
     attempts: usize,
     /// Whether it may have taken effect when it was sent before.
     is_unsure: bool,
+    /// Whether it waits to be sent again.
+    rests: bool,
 }
 
 /// A request to be sent.
@@ -249,6 +243,7 @@ impl Clients {
             request,
             attempts: 0,
             is_unsure: false,
+            rests: false,
         });
         let changes = pending.request.call != Call::Read;
         let sent = match (self.has_sessions && changes, slot.session) {
@@ -265,20 +260,17 @@ impl Clients {
         let pending = slot.pending.as_mut().expect("it is pending");
         let node = Node((slot.node.0 + pending.attempts) % self.nodes);
         pending.attempts += 1;
+        pending.rests = false;
         slot.last_id.0 += 1;
-        self.deadlines.push_back(Deadline {
-            at: now + self.timeout,
-            worker,
-            process: slot.process,
-            id: slot.last_id,
-        });
-        Asked {
+        let asked = Asked {
             worker,
             process: slot.process,
             node,
             id: slot.last_id,
             sent,
-        }
+        };
+        self.deadlines.push_back((now + self.timeout, asked));
+        asked
     }
 
     /// The next change of a session that is to be sent again by now. The workers that have rested until
@@ -323,7 +315,8 @@ impl Clients {
 
     /// Lets a worker send its pending request again at this time.
     fn repeat(&mut self, at: Duration, worker: Worker, pending: Pending) {
-        self.slots[worker.0].pending = Some(pending);
+        let rests = true;
+        self.slots[worker.0].pending = Some(Pending { rests, ..pending });
         self.again.entry(at).or_default().push(worker);
     }
 
@@ -355,14 +348,10 @@ impl Clients {
         if slot.process != process || slot.last_id != id {
             return Err(Strange::AnsweredTwice);
         }
-        let Some(mut pending) = slot.pending.take() else {
+        // What was answered already waits to be sent again.
+        let Some(mut pending) = slot.pending.take_if(|pending| !pending.rests) else {
             return Err(Strange::AnsweredTwice);
         };
-        // What was answered already waits to be sent again.
-        if self.again.values().flatten().any(|other| other.0 == index) {
-            slot.pending = Some(pending);
-            return Err(Strange::AnsweredTwice);
-        }
         let opens =
             self.has_sessions && slot.session.is_none() && pending.request.call != Call::Read;
         match answer {
@@ -417,12 +406,11 @@ impl Clients {
 
     /// When the next request may time out.
     pub fn due(&mut self) -> Option<Duration> {
-        while let Some(next) = self.deadlines.front() {
+        while let Some((at, next)) = self.deadlines.front() {
             let slot = &self.slots[next.worker.0];
             let waits = (slot.process, slot.last_id) == (next.process, next.id);
-            let is_answered = self.again.values().flatten().any(|w| *w == next.worker);
-            if waits && slot.pending.is_some() && !is_answered {
-                return Some(next.at);
+            if waits && slot.pending.as_ref().is_some_and(|pending| !pending.rests) {
+                return Some(*at);
             }
             self.deadlines.pop_front();
         }
@@ -435,14 +423,10 @@ impl Clients {
             if self.due()? > now {
                 return None;
             }
-            let Deadline {
-                worker,
-                process,
-                id,
-                at: _,
-            } = self.deadlines.pop_front()?;
+            let (_, asked) = self.deadlines.pop_front()?;
+            let worker = asked.worker;
             let mut pending = self.slots[worker.0].pending.take()?;
-            self.given_up.insert((process, id));
+            self.given_up.insert((asked.process, asked.id));
             if !self.may_repeat(&pending, ErrorCode::TIMEOUT) {
                 break (worker, pending);
             }

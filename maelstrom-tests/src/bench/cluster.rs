@@ -28,7 +28,7 @@ use super::report::record::MessageLog;
 use super::signals;
 use super::tcp::{CONNECT_PATIENCE, Tcp};
 use super::workload::Request;
-use crate::history;
+use crate::{history, joined};
 
 /// How many events are handled before the cluster looks at what is due again.
 const EVENTS_PER_STEP: usize = 64;
@@ -523,16 +523,13 @@ impl Cluster {
         if late.is_empty() {
             return Ok(waiting.map(|(_, until)| *until).min());
         }
-        let names: Vec<String> = late.iter().map(Node::to_string).collect();
+        let names = joined(&late, ", ");
         let seconds = self.settings.init_timeout.as_secs();
         let greeting = match self.tcp {
             None => "init",
             Some(_) => "status",
         };
-        let mut text = format!(
-            "no answer to {greeting} within {seconds} s from {}",
-            names.join(", ")
-        );
+        let mut text = format!("no answer to {greeting} within {seconds} s from {names}");
         for node in late {
             text += &format!("\n{node}: {}", self.processes[node.0].last_words());
         }

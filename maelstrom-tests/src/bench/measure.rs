@@ -191,53 +191,43 @@ fn measure(
     loss: Millionths,
     work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
 ) -> Result<Status, BenchError> {
-    let measure = |program, parent: &Path| measure_in(parent, options, program, nodes, loss, work);
-    options.nodes.measure(measure)
-}
-
-fn measure_in(
-    parent: &Path,
-    options: &Options,
-    mut program: Program,
-    nodes: usize,
-    loss: Millionths,
-    work: impl FnOnce(&mut Cluster, &mut Load, &Path) -> Result<Status, BenchError>,
-) -> Result<Status, BenchError> {
-    say(format_args!(
-        "seed {}; {} keys, values of {} bytes; data in {}",
-        options.seed,
-        options.keys,
-        options.value_bytes,
-        parent.display()
-    ))?;
-    let folder = parent.join("data");
-    program.data = Some(folder.clone());
-    let mut rng = Rng::seeded(options.seed);
-    let mut load = Load::new(rng.fork(), options.keys, options.value_bytes);
-    let settings = Settings {
-        program,
-        nodes,
-        initial: nodes,
-        conditions: Conditions {
-            loss,
-            ..Conditions::default()
-        },
-        logs: parent.to_owned(),
-        init_timeout: INIT_TIMEOUT,
-        may_stop: true,
-        ..Settings::default()
-    };
-    let mut cluster = Cluster::start(settings, rng.fork())?;
-    let worked = match work(&mut cluster, &mut load, &folder) {
-        Err(_) if cluster.is_stopped() => say(format_args!(
-            "stopped by a signal after {} writes; failed writes: {}",
-            load.ok, load.failed
-        ))
-        .map(|()| Status::Unknown),
-        worked => worked,
-    };
-    let ended = cluster.end();
-    worked.and_then(|status| ended.map(|_| status))
+    options.nodes.measure(|mut program, parent| {
+        say(format_args!(
+            "seed {}; {} keys, values of {} bytes; data in {}",
+            options.seed,
+            options.keys,
+            options.value_bytes,
+            parent.display()
+        ))?;
+        let folder = parent.join("data");
+        program.data = Some(folder.clone());
+        let mut rng = Rng::seeded(options.seed);
+        let mut load = Load::new(rng.fork(), options.keys, options.value_bytes);
+        let settings = Settings {
+            program,
+            nodes,
+            initial: nodes,
+            conditions: Conditions {
+                loss,
+                ..Conditions::default()
+            },
+            logs: parent.to_owned(),
+            init_timeout: INIT_TIMEOUT,
+            may_stop: true,
+            ..Settings::default()
+        };
+        let mut cluster = Cluster::start(settings, rng.fork())?;
+        let worked = match work(&mut cluster, &mut load, &folder) {
+            Err(_) if cluster.is_stopped() => say(format_args!(
+                "stopped by a signal after {} writes; failed writes: {}",
+                load.ok, load.failed
+            ))
+            .map(|()| Status::Unknown),
+            worked => worked,
+        };
+        let ended = cluster.end();
+        worked.and_then(|status| ended.map(|_| status))
+    })
 }
 
 #[cfg(test)]

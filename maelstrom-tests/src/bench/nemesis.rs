@@ -18,6 +18,7 @@ use super::members::Wish;
 use super::network::{Cuts, Node, Transport};
 use super::options::Options;
 use super::proxy::Break;
+use crate::joined;
 
 /// The kinds of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,8 +241,7 @@ impl fmt::Display for Action {
 }
 
 fn list(nodes: &BTreeSet<Node>) -> String {
-    let names: Vec<String> = nodes.iter().map(Node::to_string).collect();
-    names.join(" ")
+    joined(nodes, " ")
 }
 
 /// From which nodes others do not receive; nodes that lack the same ones are together.
@@ -259,10 +259,10 @@ fn grouped(cuts: &Cuts) -> BTreeMap<BTreeSet<Node>, BTreeSet<Node>> {
 
 fn one_way_links(cuts: &Cuts) -> String {
     let groups = grouped(cuts);
-    let groups = groups
+    let links = groups
         .iter()
         .map(|(from, to)| format!("{} -/-> {}", list(from), list(to)));
-    groups.collect::<Vec<_>>().join("; ")
+    joined(links, "; ")
 }
 
 fn describe(cuts: &Cuts) -> String {
@@ -272,12 +272,9 @@ fn describe(cuts: &Cuts) -> String {
         && some == same_some
         && others == same_others
     {
-        let smaller_first = if some.len() <= others.len() {
-            [some, others]
-        } else {
-            [others, some]
-        };
-        return smaller_first.map(|side| list(side)).join(" | ");
+        let mut sides = [some, others];
+        sides.sort_by_key(|side| side.len());
+        return sides.map(|side| list(side)).join(" | ");
     }
     one_way_links(cuts)
 }

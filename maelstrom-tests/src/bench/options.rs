@@ -15,6 +15,7 @@ use super::network::{Conditions, Distribution, Latency, Millionths, Transport};
 use super::processes::builtin::Builtin;
 use super::processes::program::NodeChoice;
 use super::tcp;
+use crate::joined;
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -276,7 +277,7 @@ impl Options {
     pub fn command_line(&self) -> String {
         let latency = &self.conditions.latency;
         let latency_ms = latency.mean.as_nanos() as f64 / 1e6;
-        let kinds: Vec<&str> = self.nemesis.iter().map(|kind| kind.name()).collect();
+        let kinds = joined(self.nemesis.iter().map(|kind| kind.name()), ",");
         let (builtin, bin) = match &self.node {
             NodeChoice::Builtin(builtin) => (builtin.to_string(), String::new()),
             NodeChoice::Bin(path) => (String::new(), path.display().to_string()),
@@ -297,7 +298,7 @@ impl Options {
             ("latency-dist", latency.distribution.name().to_owned()),
             ("loss", self.conditions.loss.share().to_string()),
             ("duplicate", self.conditions.duplicate.share().to_string()),
-            ("nemesis", kinds.join(",")),
+            ("nemesis", kinds),
             (
                 "nemesis-interval",
                 self.nemesis_interval.as_secs_f64().to_string(),

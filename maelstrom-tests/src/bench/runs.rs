@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::{io, thread};
+use std::thread;
 
 use super::error::BenchError;
 use super::nemesis::Kind;
@@ -22,8 +22,9 @@ use super::output::say;
 use super::processes::program::NodeChoice;
 use super::report::results::Results;
 use super::signals;
+use super::store::remove_if_there;
 use crate::check::Status;
-use crate::lock;
+use crate::{joined, lock};
 
 /// The verdicts, from good to bad.
 const SEVERITY: [Status; 4] = [
@@ -138,12 +139,7 @@ impl Run {
         fs::create_dir_all(store).map_err(BenchError::io(cannot(store)))?;
         let results = store.join("latest").join("results.json");
         // A former run in the same folder may have left its results.
-        match fs::remove_file(&results) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(BenchError::io(cannot(&results))(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        remove_if_there(&results).map_err(BenchError::io(cannot(&results)))?;
         let path = store.join("output.txt");
         let output = File::create(&path).map_err(BenchError::io(cannot(&path)))?;
         let errors = output.try_clone().map_err(BenchError::io(cannot(&path)))?;
@@ -174,7 +170,7 @@ impl Run {
 
     fn describe(&self, runs: usize, results: Option<&Results>) -> String {
         let drawn = self.drawn.iter().map(|flag| flag.trim_start_matches("--"));
-        let drawn = drawn.collect::<Vec<_>>().join(" ");
+        let drawn = joined(drawn, " ");
         let (number, verdict) = (self.number, verdict(results));
         let counts = results.map_or(String::new(), |results| {
             let all = &results.operations.all;
@@ -234,8 +230,8 @@ fn draw(rng: &mut Rng, given: &Options) -> Vec<String> {
         // answered tests nothing.
         let kills = kinds.contains(&Kind::Kill);
         let interval = if kills { interval.max(2) } else { interval };
-        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-        drawn.push(format!("--nemesis={}", names.join(",")));
+        let names = joined(kinds.iter().map(|kind| kind.name()), ",");
+        drawn.push(format!("--nemesis={names}"));
         drawn.push(format!("--nemesis-interval={interval}"));
         if given.transport == Transport::Maelstrom {
             drawn.push(format!("--loss={loss}"));
@@ -297,7 +293,7 @@ impl Summary {
     fn text(&self) -> String {
         let counts = self.verdicts.iter().zip(SEVERITY);
         let counts = counts.map(|(count, status)| format!("{count} {}", status.name()));
-        let counts = counts.collect::<Vec<_>>().join(", ");
+        let counts = joined(counts, ", ");
         let recovered = |what: &str, times: &[f64]| {
             let mut times = times.to_vec();
             times.sort_unstable_by(f64::total_cmp);

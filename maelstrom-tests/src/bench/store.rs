@@ -63,13 +63,20 @@ pub fn fresh_folder(parent: &Path, prefix: &str) -> io::Result<String> {
 /// A link is replaced by renaming another one over it, so that `latest` is there all the time.
 fn point_latest(root: &Path, target: &Path) -> io::Result<()> {
     let fresh = root.join(format!(".latest-{}", std::process::id()));
-    match fs::remove_file(&fresh) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    remove_if_there(&fresh)?;
     std::os::unix::fs::symlink(target, &fresh)?;
     fs::rename(&fresh, root.join("latest"))
+}
+
+/// Removes a file, if there is one.
+///
+/// # Errors
+/// The file system refuses.
+pub fn remove_if_there(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A time in UTC that sorts by name and is a fine file name, such as `20260722T091503.042Z`.
@@ -85,28 +92,21 @@ fn timestamp(time: SystemTime) -> String {
 
 /// The Gregorian date this many days after 1970-01-01.
 fn civil(mut days: u64) -> (u64, u64, u64) {
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut year = 1970;
+    let (mut year, mut month) = (1970_u64, 1);
     loop {
-        let length = 365 + u64::from(leap(year));
+        let is_leap =
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+        let length = match month {
+            2 => 28 + u64::from(is_leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
         if days < length {
-            break;
+            return (year, month, days + 1);
         }
         days -= length;
-        year += 1;
+        (year, month) = (year + month / 12, month % 12 + 1);
     }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
 }
 
 #[cfg(test)]

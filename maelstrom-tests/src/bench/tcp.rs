@@ -22,6 +22,7 @@ use super::processes::process::Event;
 use super::processes::program::{NodeChoice, Program};
 use super::proxy::Proxies;
 use super::workload::Worker;
+use crate::joined;
 
 /// The most clients. A node keeps some more connections open.
 pub const CLIENTS_MAX: usize = 200;
@@ -110,13 +111,11 @@ impl Tcp {
     /// The program of a node with its arguments. The first `initial` nodes are the initial members,
     /// and the others wait until those add them.
     pub fn program(&self, program: &Program, node: Node, initial: usize) -> Program {
-        let members = self.proxies.places()[..initial].iter();
         let begin = if node.0 < initial {
-            let members: Vec<String> = (0..initial).map(|n| self.address(Node(n))).collect();
-            format!("--bootstrap={}", members.join(","))
+            let members = (0..initial).map(|member| self.address(Node(member)));
+            format!("--bootstrap={}", joined(members, ","))
         } else {
-            let places: Vec<String> = members.map(ToString::to_string).collect();
-            format!("--join={}", places.join(","))
+            format!("--join={}", joined(&self.proxies.places()[..initial], ","))
         };
         let own = [
             SERVE_SUBCOMMAND.to_owned(),

@@ -2,9 +2,9 @@
 //! loop.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::{fs, io};
 
 use raft::flags::{Command, Flag, UsageError};
 use rand::Rng;
@@ -16,6 +16,9 @@ use crate::bench::error::BenchError;
 use crate::bench::network::Node;
 use crate::bench::output::say;
 use crate::check::Status;
+
+/// The fields of a read.
+const READ: &str = r#""type":"read","key":0"#;
 
 /// The only node.
 const NODE: Node = Node(0);
@@ -111,6 +114,8 @@ pub fn memory(options: &Options) -> Result<Status, BenchError> {
         let mut cluster = Cluster::start(settings, Rng::seeded(0))?;
         cluster.kill(NODE)?;
         let mut bench = Bench {
+            options,
+            turns: Turns::default(),
             log: folder.join(format!("{NODE}.log")),
             data: folder.join("data"),
             asked: 0,
@@ -118,7 +123,7 @@ pub fn memory(options: &Options) -> Result<Status, BenchError> {
             is_late: false,
             cluster,
         };
-        let measured = bench.measure(options);
+        let measured = bench.measure();
         let ended = bench.cluster.end();
         measured.and_then(|status| ended.map(|_| status))
     })
@@ -148,7 +153,9 @@ impl Turns {
 
 /// Starts the node, and measures it.
 #[derive(Debug)]
-struct Bench {
+struct Bench<'a> {
+    options: &'a Options,
+    turns: Turns,
     cluster: Cluster,
     log: PathBuf,
     /// The folder for the data of a node that has one.
@@ -160,9 +167,9 @@ struct Bench {
     is_late: bool,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// Measures all shapes, and prints the verdict.
-    fn measure(&mut self, options: &Options) -> Result<Status, BenchError> {
+    fn measure(&mut self) -> Result<Status, BenchError> {
         say(
             "                                 without a data folder          with a data folder, and restarted                 longest turn",
         )?;
@@ -170,12 +177,11 @@ impl Bench {
             "                            MB  one key many keys  as keys    one key     many keys       as keys   limit      ms  with data",
         )?;
         let mut worst = Status::Valid;
-        let mut found = Turns::default();
-        for (at, shape) in shapes(options.value_bytes).iter().enumerate() {
-            if !shape.name.contains(&options.shape) {
+        for (at, shape) in shapes(self.options.value_bytes).iter().enumerate() {
+            if !shape.name.contains(&self.options.shape) {
                 continue;
             }
-            match self.row(options, at, shape, &mut found) {
+            match self.row(at, shape) {
                 Ok(Status::Valid) => {}
                 Ok(status) => worst = status,
                 Err(error) => {
@@ -203,11 +209,11 @@ impl Bench {
             known,
             unknown,
             long,
-        } = found;
+        } = self.turns;
         say(format_args!(
             "nodes whose event loop had a turn above 5 ms: {long} of {known}; nodes that did not show their turns: {unknown}"
         ))?;
-        Ok(if options.strict && long > 0 {
+        Ok(if self.options.strict && long > 0 {
             Status::Invalid
         } else {
             worst
@@ -215,22 +221,16 @@ impl Bench {
     }
 
     /// Measures one shape, and prints its row.
-    fn row(
-        &mut self,
-        options: &Options,
-        at: usize,
-        shape: &Shape,
-        found: &mut Turns,
-    ) -> Result<Status, BenchError> {
+    fn row(&mut self, at: usize, shape: &Shape) -> Result<Status, BenchError> {
         let mut status = Status::Valid;
-        let wire = shape.text.len() as u64 * options.writes;
-        let limit = FACTOR * wire + options.constant * 1_000_000;
+        let wire = shape.text.len() as u64 * self.options.writes;
+        let limit = FACTOR * wire + self.options.constant * 1_000_000;
         let mut row = format!("{:26.26} {:3}", shape.name, megabytes(wire));
         let folders = [None, Some(self.data.clone())];
         for data in &folders {
             self.cluster.settings.program.data.clone_from(data);
             for used in [Use::OneKey, Use::ManyKeys, Use::Keys] {
-                for found in self.memory(shape, used, options.writes)? {
+                for found in self.memory(shape, used)? {
                     let excess = found.is_none_or(|bytes| bytes > limit);
                     if excess {
                         status = Status::Invalid;
@@ -243,8 +243,8 @@ impl Bench {
         row += &format!(" {:6}", megabytes(limit));
         for data in folders {
             self.cluster.settings.program.data = data;
-            let slowest = self.slowest_turn(at, options.value_bytes)?;
-            row += &format!(" {:>8}", found.add(slowest));
+            let slowest = self.slowest_turn(at, self.options.value_bytes)?;
+            row += &format!(" {:>8}", self.turns.add(slowest));
         }
         say(row)?;
         Ok(status)
@@ -252,16 +252,11 @@ impl Bench {
 
     /// The memory of a node after these writes; and, if it has a data folder, after a restart: `None`
     /// if the last value is lost then.
-    fn memory(
-        &mut self,
-        shape: &Shape,
-        used: Use,
-        writes: u64,
-    ) -> Result<Vec<Option<u64>>, BenchError> {
+    fn memory(&mut self, shape: &Shape, used: Use) -> Result<Vec<Option<u64>>, BenchError> {
         self.clear()?;
         let mut key = String::new();
         let resident = self.with_node(|bench| {
-            for number in 0..writes {
+            for number in 0..bench.options.writes {
                 let text = &shape.text;
                 let value;
                 (key, value) = match used {
@@ -295,30 +290,14 @@ impl Bench {
             other = turns::other_notation(&text);
         }
         self.clear()?;
-        match fs::remove_file(&self.log) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(BenchError::io("cannot remove the node's log")(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
+        fs::remove_file(&self.log).map_err(BenchError::io("cannot remove the node's log"))?;
         self.with_node(|bench| {
-            for (fields, expected) in [
-                (
-                    format!(r#""type":"write","key":0,"value":[{text},1]"#),
-                    "write_ok",
-                ),
-                (r#""type":"read","key":0"#.to_owned(), "read_ok"),
-                (
-                    format!(r#""type":"cas","key":0,"from":[{other},2],"to":0"#),
-                    "error",
-                ),
-                (
-                    format!(r#""type":"cas","key":0,"from":[{other},1],"to":0"#),
-                    "cas_ok",
-                ),
-            ] {
-                bench.expect(&fields, expected)?;
-            }
+            let write = format!(r#""type":"write","key":0,"value":[{text},1]"#);
+            let cas = |last: u8| format!(r#""type":"cas","key":0,"from":[{other},{last}],"to":0"#);
+            bench.expect(&write, "write_ok")?;
+            bench.expect(READ, "read_ok")?;
+            bench.expect(&cas(2), "error")?;
+            bench.expect(&cas(1), "cas_ok")?;
             let until = bench.cluster.now() + METRICS_TIMEOUT;
             while bench.cluster.now() < until {
                 let log = fs::read_to_string(&bench.log)
@@ -328,7 +307,7 @@ impl Bench {
                     let page = page.map_err(BenchError::io("cannot read the node's metrics"))?;
                     return Ok(turns::slowest(&page));
                 }
-                bench.ask(r#""type":"read","key":0"#)?;
+                bench.ask(READ)?;
             }
             Ok(None)
         })
@@ -346,7 +325,7 @@ impl Bench {
     /// Starts the node, works with it, and kills it.
     fn with_node<T>(
         &mut self,
-        work: impl FnOnce(&mut Bench) -> Result<T, BenchError>,
+        work: impl FnOnce(&mut Self) -> Result<T, BenchError>,
     ) -> Result<T, BenchError> {
         self.cluster.restart(NODE)?;
         self.cluster.await_init()?;

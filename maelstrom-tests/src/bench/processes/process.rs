@@ -4,7 +4,6 @@
 //! not read, or is paused, does not block the others. Both work in batches: one write for all that
 //! waits, and one event for all whole lines of a read.
 
-use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -21,7 +20,7 @@ use super::connection::ConnectionId;
 use super::program::{DATA_DIR, Program};
 use crate::bench::network::Node;
 use crate::bench::signals;
-use crate::lock;
+use crate::{joined, lock};
 
 /// The longest line that a node may print, in bytes. Twice what our own nodes send to each other at
 /// most.
@@ -93,13 +92,9 @@ pub struct Process {
     pending: Vec<u8>,
 }
 
-/// The bytes after the last line break of a node's output.
-#[derive(Debug)]
-struct Unfinished {
-    since: Instant,
-    length: usize,
-    head: Vec<u8>,
-}
+/// The bytes after the last line break of a node's output: since when there are any, and what to say of
+/// them.
+type Unfinished = (Instant, String);
 
 /// How many unfinished bytes are shown.
 const HEAD_BYTES: usize = 200;
@@ -235,8 +230,8 @@ impl Process {
     /// What the node has sent after its last line break, if that waits for at least this long.
     pub fn unfinished(&self, at_least: Duration) -> Option<String> {
         let unfinished = lock(&self.unfinished);
-        let unfinished = unfinished.as_ref()?;
-        (unfinished.since.elapsed() >= at_least).then(|| unfinished.to_string())
+        let (since, text) = unfinished.as_ref()?;
+        (since.elapsed() >= at_least).then(|| text.clone())
     }
 
     /// The last lines of the node's log and an unfinished line of its output, for a report on why
@@ -254,29 +249,19 @@ impl Process {
     }
 }
 
-impl fmt::Display for Unfinished {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Unfinished { length, head, .. } = self;
-        let dots = if head.len() < *length { "..." } else { "" };
-        let head = String::from_utf8_lossy(head);
-        write!(
-            f,
-            "its stdout ends with {length} bytes and no line break: {head}{dots}"
-        )
-    }
-}
-
 /// Notes the bytes after the last line break.
 fn note(unfinished: &Mutex<Option<Unfinished>>, rest: &[u8]) {
     let mut unfinished = lock(unfinished);
-    *unfinished = match (rest.is_empty(), unfinished.take()) {
-        (true, _) => None,
-        (false, before) => Some(Unfinished {
-            since: before.map_or_else(Instant::now, |before| before.since),
-            length: rest.len(),
-            head: rest[..rest.len().min(HEAD_BYTES)].to_vec(),
-        }),
-    };
+    *unfinished = (!rest.is_empty()).then(|| {
+        let since = unfinished
+            .take()
+            .map_or_else(Instant::now, |(since, _)| since);
+        let length = rest.len();
+        let head = String::from_utf8_lossy(&rest[..length.min(HEAD_BYTES)]);
+        let dots = if length > HEAD_BYTES { "..." } else { "" };
+        let text = format!("its stdout ends with {length} bytes and no line break: {head}{dots}");
+        (since, text)
+    });
 }
 
 impl Outbox {
@@ -423,7 +408,7 @@ fn last_lines(log: &Path) -> io::Result<String> {
     let lines: Vec<&str> = text.lines().collect();
     let first = lines.len().saturating_sub(LAST_LINES);
     let lines = lines[first..].iter().map(|line| format!("  {line}"));
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    Ok(joined(lines, "\n"))
 }
 
 #[cfg(test)]
@@ -473,7 +458,7 @@ mod tests {
         let told = |rest: &[u8]| {
             note(&unfinished, rest);
             let noted = unfinished.lock().expect("no thread panics");
-            noted.as_ref().map(Unfinished::to_string)
+            noted.as_ref().map(|(_, text)| text.clone())
         };
         let text = "its stdout ends with 2 bytes and no line break: {}";
         assert_eq!(told(b"{}").as_deref(), Some(text));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::record::Record;
 use super::results::{Counts, Fault};
+use crate::joined;
 use crate::svg::shorten;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -79,14 +80,13 @@ impl Progress {
         let (last, ended) = std::mem::replace(&mut self.last, (now, all.total()));
         let rate = (all.total() - ended) as f64 / now.saturating_sub(last).as_secs_f64();
         let faults = faults.iter().filter(|fault| fault.ended_ms.is_none());
-        let faults: Vec<&str> = faults.map(|fault| fault.what.as_str()).collect();
+        let faults = joined(faults.map(|fault| &fault.what), "; ");
         let line = format!(
-            "{:5.0} s {rate:7.0}/s   ok {:<7} fail {:<7} info {:<5} {}",
+            "{:5.0} s {rate:7.0}/s   ok {:<7} fail {:<7} info {:<5} {faults}",
             now.as_secs_f64(),
             all.ok,
             all.fail,
             all.info,
-            faults.join("; ")
         );
         line.trim_end().to_owned()
     }

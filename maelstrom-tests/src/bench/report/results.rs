@@ -290,6 +290,18 @@ json::record! {
     }
 }
 
+impl Fault {
+    /// How the cluster recovered after the beginning of the fault.
+    pub fn during(&self) -> Recovery {
+        Recovery {
+            side: self.side.clone(),
+            watched_ms: self.watched_ms,
+            first_ok_ms: self.first_ok_ms,
+            first_new_ok_ms: self.first_new_ok_ms,
+        }
+    }
+}
+
 impl Operations {
     /// Counts the end of an operation.
     pub fn count(&mut self, call: &Call, outcome: &Outcome) {

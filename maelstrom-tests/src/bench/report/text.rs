@@ -6,8 +6,9 @@ use std::path::Path;
 
 use raft::stdio::stdout;
 
-use super::results::{Counts, Fault, Messages, Results};
+use super::results::{Counts, Fault, Messages, Recovery, Results};
 use crate::check::{self, Status, counted};
+use crate::joined;
 use crate::linearizability::Analysis;
 
 /// How to read the counts, in one sentence.
@@ -88,18 +89,14 @@ fn operations(results: &Results) -> String {
             0 => format!("timeout: {}", error.count),
             code => format!("{code}: {}", error.count),
         });
-        let errors = errors.collect::<Vec<_>>().join("  ");
+        let errors = joined(errors, "  ");
         let line = format!("  {name:9} {ok:8} {fail:8} {info:8}   {errors}");
         text += &format!("{}\n", line.trim_end());
     }
-    let meanings = operations
-        .all
-        .errors
-        .iter()
-        .map(|error| meaning(error.code));
-    let meanings: Vec<&str> = meanings.collect();
+    let errors = operations.all.errors.iter();
+    let meanings = joined(errors.map(|error| meaning(error.code)), "; ");
     if !meanings.is_empty() {
-        text += &format!("  {}\n", meanings.join("; "));
+        text += &format!("  {meanings}\n");
     }
     let timeouts = &results.timeouts;
     if timeouts.before_first_ok + timeouts.after_first_ok > 0 {
@@ -204,18 +201,18 @@ fn faults(results: &Results, verbose: bool) -> String {
         let one = kind.strip_suffix('s').unwrap_or(kind);
         (number > 0).then(|| counted(number, one))
     });
-    let kinds: Vec<String> = kinds.collect();
+    let kinds = joined(kinds, ", ");
     if kinds.is_empty() {
         return String::new();
     }
-    let during = faults
+    let during: Vec<Recovery> = faults.iter().map(Fault::during).collect();
+    let after: Vec<&Recovery> = faults
         .iter()
-        .map(|fault| (&fault.side, fault.first_new_ok_ms));
-    let mut text = format!("faults: {}; {}\n", kinds.join(", "), recovered(during));
-    let after = faults.iter().filter_map(|fault| fault.after.as_ref());
-    let after = after.map(|after| (&after.side, after.first_new_ok_ms));
+        .filter_map(|fault| fault.after.as_ref())
+        .collect();
+    let mut text = format!("faults: {kinds}; {}\n", recovered(&during));
     // A transfer or a change of the members is over at once.
-    if after.clone().next().is_some() {
+    if !after.is_empty() {
         text += &format!("  after their ends, {}\n", recovered(after));
     }
     for fault in faults.iter().filter(|_| verbose) {
@@ -232,56 +229,47 @@ fn faults(results: &Results, verbose: bool) -> String {
 
 /// After how many changes a majority was connected, and how long it took until it served a request
 /// that was made after the change.
-fn recovered<'a>(
-    changes: impl Iterator<Item = (&'a Option<Vec<String>>, Option<f64>)> + Clone,
-) -> String {
-    let watched = changes.clone().filter(|(side, _)| side.is_some()).count();
-    let mut firsts: Vec<f64> = changes.filter_map(|(_, first)| first).collect();
+fn recovered<'a>(changes: impl IntoIterator<Item = &'a Recovery>) -> String {
+    let watched = changes.into_iter().filter(|change| change.side.is_some());
+    let watched: Vec<&Recovery> = watched.collect();
+    let mut firsts: Vec<f64> = watched
+        .iter()
+        .filter_map(|change| change.first_new_ok_ms)
+        .collect();
     firsts.sort_by(f64::total_cmp);
     let range = match &firsts[..] {
         [least, .., most] | [least @ most] => format!(" after {least:.0} to {most:.0} ms,"),
         [] => String::new(),
     };
-    let served = firsts.len();
+    let (watched, served) = (watched.len(), firsts.len());
     format!(
         "in {watched} a majority was connected, in {served} of these a new request was ok{range} before the next change"
     )
 }
 
 fn row(fault: &Fault) -> String {
-    let watched = |side: &[String], first: Option<f64>, new: Option<f64>, watched: f64| {
-        let side = side.join(",");
-        match first {
-            None => format!("{side}: no ok in {watched:.0} ms"),
+    let watched = |recovery: &Recovery| {
+        let side = recovery.side.as_ref()?.join(",");
+        Some(match recovery.first_ok_ms {
+            None => format!("{side}: no ok in {:.0} ms", recovery.watched_ms),
             Some(first) => format!(
                 "{side}: first ok after {first:.0} ms, of a new request after {}",
-                optional(new, 0, " ms")
+                optional(recovery.first_new_ok_ms, 0, " ms")
             ),
+        })
+    };
+    let none = || "no connected majority".to_owned();
+    let during = watched(&fault.during()).unwrap_or_else(|| match fault.majority_ms {
+        None => none(),
+        Some(until) => format!("no connected majority until {:.1} s", until / 1000.0),
+    });
+    match &fault.after {
+        None => during,
+        Some(after) => {
+            let after = watched(after).unwrap_or_else(none);
+            format!("{during}; after its end, {after}")
         }
-    };
-    let during = match (&fault.side, fault.majority_ms) {
-        (Some(side), _) => watched(
-            side,
-            fault.first_ok_ms,
-            fault.first_new_ok_ms,
-            fault.watched_ms,
-        ),
-        (None, None) => "no connected majority".to_owned(),
-        (None, Some(until)) => format!("no connected majority until {:.1} s", until / 1000.0),
-    };
-    let Some(after) = &fault.after else {
-        return during;
-    };
-    let after = match &after.side {
-        Some(side) => watched(
-            side,
-            after.first_ok_ms,
-            after.first_new_ok_ms,
-            after.watched_ms,
-        ),
-        None => "no connected majority".to_owned(),
-    };
-    format!("{during}; after its end, {after}")
+    }
 }
 
 fn optional(value: Option<f64>, decimals: usize, unit: &str) -> String {
@@ -290,7 +278,6 @@ fn optional(value: Option<f64>, decimals: usize, unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::Recovery;
     use super::*;
 
     fn side() -> Option<Vec<String>> {
@@ -313,15 +300,19 @@ mod tests {
 
     #[test]
     fn recoveries_are_counted_and_ranged() {
-        let (some, none) = (side(), None);
+        let change = |side, first_new_ok_ms| Recovery {
+            side,
+            first_new_ok_ms,
+            ..Recovery::default()
+        };
         let changes = [
-            (&some, Some(7.0)),
-            (&none, None),
-            (&some, None),
-            (&some, Some(3.0)),
+            change(side(), Some(7.0)),
+            change(None, None),
+            change(side(), None),
+            change(side(), Some(3.0)),
         ];
         assert_eq!(
-            recovered(changes.into_iter()),
+            recovered(&changes),
             "in 3 a majority was connected, in 2 of these a new request was ok after 3 to 7 ms, before the next change"
         );
     }
