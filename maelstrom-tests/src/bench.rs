@@ -70,17 +70,15 @@ pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchEr
         "cannot create a folder in {}",
         options.store.display()
     )))?;
-    say(format_args!("results in {}", store.folder().display()))?;
+    say(format_args!("results in {}", store.folder.display()))?;
     let place = options.data_dir.as_deref();
     let kills = options.nemesis.contains(&Kind::Kill);
-    let data = match place.is_some() || kills || options.transport == Transport::Tcp {
-        true => Some(Data::create(place)?),
-        false => None,
-    };
+    let has_data = place.is_some() || kills || options.transport == Transport::Tcp;
+    let data = has_data.then(|| Data::create(place)).transpose()?;
     if let Some(data) = &data {
-        say(format_args!("nodes' data in {}", data.folder().display()))?;
+        say(format_args!("nodes' data in {}", data.folder.display()))?;
     }
-    program.data = data.as_ref().map(|data| data.folder().to_owned());
+    program.data = data.as_ref().map(|data| data.folder.clone());
     let tested = router::run(options, program, &store);
     judge(options, &store, data, tested)
 }
@@ -94,7 +92,7 @@ fn judge(
 ) -> Result<Status, BenchError> {
     match tested {
         Ok(record) => {
-            let operations = record.history().operations();
+            let operations = record.history.operations();
             let began = Instant::now();
             let analysis = linearizability::check(operations, Limits::default());
             let check = began.elapsed();
@@ -102,7 +100,7 @@ fn judge(
             let (status, results) = evaluate(&record, &ended, &analysis, check);
             let written = leave(store, &record, &ended, &results, &analysis);
             let removed = data.map_or(Ok(()), |data| data.leave(status == Status::Valid));
-            let folder = store.folder();
+            let folder = &store.folder;
             report::text::print((status, &results), &analysis, folder, options.verbose)
                 .map_err(BenchError::io("cannot print the report"))?;
             written.and(removed).map(|()| status)

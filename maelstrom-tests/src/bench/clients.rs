@@ -54,12 +54,12 @@ pub struct Clients {
     deadlines: VecDeque<(Duration, Asked)>,
     /// When to send a worker's change again, or when a worker has rested.
     again: BTreeMap<Duration, Vec<Worker>>,
-    /// How often a change was sent again.
-    retries: u64,
+    /// How often changes were sent again, because the answer was an error or none came.
+    pub retries: u64,
     /// Requests that timed out. Each may still be answered once.
     given_up: BTreeSet<(Process, MessageId)>,
     /// How many answers came after their request had timed out.
-    late: u64,
+    pub late: u64,
 }
 
 #[derive(Debug)]
@@ -301,11 +301,6 @@ impl Clients {
         self.again.first_key_value().map(|(due, _)| *due)
     }
 
-    /// How often changes were sent again, because the answer was an error or none came.
-    pub fn retries(&self) -> u64 {
-        self.retries
-    }
-
     /// Whether a pending request is one of a session that is to be sent again after this error.
     fn may_repeat(&self, pending: &Pending, code: ErrorCode) -> bool {
         let is_temporary = matches!(code, ErrorCode::TIMEOUT | REFUSED | ErrorCode(13));
@@ -436,11 +431,6 @@ impl Clients {
         };
         let outcome = failure(&pending.request.call, ErrorCode::TIMEOUT);
         Some(self.complete(now, worker, pending, outcome))
-    }
-
-    /// How many answers came after their request had timed out.
-    pub fn late(&self) -> u64 {
-        self.late
     }
 
     fn complete(

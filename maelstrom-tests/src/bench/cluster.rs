@@ -112,8 +112,8 @@ pub struct Cluster {
     starting: BTreeMap<Node, Duration>,
     /// Whether all nodes have answered their first `init`. Messages count from then on.
     initialised: bool,
-    /// Whether a signal came.
-    stopped: bool,
+    /// Whether a signal asked the run to stop.
+    pub is_stopped: bool,
     lines_sent: u64,
     /// The highest term of an `append`, and its sender.
     leader: (u64, Node),
@@ -158,7 +158,7 @@ impl Cluster {
             dead: BTreeSet::new(),
             starting: BTreeMap::new(),
             initialised: false,
-            stopped: false,
+            is_stopped: false,
             lines_sent: 0,
             leader: (0, Node(0)),
             messages: MessageLog::default(),
@@ -180,11 +180,6 @@ impl Cluster {
     /// The time since all nodes were initialised.
     pub fn now(&self) -> Duration {
         self.began.elapsed()
-    }
-
-    /// Whether a signal asked the run to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.stopped
     }
 
     /// The node whose `append` had the highest term so far.
@@ -209,7 +204,7 @@ impl Cluster {
                 return Err(self.unwanted(&answered, NO_SUCH_CLIENT));
             }
             stepped?;
-            if self.stopped {
+            if self.is_stopped {
                 return Err(BenchError::new(
                     "stopped by a signal before all nodes had answered init",
                 ));
@@ -434,7 +429,7 @@ impl Cluster {
     /// # Errors
     /// It cannot be started.
     pub fn restart(&mut self, node: Node) -> Result<(), BenchError> {
-        let Incarnation(incarnation) = self.processes[node.0].incarnation();
+        let Incarnation(incarnation) = self.processes[node.0].incarnation;
         self.processes[node.0] = self.spawn(node, Incarnation(incarnation + 1))?;
         self.dead.remove(&node);
         Ok(())

@@ -170,7 +170,7 @@ impl Nodes {
     ) -> Result<Status, BenchError> {
         let program = Program::of(&self.choice, Transport::Maelstrom, &self.arguments)?;
         let data = Data::create(self.data_dir.as_deref())?;
-        let worked = work(program, data.folder());
+        let worked = work(program, &data.folder);
         // A measurement that was stopped has found nothing wrong.
         let useless = matches!(worked, Ok(Status::Valid | Status::Unknown));
         data.leave(useless)?;
@@ -218,7 +218,7 @@ fn measure(
         };
         let mut cluster = Cluster::start(settings, rng.fork())?;
         let worked = match work(&mut cluster, &mut load, &folder) {
-            Err(_) if cluster.is_stopped() => say(format_args!(
+            Err(_) if cluster.is_stopped => say(format_args!(
                 "stopped by a signal after {} writes; failed writes: {}",
                 load.ok, load.failed
             ))

@@ -73,7 +73,8 @@ impl Break {
 #[derive(Debug)]
 pub struct Proxies {
     shared: Arc<Shared>,
-    places: Vec<SocketAddr>,
+    /// Where nodes reach each other.
+    pub places: Vec<SocketAddr>,
     accepting: Vec<JoinHandle<()>>,
 }
 
@@ -151,11 +152,6 @@ impl Proxies {
             proxies.accepting.push(thread);
         }
         Ok(proxies)
-    }
-
-    /// Where nodes reach each other.
-    pub fn places(&self) -> &[SocketAddr] {
-        &self.places
     }
 
     /// Replaces the directions in which nothing passes for now.

@@ -70,8 +70,8 @@ pub fn run(options: &Options, program: Program, store: &Store) -> Result<Record,
     went?;
     flushed?;
     record.messages = ended?;
-    record.results.late_answers = router.clients.late();
-    record.results.retries = router.clients.retries();
+    record.results.late_answers = router.clients.late;
+    record.results.retries = router.clients.retries;
     Ok(record)
 }
 
@@ -129,7 +129,7 @@ impl<'a> Router<'a> {
     fn test(&mut self) -> Result<(), BenchError> {
         loop {
             let now = self.cluster.now();
-            if self.cluster.is_stopped() {
+            if self.cluster.is_stopped {
                 self.record.results.stopped_s = Some(now.as_secs_f64());
                 return Ok(());
             }
@@ -176,7 +176,7 @@ impl<'a> Router<'a> {
     fn due(&mut self, asking: bool, may_kill_all: bool) -> Duration {
         let any_idle = self.clients.any_idle();
         let next_request = match (&self.last_reads, asking) {
-            (None, true) if any_idle => Some(self.pace.due()),
+            (None, true) if any_idle => Some(self.pace.due),
             (None, true) => Some(self.options.time_limit),
             (Some(reads), _) if any_idle => reads.keys.front().map(|(from, _)| *from),
             (None | Some(_), _) => None,
@@ -188,12 +188,12 @@ impl<'a> Router<'a> {
             self.clients.again_due(),
         ];
         let dues = dues.into_iter().flatten();
-        dues.fold(self.progress.due(), Duration::min)
+        dues.fold(self.progress.due, Duration::min)
     }
 
     /// Lets idle clients send requests as often as the pace allows.
     fn ask(&mut self, now: Duration) -> Result<(), BenchError> {
-        while self.pace.due() <= now {
+        while self.pace.due <= now {
             let Some((worker, process)) = self.clients.take_idle() else {
                 return Ok(());
             };
@@ -231,7 +231,7 @@ impl<'a> Router<'a> {
             // Nothing can have been lost if nothing was acknowledged.
             let keys = match self.record.results.operations.write.ok {
                 0 => 0,
-                _ => self.workload.keys_used(),
+                _ => self.workload.keys_used,
             };
             LastReads {
                 keys: (0..keys).map(|key| (now, key)).collect(),
@@ -313,7 +313,7 @@ struct Pace {
     rng: Rng,
     /// Twice the mean time between requests, in nanoseconds; 0 for no wait.
     spread_ns: u64,
-    next: Duration,
+    due: Duration,
 }
 
 impl Pace {
@@ -321,18 +321,14 @@ impl Pace {
         Pace {
             rng,
             spread_ns: rate.map_or(0, |rate| (2e9 / rate) as u64),
-            next: Duration::ZERO,
+            due: Duration::ZERO,
         }
-    }
-
-    fn due(&self) -> Duration {
-        self.next
     }
 
     /// A request that comes a little late does not delay the next. Requests for which all clients
     /// were too busy are not made up for.
     fn advance(&mut self, now: Duration) {
         let wait = Duration::from_nanos(self.rng.range(0..=self.spread_ns));
-        self.next = (self.next + wait).max(now);
+        self.due = (self.due + wait).max(now);
     }
 }

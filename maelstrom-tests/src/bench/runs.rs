@@ -165,7 +165,7 @@ impl Run {
         }
         // A run that breaks early leaves no results.
         let read = fs::read(results);
-        Ok(read.ok().and_then(|bytes| Results::decode(&bytes).ok()))
+        Ok(read.ok().and_then(|bytes| json::decode(&bytes).ok()))
     }
 
     fn describe(&self, runs: usize, results: Option<&Results>) -> String {

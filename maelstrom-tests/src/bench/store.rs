@@ -10,7 +10,8 @@ const SAME_TIME_MAX: u32 = 1000;
 /// A run's folder.
 #[derive(Debug, Clone)]
 pub struct Store {
-    folder: PathBuf,
+    /// The folder itself.
+    pub folder: PathBuf,
 }
 
 impl Store {
@@ -26,11 +27,6 @@ impl Store {
         fs::create_dir(folder.join("node-logs"))?;
         point_latest(root, &workload.join(&name))?;
         Ok(Store { folder })
-    }
-
-    /// The folder itself.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// The path of a file in the folder.
@@ -141,7 +137,7 @@ mod tests {
             let store = Store::create(&root).expect("a folder");
             fs::write(store.file("results.json"), b"{}").expect("a file");
             let latest = fs::canonicalize(root.join("latest")).expect("a link");
-            assert_eq!(latest, fs::canonicalize(store.folder()).expect("a folder"));
+            assert_eq!(latest, fs::canonicalize(store.folder).expect("a folder"));
         }
         let runs = fs::read_dir(root.join("lin-kv")).expect("a folder").count();
         assert_eq!(runs, 3);

@@ -105,7 +105,7 @@ impl Tcp {
 
     /// Where other nodes reach a node, with its name.
     pub fn address(&self, node: Node) -> String {
-        format!("{node}={}", self.proxies.places()[node.0])
+        format!("{node}={}", self.proxies.places[node.0])
     }
 
     /// The program of a node with its arguments. The first `initial` nodes are the initial members,
@@ -115,7 +115,7 @@ impl Tcp {
             let members = (0..initial).map(|member| self.address(Node(member)));
             format!("--bootstrap={}", joined(members, ","))
         } else {
-            format!("--join={}", joined(&self.proxies.places()[..initial], ","))
+            format!("--join={}", joined(&self.proxies.places[..initial], ","))
         };
         let own = [
             SERVE_SUBCOMMAND.to_owned(),

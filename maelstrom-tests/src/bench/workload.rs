@@ -56,7 +56,8 @@ pub struct Workload {
     rng: Rng,
     plan: Plan,
     groups: Vec<Group>,
-    keys_used: u64,
+    /// How many keys have been begun.
+    pub keys_used: u64,
 }
 
 #[derive(Debug)]
@@ -126,11 +127,6 @@ impl Workload {
         for group in &mut self.groups {
             group.operations_left = 0;
         }
-    }
-
-    /// How many keys have been begun.
-    pub fn keys_used(&self) -> u64 {
-        self.keys_used
     }
 
     /// The first half of a group reads, the others draw among write, cas and cas, and some deletes. A
@@ -265,7 +261,7 @@ mod tests {
             "{per_key:?}"
         );
         assert!(per_key.keys().copied().eq(0..per_key.len() as u64));
-        assert_eq!(workload.keys_used(), per_key.len() as u64 + 1);
+        assert_eq!(workload.keys_used, per_key.len() as u64 + 1);
     }
 
     #[test]

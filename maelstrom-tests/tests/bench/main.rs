@@ -48,7 +48,7 @@ impl Folder {
 
     fn results(&self) -> Results {
         let bytes = fs::read(self.path("store/latest/results.json")).expect("results");
-        Results::decode(&bytes).expect("they can be read")
+        json::decode::<Results>(&bytes).expect("they can be read")
     }
 
     fn executable(&self, name: &str, script: &str) -> PathBuf {

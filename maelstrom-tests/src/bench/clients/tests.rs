@@ -184,7 +184,7 @@ fn late_answers_are_taken_once() {
     }
     let done = answer(asked.process, Answer::WriteOk).expect("a good answer");
     assert_eq!(done.expect("a completion").process, Process(5));
-    assert_eq!(clients.late(), 2);
+    assert_eq!(clients.late, 2);
 }
 
 /// The answer to what was sent last.
@@ -224,7 +224,7 @@ fn a_session_is_opened_once_and_changes_are_numbered() {
     assert_eq!(asked.sent, Sent::Plain);
     assert!(answer(&mut clients, ms(4), &asked, Answer::Error(ErrorCode(13))).is_some());
     assert_eq!(ask(&mut clients, 1, ms(5), write()).sent, in_session(2));
-    assert_eq!(clients.retries(), 0);
+    assert_eq!(clients.retries, 0);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_change_is_sent_to_the_next_node_until_it_has_an_answer() {
     let done = answer(&mut clients, now, &asked, missing).expect("a completion");
     assert_eq!((done.process, asked.node), (Process(2), Node(0)));
     assert_eq!(done.outcome, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST));
-    assert_eq!(clients.retries(), 4);
+    assert_eq!(clients.retries, 4);
 }
 
 /// Sends a change until it ends: its session is opened, and then each attempt has the next of these
@@ -290,7 +290,7 @@ fn a_change_without_an_answer_ends_as_unknown() {
         end_with(&mut clients, &[13]),
         Outcome::Unknown(ErrorCode(13))
     );
-    assert_eq!(clients.retries() as usize, ATTEMPTS_MAX - 1);
+    assert_eq!(clients.retries as usize, ATTEMPTS_MAX - 1);
     // The worker goes on as a new process, in a new session.
     let asked = ask(&mut clients, 1, ms(0), write());
     assert_eq!((asked.process, asked.sent), (Process(5), Sent::OpenSession));
@@ -422,7 +422,7 @@ fn verdict_of(once: bool) -> Verdict {
             record(now, done.process, done.request, stage);
         }
     }
-    assert!(clients.retries() > 100);
+    assert!(clients.retries > 100);
     linearizability::check(history.operations(), Limits::default()).verdict
 }
 
@@ -453,5 +453,5 @@ fn lost_connections_end_open_requests_alone() {
     let late = clients.due().expect("a time-out");
     assert!(clients.time_out(late).is_some());
     assert_eq!(clients.lose(late, asked.process, asked.id, unknown), None);
-    assert_eq!(clients.late(), 0);
+    assert_eq!(clients.late, 0);
 }

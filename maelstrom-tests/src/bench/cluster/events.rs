@@ -23,7 +23,7 @@ const REFUSED: ErrorCode = ErrorCode(11);
 impl Cluster {
     pub(super) fn event(&mut self, now: Duration, event: Event) -> Result<(), BenchError> {
         let Event::Output(stream, output) = event else {
-            self.stopped = true;
+            self.is_stopped = true;
             return Ok(());
         };
         let (node, is_past) = match (stream, &self.tcp) {
@@ -31,7 +31,7 @@ impl Cluster {
             // a client has its connection.
             (Stream::Stdout(node, incarnation), _) => (
                 node,
-                self.dead.contains(&node) || self.processes[node.0].incarnation() != incarnation,
+                self.dead.contains(&node) || self.processes[node.0].incarnation != incarnation,
             ),
             (Stream::Client(id), Some(tcp)) => {
                 let is_own = id.client.is_none();

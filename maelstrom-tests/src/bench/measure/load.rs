@@ -92,13 +92,13 @@ impl Load {
     /// A node failed, or a signal stopped the run.
     pub fn wait(&mut self, cluster: &mut Cluster, until: Duration) -> Result<(), BenchError> {
         let before = self.pending.len();
-        while self.pending.len() == before && cluster.now() < until && !cluster.is_stopped() {
+        while self.pending.len() == before && cluster.now() < until && !cluster.is_stopped {
             let stepped = cluster.step(until);
             let answers = cluster.answers.drain(..);
             answers.for_each(|answered| self.answered(answered));
             stepped?;
         }
-        if cluster.is_stopped() {
+        if cluster.is_stopped {
             return Err(BenchError::new("stopped by a signal"));
         }
         let now = cluster.now();

@@ -185,7 +185,7 @@ impl Bench<'_> {
                 Ok(Status::Valid) => {}
                 Ok(status) => worst = status,
                 Err(error) => {
-                    let why = match (self.cluster.is_stopped(), self.is_late) {
+                    let why = match (self.cluster.is_stopped, self.is_late) {
                         (true, _) => "a signal",
                         (false, true) => "the time limit",
                         (false, false) => return Err(error),
@@ -358,7 +358,7 @@ impl Bench<'_> {
                 return Ok(answered.reply.answer.name());
             }
             stepped?;
-            if self.cluster.is_stopped() {
+            if self.cluster.is_stopped {
                 return Err(BenchError::new("stopped by a signal"));
             }
             if self.cluster.now() >= until {

@@ -1,11 +1,12 @@
 //! How long a node's event loop takes for a large value: the slowest turn that its metrics show.
 
-use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use json::{Element, Kind};
+
+use crate::joined;
 
 /// The longest turn that a request may cause on an idle machine, in seconds.
 pub const LONGEST: f64 = 0.005;
@@ -23,59 +24,36 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The text is not JSON.
 #[must_use]
 pub fn other_notation(text: &str) -> String {
-    let document = json::parse(text.as_bytes()).expect("it is JSON");
-    let mut other = String::with_capacity(2 * text.len());
-    write(document.root(), &mut other);
-    other
+    other(json::parse(text.as_bytes()).expect("it is JSON").root())
 }
 
-fn write(element: Element<'_>, out: &mut String) {
-    let close = |bracket, out: &mut String| {
-        if out.ends_with(',') {
-            out.pop();
-        }
-        out.push(bracket);
-    };
+fn other(element: Element<'_>) -> String {
     if let Some(number) = element.number_text() {
         let end = number.find(['e', 'E']).unwrap_or(number.len());
-        let zero = if number[..end].contains('.') {
-            "0"
-        } else {
-            ".0"
-        };
-        out.extend([&number[..end], zero, &number[end..]]);
-    } else if let Some(string) = element.as_str() {
-        write_string(string, out);
-    } else if element.kind() == Kind::Array {
-        out.push('[');
-        for element in element.elements() {
-            write(element, out);
-            out.push(',');
+        let (digits, exponent) = number.split_at(end);
+        let zero = if digits.contains('.') { "0" } else { ".0" };
+        return format!("{digits}{zero}{exponent}");
+    }
+    if let Some(string) = element.as_str() {
+        return other_string(string);
+    }
+    match element.kind() {
+        Kind::Array => format!("[{}]", joined(element.elements().map(other), ",")),
+        Kind::Object => {
+            let members = element.by_name().into_iter().rev();
+            let members = members.map(|(name, value)| other_string(name) + ":" + &other(value));
+            format!("{{{}}}", joined(members, ","))
         }
-        close(']', out);
-    } else if element.kind() == Kind::Object {
-        out.push('{');
-        for (name, value) in element.by_name().into_iter().rev() {
-            write_string(name, out);
-            out.push(':');
-            write(value, out);
-            out.push(',');
-        }
-        close('}', out);
-    } else {
-        out.push_str(&json::to_string(&element));
+        Kind::Null | Kind::Bool | Kind::Number | Kind::String => json::to_string(&element),
     }
 }
 
-/// Writes a string with its first character escaped.
-fn write_string(string: &str, out: &mut String) {
+/// A string with its first character escaped.
+fn other_string(string: &str) -> String {
     let first = string.chars().next().map_or(0, char::len_utf8);
     let (first, rest) = string.split_at(first);
-    out.push('"');
-    for unit in first.encode_utf16() {
-        write!(out, "\\u{unit:04x}").expect("a String never fails");
-    }
-    out.push_str(&json::to_string(rest)[1..]);
+    let units = first.encode_utf16().map(|unit| format!("\\u{unit:04x}"));
+    format!("\"{}{}", joined(units, ""), &json::to_string(rest)[1..])
 }
 
 /// The address of a node's metrics, from its log.

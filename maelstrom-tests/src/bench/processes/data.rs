@@ -11,7 +11,8 @@ use crate::bench::store::fresh_folder;
 /// The folder of a run.
 #[derive(Debug)]
 pub struct Data {
-    folder: PathBuf,
+    /// The path of the folder; absolute.
+    pub folder: PathBuf,
     /// Whether the user named a place for it, and wants to look into it.
     named: bool,
 }
@@ -40,11 +41,6 @@ impl Data {
             folder: create().map_err(BenchError::io(what))?,
             named: place.is_some(),
         })
-    }
-
-    /// The path of the folder; absolute.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Removes the folder if it is of no use, as after a run that was valid, unless the user named a

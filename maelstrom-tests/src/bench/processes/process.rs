@@ -84,7 +84,8 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    incarnation: Incarnation,
+    /// Which of the node's processes it is.
+    pub incarnation: Incarnation,
     outbox: Arc<Outbox>,
     unfinished: Arc<Mutex<Option<Unfinished>>>,
     log: PathBuf,
@@ -177,11 +178,6 @@ impl Process {
     /// The process group that the node and its descendants are in, unless they leave it.
     pub fn group(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Which of the node's processes it is.
-    pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
     }
 
     /// Adds a line, with its line feed, to the next [`flush`](Process::flush).

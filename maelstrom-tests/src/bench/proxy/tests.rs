@@ -29,7 +29,7 @@ fn setup(latency: Duration) -> Setup {
 
 impl Setup {
     fn dial(&self, from: usize, to: usize) -> TcpStream {
-        let mut dialer = TcpStream::connect(self.proxies.places()[to]).expect("a proxy");
+        let mut dialer = TcpStream::connect(self.proxies.places[to]).expect("a proxy");
         write(&mut dialer, &hello(from));
         dialer
     }
@@ -225,11 +225,11 @@ fn strangers_are_turned_away() {
         "{}\n",
         "GET / HTTP/1.1\n",
     ] {
-        let mut stranger = TcpStream::connect(setup.proxies.places()[0]).expect("a proxy");
+        let mut stranger = TcpStream::connect(setup.proxies.places[0]).expect("a proxy");
         write(&mut stranger, line);
         assert_eq!(rest(&mut stranger), "", "{line}");
     }
-    let mut long = TcpStream::connect(setup.proxies.places()[0]).expect("a proxy");
+    let mut long = TcpStream::connect(setup.proxies.places[0]).expect("a proxy");
     write(&mut long, &"x".repeat(LINE_BYTES));
     assert_eq!(rest(&mut long), "");
 }
@@ -241,7 +241,7 @@ fn all_threads_end_with_the_proxies() {
     let mut held = setup.link(1, 2);
     setup.proxies.cut(pairs(&[(1, 2)]));
     write(&mut held.dialer, "held up");
-    let _silent = TcpStream::connect(setup.proxies.places()[0]).expect("a proxy");
+    let _silent = TcpStream::connect(setup.proxies.places[0]).expect("a proxy");
     setup.link(2, 0).is_in_use();
     let shared = Arc::downgrade(&setup.proxies.shared);
     drop(setup.proxies);

@@ -22,7 +22,7 @@ pub fn evaluate(
     checked_in: Duration,
 ) -> (Status, Results) {
     let all = &record.results.operations.all;
-    let operations = record.history().operations();
+    let operations = record.history.operations();
     let required = record.results.availability.required;
     let (mut status, mut reason) = judge(operations, &analysis.verdict, all, required);
     if status == Status::Valid && !record.results.unread_keys.is_empty() {

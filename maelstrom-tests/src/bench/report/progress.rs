@@ -20,7 +20,8 @@ const WIDTH: usize = 100;
 pub struct Progress {
     /// The width of the terminal, if standard output is one.
     terminal: Option<usize>,
-    due: Duration,
+    /// When the next line is to be printed.
+    pub due: Duration,
     /// When the last line was printed, and how many operations had ended then.
     last: (Duration, u64),
     /// The line on the terminal has no end yet.
@@ -46,11 +47,6 @@ impl Progress {
             "all nodes initialised in {} ms\n",
             took.as_millis()
         ));
-    }
-
-    /// When the next line is to be printed.
-    pub fn due(&self) -> Duration {
-        self.due
     }
 
     /// Prints the next line if it is due. Returns whether it was.

@@ -53,7 +53,8 @@ pub struct MessageLog {
 /// The record of a run.
 #[derive(Debug)]
 pub struct Record {
-    history: History,
+    /// The history so far.
+    pub history: History,
     file: File,
     path: PathBuf,
     /// The events that are not in the file yet, as whole lines.
@@ -175,11 +176,6 @@ impl Record {
         let written = self.file.write_all(&self.lines);
         self.lines.clear();
         written.map_err(BenchError::io(cannot))
-    }
-
-    /// The history so far.
-    pub fn history(&self) -> &History {
-        &self.history
     }
 }
 

@@ -463,14 +463,6 @@ impl Results {
         bytes.push(b'\n');
         bytes
     }
-
-    /// Reads the content of the file.
-    ///
-    /// # Errors
-    /// The content is not what [`encode`](Results::encode) writes.
-    pub fn decode(bytes: &[u8]) -> Result<Results, json::Error> {
-        json::decode(bytes)
-    }
 }
 
 #[cfg(test)]
