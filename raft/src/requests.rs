@@ -422,19 +422,7 @@ pub(crate) fn reply(
         Response::SnapshotStored(Index(index)) => Ok(Reply::SnapshotOk { in_reply_to, index }),
         Response::MembersChanged => Ok(Reply::ChangeMembersOk { in_reply_to }),
         Response::Transferred => Ok(Reply::TransferOk { in_reply_to }),
-        Response::Refused(Refusal::NotAVoter) => Err((
-            ErrorCode::MalformedRequest,
-            "the leader cannot hand over to itself: name another voter in \"to\", or none".into(),
-        )),
-        Response::Refused(Refusal::NotChanged(
-            reason @ (NotChanged::UnknownMember
-            | NotChanged::AlreadyMember
-            | NotChanged::NoVoterLeft),
-        )) => Err((ErrorCode::PreconditionFailed, reason.as_str().into())),
-        Response::Refused(refusal) => Err((
-            ErrorCode::TemporarilyUnavailable,
-            refused(refusal, name).into(),
-        )),
+        Response::Refused(refusal) => Err(refused(refusal, name)),
         Response::Unknown => {
             let text = "timed out before a quorum confirmed it; it may still take effect";
             Err((ErrorCode::Crash, text.into()))
@@ -494,19 +482,31 @@ fn no_such_key() -> Result<Reply, (ErrorCode, String)> {
 }
 
 /// Why a request had no effect.
-fn refused(refusal: Refusal, name: impl Fn(NodeId) -> Option<String>) -> Cow<'static, str> {
+fn refused(refusal: Refusal, name: impl Fn(NodeId) -> Option<String>) -> (ErrorCode, String) {
     let text = match refusal {
         Refusal::NoLeader => "no leader is known; try again",
         Refusal::Full => "too many requests are open; try again later",
         Refusal::ReadExpired => "no quorum confirmed the read in time; try again",
         Refusal::Transferring => "the leader hands its leadership over; try again",
         Refusal::NotLeading(leader) => match leader.and_then(name) {
-            Some(leader) => return format!("this node does not lead; ask {leader}").into(),
+            Some(leader) => {
+                let text = format!("this node does not lead; ask {leader}");
+                return (ErrorCode::TemporarilyUnavailable, text);
+            }
             None => "this node does not lead, and knows no leader; try again",
         },
-        Refusal::NotAVoter => "the target is not another voter",
+        Refusal::NotAVoter => {
+            let text =
+                "the leader cannot hand over to itself: name another voter in \"to\", or none";
+            return (ErrorCode::MalformedRequest, text.into());
+        }
         Refusal::TargetSilent => "no such voter answers the leader; try again later",
         Refusal::TargetDeclined => "the target could not campaign; try again",
+        Refusal::NotChanged(
+            reason @ (NotChanged::UnknownMember
+            | NotChanged::AlreadyMember
+            | NotChanged::NoVoterLeft),
+        ) => return (ErrorCode::PreconditionFailed, reason.as_str().into()),
         Refusal::NotChanged(reason) => reason.as_str(),
         Refusal::TransferExpired => "the target did not lead in time; try again",
         Refusal::NoSnapshot => {
@@ -514,7 +514,7 @@ fn refused(refusal: Refusal, name: impl Fn(NodeId) -> Option<String>) -> Cow<'st
              applied yet; try again"
         }
     };
-    text.into()
+    (ErrorCode::TemporarilyUnavailable, text.into())
 }
 
 #[cfg(test)]

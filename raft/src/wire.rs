@@ -67,9 +67,8 @@ where
 {
     // The body is one level inside of its line.
     let decoded = json::decode_with_depth(body.as_str().as_bytes(), MAX_DEPTH - 1);
-    decoded
-        .map(Body::envelope)
-        .map_err(|error| reason(body, error))
+    let decoded: Body<_, _> = decoded.map_err(|error| reason(body, error))?;
+    decoded.envelope()
 }
 
 /// The body of a message, ready to be encoded.
@@ -136,7 +135,7 @@ macro_rules! messages {
             /// The body of a message. `C` is a command and `O` its outcome.
             enum Body<C, O> tagged "type" {
                 $($message as $kind {
-                    v: Version,
+                    v: u64,
                     from: u64,
                     to: u64,
                     term: u64,
@@ -150,7 +149,7 @@ macro_rules! messages {
                 let Envelope { from: NodeId(from), to: NodeId(to), term: Term(term), .. } = envelope;
                 match envelope.message {$(
                     Message::$message(raft_core::$message { $($field),* }) => Self::$message {
-                        v: Version,
+                        v: VERSION,
                         from,
                         to,
                         term,
@@ -159,16 +158,20 @@ macro_rules! messages {
                 )*}
             }
 
-            fn envelope<S: StateMachine<Command = C, Outcome = O>>(self) -> Envelope<S> {
+            fn envelope<S>(self) -> Result<Envelope<S>, Unreadable>
+            where
+                S: StateMachine<Command = C, Outcome = O>,
+            {
                 match self {$(
-                    Self::$message { v: Version, from, to, term, $($field),* } => {
+                    Self::$message { v, .. } if v != VERSION => Err(Unreadable::Version(v)),
+                    Self::$message { v: _, from, to, term, $($field),* } => {
                         let mut message =
                             Message::$message(raft_core::$message { $($field: $field.into()),* });
                         if let Message::Append(append) = &mut message {
                             number(append);
                         }
                         let (from, to, term) = (NodeId(from), NodeId(to), Term(term));
-                        Envelope { from, to, term, message }
+                        Ok(Envelope { from, to, term, message })
                     }
                 )*}
             }
@@ -226,9 +229,6 @@ json::record! {
     /// Distinguishes a message that this node does not know from a malformed one.
     struct Header { kind: String as "type", v: u64 }
 }
-
-/// The current version; no other can be read.
-struct Version;
 
 /// A field of a message in the form that it has in JSON.
 struct Json<T>(T);
@@ -306,21 +306,6 @@ impl<C: Encode> Encode for Item<C> {
                 (id.term.0, None::<C>, Members(membership.clone())).encode(writer);
             }
         }
-    }
-}
-
-impl Decode<'_> for Version {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, Error> {
-        match u64::decode(reader)? {
-            VERSION => Ok(Self),
-            other => Err(reader.custom_error(format!("version {other} is not known"))),
-        }
-    }
-}
-
-impl Encode for Version {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        VERSION.encode(writer);
     }
 }
 

@@ -116,11 +116,7 @@ pub(super) fn document(text: &str) -> Document<'_> {
 /// Writes a value in the form of a [`Text`]. Recurses as deep as the value nests.
 fn write(element: Element<'_>, writer: &mut Writer<'_>) {
     match element.kind() {
-        Kind::Null | Kind::Bool | Kind::String => element.encode(writer),
-        Kind::Number => {
-            let text = element.number_text().expect("it is a number");
-            writer.value_text(text);
-        }
+        Kind::Null | Kind::Bool | Kind::Number | Kind::String => element.encode(writer),
         Kind::Array => {
             writer.begin_array();
             element

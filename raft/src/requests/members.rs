@@ -54,8 +54,7 @@ pub(crate) fn change(
 ) -> Result<ClientRequest<Sessions<Kv>>, (ErrorCode, String)> {
     let leader = book.leader();
     if leader != Some(me) {
-        let text = refused(Refusal::NotLeading(leader), |id| book.name(id));
-        return Err((ErrorCode::TemporarilyUnavailable, text.into()));
+        return Err(refused(Refusal::NotLeading(leader), |id| book.name(id)));
     }
     let malformed = |text: String| (ErrorCode::MalformedRequest, text);
     let conflict = |text: String| (ErrorCode::PreconditionFailed, text);
