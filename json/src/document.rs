@@ -148,18 +148,12 @@ impl<'d> Element<'d> {
 
     /// The integer, if this is one and it fits; `1.0` is.
     pub fn as_i64(self) -> Option<i64> {
-        match self.node() {
-            Node::Integer { value, .. } => Some(value),
-            _ => self.as_number()?.as_i64(),
-        }
+        self.as_number()?.as_i64()
     }
 
     /// The integer, if this is one and it fits; `1.0` is.
     pub fn as_u64(self) -> Option<u64> {
-        match self.node() {
-            Node::Integer { value, .. } => u64::try_from(value).ok(),
-            _ => self.as_number()?.as_u64(),
-        }
+        self.as_number()?.as_u64()
     }
 
     /// The float nearest to the number, if this is a number within the range of floats.

@@ -229,17 +229,6 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// Consumes a key and its colon. Returns whether the key is `name`.
-    pub(crate) fn key_is(&mut self, name: &str) -> Result<bool, Error> {
-        self.start_key()?;
-        let same = match self.plain_string_token() {
-            Some(key) => key == name.as_bytes(),
-            None => self.unusual_string()? == name,
-        };
-        self.colon()?;
-        Ok(same)
-    }
-
     /// Consumes the next key and its colon and returns true, if they are spelled as in `text`,
     /// whose first byte is the comma that was already consumed. Other spellings of the key
     /// (with a space before the colon, or with escapes) are left to [`key`](Reader::key).
@@ -273,14 +262,11 @@ impl<'a> Reader<'a> {
     /// Checks that only white space follows.
     #[inline]
     pub fn end(&mut self) -> Result<(), Error> {
-        if self.rest.is_empty() {
-            return Ok(());
-        }
         self.start_token();
-        if self.rest.is_empty() {
-            return Ok(());
+        match self.rest.is_empty() {
+            true => Ok(()),
+            false => Err(self.error(ErrorKind::TrailingData)),
         }
-        Err(self.error(ErrorKind::TrailingData))
     }
 
     /// The offset of the latest token: of the value or key that was read last, or of the bracket or
@@ -398,9 +384,8 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self, word: &'static str) -> Result<(), Error> {
-        let same = |(found, wanted): &(&u8, &u8)| found == wanted;
         let pairs = self.rest.iter().zip(word.as_bytes());
-        let length = pairs.take_while(same).count();
+        let length = pairs.take_while(|(found, wanted)| found == wanted).count();
         self.advance(length);
         if length == word.len() {
             Ok(())

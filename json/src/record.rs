@@ -479,7 +479,7 @@ pub fn look_ahead<'a, T, const N: usize>(
     let mut ahead = reader.clone();
     let mut more = more;
     while more {
-        if ahead.take_key(key) || ahead.key_is(name)? {
+        if ahead.take_key(key) || ahead.key()? == name {
             return decode(&mut ahead);
         }
         ahead.pass_value()?;

@@ -113,7 +113,7 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
     }
 
     fn turned(&mut self, took: Duration) {
-        self.output.telemetry.turned(took);
+        self.output.telemetry.turns.observe_duration(took);
     }
 
     fn snapshot_finished(&mut self, result: &SnapshotResult<Sessions<Kv>>) {

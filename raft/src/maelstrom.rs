@@ -132,7 +132,7 @@ fn serve(
     let outbox = stdout.0.clone();
     telemetry.watch_outbox(move || outbox.depths());
     let in_reply_to = reply_to.msg_id;
-    telemetry.received(reply_to.kind.as_str());
+    telemetry.received(reply_to.kind);
     output.answer([(reply_to, Ok(Reply::InitOk { in_reply_to }))]);
 
     let node = match node {

@@ -34,11 +34,10 @@ json::record! {
     }
 }
 
-/// Declares the bodies of requests or replies in one table, and an enum of their types.
+/// Declares the bodies of requests or replies in one table, and their types.
 macro_rules! bodies {
     (
         $(#[$of_bodies:meta])* enum $bodies:ident;
-        $(#[$of_kinds:meta])* enum $kinds:ident;
         $($body:ident as $name:literal { $($fields:tt)* },)*
     ) => {
         json::record! {
@@ -49,18 +48,14 @@ macro_rules! bodies {
             }
         }
 
-        named! {
-            $(#[$of_kinds])*
-            pub(crate) enum $kinds {
-                $($body as $name,)*
-            }
-        }
-
         impl $bodies {
+            /// All types.
+            pub(crate) const KINDS: &[&'static str] = &[$($name),*];
+
             /// Its type.
-            pub(crate) fn kind(&self) -> $kinds {
+            pub(crate) fn kind(&self) -> &'static str {
                 match self {
-                    $(Self::$body { .. } => $kinds::$body,)*
+                    $(Self::$body { .. } => $name,)*
                 }
             }
         }
@@ -70,8 +65,6 @@ macro_rules! bodies {
 bodies! {
     /// A request as JSON.
     enum Body;
-    /// The type of a request.
-    enum RequestKind;
     Init as "init" { msg_id: i64, node_id: String, node_ids: Vec<String> },
     Read as "read" { msg_id: i64, key: Key },
     Write as "write" {
@@ -104,8 +97,6 @@ bodies! {
 bodies! {
     /// A reply as JSON. A success has exactly these fields.
     enum Reply;
-    /// The type of a reply.
-    enum ReplyKind;
     InitOk as "init_ok" { in_reply_to: i64 },
     ReadOk as "read_ok" { in_reply_to: i64, value: Text },
     WriteOk as "write_ok" { in_reply_to: i64 },
@@ -145,7 +136,7 @@ json::record! {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Request {
     pub(crate) msg_id: i64,
-    pub(crate) kind: RequestKind,
+    pub(crate) kind: &'static str,
     pub(crate) content: RequestContent,
 }
 
@@ -189,7 +180,7 @@ pub(crate) struct InvalidRequest {
     /// The id of the request, if it has one.
     pub(crate) in_reply_to: Option<i64>,
     /// The type of the request, if it is known.
-    pub(crate) kind: Option<RequestKind>,
+    pub(crate) kind: Option<&'static str>,
     pub(crate) code: ErrorCode,
     pub(crate) text: String,
 }
@@ -375,8 +366,8 @@ fn invalid(body: Raw<'_>, text: String) -> Invalid {
     let name = header
         .kind
         .and_then(|kind| kind.decode::<Cow<'_, str>>().ok());
-    let mut kinds = RequestKind::ALL.into_iter();
-    let kind = kinds.find(|kind| name.as_deref() == Some(kind.as_str()));
+    let kinds = Body::KINDS.iter().copied();
+    let kind = kinds.into_iter().find(|kind| name.as_deref() == Some(kind));
     let (code, text) = match (name, kind) {
         (Some(name), None) => {
             let name = format!("{name:?}");

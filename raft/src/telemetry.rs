@@ -147,20 +147,17 @@ impl CoreCounters {
     }
 }
 
-const INBOX_PEERS: &str = "inbox_peers";
-const INBOX_CLIENTS: &str = "inbox_clients";
-const OUTBOX_PEERS: &str = "outbox_peers";
-const OUTBOX_CLIENTS: &str = "outbox_clients";
-const STDERR: &str = "stderr";
-const LOG: &str = "log";
-const QUEUES: [&str; 6] = [
-    INBOX_PEERS,
-    INBOX_CLIENTS,
-    OUTBOX_PEERS,
-    OUTBOX_CLIENTS,
-    STDERR,
-    LOG,
-];
+named! {
+    /// A queue.
+    enum Queue {
+        InboxPeers as "inbox_peers",
+        InboxClients as "inbox_clients",
+        OutboxPeers as "outbox_peers",
+        OutboxClients as "outbox_clients",
+        Stderr as "stderr",
+        Log as "log",
+    }
+}
 
 named! {
     /// Work on a snapshot.
@@ -175,17 +172,19 @@ named! {
 /// The metrics of a node. The core's own counters are read when a client scrapes.
 #[derive(Debug)]
 pub struct Telemetry {
-    registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     received: Arc<Family<Counter, 1>>,
     sent: Arc<Family<Counter, 1>>,
     requests: Arc<Family<Counter, 2>>,
     latency: Arc<Family<Histogram, 1>>,
     lines: Arc<Family<Counter, 1>>,
-    unaddressed: Arc<Counter>,
+    /// Messages to nodes whose address is not known.
+    pub(crate) unaddressed: Arc<Counter>,
     syncs: Arc<Histogram>,
     wal: Arc<Gauge>,
     work: Arc<Family<Histogram, 1>>,
-    turns: Arc<Histogram>,
+    /// The turns of the event loop.
+    pub(crate) turns: Arc<Histogram>,
     queues: Queues,
 }
 
@@ -259,27 +258,16 @@ impl Telemetry {
                 depth: registry.gauge_family(
                     "raft_queue_depth",
                     "Length of a queue.",
-                    [("queue", &QUEUES)],
+                    [("queue", &Queue::ALL.map(Queue::as_str))],
                 ),
                 dropped: registry.counter_family(
                     "raft_queue_dropped_total",
                     "Items dropped because a queue was full. Requests among them were refused.",
-                    [("queue", &QUEUES)],
+                    [("queue", &Queue::ALL.map(Queue::as_str))],
                 ),
             },
             registry,
         }
-    }
-
-    /// The registry of all metrics.
-    #[must_use]
-    pub fn registry(&self) -> Arc<Registry> {
-        self.registry.clone()
-    }
-
-    /// Counts a message to a node whose address is not known.
-    pub fn unaddressed(&self) {
-        self.unaddressed.increment();
     }
 
     /// Counts a received message of this type.
@@ -316,11 +304,6 @@ impl Telemetry {
         self.wal.set(gauge(bytes));
     }
 
-    /// Counts a turn of the event loop.
-    pub fn turned(&self, took: Duration) {
-        self.turns.observe_duration(took);
-    }
-
     /// Counts finished work on a snapshot.
     pub fn snapshot_finished(&self, work: SnapshotWork, after: Duration) {
         self.work.with([work.as_str()]).observe_duration(after);
@@ -355,10 +338,10 @@ impl Telemetry {
             if let Some(status) = viewer.status_within(PATIENCE) {
                 replica.show(&status);
             }
-            queues.show(LOG, log.depth());
+            queues.show(Queue::Log, log.depth());
             let depths = inbox.depths();
-            queues.show(INBOX_PEERS, depths.peers);
-            queues.show(INBOX_CLIENTS, depths.clients);
+            queues.show(Queue::InboxPeers, depths.peers);
+            queues.show(Queue::InboxClients, depths.clients);
         });
     }
 
@@ -366,7 +349,7 @@ impl Telemetry {
     pub fn watch_log(&self, log: Log) {
         let queues = self.queues.clone();
         self.registry
-            .collector(move || queues.show(STDERR, log.depth()));
+            .collector(move || queues.show(Queue::Stderr, log.depth()));
     }
 
     /// Shows the state of the outbox from now on; of several, their sum.
@@ -374,8 +357,8 @@ impl Telemetry {
         let queues = self.queues.clone();
         self.registry.collector(move || {
             let depths = depths();
-            queues.show(OUTBOX_PEERS, depths.peers);
-            queues.show(OUTBOX_CLIENTS, depths.clients);
+            queues.show(Queue::OutboxPeers, depths.peers);
+            queues.show(Queue::OutboxClients, depths.clients);
         });
     }
 }
@@ -448,7 +431,8 @@ struct Queues {
 }
 
 impl Queues {
-    fn show(&self, queue: &str, depth: Depth) {
+    fn show(&self, queue: Queue, depth: Depth) {
+        let queue = queue.as_str();
         self.depth.with([queue]).set(gauge(depth.length as u64));
         self.dropped.with([queue]).advance_to(depth.dropped);
     }

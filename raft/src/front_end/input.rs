@@ -129,7 +129,7 @@ impl Input {
             }
             Err(Invalid::Answered(error)) => return Err(error),
         };
-        self.output.telemetry.received(request.kind.as_str());
+        self.output.telemetry.received(request.kind);
         let reply_to = ReplyTo::new(replies, src, dest, &request);
         match self.answer(reply_to.msg_id, request.content, backup) {
             Ok(Answer::Now(reply)) => self.output.answer([(reply_to, Ok(reply))]),

@@ -14,7 +14,7 @@ use crate::kv::{Key, Kv};
 use crate::named::named;
 use crate::node::address::name_in;
 use crate::node::address_book::AddressBook;
-use crate::requests::{ErrorCode, InvalidRequest, Line, Reply, ReplyKind, Request, RequestKind};
+use crate::requests::{Body, ErrorCode, InvalidRequest, Line, Reply, Request};
 use crate::sessions::Sessions;
 use crate::telemetry::log::{Log, Sparse};
 use crate::telemetry::{Labels, Telemetry};
@@ -57,7 +57,7 @@ pub(crate) struct ReplyTo {
     /// The name by which the sender addressed this node.
     pub(crate) dest: Arc<str>,
     pub(crate) msg_id: i64,
-    pub(crate) kind: RequestKind,
+    pub(crate) kind: &'static str,
     pub(crate) since: Instant,
 }
 
@@ -113,12 +113,10 @@ pub(crate) struct Output {
 impl Output {
     /// An output with metrics of its own.
     pub(crate) fn new(log: &Log) -> Self {
-        let requests = RequestKind::ALL.map(RequestKind::as_str);
-        let replies = ReplyKind::ALL.map(ReplyKind::as_str);
         let codes = ErrorCode::ALL.map(ErrorCode::as_str);
         let telemetry = Telemetry::new(Labels {
-            messages: &[wire::KINDS, &requests, &replies].concat(),
-            requests: &requests,
+            messages: &[wire::KINDS, Body::KINDS, Reply::KINDS].concat(),
+            requests: Body::KINDS,
             results: &[&[OK], &codes[..]].concat(),
             reasons: &DropReason::ALL.map(DropReason::as_str),
         });
@@ -147,7 +145,7 @@ impl Output {
             let address = me.book.address(envelope.to);
             let route = address.and_then(|address| Some((routes.outbox(&address, lane)?, address)));
             let Some((outbox, dest)) = route else {
-                self.telemetry.unaddressed();
+                self.telemetry.unaddressed.increment();
                 continue;
             };
             let message = OutputLine::Message {
@@ -175,8 +173,7 @@ impl Output {
                 Err((code, _)) => code.as_str(),
             };
             let after = now.saturating_duration_since(reply_to.since);
-            self.telemetry
-                .answered(reply_to.kind.as_str(), outcome, Some(after));
+            self.telemetry.answered(reply_to.kind, outcome, Some(after));
             let reply = result.unwrap_or_else(|(code, text)| Reply::Error {
                 in_reply_to: Some(reply_to.msg_id),
                 code: code.number(),
@@ -200,7 +197,7 @@ impl Output {
         dest: Arc<str>,
         error: InvalidRequest,
     ) {
-        let kind = error.kind.map_or(metrics::OTHER, RequestKind::as_str);
+        let kind = error.kind.unwrap_or(metrics::OTHER);
         self.telemetry.answered(kind, error.code.as_str(), None);
         let reply = Reply::Error {
             in_reply_to: error.in_reply_to,
@@ -248,7 +245,7 @@ impl Output {
                 line(&src, name_in(&dest), wire::body(envelope), buffer);
             }
             OutputLine::Reply { src, dest, reply } => {
-                self.telemetry.sent(reply.kind().as_str());
+                self.telemetry.sent(reply.kind());
                 line(&src, &dest, reply, buffer);
             }
         }

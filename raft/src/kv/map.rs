@@ -72,9 +72,8 @@ impl Map {
 
     /// Sets the value of a key.
     pub(super) fn insert(&mut self, key: &Key, value: Text) {
-        let (added, split) = Arc::make_mut(&mut self.root).insert(key, value);
-        self.len += usize::from(added);
-        if let Some((first, right)) = split {
+        self.len += usize::from(self.get(key).is_none());
+        if let Some((first, right)) = Arc::make_mut(&mut self.root).insert(key, value) {
             let left = self.root.clone();
             self.root = Arc::new(Node::Inner {
                 keys: vec![first],
@@ -119,32 +118,28 @@ impl Map {
 }
 
 impl Node {
-    /// Returns whether the key is new, and the right part if the node was split.
-    fn insert(&mut self, key: &Key, value: Text) -> (bool, Option<Split>) {
+    /// Returns the right part if the node was split.
+    fn insert(&mut self, key: &Key, value: Text) -> Option<Split> {
         match self {
             Self::Leaf(pairs) => match pairs.binary_search_by(|(k, _)| k.cmp(key)) {
                 Ok(at) => {
                     pairs[at].1 = value;
-                    (false, None)
+                    None
                 }
                 Err(at) => {
                     pairs.insert(at, (key.clone(), value));
-                    let split = (pairs.len() > WIDTH).then(|| {
+                    (pairs.len() > WIDTH).then(|| {
                         let right = pairs.split_off(middle(at));
                         (right[0].0.clone(), Arc::new(Self::Leaf(right)))
-                    });
-                    (true, split)
+                    })
                 }
             },
             Self::Inner { keys, children } => {
                 let at = below(keys, key);
-                let (added, split) = Arc::make_mut(&mut children[at]).insert(key, value);
-                let Some((first, right)) = split else {
-                    return (added, None);
-                };
+                let (first, right) = Arc::make_mut(&mut children[at]).insert(key, value)?;
                 keys.insert(at, first);
                 children.insert(at + 1, right);
-                let split = (children.len() > WIDTH).then(|| {
+                (children.len() > WIDTH).then(|| {
                     let middle = middle(at + 1);
                     let right = Self::Inner {
                         keys: keys.split_off(middle),
@@ -152,8 +147,7 @@ impl Node {
                     };
                     let first = keys.pop().expect("one for each child but the first");
                     (first, Arc::new(right))
-                });
-                (added, split)
+                })
             }
         }
     }
