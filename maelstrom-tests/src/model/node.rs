@@ -388,7 +388,7 @@ impl<'a> Run<'a> {
                     remove: ids(nodes - remove, nodes).collect(),
                 })?;
             }
-            What::Work => match self.node.work().map_err(Broken::from)? {
+            What::Work => match self.node.work()? {
                 None => return Err(None),
                 Some(Worked::Named(_)) => {
                     self.observe(Observed::Stores);

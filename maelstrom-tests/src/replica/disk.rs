@@ -1,6 +1,5 @@
 //! A disk in memory that holds exactly what was synced.
 
-use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -11,8 +10,8 @@ use raft_core::{
 
 use super::describe;
 use super::machine::{Command, Registers};
-use super::node::{Chunk, Disk, Installed, Stop, Stored};
-use crate::rules::Ledger;
+use super::node::{Chunk, Disk, Installed};
+use crate::rules::{Broken, Ledger};
 
 /// The disk of one node: a log and snapshots.
 #[derive(Clone, Debug, Default, Hash)]
@@ -176,19 +175,11 @@ impl MemoryDisk {
 }
 
 impl Disk<Registers> for MemoryDisk {
-    fn open(&mut self) -> Result<Stored<Registers>, Stop<Infallible>> {
+    fn open(&mut self) -> Result<Option<(SnapshotId, Installed<Registers>)>, Broken> {
         self.recover();
         self.open.clear();
-        let file = self.snapshot();
-        let decoded = file.map(|file| file.decode().expect("only valid files are stored"));
-        let (machine, membership) = decoded.unwrap_or_default();
-        Ok(Stored {
-            ballot: self.ledger.ballot(),
-            snapshot: file.map(|file| file.id),
-            machine,
-            membership,
-            entries: self.ledger.entries().to_vec(),
-        })
+        let state = |file: &File| file.decode().expect("only valid files are stored");
+        Ok(self.snapshot().map(|file| (file.id, state(file))))
     }
 
     fn ledger(&self) -> &Ledger<Command> {
@@ -198,7 +189,7 @@ impl Disk<Registers> for MemoryDisk {
     fn store_snapshot(
         &mut self,
         capture: SnapshotToStore<Registers>,
-    ) -> Result<SnapshotId, Infallible> {
+    ) -> Result<SnapshotId, Broken> {
         let file = File::encode(capture.last, &capture.membership, &capture.machine);
         let id = file.id;
         self.put(file);
@@ -208,7 +199,7 @@ impl Disk<Registers> for MemoryDisk {
     fn install_snapshot(
         &mut self,
         received: SnapshotToInstall,
-    ) -> Result<Option<Installed<Registers>>, Infallible> {
+    ) -> Result<Option<Installed<Registers>>, Broken> {
         let file = File::new(received.id.last, received.bytes);
         let state = file.decode().filter(|_| file.id == received.id);
         if state.is_some() {
@@ -217,7 +208,7 @@ impl Disk<Registers> for MemoryDisk {
         Ok(state)
     }
 
-    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Infallible> {
+    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Broken> {
         let bytes = self.read(chunk.snapshot, chunk.offset, chunk.length);
         Ok(bytes.map_or(Chunk::Gone, Chunk::Bytes))
     }
@@ -230,9 +221,9 @@ impl Rename for MemoryDisk {
 }
 
 impl Wal<Command> for MemoryDisk {
-    type Error = Infallible;
+    type Error = Broken;
 
-    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Infallible> {
+    fn append_and_sync(&mut self, records: &[Record<Command>]) -> Result<(), Broken> {
         for record in records {
             self.store(record);
         }

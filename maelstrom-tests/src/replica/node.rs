@@ -1,26 +1,27 @@
 //! One node: its disk, and the process that runs on it while the node is up.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use raft_core::invariant::Violation;
 use raft_core::{
-    Ballot, ChunkToSend, Config, Entry, Envelope, Incarnation, Input, Membership, Names, NodeId,
-    Output, Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
+    ChunkToSend, Config, Envelope, Incarnation, Input, Membership, Names, NodeId, Output,
+    Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
     SnapshotToStore, Status, Synced, Task, Wal,
 };
 
 use crate::rules::{Broken, Ledger, Rules, Subject};
 
-/// A node's storage. It outlives the node's process.
-pub trait Disk<S: Subject>: Wal<S::Command> {
-    /// Reads what is stored, for a process that starts.
+/// A node's storage. It outlives the node's process. Its error says why a process cannot go on: the
+/// storage failed, or a rule is broken.
+pub trait Disk<S: Subject>: Wal<S::Command, Error: From<Broken>> {
+    /// Opens the storage for a process that starts, and reads the newest snapshot. The rest of what
+    /// it holds is in its [`ledger`](Self::ledger).
     ///
     /// # Errors
     /// If the storage cannot be opened, or if its contents break a rule.
-    fn open(&mut self) -> Result<Stored<S>, Stop<Self::Error>>;
+    fn open(&mut self) -> Result<Option<(SnapshotId, Installed<S>)>, Self::Error>;
 
     /// What the disk has acknowledged.
     fn ledger(&self) -> &Ledger<S::Command>;
@@ -59,53 +60,8 @@ pub enum Chunk {
     Damaged,
 }
 
-/// The state of a leader's snapshot, and the members that it names.
+/// The state in a snapshot, and the members that it names; without any, they are those at the start.
 pub type Installed<S> = (S, Option<Membership>);
-
-/// What a disk holds when a process starts.
-#[derive(Debug)]
-pub struct Stored<S: Subject> {
-    /// The stored term and vote.
-    pub ballot: Ballot,
-    /// The newest snapshot.
-    pub snapshot: Option<SnapshotId>,
-    /// The state in that snapshot, or a new one.
-    pub machine: S,
-    /// The members that the snapshot names; without any, they are those at the start.
-    pub membership: Option<Membership>,
-    /// The entries after the snapshot.
-    pub entries: Vec<Entry<S::Command>>,
-}
-
-/// Why a process cannot go on.
-#[derive(Debug)]
-pub enum Stop<E> {
-    /// It broke a rule.
-    Broken(Broken),
-    /// Its storage failed.
-    Storage(E),
-}
-
-impl<E> From<Broken> for Stop<E> {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
-
-impl From<Stop<Infallible>> for Broken {
-    fn from(stop: Stop<Infallible>) -> Self {
-        match stop {
-            Stop::Broken(broken) => broken,
-            Stop::Storage(never) => match never {},
-        }
-    }
-}
-
-impl From<Stop<Infallible>> for String {
-    fn from(stop: Stop<Infallible>) -> Self {
-        Broken::from(stop).into()
-    }
-}
 
 /// Fails with a broken rule unless `holds`.
 ///
@@ -207,23 +163,21 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     ///
     /// # Errors
     /// If the disk cannot be opened, or if its contents break a rule.
-    pub fn start(&mut self, incarnation: Incarnation, seed: u64) -> Result<(), Stop<D::Error>> {
-        let Stored {
-            ballot,
-            snapshot,
-            machine,
-            membership,
-            entries,
-        } = self.disk.open()?;
+    pub fn start(&mut self, incarnation: Incarnation, seed: u64) -> Result<(), D::Error> {
+        let (snapshot, (machine, membership)) = match self.disk.open()? {
+            Some((id, state)) => (Some(id), state),
+            None => (None, Default::default()),
+        };
         let membership = membership.unwrap_or_else(|| self.setting.membership.clone());
+        let ledger = self.disk.ledger();
         let replica = Replica::restore(Restored {
             id: self.id,
             membership,
             config: self.setting.config.clone(),
-            ballot,
+            ballot: ledger.ballot(),
             snapshot,
             machine,
-            entries,
+            entries: ledger.entries().to_vec(),
             incarnation,
             seed,
         });
@@ -260,7 +214,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     ///
     /// # Errors
     /// If the output breaks an invariant, or if the disk fails.
-    pub fn release(&mut self) -> Result<Released<S>, Stop<D::Error>> {
+    pub fn release(&mut self) -> Result<Released<S>, D::Error> {
         let mut released = Released::default();
         let Some(process) = &mut self.process else {
             return Ok(released);
@@ -282,7 +236,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
         process.unsynced.push_back(output);
         released.messages = early.messages;
         for chunk in early.chunks {
-            match self.disk.read_chunk(chunk).map_err(Stop::Storage)? {
+            match self.disk.read_chunk(chunk)? {
                 Chunk::Bytes(bytes) => released.messages.push(chunk.message(bytes)),
                 Chunk::Gone => {}
                 Chunk::Damaged => {
@@ -324,7 +278,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     ///
     /// # Errors
     /// The disk's own. The process must stop.
-    pub fn sync(&mut self) -> Result<Option<Receipt<S>>, Stop<D::Error>> {
+    pub fn sync(&mut self) -> Result<Option<Receipt<S>>, D::Error> {
         let Some(process) = &mut self.process else {
             return Ok(None);
         };
@@ -351,7 +305,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     ///
     /// # Errors
     /// The disk's own. The process must stop.
-    pub fn work(&mut self) -> Result<Option<Worked<S>>, Stop<D::Error>> {
+    pub fn work(&mut self) -> Result<Option<Worked<S>>, D::Error> {
         let Some(process) = &mut self.process else {
             return Ok(None);
         };
@@ -359,12 +313,12 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
         let (id, work) = match process.work.take() {
             None => return Ok(None),
             Some(Work::Begun(Task::Store(capture))) => {
-                let id = disk.store_snapshot(capture).map_err(Stop::Storage)?;
+                let id = disk.store_snapshot(capture)?;
                 (id, Work::Stored(id))
             }
             Some(Work::Begun(Task::Install(received))) => {
                 let id = received.id;
-                match disk.install_snapshot(received).map_err(Stop::Storage)? {
+                match disk.install_snapshot(received)? {
                     Some((machine, members)) => {
                         let first = || self.setting.membership.clone();
                         let members = members.unwrap_or_else(first);
@@ -453,10 +407,9 @@ impl<S: Subject> Process<S> {
         &mut self,
         output: Output<S>,
         disk: &mut W,
-    ) -> Result<Receipt<S>, Stop<W::Error>> {
+    ) -> Result<Receipt<S>, W::Error> {
         let before = self.persisted.take().expect("no process outlives an error");
-        let stored = output.persist(before, disk).map_err(Stop::Storage)?;
-        let (late, synced, persisted) = stored;
+        let (late, synced, persisted) = output.persist(before, disk)?;
         self.persisted = Some(persisted);
         Ok((late, synced))
     }

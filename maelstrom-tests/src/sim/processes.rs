@@ -4,7 +4,7 @@ use std::mem;
 
 use raft::host::Session as _;
 use raft::sessions::Client;
-use raft::storage::{Error, ErrorKind};
+use raft::storage::ErrorKind;
 use raft_core::{Incarnation, Index, Input, NodeId, Refusal, Response, RoleName};
 
 use super::agenda::Happening;
@@ -13,10 +13,11 @@ use super::clients::Kind;
 use super::machine::{Outcome, Store};
 use super::member::Member;
 use super::options::TICK;
+use super::storage::Stop;
 use super::trace::{Event, Words};
 use super::world::{Phase, World};
 use crate::replica::faulty_disk::Tear;
-use crate::replica::node::{Disk as _, Released, Stop, demand};
+use crate::replica::node::{Disk as _, Released, demand};
 use crate::rules::Broken;
 
 /// How long a process is down when there are no faults.
@@ -70,7 +71,7 @@ impl World {
     }
 
     /// A node's process cannot go on, or cannot start.
-    pub(super) fn stopped(&mut self, id: NodeId, stop: Stop<Error>) -> Result<(), Broken> {
+    pub(super) fn stopped(&mut self, id: NodeId, stop: Stop) -> Result<(), Broken> {
         let error = match stop {
             Stop::Broken(broken) => return Err(broken),
             Stop::Storage(error) => error,

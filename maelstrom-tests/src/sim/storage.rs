@@ -15,7 +15,7 @@ use raft_core::{
 
 use super::machine::{Numbered, Store};
 use crate::replica::faulty_disk::{FaultyDisk, Tear};
-use crate::replica::node::{Chunk, Disk, Installed, Stop, Stored, demand};
+use crate::replica::node::{Chunk, Disk, Installed, demand};
 use crate::rules::{Broken, Ledger};
 
 /// The storage of one node.
@@ -53,6 +53,27 @@ pub(super) struct Found {
     pub(super) snapshot: Option<SnapshotId>,
     /// Whether that snapshot had no base record in the log.
     pub(super) rebased: bool,
+}
+
+/// Why a process cannot go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It broke a rule.
+    Broken(Broken),
+    /// Its storage failed.
+    Storage(Error),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Storage(error)
+    }
 }
 
 impl FaultyStorage {
@@ -144,48 +165,37 @@ impl FaultyStorage {
 }
 
 impl Disk<Store> for FaultyStorage {
-    fn open(&mut self) -> Result<Stored<Store>, Stop<Error>> {
+    fn open(&mut self) -> Result<Option<(SnapshotId, Installed<Store>)>, Stop> {
         let name = |node: u64| format!("n{node}");
         let cluster = Cluster::of((1..=self.nodes).map(name));
         let identity = Identity::new(cluster, &name(self.id.0), self.id, self.id.0);
         let disk = Arc::new(self.disk.clone());
-        let opened = storage::open::<Numbered>(disk, &identity, None, self.options);
         let Opened {
             identity: _,
             log,
             snapshots,
             recovered,
-        } = opened.map_err(Stop::Storage)?;
+        } = storage::open::<Numbered>(disk, &identity, None, self.options)?;
         let id = recovered.snapshot.as_ref().map(|snapshot| snapshot.id);
         let base = recovered.base();
-        let entries = recovered.entries;
-        let found = Ledger::holding(recovered.ballot, base, entries.clone());
+        let found = Ledger::holding(recovered.ballot, base, recovered.entries);
         self.compare(found, id, recovered.torn)?;
-        let (machine, membership) = match recovered.snapshot {
-            None => (Store::default(), None),
-            Some(snapshot) => {
-                let machine = Store::read(&snapshot.machine).map_err(|error| {
-                    let id = self.id;
-                    Broken(format!("a stored snapshot must decode: node {id}: {error}"))
-                })?;
-                (machine, Some(snapshot.membership))
-            }
-        };
         self.open = Some((log, snapshots));
-        Ok(Stored {
-            ballot: recovered.ballot,
-            snapshot: id,
-            machine,
-            membership,
-            entries,
-        })
+        let Some(snapshot) = recovered.snapshot else {
+            return Ok(None);
+        };
+        let machine = Store::read(&snapshot.machine).map_err(|error| {
+            let id = self.id;
+            Broken(format!("a stored snapshot must decode: node {id}: {error}"))
+        })?;
+        Ok(Some((snapshot.id, (machine, Some(snapshot.membership)))))
     }
 
     fn ledger(&self) -> &Ledger<Numbered> {
         &self.ledger
     }
 
-    fn store_snapshot(&mut self, capture: SnapshotToStore<Store>) -> Result<SnapshotId, Error> {
+    fn store_snapshot(&mut self, capture: SnapshotToStore<Store>) -> Result<SnapshotId, Stop> {
         let SnapshotToStore {
             last,
             membership,
@@ -202,7 +212,7 @@ impl Disk<Store> for FaultyStorage {
     fn install_snapshot(
         &mut self,
         received: SnapshotToInstall,
-    ) -> Result<Option<Installed<Store>>, Error> {
+    ) -> Result<Option<Installed<Store>>, Stop> {
         let SnapshotToInstall { id, bytes } = received;
         let snapshots = self.files().1.clone();
         let Ok(whole) = snapshots.received(id, &bytes) else {
@@ -218,7 +228,7 @@ impl Disk<Store> for FaultyStorage {
         Ok(Some((machine, Some(whole.membership))))
     }
 
-    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Error> {
+    fn read_chunk(&mut self, chunk: ChunkToSend) -> Result<Chunk, Stop> {
         let snapshots = &self.files().1;
         match snapshots.read(chunk.snapshot, chunk.offset, chunk.length) {
             Ok(Some(bytes)) => Ok(Chunk::Bytes(bytes)),
@@ -227,15 +237,15 @@ impl Disk<Store> for FaultyStorage {
                 self.read_damage = true;
                 Ok(Chunk::Damaged)
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
 impl Wal<Numbered> for FaultyStorage {
-    type Error = Error;
+    type Error = Stop;
 
-    fn append_and_sync(&mut self, records: &[Record<Numbered>]) -> Result<(), Error> {
+    fn append_and_sync(&mut self, records: &[Record<Numbered>]) -> Result<(), Stop> {
         self.pending = records.to_vec();
         self.files().0.append_and_sync(records)?;
         for record in mem::take(&mut self.pending) {
@@ -249,7 +259,7 @@ impl Wal<Numbered> for FaultyStorage {
             if let Some(error) = snapshots.take_warning()
                 && self.disk.is_dead()
             {
-                return Err(error);
+                return Err(error.into());
             }
         }
         Ok(())
