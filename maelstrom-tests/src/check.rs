@@ -162,21 +162,16 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<Status, String> {
 /// The verdict on a history, and why it is not valid. If nothing speaks against the history but
 /// too little of it succeeded, it shows nothing, and the verdict is unknown.
 pub fn judge(operations: &[Operation], verdict: &Verdict) -> (Status, Option<String>) {
-    let keys = || some_of(&offending(verdict));
-    match verdict {
-        Verdict::Invalid(_) => {
-            let why = format!("not linearizable: key {}", keys());
-            (Status::Invalid, Some(why))
-        }
-        Verdict::Unknown(_) => {
-            let why = format!("too hard to check: key {}", keys());
-            (Status::Unknown, Some(why))
-        }
+    let keys = some_of(&offending(verdict));
+    let why = match verdict {
+        Verdict::Invalid(_) => format!("not linearizable: key {keys}"),
+        Verdict::Unknown(_) => format!("too hard to check: key {keys}"),
         Verdict::Valid => match untested(operations) {
-            Some(why) => (Status::Unknown, Some(why)),
-            None => (Status::Valid, None),
+            Some(why) => return (Status::Unknown, Some(why)),
+            None => return (Status::Valid, None),
         },
-    }
+    };
+    (verdict.into(), Some(why))
 }
 
 /// The keys that are not linearizable, or could not be decided.
@@ -200,16 +195,14 @@ fn untested(operations: &[Operation]) -> Option<String> {
             kinds.entry(operation.call.name()).or_default();
         let outcome = operation.completed.as_ref().map(|(_, outcome)| outcome);
         let is_ok = matches!(outcome, Some(Outcome::ReadOk(_) | Outcome::Done));
-        let was_executed = match outcome {
-            Some(Outcome::Failed(code)) => matches!(
-                *code,
+        let has_failed = matches!(
+            outcome,
+            Some(Outcome::Failed(
                 ErrorCode::KEY_DOES_NOT_EXIST | ErrorCode::PRECONDITION_FAILED
-            ),
-            Some(Outcome::ReadOk(_) | Outcome::Done) => true,
-            Some(Outcome::Unknown(_)) | None => false,
-        };
+            ))
+        );
         *made += 1;
-        *executed += u64::from(was_executed);
+        *executed += u64::from(is_ok || has_failed);
         *ok += u64::from(is_ok);
         any_ok |= is_ok;
     }
@@ -227,18 +220,10 @@ fn untested(operations: &[Operation]) -> Option<String> {
 /// # Errors
 /// If `out` cannot be written.
 pub fn report(analysis: &Analysis, out: &mut dyn Write) -> io::Result<()> {
-    let Analysis {
-        verdict,
-        keys,
-        operations,
-    } = analysis;
-    let checked = format!(
-        "{} on {}",
-        counted(*operations, "operation"),
-        counted(*keys, "key")
-    );
-    match verdict {
-        Verdict::Valid if *operations == 1 => writeln!(out, "{checked} is linearizable."),
+    let operations = counted(analysis.operations, "operation");
+    let checked = format!("{operations} on {}", counted(analysis.keys, "key"));
+    match &analysis.verdict {
+        Verdict::Valid if analysis.operations == 1 => writeln!(out, "{checked} is linearizable."),
         Verdict::Valid => writeln!(out, "{checked} are linearizable."),
         Verdict::Invalid(contradictions) => {
             for contradiction in contradictions.iter().take(SHOWN_MAX) {

@@ -225,7 +225,7 @@ fn check_key(
             key: key.clone(),
             start: core.start,
             parts: core.kept.iter().map(part).collect(),
-            stuck: core.stuck,
+            stuck: core.stuck(),
             possible: core.states.iter().map(held).collect(),
             cut_short: core.cut_short,
         })

@@ -66,10 +66,7 @@ impl Contradiction {
     }
 
     fn headline(&self) -> String {
-        format!(
-            "Key {} is not linearizable.",
-            shorten(&json::to_string(&self.key))
-        )
+        format!("Key {} is not linearizable.", json(&self.key))
     }
 
     fn beginning(&self) -> &'static str {
@@ -87,27 +84,17 @@ impl Contradiction {
     }
 
     fn reason(&self) -> String {
-        let mut held: Vec<String> = self
-            .possible
-            .iter()
-            .take(HELD_SHOWN_MAX)
-            .map(name)
-            .collect();
+        let possible = self.possible.iter().take(HELD_SHOWN_MAX);
+        let mut held: Vec<String> = possible.map(name).collect();
         if held.len() < self.possible.len() {
             held.push("hold another value".to_owned());
         }
         let stuck = self.stuck + 1;
         let operation = &self.parts[self.stuck].operation;
+        let (call, demand, held) = (operation.call.name(), demand(operation), held.join(" or "));
         let mut reason = match self.impossible() {
-            Some((code, why)) => format!(
-                "#{stuck}: a {} was answered {code}, but {why}.",
-                operation.call.name()
-            ),
-            None => format!(
-                "#{stuck} {}, but while it ran the key could only {}.",
-                demand(operation),
-                held.join(" or ")
-            ),
+            Some((code, why)) => format!("#{stuck}: a {call} was answered {code}, but {why}."),
+            None => format!("#{stuck} {demand}, but while it ran the key could only {held}."),
         };
         if self.cut_short {
             reason += " Shrinking stopped at its limit: fewer operations may contradict each other as well.";
@@ -151,11 +138,8 @@ impl Layout {
     /// Assigns each moment a column, in order, as far to the left as the labels allow.
     fn new(shown: &[(usize, &Part)]) -> Self {
         let labels: Vec<String> = shown.iter().map(|(_, part)| label(part)).collect();
-        let mut moments: Vec<Moment> = shown
-            .iter()
-            .flat_map(|(_, part)| [Some(part.operation.invoked), end(part)])
-            .flatten()
-            .collect();
+        let moments = |(_, part): &(_, &Part)| [Some(part.operation.invoked), end(part)];
+        let mut moments: Vec<Moment> = shown.iter().flat_map(moments).flatten().collect();
         moments.sort_unstable();
         moments.dedup();
         let index = |moment: Moment| moments.partition_point(|&other| other < moment);
@@ -252,34 +236,23 @@ fn label(part: &Part) -> String {
 
 /// An operation in a line of text, with its times.
 fn sentence(part: &Part) -> String {
-    let Operation {
-        process,
-        key: _,
-        call,
-        invoked,
-        completed,
-    } = &part.operation;
-    let call = shorten(&call.to_string());
-    let from = seconds(*invoked);
-    let result = match completed {
+    let operation = &part.operation;
+    let (process, call) = (operation.process, shorten(&operation.call.to_string()));
+    let from = seconds(operation.invoked);
+    let times = |end: &Moment| format!("{from} to {}", seconds(*end));
+    let result = match &operation.completed {
         Some((end, Outcome::ReadOk(value))) => {
-            let value = shorten(&json::to_string(value));
-            format!("returned {value}, {from} to {}", seconds(*end))
+            format!("returned {}, {}", json(value), times(end))
         }
-        Some((end, Outcome::Done)) => format!("ok, {from} to {}", seconds(*end)),
-        Some((end, Outcome::Failed(code))) => {
-            format!("failed with {code}, {from} to {}", seconds(*end))
-        }
+        Some((end, Outcome::Done)) if part.is_bound => format!("ok, {}", times(end)),
+        Some((end, Outcome::Done)) => format!("ok, {} (its end does not matter)", times(end)),
+        Some((end, Outcome::Failed(code))) => format!("failed with {code}, {}", times(end)),
         Some((end, Outcome::Unknown(code))) => {
-            format!("unknown ({code}), {from} to {} or later", seconds(*end))
+            format!("unknown ({code}), {} or later", times(end))
         }
         None => format!("without an end, from {from} on"),
     };
-    let note = match completed {
-        Some((_, Outcome::Done)) if !part.is_bound => " (its end does not matter)",
-        Some(_) | None => "",
-    };
-    format!("process {process}: {call}: {result}{note}")
+    format!("process {process}: {call}: {result}")
 }
 
 fn seconds(moment: Moment) -> String {
@@ -290,9 +263,7 @@ fn seconds(moment: Moment) -> String {
 fn demand(operation: &Operation) -> String {
     let call = shorten(&operation.call.to_string());
     match &operation.completed {
-        Some((_, Outcome::ReadOk(value))) => {
-            format!("needs the key to hold {}", shorten(&json::to_string(value)))
-        }
+        Some((_, Outcome::ReadOk(value))) => format!("needs the key to hold {}", json(value)),
         Some((_, Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST))) => {
             "needs the key not to exist".to_owned()
         }
@@ -309,9 +280,14 @@ fn demand(operation: &Operation) -> String {
 fn name(held: &Held) -> String {
     match held {
         Held::Nothing => "not exist".to_owned(),
-        Held::Value(value) => format!("hold {}", shorten(&json::to_string::<Value>(value))),
+        Held::Value(value) => format!("hold {}", json(value)),
         Held::SomethingElse => "hold some other value".to_owned(),
     }
+}
+
+/// A value as JSON, shortened.
+fn json(value: &Value) -> String {
+    shorten(&json::to_string(value))
 }
 
 fn shorten(text: &str) -> String {

@@ -92,12 +92,7 @@ impl Effect {
     /// Whether this requires a state and is possible in `state`. Such an operation may need another
     /// one to take effect before it; a blind write never does.
     pub(super) fn consumes(self, state: State) -> bool {
-        match self {
-            Self::Observe(condition) => condition.holds(state),
-            Self::Write(_) => false,
-            Self::Cas { from, to: _ } => from == state,
-            Self::Delete => state != State::ABSENT,
-        }
+        !matches!(self, Self::Write(_)) && self.apply(state).is_some()
     }
 }
 
@@ -114,9 +109,6 @@ pub(super) struct Step {
 impl Step {
     /// Whether this step can be ignored: it has no known end and only observes.
     pub(super) fn imposes_nothing(&self) -> bool {
-        match self.effect {
-            Effect::Observe(_) => self.completed.is_none(),
-            Effect::Write(_) | Effect::Cas { .. } | Effect::Delete => false,
-        }
+        self.completed.is_none() && matches!(self.effect, Effect::Observe(_))
     }
 }

@@ -40,6 +40,7 @@
 //! search runs when the exact one has used a part of its budget, and the exact one then runs again
 //! with the whole.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::register::{Condition, Effect, State, Step};
@@ -250,8 +251,7 @@ impl<'a> World<'a> {
     /// own step has not taken effect.
     fn settle(&self, place: &mut Place) {
         while place.level < self.definite.len() {
-            for &rank in self.open_at(place.level) {
-                let rank = rank as usize;
+            for rank in self.open_at(place.level) {
                 if let Effect::Observe(condition) = self.effect(rank)
                     && condition.holds(place.state)
                 {
@@ -276,14 +276,16 @@ impl<'a> World<'a> {
         ahead: &mut Vec<Configuration>,
     ) -> usize {
         let place = &from.place;
-        let owed: Vec<usize> = self
-            .open_at(place.level)
-            .iter()
-            .map(|&rank| rank as usize)
-            .filter(|&rank| !self.is_done(place, rank))
-            .collect();
+        let open = self.open_at(place.level);
+        let owed: Vec<usize> = open.filter(|&rank| !self.is_done(place, rank)).collect();
 
-        let mut moves: Vec<(Likelihood, Move, State)> = Vec::new();
+        // Affects only how fast an order is found, not whether: first comes the step that is due, then
+        // what enables it, and of both a definite step before an unknown one.
+        let priority = |mover: Option<usize>, state: State| {
+            let enables = self.effect(place.level).consumes(state);
+            Reverse((mover == Some(place.level), enables, mover.is_some()))
+        };
+        let mut moves = Vec::new();
         let mut effects_seen: BTreeSet<Effect> = BTreeSet::new();
         for &rank in &owed {
             let effect = self.effect(rank);
@@ -292,8 +294,7 @@ impl<'a> World<'a> {
                 && effects_seen.insert(effect)
                 && let Some(state) = effect.apply(place.state)
             {
-                let likelihood = self.likelihood(place.level, Some(rank), state);
-                moves.push((likelihood, Move::Definite(rank), state));
+                moves.push((priority(Some(rank), state), Move::Definite(rank), state));
             }
         }
         let needs = Needs::of(owed.iter().map(|&rank| self.effect(rank)));
@@ -310,13 +311,12 @@ impl<'a> World<'a> {
                 && state != place.state
                 && (needs.consume(state) || ways.contains(&state))
             {
-                let likelihood = self.likelihood(place.level, None, state);
-                moves.push((likelihood, Move::Unknown(kind), state));
+                moves.push((priority(None, state), Move::Unknown(kind), state));
             }
         }
 
         // The sort is stable: of equals, the step that must end first is tried first.
-        moves.sort_by_key(|&(likelihood, _, _)| likelihood);
+        moves.sort_by_key(|&(priority, _, _)| priority);
         let looked_at = owed.len() + self.unknowns.len() + moves.len() * self.words;
         for &(_, chosen, state) in moves.iter().rev() {
             let mut next = from.clone();
@@ -331,18 +331,6 @@ impl<'a> World<'a> {
             ahead.push(next);
         }
         looked_at
-    }
-
-    /// How soon to try a move. Affects only how fast an order is found, not whether.
-    fn likelihood(&self, level: usize, mover: Option<usize>, state: State) -> Likelihood {
-        let enables = self.effect(level).consumes(state);
-        match mover {
-            Some(rank) if rank == level => Likelihood::IsDue,
-            Some(_) if enables => Likelihood::EnablesDue,
-            None if enables => Likelihood::UnknownEnablesDue,
-            Some(_) => Likelihood::Other,
-            None => Likelihood::UnknownOther,
-        }
     }
 
     /// The states from which one or more unknown `cas` may lead to a state that a definite open
@@ -365,8 +353,9 @@ impl<'a> World<'a> {
         ways
     }
 
-    fn open_at(&self, level: usize) -> &[u32] {
-        &self.open[self.starts[level]..self.starts[level + 1]]
+    fn open_at(&self, level: usize) -> impl Iterator<Item = usize> {
+        let ranks = &self.open[self.starts[level]..self.starts[level + 1]];
+        ranks.iter().map(|&rank| rank as usize)
     }
 
     fn effect(&self, rank: usize) -> Effect {
@@ -427,16 +416,6 @@ enum Move {
     Definite(usize),
     /// An unknown step of this kind takes effect.
     Unknown(usize),
-}
-
-/// The order in which moves are tried, the first one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Likelihood {
-    IsDue,
-    EnablesDue,
-    UnknownEnablesDue,
-    Other,
-    UnknownOther,
 }
 
 /// How many unknown steps of each kind have taken effect, without the kinds of which none has.

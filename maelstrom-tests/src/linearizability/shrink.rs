@@ -58,15 +58,17 @@ pub struct Part {
     pub is_bound: bool,
 }
 
-/// The shrunk contradiction.
+/// A contradiction, which shrinks.
 pub(super) struct Core {
     pub(super) start: Start,
+    /// In the order of their invocations.
     pub(super) kept: Vec<Kept>,
-    /// The index in `kept` of the step that cannot take effect before its end.
-    pub(super) stuck: usize,
+    /// The origin of the step that cannot take effect before its end.
+    stuck: usize,
     /// The states of the key while that step was due.
     pub(super) states: BTreeSet<State>,
-    /// Shrinking reached a limit, so there may be more steps here than needed.
+    budget: Budget,
+    /// An attempt was not made, or not to the end, so there may be more steps here than needed.
     pub(super) cut_short: bool,
 }
 
@@ -86,7 +88,7 @@ pub(super) fn shrink(
     states: BTreeSet<State>,
     budget: Budget,
 ) -> Core {
-    let mut shrinking = Shrinking {
+    let mut core = Core {
         start: Start::Absent,
         kept: without_end(steps, stuck),
         stuck,
@@ -94,10 +96,8 @@ pub(super) fn shrink(
         budget,
         cut_short: false,
     };
-    shrinking.cut_beginning();
-    shrinking.drop_observations();
-    shrinking.unbind();
-    shrinking.finish()
+    core.cut_beginning();
+    core.finish()
 }
 
 /// Looks for a contradiction in ever longer stretches that end with the end of step `furthest`. If
@@ -105,7 +105,7 @@ pub(super) fn shrink(
 /// steps alone.
 pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: Budget) -> Option<Core> {
     let whole = without_end(steps, furthest);
-    let mut shrinking = Shrinking {
+    let mut core = Core {
         start: Start::Anything,
         kept: Vec::new(),
         stuck: furthest,
@@ -117,11 +117,9 @@ pub(super) fn look_nearby(steps: &[Step], furthest: usize, budget: Budget) -> Op
     let beginnings = iter::from_fn(|| whole.len().checked_sub(lengths.next()?));
     for beginning in beginnings {
         let rest = without_beginning(&whole, whole[beginning].step.invoked);
-        if shrinking.accept(Start::Anything, rest) {
-            shrinking.cut_short = false;
-            shrinking.drop_observations();
-            shrinking.unbind();
-            return Some(shrinking.finish());
+        if core.accept(Start::Anything, rest) {
+            core.cut_short = false;
+            return Some(core.finish());
         }
     }
     None
@@ -158,20 +156,13 @@ fn without_beginning(kept: &[Kept], from: Moment) -> Vec<Kept> {
     kept.iter().filter_map(cut).collect()
 }
 
-struct Shrinking {
-    start: Start,
-    /// In the order of their invocations.
-    kept: Vec<Kept>,
-    /// The origin of the step that cannot take effect before its end.
-    stuck: usize,
-    /// The states of the key while that step was due.
-    states: BTreeSet<State>,
-    budget: Budget,
-    /// An attempt was not made, or not to the end.
-    cut_short: bool,
-}
+impl Core {
+    /// The index in `kept` of the step that cannot take effect before its end.
+    pub(super) fn stuck(&self) -> usize {
+        let stuck = self.kept.iter().position(|kept| kept.origin == self.stuck);
+        stuck.expect("a step that the contradiction needs is never removed")
+    }
 
-impl Shrinking {
     /// Finds the latest beginning. A later one constrains less, so this is a binary search.
     fn cut_beginning(&mut self) {
         let whole = self.kept.clone();
@@ -231,16 +222,14 @@ impl Shrinking {
         for end in definite {
             let mut ahead = vec![end];
             while let Some(consumer) = ahead.pop() {
-                let Step {
-                    completed, effect, ..
-                } = self.kept[consumer].step;
-                if completed.is_none() && effect == Effect::Delete {
+                let Kept { step, .. } = self.kept[consumer];
+                if step.completed.is_none() && step.effect == Effect::Delete {
                     // It needs no unknown step before it (rule 4 of the search).
                     continue;
                 }
                 let produces = |&at: &usize| {
                     let target = self.kept[at].step.effect.target();
-                    target.is_some_and(|state| effect.consumes(state))
+                    target.is_some_and(|state| step.effect.consumes(state))
                 };
                 let producers = unknown.extract_if(.., |at| produces(at));
                 for producer in producers {
@@ -252,18 +241,12 @@ impl Shrinking {
         deadlines
     }
 
-    fn finish(mut self) -> Core {
+    fn finish(mut self) -> Self {
+        self.drop_observations();
+        self.unbind();
         // The last removals may have changed the states in which the search gets stuck.
         self.accept(self.start, self.kept.clone());
-        let is_stuck = |kept: &Kept| kept.origin == self.stuck;
-        let stuck = self.kept.iter().position(is_stuck);
-        Core {
-            start: self.start,
-            stuck: stuck.expect("a step that the contradiction needs is never removed"),
-            kept: self.kept,
-            states: self.states,
-            cut_short: self.cut_short,
-        }
+        self
     }
 
     /// Whether the budget allows another attempt.

@@ -195,7 +195,7 @@ fn shrunk_contradiction_is_a_contradiction() {
                     "{steps:?} to {kept:?}"
                 );
             }
-            assert!(kept[core.stuck].completed.is_some());
+            assert!(kept[core.stuck()].completed.is_some());
         });
     }
 }
