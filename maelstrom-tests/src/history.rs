@@ -201,8 +201,9 @@ pub struct History {
 }
 
 /// The state of a process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Activity {
+    #[default]
     Idle,
     /// It waits for the end of the operation with this index.
     Waiting(usize),
@@ -219,16 +220,9 @@ impl History {
     /// Adds the next event.
     ///
     /// # Errors
-    /// If the event cannot follow the events before it. The history is then unchanged.
-    pub fn record(&mut self, event: Event) -> Result<(), Impossible> {
-        let Event {
-            process,
-            time_ns,
-            key,
-            call,
-            stage,
-        } = event;
-        let before_ns = self.last_time_ns;
+    /// Why the event cannot follow the events before it. The history is then unchanged.
+    pub fn record(&mut self, event: Event) -> Result<(), String> {
+        let (process, time_ns, before_ns) = (event.process, event.time_ns, self.last_time_ns);
         demand(time_ns >= before_ns, || {
             format!("time runs backwards: {time_ns} ns after {before_ns} ns in the event before")
         })?;
@@ -236,22 +230,17 @@ impl History {
             time: time_ns,
             position: self.events,
         };
-        let activity = self.processes.get(&process).copied();
-        match (stage, activity.unwrap_or(Activity::Idle)) {
+        let activity = self.processes.get(&process).copied().unwrap_or_default();
+        let wrong = |what| Err(format!("process {process} {what}"));
+        match (event.stage, activity) {
             (_, Activity::Gone) => {
-                return impossible(format!(
-                    "process {process} continues after an info; the client must continue as a new process"
-                ));
+                return wrong("continues after an info; the client must continue as a new process");
             }
             (Stage::Invoke, Activity::Waiting(_)) => {
-                return impossible(format!(
-                    "process {process} invokes an operation before its previous one has completed"
-                ));
+                return wrong("invokes an operation before its previous one has completed");
             }
             (Stage::Complete(_), Activity::Idle) => {
-                return impossible(format!(
-                    "process {process} completes an operation that it did not invoke"
-                ));
+                return wrong("completes an operation that it did not invoke");
             }
             (Stage::Invoke, Activity::Idle) => {
                 demand(self.operations.len() < OPERATIONS_MAX, || {
@@ -261,18 +250,19 @@ impl History {
                 self.processes.insert(process, Activity::Waiting(at));
                 self.operations.push(Operation {
                     process,
-                    key,
-                    call,
+                    key: event.key,
+                    call: event.call,
                     invoked: now,
                     completed: None,
                 });
             }
             (Stage::Complete(outcome), Activity::Waiting(at)) => {
                 let operation = &mut self.operations[at];
-                demand(operation.key == key && operation.call == call, || {
+                let is_same = operation.key == event.key && operation.call == event.call;
+                demand(is_same, || {
                     format!("process {process} completes another f, key or value than it invoked")
                 })?;
-                check_outcome(&call, &outcome)?;
+                check_outcome(&event.call, &outcome)?;
                 let next = match outcome {
                     Outcome::Unknown(_) => Activity::Gone,
                     Outcome::ReadOk(_) | Outcome::Done | Outcome::Failed(_) => Activity::Idle,
@@ -293,7 +283,7 @@ impl History {
 }
 
 /// Rejects an outcome that contradicts its call or its error code.
-fn check_outcome(call: &Call, outcome: &Outcome) -> Result<(), Impossible> {
+fn check_outcome(call: &Call, outcome: &Outcome) -> Result<(), String> {
     let is_read = matches!(call, Call::Read);
     match outcome {
         Outcome::ReadOk(_) => demand(is_read, || "only a read returns a value".to_owned()),
@@ -307,25 +297,9 @@ fn check_outcome(call: &Call, outcome: &Outcome) -> Result<(), Impossible> {
     }
 }
 
-fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), Impossible> {
-    if holds { Ok(()) } else { impossible(why()) }
+fn demand(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
 }
-
-fn impossible(why: String) -> Result<(), Impossible> {
-    Err(Impossible(why))
-}
-
-/// Why an event cannot follow the events before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Impossible(String);
-
-impl fmt::Display for Impossible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Impossible {}
 
 #[cfg(test)]
 mod tests {
@@ -359,7 +333,7 @@ mod tests {
         }
         let before = history.operations().to_vec();
         let error = history.record(last).expect_err("this cannot happen");
-        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.contains(expected), "{error}");
         assert_eq!(
             history.operations(),
             before,

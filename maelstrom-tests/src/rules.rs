@@ -4,14 +4,6 @@
 //! two of them contradict each other. It takes plain data, so that its tests can show it a cluster
 //! that breaks a rule. Golden scripts, the model checker and the simulator use it.
 
-macro_rules! demand {
-    ($holds:expr, $($rule:tt)+) => {
-        if !$holds {
-            return Err(Broken(format!($($rule)+)));
-        }
-    };
-}
-
 mod answers;
 mod ledger;
 
@@ -65,6 +57,14 @@ impl From<Broken> for String {
     }
 }
 
+/// Fails with a broken rule unless `holds`.
+///
+/// # Errors
+/// The rule, if it does not hold.
+pub fn demand(holds: bool, rule: impl FnOnce() -> String) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(Broken(rule())) }
+}
+
 /// All observations of a cluster.
 #[derive(Clone, Debug)]
 pub struct Rules<S: Subject> {
@@ -82,7 +82,8 @@ pub struct Rules<S: Subject> {
     outcomes: BTreeMap<CommandId, S::Outcome>,
     /// The last observation of each node.
     seen: BTreeMap<NodeId, Seen>,
-    sightings: Sightings,
+    /// How often commands came into the log again.
+    pub sightings: Sightings,
 }
 
 /// What became of commands that came into the log again.
@@ -233,15 +234,13 @@ impl<S: Subject> Rules<S> {
         let Some(above) = position(synced).checked_sub(position(base.index) + 1) else {
             return Ok(());
         };
-        let id = log.nth(above).map(|entry| entry.id);
-        demand!(
-            id.is_some_and(|id| disk.holds(id)),
-            "an entry counts as stored once it is on disk: node {node} counts those through {}, {id:?}, and its \
-             disk holds entries through {}",
-            synced,
-            disk.last()
-        );
-        Ok(())
+        let (id, last) = (log.nth(above).map(|entry| entry.id), disk.last());
+        demand(id.is_some_and(|id| disk.holds(id)), || {
+            format!(
+                "an entry counts as stored once it is on disk: node {node} counts those through {synced}, {id:?}, \
+                 and its disk holds entries through {last}"
+            )
+        })
     }
 
     /// Observes a node's whole log, which begins after `base`. Compacted entries must be committed,
@@ -275,24 +274,21 @@ impl<S: Subject> Rules<S> {
                 payload: entry.payload.clone(),
                 before,
             });
-            demand!(
-                first.payload == entry.payload && first.before == before,
-                "Log Matching: node {node} holds {} after {before} with {:?}, but before it was \
-                 after {} with {:?}",
-                entry.id,
-                entry.payload,
-                first.before,
-                first.payload,
-            );
-            if let Payload::Command(command) = &entry.payload
+            let Entry { id: at, payload } = entry;
+            demand(first.payload == *payload && first.before == before, || {
+                format!(
+                    "Log Matching: node {node} holds {at} after {before} with {payload:?}, but before it was \
+                     after {} with {:?}",
+                    first.before, first.payload,
+                )
+            })?;
+            if let Payload::Command(command) = payload
                 && let Some(id) = S::id(command)
             {
-                self.commands.insert((id, entry.id));
-                demand!(
-                    !self.refused.contains(&id),
-                    "a refused command must not enter a log: {id:?} is at {}",
-                    entry.id
-                );
+                self.commands.insert((id, *at));
+                demand(!self.refused.contains(&id), || {
+                    format!("a refused command must not enter a log: {id:?} is at {at}")
+                })?;
             }
         }
         Ok(())
@@ -301,11 +297,11 @@ impl<S: Subject> Rules<S> {
     /// Checks that an entry is committed, or is the start of the log.
     fn is_committed(&self, id: EntryId, what: &str) -> Result<(), Broken> {
         let committed = self.committed_at(id.index);
-        demand!(
-            committed == Some(id),
-            "a snapshot must hold only committed entries: {what} is {id}, where {committed:?} is committed"
-        );
-        Ok(())
+        demand(committed == Some(id), || {
+            format!(
+                "a snapshot must hold only committed entries: {what} is {id}, where {committed:?} is committed"
+            )
+        })
     }
 
     /// Observes a snapshot of this state, after this entry, and of these members. They must be the
@@ -322,22 +318,23 @@ impl<S: Subject> Rules<S> {
     ) -> Result<(), Broken> {
         self.is_committed(last, &format!("the last entry of node {node}'s snapshot"))?;
         let applied = self.state_at(position(last.index));
-        demand!(
-            *state == applied,
-            "State Machine Safety: the snapshot of node {node} after {last} holds {state:?} instead \
-             of {applied:?}"
-        );
+        demand(*state == applied, || {
+            format!(
+                "State Machine Safety: the snapshot of node {node} after {last} holds {state:?} instead \
+                 of {applied:?}"
+            )
+        })?;
         let mut before = self.committed[..position(last.index)].iter().rev();
         let named = before.find_map(|committed| match &self.entries[&committed.id].payload {
             Payload::Membership(membership) => Some(membership),
             Payload::Blank | Payload::Command(_) => None,
         });
-        demand!(
-            named.is_none_or(|named| **named == *members),
-            "a snapshot must have the members at its last entry: that of node {node} after {last} has \
-             {members:?} instead of {named:?}"
-        );
-        Ok(())
+        demand(named.is_none_or(|named| **named == *members), || {
+            format!(
+                "a snapshot must have the members at its last entry: that of node {node} after {last} has \
+                 {members:?} instead of {named:?}"
+            )
+        })
     }
 
     /// Observes that a node begins a snapshot of its own state. Its last entry must be synced.
@@ -353,11 +350,9 @@ impl<S: Subject> Rules<S> {
         disk: &Ledger<S::Command>,
     ) -> Result<(), Broken> {
         self.snapshot(node, last, members, state)?;
-        demand!(
-            disk.holds(last),
-            "a snapshot must hold only synced entries: node {node} begins one of {last}"
-        );
-        Ok(())
+        demand(disk.holds(last), || {
+            format!("a snapshot must hold only synced entries: node {node} begins one of {last}")
+        })
     }
 
     /// Observes a leader. Election Safety: no other node leads or led in that term, nor another
@@ -373,12 +368,13 @@ impl<S: Subject> Rules<S> {
         term: Term,
     ) -> Result<(), Broken> {
         if let Some(first) = self.leaders.get(&term) {
-            demand!(
-                (first.node, first.incarnation) == (node, incarnation),
-                "Election Safety: node {node} leads in term {term}, and so did node {}",
-                first.node
-            );
-            return Ok(());
+            let is_same = (first.node, first.incarnation) == (node, incarnation);
+            let other = first.node;
+            return demand(is_same, || {
+                format!(
+                    "Election Safety: node {node} leads in term {term}, and so did node {other}"
+                )
+            });
         }
         let log = self.seen.entry(node).or_default().log.clone();
         for (at, committed) in self.committed.iter().enumerate() {
@@ -387,12 +383,12 @@ impl<S: Subject> Rules<S> {
             if committed.term >= term {
                 continue;
             }
-            demand!(
-                log.get(at) == Some(&committed.id),
-                "Leader Completeness: the leader of term {term}, node {node}, lacks the committed \
-                 entry {}",
-                committed.id
-            );
+            let id = committed.id;
+            demand(log.get(at) == Some(&id), || {
+                format!(
+                    "Leader Completeness: the leader of term {term}, node {node}, lacks the committed entry {id}"
+                )
+            })?;
         }
         self.leaders.insert(
             term,
@@ -418,45 +414,47 @@ impl<S: Subject> Rules<S> {
         on_quorum: impl Fn(EntryId) -> bool,
     ) -> Result<(), Broken> {
         let Commit { node, term, .. } = *commit;
-        let end = position(commit.index);
+        let (role, index, applied, held) =
+            (commit.role, commit.index, commit.applied, commit.state);
+        let end = position(index);
         let seen = self.seen.entry(node).or_default();
-        demand!(
-            end <= seen.log.len(),
-            "a node must hold what it commits: node {node} commits {}",
-            commit.index
-        );
+        demand(end <= seen.log.len(), || {
+            format!("a node must hold what it commits: node {node} commits {index}")
+        })?;
         let start = position(seen.commit).min(end);
-        seen.commit = commit.index;
+        seen.commit = index;
         let new = seen.log[start..end].to_vec();
         if end > self.committed.len() {
             let last = seen.log[end - 1];
-            demand!(
-                commit.role == RoleName::Leader && last.term == term,
-                "only a leader may commit first, and an entry of its own term: node {node}, a {} \
-                 of term {term}, commits {last}",
-                commit.role
-            );
+            demand(role == RoleName::Leader && last.term == term, || {
+                format!(
+                    "only a leader may commit first, and an entry of its own term: node {node}, a {role} \
+                     of term {term}, commits {last}"
+                )
+            })?;
         }
         for (at, id) in (start..end).zip(new) {
-            if let Some(committed) = self.committed.get(at) {
-                demand!(
-                    committed.id == id,
-                    "State Machine Safety: node {node} applies {id} where {} was applied",
-                    committed.id
-                );
+            if let Some(Committed { id: known, .. }) = self.committed.get(at) {
+                demand(*known == id, || {
+                    format!(
+                        "State Machine Safety: node {node} applies {id} where {known} was applied"
+                    )
+                })?;
                 continue;
             }
-            demand!(
-                on_quorum(id),
-                "a committed entry must be on a quorum of disks: {id} is not, and node {node} commits it"
-            );
+            demand(on_quorum(id), || {
+                format!(
+                    "a committed entry must be on a quorum of disks: {id} is not, and node {node} commits it"
+                )
+            })?;
             for (later, leadership) in self.leaders.range(term.next()..) {
-                demand!(
-                    leadership.log.get(at) == Some(&id),
-                    "Leader Completeness: node {node} commits {id} in term {term}, but the leader \
-                     of term {later}, node {}, lacked it",
-                    leadership.node
-                );
+                demand(leadership.log.get(at) == Some(&id), || {
+                    format!(
+                        "Leader Completeness: node {node} commits {id} in term {term}, but the leader \
+                         of term {later}, node {}, lacked it",
+                        leadership.node
+                    )
+                })?;
             }
             let mut state = self.state_at(at);
             if let Payload::Command(command) = &self.entries[&id].payload {
@@ -467,16 +465,12 @@ impl<S: Subject> Rules<S> {
             }
             self.committed.push(Committed { id, term, state });
         }
-        let state = self.state_at(position(commit.applied));
-        demand!(
-            *commit.state == state,
-            "State Machine Safety: node {node} has applied {} entries and holds {:?} instead of \
-             {:?}",
-            commit.applied,
-            commit.state,
-            state
-        );
-        Ok(())
+        let state = self.state_at(position(applied));
+        demand(*held == state, || {
+            format!(
+                "State Machine Safety: node {node} has applied {applied} entries and holds {held:?} instead of {state:?}"
+            )
+        })
     }
 
     /// Notes that a command was applied for the first time, or, if it changed nothing, again.
@@ -488,26 +482,23 @@ impl<S: Subject> Rules<S> {
     ) -> Result<(), Broken> {
         if S::is_unknown(&outcome) {
             self.sightings.forgotten += 1;
-            demand!(
-                is_same,
-                "an unknown command must not be applied: {command:?}"
-            );
-            return Ok(());
+            return demand(is_same, || {
+                format!("an unknown command must not be applied: {command:?}")
+            });
         }
         let Some(first) = self.outcomes.get(&command) else {
             self.outcomes.insert(command, outcome);
             return Ok(());
         };
         self.sightings.repeated += 1;
-        demand!(
-            is_same,
-            "a command must be applied at most once: {command:?}"
-        );
-        demand!(
-            *first == outcome,
-            "a repeated command must have its first outcome: {command:?} had {first:?}, and has {outcome:?}"
-        );
-        Ok(())
+        demand(is_same, || {
+            format!("a command must be applied at most once: {command:?}")
+        })?;
+        demand(*first == outcome, || {
+            format!(
+                "a repeated command must have its first outcome: {command:?} had {first:?}, and has {outcome:?}"
+            )
+        })
     }
 
     /// Whether a command is, or was, in a log.
@@ -520,11 +511,6 @@ impl<S: Subject> Rules<S> {
     /// Whether a command is committed, and so has an outcome.
     pub fn is_applied(&self, command: CommandId) -> bool {
         self.outcomes.contains_key(&command)
-    }
-
-    /// How often commands came into the log again.
-    pub fn sightings(&self) -> Sightings {
-        self.sightings
     }
 
     /// Observes a message and its sender's disk. The promise of the message must be on that disk,
@@ -548,15 +534,13 @@ impl<S: Subject> Rules<S> {
             // The other messages promise nothing.
             other => other.waits_for() == Wait::Nothing,
         };
-        demand!(
-            stored,
-            "a promise must be on disk before it is sent: node {from} sends {:?} in term {term}, and \
-             its disk holds {:?} and entries through {}",
-            envelope.message,
-            ballot,
-            disk.last()
-        );
-        Ok(())
+        demand(stored, || {
+            let (message, last) = (&envelope.message, disk.last());
+            format!(
+                "a promise must be on disk before it is sent: node {from} sends {message:?} in term {term}, and \
+                 its disk holds {ballot:?} and entries through {last}"
+            )
+        })
     }
 
     /// Observes that the process of a lone voter died, with this on its disk. A lone voter leads

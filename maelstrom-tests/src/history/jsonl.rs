@@ -15,7 +15,6 @@
 //! | `error` | with `fail` and `info` alone: the error code, 0 for a time-out |
 //! | `time` | nanoseconds since the run began |
 
-use std::fmt;
 use std::io::{BufRead, Read};
 
 use json::Value;
@@ -55,8 +54,9 @@ impl History {
     /// Reads a history, line by line. The line break of the last line may be missing.
     ///
     /// # Errors
-    /// At the first line that cannot be read, is malformed, or cannot follow the lines before it.
-    pub fn read(mut input: impl BufRead) -> Result<Self, ReadError> {
+    /// The first line that cannot be read, is malformed, or cannot follow the lines before it, by its
+    /// number, and what is wrong with it.
+    pub fn read(mut input: impl BufRead) -> Result<Self, String> {
         let mut history = Self::new();
         let mut bytes = Vec::new();
         let mut line = 0;
@@ -74,13 +74,13 @@ impl History {
                     }
                     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
                     let event = Event::from_line(text)?;
-                    history.record(event).map_err(|error| error.to_string())?;
+                    history.record(event)?;
                     Ok(true)
                 });
             match added {
                 Ok(true) => {}
                 Ok(false) => return Ok(history),
-                Err(problem) => return Err(ReadError { line, problem }),
+                Err(problem) => return Err(format!("line {line}: {problem}")),
             }
         }
     }
@@ -175,23 +175,6 @@ fn explain(error: json::Error) -> String {
     format!("column {}: {path}{}", error.column(), error.kind())
 }
 
-/// Why a history cannot be read.
-#[derive(Debug)]
-pub struct ReadError {
-    /// The number of the line, counted from 1.
-    pub line: u64,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.problem)
-    }
-}
-
-impl std::error::Error for ReadError {}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -205,8 +188,7 @@ mod tests {
     /// The error for a history of these lines.
     fn rejected(lines: &[&str]) -> String {
         let text = lines.join("\n");
-        let why = History::read(text.as_bytes()).expect_err("this history is malformed");
-        why.to_string()
+        History::read(text.as_bytes()).expect_err("this history is malformed")
     }
 
     #[test]
@@ -320,10 +302,7 @@ mod tests {
     #[test]
     fn invalid_utf8_is_rejected() {
         let why = History::read(&b"\xff\xfe\n"[..]).expect_err("this is no UTF-8");
-        assert!(
-            why.to_string().starts_with("line 1: column 1: not UTF-8"),
-            "{why}"
-        );
+        assert!(why.starts_with("line 1: column 1: not UTF-8"), "{why}");
     }
 
     #[test]
@@ -338,12 +317,11 @@ mod tests {
         }
         let longer = format!("{head}{}\"}}\n", "x".repeat(fill + 1));
         let why = History::read(longer.as_bytes()).expect_err("this is too long");
-        assert!(why.problem.starts_with("longer than"), "{why}");
-        assert_eq!(why.line, 1);
+        assert!(why.starts_with("line 1: longer than"), "{why}");
         // No more than the maximum is held in memory.
         let endless = io::repeat(b' ');
         let why = History::read(io::BufReader::new(endless)).expect_err("this is too long");
-        assert!(why.problem.starts_with("longer than"), "{why}");
+        assert!(why.starts_with("line 1: longer than"), "{why}");
     }
 
     #[test]
@@ -366,6 +344,6 @@ mod tests {
             }
         }
         let why = History::read(io::BufReader::new(Broken)).expect_err("nothing can be read");
-        assert_eq!(why.to_string(), "line 1: cannot be read: the disk failed");
+        assert_eq!(why, "line 1: cannot be read: the disk failed");
     }
 }

@@ -41,9 +41,7 @@ fn content<S: Subject<Command: Display>>(
 ) -> String {
     match message {
         Message::PreVote(m) => format!(" {}, last {}", name('p', m.round), m.last),
-        Message::PreVoteReply(m) => {
-            format!(" {} {}", name('p', m.round), verdict(m.granted))
-        }
+        Message::PreVoteReply(m) => format!(" {} {}", name('p', m.round), verdict(m.granted)),
         Message::Vote(m) => {
             let transfer = if m.transfer { ", a transfer" } else { "" };
             format!(", last {}{transfer}", m.last)
@@ -74,8 +72,7 @@ fn content<S: Subject<Command: Display>>(
         Message::ReadIndexReply(m) => format!(" {}, commit {}", name('i', m.id), m.commit),
         Message::Forward(m) => format!(" {} {}", name('f', m.id), m.command),
         Message::ForwardReply(m) => {
-            let outcome = S::describe_outcome(&m.outcome);
-            format!(" {} {outcome}", name('f', m.id))
+            format!(" {} {}", name('f', m.id), S::describe_outcome(&m.outcome))
         }
         Message::Outdated(_) => String::new(),
         Message::TimeoutNow(m) => format!(" {}, last {}", name('t', m.id), m.last),
@@ -96,22 +93,25 @@ pub fn response<S: Subject>(
         Response::Transferred => "another node leads".to_owned(),
         Response::SnapshotStored(index) => format!("a snapshot through {index} is stored"),
         Response::Answered(answer) => value(answer).unwrap_or_else(|| "absent".to_owned()),
-        Response::Refused(Refusal::NoLeader) => "refused, no leader".to_owned(),
-        Response::Refused(Refusal::Full) => "refused, too many requests".to_owned(),
         Response::MembersChanged => "the members have changed".to_owned(),
-        Response::Refused(Refusal::ReadExpired) => "refused, timed out".to_owned(),
-        Response::Refused(Refusal::Transferring) => "refused, a transfer is under way".to_owned(),
-        Response::Refused(Refusal::NotLeading(leader)) => match leader {
-            Some(leader) => format!("refused, n{leader} leads"),
-            None => "refused, no leader".to_owned(),
-        },
-        Response::Refused(Refusal::NotAVoter) => "refused, not another voter".to_owned(),
-        Response::Refused(Refusal::TargetSilent) => "refused, the target is silent".to_owned(),
-        Response::Refused(Refusal::TargetDeclined) => "refused, the target declined".to_owned(),
-        Response::Refused(Refusal::TransferExpired) => "refused, in vain".to_owned(),
-        Response::Refused(Refusal::NoSnapshot) => "refused, no snapshot now".to_owned(),
-        Response::Refused(Refusal::NotChanged(reason)) => format!("refused, {}", reason.as_str()),
         Response::Unknown => "unknown, timed out".to_owned(),
+        Response::Refused(Refusal::NotLeading(Some(leader))) => format!("refused, n{leader} leads"),
+        Response::Refused(refusal) => format!("refused, {}", reason(refusal)),
+    }
+}
+
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoLeader | Refusal::NotLeading(_) => "no leader",
+        Refusal::Full => "too many requests",
+        Refusal::ReadExpired => "timed out",
+        Refusal::Transferring => "a transfer is under way",
+        Refusal::NotAVoter => "not another voter",
+        Refusal::TargetSilent => "the target is silent",
+        Refusal::TargetDeclined => "the target declined",
+        Refusal::TransferExpired => "in vain",
+        Refusal::NoSnapshot => "no snapshot now",
+        Refusal::NotChanged(reason) => reason.as_str(),
     }
 }
 

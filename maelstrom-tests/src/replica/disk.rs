@@ -34,14 +34,12 @@ pub struct File {
 impl File {
     /// Encodes a state, and the members if a change has touched them.
     pub fn encode(last: EntryId, membership: &Membership, state: &Registers) -> Self {
-        let members = match describe::has_changed(membership) {
-            true => describe::members(membership).replace(' ', "_"),
-            false => String::new(),
-        };
-        let mut bytes = format!("{} {} ", last.index, last.term).into_bytes();
-        if !members.is_empty() {
-            bytes.extend(format!("{members} ").into_bytes());
+        let mut text = format!("{} {} ", last.index, last.term);
+        if describe::has_changed(membership) {
+            text += &describe::members(membership).replace(' ', "_");
+            text.push(' ');
         }
+        let mut bytes = text.into_bytes();
         state.write(&mut bytes).expect("memory never fails");
         Self::new(last, bytes)
     }
@@ -89,11 +87,8 @@ fn read_members(text: &str) -> Option<Membership> {
             b'?' => Standing::Learner,
             _ => Standing::Voter,
         };
-        let (id, is_named) = match number.strip_suffix('*') {
-            Some(id) => (id, true),
-            None => (number, false),
-        };
-        let address = if is_named { id.into() } else { "".into() };
+        let named = number.strip_suffix('*');
+        let (id, address) = (named.unwrap_or(number), named.unwrap_or_default().into());
         let id = NodeId(id.strip_prefix('n')?.parse().ok()?);
         Some((id, Member { standing, address }))
     };
@@ -122,9 +117,8 @@ impl MemoryDisk {
     /// If the snapshot is not newer than the stored one, or if its last entry has a term that is
     /// not stored yet, so that no process could start from it.
     fn put(&mut self, file: File) {
-        let newest = self
-            .snapshot()
-            .map_or(self.ledger.base(), |newest| newest.id.last);
+        let base = self.ledger.base();
+        let newest = self.snapshot().map_or(base, |newest| newest.id.last);
         assert!(
             file.id.last.index >= newest.index,
             "the snapshot {:?} would replace a newer one through {newest}",

@@ -90,16 +90,17 @@ struct Content {
     unsynced: u64,
 }
 
+/// A creation, a rename or a removal.
 #[derive(Clone, Debug)]
-enum Change {
-    Create(String, u64),
-    Rename(String, String, u64),
-    Remove(String),
+struct Change {
+    /// This name goes.
+    from: String,
+    /// This one then names this file; none after a removal.
+    to: Option<(String, u64)>,
 }
 
 impl FaultyDisk {
     /// An empty folder. Every random choice is drawn from `seed`.
-    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             rng: Rng::seeded(seed),
@@ -120,7 +121,6 @@ impl FaultyDisk {
     }
 
     /// A copy of the folder and its history, with a new seed.
-    #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         let mut state = self.state().clone();
         state.rng = Rng::seeded(seed);
@@ -128,7 +128,6 @@ impl FaultyDisk {
     }
 
     /// The number of calls so far, to the folder and to its files.
-    #[must_use]
     pub fn calls(&self) -> u64 {
         self.state().calls
     }
@@ -140,7 +139,6 @@ impl FaultyDisk {
     }
 
     /// Whether the process has died.
-    #[must_use]
     pub fn is_dead(&self) -> bool {
         self.state().dead
     }
@@ -161,20 +159,17 @@ impl FaultyDisk {
     }
 
     /// The total size of all files, in bytes.
-    #[must_use]
     pub fn used(&self) -> u64 {
         self.state().used()
     }
 
     /// The most bytes that one sync of a file had to write so far.
-    #[must_use]
     pub fn unsynced_max(&self) -> u64 {
         self.state().unsynced_max
     }
 
     /// The names of all files that the process sees, in order, with their lengths in bytes. Does
     /// not count as a call.
-    #[must_use]
     pub fn files(&self) -> Vec<(String, u64)> {
         let state = self.state();
         let length = |id| state.files[id].seen.len() as u64;
@@ -306,7 +301,7 @@ impl Disk for FaultyDisk {
             let id = state.next_file;
             state.next_file += 1;
             state.files.insert(id, Content::default());
-            state.change(Change::Create(name.into(), id));
+            state.change(name, Some((name, id)));
             Ok(self.file(state, id))
         };
         self.call(None, work, |_| ())
@@ -315,7 +310,7 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let work = |state: &mut State| {
             let id = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
-            state.change(Change::Rename(from.into(), to.into(), id));
+            state.change(from, Some((to, id)));
             Ok(())
         };
         self.call(None, work, |_| ())
@@ -326,7 +321,7 @@ impl Disk for FaultyDisk {
             if !state.names.contains_key(name) {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            state.change(Change::Remove(name.into()));
+            state.change(name, None);
             Ok(())
         };
         self.call(None, work, |_| ())
@@ -343,7 +338,10 @@ impl Disk for FaultyDisk {
 }
 
 impl State {
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, from: &str, to: Option<(&str, u64)>) {
+        let from = from.to_owned();
+        let to = to.map(|(name, id)| (name.to_owned(), id));
+        let change = Change { from, to };
         change.apply(&mut self.names);
         self.changes.push(change);
     }
@@ -376,27 +374,14 @@ impl State {
 
 impl Change {
     fn is_about(&self, file: u64) -> bool {
-        match self {
-            Self::Create(_, id) | Self::Rename(_, _, id) => *id == file,
-            Self::Remove(_) => false,
-        }
+        self.to.as_ref().is_some_and(|(_, id)| *id == file)
     }
 
     /// Applies the change, even where an earlier change is missing: a rename names the file, not
     /// its former name.
     fn apply(&self, names: &mut BTreeMap<String, u64>) {
-        match self {
-            Self::Create(name, id) => {
-                names.insert(name.clone(), *id);
-            }
-            Self::Rename(from, to, id) => {
-                names.remove(from);
-                names.insert(to.clone(), *id);
-            }
-            Self::Remove(name) => {
-                names.remove(name);
-            }
-        }
+        names.remove(&self.from);
+        names.extend(self.to.clone());
     }
 }
 

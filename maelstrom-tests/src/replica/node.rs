@@ -11,7 +11,7 @@ use raft_core::{
     SnapshotToStore, Status, Synced, Task, Wal,
 };
 
-use crate::rules::{Broken, Ledger, Rules, Subject};
+use crate::rules::{Broken, Ledger, Rules, Subject, demand};
 
 /// A node's storage. It outlives the node's process. Its error says why a process cannot go on: the
 /// storage failed, or a rule is broken.
@@ -63,14 +63,6 @@ pub enum Chunk {
 /// The state in a snapshot, and the members that it names; without any, they are those at the start.
 pub type Installed<S> = (S, Option<Membership>);
 
-/// Fails with a broken rule unless `holds`.
-///
-/// # Errors
-/// The rule, if it does not hold.
-pub fn demand(holds: bool, rule: impl FnOnce() -> String) -> Result<(), Broken> {
-    if holds { Ok(()) } else { Err(Broken(rule())) }
-}
-
 /// What all nodes of a cluster have in common.
 #[derive(Debug)]
 pub struct Setting {
@@ -114,10 +106,8 @@ pub struct Process<S: Subject> {
 pub enum Work<S> {
     /// Nothing is stored yet.
     Begun(Task<S>),
-    /// The node's own snapshot is stored.
-    Stored(SnapshotId),
-    /// A leader's snapshot with this state and these members is stored.
-    Installed(SnapshotId, S, Membership),
+    /// The node's own snapshot is stored, or a leader's with this state and these members.
+    Stored(SnapshotId, Option<(S, Membership)>),
 }
 
 /// The result of one step of [`Work`].
@@ -282,17 +272,16 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
         let Some(process) = &mut self.process else {
             return Ok(None);
         };
-        match process.unsynced.pop_front() {
-            Some(output) => process.persist(output, &mut self.disk).map(Some),
-            None => Ok(None),
-        }
+        let oldest = process.unsynced.pop_front();
+        oldest
+            .map(|output| process.persist(output, &mut self.disk))
+            .transpose()
     }
 
     /// Makes the two oldest outputs one, which [`Node::sync`] then stores with one sync. Returns
     /// whether there are two.
     pub fn join(&mut self) -> bool {
-        let unsynced = self.process.as_mut().map(|process| &mut process.unsynced);
-        if let Some(unsynced) = unsynced
+        if let Some(Process { unsynced, .. }) = &mut self.process
             && let Some(next) = unsynced.remove(1)
         {
             unsynced[0].join(next, usize::MAX);
@@ -310,36 +299,30 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             return Ok(None);
         };
         let disk = &mut self.disk;
-        let (id, work) = match process.work.take() {
+        let (id, installed) = match process.work.take() {
             None => return Ok(None),
-            Some(Work::Begun(Task::Store(capture))) => {
-                let id = disk.store_snapshot(capture)?;
-                (id, Work::Stored(id))
-            }
+            Some(Work::Begun(Task::Store(capture))) => (disk.store_snapshot(capture)?, None),
             Some(Work::Begun(Task::Install(received))) => {
                 let id = received.id;
-                match disk.install_snapshot(received)? {
-                    Some((machine, members)) => {
-                        let first = || self.setting.membership.clone();
-                        let members = members.unwrap_or_else(first);
-                        (id, Work::Installed(id, machine, members))
-                    }
-                    None => return Ok(Some(Worked::Done(id, Input::SnapshotBroken(id)))),
-                }
+                let Some((machine, members)) = disk.install_snapshot(received)? else {
+                    return Ok(Some(Worked::Done(id, Input::SnapshotBroken(id))));
+                };
+                let members = members.unwrap_or_else(|| self.setting.membership.clone());
+                (id, Some((machine, members)))
             }
-            Some(Work::Stored(id)) => {
-                return Ok(Some(Worked::Done(id, Input::SnapshotStored(id))));
-            }
-            Some(Work::Installed(snapshot, machine, membership)) => {
-                let input = Input::SnapshotInstalled {
-                    snapshot,
-                    membership,
-                    machine,
+            Some(Work::Stored(snapshot, installed)) => {
+                let input = match installed {
+                    None => Input::SnapshotStored(snapshot),
+                    Some((machine, membership)) => Input::SnapshotInstalled {
+                        snapshot,
+                        membership,
+                        machine,
+                    },
                 };
                 return Ok(Some(Worked::Done(snapshot, input)));
             }
         };
-        process.work = Some(work);
+        process.work = Some(Work::Stored(id, installed));
         Ok(Some(Worked::Named(id)))
     }
 
@@ -354,10 +337,10 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
                 membership,
                 machine,
             }))) => rules.captures(self.id, *last, membership, machine, self.disk.ledger()),
-            Some(Work::Installed(id, machine, membership)) => {
+            Some(Work::Stored(id, Some((machine, membership)))) => {
                 rules.snapshot(self.id, id.last, membership, machine)
             }
-            Some(Work::Begun(Task::Install(_)) | Work::Stored(_)) | None => Ok(()),
+            Some(Work::Begun(Task::Install(_)) | Work::Stored(_, None)) | None => Ok(()),
         }
     }
 
@@ -376,15 +359,10 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
         let Some(process) = self.process() else {
             return Ok(());
         };
-        let Process {
-            incarnation,
-            replica,
-            status,
-            ..
-        } = process;
+        let (replica, status) = (&process.replica, &process.status);
         let (base, disk) = (status.base, self.disk.ledger());
         rules.synced(self.id, base, replica.log(), status.synced, disk)?;
-        rules.observe(self.id, *incarnation, replica, status, disks)
+        rules.observe(self.id, process.incarnation, replica, status, disks)
     }
 }
 
@@ -396,10 +374,8 @@ impl<S: Subject> Process<S> {
 
     /// Whether a snapshot of the node's own state is being stored.
     pub fn is_capturing(&self) -> bool {
-        matches!(
-            self.work,
-            Some(Work::Begun(Task::Store(_)) | Work::Stored(_))
-        )
+        let work = self.work.as_ref();
+        work.is_some_and(|work| matches!(work, Work::Begun(Task::Store(_)) | Work::Stored(_, None)))
     }
 
     /// Stores an output.
@@ -525,7 +501,7 @@ pub(crate) mod tests {
             &Membership::default(),
             &Registers::default(),
         );
-        node.process.as_mut().unwrap().work = Some(Work::Stored(file.id));
+        node.process.as_mut().unwrap().work = Some(Work::Stored(file.id, None));
         let Broken(rule) = run(&mut node).unwrap_err();
         assert_eq!(rule, "node 1 must have one snapshot task at a time");
     }

@@ -377,7 +377,7 @@ fn command_of_a_session_may_come_into_the_log_again() {
     }
     commit(&mut rules, ONE, 1, &again).unwrap();
     assert_eq!(
-        (rules.sightings().repeated, rules.sightings().forgotten),
+        (rules.sightings.repeated, rules.sightings.forgotten),
         (1, 0)
     );
 }

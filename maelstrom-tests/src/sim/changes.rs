@@ -40,19 +40,12 @@ impl World {
         known.map_or_else(Arc::default, |status| status.membership.clone())
     }
 
-    pub(super) fn schedule_change(&mut self) {
-        if self.options.change_mean > 0 {
-            let delay = self.rng.exponential(self.options.change_mean);
-            self.agenda.schedule(delay, Happening::Change);
-        }
-    }
-
     /// A client wants other members. Mostly it asks the leader.
     pub(super) fn change(&mut self) -> Result<(), Broken> {
-        if self.faults.phase != Phase::Chaos || self.rare.changes == CHANGES_MAX {
+        if self.phase != Phase::Chaos || self.rare.changes == CHANGES_MAX {
             return Ok(());
         }
-        self.schedule_change();
+        self.recur(self.options.change_mean, Happening::Change);
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
         let id = match self.rng.choose(&leading) {
             Some(leader) if self.rng.chance(7, 8) => *leader,
@@ -66,8 +59,9 @@ impl World {
         // One more than there are: an address that leads to no node.
         let left = (self.members.len() as u64 + 2).saturating_sub(next);
         let added = self.rng.below(3).min(left);
-        let add = (next..next + added).map(|id| format!("n{id}").into());
-        let add: Vec<Arc<str>> = add.collect();
+        let add: Vec<Arc<str>> = (next..next + added)
+            .map(|id| format!("n{id}").into())
+            .collect();
         let mut members: Vec<NodeId> = membership.members().keys().copied().collect();
         self.rng.shuffle(&mut members);
         // Otherwise a leader is seldom removed.
@@ -79,12 +73,14 @@ impl World {
         let ticket = self.clients.ask_for(Kind::Change, id);
         self.rare.changes += 1;
         self.note(Event::Changes(id, ticket, add.clone(), remove.clone()));
-        let input = Input::ChangeMembers {
-            ticket,
-            add,
-            remove,
-        };
-        self.step(id, input)
+        self.step(
+            id,
+            Input::ChangeMembers {
+                ticket,
+                add,
+                remove,
+            },
+        )
     }
 
     /// A node answers a change.
@@ -114,10 +110,9 @@ impl World {
         if leads && now.membership.is_joint() && !before.membership.is_joint() {
             self.endanger(id, self.options.latency_mean);
         }
-        if !before.membership.members().is_empty() && before.membership != now.membership {
-            self.rare.members_truncated += u64::from(now.truncated > before.truncated);
-        }
         if before.membership != now.membership {
+            let knew_some = !before.membership.members().is_empty();
+            self.rare.members_truncated += u64::from(knew_some && now.truncated > before.truncated);
             self.rare.members_installed += u64::from(now.installed > before.installed);
         }
     }

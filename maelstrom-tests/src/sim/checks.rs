@@ -10,8 +10,8 @@ use super::rare_events::awaits_own_commit;
 use super::trace::Event;
 use super::world::World;
 use crate::linearizability::{self, Limits, Verdict};
-use crate::replica::node::{Disk as _, demand};
-use crate::rules::Broken;
+use crate::replica::node::Disk as _;
+use crate::rules::{Broken, demand};
 
 /// How long a cluster without faults may take to agree once it has a leader, in longest election
 /// timeouts. Open requests end at their deadlines, and lagging nodes need snapshots.
@@ -40,15 +40,12 @@ impl World {
         };
         let ledgers = self.members.iter();
         let ledgers = ledgers.map(|(id, member)| (*id, member.node.disk.ledger()));
-        node.observe(&mut self.checks.rules, ledgers)?;
+        node.observe(&mut self.rules, ledgers)?;
         let status = &process.status;
         let dropped = &status.counters.dropped;
         // A node that left may not know it yet.
-        let strangers = if self.options.change_mean > 0 {
-            0
-        } else {
-            dropped.stranger
-        };
+        let may_be_stranger = self.options.change_mean > 0;
+        let strangers = u64::from(!may_be_stranger) * dropped.stranger;
         let dropped = dropped.malformed + strangers;
         demand(dropped == 0, || {
             format!("nodes must understand each other: node {id} dropped {dropped} messages")
@@ -62,14 +59,14 @@ impl World {
         self.count_members(id);
         let member = self.member(id);
         let stalled = mem::replace(&mut member.hands_over_stalled, hands_over_stalled);
-        let member_before = member.role;
-        if member.role != role {
-            let deposed = member.role.0 == RoleName::Leader && member.role.1 < role.1;
-            member.role = role;
+        let before = mem::replace(&mut member.role, role);
+        if before != role {
+            let has_led = before.0 == RoleName::Leader;
+            let deposed = has_led && before.1 < role.1;
             self.rare.leaders_deposed += u64::from(deposed);
             self.rare.stalled_handovers += u64::from(deposed && stalled);
-            let removed = member_before.0 == RoleName::Leader && !is_voter;
-            self.rare.leaders_removed += u64::from(removed && member_before.1 == role.1);
+            let removed = has_led && before.1 == role.1 && !is_voter;
+            self.rare.leaders_removed += u64::from(removed);
             self.note(Event::Became(id, role.0, role.1));
         }
         Ok(())
@@ -93,7 +90,7 @@ impl World {
         let found = open.rfind(|entry| on_quorum(entry));
         drop(open);
         if let Some(entry) = found {
-            self.rare.figure_8 += u64::from(self.checks.figure_8.insert(entry));
+            self.rare.figure_8 += u64::from(self.figure_8.insert(entry));
         }
     }
 
@@ -147,9 +144,8 @@ impl World {
         }
         member.disk.idle_ticks += 1;
         let idle = member.disk.idle_ticks;
-        let leads = self
-            .process(id)
-            .is_some_and(|p| p.status.role == RoleName::Leader);
+        let process = self.process(id);
+        let leads = process.is_some_and(|process| process.status.role == RoleName::Leader);
         // It has as long to hand over.
         demand(!leads || idle <= 2 * self.options.longest_election, || {
             format!(
@@ -231,7 +227,7 @@ impl World {
         let [(leader, _)] = self.leaders()[..] else {
             return false;
         };
-        let committed = self.checks.rules.committed();
+        let committed = self.rules.committed();
         let membership = self.membership();
         !membership.is_joint()
             && membership.is_voter(leader)
@@ -253,11 +249,11 @@ impl World {
                 continue;
             };
             let log: Vec<_> = process.replica.log().cloned().collect();
-            self.checks.rules.holds(*id, process.status.base, &log)?;
+            self.rules.holds(*id, process.status.base, &log)?;
             self.rare.add_process(&process.status);
         }
-        for entry in &self.checks.figure_8 {
-            let overwritten = !self.checks.rules.has_committed(*entry);
+        for entry in &self.figure_8 {
+            let overwritten = !self.rules.has_committed(*entry);
             self.rare.figure_8_overwritten += u64::from(overwritten);
         }
         if self.options.is_calm() {
@@ -271,10 +267,10 @@ impl World {
             per_key: CHECK_WORK_MAX,
             ..Limits::default()
         };
-        let operations = self.clients.history().operations();
+        let operations = self.clients.history.operations();
         self.rare.operations += operations.len() as u64;
         self.rare.retries += self.clients.retries;
-        let sightings = self.checks.rules.sightings();
+        let sightings = self.rules.sightings;
         self.rare.commands_repeated += sightings.repeated;
         self.rare.commands_forgotten += sightings.forgotten;
         match linearizability::check(operations, limits).verdict {

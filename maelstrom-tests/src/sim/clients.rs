@@ -5,7 +5,6 @@
 //! so that the history shows a command that was applied twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
 
 use json::{Value, value};
 use raft::kv;
@@ -18,7 +17,7 @@ use super::options::Options;
 use super::trace::Event;
 use crate::bench::network::Millionths;
 use crate::bench::workload::{self, Plan, Worker, Workload};
-use crate::history::{self, Call, ErrorCode, History, Impossible, Process, Stage};
+use crate::history::{self, Call, ErrorCode, History, Process, Stage};
 use crate::rules::{Broken, CommandId, Subject as _};
 
 /// The most requests of a run, except the last ones.
@@ -74,7 +73,7 @@ pub(super) struct Clients {
     /// Writes of sessions that were sent again after they had been applied.
     pub(super) repeated: BTreeSet<Ticket>,
     next_process: u64,
-    history: History,
+    pub(super) history: History,
     /// How many requests were sent again.
     pub(super) retries: u64,
     /// How many of the last requests were not served.
@@ -131,10 +130,6 @@ impl Clients {
         }
     }
 
-    pub(super) fn history(&self) -> &History {
-        &self.history
-    }
-
     /// Whether no request is open, except at nodes that are cut off, and for snapshots at nodes that
     /// are gone: their disks may hang for ever, and a snapshot has no deadline.
     pub(super) fn is_idle_but_for(
@@ -173,13 +168,10 @@ impl Clients {
             return Ok(None);
         }
         self.requests += 1;
-        let process = self.processes[client];
         if let Some(session) = self.sessions.get(client) {
+            self.retries += u64::from(session.write.is_some());
             let mut request = match (session.write.clone(), session.id) {
-                (Some(write), _) => {
-                    self.retries += 1;
-                    write
-                }
+                (Some(write), _) => write,
                 (None, Some(id)) => return self.invoke_in(id, client, node, now).map(Some),
                 (None, None) => Request {
                     ticket: Ticket(0),
@@ -188,21 +180,15 @@ impl Clients {
                     command: Some(Numbered::Open),
                 },
             };
-            self.tickets += 1;
-            request.ticket = Ticket(self.tickets);
-            self.open(&request, node, Some(client));
-            return Ok(Some(request));
+            request.ticket = self.next_ticket();
+            return Ok(Some(self.open(request, node, Some(client))));
         }
-        let request = match self.again.remove(&client) {
-            Some(request) => {
-                self.retries += 1;
-                request
-            }
-            None => self.workload.next(Worker(client), process),
-        };
-        let workload::Request { key, call } = request;
-        self.ask(client, node, Value::from(key), call, now)
-            .map(Some)
+        let again = self.again.remove(&client);
+        self.retries += u64::from(again.is_some());
+        let next = || self.workload.next(Worker(client), self.processes[client]);
+        let workload::Request { key, call } = again.unwrap_or_else(next);
+        let request = self.request(Value::from(key), call, false);
+        self.ask(request, client, node, now).map(Some)
     }
 
     /// Invents the next request of a client with an open session.
@@ -213,8 +199,8 @@ impl Clients {
         node: NodeId,
         now: u64,
     ) -> Result<Request, Broken> {
-        let workload::Request { key, call } =
-            self.workload.next(Worker(client), self.processes[client]);
+        let process = self.processes[client];
+        let workload::Request { key, call } = self.workload.next(Worker(client), process);
         let mut request = self.request(Value::from(key), call, false);
         if let Some(Numbered::Plain(command)) = request.command {
             let session = &mut self.sessions[client];
@@ -228,9 +214,7 @@ impl Clients {
             });
             session.write = Some(request.clone());
         }
-        self.record(&request, client, now, Stage::Invoke)?;
-        self.open(&request, node, Some(client));
-        Ok(request)
+        self.ask(request, client, node, now)
     }
 
     /// A write or a read after all clients are done.
@@ -240,13 +224,8 @@ impl Clients {
         write: bool,
         now: u64,
     ) -> Result<Request, Broken> {
-        let client = self.processes.len() - 1;
-        let call = if write {
-            Call::Write(value!(0))
-        } else {
-            Call::Read
-        };
-        self.ask(client, node, value!("end"), call, now)
+        let request = self.request(value!("end"), write_or_read(write), false);
+        self.ask(request, self.processes.len() - 1, node, now)
     }
 
     /// A write whose client does not wait, to a key of its own, unless there were enough: logs grow
@@ -265,59 +244,50 @@ impl Clients {
             (Call::Write(to), false)
         };
         let request = self.request(value!("load"), call, create);
-        self.open(&request, node, None);
-        Some(request)
+        Some(self.open(request, node, None))
     }
 
     /// A request whose client does not wait, to a key of its own.
     pub(super) fn probe(&mut self, node: NodeId, write: bool) -> Request {
-        let call = if write {
-            Call::Write(value!(0))
-        } else {
-            Call::Read
-        };
-        let request = self.request(value!("probe"), call, false);
-        self.open(&request, node, None);
-        request
+        let request = self.request(value!("probe"), write_or_read(write), false);
+        self.open(request, node, None)
     }
 
     /// A request of this kind, whose client does not wait. Returns its ticket.
     pub(super) fn ask_for(&mut self, kind: Kind, node: NodeId) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = self.next_ticket();
         self.others.insert(ticket, (node, kind));
         ticket
     }
 
     /// The kind of such a request, if a node's answer ends one.
     pub(super) fn ended(&mut self, node: NodeId, ticket: Ticket) -> Option<Kind> {
-        let (_, kind) = *self
-            .others
-            .get(&ticket)
-            .filter(|(asked, _)| *asked == node)?;
-        self.others.remove(&ticket);
-        Some(kind)
+        let asked = self.others.get(&ticket);
+        asked.filter(|(asked, _)| *asked == node)?;
+        self.others.remove(&ticket).map(|(_, kind)| kind)
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     fn request(&mut self, key: Value, call: Call, create: bool) -> Request {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        let id = CommandId(ticket.0);
+        let (ticket, name) = (self.next_ticket(), key.clone().into());
+        let id = ticket.0;
         let change = match &call {
             Call::Read => None,
             Call::Write(value) => Some(kv::Command::Write {
-                key: key.clone().into(),
+                key: name,
                 value: value.clone().into(),
             }),
             Call::Cas { from, to } => Some(kv::Command::Cas {
-                key: key.clone().into(),
+                key: name,
                 from: from.clone().into(),
                 to: to.clone().into(),
                 create_if_not_exists: create,
             }),
-            Call::Delete => Some(kv::Command::Delete {
-                key: key.clone().into(),
-            }),
+            Call::Delete => Some(kv::Command::Delete { key: name }),
         };
         Request {
             ticket,
@@ -327,58 +297,51 @@ impl Clients {
         }
     }
 
-    fn open(&mut self, request: &Request, node: NodeId, waiting: Option<usize>) {
+    fn open(&mut self, request: Request, node: NodeId, waiting: Option<usize>) -> Request {
         let open = Open {
             request: request.clone(),
             node,
             waiting,
         };
         self.open.insert(request.ticket, open);
+        request
     }
 
+    /// A client invokes an operation of the history.
     fn ask(
         &mut self,
+        request: Request,
         client: usize,
         node: NodeId,
-        key: Value,
-        call: Call,
         now: u64,
     ) -> Result<Request, Broken> {
-        let request = self.request(key, call, false);
         self.record(&request, client, now, Stage::Invoke)?;
-        self.open(&request, node, Some(client));
-        Ok(request)
+        Ok(self.open(request, node, Some(client)))
     }
 
     /// A client's timeout. Returns the client, if it was waiting. The node must still answer.
     pub(super) fn give_up(&mut self, ticket: Ticket, now: u64) -> Result<Option<usize>, Broken> {
-        let Some(open) = self.open.get_mut(&ticket) else {
-            return Ok(None);
-        };
-        let request = open.request.clone();
-        let Some(client) = open.waiting.take() else {
+        let open = self.open.get_mut(&ticket);
+        let waiting = open.and_then(|open| Some((open.waiting.take()?, open.request.clone())));
+        let Some((client, request)) = waiting else {
             return Ok(None);
         };
         if !request.is_of_a_session() {
-            self.record_unknown(&request, client, ErrorCode::TIMEOUT, now)?;
+            let outcome = history::Outcome::Unknown(ErrorCode::TIMEOUT);
+            self.complete(&request, client, now, outcome)?;
         }
         Ok(Some(client))
     }
 
     /// A process died. Returns the clients that were waiting for it.
     pub(super) fn node_died(&mut self, node: NodeId, now: u64) -> Result<Vec<usize>, Broken> {
-        let mut clients = Vec::new();
-        let all = mem::take(&mut self.open).into_iter();
-        let (died, open): (Vec<_>, _) = all.partition(|(_, open)| open.node == node);
-        self.open = open.into_iter().collect();
         self.others.retain(|_, (asked, _)| *asked != node);
-        for (_, open) in died {
-            if let Some(client) = open.waiting {
-                if !open.request.is_of_a_session() {
-                    self.record_unknown(&open.request, client, ErrorCode::TIMEOUT, now)?;
-                }
-                clients.push(client);
-            }
+        let lost = self.open.iter().filter(|(_, open)| open.node == node);
+        let lost: Vec<Ticket> = lost.map(|(ticket, _)| *ticket).collect();
+        let mut clients = Vec::new();
+        for ticket in lost {
+            clients.extend(self.give_up(ticket, now)?);
+            self.open.remove(&ticket);
         }
         Ok(clients)
     }
@@ -398,9 +361,7 @@ impl Clients {
                 reply.ticket
             )));
         };
-        let Open {
-            request, waiting, ..
-        } = open;
+        let (request, waiting) = (open.request, open.waiting);
         let command = request.command.as_ref().and_then(Store::id);
         if request.is_of_a_session() {
             match (&reply.response, waiting) {
@@ -450,33 +411,32 @@ impl Clients {
             }
             Response::Unknown
             | Response::Applied(Outcome::Unknown | Outcome::Opened(_) | Outcome::Closed) => {
-                self.record_unknown(&request, client, ErrorCode(13), now)?;
-                return Ok((command, Some(client)));
+                history::Outcome::Unknown(ErrorCode(13))
             }
         };
-        self.record(&request, client, now, Stage::Complete(outcome))?;
+        self.complete(&request, client, now, outcome)?;
         Ok((command, Some(client)))
     }
 
-    /// A request has no certain answer. Its client takes a new process.
-    fn record_unknown(
+    /// A client's operation ends. Without a certain answer the client takes a new process.
+    fn complete(
         &mut self,
         request: &Request,
         client: usize,
-        code: ErrorCode,
         now: u64,
+        outcome: history::Outcome,
     ) -> Result<(), Broken> {
-        let outcome = history::Outcome::Unknown(code);
+        let is_certain = !matches!(outcome, history::Outcome::Unknown(_));
         self.record(request, client, now, Stage::Complete(outcome))?;
+        if is_certain {
+            return Ok(());
+        }
         self.processes[client] = Process(self.next_process);
         self.next_process += 1;
         let is_last = client == self.processes.len() - 1;
         if !is_last && self.rng.chance(self.retried_permille, 1000) {
-            let key = request
-                .key
-                .as_u64()
-                .expect("the workload's keys are numbers");
-            let call = request.call.clone();
+            let (key, call) = (request.key.as_u64(), request.call.clone());
+            let key = key.expect("the workload's keys are numbers");
             self.again.insert(client, workload::Request { key, call });
         }
         Ok(())
@@ -496,7 +456,7 @@ impl Clients {
             call: request.call.clone(),
             stage,
         };
-        let broken = |error: Impossible| Broken(format!("the history must be consistent: {error}"));
+        let broken = |error| Broken(format!("the history must be consistent: {error}"));
         self.history.record(event).map_err(broken)
     }
 }
@@ -509,13 +469,8 @@ impl Request {
 
     /// The replica's input.
     pub(super) fn input(self) -> Input<Store> {
-        let Self {
-            ticket,
-            key,
-            call: _,
-            command,
-        } = self;
-        match command {
+        let (ticket, key) = (self.ticket, self.key);
+        match self.command {
             Some(command) => Input::Write { ticket, command },
             None => Input::Read {
                 ticket,
@@ -527,10 +482,14 @@ impl Request {
     pub(super) fn event(&self, node: NodeId) -> Event {
         match &self.command {
             Some(command) => Event::Wrote(node, self.ticket, command.clone()),
-            None => {
-                let key = self.key.clone();
-                Event::Reads(node, self.ticket, key.into())
-            }
+            None => Event::Reads(node, self.ticket, self.key.clone().into()),
         }
+    }
+}
+
+fn write_or_read(write: bool) -> Call {
+    match write {
+        true => Call::Write(value!(0)),
+        false => Call::Read,
     }
 }

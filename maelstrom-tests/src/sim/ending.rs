@@ -4,7 +4,6 @@ use std::{io, mem};
 
 use raft_core::NodeId;
 
-use super::agenda::Happening;
 use super::processes::End;
 use super::trace::Event;
 use super::world::{Phase, World};
@@ -17,7 +16,7 @@ const ATTEMPTS_MAX: u32 = 5;
 impl World {
     /// No more faults are injected. All nodes are up again, except that some may stay away.
     pub(super) fn cease(&mut self) -> Result<(), Broken> {
-        self.faults.phase = Phase::Lasting;
+        self.phase = Phase::Lasting;
         for id in self.ids() {
             self.resume(id);
             self.make_room(id);
@@ -43,7 +42,7 @@ impl World {
 
     /// Nothing fails any more: links and disks work.
     pub(super) fn heal(&mut self) {
-        self.faults.phase = Phase::Healed;
+        self.phase = Phase::Healed;
         self.network.heal();
         self.note(Event::Healed);
         for id in self.ids() {
@@ -68,7 +67,6 @@ impl World {
     /// Slow syncs and slow work end soon.
     pub(super) fn hurry(&mut self) {
         for id in self.ids() {
-            let syncing = self.members[&id].disk.syncing;
             let Some(process) = self.process(id) else {
                 continue;
             };
@@ -76,10 +74,8 @@ impl World {
             if works {
                 self.schedule_work(id, incarnation);
             }
-            if syncing {
-                let delay = self.sync_delay(id);
-                self.agenda
-                    .schedule(delay, Happening::Sync(id, incarnation));
+            if mem::take(&mut self.member(id).disk.syncing) {
+                self.schedule_sync(id);
             }
         }
     }

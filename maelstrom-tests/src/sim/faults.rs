@@ -23,14 +23,13 @@ const CALLS_AHEAD_MAX: u64 = 40;
 
 impl World {
     pub(super) fn schedule_fault(&mut self) {
-        if self.options.fault_mean > 0 && !self.faults.kinds.is_empty() {
-            let delay = self.rng.exponential(self.options.fault_mean);
-            self.agenda.schedule(delay, Happening::Fault);
+        if !self.options.faults().is_empty() {
+            self.recur(self.options.fault_mean, Happening::Fault);
         }
     }
 
     pub(super) fn draw_fault(&mut self) -> Result<(), Broken> {
-        let fault = *self.rng.choose(&self.faults.kinds).expect("a fault");
+        let fault = *self.rng.choose(&self.options.faults()).expect("a fault");
         let victim = self.draw_victim();
         self.inject_fault(fault, victim)
     }
@@ -48,50 +47,21 @@ impl World {
     /// hit it there.
     pub(super) fn endanger(&mut self, id: NodeId, mean: u64) {
         if self.options.fault_mean > 0 && self.options.crash > 0 && self.rng.chance(1, 20) {
-            let delay = self.rng.exponential(mean);
-            self.agenda.schedule(delay, Happening::Die(id));
+            self.schedule_about(mean, Happening::Die(id));
         }
     }
 
     /// Injects a fault into a node, or into all of them.
     fn inject_fault(&mut self, fault: Fault, victim: NodeId) -> Result<(), Broken> {
         let length = self.rng.exponential(self.options.fault_length_mean);
+        let until = self.agenda.now + length;
         match fault {
             Fault::Crash => {
                 let end = self.draw_end();
                 return self.restart(victim, end, length);
             }
-            Fault::PowerFailure => {
-                self.note(Event::Fault(None, "the power fails"));
-                self.rare.power_failures += 1;
-                for id in self.ids() {
-                    self.restart(id, End::Machine, length)?;
-                }
-            }
-            Fault::Pause => {
-                self.rare.pauses += 1;
-                self.pause(victim, length);
-            }
-            Fault::Isolation
-            | Fault::OneWay
-            | Fault::Halves
-            | Fault::Bridge
-            | Fault::Spike
-            | Fault::SlowLink => self.inject_network_fault(fault, victim, length),
-            Fault::CrashInCall
-            | Fault::FullDisk
-            | Fault::FailedCall
-            | Fault::HangingSync
-            | Fault::SlowDisk
-            | Fault::BitFlip => self.inject_disk_fault(fault, victim, length),
-            Fault::LostDisk => return self.lose_disk(victim),
-            Fault::ClockJump => return self.inject_clock_fault(victim, length),
-        }
-        Ok(())
-    }
-
-    fn inject_network_fault(&mut self, fault: Fault, victim: NodeId, length: u64) {
-        match fault {
+            Fault::PowerFailure => return self.fail_power(length),
+            Fault::Pause => self.pause(victim, length),
             Fault::Isolation => {
                 self.rare.isolations += 1;
                 self.cut_links(length, |from, to| from == victim || to == victim);
@@ -113,72 +83,83 @@ impl World {
                     from != victim && to != victim && sides[&from] != sides[&to]
                 });
             }
-            Fault::Spike => {
-                self.note(Event::Fault(None, "all messages are slow"));
-                self.rare.spikes += 1;
-                self.network.spike = true;
-                self.agenda.schedule(length, Happening::HealLinks);
-            }
-            Fault::SlowLink => {
-                let what = "its messages to one node are slow";
-                self.note(Event::Fault(Some(victim), what));
-                self.rare.slow_links += 1;
-                let to = *self.rng.choose(&self.ids()).expect("a node");
-                self.network.slow(victim, to);
-                self.agenda.schedule(length, Happening::HealLinks);
-            }
-            _ => unreachable!("{fault:?} is no fault of the network"),
-        }
-    }
-
-    fn inject_disk_fault(&mut self, fault: Fault, victim: NodeId, length: u64) {
-        let until = self.agenda.now + length;
-        let what = match fault {
-            Fault::CrashInCall => {
-                let call = self.draw_call(victim);
-                let moments = [Moment::Before, Moment::After];
-                let moment = *self.rng.choose(&moments).expect("two");
-                self.member(victim).node.disk.disk.crash_at(call, moment);
-                "will crash during a disk call"
-            }
-            Fault::FullDisk => {
-                let room = self.rng.below(ROOM_MAX);
-                let member = self.member(victim);
-                let disk = &member.node.disk.disk;
-                disk.set_capacity(disk.used() + room);
-                member.disk.is_full = true;
-                self.agenda.schedule(length, Happening::MakeRoom(victim));
-                "its disk has little room"
-            }
-            Fault::FailedCall => {
-                let call = self.draw_call(victim);
-                let member = self.member(victim);
-                member.disk.call_may_fail = true;
-                member.node.disk.disk.fail_at(call, io::ErrorKind::Other);
-                "a disk call will fail"
-            }
+            Fault::Spike => self.slow_all_links(length),
+            Fault::SlowLink => self.slow_link(victim, length),
+            Fault::CrashInCall => self.crash_in_call(victim),
+            Fault::FullDisk => self.fill_disk(victim, length),
+            Fault::FailedCall => self.fail_call(victim),
             Fault::HangingSync => {
                 self.rare.hanging_syncs += 1;
                 self.member(victim).disk.hangs_until = until;
-                "its disk hangs"
+                self.note(Event::Fault(Some(victim), "its disk hangs"));
             }
             Fault::SlowDisk => {
                 self.rare.slow_disks += 1;
                 self.member(victim).disk.slow_until = until;
-                "its disk is slow"
+                self.note(Event::Fault(Some(victim), "its disk is slow"));
             }
-            Fault::BitFlip if self.flip(victim) => "its disk flips a bit",
-            Fault::BitFlip => return,
-            _ => unreachable!("{fault:?} is no fault of a disk"),
-        };
+            Fault::BitFlip => self.flip_bit(victim),
+            Fault::LostDisk => return self.lose_disk(victim),
+            Fault::ClockJump => return self.inject_clock_fault(victim, length),
+        }
+        Ok(())
+    }
+
+    fn fail_power(&mut self, length: u64) -> Result<(), Broken> {
+        self.note(Event::Fault(None, "the power fails"));
+        self.rare.power_failures += 1;
+        let mut nodes = self.ids().into_iter();
+        nodes.try_for_each(|id| self.restart(id, End::Machine, length))
+    }
+
+    fn slow_all_links(&mut self, length: u64) {
+        self.note(Event::Fault(None, "all messages are slow"));
+        self.rare.spikes += 1;
+        self.network.spike = true;
+        self.agenda.schedule(length, Happening::HealLinks);
+    }
+
+    fn slow_link(&mut self, from: NodeId, length: u64) {
+        let what = "its messages to one node are slow";
+        self.note(Event::Fault(Some(from), what));
+        self.rare.slow_links += 1;
+        let to = *self.rng.choose(&self.ids()).expect("a node");
+        self.network.slow.insert((from, to));
+        self.agenda.schedule(length, Happening::HealLinks);
+    }
+
+    fn crash_in_call(&mut self, victim: NodeId) {
+        let call = self.draw_call(victim);
+        let moments = [Moment::Before, Moment::After];
+        let moment = *self.rng.choose(&moments).expect("two");
+        self.members[&victim].node.disk.disk.crash_at(call, moment);
+        let what = "will crash during a disk call";
         self.note(Event::Fault(Some(victim), what));
+    }
+
+    fn fill_disk(&mut self, victim: NodeId, length: u64) {
+        let room = self.rng.below(ROOM_MAX);
+        let member = self.member(victim);
+        let disk = &member.node.disk.disk;
+        disk.set_capacity(disk.used() + room);
+        member.disk.is_full = true;
+        self.agenda.schedule(length, Happening::MakeRoom(victim));
+        self.note(Event::Fault(Some(victim), "its disk has little room"));
+    }
+
+    fn fail_call(&mut self, victim: NodeId) {
+        let call = self.draw_call(victim);
+        let member = self.member(victim);
+        member.disk.call_may_fail = true;
+        member.node.disk.disk.fail_at(call, io::ErrorKind::Other);
+        self.note(Event::Fault(Some(victim), "a disk call will fail"));
     }
 
     fn inject_clock_fault(&mut self, victim: NodeId, length: u64) -> Result<(), Broken> {
         if self.rng.chance(1, 2) {
             self.note(Event::Fault(Some(victim), "its clock stands still"));
             self.rare.clock_stops += 1;
-            self.member(victim).clock.stopped_until = self.agenda.now + length;
+            self.member(victim).clock_stopped_until = self.agenda.now + length;
             return Ok(());
         }
         self.note(Event::Fault(Some(victim), "its clock jumps"));
@@ -192,10 +173,8 @@ impl World {
     }
 
     fn draw_sides(&mut self) -> BTreeMap<NodeId, bool> {
-        let ids = self.ids();
-        ids.into_iter()
-            .map(|id| (id, self.rng.chance(1, 2)))
-            .collect()
+        let ids = self.ids().into_iter();
+        ids.map(|id| (id, self.rng.chance(1, 2))).collect()
     }
 
     fn cut_links(&mut self, length: u64, cuts: impl Fn(NodeId, NodeId) -> bool) {
@@ -209,27 +188,25 @@ impl World {
         self.agenda.schedule(length, Happening::HealLinks);
     }
 
-    /// Flips a bit of a file, unless a quorum would then have such disks. Returns whether it did.
-    fn flip(&mut self, victim: NodeId) -> bool {
+    /// Flips a bit of a file, unless a quorum would then have such disks.
+    fn flip_bit(&mut self, victim: NodeId) {
         if !self.may_break_disk(victim) {
-            return false;
+            return;
         }
-        let member = &self.members[&victim];
-        let disk = member.node.disk.disk.clone();
+        let disk = &self.members[&victim].node.disk.disk;
         let names = disk.files();
         let Some((name, length)) = self.rng.choose(&names).filter(|(_, length)| *length > 0) else {
-            return false;
+            return;
         };
-        let bit = self.rng.below(length * 8);
-        disk.flip(name, bit);
+        disk.flip(name, self.rng.below(length * 8));
         self.member(victim).disk.has_flipped = true;
         self.rare.bit_flips += 1;
-        true
+        self.note(Event::Fault(Some(victim), "its disk flips a bit"));
     }
 
     /// Whether a quorum of disks remains if this one is broken.
     fn may_break_disk(&self, victim: NodeId) -> bool {
-        let committed = self.checks.rules.committed();
+        let committed = self.rules.committed();
         let is_broken = |(id, member): &(&NodeId, &Member)| {
             let lacks_entries = match member.disk.loss {
                 Some(Loss::Returned) => member.node.disk.ledger().last().index < committed,
@@ -264,10 +241,9 @@ impl World {
         let Some(Loss::Away(promised)) = self.members[&id].disk.loss else {
             return Ok(());
         };
-        let statuses = self.members.values().filter_map(|m| m.node.process());
-        let mut statuses = statuses.map(|process| &process.status);
+        let processes = self.members.values().filter_map(|m| m.node.process());
         let (mut is_replaced, mut is_awaited) = (false, false);
-        for status in statuses.by_ref() {
+        for status in processes.map(|process| &process.status) {
             let (role, term) = (status.role, status.ballot.term());
             let has_committed = status.commit.term == term;
             is_replaced |= role == RoleName::Leader && term > promised && has_committed;
@@ -307,6 +283,7 @@ impl World {
 
     fn pause(&mut self, id: NodeId, length: u64) {
         let until = self.agenda.now + length;
+        self.rare.pauses += 1;
         self.note(Event::Paused(id, until));
         self.member(id).paused_until = Some(until);
         self.agenda.schedule(length, Happening::Resume(id));

@@ -98,14 +98,13 @@ impl Options {
             changes: changes?,
         };
         // Options that are set may not fit what a seed draws.
-        for offset in 0..count.min(SEEDS_CHECKED) {
-            let case = fleet.case(offset);
-            if let Err(why) = case.options().validate() {
+        for case in (0..count.min(SEEDS_CHECKED)).map(|offset| fleet.case(offset)) {
+            case.options().validate().map_err(|why| {
                 let seed = case.seed;
-                return Err(UsageError::new(format!(
+                UsageError::new(format!(
                     "--set does not fit the world that seed {seed} draws: {why}"
-                )));
-            }
+                ))
+            })?;
         }
         let shrink = given.is_set("shrink");
         Ok(Self { fleet, shrink })
@@ -133,23 +132,20 @@ fn seeds(text: &str) -> Result<(u64, u64), UsageError> {
 }
 
 fn change(text: &str) -> Result<(&'static str, u64), UsageError> {
-    let number = |value: &str| value.parse().ok();
     let change = text.split_once('=');
-    let Some((name, value)) = change.and_then(|(name, n)| Some((name, number(n)?))) else {
-        return Err(UsageError::value("set", "NAME=N, as in nodes=5", text));
-    };
-    match World::ALL.iter().find(|option| option.name == name) {
-        Some(option) => Ok((option.name, value)),
-        None => {
-            let hint = match nearest(name, World::ALL.iter().map(|option| option.name)) {
-                Some(near) => format!("the nearest is {near}"),
-                None => "--set help lists them".to_owned(),
-            };
-            Err(UsageError::new(format!(
-                "--set: there is no option {name}; {hint}"
-            )))
-        }
-    }
+    let change = change.and_then(|(name, value)| Some((name, value.parse().ok()?)));
+    let (name, value) =
+        change.ok_or_else(|| UsageError::value("set", "NAME=N, as in nodes=5", text))?;
+    let mut names = World::ALL.iter().map(|option| option.name);
+    let known = names.clone().find(|known| *known == name);
+    let known = known.ok_or_else(|| {
+        let hint = match nearest(name, &mut names) {
+            Some(near) => format!("the nearest is {near}"),
+            None => "--set help lists them".to_owned(),
+        };
+        UsageError::new(format!("--set: there is no option {name}; {hint}"))
+    })?;
+    Ok((known, value))
 }
 
 fn list_options() -> String {
@@ -205,20 +201,14 @@ fn coverage(rare: &RareEvents, out: &mut impl Write) -> io::Result<Status> {
         return Ok(Status::Invalid);
     }
     if !excused.is_empty() {
-        writeln!(
-            out,
-            "never occurred, and may be missing: {}",
-            excused.join(", ")
-        )?;
+        let excused = excused.join(", ");
+        writeln!(out, "never occurred, and may be missing: {excused}")?;
     }
     if missing.is_empty() {
         return Ok(Status::Valid);
     }
-    writeln!(
-        out,
-        "never occurred, but should have: {}",
-        missing.join(", ")
-    )?;
+    let missing = missing.join(", ");
+    writeln!(out, "never occurred, but should have: {missing}")?;
     Ok(Status::Unknown)
 }
 
@@ -250,11 +240,8 @@ fn shrunk(failure: Box<Failure>, is_shrunk: bool) -> Box<Failure> {
     if !is_shrunk {
         return failure;
     }
-    shrink(failure, |smaller, attempts| {
-        print_error(format_args!(
-            "smaller case at attempt {attempts}: {}",
-            smaller.case
-        ));
+    shrink(failure, |Failure { case, .. }, attempts| {
+        print_error(format_args!("smaller case at attempt {attempts}: {case}"));
     })
 }
 

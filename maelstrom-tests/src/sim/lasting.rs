@@ -8,8 +8,7 @@ use raft_core::{NodeId, Term};
 use super::agenda::Happening;
 use super::trace::Event;
 use super::world::World;
-use crate::replica::node::demand;
-use crate::rules::Broken;
+use crate::rules::{Broken, demand};
 
 /// How long a connected quorum may take to serve a write and a read while faults last, in longest
 /// election timeouts: an election fails if one of its messages is lost, or if round trips are
@@ -93,13 +92,11 @@ impl World {
             let disk = &mut self.member(id).disk;
             disk.hangs = lag == 0;
             disk.lag = lag;
-            self.rare.lasting_hangs += u64::from(lag == 0);
-            self.rare.lasting_lags += u64::from(lag > 0);
-            let what = if lag == 0 {
-                "its disk hangs"
-            } else {
-                "its disk is slow"
+            let (count, what) = match lag {
+                0 => (&mut self.rare.lasting_hangs, "its disk hangs"),
+                _ => (&mut self.rare.lasting_lags, "its disk is slow"),
             };
+            *count += 1;
             self.note(Event::Fault(Some(id), what));
         }
     }
@@ -126,24 +123,17 @@ impl World {
                 }
             }
             self.run_until(self.agenda.now + self.longest_election(), |_| false)?;
-            if self.served.write > start && self.served.read > start {
+            if self.write_served > start && self.read_served > start {
                 self.rare.slowest_service = self.rare.slowest_service.max(attempt);
                 return Ok(());
             }
         }
+        let nodes: Vec<String> = quorum.iter().map(NodeId::to_string).collect();
+        let (nodes, has_written) = (nodes.join(", "), self.write_served > start);
+        let kind = if has_written { "read" } else { "write" };
         Err(Broken(format!(
-            "a connected quorum must serve while faults last: nodes {} serve no {} within {bound} \
-             times the longest election timeout",
-            quorum
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", "),
-            if self.served.write > start {
-                "read"
-            } else {
-                "write"
-            },
+            "a connected quorum must serve while faults last: nodes {nodes} serve no {kind} within {bound} \
+             times the longest election timeout"
         )))
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use json::{Decode, Encode, Error, Reader, Writer};
+use json::Encode;
 use raft::host::Image;
 use raft::kv::{self, Key, Kv, Text};
 use raft::sessions::{self, Inner, Sessions};
@@ -32,32 +32,14 @@ pub(super) struct Values {
 /// An outcome of that machine.
 pub(super) type Outcome = sessions::Outcome<kv::Outcome>;
 
-/// A change with an id.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Command {
-    /// Its id.
-    pub(super) id: CommandId,
-    /// The product's command.
-    pub(super) change: kv::Command,
-}
-
 json::record! {
-    /// A command as JSON: an object, which sessions demand.
-    struct Encoded { id: u64, change: kv::Command }
-}
-
-impl Encode for Command {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        let (id, change) = (self.id.0, self.change.clone());
-        Encoded { id, change }.encode(writer);
-    }
-}
-
-impl<'a> Decode<'a> for Command {
-    fn decode(reader: &mut Reader<'a>) -> Result<Self, Error> {
-        let Encoded { id, change } = Encoded::decode(reader)?;
-        let id = CommandId(id);
-        Ok(Self { id, change })
+    /// A change with an id. As JSON it is an object, which sessions demand.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub(super) struct Command {
+        /// The number of its [`CommandId`].
+        pub(super) id: u64,
+        /// The product's command.
+        pub(super) change: kv::Command,
     }
 }
 
@@ -96,7 +78,7 @@ impl Inner for Values {
 impl Subject for Store {
     fn id(command: &Numbered) -> Option<CommandId> {
         match command {
-            Numbered::Plain(command) | Numbered::Do { command, .. } => Some(command.id),
+            Numbered::Plain(command) | Numbered::Do { command, .. } => Some(CommandId(command.id)),
             Numbered::Open | Numbered::Close(_) => None,
         }
     }

@@ -7,13 +7,15 @@ use super::agenda::Happening;
 use super::changes::Known;
 use super::machine::{Store, Values};
 use super::storage::FaultyStorage;
-use crate::replica::node::Node;
+use crate::replica::node::{Node, Process};
 
 pub(super) struct Member {
     pub(super) node: Node<Store, FaultyStorage>,
     /// The session of its process.
     pub(super) session: Client<Values>,
-    pub(super) clock: Clock,
+    /// The length of one tick of its clock.
+    pub(super) tick: u64,
+    pub(super) clock_stopped_until: u64,
     pub(super) disk: DiskState,
     /// Set while the process is paused.
     pub(super) paused_until: Option<u64>,
@@ -29,14 +31,6 @@ pub(super) struct Member {
     pub(super) role: (RoleName, Term),
     /// Whether it handed over then because its disk stored nothing.
     pub(super) hands_over_stalled: bool,
-}
-
-/// A node's clock.
-#[derive(Debug)]
-pub(super) struct Clock {
-    /// The length of one tick.
-    pub(super) period: u64,
-    pub(super) stopped_until: u64,
 }
 
 /// The state of a node's disk.
@@ -76,14 +70,12 @@ pub(super) enum Loss {
 }
 
 impl Member {
-    pub(super) fn new(node: Node<Store, FaultyStorage>, period: u64) -> Self {
+    pub(super) fn new(node: Node<Store, FaultyStorage>, tick: u64) -> Self {
         Self {
             node,
             session: Client::default(),
-            clock: Clock {
-                period,
-                stopped_until: 0,
-            },
+            tick,
+            clock_stopped_until: 0,
             disk: DiskState::default(),
             paused_until: None,
             waiting: Vec::new(),
@@ -97,12 +89,9 @@ impl Member {
 
     /// The bytes of its disk and its log.
     pub(super) fn bytes(&self) -> u64 {
-        let log = self.node.process().map_or(0, |process| {
-            let incoming = process
-                .status
-                .incoming_snapshot
-                .map_or(0, |(bytes, _)| bytes);
-            process.status.log_bytes + incoming
+        let log = self.node.process().map_or(0, |Process { status, .. }| {
+            let incoming = status.incoming_snapshot.map_or(0, |(bytes, _)| bytes);
+            status.log_bytes + incoming
         });
         self.node.disk.disk.used() + log
     }

@@ -11,11 +11,10 @@ use rand::Rng;
 
 use super::machine::Store;
 use super::options::Options;
-use crate::replica::node::demand;
-use crate::rules::Broken;
+use crate::rules::{Broken, demand};
 
 /// A message's latency without faults.
-const HEALTHY_LATENCY: RangeInclusive<u64> = 10..=200;
+pub(super) const HEALTHY_LATENCY: RangeInclusive<u64> = 10..=200;
 
 /// The factor by which messages are slower in a spike or on a slow link.
 const SLOWNESS: u64 = 20;
@@ -35,7 +34,7 @@ pub(super) struct Network {
     /// Links that lose all messages.
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Links whose messages are slow.
-    slow: BTreeSet<(NodeId, NodeId)>,
+    pub(super) slow: BTreeSet<(NodeId, NodeId)>,
     /// All links are slow.
     pub(super) spike: bool,
     /// Nodes that are cut off for good.
@@ -58,16 +57,13 @@ impl Letter {
 
     /// Decodes the message, which must equal what was sent.
     pub(super) fn read(&self) -> Result<Envelope<Store>, Broken> {
-        let body = Raw::new(&self.body).map_err(|error| error.to_string());
+        let sent = &self.body;
+        let body = Raw::new(sent).map_err(|error| error.to_string());
         let read =
             body.and_then(|body| wire::decode::<Store>(body).map_err(|error| format!("{error:?}")));
-        let read =
-            read.map_err(|why| Broken(format!("a message must decode: {}: {why}", self.body)))?;
+        let read = read.map_err(|why| Broken(format!("a message must decode: {sent}: {why}")))?;
         demand(read == *self.envelope, || {
-            format!(
-                "a message must decode to what was sent: {}: {read:?}",
-                self.body
-            )
+            format!("a message must decode to what was sent: {sent}: {read:?}")
         })?;
         Ok(read)
     }
@@ -84,21 +80,11 @@ impl Network {
         self.cut.insert((from, to))
     }
 
-    /// Makes a link slow.
-    pub(super) fn slow(&mut self, from: NodeId, to: NodeId) {
-        self.slow.insert((from, to));
-    }
-
     /// All links work, and none is slow.
     pub(super) fn heal(&mut self) {
         self.cut.clear();
         self.slow.clear();
         self.spike = false;
-    }
-
-    /// Draws a message's latency without faults.
-    pub(super) fn healthy_delay(rng: &mut Rng) -> u64 {
-        rng.range(HEALTHY_LATENCY)
     }
 
     /// Draws a message's latency.

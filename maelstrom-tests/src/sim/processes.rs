@@ -5,7 +5,9 @@ use std::mem;
 use raft::host::Session as _;
 use raft::sessions::Client;
 use raft::storage::ErrorKind;
-use raft_core::{Incarnation, Index, Input, NodeId, Refusal, Response, RoleName};
+use raft_core::{
+    Incarnation, Index, Input, NodeId, Refusal, Reply, Response, RoleName, SnapshotId,
+};
 
 use super::agenda::Happening;
 use super::changes::Known;
@@ -17,8 +19,8 @@ use super::storage::Stop;
 use super::trace::{Event, Words};
 use super::world::{Phase, World};
 use crate::replica::faulty_disk::Tear;
-use crate::replica::node::{Disk as _, Released, demand};
-use crate::rules::Broken;
+use crate::replica::node::Disk as _;
+use crate::rules::{Broken, demand};
 
 /// How long a process is down when there are no faults.
 const HEALTHY_ABSENCE: u64 = 100;
@@ -51,18 +53,16 @@ impl World {
         self.rare.unacknowledged_found += u64::from(found.unacknowledged);
         self.rare.bases_missing += u64::from(found.rebased);
         self.rare.starts_from_snapshots += u64::from(found.snapshot.is_some());
-        let rules = &mut self.checks.rules;
+        self.note(Event::Started(id, incarnation));
         let node = &self.members[&id].node;
-        let status = node.process().map(|process| &process.status);
-        if status.is_some_and(|status| status.membership.is_lone_voter(id)) {
-            rules.lone_voter_died(id, node.disk.ledger());
+        let process = node.process().expect("it has just started");
+        if process.status.membership.is_lone_voter(id) {
+            self.rules.lone_voter_died(id, node.disk.ledger());
         }
-        self.trace
-            .note(self.agenda.now, Event::Started(id, incarnation));
-        if let Some(snapshot) = found.snapshot {
-            let process = node.process().expect("it has just started");
-            let members = process.replica.membership_at(snapshot.last.index);
-            rules.snapshot(id, snapshot.last, members, process.replica.machine())?;
+        if let Some(SnapshotId { last, .. }) = found.snapshot {
+            let members = process.replica.membership_at(last.index);
+            let state = process.replica.machine();
+            self.rules.snapshot(id, last, members, state)?;
         }
         let delay = self.rng.range(1..=TICK);
         self.agenda
@@ -118,7 +118,7 @@ impl World {
     }
 
     fn absence(&mut self) -> u64 {
-        match self.faults.phase {
+        match self.phase {
             Phase::Chaos => self.rng.exponential(self.options.fault_length_mean),
             Phase::Lasting | Phase::Healed => HEALTHY_ABSENCE,
         }
@@ -197,12 +197,12 @@ impl World {
     }
 
     pub(super) fn tick(&mut self, id: NodeId, process: Incarnation) -> Result<(), Broken> {
-        let clock = &self.members[&id].clock;
-        let (period, is_stopped) = match self.faults.phase {
-            Phase::Chaos => (clock.period, self.agenda.now < clock.stopped_until),
+        let member = &self.members[&id];
+        let (length, is_stopped) = match self.phase {
+            Phase::Chaos => (member.tick, self.agenda.now < member.clock_stopped_until),
             Phase::Lasting | Phase::Healed => (TICK, false),
         };
-        self.agenda.schedule(period, Happening::Tick(id, process));
+        self.agenda.schedule(length, Happening::Tick(id, process));
         if is_stopped {
             return Ok(());
         }
@@ -214,11 +214,8 @@ impl World {
         for _ in 0..ticks {
             self.note(Event::Ticked(id));
             let Member { node, disk, .. } = self.member(id);
-            if !disk.hangs
-                && node
-                    .process()
-                    .is_some_and(|process| process.work().is_some())
-            {
+            let works = node.process().is_some_and(|p| p.work().is_some());
+            if works && !disk.hangs {
                 // A slow disk takes a snapshot piece by piece.
                 node.step(Input::SnapshotMoved)?;
             }
@@ -248,26 +245,59 @@ impl World {
         applied: Index,
         response: &Response<Store>,
     ) -> Result<(), Broken> {
-        let index = match response {
-            Response::SnapshotStored(index) => *index,
-            Response::Refused(Refusal::NoSnapshot) => return Ok(()),
-            other => {
-                return Err(Broken(format!(
-                    "a request for a snapshot must be answered as one: node {id} answers {other:?}"
-                )));
-            }
+        let Response::SnapshotStored(index) = *response else {
+            let is_refused = matches!(response, Response::Refused(Refusal::NoSnapshot));
+            return demand(is_refused, || {
+                format!(
+                    "a request for a snapshot must be answered as one: node {id} answers {response:?}"
+                )
+            });
         };
         self.rare.snapshots_asked += 1;
         let stored = self.process(id).and_then(|process| process.status.snapshot);
-        demand(
-            index >= applied && stored.is_some_and(|stored| stored.last.index >= index),
-            || {
-                format!(
-                    "a snapshot must hold what was applied when a client asked for it: node {id} had applied {applied}, \
-                     answers {index} and has {stored:?}"
-                )
-            },
-        )
+        let holds_it = stored.is_some_and(|stored| stored.last.index >= index);
+        demand(index >= applied && holds_it, || {
+            format!(
+                "a snapshot must hold what was applied when a client asked for it: node {id} had applied {applied}, \
+                 answers {index} and has {stored:?}"
+            )
+        })
+    }
+
+    /// A node answers a client.
+    fn answered(&mut self, id: NodeId, reply: &Reply<Store>) -> Result<(), Broken> {
+        let (ticket, response) = (reply.ticket, &reply.response);
+        self.note(Event::Answered(id, ticket, response.clone()));
+        match self.clients.ended(id, ticket) {
+            Some(Kind::Transfer) => {
+                self.rare.add_transfer(response);
+                return self.rules.transfer_answered(id, response);
+            }
+            Some(Kind::Snapshot(applied)) => return self.snapshot_answered(id, applied, response),
+            Some(Kind::Change) => {
+                self.rare.add_response(response, false);
+                return self.changed(id, response);
+            }
+            None => {}
+        }
+        if matches!(response, Response::Applied(_)) {
+            self.write_served = self.agenda.now;
+        } else if matches!(response, Response::Answered(_)) {
+            self.read_served = self.agenda.now;
+        }
+        let has_session = self.clients.has_session(ticket);
+        self.rare.add_response(response, has_session);
+        let is_done = matches!(response, Response::Applied(Outcome::Done(_)));
+        let repeated = self.clients.repeated.remove(&ticket);
+        self.rare.retries_answered += u64::from(has_session && repeated && is_done);
+        let (command, client) = self.clients.answered(id, reply, self.agenda.now)?;
+        if let Some(command) = command {
+            self.rules.answered(command, response)?;
+        }
+        if let Some(client) = client {
+            self.think(client);
+        }
+        Ok(())
     }
 
     pub(super) fn collect(&mut self, id: NodeId) -> Result<(), Broken> {
@@ -281,55 +311,20 @@ impl World {
         })?;
         self.rare.snapshots_broken += u64::from(is_damaged);
         self.rare.outputs_gathered += u64::from(gathered);
-        let Released {
-            messages,
-            replies,
-            begins_work,
-        } = match released {
+        let released = match released {
             Ok(released) => released,
             Err(stop) => return self.stopped(id, stop),
         };
         self.observe(id)?;
-        if begins_work {
+        if released.begins_work {
             self.begin_work(id)?;
         }
-        for envelope in messages {
+        for envelope in released.messages {
             self.send(envelope)?;
         }
-        let (replies, inputs) = self.member(id).session.answered(replies);
+        let (replies, inputs) = self.member(id).session.answered(released.replies);
         for reply in replies {
-            self.served.note(&reply.response, self.agenda.now);
-            self.note(Event::Answered(id, reply.ticket, reply.response.clone()));
-            match self.clients.ended(id, reply.ticket) {
-                Some(Kind::Transfer) => {
-                    self.rare.add_transfer(&reply.response);
-                    self.checks.rules.transfer_answered(id, &reply.response)?;
-                    continue;
-                }
-                Some(Kind::Snapshot(applied)) => {
-                    self.snapshot_answered(id, applied, &reply.response)?;
-                    continue;
-                }
-                Some(Kind::Change) => {
-                    self.rare.add_response(&reply.response, false);
-                    self.changed(id, &reply.response)?;
-                    continue;
-                }
-                None => {
-                    let has_session = self.clients.has_session(reply.ticket);
-                    self.rare.add_response(&reply.response, has_session);
-                    let is_done = matches!(reply.response, Response::Applied(Outcome::Done(_)));
-                    let repeated = self.clients.repeated.remove(&reply.ticket);
-                    self.rare.retries_answered += u64::from(has_session && repeated && is_done);
-                }
-            }
-            let (command, client) = self.clients.answered(id, &reply, self.agenda.now)?;
-            if let Some(command) = command {
-                self.checks.rules.answered(command, &reply.response)?;
-            }
-            if let Some(client) = client {
-                self.think(client);
-            }
+            self.answered(id, &reply)?;
         }
         self.schedule_sync(id);
         let has_inputs = !inputs.is_empty();

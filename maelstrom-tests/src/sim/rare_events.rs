@@ -242,27 +242,19 @@ pub const EXCUSED: [&str; 5] = [
 impl RareEvents {
     /// The events that never happened: those that should have, and the excused ones.
     pub fn missing(&self) -> (Vec<&'static str>, Vec<&'static str>) {
-        let missing = self
-            .counts()
-            .into_iter()
-            .filter(|(_, count, _)| *count == 0);
+        let counts = self.counts().into_iter();
+        let missing = counts.filter(|(_, count, _)| *count == 0);
         let names = missing.map(|(name, ..)| name);
         names.partition(|name| !EXCUSED.contains(name))
     }
 
     /// A line with the extremes.
     pub fn slowest(&self) -> String {
-        let Self {
-            slowest_election: elected,
-            slowest_recovery: recovered,
-            slowest_service: served,
-            most_bytes,
-            ..
-        } = self;
+        let (elected, recovered) = (self.slowest_election, self.slowest_recovery);
+        let (served, kib) = (self.slowest_service, self.most_bytes >> 10);
         format!(
             "slowest, in longest election timeouts: election {elected}, recovery {recovered}, service while faults \
-             lasted {served}; most memory of a run: {} KiB",
-            most_bytes >> 10
+             lasted {served}; most memory of a run: {kib} KiB"
         )
     }
 

@@ -8,15 +8,15 @@ use std::mem;
 use std::sync::Arc;
 
 use raft::host::Image;
-use raft::storage::{self, Cluster, Error, ErrorKind, Identity, Log, Opened, Snapshots};
+use raft::storage::{self, Cluster, Error, ErrorKind, Identity, Log, Snapshots};
 use raft_core::{
     ChunkToSend, EntryId, NodeId, Record, SnapshotId, SnapshotToInstall, SnapshotToStore, Wal,
 };
 
 use super::machine::{Numbered, Store};
 use crate::replica::faulty_disk::{FaultyDisk, Tear};
-use crate::replica::node::{Chunk, Disk, Installed, demand};
-use crate::rules::{Broken, Ledger};
+use crate::replica::node::{Chunk, Disk, Installed};
+use crate::rules::{Broken, Ledger, demand};
 
 /// The storage of one node.
 #[derive(Debug)]
@@ -110,9 +110,8 @@ impl FaultyStorage {
         self.open.as_ref().map_or(0, |(log, _)| log.bytes())
     }
 
-    fn files(&mut self) -> (&mut Log, &mut Snapshots) {
-        let (log, snapshots) = self.open.as_mut().expect("a process runs");
-        (log, snapshots)
+    fn files(&mut self) -> &mut (Log, Snapshots) {
+        self.open.as_mut().expect("a process runs")
     }
 
     /// Compares what was found with what the disk had acknowledged.
@@ -170,17 +169,13 @@ impl Disk<Store> for FaultyStorage {
         let cluster = Cluster::of((1..=self.nodes).map(name));
         let identity = Identity::new(cluster, &name(self.id.0), self.id, self.id.0);
         let disk = Arc::new(self.disk.clone());
-        let Opened {
-            identity: _,
-            log,
-            snapshots,
-            recovered,
-        } = storage::open::<Numbered>(disk, &identity, None, self.options)?;
+        let opened = storage::open::<Numbered>(disk, &identity, None, self.options)?;
+        let recovered = opened.recovered;
         let id = recovered.snapshot.as_ref().map(|snapshot| snapshot.id);
         let base = recovered.base();
         let found = Ledger::holding(recovered.ballot, base, recovered.entries);
         self.compare(found, id, recovered.torn)?;
-        self.open = Some((log, snapshots));
+        self.open = Some((opened.log, opened.snapshots));
         let Some(snapshot) = recovered.snapshot else {
             return Ok(None);
         };
@@ -196,14 +191,10 @@ impl Disk<Store> for FaultyStorage {
     }
 
     fn store_snapshot(&mut self, capture: SnapshotToStore<Store>) -> Result<SnapshotId, Stop> {
-        let SnapshotToStore {
-            last,
-            membership,
-            machine,
-        } = capture;
+        let last = capture.last;
         self.pending_snapshot = Some(last);
-        let write = |out: &mut dyn std::io::Write| machine.write(out);
-        let id = self.files().1.store(last, &membership, write)?;
+        let write = |out: &mut dyn std::io::Write| capture.machine.write(out);
+        let id = self.files().1.store(last, &capture.membership, write)?;
         self.pending_snapshot = None;
         self.snapshot = Some(id);
         Ok(id)

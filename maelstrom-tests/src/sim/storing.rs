@@ -7,8 +7,8 @@ use raft_core::{EntryId, Incarnation, Input, NodeId};
 use super::agenda::Happening;
 use super::trace::Event;
 use super::world::{Phase, World};
-use crate::replica::node::{Worked, demand};
-use crate::rules::Broken;
+use crate::replica::node::Worked;
+use crate::rules::{Broken, demand};
 
 /// The longest sync when there are no faults.
 const HEALTHY_SYNC_MAX: u64 = 100;
@@ -24,12 +24,10 @@ impl World {
             return Ok(());
         }
         // One sync stores some of the outputs that wait, and mostly all of them.
-        let waiting = self.members[&id].node.unsynced() as u64;
-        let mut stored = if self.rng.chance(3, 4) {
-            waiting
-        } else {
-            self.rng.range(1..=waiting)
-        };
+        let mut stored = self.members[&id].node.unsynced() as u64;
+        if !self.rng.chance(3, 4) {
+            stored = self.rng.range(1..=stored);
+        }
         // A node joins what waits. One by one, the disk has more moments at which it may fail.
         if stored > 1 && self.rng.chance(1, 2) {
             self.rare.outputs_joined += stored - 1;
@@ -55,12 +53,9 @@ impl World {
 
     /// Stores one output of a node.
     fn store(&mut self, id: NodeId) -> Result<(), Broken> {
-        let process = self.process(id).expect("it runs");
-        let (incarnation, records) = (
-            process.incarnation,
-            self.members[&id].node.unsynced_records().to_vec(),
-        );
-        self.note(Event::Synced(id, records));
+        let incarnation = self.process(id).expect("it runs").incarnation;
+        let records = self.members[&id].node.unsynced_records();
+        self.note(Event::Synced(id, records.to_vec()));
         let (messages, receipt) = match self.member(id).node.sync() {
             Ok(stored) => stored.expect("an output waits"),
             Err(stop) => return self.stopped(id, stop),
@@ -94,32 +89,19 @@ impl World {
             None => return Ok(()),
             Some(Worked::Named(snapshot)) => {
                 self.note(Event::Named(id, snapshot));
-                self.members[&id].node.check_work(&self.checks.rules)?;
                 self.schedule_work(id, process);
-                return Ok(());
+                return self.members[&id].node.check_work(&self.rules);
             }
             Some(Worked::Done(snapshot, input)) => (snapshot, input),
         };
         self.note(Event::Worked(id, snapshot));
-        match &input {
-            Input::SnapshotInstalled { .. } => self.count_install(id, snapshot.last),
-            Input::SnapshotBroken(_) => {
-                let excused = self.members.values().any(|member| member.disk.has_flipped);
-                demand(excused, || {
-                    format!("node {id} must receive the snapshot that was sent: {snapshot:?}")
-                })?;
-            }
-            Input::SnapshotStored(_)
-            | Input::SnapshotDamaged(_)
-            | Input::SnapshotMoved
-            | Input::Tick
-            | Input::Receive(_)
-            | Input::Write { .. }
-            | Input::Read { .. }
-            | Input::Transfer { .. }
-            | Input::ChangeMembers { .. }
-            | Input::TakeSnapshot { .. }
-            | Input::Synced(_) => {}
+        if let Input::SnapshotInstalled { .. } = input {
+            self.count_install(id, snapshot.last);
+        } else if let Input::SnapshotBroken(_) = input {
+            let excused = self.members.values().any(|member| member.disk.has_flipped);
+            demand(excused, || {
+                format!("node {id} must receive the snapshot that was sent: {snapshot:?}")
+            })?;
         }
         self.step(id, input)
     }
@@ -129,7 +111,7 @@ impl World {
         let node = &self.members[&id].node;
         let process = node.process().expect("it has just done something");
         let (incarnation, is_install) = (process.incarnation, !process.is_capturing());
-        node.check_work(&self.checks.rules)?;
+        node.check_work(&self.rules)?;
         self.schedule_work(id, incarnation);
         if is_install {
             // If the leader dies, the next one may send entries that the snapshot covers.
@@ -142,12 +124,11 @@ impl World {
     }
 
     pub(super) fn schedule_work(&mut self, id: NodeId, process: Incarnation) {
-        let mean = match self.faults.phase {
+        let mean = match self.phase {
             Phase::Chaos | Phase::Lasting => self.options.work_mean,
             Phase::Healed => HEALTHY_SYNC_MAX,
         };
-        let delay = self.rng.exponential(mean);
-        self.agenda.schedule(delay, Happening::Work(id, process));
+        self.schedule_about(mean, Happening::Work(id, process));
     }
 
     /// Counts how a leader's snapshot relates to a node's log.
@@ -181,16 +162,14 @@ impl World {
     }
 
     pub(super) fn sync_delay(&mut self, id: NodeId) -> u64 {
-        if self.faults.phase == Phase::Healed {
+        if self.phase == Phase::Healed {
             return self.rng.range(0..=HEALTHY_SYNC_MAX);
         }
         let disk = &self.members[&id].disk;
         let hangs = disk.hangs_until.saturating_sub(self.agenda.now);
         let is_slow = self.agenda.now < disk.slow_until;
         let factor = if is_slow { SLOWNESS } else { 1 };
-        hangs
-            + self
-                .rng
-                .exponential(self.options.sync_mean * factor + disk.lag)
+        let mean = self.options.sync_mean * factor + disk.lag;
+        hangs + self.rng.exponential(mean)
     }
 }

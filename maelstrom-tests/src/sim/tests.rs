@@ -15,7 +15,7 @@ use super::processes::End;
 use super::trace::Tape;
 use super::world::{Phase, World};
 use crate::replica::faulty_disk::FaultyDisk;
-use crate::rules::{Broken, CommandId, Rules};
+use crate::rules::{Broken, Rules};
 
 const ONE: NodeId = NodeId(1);
 
@@ -123,7 +123,7 @@ fn response_to_another_command_is_rejected() {
     let Some(Numbered::Plain(command)) = &mut request.command else {
         panic!("a write");
     };
-    command.id = CommandId(u64::MAX);
+    command.id = u64::MAX;
     let answered = world.ask(ONE, request);
     let answered = answered.and_then(|()| world.expect("answer", |_| false));
     assert_broken(answered, "a response must be the command's outcome");
@@ -154,13 +154,13 @@ fn snapshot_of_uncommitted_entries_is_rejected() {
     let request = world.clients.last_request(leader, true, world.agenda.now);
     world.ask(leader, request.unwrap()).unwrap();
     world.expect("begin a snapshot", works(leader)).unwrap();
-    let known = mem::take(&mut world.checks.rules);
+    let known = mem::take(&mut world.rules);
     assert_broken(world.begin_work(leader), rule);
 
-    world.checks.rules = known;
+    world.rules = known;
     world.start(lagging).unwrap();
     world.expect("begin to install", works(lagging)).unwrap();
-    world.checks.rules = Rules::default();
+    world.rules = Rules::default();
     let process = world.process(lagging).unwrap().incarnation;
     assert_broken(world.work(lagging, process), rule);
 }
@@ -203,7 +203,7 @@ fn message_that_a_node_does_not_understand_is_rejected() {
 #[test]
 fn recovery_that_takes_too_long_is_rejected() {
     let mut world = world();
-    world.faults.phase = Phase::Healed;
+    world.phase = Phase::Healed;
     assert_broken(
         world.expect("do the impossible", |_| false),
         "without faults a quorum must do the impossible within",

@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raft::kv::{Key, Text};
+use raft::kv::{self, Key, Text};
 use raft_core::{
     Envelope, Fingerprint, Incarnation, NodeId, Record, Response, RoleName, SnapshotId, Term,
     Ticket,
@@ -94,7 +94,7 @@ impl Tape {
 }
 
 /// A run's events.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Trace {
     events_max: usize,
     recent: VecDeque<(u64, Event)>,
@@ -110,10 +110,7 @@ impl Trace {
     fn new(events_max: usize) -> Self {
         Self {
             events_max,
-            recent: VecDeque::new(),
-            hash: Fingerprint::default(),
-            count: 0,
-            time: 0,
+            ..Self::default()
         }
     }
 
@@ -158,8 +155,8 @@ impl Trace {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started(node, incarnation) => {
-                write!(f, "start n{node}\n  incarnation {}", incarnation.0)
+            Self::Started(node, Incarnation(number)) => {
+                write!(f, "start n{node}\n  incarnation {number}")
             }
             Self::Stopped(node, Words(why)) => write!(f, "    n{node} stops: {why}"),
             Self::Died(node, lost) => write!(f, "crash n{node}\n  lost outputs: {lost}"),
@@ -190,39 +187,37 @@ impl fmt::Display for Event {
             }
             Self::Cut(from, to) => write!(f, "cut n{from} n{to}"),
             Self::Healed => f.write_str("heal"),
-            Self::Fault(node, what) => match node {
-                Some(node) => write!(f, "# n{node}: {what}"),
-                None => write!(f, "# {what}"),
-            },
-            Self::Wrote(node, ticket, command) => {
+            Self::Fault(Some(node), what) => write!(f, "# n{node}: {what}"),
+            Self::Fault(None, what) => write!(f, "# {what}"),
+            Self::Wrote(node, Ticket(ticket), command) => {
                 let change = match command {
                     Numbered::Plain(command) | Numbered::Do { command, .. } => &command.change,
                     Numbered::Open | Numbered::Close(_) => {
-                        return write!(f, "{command} n{node}\n  request {}", ticket.0);
+                        return write!(f, "{command} n{node}\n  request {ticket}");
                     }
                 };
                 let verb = match change {
-                    raft::kv::Command::Write { .. } => "write",
-                    raft::kv::Command::Cas { .. } => "cas",
-                    raft::kv::Command::Delete { .. } => "delete",
+                    kv::Command::Write { .. } => "write",
+                    kv::Command::Cas { .. } => "cas",
+                    kv::Command::Delete { .. } => "delete",
                 };
-                write!(f, "{verb} n{node} {command}\n  request {}", ticket.0)
+                write!(f, "{verb} n{node} {command}\n  request {ticket}")
             }
-            Self::Changes(node, ticket, add, remove) => {
+            Self::Changes(node, Ticket(ticket), add, remove) => {
                 write!(f, "change n{node}")?;
                 add.iter()
                     .try_for_each(|address| write!(f, " +{address}"))?;
                 remove.iter().try_for_each(|node| write!(f, " -n{node}"))?;
-                write!(f, "\n  request {}", ticket.0)
+                write!(f, "\n  request {ticket}")
             }
-            Self::Reads(node, ticket, key) => {
+            Self::Reads(node, Ticket(ticket), key) => {
                 let key = json::to_string(key);
-                write!(f, "read n{node} {key}\n  request {}", ticket.0)
+                write!(f, "read n{node} {key}\n  request {ticket}")
             }
-            Self::Answered(node, ticket, response) => {
-                write!(f, "    n{node} answers request {}: ", ticket.0)?;
+            Self::Answered(node, Ticket(ticket), response) => {
                 let value = |value: &Option<Text>| value.as_ref().map(Text::to_string);
-                f.write_str(&describe::response(response, value))
+                let response = describe::response(response, value);
+                write!(f, "    n{node} answers request {ticket}: {response}")
             }
             Self::Became(node, role, term) => write!(f, "    n{node} is {role} in term {term}"),
         }

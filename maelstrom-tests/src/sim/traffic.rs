@@ -6,7 +6,7 @@ use raft_core::{Envelope, Input, Message, NodeId, PreVoteReply, VoteReply};
 use super::agenda::Happening;
 use super::clients::{Kind, Request};
 use super::machine::Store;
-use super::network::{Letter, Network};
+use super::network::{HEALTHY_LATENCY, Letter};
 use super::rare_events::awaits_own_commit;
 use super::trace::Event;
 use super::world::{Phase, World};
@@ -16,12 +16,12 @@ use crate::rules::{Broken, Subject as _};
 impl World {
     pub(super) fn send(&mut self, envelope: Envelope<Store>) -> Result<(), Broken> {
         let ledger = self.members[&envelope.from].node.disk.ledger();
-        self.checks.rules.sends(&envelope, ledger)?;
+        self.rules.sends(&envelope, ledger)?;
         self.check_timeout_now(&envelope)?;
         let letter = Letter::write(envelope);
         self.note(Event::Sent(letter.envelope.clone()));
-        if self.faults.phase == Phase::Healed {
-            let delay = Network::healthy_delay(&mut self.rng);
+        if self.phase == Phase::Healed {
+            let delay = self.rng.range(HEALTHY_LATENCY);
             self.agenda.schedule(delay, Happening::Deliver(letter));
             return Ok(());
         }
@@ -45,16 +45,13 @@ impl World {
     pub(super) fn deliver(&mut self, letter: &Letter) -> Result<(), Broken> {
         let Envelope { from, to, .. } = *letter.envelope;
         let Some(process) = self.process(to).filter(|_| !self.network.is_cut(from, to)) else {
-            let event = Event::Lost(letter.envelope.clone());
-            self.note(event);
+            self.note(Event::Lost(letter.envelope.clone()));
             return Ok(());
         };
         let is_early = awaits_own_commit(&process.status);
         let envelope = letter.read()?;
         match &envelope.message {
-            Message::ReadIndex(_) => {
-                self.rare.reads_before_own_commit += u64::from(is_early);
-            }
+            Message::ReadIndex(_) => self.rare.reads_before_own_commit += u64::from(is_early),
             Message::SnapshotChunk(_) => self.endanger(to, self.options.latency_mean),
             Message::PreVoteReply(PreVoteReply { granted, .. }) => {
                 self.rare.pre_votes_refused += u64::from(!granted);
@@ -64,20 +61,18 @@ impl World {
             }
             _ => {}
         }
-        let event = Event::Delivered(letter.envelope.clone());
-        self.note(event);
+        self.note(Event::Delivered(letter.envelope.clone()));
         self.step(to, Input::Receive(envelope))
     }
 
     pub(super) fn think(&mut self, client: usize) {
-        if self.faults.phase != Phase::Healed {
-            let delay = self.rng.exponential(self.options.think_mean);
-            self.agenda.schedule(delay, Happening::Invoke(client));
+        if self.phase != Phase::Healed {
+            self.schedule_about(self.options.think_mean, Happening::Invoke(client));
         }
     }
 
     pub(super) fn invoke(&mut self, client: usize) -> Result<(), Broken> {
-        if self.faults.phase == Phase::Healed {
+        if self.phase == Phase::Healed {
             return Ok(());
         }
         let id = self.draw_node();
@@ -87,7 +82,7 @@ impl World {
         }
         if let Some(request) = self.clients.invoke(client, id, self.agenda.now)? {
             let command = request.command.as_ref().and_then(Store::id);
-            if command.is_some_and(|command| self.checks.rules.is_applied(command)) {
+            if command.is_some_and(|command| self.rules.is_applied(command)) {
                 self.clients.repeated.insert(request.ticket);
             }
             let delay = self.options.client_timeout;
@@ -98,35 +93,21 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn schedule_load(&mut self) {
-        if self.options.load_mean > 0 {
-            let delay = self.rng.exponential(self.options.load_mean);
-            self.agenda.schedule(delay, Happening::Load);
-        }
-    }
-
     pub(super) fn load(&mut self) -> Result<(), Broken> {
         let id = self.draw_node();
-        if self.faults.phase != Phase::Healed
+        if self.phase != Phase::Healed
             && self.process(id).is_some()
             && let Some(request) = self.clients.load(id)
         {
             self.agenda.schedule(0, Happening::Ask(id, request));
         }
-        self.schedule_load();
+        self.recur(self.options.load_mean, Happening::Load);
         Ok(())
-    }
-
-    pub(super) fn schedule_transfer(&mut self) {
-        if self.options.transfer_mean > 0 {
-            let delay = self.rng.exponential(self.options.transfer_mean);
-            self.agenda.schedule(delay, Happening::Transfer);
-        }
     }
 
     /// A client asks a node to hand its leadership over, to any node or to the most advanced voter.
     pub(super) fn ask_for_transfer(&mut self) -> Result<(), Broken> {
-        self.schedule_transfer();
+        self.recur(self.options.transfer_mean, Happening::Transfer);
         let id = self.draw_victim();
         let member = &self.members[&id];
         if member.node.process().is_none() || member.is_paused() {

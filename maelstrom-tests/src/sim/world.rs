@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use raft::storage;
-use raft_core::{EntryId, Incarnation, Input, Membership, NodeId, Response};
+use raft_core::{EntryId, Incarnation, Input, Membership, NodeId};
 use rand::Rng;
 
 use super::agenda::{Agenda, Happening};
@@ -17,12 +17,12 @@ use super::clients::Clients;
 use super::machine::Store;
 use super::member::Member;
 use super::network::Network;
-use super::options::{Fault, Options, TICK};
+use super::options::{Options, TICK};
 use super::rare_events::RareEvents;
 use super::storage::FaultyStorage;
 use super::trace::{Event, Tape};
-use crate::replica::node::{Node, Process, Setting, demand};
-use crate::rules::{Broken, Rules};
+use crate::replica::node::{Node, Process, Setting};
+use crate::rules::{Broken, Rules, demand};
 
 /// How long a cluster without faults must keep its leader, in longest election timeouts.
 const STABLE_ELECTIONS: u64 = 5;
@@ -33,23 +33,22 @@ pub(super) struct World {
     pub(super) agenda: Agenda,
     pub(super) members: BTreeMap<NodeId, Member>,
     pub(super) network: Network,
-    pub(super) faults: Faults,
+    pub(super) phase: Phase,
     pub(super) clients: Clients,
-    pub(super) checks: Checks,
-    pub(super) served: Served,
+    pub(super) rules: Rules<Store>,
+    /// Entries of older terms that a quorum had stored before their leader committed an entry of
+    /// its own term.
+    pub(super) figure_8: BTreeSet<EntryId>,
+    /// When a node last served a write.
+    pub(super) write_served: u64,
+    /// When a node last served a read.
+    pub(super) read_served: u64,
     pub(super) trace: Tape,
     pub(super) rare: RareEvents,
     /// How many processes were started.
     pub(super) incarnations: u64,
     /// How many things have happened.
     pub(super) happenings: u64,
-}
-
-/// The faults of a world.
-pub(super) struct Faults {
-    /// The kinds that may be injected.
-    pub(super) kinds: Vec<Fault>,
-    pub(super) phase: Phase,
 }
 
 /// The phases of a run.
@@ -63,47 +62,14 @@ pub(super) enum Phase {
     Healed,
 }
 
-/// What the checks remember.
-#[derive(Default)]
-pub(super) struct Checks {
-    pub(super) rules: Rules<Store>,
-    /// Entries of older terms that a quorum had stored before their leader committed an entry of
-    /// its own term.
-    pub(super) figure_8: BTreeSet<EntryId>,
-}
-
-/// When the nodes last served.
-#[derive(Debug, Default)]
-pub(super) struct Served {
-    pub(super) write: u64,
-    pub(super) read: u64,
-}
-
-impl Served {
-    /// Notes a response to a client.
-    pub(super) fn note(&mut self, response: &Response<Store>, now: u64) {
-        match response {
-            Response::Applied(_) => self.write = now,
-            Response::Answered(_) => self.read = now,
-            Response::Refused(_)
-            | Response::Unknown
-            | Response::Transferred
-            | Response::MembersChanged
-            | Response::SnapshotStored(_) => {}
-        }
-    }
-}
-
 impl World {
     pub(super) fn new(seed: u64, options: Options, trace: Tape) -> Result<Self, Broken> {
         // The options are drawn from the seed itself.
         let mut rng = Rng::seeded(seed).fork();
         let config = options.config().map_err(Broken)?;
         let setting = |membership| {
-            Arc::new(Setting {
-                membership,
-                config: config.clone(),
-            })
+            let config = config.clone();
+            Arc::new(Setting { membership, config })
         };
         let first = setting(Membership::of((1..=options.nodes).map(NodeId)));
         let waiting = setting(Membership::default());
@@ -115,25 +81,24 @@ impl World {
             let disk = FaultyStorage::new(id, nodes, storage, rng.next_u64());
             disk.disk.set_capacity(options.room());
             let drift = options.drift_permille;
-            let period = TICK * rng.range(1000 - drift..=1000 + drift) / 1000;
+            let tick = TICK * rng.range(1000 - drift..=1000 + drift) / 1000;
             let is_first = id.0 <= options.nodes;
             let setting = if is_first { &first } else { &waiting };
             let node = Node::new(id, setting.clone(), disk);
-            (id, Member::new(node, period))
+            (id, Member::new(node, tick))
         };
         Ok(Self {
             members: (1..=nodes).map(NodeId).map(member).collect(),
             clients: Clients::new(&options, rng.fork()),
-            faults: Faults {
-                kinds: options.faults(),
-                phase: Phase::Chaos,
-            },
+            phase: Phase::Chaos,
             options,
             rng,
             agenda: Agenda::default(),
             network: Network::default(),
-            checks: Checks::default(),
-            served: Served::default(),
+            rules: Rules::default(),
+            figure_8: BTreeSet::new(),
+            write_served: 0,
+            read_served: 0,
             trace,
             rare: RareEvents::default(),
             incarnations: 0,
@@ -149,9 +114,9 @@ impl World {
         for client in 0..self.options.clients as usize {
             self.think(client);
         }
-        self.schedule_load();
-        self.schedule_transfer();
-        self.schedule_change();
+        self.recur(self.options.load_mean, Happening::Load);
+        self.recur(self.options.transfer_mean, Happening::Transfer);
+        self.recur(self.options.change_mean, Happening::Change);
         self.schedule_fault();
         let end = self.options.chaos;
         self.run_until(end, |_| false)?;
@@ -238,7 +203,7 @@ impl World {
             | Happening::Die(_)
             | Happening::Return(_)
             | Happening::Transfer
-                if self.faults.phase != Phase::Chaos =>
+                if self.phase != Phase::Chaos =>
             {
                 Ok(())
             }
@@ -270,6 +235,19 @@ impl World {
                 self.make_room(id);
                 Ok(())
             }
+        }
+    }
+
+    /// Schedules something after a time with this mean.
+    pub(super) fn schedule_about(&mut self, mean: u64, happening: Happening) {
+        let delay = self.rng.exponential(mean);
+        self.agenda.schedule(delay, happening);
+    }
+
+    /// Schedules the next of what recurs with this mean time in between; 0: none.
+    pub(super) fn recur(&mut self, mean: u64, happening: Happening) {
+        if mean > 0 {
+            self.schedule_about(mean, happening);
         }
     }
 
