@@ -608,9 +608,8 @@ impl<S: Subject> Rename for Rules<S> {
             leadership.incarnation.rename(names);
         }
         let renamed = mem::take(&mut self.seen).into_iter();
-        self.seen = renamed
-            .map(|(node, seen)| (names.node(node), seen))
-            .collect();
+        let renamed = renamed.map(|(node, seen)| (names.node(node), seen));
+        self.seen = renamed.collect();
     }
 }
 

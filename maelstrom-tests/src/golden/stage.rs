@@ -395,7 +395,7 @@ impl Stage {
     }
 
     fn snapshot_work(&self, id: NodeId) -> Option<&Work<Registers>> {
-        self.nodes[&id].host.process()?.work()
+        self.nodes[&id].host.process()?.work.as_ref()
     }
 
     /// Checks and prints that work on a snapshot begins.

@@ -59,30 +59,21 @@ impl History {
     pub fn read(mut input: impl BufRead) -> Result<Self, String> {
         let mut history = Self::new();
         let mut bytes = Vec::new();
-        let mut line = 0;
-        loop {
-            line += 1;
+        for line in 1_u64.. {
+            let at_line = |problem: String| format!("line {line}: {problem}");
             bytes.clear();
             // One byte more than the longest line with its break, so that a longer line is noticed.
             let mut limited = input.by_ref().take(LINE_BYTES_MAX as u64 + 2);
-            let added = limited
-                .read_until(b'\n', &mut bytes)
-                .map_err(|error| format!("cannot be read: {error}"))
-                .and_then(|_| {
-                    if bytes.is_empty() {
-                        return Ok(false);
-                    }
-                    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-                    let event = Event::from_line(text)?;
-                    history.record(event)?;
-                    Ok(true)
-                });
-            match added {
-                Ok(true) => {}
-                Ok(false) => return Ok(history),
-                Err(problem) => return Err(format!("line {line}: {problem}")),
+            let read = limited.read_until(b'\n', &mut bytes);
+            read.map_err(|error| at_line(format!("cannot be read: {error}")))?;
+            if bytes.is_empty() {
+                break;
             }
+            let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            let event = Event::from_line(text).map_err(at_line)?;
+            history.record(event).map_err(at_line)?;
         }
+        Ok(history)
     }
 }
 

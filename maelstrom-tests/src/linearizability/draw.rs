@@ -137,39 +137,28 @@ struct Bar {
 impl Layout {
     /// Assigns each moment a column, in order, as far to the left as the labels allow.
     fn new(shown: &[(usize, &Part)]) -> Self {
-        let labels: Vec<String> = shown.iter().map(|(_, part)| label(part)).collect();
         let moments = |(_, part): &(_, &Part)| [Some(part.operation.invoked), end(part)];
         let mut moments: Vec<Moment> = shown.iter().flat_map(moments).flatten().collect();
         moments.sort_unstable();
         moments.dedup();
         let index = |moment: Moment| moments.partition_point(|&other| other < moment);
-        let ends: Vec<(usize, usize)> = shown
-            .iter()
-            .map(|(_, part)| {
-                let from = index(part.operation.invoked);
-                (from, end(part).map_or(moments.len(), index))
+        let mut bars: Vec<Bar> = (shown.iter())
+            .map(|(at, part)| Bar {
+                from: index(part.operation.invoked),
+                to: end(part).map_or(moments.len(), index),
+                name: format!("#{} p{}", at + 1, part.operation.process),
+                label: label(part),
             })
             .collect();
         let mut columns = vec![0; moments.len() + 1];
         for at in 1..columns.len() {
-            let room = ends
-                .iter()
-                .zip(&labels)
-                .filter(|&(&(_, to), _)| to == at)
-                .map(|(&(from, _), label)| columns[from] + label.chars().count() + 7);
+            let ending = bars.iter().filter(|bar| bar.to == at);
+            let room = ending.map(|bar| columns[bar.from] + bar.label.chars().count() + 7);
             columns[at] = room.max().unwrap_or(0).max(columns[at - 1] + 2);
         }
-        let bars: Vec<Bar> = ends
-            .into_iter()
-            .zip(labels)
-            .zip(shown)
-            .map(|(((from, to), label), (at, part))| Bar {
-                from: columns[from],
-                to: columns[to],
-                name: format!("#{} p{}", at + 1, part.operation.process),
-                label,
-            })
-            .collect();
+        for bar in &mut bars {
+            (bar.from, bar.to) = (columns[bar.from], columns[bar.to]);
+        }
         let longest = bars.iter().map(|bar| bar.name.len()).max();
         Self {
             margin: longest.unwrap_or(0) + 2,

@@ -178,10 +178,8 @@ impl<'a> World<'a> {
                 });
                 now_open.insert(rank);
             }
-            let ranks = now_open
-                .iter()
-                .map(|&rank| u32::try_from(rank).expect("fewer than 2^32 operations"));
-            world.open.extend(ranks);
+            let number = |&rank| u32::try_from(rank).expect("fewer than 2^32 operations");
+            world.open.extend(now_open.iter().map(number));
             world.starts.push(world.open.len());
             now_open.remove(&level);
             free_bits.push(world.bits[level]);
@@ -210,31 +208,27 @@ impl<'a> World<'a> {
     fn search(&self, initial: &[State], supply: Supply, budget: &mut u64) -> Finding {
         let mut seen = Seen::default();
         let mut deepest = Deepest::default();
-        let mut ahead: Vec<Configuration> = initial
-            .iter()
-            .map(|&state| Configuration {
-                place: Place {
-                    level: 0,
-                    state,
-                    done: vec![0; self.words].into_boxed_slice(),
-                },
-                spent: Spent::default(),
-            })
-            .collect();
+        let start = |&state: &State| Configuration {
+            place: Place {
+                level: 0,
+                state,
+                done: vec![0; self.words].into_boxed_slice(),
+            },
+            spent: Spent::default(),
+        };
+        let mut ahead: Vec<Configuration> = initial.iter().map(start).collect();
         while let Some(mut configuration) = ahead.pop() {
             self.settle(&mut configuration.place);
             if configuration.place.level == self.definite.len() {
                 return Finding::Linearizable;
             }
             let (is_new, cost) = seen.admit(&configuration);
-            match budget.checked_sub(cost) {
-                Some(rest) => *budget = rest,
-                None => {
-                    *budget = 0;
-                    let furthest = self.definite[deepest.level];
-                    return Finding::Undecided { furthest };
-                }
-            }
+            let Some(rest) = budget.checked_sub(cost) else {
+                *budget = 0;
+                let furthest = self.definite[deepest.level];
+                return Finding::Undecided { furthest };
+            };
+            *budget = rest;
             if is_new {
                 deepest.note(&configuration.place);
                 let looked_at = self.expand(&configuration, supply, &mut ahead);
@@ -439,9 +433,8 @@ impl Spent {
 
     /// Whether no kind was spent more often here than in `other`.
     fn within(&self, other: &Self) -> bool {
-        self.0
-            .iter()
-            .all(|&(kind, count)| count <= other.count(kind))
+        let mut kinds = self.0.iter();
+        kinds.all(|&(kind, count)| count <= other.count(kind))
     }
 }
 
@@ -458,14 +451,12 @@ impl Seen {
             return (true, VISIT_COST);
         };
         let compared = COMPARE_COST * rivals.len() as u64;
-        if rivals
-            .iter()
-            .any(|rival| rival.within(&configuration.spent))
-        {
+        let spent = &configuration.spent;
+        if rivals.iter().any(|rival| rival.within(spent)) {
             return (false, compared);
         }
-        rivals.retain(|rival| !configuration.spent.within(rival));
-        rivals.push(configuration.spent.clone());
+        rivals.retain(|rival| !spent.within(rival));
+        rivals.push(spent.clone());
         (true, VISIT_COST + compared)
     }
 }

@@ -256,7 +256,7 @@ fn look(node: &Node) -> u64 {
     let leader = status.leader.map(|leader| leader == node.id);
     let mut matched: Vec<Index> = status.matched.values().copied().collect();
     matched.sort_unstable();
-    let works = process(node).work().is_some();
+    let works = process(node).work.is_some();
     let mut mix = Mix::default();
     (ballot.term(), vote, leader, status.role).hash(&mut mix);
     (status.last, status.base, status.commit, matched).hash(&mut mix);

@@ -254,6 +254,10 @@ impl FaultyDisk {
         }
     }
 
+    fn folder_call<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
+        self.call(None, work, |_| ())
+    }
+
     fn file(&self, state: &State, id: u64) -> Box<dyn File> {
         Box::new(Open {
             disk: self.clone(),
@@ -269,7 +273,7 @@ impl Disk for FaultyDisk {
     }
 
     fn lock(&self) -> io::Result<Box<dyn Lock>> {
-        let work = |state: &mut State| {
+        self.folder_call(|state| {
             if state.locked_by.is_some() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -279,61 +283,54 @@ impl Disk for FaultyDisk {
                 process: state.process,
             });
             Ok(lock)
-        };
-        self.call(None, work, |_| ())
+        })
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let work = |state: &mut State| Ok(state.names.keys().cloned().collect());
-        self.call(None, work, |_| ())
+        self.folder_call(|state| Ok(state.names.keys().cloned().collect()))
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
-        let work = |state: &mut State| match state.names.get(name) {
+        self.folder_call(|state| match state.names.get(name) {
             Some(id) => Ok(self.file(state, *id)),
             None => Err(io::ErrorKind::NotFound.into()),
-        };
-        self.call(None, work, |_| ())
+        })
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
-        let work = |state: &mut State| {
+        self.folder_call(|state| {
             let id = state.next_file;
             state.next_file += 1;
             state.files.insert(id, Content::default());
             state.change(name, Some((name, id)));
             Ok(self.file(state, id))
-        };
-        self.call(None, work, |_| ())
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let work = |state: &mut State| {
+        self.folder_call(|state| {
             let id = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
             state.change(from, Some((to, id)));
             Ok(())
-        };
-        self.call(None, work, |_| ())
+        })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let work = |state: &mut State| {
+        self.folder_call(|state| {
             if !state.names.contains_key(name) {
                 return Err(io::ErrorKind::NotFound.into());
             }
             state.change(name, None);
             Ok(())
-        };
-        self.call(None, work, |_| ())
+        })
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        let work = |state: &mut State| {
+        self.folder_call(|state| {
             state.durable_names = state.names.clone();
             state.changes.clear();
             Ok(())
-        };
-        self.call(None, work, |_| ())
+        })
     }
 }
 

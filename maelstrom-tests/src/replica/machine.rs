@@ -114,11 +114,9 @@ impl Default for Registers {
 
 impl Image for Values {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let values = self.0.iter();
-        let values: Vec<String> = values
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        write!(out, "{}", values.join(" "))
+        let word = |(key, value)| format!("{key}={value}");
+        let words: Vec<String> = self.0.iter().map(word).collect();
+        write!(out, "{}", words.join(" "))
     }
 
     fn read(bytes: &[u8]) -> Result<Self, String> {
@@ -128,9 +126,8 @@ impl Image for Values {
         };
         let text = str::from_utf8(bytes).map_err(|error| error.to_string())?;
         let values: Option<_> = text.split_whitespace().map(value).collect();
-        values
-            .map(Self)
-            .ok_or_else(|| format!("not registers: {text:?}"))
+        let error = || format!("not registers: {text:?}");
+        values.map(Self).ok_or_else(error)
     }
 }
 

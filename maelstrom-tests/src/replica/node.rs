@@ -97,7 +97,8 @@ pub struct Process<S: Subject> {
     /// The proof that the outputs before `unsynced` are stored. A copy of the process takes it from
     /// its replica before its first output.
     persisted: Option<Persisted>,
-    work: Option<Work<S>>,
+    /// The work on a snapshot, if there is any.
+    pub work: Option<Work<S>>,
 }
 
 /// Work on a snapshot. The disk stores it, then the replica is notified. The process may die in
@@ -331,7 +332,7 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
     /// # Errors
     /// The rule that is broken.
     pub fn check_work(&self, rules: &Rules<S>) -> Result<(), Broken> {
-        match self.process().and_then(Process::work) {
+        match self.process().and_then(|process| process.work.as_ref()) {
             Some(Work::Begun(Task::Store(SnapshotToStore {
                 last,
                 membership,
@@ -367,11 +368,6 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
 }
 
 impl<S: Subject> Process<S> {
-    /// The work on a snapshot, if there is any.
-    pub fn work(&self) -> Option<&Work<S>> {
-        self.work.as_ref()
-    }
-
     /// Whether a snapshot of the node's own state is being stored.
     pub fn is_capturing(&self) -> bool {
         let work = self.work.as_ref();

@@ -31,12 +31,11 @@ impl World {
     /// would win an election.
     pub(super) fn membership(&self) -> Arc<Membership> {
         let processes = self.members.values().filter_map(|m| m.node.process());
-        let known = processes
-            .map(|process| &process.status)
-            .max_by_key(|status| {
-                let leads = status.role == RoleName::Leader;
-                (leads.then(|| status.ballot.term()), status.last)
-            });
+        let statuses = processes.map(|process| &process.status);
+        let known = statuses.max_by_key(|status| {
+            let leads = status.role == RoleName::Leader;
+            (leads.then(|| status.ballot.term()), status.last)
+        });
         known.map_or_else(Arc::default, |status| status.membership.clone())
     }
 
@@ -46,11 +45,7 @@ impl World {
             return Ok(());
         }
         self.recur(self.options.change_mean, Happening::Change);
-        let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
-        let id = match self.rng.choose(&leading) {
-            Some(leader) if self.rng.chance(7, 8) => *leader,
-            Some(_) | None => self.draw_node(),
-        };
+        let id = self.draw_leader(7, 8);
         let Some(process) = self.process(id) else {
             return Ok(());
         };

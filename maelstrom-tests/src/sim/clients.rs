@@ -107,6 +107,7 @@ impl Clients {
         };
         // One more for the last requests.
         let processes = options.clients + 1;
+        let sessions = options.session_clients.min(options.clients);
         Self {
             workload: Workload::new(rng.fork(), plan),
             rng,
@@ -119,9 +120,7 @@ impl Clients {
             others: BTreeMap::new(),
             processes: (0..processes).map(Process).collect(),
             again: BTreeMap::new(),
-            sessions: (0..options.session_clients.min(options.clients))
-                .map(|_| Session::default())
-                .collect(),
+            sessions: (0..sessions).map(|_| Session::default()).collect(),
             repeated: BTreeSet::new(),
             next_process: processes,
             history: History::new(),

@@ -70,7 +70,7 @@ impl World {
             let Some(process) = self.process(id) else {
                 continue;
             };
-            let (incarnation, works) = (process.incarnation, process.work().is_some());
+            let (incarnation, works) = (process.incarnation, process.work.is_some());
             if works {
                 self.schedule_work(id, incarnation);
             }
@@ -123,7 +123,7 @@ impl World {
             // The log may be full until a snapshot is stored.
             self.expect("store its snapshots", |world| {
                 let mut processes = world.live().into_iter().map(|id| world.process(id));
-                processes.all(|process| process.is_none_or(|process| process.work().is_none()))
+                processes.all(|process| process.is_none_or(|process| process.work.is_none()))
             })?;
             let request = self.clients.last_request(id, write, self.agenda.now)?;
             let ticket = request.ticket;

@@ -28,17 +28,11 @@ impl World {
         }
     }
 
-    pub(super) fn draw_fault(&mut self) -> Result<(), Broken> {
-        let fault = *self.rng.choose(&self.options.faults()).expect("a fault");
-        let victim = self.draw_victim();
-        self.inject_fault(fault, victim)
-    }
-
-    /// Half of the faults hit a leader: they do the most.
-    pub(super) fn draw_victim(&mut self) -> NodeId {
+    /// Draws a leader this many times out of so many, and else any node.
+    pub(super) fn draw_leader(&mut self, times: u64, of: u64) -> NodeId {
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
         match self.rng.choose(&leading) {
-            Some(leader) if self.rng.chance(1, 2) => *leader,
+            Some(leader) if self.rng.chance(times, of) => *leader,
             Some(_) | None => self.draw_node(),
         }
     }
@@ -51,8 +45,11 @@ impl World {
         }
     }
 
-    /// Injects a fault into a node, or into all of them.
-    fn inject_fault(&mut self, fault: Fault, victim: NodeId) -> Result<(), Broken> {
+    /// Injects a fault into a node, or into all of them. Half of the faults hit a leader: they do the
+    /// most.
+    pub(super) fn inject_fault(&mut self) -> Result<(), Broken> {
+        let fault = *self.rng.choose(&self.options.faults()).expect("a fault");
+        let victim = self.draw_leader(1, 2);
         let length = self.rng.exponential(self.options.fault_length_mean);
         let until = self.agenda.now + length;
         match fault {

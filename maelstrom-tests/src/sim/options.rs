@@ -529,10 +529,8 @@ impl Options {
 /// Prints what differs from a calm world.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<String> = self
-            .changed()
-            .map(|option| format!("{}={}", option.name, self.value(option.name)))
-            .collect();
+        let word = |option: &Description| format!("{}={}", option.name, self.value(option.name));
+        let words: Vec<String> = self.changed().map(word).collect();
         f.write_str(&words.join(" "))
     }
 }

@@ -153,7 +153,7 @@ impl World {
         };
         if let Some(process) = self.members[&id].node.process() {
             let status = &process.status;
-            let (works, is_own) = (process.work().is_some(), process.is_capturing());
+            let (works, is_own) = (process.work.is_some(), process.is_capturing());
             self.rare.crashes += 1;
             self.rare.add_process(status);
             let hands_over = |other: &Member| {
@@ -214,7 +214,7 @@ impl World {
         for _ in 0..ticks {
             self.note(Event::Ticked(id));
             let Member { node, disk, .. } = self.member(id);
-            let works = node.process().is_some_and(|p| p.work().is_some());
+            let works = node.process().is_some_and(|p| p.work.is_some());
             if works && !disk.hangs {
                 // A slow disk takes a snapshot piece by piece.
                 node.step(Input::SnapshotMoved)?;

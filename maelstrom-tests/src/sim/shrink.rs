@@ -56,10 +56,8 @@ fn step(best: &Failure, option: &Description, attempts: &mut u64) -> Option<Box<
         // A value in between would not be simpler.
         vec![calm]
     };
-    let smaller = candidates
-        .into_iter()
-        .filter(|candidate| *candidate != value)
-        .find_map(|candidate| attempt(best, name, candidate, attempts));
+    let mut candidates = candidates.into_iter().filter(|other| *other != value);
+    let smaller = candidates.find_map(|candidate| attempt(best, name, candidate, attempts));
     smaller.filter(|smaller| weight(smaller) < weight(best))
 }
 
@@ -89,9 +87,8 @@ fn attempt(
 /// The part of a rule before its details.
 fn kind(rule: &str) -> &str {
     let rule = rule.strip_prefix(PANIC).unwrap_or(rule);
-    rule.split([':', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-        .next()
-        .unwrap_or(rule)
+    let details = rule.find(|c: char| c == ':' || c.is_ascii_digit());
+    details.map_or(rule, |at| &rule[..at])
 }
 
 /// What shrinking reduces.

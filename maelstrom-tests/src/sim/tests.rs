@@ -55,7 +55,7 @@ fn world_with_a_lagging_node() -> (World, NodeId) {
         world.ask(leader, request.unwrap()).unwrap();
         let done = |world: &World| {
             let process = world.process(leader).unwrap();
-            process.status.requests_open == 0 && process.work().is_none()
+            process.status.requests_open == 0 && process.work.is_none()
         };
         world.expect("write and compact", done).unwrap();
     }
@@ -150,7 +150,7 @@ fn snapshot_of_uncommitted_entries_is_rejected() {
     let rule = "a snapshot must hold only committed entries";
     let (mut world, lagging) = world_with_a_lagging_node();
     let (leader, _) = world.leaders()[0];
-    let works = |id| move |world: &World| world.process(id).is_some_and(|p| p.work().is_some());
+    let works = |id| move |world: &World| world.process(id).is_some_and(|p| p.work.is_some());
     let request = world.clients.last_request(leader, true, world.agenda.now);
     world.ask(leader, request.unwrap()).unwrap();
     world.expect("begin a snapshot", works(leader)).unwrap();

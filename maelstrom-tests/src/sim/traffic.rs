@@ -108,7 +108,7 @@ impl World {
     /// A client asks a node to hand its leadership over, to any node or to the most advanced voter.
     pub(super) fn ask_for_transfer(&mut self) -> Result<(), Broken> {
         self.recur(self.options.transfer_mean, Happening::Transfer);
-        let id = self.draw_victim();
+        let id = self.draw_leader(1, 2);
         let member = &self.members[&id];
         if member.node.process().is_none() || member.is_paused() {
             return Ok(());

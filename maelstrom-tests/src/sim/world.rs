@@ -210,7 +210,7 @@ impl World {
             Happening::Transfer => self.ask_for_transfer(),
             Happening::Fault => {
                 self.schedule_fault();
-                self.draw_fault()
+                self.inject_fault()
             }
             Happening::HealLinks => {
                 self.network.heal();
