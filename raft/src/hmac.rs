@@ -44,11 +44,13 @@ fn sha256(parts: &[&[u8]]) -> Digest {
     for block in message.chunks_exact(BLOCK) {
         compress(&mut state, block);
     }
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.chunks_exact_mut(4).zip(state) {
-        bytes.copy_from_slice(&word.to_be_bytes());
-    }
-    digest
+    let digest = state.map(u32::to_be_bytes);
+    digest.as_flattened().try_into().expect("eight words")
+}
+
+/// The sum modulo 2^32.
+fn sum<const N: usize>(terms: [u32; N]) -> u32 {
+    terms.into_iter().fold(0, u32::wrapping_add)
 }
 
 fn compress(state: &mut [u32; 8], block: &[u8]) {
@@ -64,20 +66,12 @@ fn compress(state: &mut [u32; 8], block: &[u8]) {
         let (early, late) = (words[t - 15], words[t - 2]);
         let s0 = early.rotate_right(7) ^ early.rotate_right(18) ^ (early >> 3);
         let s1 = late.rotate_right(17) ^ late.rotate_right(19) ^ (late >> 10);
-        words[t] = [words[t - 16], s0, words[t - 7], s1]
-            .into_iter()
-            .fold(0, u32::wrapping_add);
+        words[t] = sum([words[t - 16], s0, words[t - 7], s1]);
     }
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
     for (word, constant) in words.into_iter().zip(CONSTANTS) {
-        let t1 = [
-            h,
-            turned(e, [6, 11, 25]),
-            (e & f) ^ (!e & g),
-            constant,
-            word,
-        ];
-        let t1 = t1.into_iter().fold(0, u32::wrapping_add);
+        let choice = (e & f) ^ (!e & g);
+        let t1 = sum([h, turned(e, [6, 11, 25]), choice, constant, word]);
         let t2 = turned(a, [2, 13, 22]).wrapping_add((a & b) ^ (a & c) ^ (b & c));
         (h, g, f, e) = (g, f, e, d.wrapping_add(t1));
         (d, c, b, a) = (c, b, a, t1.wrapping_add(t2));

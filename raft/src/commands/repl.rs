@@ -149,15 +149,7 @@ impl Repl<'_> {
 /// The list of what the prompt takes, or the line of this request.
 fn help(of: &str) -> Result<String, String> {
     let of = of.to_lowercase();
-    let verbs = VERBS
-        .iter()
-        .map(|verb| (format!("{} {}", verb.name, verb.arguments), verb.about));
-    let others = OTHERS
-        .iter()
-        .map(|(usage, about)| ((*usage).to_owned(), *about));
-    let rows = verbs
-        .chain(others)
-        .filter(|(usage, _)| of.is_empty() || head(usage).0 == of);
+    let rows = rows().filter(|(usage, _)| of.is_empty() || head(usage).0 == of);
     let text: String = rows
         .map(|(usage, about)| format!("{usage:27} {about}\n"))
         .collect();
@@ -167,6 +159,12 @@ fn help(of: &str) -> Result<String, String> {
     }
 }
 
+/// What the prompt takes, and a line about each.
+fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let verbs = VERBS.iter().map(|verb| (verb.usage, verb.about));
+    verbs.chain(OTHERS)
+}
+
 /// The first word of a line, in lower case, and the rest.
 fn head(line: &str) -> (String, &str) {
     let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -174,10 +172,9 @@ fn head(line: &str) -> (String, &str) {
 }
 
 fn unknown(name: &str) -> String {
-    let others = OTHERS.iter().map(|(usage, _)| usage.split(' ').next());
-    let verbs = VERBS.iter().map(|verb| verb.name);
+    let known = rows().filter_map(|(usage, _)| usage.split(' ').next());
     // A word of these that stands at the wrong place is not near itself.
-    let known = verbs.chain(others.flatten()).filter(|known| *known != name);
+    let known = known.filter(|known| *known != name);
     let hint = match nearest(name, known) {
         Some(near) => format!("the nearest is {near}"),
         None => "type help for a list".into(),

@@ -20,7 +20,9 @@ pub(super) struct Verb {
     pub(super) name: &'static str,
     /// The subcommand.
     command: &'static str,
-    pub(super) arguments: &'static str,
+    arguments: &'static str,
+    /// The name and the arguments.
+    pub(super) usage: &'static str,
     pub(super) about: &'static str,
     to: Target,
     /// The body's type, and its field for each argument. `[]` follows the name of a list with that
@@ -50,6 +52,7 @@ macro_rules! verbs {
             name: $name,
             command: concat!("raft ", $name),
             arguments: $arguments,
+            usage: concat!($name, " ", $arguments),
             about: $about,
             to: Target::$to,
             kind: $kind,
@@ -129,8 +132,7 @@ impl Verb {
                 true => "; an argument with blanks needs double quotes",
                 false => "",
             };
-            let usage = format!("usage: {} {}", self.name, self.arguments);
-            return Err(usage.trim_end().to_owned() + blanks);
+            return Err(format!("usage: {}{blanks}", self.usage.trim_end()));
         }
         // Keys and values are JSON; a name, a prefix or a file is a text even if it reads as a number.
         let is_json = matches!(self.fields, ["key", ..]);

@@ -86,13 +86,10 @@ fn options(given: &Given) -> Result<tcp::Options, UsageError> {
     let listen = listen.unwrap_or_default();
     let secret = secret(given)?;
     if secret.is_empty() && !given.is_set("insecure") {
-        let resolved = listen.to_socket_addrs().map_err(|error| {
+        let mut resolved = listen.to_socket_addrs().map_err(|error| {
             UsageError::new(format!("--listen: cannot resolve {listen}: {error}"))
         })?;
-        if resolved
-            .into_iter()
-            .any(|address| !address.ip().is_loopback())
-        {
+        if resolved.any(|address| !address.ip().is_loopback()) {
             let text = "--listen: beyond loopback a cluster needs a secret (--secret-file), or \
                         --insecure";
             return Err(UsageError::new(text));

@@ -196,16 +196,12 @@ impl Input {
 
     /// This node's own state, whatever the event loop and the other nodes do.
     fn status(&self, in_reply_to: i64) -> Result<Reply, (ErrorCode, String)> {
-        match self.viewer.status_within(PATIENCE) {
-            Some(status) => {
-                let name = |id| self.me.book.name(id);
-                Ok(requests::status(in_reply_to, &self.me.name, &status, name))
-            }
-            None => {
-                let text = "the node is busy with a long step; try again".to_owned();
-                Err((ErrorCode::TemporarilyUnavailable, text))
-            }
-        }
+        let Some(status) = self.viewer.status_within(PATIENCE) else {
+            let text = "the node is busy with a long step; try again".to_owned();
+            return Err((ErrorCode::TemporarilyUnavailable, text));
+        };
+        let name = |id| self.me.book.name(id);
+        Ok(requests::status(in_reply_to, &self.me.name, &status, name))
     }
 }
 

@@ -179,10 +179,8 @@ impl Output {
                 code: code.number(),
                 text,
             });
-            let ReplyTo {
-                replies, src, dest, ..
-            } = reply_to;
-            add(&mut batches, replies, sized(dest, src, reply));
+            let line = sized(reply_to.dest, reply_to.src, reply);
+            add(&mut batches, reply_to.replies, line);
         }
         for (replies, batch) in batches {
             replies.0.answer(batch);
@@ -215,13 +213,12 @@ impl Output {
         let mut counts = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts[reason as usize].count();
         drop(counts);
+        let log = &self.log;
         match count {
-            Some(count) => self.log.warn(format_args!(
+            Some(count) => log.warn(format_args!(
                 "dropped a line ({name}, {count} so far): {text}"
             )),
-            None => self
-                .log
-                .debug(format_args!("dropped a line ({name}): {text}")),
+            None => log.debug(format_args!("dropped a line ({name}): {text}")),
         }
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use super::handshake::{self, End};
-use super::{Server, lock};
+use super::{Server, lock, start};
 use crate::entropy;
 use crate::front_end::{Lane, OutputLine, Routes};
 use crate::host::{Limit, Outbox};
@@ -109,7 +109,7 @@ impl Links {
         }
     }
 
-    fn open(&self, address: &Arc<str>, lane: Lane) -> io::Result<Link> {
+    fn open(&self, address: &Arc<str>, lane: Lane) -> Option<Link> {
         let dialer = Arc::new(Dialer {
             server: self.server.clone(),
             address: address.clone(),
@@ -119,11 +119,9 @@ impl Links {
             heard: self.server.heard(name_in(address)),
         });
         let running = dialer.clone();
-        thread::Builder::new()
-            .name("link".into())
-            .spawn(move || running.run())?;
+        start("link", move || running.run()).ok()?;
         lock(&self.server.outboxes).open.push(dialer.outbox.clone());
-        Ok(Link {
+        Some(Link {
             dialer,
             waiting: Waiting::default(),
             used: Instant::now(),
@@ -143,7 +141,7 @@ impl Routes for Links {
                 links.remove(&oldest);
             }
             // Without a thread the message is lost, and the next one tries again.
-            let link = self.open(address, lane).ok()?;
+            let link = self.open(address, lane)?;
             links.insert(key.clone(), link);
         }
         let link = links.get_mut(&key)?;
