@@ -83,7 +83,8 @@ pub trait FrontEnd<S: StateMachine> {
 
 /// Passes clients' writes on to the replica: under a session of this node.
 pub trait Session<S: StateMachine> {
-    /// Takes a write. Returns an input for the replica, unless the write waits or is refused.
+    /// Takes a write, whose ticket is above those of the writes before. Returns an input for the
+    /// replica, unless the write waits or is refused.
     fn write(&mut self, ticket: Ticket, command: S::Command) -> Option<Input<S>>;
 
     /// Takes the replica's replies. Returns those to clients, and further inputs.

@@ -10,7 +10,7 @@
 //! Writes wait while the session is being opened: a command without a session could be applied
 //! twice. An opening whose answer is lost leaves a session that nothing uses, until it is evicted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::mem;
 
 use raft_core::{Input, Refusal, Reply, Response, Ticket};
@@ -29,8 +29,6 @@ pub struct Client<M: Inner> {
     /// those of the host up from the lowest.
     openings: u64,
     waiting: Vec<(Ticket, M::Command)>,
-    /// The session and number of each write under way.
-    under_way: BTreeMap<Ticket, (SessionId, u64)>,
     /// Refusals of writes that found no room to wait.
     refused: Vec<Reply<Sessions<M>>>,
 }
@@ -43,8 +41,8 @@ enum State {
         session: SessionId,
         /// The number of the last write.
         last: u64,
-        /// The numbers of the writes under way.
-        wanted: BTreeSet<u64>,
+        /// The numbers of the writes under way, which rise as their tickets do.
+        under_way: BTreeMap<Ticket, u64>,
     },
 }
 
@@ -54,7 +52,6 @@ impl<M: Inner> Default for Client<M> {
             state: State::None,
             openings: 0,
             waiting: Vec::new(),
-            under_way: BTreeMap::new(),
             refused: Vec::new(),
         }
     }
@@ -104,7 +101,7 @@ impl<M: Inner> Session<Sessions<M>> for Client<M> {
                         self.state = State::Open {
                             session,
                             last: 0,
-                            wanted: BTreeSet::new(),
+                            under_way: BTreeMap::new(),
                         };
                         let numbered = |(ticket, command)| self.numbered(ticket, command);
                         inputs.extend(waiting.into_iter().filter_map(numbered));
@@ -136,18 +133,17 @@ impl<M: Inner> Client<M> {
         let State::Open {
             session,
             last,
-            wanted,
+            under_way,
         } = &mut self.state
         else {
             return None;
         };
         *last += 1;
-        wanted.insert(*last);
-        self.under_way.insert(ticket, (*session, *last));
+        under_way.insert(ticket, *last);
         let command = Command::Do {
             session: *session,
             sequence: *last,
-            acknowledged: *wanted.first()?,
+            acknowledged: *under_way.first_key_value()?.1,
             command,
         };
         Some(input(ticket, command))
@@ -155,17 +151,12 @@ impl<M: Inner> Client<M> {
 
     /// Notes that a request has ended.
     fn ended(&mut self, reply: &Reply<Sessions<M>>) {
-        if let Some((of, sequence)) = self.under_way.remove(&reply.ticket)
-            && let State::Open {
-                session, wanted, ..
-            } = &mut self.state
-            && *session == of
+        if let State::Open { under_way, .. } = &mut self.state
+            && under_way.remove(&reply.ticket).is_some()
+            && let Response::Applied(Outcome::Unknown) = reply.response
         {
-            wanted.remove(&sequence);
             // It was evicted, or its answers were. The next write opens another one.
-            if let Response::Applied(Outcome::Unknown) = reply.response {
-                self.state = State::None;
-            }
+            self.state = State::None;
         }
     }
 }
