@@ -71,14 +71,6 @@ impl Histogram {
         self.observe(duration.as_secs_f64());
     }
 
-    /// The number of observations.
-    pub fn count(&self) -> u64 {
-        self.counts
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .sum()
-    }
-
     /// The sum of all observations, in the metric's unit.
     pub fn sum(&self) -> f64 {
         f64::from_bits(self.sum.load(Ordering::Relaxed))
@@ -131,7 +123,6 @@ mod tests {
             histogram.observe(value);
         }
         assert_eq!(counts(&histogram), [3, 2, 2, 1]);
-        assert_eq!(histogram.count(), 8);
         assert_eq!(histogram.sum(), f64::NEG_INFINITY);
     }
 

@@ -13,8 +13,11 @@
 //! ```
 //! use std::{net::TcpListener, sync::Arc};
 //!
+//! use metrics::http::{self, Limits};
+//!
 //! let registry = Arc::new(metrics::Registry::new());
-//! let server = metrics::http::serve(TcpListener::bind("127.0.0.1:0")?, registry)?;
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let server = http::serve(listener, registry, Limits::default())?;
 //! println!("curl http://{}/metrics", server.address());
 //! server.shut_down();
 //! # Ok::<(), std::io::Error>(())
@@ -62,7 +65,7 @@ impl Default for Limits {
     }
 }
 
-/// Serves the registry's metrics on the listener, with the default [`Limits`].
+/// Serves the registry's metrics on the listener.
 ///
 /// The server counts its connections in the same registry, as `metrics_http_connections_total`.
 ///
@@ -71,22 +74,7 @@ impl Default for Limits {
 ///
 /// # Panics
 /// If the registry is served already, because the name of that counter is taken then.
-pub fn serve(listener: TcpListener, registry: Arc<Registry>) -> io::Result<Server> {
-    serve_within(listener, registry, Limits::default())
-}
-
-/// As [`serve`], with other limits.
-///
-/// # Errors
-/// As [`serve`].
-///
-/// # Panics
-/// As [`serve`].
-pub fn serve_within(
-    listener: TcpListener,
-    registry: Arc<Registry>,
-    limits: Limits,
-) -> io::Result<Server> {
+pub fn serve(listener: TcpListener, registry: Arc<Registry>, limits: Limits) -> io::Result<Server> {
     let address = listener.local_addr()?;
     listener.set_nonblocking(false)?;
     let stopping = Arc::new(AtomicBool::new(false));

@@ -19,7 +19,7 @@ fn server(limits: Limits) -> (Server, Arc<Registry>) {
     let registry = Arc::new(Registry::new());
     registry.counter("answers_total", "All of them.").add(42);
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback can be bound");
-    let server = http::serve_within(listener, registry.clone(), limits).expect("the server starts");
+    let server = http::serve(listener, registry.clone(), limits).expect("the server starts");
     (server, registry)
 }
 
@@ -469,7 +469,8 @@ fn clients_that_vanish_free_their_places() {
 fn assert_stops(bound_to: &str) {
     let listener = TcpListener::bind(bound_to).expect("the address can be bound");
     let kept = listener.try_clone().expect("a listener can be cloned");
-    let server = http::serve(listener, Arc::new(Registry::new())).expect("the server starts");
+    let server = http::serve(listener, Arc::new(Registry::new()), Limits::default());
+    let server = server.expect("the server starts");
     let address = SocketAddr::from(([127, 0, 0, 1], server.address().port()));
     when_served(address, GET);
     server.shut_down();

@@ -248,7 +248,7 @@ pub fn serve_metrics(
     let server = match limits.connections {
         0 => Err(io::Error::other("too few files can be opened (ulimit -n)")),
         _ => TcpListener::bind((host, port))
-            .and_then(|listener| http::serve_within(listener, telemetry.registry.clone(), limits)),
+            .and_then(|listener| http::serve(listener, telemetry.registry.clone(), limits)),
     };
     match server {
         Ok(server) => {
