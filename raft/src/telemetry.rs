@@ -320,7 +320,7 @@ impl Telemetry {
         /// How long a scrape waits for the end of a step. Then it shows the state of the last one.
         const PATIENCE: Duration = Duration::from_millis(100);
         let status = viewer.status_within(Duration::MAX);
-        let replica = ReplicaMetrics::new(&self.registry, &status.expect("it waits for a status"));
+        let show = replica_metrics(&self.registry, &status.expect("it waits for a status"));
         let queues = self.queues.clone();
         let (turns, log) = (inbox.clone(), Arc::new(log));
         let stalled = log.clone();
@@ -336,7 +336,7 @@ impl Telemetry {
         );
         self.registry.collector(move || {
             if let Some(status) = viewer.status_within(PATIENCE) {
-                replica.show(&status);
+                show(&status);
             }
             queues.show(Queue::Log, log.depth());
             let depths = inbox.depths();
@@ -363,62 +363,43 @@ impl Telemetry {
     }
 }
 
-/// The metrics that show a [`Status`].
-struct ReplicaMetrics {
-    role: Arc<Family<Gauge, 1>>,
-    gauges: Vec<Arc<Gauge>>,
-    counters: Vec<Arc<Counter>>,
-    snapshots: Arc<Family<Counter, 1>>,
-    dropped: Arc<Family<Counter, 1>>,
-}
-
-impl ReplicaMetrics {
-    /// Registers the metrics of a replica with this status.
-    fn new(registry: &Registry, status: &Status) -> Self {
-        let counters = CoreCounters::of(&status.counters);
-        Self {
-            role: registry.gauge_family(
-                "raft_role",
-                "1 for the current role, 0 for the others.",
-                [("role", &RoleName::ALL.map(RoleName::as_str))],
-            ),
-            gauges: gauges(status)
-                .map(|(name, help, _)| registry.gauge(name, help))
-                .into(),
-            counters: counters
-                .single
-                .map(|(name, help, _)| registry.counter(name, help))
-                .into(),
-            snapshots: registry.counter_family(
-                "raft_snapshots_total",
-                "Snapshots: stored of this node's state, installed from a leader, or received broken.",
-                [("result", &counters.snapshots.map(|(result, _)| result))],
-            ),
-            dropped: registry.counter_family(
-                "raft_messages_dropped_total",
-                "Messages of peers that the Raft core dropped, by reason.",
-                [("reason", &counters.dropped.map(|(reason, _)| reason))],
-            ),
-        }
-    }
-
-    fn show(&self, status: &Status) {
+/// Registers the metrics of a replica with this status. Returns what shows another status in them.
+fn replica_metrics(registry: &Registry, status: &Status) -> impl Fn(&Status) + use<> {
+    let roles = registry.gauge_family(
+        "raft_role",
+        "1 for the current role, 0 for the others.",
+        [("role", &RoleName::ALL.map(RoleName::as_str))],
+    );
+    let shown = gauges(status).map(|(name, help, _)| registry.gauge(name, help));
+    let counted = CoreCounters::of(&status.counters);
+    let counters = (counted.single).map(|(name, help, _)| registry.counter(name, help));
+    let snapshots = registry.counter_family(
+        "raft_snapshots_total",
+        "Snapshots: stored of this node's state, installed from a leader, or received broken.",
+        [("result", &counted.snapshots.map(|(result, _)| result))],
+    );
+    let dropped = registry.counter_family(
+        "raft_messages_dropped_total",
+        "Messages of peers that the Raft core dropped, by reason.",
+        [("reason", &counted.dropped.map(|(reason, _)| reason))],
+    );
+    move |status| {
         for role in RoleName::ALL {
             let is = i64::from(role == status.role);
-            self.role.with([role.as_str()]).set(is);
+            roles.with([role.as_str()]).set(is);
         }
-        for (gauge, (_, _, value)) in self.gauges.iter().zip(gauges(status)) {
+        for (gauge, (_, _, value)) in shown.iter().zip(gauges(status)) {
             gauge.set(value);
         }
-        let counters = CoreCounters::of(&status.counters);
-        for (counter, (_, _, value)) in self.counters.iter().zip(counters.single) {
+        let counted = CoreCounters::of(&status.counters);
+        for (counter, (_, _, value)) in counters.iter().zip(counted.single) {
             counter.advance_to(value);
         }
-        for (result, value) in counters.snapshots {
-            self.snapshots.with([result]).advance_to(value);
+        for (result, value) in counted.snapshots {
+            snapshots.with([result]).advance_to(value);
         }
-        for (reason, value) in counters.dropped {
-            self.dropped.with([reason]).advance_to(value);
+        for (reason, value) in counted.dropped {
+            dropped.with([reason]).advance_to(value);
         }
     }
 }
