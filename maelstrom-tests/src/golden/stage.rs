@@ -11,7 +11,7 @@ use raft_core::{
 };
 
 use super::notes::{self, Noted, Notes};
-use super::words::{Nodes, Pick, Which, Words};
+use super::words::{Pick, Which, Words};
 use crate::replica::describe;
 use crate::replica::disk::{File, MemoryDisk};
 use crate::replica::machine::{Change, Command, Key, Number, Registers};
@@ -84,7 +84,7 @@ impl Stage {
             "run" => {
                 let times = words.number()?;
                 for time in 1..=times {
-                    self.tick(Nodes::All, (times > 1).then_some(time))?;
+                    self.tick(None, (times > 1).then_some(time))?;
                     self.settle()?;
                 }
             }
@@ -152,15 +152,12 @@ impl Stage {
         match word {
             "crash" => self.crash(id()?)?,
             "start" => self.start(id()?)?,
-            "restart" => {
+            "restart" | "forget" => {
                 let id = id()?;
                 self.crash(id)?;
-                self.start(id)?;
-            }
-            "forget" => {
-                let id = id()?;
-                self.crash(id)?;
-                self.node(id)?.host.disk = MemoryDisk::default();
+                if word == "forget" {
+                    self.node(id)?.host.disk = MemoryDisk::default();
+                }
                 self.start(id)?;
             }
             "stall" => self.node(id()?)?.stalled = true,
@@ -195,10 +192,11 @@ impl Stage {
         node.ok_or_else(|| format!("there is no node n{id}"))
     }
 
-    fn chosen(&mut self, nodes: Nodes) -> Result<Vec<NodeId>, String> {
+    /// This node, or all.
+    fn chosen(&mut self, nodes: Option<NodeId>) -> Result<Vec<NodeId>, String> {
         match nodes {
-            Nodes::All => Ok(self.nodes.keys().copied().collect()),
-            Nodes::One(id) => self.node(id).map(|_| vec![id]),
+            None => Ok(self.nodes.keys().copied().collect()),
+            Some(id) => self.node(id).map(|_| vec![id]),
         }
     }
 
@@ -272,11 +270,11 @@ impl Stage {
         self.collect(id)
     }
 
-    fn tick(&mut self, nodes: Nodes, time: Option<u64>) -> Result<(), String> {
+    fn tick(&mut self, nodes: Option<NodeId>, time: Option<u64>) -> Result<(), String> {
         for id in self.chosen(nodes)? {
             let node = match nodes {
-                Nodes::All => format!("n{id} "),
-                Nodes::One(_) => String::new(),
+                None => format!("n{id} "),
+                Some(_) => String::new(),
             };
             let time = time.map_or_else(String::new, |time| format!(" {time}"));
             self.notes.begin(format!("{node}tick{time}"));
@@ -288,7 +286,7 @@ impl Stage {
     fn campaign(&mut self, id: NodeId) -> Result<(), String> {
         let before = self.pre_elections(id)?;
         for time in 1..=CAMPAIGN_TICKS_MAX {
-            self.tick(Nodes::One(id), Some(time))?;
+            self.tick(Some(id), Some(time))?;
             if self.pre_elections(id)? > before {
                 return Ok(());
             }
@@ -540,7 +538,7 @@ impl Stage {
         Ok(())
     }
 
-    fn print_status(&mut self, nodes: Nodes) -> Result<(), String> {
+    fn print_status(&mut self, nodes: Option<NodeId>) -> Result<(), String> {
         for id in self.chosen(nodes)? {
             let host = &self.nodes[&id].host;
             let line = match host.process() {
@@ -555,7 +553,7 @@ impl Stage {
         Ok(())
     }
 
-    fn print_logs(&mut self, nodes: Nodes) -> Result<(), String> {
+    fn print_logs(&mut self, nodes: Option<NodeId>) -> Result<(), String> {
         for id in self.chosen(nodes)? {
             let Noted { status, log } = self.nodes[&id].noted.as_ref().expect("noted at its start");
             let begin =

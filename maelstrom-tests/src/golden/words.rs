@@ -14,13 +14,6 @@ use crate::replica::machine::{Change, Key, Number, Registers};
 #[derive(Debug)]
 pub(super) struct Words<'a>(SplitWhitespace<'a>);
 
-/// One node or all.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Nodes {
-    All,
-    One(NodeId),
-}
-
 /// Selects messages.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Which {
@@ -83,12 +76,10 @@ impl<'a> Words<'a> {
         self.0.next().map(node).transpose()
     }
 
-    /// A node or `all`, which is the default.
-    pub(super) fn nodes(&mut self) -> Result<Nodes, String> {
-        match self.0.next() {
-            None | Some("all") => Ok(Nodes::All),
-            Some(word) => node(word).map(Nodes::One),
-        }
+    /// A node, or nothing for `all`, which is the default.
+    pub(super) fn nodes(&mut self) -> Result<Option<NodeId>, String> {
+        let word = self.0.next().filter(|word| *word != "all");
+        word.map(node).transpose()
     }
 
     pub(super) fn key(&mut self) -> Result<Key, String> {

@@ -5,7 +5,7 @@
 //! such an order may end. So the states are kept instead of the history: they are few, and many
 //! histories share them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use raft_core::{Reply, Response, Ticket};
 
@@ -15,20 +15,17 @@ use crate::rules::Broken;
 /// The register that all requests use.
 pub(super) const KEY: Key = Key('x');
 
-/// The most requests.
-pub(super) const REQUESTS_MAX: u8 = 40;
-
 /// All clients. Each has one request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Clients {
     /// The number of requests.
     asked: u8,
     /// The reads.
-    reads: Tickets,
+    reads: BTreeSet<u8>,
     /// The writes that may still take effect, unless they have.
-    writing: Tickets,
+    writing: BTreeSet<u8>,
     /// The writes that were sent again.
-    retried: Tickets,
+    retried: BTreeSet<u8>,
     /// The states in which an order of the requests may end. An open request need not have taken
     /// effect.
     places: BTreeSet<Place>,
@@ -51,37 +48,18 @@ struct Place {
     /// The last write that took effect; 0 if none did.
     value: u8,
     /// The writes of [`Clients::writing`] that took effect.
-    written: Tickets,
-    /// The values that each open read may have seen.
-    seen: Vec<(u8, Tickets)>,
-}
-
-/// A set of tickets, or of values: each write writes the number of its ticket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Tickets(u64);
-
-impl Tickets {
-    fn has(self, ticket: u8) -> bool {
-        self.0 >> ticket & 1 == 1
-    }
-
-    fn with(self, ticket: u8) -> Self {
-        Self(self.0 | 1 << ticket)
-    }
-
-    fn without(self, ticket: u8) -> Self {
-        Self(self.0 & !(1 << ticket))
-    }
+    written: BTreeSet<u8>,
+    /// The values that each open read may have seen. Each write writes the number of its ticket.
+    seen: BTreeMap<u8, BTreeSet<u8>>,
 }
 
 impl Default for Clients {
     fn default() -> Self {
-        let none = Tickets::default();
         Self {
             asked: 0,
-            reads: none,
-            writing: none,
-            retried: none,
+            reads: BTreeSet::new(),
+            writing: BTreeSet::new(),
+            retried: BTreeSet::new(),
             places: BTreeSet::from([Place::default()]),
         }
     }
@@ -95,7 +73,7 @@ impl Clients {
 
     /// The number of reads.
     pub(super) fn reads(&self) -> u8 {
-        u8::try_from(self.reads.0.count_ones()).expect("few requests")
+        u8::try_from(self.reads.len()).expect("few requests")
     }
 
     /// The ticket of a request that is sent now.
@@ -111,14 +89,12 @@ impl Clients {
         let ticket = self.ticket(request);
         self.asked = self.asked.max(ticket);
         match request {
-            Request::Retry => self.retried = self.retried.with(ticket),
-            Request::Write => self.writing = self.writing.with(ticket),
+            Request::Retry => drop(self.retried.insert(ticket)),
+            Request::Write => drop(self.writing.insert(ticket)),
             Request::Read => {
-                self.reads = self.reads.with(ticket);
+                self.reads.insert(ticket);
                 self.each(|place| {
-                    place
-                        .seen
-                        .push((ticket, Tickets::default().with(place.value)))
+                    place.seen.insert(ticket, [place.value].into());
                 });
             }
         }
@@ -126,21 +102,21 @@ impl Clients {
     }
 
     pub(super) fn is_write(&self, ticket: Ticket) -> bool {
-        !self.reads.has(number(ticket))
+        !self.reads.contains(&number(ticket))
     }
 
     /// The last write, if it has no certain answer.
     pub(super) fn may_retry(&self) -> Option<u8> {
         let mut writes = (1..=self.asked)
             .rev()
-            .filter(|ticket| !self.reads.has(*ticket));
-        writes.next().filter(|write| self.writing.has(*write))
+            .filter(|ticket| !self.reads.contains(ticket));
+        writes.next().filter(|write| self.writing.contains(write))
     }
 
     /// Whether a reply refuses a write that was sent twice: the other copy may be applied.
     pub(super) fn is_refused_copy(&self, reply: &Reply<Registers>) -> bool {
         let is_refused = matches!(reply.response, Response::Refused(_));
-        is_refused && self.retried.has(number(reply.ticket))
+        is_refused && self.retried.contains(&number(reply.ticket))
     }
 
     /// A client got an answer. There must be an order of the requests that explains it and all
@@ -151,7 +127,9 @@ impl Clients {
             Response::Applied(Outcome::Forgotten) => return Ok(()),
             _ if self.is_refused_copy(reply) => return Ok(()),
             // The same answer as to the first copy: the rules compare them.
-            Response::Applied(_) if !self.writing.has(ticket) && self.retried.has(ticket) => {
+            Response::Applied(_)
+                if !self.writing.contains(&ticket) && self.retried.contains(&ticket) =>
+            {
                 return Ok(());
             }
             Response::Applied(_) => {
@@ -190,14 +168,18 @@ impl Clients {
 
     /// A write has taken effect, or never will.
     fn end_write(&mut self, ticket: u8, effect: bool) {
-        self.writing = self.writing.without(ticket);
+        self.writing.remove(&ticket);
         self.places
-            .retain(|place| place.written.has(ticket) == effect);
-        self.each(|place| place.written = place.written.without(ticket));
+            .retain(|place| place.written.contains(&ticket) == effect);
+        self.each(|place| {
+            place.written.remove(&ticket);
+        });
     }
 
     fn end_read(&mut self, ticket: u8) {
-        self.each(|place| place.seen.retain(|(read, _)| *read != ticket));
+        self.each(|place| {
+            place.seen.remove(&ticket);
+        });
     }
 
     fn each(&mut self, change: impl Fn(&mut Place)) {
@@ -213,12 +195,10 @@ impl Clients {
     fn go_on(&mut self) {
         let mut new: Vec<Place> = self.places.iter().cloned().collect();
         while let Some(place) = new.pop() {
-            for write in (1..=self.asked).filter(|write| self.writing.has(*write)) {
-                if !place.written.has(write) {
-                    let further = place.after(write);
-                    if self.places.insert(further.clone()) {
-                        new.push(further);
-                    }
+            for write in self.writing.difference(&place.written) {
+                let further = place.clone().after(*write);
+                if self.places.insert(further.clone()) {
+                    new.push(further);
                 }
             }
         }
@@ -227,19 +207,18 @@ impl Clients {
 
 impl Place {
     /// A write takes effect.
-    fn after(&self, write: u8) -> Self {
-        let seen = self.seen.iter();
-        Self {
-            value: write,
-            written: self.written.with(write),
-            seen: seen.map(|(read, saw)| (*read, saw.with(write))).collect(),
+    fn after(mut self, write: u8) -> Self {
+        self.value = write;
+        self.written.insert(write);
+        for saw in self.seen.values_mut() {
+            saw.insert(write);
         }
+        self
     }
 
     fn may_have_seen(&self, read: u8, value: Option<u8>) -> bool {
-        let value = value.unwrap_or(0);
-        let mut seen = self.seen.iter();
-        value <= REQUESTS_MAX && seen.any(|(other, saw)| *other == read && saw.has(value))
+        let saw = self.seen.get(&read);
+        saw.is_some_and(|saw| saw.contains(&value.unwrap_or(0)))
     }
 }
 

@@ -185,19 +185,16 @@ impl Canonical {
         self.incarnations.clear();
         for incarnation in &used.incarnations {
             let node = self.nodes[slot(node_of(*incarnation))].0;
-            let earlier = self
-                .incarnations
-                .iter()
-                .filter(|(_, new)| new.0 / INCARNATIONS_MAX == node);
-            let number = earlier.count() as u64;
-            self.incarnations
-                .push((*incarnation, Incarnation(node * INCARNATIONS_MAX + number)));
+            let names = self.incarnations.iter();
+            let earlier = names.filter(|(_, name)| name.0 / INCARNATIONS_MAX == node);
+            let name = Incarnation(node * INCARNATIONS_MAX + earlier.count() as u64);
+            self.incarnations.push((*incarnation, name));
         }
         self.requests.clear();
-        for run in used
+        let runs = used
             .requests
-            .chunk_by(|a, b| a.incarnation == b.incarnation)
-        {
+            .chunk_by(|a, b| a.incarnation == b.incarnation);
+        for run in runs {
             let incarnation = new_name(&self.incarnations, run[0].incarnation);
             for (counter, request) in (1..).zip(run) {
                 let name = RequestId {

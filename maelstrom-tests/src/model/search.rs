@@ -1,14 +1,14 @@
 //! Breadth-first search in little memory: of each world that was searched only its fingerprint and
 //! its origin are kept. The worlds that wait are packed.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
-use std::{fmt, fs, panic, thread};
+use std::{fmt, panic, process, thread};
 
 use raft::stdio::{print_error, stdout};
 
@@ -18,6 +18,7 @@ use super::options::Options;
 use super::story;
 use super::table::{Itself, SHARDS, shard};
 use super::world::{Action, Packed, Tables, World};
+use crate::bench::measure::resources::resident;
 use crate::check::Status;
 use crate::progress::Progress;
 use crate::replica::describe::shorten;
@@ -224,7 +225,7 @@ impl Search<'_> {
     fn level(&self, level: &Level, progress: impl Fn(u64) + Sync) -> Level {
         let taken = AtomicUsize::new(0);
         let work = || {
-            UNDER_WAY.with_borrow_mut(|way| way.trail = Some(self.trail.clone()));
+            TRAIL.set(Some(self.trail.clone()));
             let mut namer = Namer::default();
             let mut found = Vec::new();
             loop {
@@ -278,7 +279,7 @@ impl Search<'_> {
         let tables = &self.trail.tables;
         let world = world.unpack(self.options.bounds.all());
         let before = found.len();
-        let begin = |action| UNDER_WAY.with_borrow_mut(|way| way.next = Some((at, action)));
+        let begin = |action| NEXT.set(Some((at, action)));
         let (steps, broken) = world.steps(tables, begin);
         for (number, step) in (0..).zip(&steps) {
             if self.seen.insert(namer.fingerprint(tables, &step.next)) {
@@ -329,21 +330,16 @@ impl Seen {
 
 // ---- Output.
 
-/// The step that this thread takes, in case a node panics.
-#[derive(Default)]
-struct UnderWay {
-    trail: Option<Arc<Trail>>,
-    next: Option<(usize, Action)>,
-}
-
 thread_local! {
-    static UNDER_WAY: RefCell<UnderWay> = RefCell::default();
+    /// The ways to all worlds, in case a node panics.
+    static TRAIL: Cell<Option<Arc<Trail>>> = Cell::default();
+    /// The step that this thread takes then.
+    static NEXT: Cell<Option<(usize, Action)>> = Cell::default();
 }
 
 /// Prints the way to a panic. The process ends then, so no other place can print it.
 fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
-    let way = UNDER_WAY.take();
-    if let (Some(trail), Some((at, action))) = (way.trail, way.next) {
+    if let (Some(trail), Some((at, action))) = (TRAIL.take(), NEXT.take()) {
         let story = trail.story(at, action, "a panic");
         // If stdout is full, the panic itself is still told.
         let _ = writeln!(stdout(), "{story}");
@@ -353,8 +349,6 @@ fn tell_panic(panic: &panic::PanicHookInfo<'_>) {
 
 /// The process's memory, if the system reports it.
 fn memory() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.map_or_else(String::new, |kib| format!(", {} MiB", kib / 1024))
+    let bytes = resident(process::id());
+    bytes.map_or_else(String::new, |bytes| format!(", {} MiB", bytes >> 20))
 }

@@ -439,7 +439,9 @@ impl World {
 
     /// Removes what makes no difference any more.
     fn tidy(&mut self, tables: &Tables) {
-        self.remove_futile(tables);
+        let mut flight = mem::take(&mut self.flight);
+        flight.retain(|message| !self.is_futile(*message, tables));
+        self.flight = flight;
         if self.is_calm(tables) {
             for at in 0..self.nodes.len() {
                 self.nodes[at] = self.calmed(at, tables).map_or(self.nodes[at], |e| e.after);
@@ -466,13 +468,7 @@ impl World {
         effect.filter(|effect| effect.is_silent())
     }
 
-    /// Removes messages that will have no effect, whenever they arrive.
-    fn remove_futile(&mut self, tables: &Tables) {
-        let mut flight = mem::take(&mut self.flight);
-        flight.retain(|message| !self.is_futile(*message, tables));
-        self.flight = flight;
-    }
-
+    /// Whether a message will have no effect, whenever it arrives.
     fn is_futile(&self, message: Ref, tables: &Tables) -> bool {
         let envelope = tables.message(message);
         let at = self.nodes[slot(envelope.to)];

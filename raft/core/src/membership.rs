@@ -123,8 +123,7 @@ impl Membership {
     /// Whether `node` votes, in a joint membership in either set.
     #[must_use]
     pub fn is_voter(&self, node: NodeId) -> bool {
-        let member = self.members.get(&node);
-        member.is_some_and(|member| member.standing != Standing::Learner)
+        self.voters().any(|voter| voter == node)
     }
 
     /// Whether `node` votes once the change that is under way, if there is one, has ended.

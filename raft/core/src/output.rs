@@ -96,11 +96,10 @@ impl ChunkToSend {
             offset: self.offset,
             data: data.into(),
         });
-        let (from, to, term) = (self.from, self.to, self.term);
         Envelope {
-            from,
-            to,
-            term,
+            from: self.from,
+            to: self.to,
+            term: self.term,
             message,
         }
     }

@@ -82,11 +82,10 @@ impl<S: StateMachine> Raft<S> {
     /// The node if it leads; otherwise, what to tell a client that needs the leader.
     fn as_leader(&mut self) -> Result<&mut Node<Leader<S>, S>, Refusal> {
         let leader = self.leader();
-        match self {
-            Self::Leader(node) => Ok(node),
-            Self::Follower(_) | Self::PreCandidate(_) | Self::Candidate(_) => {
-                Err(Refusal::NotLeading(leader))
-            }
+        if let Self::Leader(node) = self {
+            Ok(node)
+        } else {
+            Err(Refusal::NotLeading(leader))
         }
     }
 

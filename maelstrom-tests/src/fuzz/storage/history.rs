@@ -103,9 +103,7 @@ impl History {
                     records.push(Record::Base(at));
                 }
             }
-            if term == 0 {
-                term = 1;
-            }
+            term = term.max(1);
             let written = opened.log.append_and_sync(&records);
             written.expect("memory has room");
             history.wrote(&records);
@@ -130,12 +128,9 @@ impl History {
                 Record::Ballot(ballot) => format!("term {}", ballot.term()),
                 Record::Base(base) => format!("base {base}"),
                 Record::Entries(entries) => {
-                    format!("{} through {}", entries.len(), state.last())
-                        + if entries.iter().all(|e| e.payload == Payload::Blank) {
-                            " blank"
-                        } else {
-                            ""
-                        }
+                    let are_blank = entries.iter().all(|e| e.payload == Payload::Blank);
+                    let blank = if are_blank { " blank" } else { "" };
+                    format!("{} through {}{blank}", entries.len(), state.last())
                 }
             });
         }
