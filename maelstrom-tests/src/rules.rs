@@ -521,7 +521,7 @@ impl<S: Subject> Rules<S> {
     /// The rule that is broken.
     pub fn sends(&self, envelope: &Envelope<S>, disk: &Ledger<S::Command>) -> Result<(), Broken> {
         let Envelope { from, to, term, .. } = *envelope;
-        let ballot = disk.ballot();
+        let ballot = disk.ballot;
         let overtaken = ballot.term() > term;
         let voted_for = |node| overtaken || ballot.term() == term && ballot.vote() == Some(node);
         let stored = match &envelope.message {
@@ -548,7 +548,7 @@ impl<S: Subject> Rules<S> {
     /// message can have left in that term ([`Rules::sends`] checks that), so the term is forgotten.
     /// A leader that needed other votes has stored its ballot before.
     pub fn lone_voter_died(&mut self, node: NodeId, disk: &Ledger<S::Command>) {
-        let stored = disk.ballot().term();
+        let stored = disk.ballot.term();
         let unheard = |term: Term, leader: NodeId| leader == node && term > stored;
         let forgotten: Vec<Term> = (self.leaders.iter())
             .filter_map(|(term, leader)| unheard(*term, leader.node).then_some(*term))

@@ -453,7 +453,7 @@ impl World {
     /// makes no difference.
     fn is_calm(&self, tables: &Tables) -> bool {
         let last = Term(tables.bounds().terms.into());
-        let is_in_last = |node: &Ref| tables.node(*node).disk.ledger().ballot().term() == last;
+        let is_in_last = |node: &Ref| tables.node(*node).disk.ledger().ballot.term() == last;
         let none_may = self.left.expiries == 0 || self.nodes.iter().all(is_in_last);
         let is_asking =
             |node: &Ref| process(tables.node(*node)).status.role == RoleName::PreCandidate;
@@ -475,7 +475,7 @@ impl World {
         // Terms never decrease, not even in a restart.
         let term = |id| {
             let node = tables.node(self.nodes[slot(id)]);
-            node.disk.ledger().ballot().term()
+            node.disk.ledger().ballot.term()
         };
         let is_old = || envelope.term < term(envelope.to);
         match tone(&envelope.message) {

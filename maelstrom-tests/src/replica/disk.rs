@@ -117,7 +117,7 @@ impl MemoryDisk {
     /// If the snapshot is not newer than the stored one, or if its last entry has a term that is
     /// not stored yet, so that no process could start from it.
     fn put(&mut self, file: File) {
-        let base = self.ledger.base();
+        let base = self.ledger.base;
         let newest = self.snapshot().map_or(base, |newest| newest.id.last);
         assert!(
             file.id.last.index >= newest.index,
@@ -125,7 +125,7 @@ impl MemoryDisk {
             file.id
         );
         assert!(
-            file.id.last.term <= self.ledger.ballot().term(),
+            file.id.last.term <= self.ledger.ballot.term(),
             "the snapshot {:?} has a term that is not stored yet",
             file.id
         );
@@ -137,7 +137,7 @@ impl MemoryDisk {
     /// Adds the base record of the newest snapshot, if a process died between storing the two.
     fn recover(&mut self) {
         if let Some(newest) = self.snapshot().map(|file| file.id.last)
-            && newest != self.ledger.base()
+            && newest != self.ledger.base
         {
             self.store(&Record::Base(newest));
         }
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(disk.ledger().last(), id(3, 1));
         disk.recover();
         assert_eq!(
-            (disk.ledger().base(), disk.ledger().last()),
+            (disk.ledger().base, disk.ledger().last()),
             (id(5, 2), id(5, 2))
         );
         assert_eq!(disk.read(file(2, 1).id, 0, 1), None);

@@ -165,10 +165,10 @@ impl<S: Subject, D: Disk<S>> Node<S, D> {
             id: self.id,
             membership,
             config: self.setting.config.clone(),
-            ballot: ledger.ballot(),
+            ballot: ledger.ballot,
             snapshot,
             machine,
-            entries: ledger.entries().to_vec(),
+            entries: ledger.entries.clone(),
             incarnation,
             seed,
         });

@@ -6,11 +6,12 @@ use raft_core::{Ballot, Entry, EntryId, Index, Names, Record, Rename};
 /// A node's term and vote, and its log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ledger<C> {
-    ballot: Ballot,
+    /// The stored term and vote.
+    pub ballot: Ballot,
     /// The last entry that a snapshot covers. The log begins after it.
-    base: EntryId,
-    /// The entries after the base.
-    entries: Vec<Entry<C>>,
+    pub base: EntryId,
+    /// The stored entries after the base.
+    pub entries: Vec<Entry<C>>,
 }
 
 impl<C> Default for Ledger<C> {
@@ -27,21 +28,6 @@ impl<C> Ledger<C> {
             base,
             entries,
         }
-    }
-
-    /// The stored term and vote.
-    pub fn ballot(&self) -> Ballot {
-        self.ballot
-    }
-
-    /// The last entry that a base record names.
-    pub fn base(&self) -> EntryId {
-        self.base
-    }
-
-    /// The stored entries after the base.
-    pub fn entries(&self) -> &[Entry<C>] {
-        &self.entries
     }
 
     /// The id of the last stored entry.
@@ -140,10 +126,10 @@ mod tests {
     fn base_keeps_its_extension_and_drops_conflicts() {
         let mut ledger = ledger();
         ledger.store(&Record::Base(id(2, 1)));
-        assert_eq!((ledger.base(), ledger.last()), (id(2, 1), id(3, 1)));
-        assert_eq!(ledger.entries().len(), 1);
+        assert_eq!((ledger.base, ledger.last()), (id(2, 1), id(3, 1)));
+        assert_eq!(ledger.entries.len(), 1);
         ledger.store(&Record::Base(id(3, 2)));
-        assert_eq!((ledger.last(), ledger.entries().len()), (id(3, 2), 0));
+        assert_eq!((ledger.last(), ledger.entries.len()), (id(3, 2), 0));
         ledger.store(&run(&[(4, 2)]));
         assert_eq!(ledger.last(), id(4, 2));
     }

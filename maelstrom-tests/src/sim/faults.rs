@@ -225,7 +225,7 @@ impl World {
         self.rare.disks_lost += 1;
         self.die(victim, End::Machine)?;
         let member = self.member(victim);
-        let promised = member.node.disk.ledger().ballot().term();
+        let promised = member.node.disk.ledger().ballot.term();
         member.disk.loss = Some(Loss::Away(promised));
         self.agenda
             .schedule(self.longest_election(), Happening::Return(victim));

@@ -138,10 +138,10 @@ impl FaultyStorage {
         }
         for (mut stored, is_pending) in [(self.ledger.clone(), false), (all.clone(), true)] {
             // A log begins after a stored base, or after the snapshot whose base record is missing.
-            let rebased = found.base().index > stored.base().index
-                && snapshot.is_some_and(|snapshot| snapshot.last == found.base());
+            let rebased = found.base.index > stored.base.index
+                && snapshot.is_some_and(|snapshot| snapshot.last == found.base);
             if rebased {
-                stored.store(&Record::Base(found.base()));
+                stored.store(&Record::Base(found.base));
             }
             if found == stored {
                 self.ledger = found;

@@ -35,8 +35,8 @@ pub(super) fn recovered(recovered: &Recovered<String>) -> State {
 
 /// Fails unless the entries follow one another.
 pub(super) fn check_order(state: &State) -> Result<(), String> {
-    let mut before = state.base();
-    for Entry { id, payload: _ } in state.entries() {
+    let mut before = state.base;
+    for Entry { id, payload: _ } in &state.entries {
         if Some(id.index.0) != before.index.0.checked_add(1) || id.term < before.term {
             return Err(format!("{id} follows {before}"));
         }
@@ -48,8 +48,8 @@ pub(super) fn check_order(state: &State) -> Result<(), String> {
 /// This state with a snapshot adopted whose base record was not written yet.
 fn adopting(state: &State, last: EntryId) -> State {
     let mut state = state.clone();
-    if last.index > state.base().index {
-        if state.ballot().term() < last.term {
+    if last.index > state.base.index {
+        if state.ballot.term() < last.term {
             state.store(&Record::Ballot(Ballot::new(last.term, None)));
         }
         state.store(&Record::Base(last));
@@ -69,7 +69,7 @@ impl History {
         let mut term = 0;
         for _ in 0..tape.below(STEPS_MAX + 1) {
             let state = history.newest().clone();
-            let (base, last) = (state.base().index.0, state.last().index.0);
+            let (base, last) = (state.base.index.0, state.last().index.0);
             let length = tape.choose(&[10, 0, 30, 300, 1_000, 4_000]);
             let mut records = Vec::new();
             match tape.below(8) {
@@ -86,8 +86,8 @@ impl History {
                     records.push(entries(from, 1 + tape.below(4), term, length));
                 }
                 5 | 6 => {
-                    let at = tape.below(state.entries().len() as u64) as usize;
-                    let Some(entry) = state.entries().get(at) else {
+                    let at = tape.below(state.entries.len() as u64) as usize;
+                    let Some(entry) = state.entries.get(at) else {
                         continue;
                     };
                     store(&opened.snapshots, entry.id);
