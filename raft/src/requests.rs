@@ -246,8 +246,7 @@ impl Request {
                 acknowledged,
             } => {
                 let command = kv::Command::Write { key, value };
-                let command = of_session(session, sequence, acknowledged, command)?;
-                (msg_id, client(ClientRequest::Write(command)))
+                (msg_id, write(session, sequence, acknowledged, command)?)
             }
             Body::Cas {
                 msg_id,
@@ -265,8 +264,7 @@ impl Request {
                     to,
                     create_if_not_exists,
                 };
-                let command = of_session(session, sequence, acknowledged, command)?;
-                (msg_id, client(ClientRequest::Write(command)))
+                (msg_id, write(session, sequence, acknowledged, command)?)
             }
             Body::Delete {
                 msg_id,
@@ -276,8 +274,7 @@ impl Request {
                 acknowledged,
             } => {
                 let command = kv::Command::Delete { key };
-                let command = of_session(session, sequence, acknowledged, command)?;
-                (msg_id, client(ClientRequest::Write(command)))
+                (msg_id, write(session, sequence, acknowledged, command)?)
             }
             Body::Keys {
                 msg_id,
@@ -326,23 +323,24 @@ fn keys_limit(limit: Option<u64>) -> Result<usize, String> {
     }
 }
 
-/// A command of a client's session, if the request names one.
-fn of_session(
+/// A write, in a client's session if the request names one.
+fn write(
     session: Option<u64>,
     sequence: Option<u64>,
     acknowledged: Option<u64>,
     command: kv::Command,
-) -> Result<Command<kv::Command>, String> {
-    match (session, sequence, acknowledged) {
-        (None, None, None) => Ok(Command::Plain(command)),
-        (Some(session), Some(sequence), acknowledged) => Ok(Command::Do {
+) -> Result<RequestContent, String> {
+    let command = match (session, sequence) {
+        (None, None) if acknowledged.is_none() => Command::Plain(command),
+        (Some(session), Some(sequence)) => Command::Do {
             session: SessionId(session),
             sequence,
             acknowledged: acknowledged.unwrap_or(0),
             command,
-        }),
-        _ => Err("a write of a session needs a session and a sequence".into()),
-    }
+        },
+        _ => return Err("a write of a session needs a session and a sequence".into()),
+    };
+    Ok(RequestContent::Client(ClientRequest::Write(command)))
 }
 
 /// About how many bytes of memory a request takes.

@@ -105,16 +105,6 @@ impl<M: Inner> Sessions<M> {
         &self.machine
     }
 
-    /// The number of open sessions.
-    pub fn count(&self) -> usize {
-        self.table.sessions.len()
-    }
-
-    /// Sessions opened so far, and so the id of the last one.
-    pub fn opened(&self) -> u64 {
-        self.table.opened
-    }
-
     /// The same state in a new history, as after the restoration of a backup. The former history may
     /// have opened sessions since then. The new one gives none of their ids, so that a client of
     /// the former one finds its session closed, and never takes another client's for its own.

@@ -61,13 +61,8 @@ where
             write_line(&header, out)?;
         }
         for (id, session) in &table.sessions {
-            let Session {
-                used,
-                floor,
-                answers,
-            } = &**session;
-            let answers: Vec<_> = answers.iter().collect();
-            write_line(&(id.0, used, floor, answers), out)?;
+            let answers: Vec<_> = session.answers.iter().collect();
+            write_line(&(id.0, session.used, session.floor, answers), out)?;
         }
         self.machine.write(out)
     }

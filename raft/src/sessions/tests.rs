@@ -158,7 +158,7 @@ fn session_that_was_never_opened_or_is_closed_is_unknown() {
     add(&mut machine, session, 1);
     for _ in 0..2 {
         let close = machine.apply(&Command::Close(session));
-        assert_eq!((close, machine.count()), (Outcome::Closed, 0));
+        assert_eq!((close, machine.table.sessions.len()), (Outcome::Closed, 0));
     }
     assert_eq!(add(&mut machine, session, 1), Outcome::Unknown);
     assert_eq!(add(&mut machine, session, 2), Outcome::Unknown);
@@ -193,7 +193,7 @@ fn least_recently_used_session_is_evicted() {
     assert_eq!(add(&mut machine, b, 1), Outcome::Unknown, "never new");
     assert_eq!(add(&mut machine, a, 1), Outcome::Done(1));
     assert_eq!(add(&mut machine, d, 1), Outcome::Done(3));
-    assert_eq!(machine.count(), 3);
+    assert_eq!(machine.table.sessions.len(), 3);
 }
 
 #[test]
@@ -252,10 +252,10 @@ fn random_commands_are_applied_at_most_once() {
         for _ in 0..100 {
             let command = match rng.below(12) {
                 0 => Command::Open,
-                1 => Command::Close(SessionId(rng.below(machine.opened() + 2))),
+                1 => Command::Close(SessionId(rng.below(machine.table.opened + 2))),
                 2 => Command::Plain(1),
                 _ => Command::Do {
-                    session: SessionId(rng.below(machine.opened() + 2)),
+                    session: SessionId(rng.below(machine.table.opened + 2)),
                     sequence: rng.below(9),
                     acknowledged: rng.below(2) * rng.below(9),
                     command: 1,
@@ -283,7 +283,7 @@ fn random_commands_are_applied_at_most_once() {
             }
             assert_eq!(other.apply(&command), outcome);
             assert_eq!(other, machine);
-            assert!(machine.count() <= Sum::LIMITS.sessions);
+            assert!(machine.table.sessions.len() <= Sum::LIMITS.sessions);
             assert!(machine.table.bytes <= Sum::LIMITS.bytes);
         }
     }

@@ -148,28 +148,21 @@ impl Lines {
     /// Writes lines as they come, for ever. One write per line, so that lines of several nodes on
     /// one terminal do not mix.
     fn write_to(&self, mut sink: impl Write) {
+        let mut queue = self.lock();
         loop {
-            let line = self.take();
+            let Some(line) = queue.next() else {
+                let waited = self.changed.wait(queue);
+                queue = waited.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            queue.writing = true;
+            drop(queue);
             let written = sink.write_all(line.as_bytes());
-            let mut queue = self.lock();
+            queue = self.lock();
             queue.writing = false;
             // The next line is tried all the same: a full disk may have room again.
             queue.dropped += u64::from(written.is_err());
-            drop(queue);
             self.changed.notify_all();
-        }
-    }
-
-    /// Waits for a line.
-    fn take(&self) -> String {
-        let mut queue = self.lock();
-        loop {
-            if let Some(line) = queue.next() {
-                queue.writing = true;
-                return line;
-            }
-            let waited = self.changed.wait(queue);
-            queue = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
