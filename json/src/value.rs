@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::fmt::{self, Display, Formatter};
+use std::mem;
 use std::ops::Index;
 
 use crate::{Decode, Encode, Error, Kind, Number, Reader, Writer};
@@ -145,7 +146,7 @@ impl Value {
 
     /// Takes the value out and leaves `null` in its place.
     pub fn take(&mut self) -> Value {
-        std::mem::replace(self, Value::Null)
+        mem::replace(self, Value::Null)
     }
 }
 
@@ -254,63 +255,38 @@ impl<K: Into<String>, T: Into<Value>> FromIterator<(K, T)> for Value {
     }
 }
 
-/// An array or object that is being decoded.
-enum Open {
-    Array(Vec<Value>),
-    /// The members so far, and the key of the next one.
-    Object(BTreeMap<String, Value>, String),
-}
-
 impl<'a> Decode<'a> for Value {
     fn decode(reader: &mut Reader<'a>) -> Result<Value, Error> {
-        // The arrays and objects around the next value, outermost first.
-        let mut around: Vec<Open> = Vec::new();
-        'next: loop {
-            let mut value = match reader.peek()? {
-                Kind::Null => {
-                    reader.null()?;
-                    Value::Null
-                }
-                Kind::Bool => Value::Bool(reader.bool()?),
-                Kind::Number => Value::Number(reader.number()?),
-                Kind::String => Value::String(reader.string()?.into_owned()),
-                Kind::Array => {
-                    if reader.enter_array()? {
-                        around.push(Open::Array(Vec::new()));
-                        continue 'next;
-                    }
-                    Value::Array(Vec::new())
-                }
-                Kind::Object => {
-                    if reader.enter_object()? {
-                        let key = reader.key()?.into_owned();
-                        around.push(Open::Object(BTreeMap::new(), key));
-                        continue 'next;
-                    }
-                    Value::Object(BTreeMap::new())
-                }
+        // The arrays and objects around the next value, outermost first, and its key.
+        let mut around: Vec<(Value, String)> = Vec::new();
+        loop {
+            let (value, mut more) = match reader.peek()? {
+                Kind::Null => (reader.null().map(|()| Value::Null)?, false),
+                Kind::Bool => (Value::Bool(reader.bool()?), false),
+                Kind::Number => (Value::Number(reader.number()?), false),
+                Kind::String => (Value::String(reader.string()?.into_owned()), false),
+                Kind::Array => (Value::Array(Vec::new()), reader.enter_array()?),
+                Kind::Object => (Value::Object(BTreeMap::new()), reader.enter_object()?),
             };
+            around.push((value, String::new()));
             // Add it to the array or object around it, and so on for each that this completes.
-            loop {
-                match around.pop() {
+            while !more {
+                let (value, _) = around.pop().expect("it was pushed");
+                more = match around.last_mut() {
                     None => return Ok(value),
-                    Some(Open::Array(mut elements)) => {
+                    Some((Value::Array(elements), _)) => {
                         elements.push(value);
-                        if reader.more_elements()? {
-                            around.push(Open::Array(elements));
-                            continue 'next;
-                        }
-                        value = Value::Array(elements);
+                        reader.more_elements()?
                     }
-                    Some(Open::Object(mut members, key)) => {
-                        members.insert(key, value);
-                        if reader.more_members()? {
-                            around.push(Open::Object(members, reader.key()?.into_owned()));
-                            continue 'next;
-                        }
-                        value = Value::Object(members);
+                    Some((Value::Object(members), key)) => {
+                        members.insert(mem::take(key), value);
+                        reader.more_members()?
                     }
-                }
+                    Some(_) => unreachable!("only arrays and objects contain values"),
+                };
+            }
+            if let Some((Value::Object(_), key)) = around.last_mut() {
+                *key = reader.key()?.into_owned();
             }
         }
     }
