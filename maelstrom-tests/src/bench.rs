@@ -29,6 +29,7 @@ pub mod tcp;
 pub mod workload;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Instant;
 
 use error::BenchError;
@@ -43,7 +44,6 @@ use report::evaluation::evaluate;
 use report::plot;
 use report::record::Record;
 use report::results::Results;
-use store::Store;
 
 use crate::check::Status;
 use crate::linearizability::{self, Analysis, Limits, Verdict};
@@ -66,11 +66,11 @@ pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchEr
         options.command_line()
     ))?;
     let mut program = Program::of(&options.node, options.transport, &options.node_arguments)?;
-    let store = Store::create(&options.store).map_err(BenchError::io(format_args!(
+    let store = store::create(&options.store).map_err(BenchError::io(format_args!(
         "cannot create a folder in {}",
         options.store.display()
     )))?;
-    say(format_args!("results in {}", store.folder.display()))?;
+    say(format_args!("results in {}", store.display()))?;
     let place = options.data_dir.as_deref();
     let kills = options.nemesis.contains(&Kind::Kill);
     let has_data = place.is_some() || kills || options.transport == Transport::Tcp;
@@ -86,7 +86,7 @@ pub fn test(options: &Options, arguments: &[OsString]) -> Result<Status, BenchEr
 /// Checks and reports a run, and leaves the results in the store.
 fn judge(
     options: &Options,
-    store: &Store,
+    store: &Path,
     data: Option<Data>,
     tested: Result<Record, BenchError>,
 ) -> Result<Status, BenchError> {
@@ -100,8 +100,7 @@ fn judge(
             let (status, results) = evaluate(&record, &ended, &analysis, check);
             let written = leave(store, &record, &ended, &results, &analysis);
             let removed = data.map_or(Ok(()), |data| data.leave(status == Status::Valid));
-            let folder = &store.folder;
-            report::text::print((status, &results), &analysis, folder, options.verbose)
+            report::text::print((status, &results), &analysis, store, options.verbose)
                 .map_err(BenchError::io("cannot print the report"))?;
             written.and(removed).map(|()| status)
         }
@@ -117,7 +116,7 @@ fn judge(
 
 /// Leaves the results and pictures of a run in the store.
 fn leave(
-    store: &Store,
+    store: &Path,
     record: &Record,
     ended: &[Ended],
     results: &Results,
@@ -142,8 +141,8 @@ fn leave(
     Ok(())
 }
 
-fn write(store: &Store, name: &str, bytes: &[u8]) -> Result<(), BenchError> {
-    let path = store.file(name);
+fn write(store: &Path, name: &str, bytes: &[u8]) -> Result<(), BenchError> {
+    let path = store.join(name);
     let what = format!("cannot write {}", path.display());
     std::fs::write(path, bytes).map_err(BenchError::io(what))
 }

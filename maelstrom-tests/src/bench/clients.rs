@@ -236,16 +236,16 @@ impl Clients {
     /// Notes that an idle worker's request is sent now.
     pub fn ask(&mut self, now: Duration, worker: Worker, request: Request) -> Asked {
         let slot = &mut self.slots[worker.0];
+        let changes = request.call != Call::Read;
         if let Some(session) = &mut slot.session {
-            session.sequence += u64::from(request.call != Call::Read);
+            session.sequence += u64::from(changes);
         }
-        let pending = slot.pending.insert(Pending {
+        slot.pending = Some(Pending {
             request,
             attempts: 0,
             is_unsure: false,
             rests: false,
         });
-        let changes = pending.request.call != Call::Read;
         let sent = match (self.has_sessions && changes, slot.session) {
             (false, _) => Sent::Plain,
             (true, None) => Sent::OpenSession,
@@ -444,17 +444,13 @@ impl Clients {
         let slot = &mut self.slots[worker.0];
         let process = slot.process;
         match outcome {
-            Outcome::ReadOk(_) | Outcome::Done | Outcome::Failed(_) => {}
+            Outcome::Failed(REFUSED) => self.again.entry(now + REST).or_default().push(worker),
+            Outcome::ReadOk(_) | Outcome::Done | Outcome::Failed(_) => self.free.push(worker),
             Outcome::Unknown(_) => {
                 slot.process = Process(process.0 + step);
                 slot.last_id = MessageId(0);
                 // Its answers may be forgotten.
                 slot.session = None;
-            }
-        }
-        match outcome {
-            Outcome::Failed(REFUSED) => self.again.entry(now + REST).or_default().push(worker),
-            Outcome::ReadOk(_) | Outcome::Done | Outcome::Failed(_) | Outcome::Unknown(_) => {
                 self.free.push(worker);
             }
         }
@@ -472,7 +468,11 @@ pub fn node_of(process: Process, clients: usize, nodes: usize) -> Node {
     Node((process.0 % clients as u64) as usize % nodes)
 }
 
-fn outcome(call: &Call, answer: Answer) -> Result<Outcome, Strange> {
+/// The outcome that an answer to a call means.
+///
+/// # Errors
+/// It is the answer to another kind of request.
+pub fn outcome(call: &Call, answer: Answer) -> Result<Outcome, Strange> {
     match (call, answer) {
         (Call::Read, Answer::ReadOk(value)) => Ok(Outcome::ReadOk(value)),
         (Call::Write(_), Answer::WriteOk)

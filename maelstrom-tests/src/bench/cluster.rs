@@ -119,7 +119,7 @@ pub struct Cluster {
     leader: (u64, Node),
     /// The messages since all nodes were initialised.
     pub messages: MessageLog,
-    /// The answers to clients that came in the last [`step`](Cluster::step).
+    /// The answers to clients, until they are taken.
     pub answers: Vec<Answered>,
 }
 
@@ -131,14 +131,11 @@ impl Cluster {
     pub fn start(settings: Settings, mut rng: Rng) -> Result<Cluster, BenchError> {
         let (sender, events) = sync_channel(EVENTS_MAX);
         let latency = settings.conditions.latency;
-        let start = |rng| Tcp::start(rng, settings.nodes, latency, sender.clone());
-        let tcp = match settings.transport {
-            Transport::Maelstrom => None,
-            Transport::Tcp => {
-                let tcp = start(rng.fork());
-                Some(tcp.map_err(BenchError::io("cannot start the nodes' proxies"))?)
-            }
-        };
+        let start = || Tcp::start(rng.fork(), settings.nodes, latency, sender.clone());
+        let tcp = (settings.transport == Transport::Tcp).then(start);
+        let tcp = tcp
+            .transpose()
+            .map_err(BenchError::io("cannot start the nodes' proxies"))?;
         if settings.may_stop {
             let sender = sender.clone();
             // Without a receiver, the run is over.

@@ -21,7 +21,7 @@ use rand::Rng;
 use super::cluster::{Cluster, Settings};
 use super::error::BenchError;
 use super::network::{Conditions, Millionths, Transport};
-use super::options::random_seed;
+use super::options::seed;
 use super::output::say;
 use super::processes::builtin::Builtin;
 use super::processes::data::Data;
@@ -143,9 +143,7 @@ impl Options {
             rate,
             span: Duration::from_secs(seconds),
             loss: Millionths((loss * f64::from(Millionths::ONE)) as u32),
-            seed: given
-                .optional_number("seed", 0..=u64::MAX)?
-                .unwrap_or_else(random_seed),
+            seed: seed(&given)?,
             nodes: Nodes::given(given),
         })
     }

@@ -40,6 +40,13 @@ impl Transport {
     /// All of them.
     pub const ALL: [Transport; 2] = [Transport::Maelstrom, Transport::Tcp];
 
+    /// The one with this name.
+    pub fn from_name(name: &str) -> Option<Transport> {
+        Transport::ALL
+            .into_iter()
+            .find(|known| known.name() == name)
+    }
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -77,6 +84,13 @@ impl Distribution {
         Distribution::Uniform,
         Distribution::Exponential,
     ];
+
+    /// The one with this name.
+    pub fn from_name(name: &str) -> Option<Distribution> {
+        Distribution::ALL
+            .into_iter()
+            .find(|known| known.name() == name)
+    }
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {

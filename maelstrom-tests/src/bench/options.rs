@@ -192,17 +192,16 @@ impl Options {
     }
 
     fn from_given(given: &Given) -> Result<Options, UsageError> {
-        if let Some(workload) = given.text("workload")
-            && workload != "lin-kv"
-        {
-            return Err(UsageError::value("workload", "lin-kv", workload));
-        }
+        given.read("workload", "lin-kv", |text| {
+            (text == "lin-kv").then_some(())
+        })?;
         let node_count = given.number("node-count", 1..=NODES_MAX)?;
         let concurrency = concurrency(given, node_count)?;
         let key_count = given.optional_number("key-count", 1..=concurrency)?;
         let key_count = key_count.unwrap_or((concurrency / (2 * node_count)).max(1));
         let node = node(given)?;
-        let transport = transport(given)?;
+        let transport = given.read("transport", "maelstrom or tcp", Transport::from_name)?;
+        let transport = transport.expect("a default");
         let nemesis = nemesis(given, transport, &node)?;
         if transport == Transport::Tcp {
             tcp::check(given, &node, concurrency)?;
@@ -250,9 +249,7 @@ impl Options {
             log_stderr: given.is_set("log-stderr"),
             log_net_send: given.is_set("log-net-send"),
             log_net_recv: given.is_set("log-net-recv"),
-            seed: given
-                .optional_number("seed", 0..=u64::MAX)?
-                .unwrap_or_else(random_seed),
+            seed: seed(given)?,
             key_count,
             operations_per_key: given.number("ops-per-key", 1..=OPERATIONS_PER_KEY_MAX)?,
             deletes: chance(given, "deletes")?,
@@ -343,39 +340,29 @@ impl Options {
 }
 
 fn node(given: &Given) -> Result<NodeChoice, UsageError> {
-    match (given.text("bin"), given.text("builtin")) {
-        (Some(_), Some(_)) => Err(UsageError::new(
-            "--bin and --builtin exclude each other: give only one of them",
-        )),
-        (Some(path), None) => Ok(NodeChoice::Bin(PathBuf::from(path))),
-        (None, Some(name)) => match Builtin::from_name(name) {
-            Some(builtin) => Ok(NodeChoice::Builtin(builtin)),
-            None => Err(UsageError::value("builtin", "raft, null or stale", name)),
-        },
-        (None, None) => Ok(NodeChoice::Builtin(Builtin::Raft)),
+    if given.is_set("bin") && given.is_set("builtin") {
+        let both = "--bin and --builtin exclude each other: give only one of them";
+        return Err(UsageError::new(both));
     }
-}
-
-fn transport(given: &Given) -> Result<Transport, UsageError> {
-    let text = given.text("transport").expect("a default");
-    let mut all = Transport::ALL.into_iter();
-    all.find(|known| known.name() == text)
-        .ok_or_else(|| UsageError::value("transport", "maelstrom or tcp", text))
+    if let Some(path) = given.text("bin") {
+        return Ok(NodeChoice::Bin(path.into()));
+    }
+    let builtin = given.read("builtin", "raft, null or stale", Builtin::from_name)?;
+    Ok(NodeChoice::Builtin(builtin.unwrap_or(Builtin::Raft)))
 }
 
 fn concurrency(given: &Given, node_count: usize) -> Result<usize, UsageError> {
-    let text = given.text("concurrency").expect("a default");
     let what =
         format!("a number of clients such as 10, or 2n for two for each node, up to {CLIENTS_MAX}");
-    let (digits, factor) = match text.strip_suffix('n') {
-        Some(digits) => (digits, node_count),
-        None => (text, 1),
-    };
-    let clients = digits.parse::<usize>().ok();
-    let clients = clients.and_then(|number| number.checked_mul(factor));
-    clients
-        .filter(|clients| (1..=CLIENTS_MAX).contains(clients))
-        .ok_or_else(|| UsageError::value("concurrency", &what, text))
+    let clients = given.read("concurrency", &what, |text| {
+        let (digits, factor) = match text.strip_suffix('n') {
+            Some(digits) => (digits, node_count),
+            None => (text, 1),
+        };
+        let clients = digits.parse::<usize>().ok()?.checked_mul(factor)?;
+        (1..=CLIENTS_MAX).contains(&clients).then_some(clients)
+    })?;
+    Ok(clients.expect("a default"))
 }
 
 fn rate(given: &Given) -> Result<Option<f64>, UsageError> {
@@ -406,11 +393,9 @@ fn shared(given: &Given) -> Vec<String> {
 }
 
 fn distribution(given: &Given) -> Result<Distribution, UsageError> {
-    let text = given.text("latency-dist").expect("a default");
-    let named = Distribution::ALL
-        .into_iter()
-        .find(|known| known.name() == text);
-    named.ok_or_else(|| UsageError::value("latency-dist", "constant, uniform or exponential", text))
+    let what = "constant, uniform or exponential";
+    let distribution = given.read("latency-dist", what, Distribution::from_name)?;
+    Ok(distribution.expect("a default"))
 }
 
 fn chance(given: &Given, name: &str) -> Result<Millionths, UsageError> {
@@ -454,15 +439,26 @@ fn nemesis(
 }
 
 fn availability(given: &Given) -> Result<Option<f64>, UsageError> {
-    let what = "total or a fraction from 0 to 1";
-    match given.text("availability") {
-        None => Ok(None),
-        Some("total") => Ok(Some(1.0)),
-        Some(text) => match text.parse::<f64>() {
-            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Some(share)),
-            Ok(_) | Err(_) => Err(UsageError::value("availability", what, text)),
+    given.read(
+        "availability",
+        "total or a fraction from 0 to 1",
+        |text| match text {
+            "total" => Some(1.0),
+            text => text
+                .parse()
+                .ok()
+                .filter(|share| (0.0..=1.0).contains(share)),
         },
-    }
+    )
+}
+
+/// The seed that was given, or a random one.
+///
+/// # Errors
+/// It is no whole number.
+pub fn seed(given: &Given) -> Result<u64, UsageError> {
+    let seed = given.optional_number("seed", 0..=u64::MAX)?;
+    Ok(seed.unwrap_or_else(random_seed))
 }
 
 /// A random seed, small enough to be read out and typed again. The keys of a `RandomState` come

@@ -357,18 +357,15 @@ impl Shared {
     fn wait(&self, id: u64, direction: (Node, Node), due: Instant) -> bool {
         let mut state = self.lock();
         while state.open.contains_key(&id) {
-            let left = due.saturating_duration_since(Instant::now());
-            let waited = match (state.cuts.contains(&direction), left.is_zero()) {
-                (true, _) => self.changed.wait(state),
-                (false, true) => return true,
-                (false, false) => {
-                    let waited = self.changed.wait_timeout(state, left);
-                    waited
-                        .map(|(state, _)| state)
-                        .map_err(|poisoned| PoisonError::new(poisoned.into_inner().0))
-                }
+            let left = match state.cuts.contains(&direction) {
+                true => Duration::MAX,
+                false => due.saturating_duration_since(Instant::now()),
             };
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            if left.is_zero() {
+                return true;
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         false
     }

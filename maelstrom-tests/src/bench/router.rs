@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::iter;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -17,7 +18,6 @@ use super::options::Options;
 use super::processes::program::Program;
 use super::report::progress::Progress;
 use super::report::record::{Record, nanoseconds};
-use super::store::Store;
 use super::workload::{Plan, Request, Worker, Workload};
 use crate::history::{self, Call, ErrorCode, Outcome, Process, Stage};
 
@@ -59,7 +59,7 @@ struct LastReads {
 ///
 /// # Errors
 /// A node or the bench failed; the nodes are killed then as well.
-pub fn run(options: &Options, program: Program, store: &Store) -> Result<Record, BenchError> {
+pub fn run(options: &Options, program: Program, store: &Path) -> Result<Record, BenchError> {
     let mut router = Router::start(options, program, store)?;
     let went = router.test();
     router.progress.end();
@@ -79,7 +79,7 @@ impl<'a> Router<'a> {
     fn start(
         options: &'a Options,
         program: Program,
-        store: &Store,
+        store: &Path,
     ) -> Result<Router<'a>, BenchError> {
         let nodes = options.node_count;
         let mut rng = Rng::seeded(options.seed);
@@ -98,7 +98,7 @@ impl<'a> Router<'a> {
                 false => nodes,
             },
             conditions: options.conditions,
-            logs: store.file("node-logs"),
+            logs: store.join("node-logs"),
             log_stderr: options.log_stderr,
             log_net_send: options.log_net_send,
             log_net_recv: options.log_net_recv,

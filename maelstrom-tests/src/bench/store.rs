@@ -7,32 +7,18 @@ use std::{fs, io};
 /// How many runs may begin in the same millisecond before one of them fails.
 const SAME_TIME_MAX: u32 = 1000;
 
-/// A run's folder.
-#[derive(Debug, Clone)]
-pub struct Store {
-    /// The folder itself.
-    pub folder: PathBuf,
-}
-
-impl Store {
-    /// Creates the folder of a run that begins now, and points `latest` to it.
-    ///
-    /// # Errors
-    /// The file system refuses.
-    pub fn create(root: &Path) -> io::Result<Store> {
-        let workload = Path::new("lin-kv");
-        fs::create_dir_all(root.join(workload))?;
-        let name = fresh_folder(&root.join(workload), "")?;
-        let folder = root.join(workload).join(&name);
-        fs::create_dir(folder.join("node-logs"))?;
-        point_latest(root, &workload.join(&name))?;
-        Ok(Store { folder })
-    }
-
-    /// The path of a file in the folder.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
+/// Creates the folder of a run that begins now, points `latest` to it, and returns its path.
+///
+/// # Errors
+/// The file system refuses.
+pub fn create(root: &Path) -> io::Result<PathBuf> {
+    let workload = Path::new("lin-kv");
+    fs::create_dir_all(root.join(workload))?;
+    let name = fresh_folder(&root.join(workload), "")?;
+    let folder = root.join(workload).join(&name);
+    fs::create_dir(folder.join("node-logs"))?;
+    point_latest(root, &workload.join(&name))?;
+    Ok(folder)
 }
 
 /// Creates a new folder, named by the prefix and the time, and returns its name.
@@ -134,10 +120,10 @@ mod tests {
         let name = format!("stdraft-store-{}", std::process::id());
         let root = std::env::temp_dir().join(name);
         for _ in 0..3 {
-            let store = Store::create(&root).expect("a folder");
-            fs::write(store.file("results.json"), b"{}").expect("a file");
+            let store = create(&root).expect("a folder");
+            fs::write(store.join("results.json"), b"{}").expect("a file");
             let latest = fs::canonicalize(root.join("latest")).expect("a link");
-            assert_eq!(latest, fs::canonicalize(store.folder).expect("a folder"));
+            assert_eq!(latest, fs::canonicalize(store).expect("a folder"));
         }
         let runs = fs::read_dir(root.join("lin-kv")).expect("a folder").count();
         assert_eq!(runs, 3);

@@ -6,13 +6,13 @@ use std::time::Duration;
 use json::Value;
 use rand::Rng;
 
-use crate::bench::clients::{Answer, Asked, MessageId, Sent};
+use crate::bench::clients::{Asked, MessageId, Sent, outcome};
 use crate::bench::cluster::{Answered, Cluster};
 use crate::bench::error::BenchError;
 use crate::bench::network::Node;
 use crate::bench::report::results::Latency;
 use crate::bench::workload::{Request, Worker};
-use crate::history::{Call, ErrorCode, Process};
+use crate::history::{Call, ErrorCode, Outcome, Process};
 
 /// How many requests are under way at once.
 pub const AT_ONCE: usize = 512;
@@ -158,29 +158,19 @@ impl Load {
             return;
         };
         let Request { key, call } = &request;
-        match (call, reply.answer) {
-            (Call::Write(_), Answer::WriteOk) => {
+        match outcome(call, reply.answer) {
+            Ok(Outcome::Done) => {
                 self.ok += 1;
                 self.latencies.push(now - since);
                 // Answers may overtake each other; writes in one node's queue do not.
                 let number = self.written.entry(*key).or_default();
                 *number = reply.id.0.max(*number);
             }
-            (Call::Read, Answer::ReadOk(value)) => {
-                self.found.insert(*key, Some(value));
-            }
-            (Call::Read, Answer::Error(ErrorCode::KEY_DOES_NOT_EXIST)) => {
+            Ok(Outcome::ReadOk(value)) => drop(self.found.insert(*key, Some(value))),
+            Ok(Outcome::Failed(ErrorCode::KEY_DOES_NOT_EXIST)) if *call == Call::Read => {
                 self.found.insert(*key, None);
             }
-            (
-                Call::Read | Call::Write(_) | Call::Cas { .. } | Call::Delete,
-                Answer::ReadOk(_)
-                | Answer::WriteOk
-                | Answer::CasOk
-                | Answer::DeleteOk
-                | Answer::SessionOpened(_)
-                | Answer::Error(_),
-            ) => self.fail(&request),
+            Ok(Outcome::Failed(_) | Outcome::Unknown(_)) | Err(_) => self.fail(&request),
         }
     }
 

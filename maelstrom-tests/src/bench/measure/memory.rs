@@ -205,15 +205,12 @@ impl Bench<'_> {
             }
             _ => "above the limit, or lost: see the figures with an exclamation mark",
         })?;
-        let Turns {
-            known,
-            unknown,
-            long,
-        } = self.turns;
+        let turns = &self.turns;
         say(format_args!(
-            "nodes whose event loop had a turn above 5 ms: {long} of {known}; nodes that did not show their turns: {unknown}"
+            "nodes whose event loop had a turn above 5 ms: {} of {}; nodes that did not show their turns: {}",
+            turns.long, turns.known, turns.unknown
         ))?;
-        Ok(if self.options.strict && long > 0 {
+        Ok(if self.options.strict && turns.long > 0 {
             Status::Invalid
         } else {
             worst

@@ -187,6 +187,7 @@ fn recoveries(faults: &[Fault], ended: &[Ended], run_end: Duration) -> Vec<Fault
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::{env, fs, process};
 
     use json::value;
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
     use crate::bench::options::Options;
     use crate::bench::report::ended::Ending;
-    use crate::bench::store::Store;
+    use crate::bench::store;
     use crate::history::{self, Call, ErrorCode, Event, Process, Stage};
 
     const DONE: Ending = Ending::Ok;
@@ -222,7 +223,7 @@ mod tests {
     }
 
     /// A record of a write that was answered ok, and of a read that failed.
-    fn half_ok(store: &Store, options: &Options) -> Record {
+    fn half_ok(store: &Path, options: &Options) -> Record {
         let mut record = Record::create(store, options).expect("a file");
         let write = Call::Write(value!(1));
         let failed = history::Outcome::Failed(ErrorCode(11));
@@ -252,7 +253,7 @@ mod tests {
         let name = format!("stdraft-evaluation-{}", process::id());
         let folder = env::temp_dir().join(name);
         let options = Options::parse([]).expect("no flag is wrong");
-        let mut record = half_ok(&Store::create(&folder).expect("a folder"), &options);
+        let mut record = half_ok(&store::create(&folder).expect("a folder"), &options);
         record.results.unfinished.push("n0: a word".to_owned());
         let hard = || Verdict::Unknown(vec![value!(7)]);
         for (unread, verdict, required, status, reason) in [

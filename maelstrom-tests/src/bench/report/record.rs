@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::results::{Fault, Messages, Recovery, Results, ms};
@@ -12,7 +12,6 @@ use crate::bench::error::BenchError;
 use crate::bench::nemesis::Action;
 use crate::bench::network::{Node, Source};
 use crate::bench::options::Options;
-use crate::bench::store::Store;
 use crate::history::{Event, History, Stage};
 
 /// After this many operations, a run makes no more requests.
@@ -93,8 +92,8 @@ impl Record {
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn create(store: &Store, options: &Options) -> Result<Record, BenchError> {
-        let path = store.file("history.jsonl");
+    pub fn create(store: &Path, options: &Options) -> Result<Record, BenchError> {
+        let path = store.join("history.jsonl");
         let cannot = format!("cannot create {}", path.display());
         Ok(Record {
             history: History::new(),
