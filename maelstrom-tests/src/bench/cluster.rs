@@ -465,15 +465,9 @@ impl Cluster {
             None => settings.program.clone(),
             Some(tcp) => tcp.program(&settings.program, node, settings.initial),
         };
-        let mut process = Process::start(
-            node,
-            incarnation,
-            &program,
-            log,
-            settings.log_stderr,
-            events,
-        )
-        .map_err(|error| program.cannot_start(node, &error))?;
+        let echo = settings.log_stderr;
+        let mut process = Process::start(node, incarnation, &program, log, echo, events)
+            .map_err(|error| program.cannot_start(node, &error))?;
         self.watchdog.guard(process.group())?;
         let (number, patience) = (self.next_line(), self.settings.init_timeout);
         let line = match &mut self.tcp {

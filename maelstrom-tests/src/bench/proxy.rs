@@ -163,10 +163,7 @@ impl Proxies {
     /// Breaks the connections from nodes to others.
     pub fn break_connections(&self, how: Break, pairs: &Cuts) {
         let mut state = self.shared.lock();
-        let of_pairs = |open: &Open| open.pair.is_some_and(|pair| pairs.contains(&pair));
-        let broken = state.open.iter().filter(|(_, open)| of_pairs(open));
-        let broken: Vec<u64> = broken.map(|(id, _)| *id).collect();
-        for id in broken {
+        for id in state.between(|pair| pairs.contains(&pair)) {
             state.break_one(id, |end| match how {
                 Break::Lost => true,
                 Break::HalfOpen => end as u64 == id % 2,
@@ -208,6 +205,15 @@ impl Drop for Proxies {
 }
 
 impl State {
+    /// The connections between such nodes.
+    fn between(&self, fits: impl Fn((Node, Node)) -> bool) -> Vec<u64> {
+        let fitting = self
+            .open
+            .iter()
+            .filter(|(_, open)| open.pair.is_some_and(&fits));
+        fitting.map(|(id, _)| *id).collect()
+    }
+
     /// Takes a connection out of use, and closes some of its ends, by number.
     fn break_one(&mut self, id: u64, closes: impl Fn(usize) -> bool) {
         let Some(open) = self.open.remove(&id) else {
@@ -299,11 +305,7 @@ impl Shared {
         if state.refused.contains(&pair) {
             return false;
         }
-        let of_pair = state
-            .open
-            .iter()
-            .filter(|(_, open)| open.pair == Some(pair));
-        let of_pair: Vec<u64> = of_pair.map(|(id, _)| *id).collect();
+        let of_pair = state.between(|other| other == pair);
         if of_pair.len() >= CONNECTIONS {
             state.break_one(of_pair[0], |_| true);
             self.changed.notify_all();

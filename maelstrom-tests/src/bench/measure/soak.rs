@@ -136,10 +136,7 @@ fn read_back(cluster: &mut Cluster, load: &mut Load) -> Result<Status, BenchErro
     }
     read?;
     let count = written.len();
-    say(format_args!(
-        "all keys have their last value; keys: {count}"
-    ))?;
-    Ok(Status::Valid)
+    say(format!("all keys have their last value; keys: {count}")).map(|()| Status::Valid)
 }
 
 /// What is wrong with the keys that were read.

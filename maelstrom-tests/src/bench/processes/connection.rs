@@ -57,11 +57,8 @@ impl Connection {
             outbox: Arc::clone(&outbox),
         };
         spawn(format!("{} client", id.node), move || {
-            let pass = |output| {
-                events
-                    .send(Event::Output(Stream::Client(id), output))
-                    .is_ok()
-            };
+            let stream = Stream::Client(id);
+            let pass = |output| events.send(Event::Output(stream, output)).is_ok();
             // Without a receiver, the run is over.
             match connect(place, patience) {
                 Ok(stream) => serve(&stream, &outbox, pass),

@@ -129,11 +129,8 @@ impl Chart {
         let bottom = top + panels as f64 * (height + GAP) - GAP;
         let listed = faults.len().min(FAULTS_LISTED_MAX);
         let rows = listed.div_ceil(2) + usize::from(listed < faults.len());
-        let list = if rows == 0 {
-            0.0
-        } else {
-            (rows as f64 + 1.0) * LINE
-        };
+        let lines = if rows == 0 { 0 } else { rows + 1 };
+        let list = lines as f64 * LINE;
         let mut chart = Self {
             drawing: Drawing::new(WIDTH, bottom + BOTTOM + list, title),
             end_s: end_s(results),
@@ -274,11 +271,8 @@ fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
     let (low, high) = positive.fold((f64::INFINITY, 0.0), |(low, high), value| {
         (f64::min(low, value), f64::max(high, value))
     });
-    let (low, high) = if low > high {
-        (1e-3, 1e-1)
-    } else {
-        (low, high)
-    };
+    let none = low > high;
+    let (low, high) = if none { (1e-3, 1e-1) } else { (low, high) };
     let low = low.log10().floor() as i32;
     (low, (high.log10().ceil() as i32).max(low + 1))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use raft::stdio::stdout;
 
-use super::results::{Counts, Fault, Messages, Recovery, Results};
+use super::results::{Fault, Messages, Recovery, Results};
 use crate::check::{self, Status, counted};
 use crate::joined;
 use crate::linearizability::Analysis;
@@ -79,17 +79,12 @@ fn operations(results: &Results) -> String {
         if name == "delete" && counts.total() == 0 {
             continue;
         }
-        let Counts {
-            ok,
-            fail,
-            info,
-            errors,
-        } = counts;
-        let errors = errors.iter().map(|error| match error.code {
+        let errors = counts.errors.iter().map(|error| match error.code {
             0 => format!("timeout: {}", error.count),
             code => format!("{code}: {}", error.count),
         });
         let errors = joined(errors, "  ");
+        let (ok, fail, info) = (counts.ok, counts.fail, counts.info);
         let line = format!("  {name:9} {ok:8} {fail:8} {info:8}   {errors}");
         text += &format!("{}\n", line.trim_end());
     }
