@@ -492,12 +492,10 @@ impl Pending {
     /// A request. A node would close the connection of one that is too long.
     fn new(body: Value) -> Self {
         let length = json::to_string(&body).len() + LINE;
+        let limit = requests::MAX_LINE;
         let too_long = || Error::Rejected {
             code: ErrorCode::MalformedRequest.number(),
-            text: format!(
-                "the request has {length} bytes; the limit is {}",
-                requests::MAX_LINE
-            ),
+            text: format!("the request has {length} bytes; the limit is {limit}"),
         };
         Self {
             body,

@@ -204,10 +204,11 @@ impl Command {
         if let Some(name) = names.clone().find(|name| *name == first) {
             return Ok((Some(name), arguments.split_off(1)));
         }
-        let hint = match nearest(&first, names) {
-            Some(near) => format!("the nearest is {near}"),
-            None => format!("{} --help lists the subcommands", self.name),
-        };
+        let hint = hint(
+            &first,
+            names,
+            &format!("{} --help lists the subcommands", self.name),
+        );
         let text = format!("unknown subcommand '{}'; {hint}", first.escape_debug());
         Err(UsageError::Mistake(text))
     }
@@ -468,9 +469,18 @@ fn unexpected(argument: &OsStr, command: &str) -> UsageError {
     ))
 }
 
+/// What to do about an unknown word: take the nearest one that is known, or else what `otherwise`
+/// says.
+pub fn hint<'a>(word: &str, known: impl Iterator<Item = &'a str>, otherwise: &str) -> String {
+    match nearest(word, known) {
+        Some(near) => format!("the nearest is {near}"),
+        None => otherwise.to_owned(),
+    }
+}
+
 /// The known word that is the fewest edits away from `word` or from what `word` is called here, if it
 /// is near enough to be a typing mistake.
-pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // What other stores call it is nearer than any typing mistake.
     let other = match word {
         "put" => "set",

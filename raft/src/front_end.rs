@@ -121,24 +121,20 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
         match result {
             SnapshotResult::Stored { id, took } => {
                 telemetry.snapshot_finished(SnapshotWork::Store, *took);
+                let (index, length, took) = (id.last.index, id.length, took.as_secs_f64());
                 log.info(format_args!(
-                    "stored a snapshot through entry {}: {} bytes, in {:.3} s",
-                    id.last.index,
-                    id.length,
-                    took.as_secs_f64()
+                    "stored a snapshot through entry {index}: {length} bytes, in {took:.3} s"
                 ));
             }
             SnapshotResult::Installed {
                 id, machine, took, ..
             } => {
                 telemetry.snapshot_finished(SnapshotWork::Install, *took);
+                let (index, length, took) = (id.last.index, id.length, took.as_secs_f64());
+                let keys = machine.machine().len();
                 log.info(format_args!(
-                    "installed the leader's snapshot through entry {}: {} bytes, keys: {}, in \
-                     {:.3} s",
-                    id.last.index,
-                    id.length,
-                    machine.machine().len(),
-                    took.as_secs_f64()
+                    "installed the leader's snapshot through entry {index}: {length} bytes, keys: \
+                     {keys}, in {took:.3} s"
                 ));
             }
             SnapshotResult::Broken { id, reason } => log.warn(format_args!(

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use raft::flags::{Command, Flag, UsageError, nearest};
+use raft::flags::{Command, Flag, UsageError, hint};
 
 use super::search::Plan;
 use super::target::Target;
@@ -97,10 +97,8 @@ fn target(name: &OsStr) -> Result<&'static Target, UsageError> {
     let found = TARGETS.iter().find(|target| target.name == name);
     found.ok_or_else(|| {
         let name = name.to_string_lossy();
-        let hint = match nearest(&name, TARGETS.iter().map(|target| target.name)) {
-            Some(near) => format!("the nearest is {near}"),
-            None => "--list prints the targets".to_owned(),
-        };
+        let names = TARGETS.iter().map(|target| target.name);
+        let hint = hint(&name, names, "--list prints the targets");
         UsageError::new(format!("unknown target '{name}'; {hint}"))
     })
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use raft::flags::{Command, Flag, UsageError, nearest};
+use raft::flags::{Command, Flag, UsageError, hint};
 use raft::stdio::{print_error, stdout};
 
 use super::fleet::Fleet;
@@ -139,10 +139,7 @@ fn change(text: &str) -> Result<(&'static str, u64), UsageError> {
     let mut names = World::ALL.iter().map(|option| option.name);
     let known = names.clone().find(|known| *known == name);
     let known = known.ok_or_else(|| {
-        let hint = match nearest(name, &mut names) {
-            Some(near) => format!("the nearest is {near}"),
-            None => "--set help lists them".to_owned(),
-        };
+        let hint = hint(name, &mut names, "--set help lists them");
         UsageError::new(format!("--set: there is no option {name}; {hint}"))
     })?;
     Ok((known, value))

@@ -12,7 +12,7 @@ use json::{Reader, Value};
 
 use super::Failure;
 use super::request::{self, Console, FLAGS, VERBS, Verb};
-use crate::flags::{Command, nearest};
+use crate::flags::{Command, hint};
 use crate::lines::{Lines, RawLine};
 use crate::requests::MAX_LINE;
 use crate::stdio::{Waiting, print_error};
@@ -175,10 +175,7 @@ fn unknown(name: &str) -> String {
     let known = rows().filter_map(|(usage, _)| usage.split(' ').next());
     // A word of these that stands at the wrong place is not near itself.
     let known = known.filter(|known| *known != name);
-    let hint = match nearest(name, known) {
-        Some(near) => format!("the nearest is {near}"),
-        None => "type help for a list".into(),
-    };
+    let hint = hint(name, known, "type help for a list");
     format!("unknown request {name:?}; {hint}")
 }
 

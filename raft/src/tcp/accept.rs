@@ -303,46 +303,41 @@ impl Attendant {
         backup: &mut Backup,
     ) {
         let server = &*self.server;
-        let mut src = name.map(Cow::Borrowed);
-        let malformed = |text| {
-            Err(InvalidRequest {
+        let (src, body) = match line {
+            RawLine::TooLong(length) => {
+                let text = format!("the line has {length} bytes; the limit is {MAX_LINE}");
+                (None, Err(text))
+            }
+            RawLine::Whole(line) => match parse(line) {
+                Ok(opened) => (opened.src, Ok((opened.body, line.len()))),
+                Err(error) => (None, Err(format!("the line is not a request: {error}"))),
+            },
+        };
+        let src = name.map(Cow::Borrowed).or(src).unwrap_or_default();
+        let handled = match (body, server.input.get()) {
+            (Err(text), _) => Err(InvalidRequest {
                 in_reply_to: None,
                 kind: None,
                 code: ErrorCode::MalformedRequest,
                 text,
-            })
-        };
-        let handled = match line {
-            RawLine::TooLong(length) => malformed(format!(
-                "the line has {length} bytes; the limit is {MAX_LINE}"
-            )),
-            RawLine::Whole(line) => match (parse(line), server.input.get()) {
-                (Err(error), _) => malformed(format!("the line is not a request: {error}")),
-                (Ok(opened), None) => {
-                    src.get_or_insert(opened.src.unwrap_or_default());
-                    match Request::parse(opened.body, line.len()) {
-                        Ok(request) => Err(InvalidRequest {
-                            in_reply_to: Some(request.msg_id),
-                            kind: Some(request.kind),
-                            code: ErrorCode::TemporarilyUnavailable,
-                            text: "this node waits to be added to its cluster (raft add)".into(),
-                        }),
-                        Err(Invalid::Answered(invalid)) => Err(invalid),
-                        Err(Invalid::Reply) => Ok(()),
-                    }
-                }
-                (Ok(opened), Some(input)) => {
-                    let src = src.get_or_insert(opened.src.unwrap_or_default());
-                    let body = (opened.body, line.len());
-                    input.request(replies, (src, &server.name), body, Some(backup))
-                }
+            }),
+            (Ok(body), Some(input)) => {
+                input.request(replies, (&src, &server.name), body, Some(backup))
+            }
+            (Ok((body, bytes)), None) => match Request::parse(body, bytes) {
+                Ok(request) => Err(InvalidRequest {
+                    in_reply_to: Some(request.msg_id),
+                    kind: Some(request.kind),
+                    code: ErrorCode::TemporarilyUnavailable,
+                    text: "this node waits to be added to its cluster (raft add)".into(),
+                }),
+                Err(Invalid::Answered(invalid)) => Err(invalid),
+                Err(Invalid::Reply) => Ok(()),
             },
         };
         if let Err(invalid) = handled {
-            let (src, dest) = (src.unwrap_or_default(), server.name.as_str().into());
-            server
-                .output
-                .answer_invalid(replies, (*src).into(), dest, invalid);
+            let (output, dest) = (&server.output, server.name.as_str().into());
+            output.answer_invalid(replies, (*src).into(), dest, invalid);
         }
     }
 }
