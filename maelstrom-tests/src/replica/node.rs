@@ -8,7 +8,7 @@ use raft_core::invariant::Violation;
 use raft_core::{
     ChunkToSend, Config, Envelope, Incarnation, Input, Membership, Names, NodeId, Output,
     Persisted, Record, Rename, Replica, Reply, Restored, SnapshotId, SnapshotToInstall,
-    SnapshotToStore, Status, Synced, Task, Wal,
+    SnapshotToStore, Status, Synced, Task, Volatile, Wal,
 };
 
 use crate::rules::{Broken, Ledger, Rules, Subject, demand};
@@ -93,7 +93,7 @@ pub struct Process<S: Subject> {
     /// The replica's present status, kept because computing it costs more than most steps.
     pub status: Status,
     /// Outputs that were taken and are not stored yet, oldest first.
-    unsynced: VecDeque<Output<S>>,
+    unsynced: VecDeque<Output<S, Volatile>>,
     /// The proof that the outputs before `unsynced` are stored. A copy of the process takes it from
     /// its replica before its first output.
     persisted: Option<Persisted>,
@@ -377,13 +377,13 @@ impl<S: Subject> Process<S> {
     /// Stores an output.
     fn persist<W: Wal<S::Command>>(
         &mut self,
-        output: Output<S>,
+        output: Output<S, Volatile>,
         disk: &mut W,
     ) -> Result<Receipt<S>, W::Error> {
         let before = self.persisted.take().expect("no process outlives an error");
-        let (late, synced, persisted) = output.persist(before, disk)?;
+        let (durable, persisted) = output.persist(before, disk)?;
         self.persisted = Some(persisted);
-        Ok((late, synced))
+        Ok(durable.finish())
     }
 
     /// Checks the replica's invariants over an act.

@@ -192,7 +192,8 @@
 //! // No entry is committed before it is on disk.
 //! let mut output = replica.output();
 //! assert!(output.release().replies.is_empty());
-//! let (_, synced, _) = output.persist(persisted, &mut disk).unwrap();
+//! let (durable, _) = output.persist(persisted, &mut disk).unwrap();
+//! let (_, synced) = durable.finish();
 //! replica.step(Input::Synced(synced));
 //!
 //! let replies = replica.output().release().replies;
@@ -252,7 +253,7 @@ pub use crate::message::{
     Message, Outdated, PreVote, PreVoteReply, ReadIndex, ReadIndexReply, Round, RoundReply,
     SnapshotChunk, TimeoutNow, TimeoutNowReply, Vote, VoteReply, Wait,
 };
-pub use crate::output::{AfterSync, ChunkToSend, Output, Released};
+pub use crate::output::{ChunkToSend, Durable, Output, Released, Volatile};
 pub use crate::persistence::{Persisted, Record, Synced, Wal};
 pub use crate::quorum::{Elected, Tally, Votes};
 pub use crate::replica::Replica;

@@ -1,6 +1,7 @@
 //! What a node asks of its host, and the type that makes the host persist before it sends.
 
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::mem;
 
 use crate::id::{NodeId, RequestId, SnapshotId, Term};
@@ -10,31 +11,35 @@ use crate::persistence::{OutputId, Persisted, Record, Synced, Wal};
 use crate::response::Reply;
 use crate::snapshot::Task;
 
+/// The mark of an [`Output`] whose records are not on disk yet.
+#[derive(Debug)]
+pub enum Volatile {}
+
+/// The mark of an [`Output`] whose records are on disk.
+#[derive(Debug)]
+pub enum Durable {}
+
 /// The output of a batch of steps: records to store, messages to send, replies to clients.
 ///
-/// Only [`Output::persist`] gives the messages that must wait for the disk:
+/// Only a durable output gives the messages that must wait for the disk, and only
+/// [`Output::persist`] makes an output durable:
 ///
 /// ```
-/// # use raft_core::{Envelope, Output, Persisted, StateMachine, Wal};
-/// fn sends<S: StateMachine, W: Wal<S::Command>>(
-///     output: Output<S>,
-///     before: Persisted,
-///     wal: &mut W,
-/// ) -> Result<Vec<Envelope<S>>, W::Error> {
-///     let (late, _, _) = output.persist(before, wal)?;
-///     Ok(late)
+/// # use raft_core::{Durable, Envelope, Output, StateMachine, Synced};
+/// fn sends<S: StateMachine>(output: Output<S, Durable>) -> (Vec<Envelope<S>>, Synced) {
+///     output.finish()
 /// }
 /// ```
 ///
-/// ```compile_fail,E0616
-/// # use raft_core::{Envelope, Output, StateMachine};
-/// fn sends<S: StateMachine>(output: Output<S>) -> Vec<Envelope<S>> {
-///     output.late
+/// ```compile_fail,E0599
+/// # use raft_core::{Envelope, Output, StateMachine, Synced, Volatile};
+/// fn sends<S: StateMachine>(output: Output<S, Volatile>) -> (Vec<Envelope<S>>, Synced) {
+///     output.finish()
 /// }
 /// ```
 #[derive(Debug)]
 #[must_use = "an output that is dropped loses its records, messages and replies"]
-pub struct Output<S: StateMachine> {
+pub struct Output<S: StateMachine, D> {
     /// The output before this one.
     pub(crate) before: OutputId,
     /// The name of this output; after a [`join`](Output::join), that of the last one.
@@ -45,12 +50,8 @@ pub struct Output<S: StateMachine> {
     pub(crate) chunks: Vec<ChunkToSend>,
     pub(crate) task: Option<Task<S>>,
     pub(crate) replies: Vec<Reply<S>>,
+    pub(crate) durability: PhantomData<D>,
 }
-
-/// What an output gives once it is on disk: the messages that waited for that (after the other
-/// messages, if those were not released), the receipt that the host passes back as
-/// [`crate::Input::Synced`], and the proof for the next output.
-pub type AfterSync<S> = (Vec<Envelope<S>>, Synced, Persisted);
 
 /// The part of an output that may leave before its records are stored.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ impl ChunkToSend {
     }
 }
 
-impl<S: StateMachine> Output<S> {
+impl<S: StateMachine> Output<S, Volatile> {
     /// Takes the part of the output that may leave before its records are stored.
     pub fn release(&mut self) -> Released<S> {
         Released {
@@ -167,27 +168,48 @@ impl<S: StateMachine> Output<S> {
     /// The storage's error. The node must stop then.
     ///
     /// # Panics
-    /// If `before` is not of the output right before this one, or if replies or a task were not
-    /// released: a client, or the replica, would wait forever.
+    /// If `before` is not of the output right before this one.
     pub fn persist<W: Wal<S::Command>>(
         self,
         before: Persisted,
         wal: &mut W,
-    ) -> Result<AfterSync<S>, W::Error> {
+    ) -> Result<(Output<S, Durable>, Persisted), W::Error> {
         assert_eq!(
             before.0, self.before,
             "outputs must be persisted in the order in which they were made"
         );
+        if !self.records.is_empty() {
+            wal.append_and_sync(&self.records)?;
+        }
+        let durable = Output {
+            before: self.before,
+            id: self.id,
+            records: Vec::new(),
+            early: self.early,
+            late: self.late,
+            chunks: self.chunks,
+            task: self.task,
+            replies: self.replies,
+            durability: PhantomData,
+        };
+        Ok((durable, Persisted(self.id)))
+    }
+}
+
+impl<S: StateMachine> Output<S, Durable> {
+    /// Takes the messages that waited for the disk (after the other messages, if those were not
+    /// released), and the receipt that the host passes back as [`crate::Input::Synced`].
+    ///
+    /// # Panics
+    /// If replies or a task were not released: a client, or the replica, would wait forever.
+    #[must_use]
+    pub fn finish(self) -> (Vec<Envelope<S>>, Synced) {
         assert!(
             self.replies.is_empty() && self.task.is_none(),
             "release the replies and the task first"
         );
-        if !self.records.is_empty() {
-            wal.append_and_sync(&self.records)?;
-        }
         let mut messages = self.early;
         messages.extend(self.late);
-        let (synced, persisted) = (Synced { through: self.id }, Persisted(self.id));
-        Ok((messages, synced, persisted))
+        (messages, Synced { through: self.id })
     }
 }

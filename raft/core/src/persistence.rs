@@ -50,29 +50,29 @@ pub(crate) struct OutputId {
 /// made. [`crate::Replica::persisted`] gives the first proof; each use gives the next one.
 ///
 /// ```
-/// # use raft_core::{Output, Persisted, StateMachine, Wal};
+/// # use raft_core::{Output, Persisted, StateMachine, Volatile, Wal};
 /// fn both<S: StateMachine, W: Wal<S::Command>>(
-///     one: Output<S>,
-///     next: Output<S>,
+///     one: Output<S, Volatile>,
+///     next: Output<S, Volatile>,
 ///     persisted: Persisted,
 ///     wal: &mut W,
 /// ) -> Result<(), W::Error> {
-///     let (_, _, persisted) = one.persist(persisted, wal)?;
-///     let _ = next.persist(persisted, wal)?;
+///     let (_, persisted) = one.persist(persisted, wal)?;
+///     let (_, _) = next.persist(persisted, wal)?;
 ///     Ok(())
 /// }
 /// ```
 ///
 /// ```compile_fail,E0382
-/// # use raft_core::{Output, Persisted, StateMachine, Wal};
+/// # use raft_core::{Output, Persisted, StateMachine, Volatile, Wal};
 /// fn both<S: StateMachine, W: Wal<S::Command>>(
-///     one: Output<S>,
-///     next: Output<S>,
+///     one: Output<S, Volatile>,
+///     next: Output<S, Volatile>,
 ///     persisted: Persisted,
 ///     wal: &mut W,
 /// ) -> Result<(), W::Error> {
-///     let _ = next.persist(persisted, wal)?;
-///     let _ = one.persist(persisted, wal)?;
+///     let (_, _) = next.persist(persisted, wal)?;
+///     let (_, _) = one.persist(persisted, wal)?;
 ///     Ok(())
 /// }
 /// ```
@@ -234,9 +234,23 @@ impl Persistence {
 /// Hashes without the numbers: the count of outputs makes no difference.
 impl Hash for Persistence {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.term, self.index).hash(state);
-        for pending in &self.pending {
-            (pending.term, pending.index).hash(state);
+        let Self {
+            last: _,
+            term,
+            index,
+            pending,
+            bytes: _,
+            moved: _,
+        } = self;
+        (term, index).hash(state);
+        for Pending {
+            number: _,
+            term,
+            index,
+            bytes: _,
+        } in pending
+        {
+            (term, index).hash(state);
         }
     }
 }

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::mem;
 
 use crate::clock::Countdown;
@@ -15,7 +16,7 @@ use crate::machine::StateMachine;
 use crate::membership::Membership;
 use crate::message::Wait;
 use crate::node::Node;
-use crate::output::Output;
+use crate::output::{Output, Volatile};
 use crate::persistence::Persisted;
 use crate::proxy::{Read, Request, Write};
 use crate::raft::Raft;
@@ -132,7 +133,7 @@ impl<S: StateMachine> Replica<S> {
     ///
     /// Applies a bounded number of committed entries. While [`Status::applied`] is before
     /// [`Status::commit`], take the next output at once, even without an input.
-    pub fn output(&mut self) -> Output<S> {
+    pub fn output(&mut self) -> Output<S, Volatile> {
         self.change(|mut raft| {
             raft.shared_mut().apply();
             raft.flush();
@@ -169,6 +170,7 @@ impl<S: StateMachine> Replica<S> {
             chunks,
             task,
             replies: mem::take(&mut shared.replies),
+            durability: PhantomData,
         }
     }
 

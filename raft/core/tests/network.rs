@@ -71,7 +71,8 @@ fn outputs(replica: &mut Replica<Machine>) -> (Vec<Envelope<Machine>>, Answers) 
                 .into_iter()
                 .map(|r| (r.ticket.0, r.response)),
         );
-        let Ok((late, synced, _)) = output.persist(persisted, &mut Disk);
+        let Ok((durable, _)) = output.persist(persisted, &mut Disk);
+        let (late, synced) = durable.finish();
         messages.extend(late);
         replica.step(Input::Synced(synced));
     }

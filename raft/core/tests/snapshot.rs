@@ -133,7 +133,8 @@ impl Cluster {
                 let bytes = &disk.0.get(&chunk.snapshot)?[start..start + chunk.length];
                 Some(chunk.message(bytes.to_vec()))
             }));
-            let Ok((late, synced, _)) = output.persist(persisted, disk);
+            let Ok((durable, _)) = output.persist(persisted, disk);
+            let (late, synced) = durable.finish();
             messages.extend(late);
             replica.step(Input::Synced(synced));
             match released.task {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
-use raft_core::{Envelope, Output, Persisted, StateMachine, Wal};
+use raft_core::{Envelope, Output, Persisted, StateMachine, Volatile, Wal};
 
 use super::inbox::{Arrival, Inbox};
 use super::queue::{Depth, Monitor};
@@ -88,7 +88,7 @@ impl<S: StateMachine, W> Log<S, W> {
     /// Hands an output to the thread, or stores it.
     pub(super) fn store<R>(
         &mut self,
-        output: Output<S>,
+        output: Output<S, Volatile>,
         inbox: &Inbox<S, R>,
         send: impl FnMut(Vec<Envelope<S>>),
     ) where
@@ -160,7 +160,7 @@ impl<S: StateMachine> LogWatch<S> {
 #[derive(Debug)]
 struct State<S: StateMachine> {
     /// What the next sync will store.
-    waiting: Option<Output<S>>,
+    waiting: Option<Output<S, Volatile>>,
     /// The number of outputs in it.
     outputs: usize,
     /// When the thread last took something, or something began to wait for it; `None` while
@@ -180,7 +180,7 @@ impl<S: StateMachine> State<S> {
 }
 
 /// Waits for outputs, and takes all of them. `None` once the log is dropped.
-fn take<S: StateMachine>(queue: &Monitor<State<S>>) -> Option<Output<S>> {
+fn take<S: StateMachine>(queue: &Monitor<State<S>>) -> Option<Output<S, Volatile>> {
     let mut state = queue.wait(Duration::MAX, |state| {
         let waits = state.waits();
         state.since = state.since.filter(|_| waits);
@@ -198,15 +198,16 @@ fn take<S: StateMachine>(queue: &Monitor<State<S>>) -> Option<Output<S>> {
 /// waited. Returns the log, and the proof for the next output, unless the disk fails.
 fn store<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
     (mut wal, before): (W, Persisted),
-    output: Output<S>,
+    output: Output<S, Volatile>,
     inbox: &Inbox<S, R>,
     mut send: impl FnMut(Vec<Envelope<S>>),
 ) -> Option<(W, Persisted)> {
     let has_records = !output.records().is_empty();
     let stored = output.persist(before, &mut wal);
-    let (late, synced, persisted) = stored
+    let (durable, persisted) = stored
         .map_err(|error| inbox.finished(Arrival::Log(Err(error.to_string()))))
         .ok()?;
+    let (late, synced) = durable.finish();
     // The receipt of an output without records has no news for the replica. A peer's answer to these
     // messages must not overtake one that has.
     if has_records {
@@ -247,13 +248,13 @@ mod tests {
         tests::replica(1, Limits::default())
     }
 
-    fn output(replica: &mut Replica<Kv>) -> Output<Kv> {
+    fn output(replica: &mut Replica<Kv>) -> Output<Kv, Volatile> {
         let mut output = replica.output();
         output.release();
         output
     }
 
-    fn write(replica: &mut Replica<Kv>, number: u64) -> Output<Kv> {
+    fn write(replica: &mut Replica<Kv>, number: u64) -> Output<Kv, Volatile> {
         replica.step(Input::Write {
             ticket: Ticket(number),
             command: Command::Write {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raft_core::{Input, Output, Persisted, Replica, StateMachine, Status};
+use raft_core::{Input, Output, Persisted, Replica, StateMachine, Status, Volatile};
 
 const PANICKED: &str = "a replica that panicked is not used again";
 
@@ -28,7 +28,10 @@ impl<S: StateMachine> Stepper<S> {
     ///
     /// # Panics
     /// If a rule of Raft is broken: see [`Replica::step`].
-    pub fn step(&mut self, inputs: impl IntoIterator<Item = Input<S>>) -> (Output<S>, Status) {
+    pub fn step(
+        &mut self,
+        inputs: impl IntoIterator<Item = Input<S>>,
+    ) -> (Output<S, Volatile>, Status) {
         let mut replica = lock(&self.0);
         for input in inputs {
             replica.step(input);

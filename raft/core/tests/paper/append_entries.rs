@@ -186,7 +186,8 @@ fn receiver_4_new_entries_are_appended_once() {
     let (_, output) = node.before_storing(input_from(2, 1, 2, whole.clone()));
     let stored = Record::Entries(entries(3, &[2, 2]));
     assert_eq!(output.records(), [stored]);
-    drop(node.persist(output));
+    let durable = node.persist(output);
+    drop(durable);
     assert_eq!(node.log(), entries(1, &[1, 1, 2, 2]));
     assert_eq!(node.disk.entries, node.log());
     // The same Append again has no entry to append.

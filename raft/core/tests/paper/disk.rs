@@ -54,7 +54,7 @@ fn joined_outputs_share_one_sync() {
     assert_eq!(first.join(second, usize::MAX), 0);
     let stored = |index| Record::Entries(entries(index, &[2]));
     assert_eq!(first.records(), [stored(1), stored(2)]);
-    let (late, synced) = node.persist(first);
+    let (late, synced) = node.persist(first).finish();
     assert_eq!(acknowledged(&late), [1, 2]);
     assert_eq!(node.disk.entries, entries(1, &[2, 2]));
     assert_eq!(node.status().synced.0, 0);
@@ -73,7 +73,7 @@ fn joined_outputs_keep_the_newest_messages() {
         dropped += first.join(repeated, 2);
     }
     assert_eq!(dropped, 4);
-    let (late, _) = node.persist(first);
+    let (late, _) = node.persist(first).finish();
     assert_eq!(acknowledged(&late), [1, 1]);
 }
 
@@ -118,7 +118,7 @@ fn leader_with_a_stalled_disk_hands_over_or_steps_down() {
     // Nor does it campaign, until the disk moves.
     (0..3 * ELECTION).for_each(|_| tick(&mut node));
     assert_eq!(node.role(), RoleName::Follower);
-    let (_, synced) = node.persist(waiting);
+    let (_, synced) = node.persist(waiting).finish();
     node.step(Input::Synced(synced));
     assert!(!node.status().is_disk_stalled);
     node.ticks(ELECTION);
@@ -146,7 +146,7 @@ fn leader_with_a_slow_disk_stays() {
             let (_, next) = node.before_storing(input);
             sent.join(next, usize::MAX);
         }
-        waiting = Some(node.persist(sent).1);
+        waiting = Some(node.persist(sent).finish().1);
         assert_eq!(node.role(), RoleName::Leader, "round {round}");
     }
 }
@@ -164,7 +164,7 @@ fn entries_that_wait_for_the_disk_are_bounded() {
     }
     assert_eq!(follower.status().last, id(bound, 2));
     assert_eq!(follower.status().counters.dropped.overflow, 2);
-    let (_, synced) = follower.persist(waiting);
+    let (_, synced) = follower.persist(waiting).finish();
     follower.step(Input::Synced(synced));
     follower.step(next_append(bound));
     assert_eq!(follower.status().last, id(bound + 1, 2));

@@ -206,7 +206,8 @@ fn leaders_own_copy_counts_once_it_is_stored() {
             output.join(next, usize::MAX);
         }
         assert_eq!(node.commit(), committed.max(1), "{others} others");
-        let (_, synced) = node.persist(output);
+        let durable = node.persist(output);
+        let (_, synced) = durable.finish();
         node.step(Input::Synced(synced));
         assert_eq!(node.commit(), 2);
     }

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use raft_core::{
-    Append, AppendRejected, Appended, Ballot, Config, Entry, EntryId, Envelope, Incarnation, Index,
-    Input, Limits, Membership, Message, NodeId, Output, Payload, Persisted, PreVote, PreVoteReply,
-    Record, Released, Replica, RequestId, Response, Restored, RoleName, StateMachine, Status,
-    Synced, Term, Ticket, Vote, VoteReply, Wal,
+    Append, AppendRejected, Appended, Ballot, Config, Durable, Entry, EntryId, Envelope,
+    Incarnation, Index, Input, Limits, Membership, Message, NodeId, Output, Payload, Persisted,
+    PreVote, PreVoteReply, Record, Released, Replica, RequestId, Response, Restored, RoleName,
+    StateMachine, Status, Term, Ticket, Volatile, Vote, VoteReply, Wal,
 };
 
 /// The election timeout, in ticks. It does not vary here, so that no test depends on chance.
@@ -131,12 +131,15 @@ impl Node {
 
     /// Steps an input without storing its records. Returns the messages that may leave already, and
     /// the output with the records and the messages that wait for them.
-    pub(crate) fn before_storing(&mut self, input: Input<Journal>) -> (Vec<Sent>, Output<Journal>) {
+    pub(crate) fn before_storing(
+        &mut self,
+        input: Input<Journal>,
+    ) -> (Vec<Sent>, Output<Journal, Volatile>) {
         self.replica.step(input);
         self.output()
     }
 
-    fn output(&mut self) -> (Vec<Sent>, Output<Journal>) {
+    fn output(&mut self) -> (Vec<Sent>, Output<Journal, Volatile>) {
         let mut output = self.replica.output();
         let Released {
             messages,
@@ -153,12 +156,15 @@ impl Node {
         (messages, output)
     }
 
-    /// Stores the records of an output. Returns the messages that waited for that, and the receipt.
-    pub(crate) fn persist(&mut self, output: Output<Journal>) -> (Vec<Sent>, Synced) {
+    /// Stores the records of an output.
+    pub(crate) fn persist(
+        &mut self,
+        output: Output<Journal, Volatile>,
+    ) -> Output<Journal, Durable> {
         let before = self.persisted.take().expect("one output at a time");
-        let Ok((late, synced, persisted)) = output.persist(before, &mut self.disk);
+        let Ok((durable, persisted)) = output.persist(before, &mut self.disk);
         self.persisted = Some(persisted);
-        (late, synced)
+        durable
     }
 
     /// Steps an input and stores the records. Returns the messages, those that waited for the disk
@@ -177,7 +183,8 @@ impl Node {
             let (early, output) = self.output();
             sent.extend(early);
             let is_stored = output.records().is_empty();
-            let (late, synced) = self.persist(output);
+            let durable = self.persist(output);
+            let (late, synced) = durable.finish();
             sent.extend(late);
             self.replica.step(Input::Synced(synced));
             if is_stored {

@@ -19,14 +19,15 @@ fn persistent_state_is_stored_before_an_rpc_is_answered() {
     assert_eq!(early, []);
     assert!(matches!(output.records(), [Record::Ballot(_)]));
     assert_eq!(node.disk.ballot.vote(), None);
-    let (late, _) = node.persist(output);
-    assert!(granted(late));
+    let durable = node.persist(output);
+    assert!(granted(durable.finish().0));
     assert_eq!(node.disk.ballot.vote(), Some(NodeId(2)));
 
     let (early, output) = node.before_storing(input_from(2, 1, 2, append(id(1, 1), &[2], 0)));
     assert_eq!(early, []);
     assert_eq!(node.disk.entries, entries(1, &[1]));
-    let (late, _) = node.persist(output);
+    let durable = node.persist(output);
+    let (late, _) = durable.finish();
     assert!(matches!(only(late).message, Message::Appended(_)));
     assert_eq!(node.disk.entries, entries(1, &[1, 2]));
 
@@ -54,9 +55,9 @@ fn persistent_state_is_stored_before_votes_are_asked_for() {
     );
     let (early, output) = node.before_storing(pre_vote_reply);
     assert_eq!((early, node.role()), (vec![], RoleName::Candidate));
-    let (late, _) = node.persist(output);
+    let durable = node.persist(output);
     assert_eq!((node.disk.ballot.vote(), node.term()), (Some(NodeId(1)), 2));
-    assert_eq!(late.len(), 2);
+    assert_eq!(durable.finish().0.len(), 2);
 
     // The vote arrives before the receipt for the ballot: the Appends wait.
     let (early, output) = node.before_storing(input_from(
@@ -67,7 +68,8 @@ fn persistent_state_is_stored_before_votes_are_asked_for() {
     ));
     assert_eq!((early, node.role()), (vec![], RoleName::Leader));
     assert_eq!(node.disk.entries, entries(1, &[1]));
-    let (first, _) = node.persist(output);
+    let durable = node.persist(output);
+    let (first, _) = durable.finish();
     assert_eq!(content(&to(2, &first)[0]), (id(1, 1), vec![2], 0));
 }
 
