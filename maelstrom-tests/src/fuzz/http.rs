@@ -112,15 +112,13 @@ fn laws(input: &[u8], seen: &mut Seen, answer: Answer<'_>) -> Result<(), String>
     let (head, body) = text
         .split_once("\r\n\r\n")
         .ok_or("the answer has no end of headers")?;
-    let status = head
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3));
+    let rest = head.strip_prefix("HTTP/1.1 ");
+    let status = rest.and_then(|rest| rest.get(..3));
     let classes = CLASSES.iter();
     let status = classes.copied().find(|class| Some(*class) == status);
     seen.note(status.ok_or_else(|| format!("an unexpected status: {text}"))?);
-    let field = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Content-Length: "));
+    let mut lines = head.lines();
+    let field = lines.find_map(|line| line.strip_prefix("Content-Length: "));
     let length = field.and_then(|length| length.parse::<usize>().ok());
     let is_head = input.starts_with(b"HEAD ") && body.is_empty();
     demand(is_head || length == Some(body.len()), || {
@@ -162,11 +160,8 @@ impl Read for Pieces<'_> {
         buffer[..length].copy_from_slice(piece);
         self.rest = rest;
         self.given += length;
-        assert!(
-            self.given <= HEAD_BYTES + PIECE,
-            "{} bytes are read",
-            self.given
-        );
+        let given = self.given;
+        assert!(given <= HEAD_BYTES + PIECE, "{given} bytes are read");
         Ok(length)
     }
 }

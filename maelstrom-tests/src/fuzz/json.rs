@@ -146,9 +146,8 @@ fn nested(rng: &mut Rng) -> Vec<u8> {
         0 => ("[", "", "]"),
         _ => ("{\"\":", "0", "}"),
     };
-    [&open.repeat(depth), inner, &close.repeat(depth)]
-        .concat()
-        .into()
+    let text = [&open.repeat(depth), inner, &close.repeat(depth)];
+    text.concat().into()
 }
 
 /// Whether a text is JSON by the grammar of RFC 8259, one byte at a time.

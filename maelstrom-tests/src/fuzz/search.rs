@@ -45,11 +45,9 @@ pub struct Report {
 
 /// What the threads share.
 struct Shared {
-    first_seed: u64,
+    plan: Plan,
     /// How many inputs were handed out.
     taken: AtomicU64,
-    /// How many inputs may be handed out.
-    inputs_max: u64,
     stop: AtomicBool,
     workers: Vec<Mutex<Worker>>,
 }
@@ -74,9 +72,8 @@ pub fn search(
 ) -> io::Result<Report> {
     let start = Instant::now();
     let shared = Arc::new(Shared {
-        first_seed: plan.first_seed,
+        plan: plan.clone(),
         taken: AtomicU64::new(0),
-        inputs_max: plan.inputs.unwrap_or(u64::MAX),
         stop: AtomicBool::new(false),
         workers: (0..plan.jobs).map(|_| Mutex::default()).collect(),
     });
@@ -155,10 +152,10 @@ impl Shared {
         let mut seen = Seen::default();
         while !self.stop.load(Ordering::Relaxed) {
             let offset = self.taken.fetch_add(1, Ordering::Relaxed);
-            if offset >= self.inputs_max {
+            if self.plan.inputs.is_some_and(|max| offset >= max) {
                 break;
             }
-            let seed = self.first_seed.wrapping_add(offset);
+            let seed = self.plan.first_seed.wrapping_add(offset);
             self.worker(worker).present = Some((seed, Instant::now()));
             let input = (target.draw)(&mut Rng::seeded(seed));
             if let Err(law) = (target.check)(&input, &mut seen) {

@@ -118,12 +118,10 @@ fn reopen(
         bytes => Verdict::Torn(bytes),
     };
     // If nothing is left, opening makes a new folder.
-    demand(
-        verdict
-            .as_ref()
-            .is_ok_and(|found| *found == expected || *found == Verdict::New),
-        || format!("opening reports {expected:?}, but the check reports {verdict:?}"),
-    )?;
+    let agrees = |found: &Verdict| *found == expected || *found == Verdict::New;
+    demand(verdict.as_ref().is_ok_and(agrees), || {
+        format!("opening reports {expected:?}, but the check reports {verdict:?}")
+    })?;
     if torn > 0 {
         seen.note("torn");
     }

@@ -14,10 +14,8 @@ impl<'a> Tape<'a> {
         let width = if n <= 1 << 8 { 1 } else { 4 };
         let (bytes, rest) = self.0.split_at(self.0.len().min(width));
         self.0 = rest;
-        let number = bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | u64::from(*byte));
-        number % n.max(1)
+        let digits = bytes.iter().map(|byte| u64::from(*byte));
+        digits.fold(0, |number, digit| number << 8 | digit) % n.max(1)
     }
 
     /// True with this probability; false once the tape has ended.

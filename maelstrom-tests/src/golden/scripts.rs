@@ -141,10 +141,9 @@ pub fn main(
         }
     }
     writeln!(out, "scripts played: {}; different: {wrong}", scripts.len())?;
-    Ok(if wrong == 0 {
-        Status::Valid
-    } else {
-        Status::Invalid
+    Ok(match wrong {
+        0 => Status::Valid,
+        _ => Status::Invalid,
     })
 }
 

@@ -107,10 +107,9 @@ impl Clients {
 
     /// The last write, if it has no certain answer.
     pub(super) fn may_retry(&self) -> Option<u8> {
-        let mut writes = (1..=self.asked)
-            .rev()
-            .filter(|ticket| !self.reads.contains(ticket));
-        writes.next().filter(|write| self.writing.contains(write))
+        let mut tickets = (1..=self.asked).rev();
+        let last = tickets.find(|ticket| !self.reads.contains(ticket));
+        last.filter(|write| self.writing.contains(write))
     }
 
     /// Whether a reply refuses a write that was sent twice: the other copy may be applied.

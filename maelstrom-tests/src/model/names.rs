@@ -46,10 +46,8 @@ impl Namer {
         if order.is_sorted_by(|a, b| looks[*a] < looks[*b]) {
             return self.in_order(&order, tables, world);
         }
-        let orders = orders(&order, &looks);
-        let fingerprints = orders
-            .iter()
-            .map(|order| self.in_order(order, tables, world));
+        let orders = orders(&order, &looks).into_iter();
+        let fingerprints = orders.map(|order| self.in_order(&order, tables, world));
         fingerprints.min().expect("there is one order at least")
     }
 
@@ -129,9 +127,8 @@ fn looks(tables: &Tables, world: &World) -> Vec<(u8, u64)> {
         _ if node < bounds.nodes => 1,
         added => 2 + added,
     };
-    let mut looks: Vec<u64> = (world.nodes.iter())
-        .map(|node| tables.nodes.states[*node].look)
-        .collect();
+    let nodes = world.nodes.iter().map(|node| &tables.nodes.states[*node]);
+    let mut looks: Vec<u64> = nodes.map(|node| node.look).collect();
     for message in &world.flight {
         let Named { thing, look, .. } = &tables.nodes.messages[*message];
         // Sums, because messages have no order.
@@ -191,10 +188,8 @@ impl Canonical {
             self.incarnations.push((*incarnation, name));
         }
         self.requests.clear();
-        let runs = used
-            .requests
-            .chunk_by(|a, b| a.incarnation == b.incarnation);
-        for run in runs {
+        let alike = |a: &RequestId, b: &RequestId| a.incarnation == b.incarnation;
+        for run in used.requests.chunk_by(alike) {
             let incarnation = new_name(&self.incarnations, run[0].incarnation);
             for (counter, request) in (1..).zip(run) {
                 let name = RequestId {

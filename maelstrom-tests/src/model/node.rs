@@ -54,16 +54,7 @@ const NODES: u64 = 8;
 /// again at once.
 pub(super) type Node = node::Node<Registers, MemoryDisk>;
 
-/// Something that happens to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Event {
-    pub(super) what: What,
-    /// The next incarnation, if the process dies before it stores its output, and after it has
-    /// sent what may leave earlier.
-    pub(super) dies: Option<Incarnation>,
-}
-
-/// The event itself.
+/// Something that happens to a node: an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum What {
     /// A message arrives.
@@ -205,15 +196,22 @@ impl Nodes {
     }
 
     /// The effect of an event; nothing if it cannot happen, or has the same effect as another one.
-    pub(super) fn effect(&self, node: Ref, event: Event) -> (Ref, Option<&Effect>) {
-        let effect = self.effects.keep(Mix::of(&(node, event)), || {
-            let mut run = Run::new(self, self.states[node].thing.clone(), event.dies);
+    /// `dies` is the next incarnation, if the process dies before it stores its output, and after it
+    /// has sent what may leave earlier.
+    pub(super) fn effect(
+        &self,
+        node: Ref,
+        what: What,
+        dies: Option<Incarnation>,
+    ) -> (Ref, Option<&Effect>) {
+        let effect = self.effects.keep(Mix::of(&(node, what, dies)), || {
+            let mut run = Run::new(self, self.states[node].thing.clone(), dies);
             run.seen = Some(look_at(&run.node));
             run.before = Some(Mix::of(&run.node));
-            let broken = match run.happen(event.what) {
+            let broken = match run.happen(what) {
                 Err(None) => return None,
                 // There was nothing to store.
-                Ok(()) if event.dies.is_some() && !run.died => return None,
+                Ok(()) if dies.is_some() && !run.died => return None,
                 ended => ended.err().flatten(),
             };
             Some(run.into_effect(broken))
@@ -284,13 +282,9 @@ struct Run<'a> {
 type Look = (EntryId, (Incarnation, Term, RoleName, EntryId, u64));
 
 fn look_at(node: &Node) -> Look {
-    let Process {
-        incarnation,
-        status,
-        ..
-    } = process(node);
+    let (incarnation, status) = (process(node).incarnation, &process(node).status);
     let (term, truncated) = (status.ballot.term(), status.counters.entries_truncated);
-    let rest = (*incarnation, term, status.role, status.last, truncated);
+    let rest = (incarnation, term, status.role, status.last, truncated);
     (status.commit, rest)
 }
 

@@ -9,7 +9,7 @@ use super::clients::{Clients, Request};
 use super::mix::Mix;
 use super::named::Named;
 use super::node::{
-    Clocks, Effect, Event, Node, Nodes, Observed, Planted, TRANSFER, What, incarnation, process,
+    Clocks, Effect, Node, Nodes, Observed, Planted, TRANSFER, What, incarnation, process,
 };
 use super::options::Bounds;
 use super::table::{Ref, Table};
@@ -207,12 +207,10 @@ impl World {
         let clients = &tables.clients[self.clients];
         let mut actions = Vec::new();
         let mut add = |node, dies, deeds: &[(Deed, bool)]| {
-            let possible = deeds.iter().filter(|(_, is_possible)| *is_possible);
-            actions.extend(possible.map(|(deed, _)| Action {
-                node,
-                deed: *deed,
-                dies,
-            }));
+            for (deed, _) in deeds.iter().filter(|(_, is_possible)| *is_possible) {
+                let deed = *deed;
+                actions.push(Action { node, deed, dies });
+            }
         };
         let fates = [false, true].into_iter();
         let fates = fates.filter(|dies| !dies || left.crashes > 0);
@@ -307,8 +305,7 @@ impl World {
             Deed::Crash => What::Crash(next.next_incarnation(id, tables)),
         };
         let dies = action.dies.then(|| next.next_incarnation(id, tables));
-        let event = Event { what, dies };
-        let (number, effect) = tables.nodes.effect(self.nodes[slot(id)], event);
+        let (number, effect) = tables.nodes.effect(self.nodes[slot(id)], what, dies);
         let Some(effect) = effect else {
             return Ok(None);
         };
@@ -316,9 +313,8 @@ impl World {
             // Other nodes' disks matter only to a commit.
             let others = effect.commits.then_some(&next.nodes);
             let seen = Mix::of(&(next.rules, next.clients, number, others));
-            let verdict = tables
-                .verdicts
-                .keep(seen, || next.judge(slot(id), effect, tables));
+            let judge = || next.judge(slot(id), effect, tables);
+            let verdict = tables.verdicts.keep(seen, judge);
             (next.rules, next.clients) = tables.verdicts[verdict].clone()?;
         }
         next.nodes[slot(id)] = effect.after;
@@ -463,8 +459,7 @@ impl World {
 
     /// The effect of a node's clock, if it is only that the node would vote again.
     pub(super) fn calmed<'a>(&self, at: usize, tables: &'a Tables) -> Option<&'a Effect> {
-        let (what, dies) = (What::Wait, None);
-        let (_, effect) = tables.nodes.effect(self.nodes[at], Event { what, dies });
+        let (_, effect) = tables.nodes.effect(self.nodes[at], What::Wait, None);
         effect.filter(|effect| effect.is_silent())
     }
 
@@ -495,8 +490,7 @@ impl World {
     /// Whether an answer has no effect now. It then has none later, because each request id is used
     /// once, and what is known stays known.
     fn is_late(&self, message: Ref, at: Ref, tables: &Tables) -> bool {
-        let what = What::Receive(message);
-        let (_, effect) = tables.nodes.effect(at, Event { what, dies: None });
+        let (_, effect) = tables.nodes.effect(at, What::Receive(message), None);
         effect.is_none_or(|effect| !effect.changes && effect.is_silent())
     }
 
