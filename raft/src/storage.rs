@@ -61,6 +61,6 @@ pub use self::crc::{Crc, crc32c};
 pub use self::error::{Error, ErrorKind, Refusal};
 pub use self::identity::{Cluster, Identity, name_order};
 pub use self::recover::{Opened, Options, Recovered, Restored, open, owner};
-pub use self::snapshot::{OpenSnapshot, SnapshotError, SnapshotFile, Snapshots, WHOLE};
+pub use self::snapshot::{OpenSnapshot, SnapshotFile, SnapshotRefusal, Snapshots, WHOLE};
 pub use self::volatile::VolatileLog;
 pub use self::wal::Log;

@@ -197,12 +197,12 @@ impl Plan {
             return Err(Failure::Status(REFUSED, format!("{path} {what}")));
         }
         let bytes = fs::read(&self.file).map_err(unreadable)?;
-        let file = SnapshotFile::parse(&bytes).map_err(|error| {
-            let what = match error.kind() {
-                ErrorKind::Damaged => format!("{error}: it is damaged, incomplete or no backup"),
-                _ => error.to_string(),
+        let file = SnapshotFile::parse(&bytes).map_err(|(kind, what)| {
+            let what = match kind {
+                ErrorKind::Damaged => format!("{what}: it is damaged, incomplete or no backup"),
+                _ => what.to_owned(),
             };
-            refused((error.kind(), what))
+            refused((kind, what))
         })?;
         let machine = read_machine(file.machine).map_err(refused)?;
         Ok(State {
@@ -351,9 +351,9 @@ mod tests {
             setting.owner("n1"),
             setting.owner("n2"),
         );
-        assert_ne!(n1.cluster(), old.cluster());
-        assert_eq!(n1.cluster(), n2.cluster());
-        assert_eq!((n2.node(), n2.id().0), ("n2", 1));
+        assert_ne!(n1.cluster, old.cluster);
+        assert_eq!(n1.cluster, n2.cluster);
+        assert_eq!((n2.node(), n2.id.0), ("n2", 1));
         let disk = Arc::new(Real::create(&setting.0.join("n2")).unwrap());
         let opened = storage::open::<Command<kv::Command>>(disk, &n2, None, Default::default());
         let Opened { log, recovered, .. } = opened.unwrap();
@@ -388,7 +388,7 @@ mod tests {
             let flags = ["--name", "n2", "--cluster-token", token];
             setting.run(folder, &flags).unwrap();
             assert!(!setting.0.join("n1").exists());
-            clusters.push(setting.owner("n2").cluster());
+            clusters.push(setting.owner("n2").cluster);
             setting.remove("n2");
         }
         assert_eq!(clusters[0], clusters[1]);

@@ -206,7 +206,7 @@ fn install<S: Image>(
 ) -> Result<SnapshotResult<S>, Error> {
     let id = *id;
     let file = snapshots.received(id, bytes);
-    let read = file.map_err(|error| error.to_string()).and_then(|file| {
+    let read = file.map_err(|(_, what)| what.to_owned()).and_then(|file| {
         let machine = S::read(file.machine)?;
         Ok((file, machine))
     });

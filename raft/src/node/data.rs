@@ -69,8 +69,10 @@ pub(super) fn open(
     let refused = |error| StopReason::recovery(&error);
     let found = storage::owner(disk.clone()).map_err(refused)?;
     let initial = member.initial_id();
-    let id = found.as_ref().map(Identity::id).or(initial).or(joined);
-    let cluster = member.cluster().or(found.as_ref().map(Identity::cluster));
+    let id = found.as_ref().map(|owner| owner.id).or(initial).or(joined);
+    let cluster = member
+        .cluster()
+        .or(found.as_ref().map(|owner| owner.cluster));
     let (Some(id), Some(cluster)) = (id, cluster) else {
         return Ok(None);
     };

@@ -1,19 +1,20 @@
 //! Checks a folder and prints its content. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use json::Decode;
-use raft_core::{Ballot, Membership, NodeId};
+use raft_core::{Ballot, Membership, NodeId, Payload};
 
 use super::disk::Disk;
 use super::error::{Error, Refusal};
 use super::folder::{Folder, Name};
+use super::frame::Frame;
 use super::identity::Identity;
-use super::record::Stored;
-use super::recover::{Restored, demand_new, newest_snapshot, read_command, read_members};
-use super::scan::{self, Event};
+use super::record::{Content, Stored};
+use super::recover::{Entries, Restored, demand_new, newest_snapshot};
+use super::scan::{self, Visitor};
 use super::segment::Head;
 use crate::members::Members;
 
@@ -43,14 +44,15 @@ pub fn check<C: for<'a> Decode<'a>>(
     out: &mut dyn Write,
     usable: impl FnOnce(&Restored) -> Result<(), Refusal>,
 ) -> Result<Result<Verdict, Error>, io::Error> {
-    let mut printer = Printer {
+    let mut printer = Printer::<C> {
         out,
         full,
         addresses: BTreeMap::new(),
+        entries: Entries(VecDeque::new()),
         failed: None,
     };
     let verdict = Folder::lock(disk).and_then(|folder| {
-        let verdict = walk::<C>(&folder, &mut printer, usable);
+        let verdict = walk(&folder, &mut printer, usable);
         // The changes of a node that has started meanwhile would look like damage.
         folder.demand_intact()?;
         verdict
@@ -63,7 +65,7 @@ pub fn check<C: for<'a> Decode<'a>>(
 
 fn walk<C: for<'a> Decode<'a>>(
     folder: &Folder,
-    printer: &mut Printer<'_>,
+    printer: &mut Printer<'_, C>,
     usable: impl FnOnce(&Restored) -> Result<(), Refusal>,
 ) -> Result<Verdict, Error> {
     let inventory = folder.inventory()?;
@@ -81,29 +83,16 @@ fn walk<C: for<'a> Decode<'a>>(
         "{}  node {}, id {}, of the cluster {}",
         Name::Identity.text(),
         identity.node(),
-        identity.id(),
-        identity.cluster()
+        identity.id,
+        identity.cluster
     ));
     if let Some(members) = identity.members() {
         printer.members(&members);
     }
-    let scan = scan::scan(folder, &inventory, identity.crc(), |event| {
-        printer.event(&event);
-        match event {
-            Event::Record(Stored::Entry {
-                id,
-                command: Some(bytes),
-            }) => read_command::<C>(id, bytes).map(|_| ()),
-            Event::Record(Stored::Members { id, json }) => {
-                read_members(id, json).map(|Members(members)| printer.learn(&members))
-            }
-            Event::Segment(_) | Event::Frame { .. } | Event::Record(_) | Event::Torn { .. } => {
-                Ok(())
-            }
-        }
-    })?;
-    let base = scan.outline.base();
-    let newest = newest_snapshot(folder, &inventory, identity.cluster(), base)?;
+    let scan = scan::scan(folder, &inventory, identity.crc(), printer)?;
+    let tail = scan.tail;
+    let base = tail.outline.base;
+    let newest = newest_snapshot(folder, &inventory, identity.cluster, base)?;
     if let Some(newest) = &newest {
         usable(newest)
             .map_err(|(kind, what)| folder.refuse(kind, Name::Snapshot(newest.id.last), what))?;
@@ -125,8 +114,8 @@ fn walk<C: for<'a> Decode<'a>>(
     }
     printer.line(format_args!(
         "{}; base {base}, last entry {}",
-        printer.ballot(scan.ballot),
-        scan.outline.last()
+        printer.ballot(tail.ballot),
+        tail.outline.last
     ));
     Ok(match scan.torn {
         0 => Verdict::Sound,
@@ -134,36 +123,16 @@ fn walk<C: for<'a> Decode<'a>>(
     })
 }
 
-struct Printer<'a> {
+struct Printer<'a, C> {
     out: &'a mut dyn Write,
     full: bool,
     /// The addresses of the members so far.
     addresses: BTreeMap<NodeId, Arc<str>>,
+    entries: Entries<C>,
     failed: Option<io::Error>,
 }
 
-impl Printer<'_> {
-    fn event(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Segment(head) => self.segment(head),
-            Event::Frame {
-                offset,
-                number,
-                synced,
-                bytes,
-            } if self.full => self.line(format_args!(
-                "  byte {offset}: frame {number}, {bytes} bytes of records, synced to {synced}"
-            )),
-            Event::Record(record) if self.full => self.record(record),
-            Event::Torn { offset, bytes } => {
-                self.line(format_args!(
-                    "  byte {offset}: {bytes} bytes of a torn frame"
-                ));
-            }
-            Event::Frame { .. } | Event::Record(_) => {}
-        }
-    }
-
+impl<C: for<'a> Decode<'a>> Visitor for Printer<'_, C> {
     fn segment(&mut self, head: &Head) {
         self.line(format_args!(
             "{}  {} bytes; begins with {}, base {}, last entry {}, frame {}",
@@ -176,32 +145,55 @@ impl Printer<'_> {
         ));
     }
 
-    fn record(&mut self, record: &Stored<'_>) {
-        match record {
-            Stored::Ballot(ballot) => {
-                self.line(format_args!("    ballot  {}", self.ballot(*ballot)));
-            }
-            Stored::Base { last, kept: true } => {
-                self.line(format_args!("    base    {last}, later entries remain"));
-            }
-            Stored::Base { last, kept: false } => {
-                self.line(format_args!("    base    {last}, no later entries"));
-            }
-            Stored::Entry { id, command: None } => self.line(format_args!("    entry   {id}")),
-            Stored::Entry {
-                id,
-                command: Some(command),
-            } => {
-                let command = String::from_utf8_lossy(command);
-                self.line(format_args!("    entry   {id}  {command}"));
-            }
-            Stored::Members { id, json } => {
-                let members = String::from_utf8_lossy(json);
-                self.line(format_args!("    entry   {id}  members {members}"));
-            }
+    fn frame(&mut self, offset: usize, Frame { head, records, .. }: &Frame<'_>) {
+        if self.full {
+            self.line(format_args!(
+                "  byte {offset}: frame {}, {} bytes of records, synced to {}",
+                head.number,
+                records.len(),
+                head.synced
+            ));
         }
     }
 
+    fn record(&mut self, record: &Stored<'_>) -> Result<(), Refusal> {
+        if self.full {
+            let text = match *record {
+                Stored::Ballot(ballot) => format!("ballot  {}", self.ballot(ballot)),
+                Stored::Base { last, kept: true } => {
+                    format!("base    {last}, later entries remain")
+                }
+                Stored::Base { last, kept: false } => format!("base    {last}, no later entries"),
+                Stored::Entry { id, content } => match content {
+                    Content::Blank => format!("entry   {id}"),
+                    Content::Command(json) => {
+                        format!("entry   {id}  {}", String::from_utf8_lossy(json))
+                    }
+                    Content::Members(json) => {
+                        format!("entry   {id}  members {}", String::from_utf8_lossy(json))
+                    }
+                },
+            };
+            self.line(format_args!("    {text}"));
+        }
+        self.entries.record(record)?;
+        if let Some(last) = self.entries.0.back()
+            && let Payload::Membership(members) = &last.payload
+        {
+            let members = members.clone();
+            self.learn(&members);
+        }
+        Ok(())
+    }
+
+    fn torn(&mut self, offset: u64, bytes: u64) {
+        self.line(format_args!(
+            "  byte {offset}: {bytes} bytes of a torn frame"
+        ));
+    }
+}
+
+impl<C> Printer<'_, C> {
     /// Prints a line, unless an earlier one failed.
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         if self.failed.is_none() {

@@ -65,27 +65,17 @@ const fn tables() -> [[u32; 256]; 8] {
     let mut byte = 0;
     while byte < 256 {
         let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 {
-                crc >> 1 ^ POLYNOMIAL
-            } else {
-                crc >> 1
-            };
-            bit += 1;
+        let mut following = 0;
+        while following < 8 {
+            let mut bit = 0;
+            while bit < 8 {
+                crc = (crc >> 1) ^ ((crc & 1) * POLYNOMIAL);
+                bit += 1;
+            }
+            tables[following][byte] = crc;
+            following += 1;
         }
-        tables[0][byte] = crc;
         byte += 1;
-    }
-    let mut following = 1;
-    while following < 8 {
-        let mut byte = 0;
-        while byte < 256 {
-            let crc: u32 = tables[following - 1][byte];
-            tables[following][byte] = crc >> 8 ^ tables[0][(crc & 0xFF) as usize];
-            byte += 1;
-        }
-        following += 1;
     }
     tables
 }

@@ -67,16 +67,14 @@ pub(super) fn room(unfinished: usize) -> u64 {
     (unfinished.next_multiple_of(ALIGNMENT) + TRAILER) as u64
 }
 
-/// Completes the frame that begins at `start` and returns its CRC. Its length becomes a multiple of
-/// [`ALIGNMENT`].
+/// Completes a frame and returns its CRC. Its length becomes a multiple of [`ALIGNMENT`].
 ///
 /// # Panics
 /// If it has more than [`MAX_RECORDS`] bytes of records.
-pub(super) fn finish(buffer: &mut Vec<u8>, start: usize, head: Head) -> u32 {
-    let length = buffer.len() - start - HEAD;
+pub(super) fn finish(frame: &mut Vec<u8>, head: Head) -> u32 {
+    let length = frame.len() - HEAD;
     assert!(length <= MAX_RECORDS, "the writer bounds a frame's records");
-    buffer.resize(start + HEAD + padded(length), 0);
-    let frame = &mut buffer[start..];
+    frame.resize(HEAD + padded(length), 0);
     put(frame, 0, &MARK);
     put(frame, 4, &(length as u32).to_le_bytes());
     put(frame, 8, &head.number.to_le_bytes());
@@ -86,8 +84,8 @@ pub(super) fn finish(buffer: &mut Vec<u8>, start: usize, head: Head) -> u32 {
     put(frame, 24, &crc.to_le_bytes());
     put(frame, 28, &HEAD_END);
     let crc = crc32c(frame);
-    buffer.extend(crc.to_le_bytes());
-    buffer.extend(END);
+    frame.extend(crc.to_le_bytes());
+    frame.extend(END);
     crc
 }
 
@@ -189,15 +187,11 @@ fn read_head(segment: &[u8], at: usize) -> Result<(Head, usize), &'static str> {
 
 /// Whether any sector is zero, as far as it lies between two offsets.
 fn has_zero_sector(segment: &[u8], from: usize, to: usize) -> bool {
-    let mut at = from;
-    while at < to {
-        let next = ((at / SECTOR + 1) * SECTOR).min(to);
-        if segment[at..next].iter().all(|byte| *byte == 0) {
-            return true;
-        }
-        at = next;
-    }
-    false
+    let is_zero = |sector: usize| {
+        let part = from.max(sector * SECTOR)..to.min((sector + 1) * SECTOR);
+        segment[part].iter().all(|byte| *byte == 0)
+    };
+    (from / SECTOR..to.div_ceil(SECTOR)).any(is_zero)
 }
 
 /// The room of records, such that the frame's end is a multiple of [`ALIGNMENT`].
@@ -223,10 +217,12 @@ mod tests {
             let start = bytes.len();
             head.synced = start as u32;
             starts.push(start);
-            begin(&mut bytes);
-            bytes.extend(*records);
-            head.chain = finish(&mut bytes, start, head);
+            let mut frame = Vec::new();
+            begin(&mut frame);
+            frame.extend(*records);
+            head.chain = finish(&mut frame, head);
             head.number += 1;
+            bytes.extend(frame);
         }
         bytes.resize(bytes.len() + 2048, 0);
         (bytes, starts)

@@ -26,8 +26,10 @@ const FORMAT: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     stored: Stored,
-    cluster: Cluster,
-    id: NodeId,
+    /// The cluster, by which snapshots of other clusters are recognised.
+    pub cluster: Cluster,
+    /// The node's id.
+    pub id: NodeId,
 }
 
 /// A cluster: the CRC of the names of its initial members.
@@ -119,18 +121,6 @@ impl Identity {
     #[must_use]
     pub fn node(&self) -> &str {
         &self.stored.node
-    }
-
-    /// The node's id.
-    #[must_use]
-    pub fn id(&self) -> NodeId {
-        self.id
-    }
-
-    /// The cluster, by which snapshots of other clusters are recognised.
-    #[must_use]
-    pub fn cluster(&self) -> Cluster {
-        self.cluster
     }
 
     /// The members of which the log of a folder of format 1 does not tell.
@@ -276,8 +266,8 @@ mod tests {
         // As text, n10 comes before n2.
         let text = r#"{"format":1,"node":"n2","nodes":["n1","n10","n2"],"crc":3622598190}"#;
         let found = read(&format!("{text}\n")).unwrap();
-        assert_eq!((found.node(), found.id()), ("n2", NodeId(1)));
-        assert_eq!(found.cluster(), Cluster::of(["n1", "n2", "n10"]));
+        assert_eq!((found.node(), found.id), ("n2", NodeId(1)));
+        assert_eq!(found.cluster, Cluster::of(["n1", "n2", "n10"]));
         let members = found.members().unwrap();
         let addresses = members.members().values().map(|m| m.address.to_string());
         assert_eq!(addresses.collect::<Vec<_>>(), ["n1", "n2", "n10"]);

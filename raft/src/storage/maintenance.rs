@@ -20,7 +20,8 @@ const FEW: usize = 8;
 #[derive(Debug)]
 pub(super) struct Maintenance {
     folder: Arc<Folder>,
-    segment_bytes: u64,
+    /// The length of a segment without longer frames.
+    pub(super) segment_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -56,11 +57,6 @@ impl Maintenance {
             segment_bytes,
             state: Mutex::default(),
         }
-    }
-
-    /// The length of a segment without longer frames.
-    pub(super) fn segment_bytes(&self) -> u64 {
-        self.segment_bytes
     }
 
     /// Takes the spare file, if it is ready. Until [`Maintenance::spare_used`] no other is made.

@@ -10,8 +10,10 @@ use raft_core::{EntryId, Index, Term};
 /// Terms never decrease along a log, so a few runs of indices with one term each describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outline {
-    base: EntryId,
-    last: EntryId,
+    /// The log begins after this entry.
+    pub(super) base: EntryId,
+    /// The last entry, or the base if there is none.
+    pub(super) last: EntryId,
     /// The entries after the base and up to this index were in deleted segments. A later base must
     /// cover them.
     missing: Index,
@@ -30,16 +32,6 @@ impl Outline {
             missing: last.index,
             runs: VecDeque::from([last]),
         }
-    }
-
-    /// The log begins after this entry.
-    pub(super) fn base(&self) -> EntryId {
-        self.base
-    }
-
-    /// The last entry, or the base if there is none.
-    pub(super) fn last(&self) -> EntryId {
-        self.last
     }
 
     /// The last missing entry, if any is missing.
@@ -166,8 +158,8 @@ mod tests {
                         None => names = vec![new],
                     }
                 }
-                assert_eq!(outline.base(), names[0], "seed {seed}");
-                assert_eq!(Some(&outline.last()), names.last(), "seed {seed}");
+                assert_eq!(outline.base, names[0], "seed {seed}");
+                assert_eq!(Some(&outline.last), names.last(), "seed {seed}");
                 assert_eq!(outline.gap(), None, "seed {seed}");
                 for index in 0..40 {
                     for term in 0..20 {
@@ -222,6 +214,6 @@ mod tests {
         assert_eq!(outline.rebase(id(8, 3), true), Ok(()));
         assert_eq!(outline.gap(), None);
         assert!(outline.holds(id(9, 5)));
-        assert_eq!(outline.last(), id(9, 5));
+        assert_eq!(outline.last, id(9, 5));
     }
 }

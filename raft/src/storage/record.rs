@@ -24,7 +24,7 @@ const BLANK: u8 = 3;
 const COMMAND: u8 = 4;
 const MEMBERS: u8 = 5;
 
-/// A record with the command as JSON.
+/// A record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored<'a> {
     /// The new term and vote.
@@ -40,16 +40,20 @@ pub(super) enum Stored<'a> {
     Entry {
         /// Its id.
         id: EntryId,
-        /// Its command as JSON; `None` if it is blank.
-        command: Option<&'a [u8]>,
+        /// Its content.
+        content: Content<'a>,
     },
-    /// Likewise, with the members of the cluster.
-    Members {
-        /// The entry's id.
-        id: EntryId,
-        /// The members as JSON.
-        json: &'a [u8],
-    },
+}
+
+/// The content of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content<'a> {
+    /// None.
+    Blank,
+    /// A command of the state machine as JSON.
+    Command(&'a [u8]),
+    /// The members of the cluster as JSON.
+    Members(&'a [u8]),
 }
 
 impl<'a> Stored<'a> {
@@ -73,18 +77,18 @@ impl<'a> Stored<'a> {
                 numbers(BASE, last.index.0, last.term.0);
                 to.push(u8::from(kept));
             }
-            Self::Entry { id, command: None } => numbers(BLANK, id.index.0, id.term.0),
-            Self::Entry {
-                id,
-                command: Some(json),
-            }
-            | Self::Members { id, json } => {
-                let is_command = matches!(self, Self::Entry { .. });
-                let kind = if is_command { COMMAND } else { MEMBERS };
+            Self::Entry { id, content } => {
+                let (kind, json) = match content {
+                    Content::Blank => (BLANK, None),
+                    Content::Command(json) => (COMMAND, Some(json)),
+                    Content::Members(json) => (MEMBERS, Some(json)),
+                };
                 numbers(kind, id.index.0, id.term.0);
-                let length = u32::try_from(json.len()).expect("a record fits into a frame");
-                to.extend(length.to_le_bytes());
-                to.extend(json);
+                if let Some(json) = json {
+                    let length = u32::try_from(json.len()).expect("a record fits into a frame");
+                    to.extend(length.to_le_bytes());
+                    to.extend(json);
+                }
             }
         }
     }
@@ -93,12 +97,10 @@ impl<'a> Stored<'a> {
     pub(super) fn length(&self) -> usize {
         match self {
             Self::Ballot(_) | Self::Base { .. } => 18,
-            Self::Entry { command: None, .. } => 17,
-            Self::Entry {
-                command: Some(json),
-                ..
-            }
-            | Self::Members { json, .. } => 21 + json.len(),
+            Self::Entry { content, .. } => match content {
+                Content::Blank => 17,
+                Content::Command(json) | Content::Members(json) => 21 + json.len(),
+            },
         }
     }
 
@@ -140,17 +142,19 @@ impl<'a> Stored<'a> {
                 let (kept, rest) = flag()?;
                 Ok((Self::Base { last: id, kept }, rest))
             }
-            BLANK => Ok((Self::Entry { id, command: None }, rest)),
+            BLANK => {
+                let content = Content::Blank;
+                Ok((Self::Entry { id, content }, rest))
+            }
             kind => {
                 let (length, rest) = rest.split_at_checked(4).ok_or(cut)?;
                 let length = u32_at(length, 0) as usize;
                 let (json, rest) = rest.split_at_checked(length).ok_or(cut)?;
-                let command = Some(json);
-                if kind == COMMAND {
-                    Ok((Self::Entry { id, command }, rest))
-                } else {
-                    Ok((Self::Members { id, json }, rest))
-                }
+                let content = match kind {
+                    COMMAND => Content::Command(json),
+                    _ => Content::Members(json),
+                };
+                Ok((Self::Entry { id, content }, rest))
             }
         }
     }
@@ -176,14 +180,17 @@ mod tests {
                 last: id,
                 kept: false,
             },
-            Stored::Entry { id, command: None },
             Stored::Entry {
                 id,
-                command: Some(br#"{"type":"write"}"#),
+                content: Content::Blank,
             },
-            Stored::Members {
+            Stored::Entry {
                 id,
-                json: br#"{"next":1,"members":[]}"#,
+                content: Content::Command(br#"{"type":"write"}"#),
+            },
+            Stored::Entry {
+                id,
+                content: Content::Members(br#"{"next":1,"members":[]}"#),
             },
         ]
     }

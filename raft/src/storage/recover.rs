@@ -11,11 +11,11 @@ use raft_core::{
 use super::disk::Disk;
 use super::error::{Error, ErrorKind, Refusal};
 use super::folder::{Folder, Inventory, Name};
-use super::frame;
+use super::frame::{self, Frame};
 use super::identity::{Cluster, Identity};
 use super::maintenance::Maintenance;
-use super::record::Stored;
-use super::scan::{self, Event, Scan};
+use super::record::{Content, Stored};
+use super::scan::{self, Known, Scan, Visitor};
 use super::segment::{self, FRAMES, Head};
 use super::snapshot::{self, Snapshots};
 use super::wal::Log;
@@ -153,22 +153,15 @@ fn create(
     let mut frame = Vec::new();
     if let Some(members) = &members {
         let json = json::encode(&Members(Arc::new(members.clone())));
+        let (id, content) = (FIRST, Content::Members(&json));
         frame::begin(&mut frame);
-        Stored::Members {
-            id: FIRST,
-            json: &json,
-        }
-        .write(&mut frame);
-        let (number, synced, chain) = (1, FRAMES as u32, 0);
-        frame::finish(
-            &mut frame,
-            0,
-            frame::Head {
-                number,
-                synced,
-                chain,
-            },
-        );
+        Stored::Entry { id, content }.write(&mut frame);
+        let head = frame::Head {
+            number: 1,
+            synced: FRAMES as u32,
+            chain: 0,
+        };
+        frame::finish(&mut frame, head);
     }
     // No node leads in the term of the first entry.
     let term = members.map_or(Term(0), |_| FIRST.term);
@@ -214,13 +207,16 @@ pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), E
 
 /// Where the first segment of a log ended when it was created.
 fn end_of_first(segment: &[u8]) -> usize {
-    match frame::read(segment, FRAMES) {
-        Ok(frame) => match Stored::read(frame.records) {
-            Ok((Stored::Members { id: FIRST, .. }, [])) => frame.end,
-            Ok(_) | Err(_) => FRAMES,
-        },
-        Err(_) => FRAMES,
-    }
+    let begins_with_members = |frame: &Frame<'_>| match Stored::read(frame.records) {
+        Ok((Stored::Entry { id, content }, rest)) => {
+            id == FIRST && matches!(content, Content::Members(_)) && rest.is_empty()
+        }
+        Ok(_) | Err(_) => false,
+    };
+    let first = frame::read(segment, FRAMES).ok();
+    first
+        .filter(begins_with_members)
+        .map_or(FRAMES, |frame| frame.end)
 }
 
 /// Recovers a node's folder.
@@ -234,28 +230,24 @@ where
     C: Encode + for<'a> Decode<'a>,
 {
     let mut entries = Entries(VecDeque::new());
-    let scan = scan::scan(&folder, inventory, owner.crc(), |event| match event {
-        Event::Record(record) => entries.take(record),
-        Event::Segment(_) | Event::Frame { .. } | Event::Torn { .. } => Ok(()),
-    })?;
-    let cluster = owner.cluster();
-    let snapshot = newest_snapshot(&folder, inventory, cluster, scan.outline.base())?;
-    let torn = scan.torn;
+    let scan = scan::scan(&folder, inventory, owner.crc(), &mut entries)?;
+    let (cluster, torn) = (owner.cluster, scan.torn);
+    let snapshot = newest_snapshot(&folder, inventory, cluster, scan.tail.outline.base)?;
     let maintenance = Arc::new(Maintenance::new(folder.clone(), options.segment_bytes));
     let mut log = repair(&folder, &maintenance, inventory, owner.crc(), scan)?;
 
     if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
         && id != log.base()
     {
-        entries.rebase(id, log.holds(id));
-        write_base(&mut log, id)?;
+        entries.rebase(id, log.tail.outline.holds(id));
+        write_base::<C>(&mut log, id)?;
     }
     log.note_covered();
     while maintenance.must_remove() {
         maintenance.remove_few()?;
     }
     let recovered = Recovered {
-        ballot: log.ballot(),
+        ballot: log.tail.ballot,
         snapshot,
         entries: entries.0.into(),
         torn,
@@ -287,17 +279,7 @@ pub(super) fn newest_snapshot(
         let what = format!("the log begins after entry {base}, which this snapshot contradicts");
         return Err(folder.refuse(ErrorKind::Foreign, Name::Snapshot(*last), what));
     }
-    let mut bytes = Vec::new();
-    let whole = snapshot::load(folder, cluster, *last, &mut bytes)?;
-    let (id, membership) = (whole.id, whole.membership);
-    let machine = whole.machine.len();
-    // Stripped in place, since the machine may be large.
-    snapshot::strip(&mut bytes, machine);
-    Ok(Some(Restored {
-        id,
-        membership,
-        machine: bytes,
-    }))
+    snapshot::load(folder, cluster, *last).map(Some)
 }
 
 /// Makes all that was read durable, with zeros after it.
@@ -308,21 +290,22 @@ fn repair(
     identity: u32,
     scan: Scan,
 ) -> Result<Log, Error> {
-    let newest = scan.newest().number;
-    let file = folder.open(Name::Segment(newest))?;
+    let mut tail = scan.tail;
+    let Known { number, length, .. } = *tail.newest();
+    let file = folder.open(Name::Segment(number))?;
     // First the names: a seal and a base record each rely on one.
     folder.sync()?;
     folder.guard(|| {
         // An earlier process may have ended between a write and its sync, or because a sync failed.
         // Its bytes can be read, but the page may count as clean and be lost in a power cut. So
         // they are written again, and the zeros over a torn frame are synced with them.
-        let mut tail = vec![0; (scan.end - scan.synced) as usize];
-        file.read_at(&mut tail, scan.synced)?;
-        file.write_at(&tail, scan.synced)?;
-        segment::write_zeros(&file, scan.end, scan.newest().length)?;
+        let mut bytes = vec![0; (tail.end - tail.synced) as usize];
+        file.read_at(&mut bytes, tail.synced)?;
+        file.write_at(&bytes, tail.synced)?;
+        segment::write_zeros(&file, tail.end, length)?;
         file.sync()?;
         if let Some((before, seal)) = scan.before
-            && scan.end == FRAMES as u64
+            && tail.end == FRAMES as u64
         {
             segment::seal(&folder.open(Name::Segment(before))?, seal)?;
         }
@@ -330,83 +313,59 @@ fn repair(
     })?;
     folder.remove_unfinished(&inventory.unfinished)?;
     let (folder, maintenance) = (folder.clone(), maintenance.clone());
-    Ok(Log::resume(folder, maintenance, identity, file, scan))
+    Ok(Log::resume(folder, maintenance, identity, file, tail))
 }
 
 /// Writes the base record of a snapshot that was stored right before a crash. Everything in it is
 /// committed.
-fn write_base(log: &mut Log, last: EntryId) -> Result<(), Error> {
-    let mut records: Vec<Record<Nothing>> = Vec::new();
+fn write_base<C: Encode>(log: &mut Log, last: EntryId) -> Result<(), Error> {
+    let mut records: Vec<Record<C>> = Vec::new();
     // The ballot of the term in which it arrived may not be stored yet.
-    if log.ballot().term() < last.term {
+    if log.tail.ballot.term() < last.term {
         records.push(Record::Ballot(Ballot::new(last.term, None)));
     }
     records.push(Record::Base(last));
     log.append_and_sync(&records)
 }
 
-/// The command type of records without commands.
-enum Nothing {}
-
-impl Encode for Nothing {
-    fn encode(&self, _: &mut json::Writer<'_>) {
-        match *self {}
-    }
-}
-
-/// Decodes the command of an entry.
-///
-/// # Errors
-/// It is not a command of the state machine.
-pub(super) fn read_command<'a, C: Decode<'a>>(id: EntryId, bytes: &'a [u8]) -> Result<C, Refusal> {
-    json::decode_with_depth(bytes, json::MAX_DEPTH).map_err(|error| {
-        // The CRC of the frame is right, so another version of the program wrote it.
-        let what = format!("entry {id}: cannot decode its command: {error}");
-        (ErrorKind::Newer, what)
-    })
-}
-
-/// Decodes the members in an entry.
-///
-/// # Errors
-/// They are not members as this program writes them.
-pub(super) fn read_members(id: EntryId, bytes: &[u8]) -> Result<Members, Refusal> {
-    json::decode(bytes).map_err(|error| {
-        let what = format!("entry {id}: cannot decode its members: {error}");
-        (ErrorKind::Newer, what)
-    })
-}
-
 /// The entries of the log while it is read.
-struct Entries<C>(VecDeque<Entry<C>>);
+pub(super) struct Entries<C>(pub(super) VecDeque<Entry<C>>);
 
-impl<C: for<'a> Decode<'a>> Entries<C> {
-    fn take(&mut self, record: Stored<'_>) -> Result<(), Refusal> {
-        match record {
-            Stored::Ballot(_) => {}
-            Stored::Base { last, kept } => self.rebase(last, kept),
-            Stored::Entry { id, command } => self.push(
-                id,
-                match command {
-                    None => Payload::Blank,
-                    Some(bytes) => Payload::Command(Arc::new(read_command(id, bytes)?)),
-                },
-            ),
-            Stored::Members { id, json } => {
-                let Members(membership) = read_members(id, json)?;
-                self.push(id, Payload::Membership(membership));
+impl<C: for<'a> Decode<'a>> Visitor for Entries<C> {
+    fn record(&mut self, record: &Stored<'_>) -> Result<(), Refusal> {
+        let (id, content) = match *record {
+            Stored::Ballot(_) => return Ok(()),
+            Stored::Base { last, kept } => {
+                self.rebase(last, kept);
+                return Ok(());
             }
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, id: EntryId, payload: Payload<C>) {
+            Stored::Entry { id, content } => (id, content),
+        };
+        // The CRC of the frame is right, so another version of the program wrote it.
+        let newer = |what: &str, error| {
+            let what = format!("entry {id}: cannot decode its {what}: {error}");
+            (ErrorKind::Newer, what)
+        };
+        let payload = match content {
+            Content::Blank => Payload::Blank,
+            Content::Command(json) => {
+                let command = json::decode_with_depth(json, json::MAX_DEPTH);
+                Payload::Command(Arc::new(command.map_err(|e| newer("command", e))?))
+            }
+            Content::Members(json) => {
+                let members: Members = json::decode(json).map_err(|e| newer("members", e))?;
+                Payload::Membership(members.0)
+            }
+        };
         while self.0.back().is_some_and(|last| last.id.index >= id.index) {
             self.0.pop_back();
         }
         self.0.push_back(Entry { id, payload });
+        Ok(())
     }
+}
 
+impl<C> Entries<C> {
     fn rebase(&mut self, base: EntryId, kept: bool) {
         let covered = self.0.partition_point(|entry| entry.id.index <= base.index);
         self.0.drain(..if kept { covered } else { self.0.len() });

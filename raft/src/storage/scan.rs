@@ -11,28 +11,38 @@ use super::outline::Outline;
 use super::record::Stored;
 use super::segment::{self, FRAMES, Head, SEAL, Seal, Sealed};
 
-/// One thing that a scan meets.
+/// Gets what a scan meets.
+pub(super) trait Visitor {
+    /// A segment.
+    fn segment(&mut self, _: &Head) {}
+
+    /// A complete frame at this offset.
+    fn frame(&mut self, _offset: usize, _: &Frame<'_>) {}
+
+    /// A record, which may be rejected.
+    fn record(&mut self, record: &Stored<'_>) -> Result<(), Refusal>;
+
+    /// This many bytes of torn frames from an offset on.
+    fn torn(&mut self, _offset: u64, _bytes: u64) {}
+}
+
+/// What was found in a log.
 #[derive(Debug)]
-pub(super) enum Event<'a> {
-    Segment(&'a Head),
-    Frame {
-        offset: u64,
-        number: u64,
-        synced: u32,
-        bytes: usize,
-    },
-    Record(Stored<'a>),
-    Torn {
-        offset: u64,
-        bytes: u64,
-    },
+pub(super) struct Scan {
+    pub(super) tail: Tail,
+    /// The bytes of torn frames from its end on.
+    pub(super) torn: u64,
+    /// The last segment but one, and the seal that it must have. While the last one has no frame,
+    /// the node may have crashed before it wrote the seal.
+    pub(super) before: Option<(u64, Seal)>,
 }
 
 /// The state at the end of a log.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(super) struct Tail {
     pub(super) ballot: Ballot,
     pub(super) outline: Outline,
+    /// All existing segments, in order.
     pub(super) segments: Vec<Known>,
     /// The CRC of the last frame.
     pub(super) chain: u32,
@@ -40,14 +50,9 @@ pub(super) struct Scan {
     pub(super) next_frame: u64,
     /// The offset of the next frame in the last segment.
     pub(super) end: u64,
-    /// The last segment was on disk up to this offset before its last batch, as that batch
-    /// records.
+    /// The last segment is on disk up to this offset. Of a log that was scanned: it was before its
+    /// last batch, as that batch records.
     pub(super) synced: u64,
-    /// The bytes of torn frames from `end` on.
-    pub(super) torn: u64,
-    /// The last segment but one, and the seal that it must have. While the last one has no frame,
-    /// the node may have crashed before it wrote the seal.
-    pub(super) before: Option<(u64, Seal)>,
 }
 
 /// An existing segment.
@@ -59,33 +64,32 @@ pub(super) struct Known {
     pub(super) highest: Index,
 }
 
-/// Reads the log. `visit` may reject an event, too.
+/// Reads the log.
 ///
 /// # Errors
-/// Acknowledged data is damaged or missing.
+/// Acknowledged data is damaged or missing, or the visitor rejects a record.
 pub(super) fn scan(
     folder: &Folder,
     inventory: &Inventory,
     identity: u32,
-    mut visit: impl FnMut(Event<'_>) -> Result<(), Refusal>,
+    visitor: &mut impl Visitor,
 ) -> Result<Scan, Error> {
     let numbers = &inventory.segments;
     let (first, newest) = first_and_newest(folder, numbers)?;
     let mut bytes = Vec::new();
-    let mut log: Option<Scan> = None;
-    let mut unsealed = None;
+    let mut log: Option<Tail> = None;
+    let (mut torn, mut before, mut unsealed) = (0, None, None);
     for number in numbers {
         let file = folder.open(Name::Segment(*number))?;
         let (head, sealed) = segment::read(&file, &mut bytes)?;
-        let log = log.get_or_insert_with(|| Scan::begin(&head));
+        let log = log.get_or_insert_with(|| Tail::begin(&head));
         let refuse = |(at, (kind, what)): Bad| file.refuse(kind, what).at(at as u64);
 
         if (head.number, head.folder) != (*number, identity) {
             let what = "the segment belongs to another folder, or was renamed";
             return Err(file.refuse(ErrorKind::Foreign, what).at(0));
         }
-        let walked = log.walk(&head, &bytes, &mut visit);
-        let bad = walked.map_err(refuse)?;
+        let bad = log.walk(&head, &bytes, visitor).map_err(refuse)?;
         let here = log.seal();
         if let Sealed::Yes(seal) = sealed
             && seal != here
@@ -105,10 +109,9 @@ pub(super) fn scan(
                 let what = "this segment of the log is missing: the previous one is sealed";
                 return Err(folder.refuse(ErrorKind::Missing, missing, what));
             }
-            log.torn = torn_tail(&bytes, log.end as usize, bad).map_err(refuse)?;
-            if log.torn > 0 {
-                let (offset, bytes) = (log.end, log.torn);
-                visit(Event::Torn { offset, bytes }).map_err(|refusal| refuse((0, refusal)))?;
+            torn = torn_tail(&bytes, log.end as usize, bad).map_err(refuse)?;
+            if torn > 0 {
+                visitor.torn(log.end, torn);
             }
         }
         // A segment is used only after the previous one is sealed.
@@ -122,20 +125,20 @@ pub(super) fn scan(
         if *number < newest {
             let is_sealed = sealed == Sealed::Yes(here);
             unsealed = (!is_sealed).then_some(*number);
-            log.before = Some((*number, here));
+            before = Some((*number, here));
         }
     }
-    let log = log.expect("there is a first segment");
-    if let Some(gap) = log.outline.gap() {
+    let tail = log.expect("there is a first segment");
+    if let Some(gap) = tail.outline.gap() {
         let missing = Name::Segment(first.saturating_sub(1));
         let what = format!(
             "entries {} to {gap} are missing and no snapshot covers them: they were in this segment \
              or an earlier one",
-            log.outline.base().index.next()
+            tail.outline.base.index.next()
         );
         return Err(folder.refuse(ErrorKind::Missing, missing, what));
     }
-    Ok(log)
+    Ok(Scan { tail, torn, before })
 }
 
 /// The first and the last of the segments. None between them may be missing.
@@ -161,7 +164,7 @@ fn damaged(at: usize, what: impl Into<String>) -> Bad {
     (at, (ErrorKind::Damaged, what.into()))
 }
 
-impl Scan {
+impl Tail {
     fn begin(head: &Head) -> Self {
         Self {
             ballot: head.ballot,
@@ -171,18 +174,27 @@ impl Scan {
             next_frame: head.first_frame,
             end: 0,
             synced: 0,
-            torn: 0,
-            before: None,
         }
     }
 
-    /// The last segment, to which the log is written.
-    pub(super) fn newest(&self) -> Known {
-        *self.segments.last().expect("a log has a segment")
+    /// Continues in a segment without frames.
+    pub(super) fn enter(&mut self, number: u64, length: u64) {
+        let highest = Index(0);
+        self.segments.push(Known {
+            number,
+            length,
+            highest,
+        });
+        (self.end, self.synced) = (FRAMES as u64, FRAMES as u64);
     }
 
-    /// The seal of the segment that was read last.
-    fn seal(&self) -> Seal {
+    /// The last segment, to which the log is written.
+    pub(super) fn newest(&mut self) -> &mut Known {
+        self.segments.last_mut().expect("a log has a segment")
+    }
+
+    /// The seal of the last segment, if it ends here.
+    pub(super) fn seal(&self) -> Seal {
         Seal {
             end: self.end,
             last_frame: self.next_frame.wrapping_sub(1),
@@ -196,75 +208,62 @@ impl Scan {
         &mut self,
         head: &Head,
         bytes: &[u8],
-        visit: &mut impl FnMut(Event<'_>) -> Result<(), Refusal>,
+        visitor: &mut impl Visitor,
     ) -> Result<Option<&'static str>, Bad> {
         let follows = (head.first_frame, head.chain) == (self.next_frame, self.chain)
-            && (head.base, head.last) == (self.outline.base(), self.outline.last())
+            && (head.base, head.last) == (self.outline.base, self.outline.last)
             && head.ballot == self.ballot;
         if !follows {
             let what = "the header does not continue the previous segment";
             return Err(damaged(0, what));
         }
-        visit(Event::Segment(head)).map_err(|refusal| (0, refusal))?;
-        self.segments.push(Known {
-            number: head.number,
-            length: head.length,
-            highest: Index(0),
-        });
-        let mut at = FRAMES;
-        self.synced = at as u64;
-        let mut bad = None;
-        while !frame::is_end(bytes, at) {
+        visitor.segment(head);
+        self.enter(head.number, head.length);
+        while !frame::is_end(bytes, self.end as usize) {
+            let at = self.end as usize;
             match frame::read(bytes, at) {
                 Ok(frame) => {
-                    let replayed = self.replay(&frame, at, visit);
+                    let replayed = self.replay(&frame, visitor);
                     replayed.map_err(|refusal| (at, refusal))?;
-                    at = frame.end;
                 }
-                Err(what) => {
-                    bad = Some(what);
-                    break;
-                }
+                Err(what) => return Ok(Some(what)),
             }
         }
-        self.end = at as u64;
-        Ok(bad)
+        Ok(None)
     }
 
-    fn replay(
-        &mut self,
-        frame: &Frame<'_>,
-        at: usize,
-        visit: &mut impl FnMut(Event<'_>) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
+    fn replay(&mut self, frame: &Frame<'_>, visitor: &mut impl Visitor) -> Result<(), Refusal> {
         let damaged = |what: &str| (ErrorKind::Damaged, what.to_owned());
         let head = frame.head;
         let synced = u64::from(head.synced);
-        let fits = (self.synced..=at as u64).contains(&synced);
+        let fits = (self.synced..=self.end).contains(&synced);
         if (head.number, head.chain) != (self.next_frame, self.chain) || !fits {
             let what = "the frame is complete, but does not continue the previous one";
             return Err(damaged(what));
         }
         self.synced = synced;
-        visit(Event::Frame {
-            offset: at as u64,
-            number: head.number,
-            synced: head.synced,
-            bytes: frame.records.len(),
-        })?;
+        visitor.frame(self.end as usize, frame);
         let mut rest = frame.records;
         while !rest.is_empty() {
             let (record, after) = Stored::read(rest)?;
-            self.apply(&record).map_err(damaged)?;
-            visit(Event::Record(record))?;
+            if let Some(index) = self.apply(&record).map_err(damaged)? {
+                let segment = self.newest();
+                segment.highest = segment.highest.max(index);
+            }
+            visitor.record(&record)?;
             rest = after;
         }
         self.next_frame += 1;
         self.chain = frame.crc;
+        self.end = frame.end as u64;
         Ok(())
     }
 
-    fn apply(&mut self, record: &Stored<'_>) -> Result<(), &'static str> {
+    /// Applies a record. Returns the index of its entry, if it has one.
+    ///
+    /// # Errors
+    /// The record does not fit the log. Nothing has changed then.
+    pub(super) fn apply(&mut self, record: &Stored<'_>) -> Result<Option<Index>, &'static str> {
         match *record {
             Stored::Ballot(ballot) => {
                 let (old, new) = (self.ballot, ballot);
@@ -277,14 +276,12 @@ impl Scan {
                 self.ballot = new;
             }
             Stored::Base { last, kept } => self.outline.rebase(last, kept)?,
-            Stored::Entry { id, .. } | Stored::Members { id, .. } => {
+            Stored::Entry { id, .. } => {
                 self.outline.append(id)?;
-                if let Some(segment) = self.segments.last_mut() {
-                    segment.highest = segment.highest.max(id.index);
-                }
+                return Ok(Some(id.index));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -14,9 +14,9 @@
 //! Version 1 has no cluster: it has a zero there.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{fmt, io};
 
 use raft_core::{EntryId, Index, MAX_SNAPSHOT, Membership, NodeId, SnapshotId, Term};
 
@@ -26,6 +26,7 @@ use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle, Name};
 use super::identity::Cluster;
 use super::maintenance::Maintenance;
+use super::recover::Restored;
 use crate::members::Members;
 
 /// The version of snapshot files.
@@ -90,22 +91,11 @@ pub struct SnapshotFile<'a> {
     bytes: &'a [u8],
 }
 
-/// Why bytes are not a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SnapshotError {
-    /// They do not begin like a snapshot, or are too few.
-    NotASnapshot,
-    /// A newer version of the program wrote them, or a section in them.
-    Newer,
-    /// The CRC is wrong.
-    Crc,
-    /// The CRC is right, but the head is invalid.
-    Head,
-    /// They are another snapshot than expected.
-    Another,
-    /// They are of another cluster.
-    Foreign,
-}
+/// Why bytes are not a snapshot, or not the expected one.
+pub type SnapshotRefusal = (ErrorKind, &'static str);
+
+const WRONG_CRC: &str = "the CRC is wrong";
+const ANOTHER: SnapshotRefusal = (ErrorKind::Damaged, "not the expected snapshot");
 
 impl Snapshots {
     /// The most snapshot files that stay open, those read last. An open file can be read to its end
@@ -166,10 +156,10 @@ impl Snapshots {
         &self,
         id: SnapshotId,
         bytes: &'a [u8],
-    ) -> Result<SnapshotFile<'a>, SnapshotError> {
+    ) -> Result<SnapshotFile<'a>, SnapshotRefusal> {
         let file = SnapshotFile::parse(bytes)?;
         if file.id != id {
-            return Err(SnapshotError::Another);
+            return Err(ANOTHER);
         }
         file.demand(self.cluster)
     }
@@ -248,7 +238,7 @@ impl Snapshots {
         match is_intact {
             true if (length, crc) != (id.length, id.crc) => Ok(None),
             true => Ok(Some(OpenSnapshot { id, file })),
-            false => Err(file.refuse(ErrorKind::Damaged, SnapshotError::Crc.to_string())),
+            false => Err(file.refuse(ErrorKind::Damaged, WRONG_CRC)),
         }
     }
 
@@ -282,18 +272,22 @@ impl<'a> SnapshotFile<'a> {
     ///
     /// # Errors
     /// They are not a snapshot.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, SnapshotError> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, SnapshotRefusal> {
+        let damaged = |what| (ErrorKind::Damaged, what);
+        let what = "the format, or that of a section, is newer than this program";
+        let newer = (ErrorKind::Newer, what);
         if bytes.len() < FIXED + TRAILER || &bytes[..8] != MAGIC {
-            return Err(SnapshotError::NotASnapshot);
+            return Err(damaged("not a snapshot"));
         }
         if u32_at(bytes, 8) > FORMAT {
-            return Err(SnapshotError::Newer);
+            return Err(newer);
         }
         let (content, crc) = bytes.split_at(bytes.len() - TRAILER);
         let crc = u32_at(crc, 0);
         if crc32c(content) != crc {
-            return Err(SnapshotError::Crc);
+            return Err(damaged(WRONG_CRC));
         }
+        let invalid = damaged("the CRC is right, but the header is invalid");
         let id = SnapshotId {
             last: EntryId {
                 term: Term(u64_at(content, 24)),
@@ -306,21 +300,19 @@ impl<'a> SnapshotFile<'a> {
         let (voters, rest) = content[FIXED..]
             .split_at_checked(voters as usize * 8)
             .filter(|(voters, _)| !voters.is_empty())
-            .ok_or(SnapshotError::Head)?;
-        let (section, machine) = rest
-            .split_at_checked(section as usize)
-            .ok_or(SnapshotError::Head)?;
+            .ok_or(invalid)?;
+        let (section, machine) = rest.split_at_checked(section as usize).ok_or(invalid)?;
         let (voters, _) = voters.as_chunks::<8>();
         let voters = voters.iter().map(|v| NodeId(u64::from_le_bytes(*v)));
         let membership = if section.is_empty() {
             Membership::of(voters)
         } else {
             // A section that this program cannot read is of a newer one.
-            let members: Members = json::decode(section).map_err(|_| SnapshotError::Newer)?;
+            let members: Members = json::decode(section).map_err(|_| newer)?;
             Arc::unwrap_or_clone(members.0)
         };
         if membership.voters().next().is_none() {
-            return Err(SnapshotError::Head);
+            return Err(invalid);
         }
         Ok(Self {
             id,
@@ -332,67 +324,43 @@ impl<'a> SnapshotFile<'a> {
     }
 
     /// Returns an error if it is of another cluster.
-    fn demand(self, cluster: Cluster) -> Result<Self, SnapshotError> {
+    fn demand(self, cluster: Cluster) -> Result<Self, SnapshotRefusal> {
         if self.cluster != cluster && self.cluster != UNKNOWN {
-            return Err(SnapshotError::Foreign);
+            return Err((
+                ErrorKind::Foreign,
+                "the snapshot belongs to another cluster",
+            ));
         }
         Ok(self)
     }
 }
 
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotASnapshot => "not a snapshot",
-            Self::Newer => "the format, or that of a section, is newer than this program",
-            Self::Crc => "the CRC is wrong",
-            Self::Head => "the CRC is right, but the header is invalid",
-            Self::Another => "not the expected snapshot",
-            Self::Foreign => "the snapshot belongs to another cluster",
-        })
-    }
-}
-
-impl std::error::Error for SnapshotError {}
-
-impl SnapshotError {
-    /// The kind of this error in a file.
-    #[must_use]
-    pub fn kind(self) -> ErrorKind {
-        match self {
-            Self::Newer => ErrorKind::Newer,
-            Self::Foreign => ErrorKind::Foreign,
-            Self::NotASnapshot | Self::Crc | Self::Head | Self::Another => ErrorKind::Damaged,
-        }
-    }
-}
-
-/// Reads and checks a snapshot file. `bytes` gets its content.
-pub(super) fn load<'a>(
-    folder: &Folder,
-    cluster: Cluster,
-    last: EntryId,
-    bytes: &'a mut Vec<u8>,
-) -> Result<SnapshotFile<'a>, Error> {
-    let name = Name::Snapshot(last);
-    let file = folder.open(name)?;
+/// Reads and checks a snapshot file.
+pub(super) fn load(folder: &Folder, cluster: Cluster, last: EntryId) -> Result<Restored, Error> {
+    let file = folder.open(Name::Snapshot(last))?;
     let length = file.length()?;
     if length > MAX_SNAPSHOT {
         let what = format!("the file has {length} bytes; the maximum is {MAX_SNAPSHOT}");
         return Err(file.refuse(ErrorKind::Damaged, what).at(MAX_SNAPSHOT));
     }
-    bytes.clear();
-    bytes.resize(length as usize, 0);
-    file.read_at(bytes, 0)?;
-    let parsed = SnapshotFile::parse(bytes).and_then(|parsed| {
-        if parsed.id.last != last {
-            return Err(SnapshotError::Another);
-        }
-        parsed.demand(cluster)
+    let mut bytes = vec![0; length as usize];
+    file.read_at(&mut bytes, 0)?;
+    let parsed = SnapshotFile::parse(&bytes).and_then(|parsed| match parsed.id.last == last {
+        true => parsed.demand(cluster),
+        false => Err(ANOTHER),
     });
-    parsed.map_err(|error| {
-        let what = format!("{error} (file of {length} bytes)");
-        file.refuse(error.kind(), what).at(0)
+    let parsed = parsed.map_err(|(kind, what)| {
+        let what = format!("{what} (file of {length} bytes)");
+        file.refuse(kind, what).at(0)
+    })?;
+    let (id, membership, machine) = (parsed.id, parsed.membership, parsed.machine.len());
+    // Stripped in place, since the machine may be large.
+    bytes.truncate(bytes.len() - TRAILER);
+    bytes.drain(..bytes.len() - machine);
+    Ok(Restored {
+        id,
+        membership,
+        machine: bytes,
     })
 }
 
@@ -414,12 +382,6 @@ fn checksum(file: &Handle) -> Result<(u64, bool, u32), Error> {
     file.read_at(&mut stored, content)?;
     let crc = crc.value();
     Ok((length, crc == u32::from_le_bytes(stored), crc))
-}
-
-/// Strips a snapshot file to the encoded state machine, which has `machine` bytes.
-pub(super) fn strip(bytes: &mut Vec<u8>, machine: usize) {
-    bytes.truncate(bytes.len() - TRAILER);
-    bytes.drain(..bytes.len() - machine);
 }
 
 fn head(last: EntryId, cluster: Cluster, membership: &Membership) -> Vec<u8> {

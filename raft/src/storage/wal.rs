@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use json::Encode;
-use raft_core::{Ballot, EntryId, Index, Payload, Record, Wal};
+use raft_core::{Ballot, Entry, EntryId, Index, Payload, Record, Wal};
 
 use super::error::{Error, ErrorKind};
 use super::folder::{Folder, Handle};
 use super::frame;
 use super::maintenance::Maintenance;
-use super::outline::Outline;
-use super::record::Stored;
-use super::scan::{Known, Scan};
-use super::segment::{self, FRAMES, Seal};
+use super::record::{Content, Stored};
+use super::scan::Tail;
+use super::segment::{self, FRAMES};
 use crate::members::Members;
 
 /// A larger batch is written as several frames. A crash may then leave the first few, which is a
@@ -26,18 +25,9 @@ pub struct Log {
     maintenance: Arc<Maintenance>,
     /// The identity's CRC.
     identity: u32,
-    ballot: Ballot,
-    outline: Outline,
-    /// All existing segments, in order. The last one is written to.
-    segments: Vec<Known>,
+    pub(super) tail: Tail,
+    /// The last segment.
     file: Handle,
-    /// The offset of the next frame.
-    end: u64,
-    /// The last segment is on disk up to this offset.
-    synced: u64,
-    next_frame: u64,
-    /// The CRC of the previous frame.
-    chain: u32,
     draft: Draft,
 }
 
@@ -49,8 +39,8 @@ struct Draft {
     before: (Ballot, EntryId, EntryId),
     /// The highest index of its entries.
     highest: Index,
-    /// A buffer for the command that is being encoded.
-    command: Vec<u8>,
+    /// A buffer for the content of an entry.
+    json: Vec<u8>,
 }
 
 impl Log {
@@ -60,20 +50,15 @@ impl Log {
         maintenance: Arc<Maintenance>,
         identity: u32,
         file: Handle,
-        scan: Scan,
+        tail: Tail,
     ) -> Self {
+        let synced = tail.end;
         Self {
             folder,
             maintenance,
             identity,
-            ballot: scan.ballot,
-            outline: scan.outline,
-            segments: scan.segments,
+            tail: Tail { synced, ..tail },
             file,
-            end: scan.end,
-            synced: scan.end,
-            next_frame: scan.next_frame,
-            chain: scan.chain,
             draft: Draft::default(),
         }
     }
@@ -81,38 +66,29 @@ impl Log {
     /// The last entry that a snapshot covers.
     #[must_use]
     pub fn base(&self) -> EntryId {
-        self.outline.base()
+        self.tail.outline.base
     }
 
     /// The last entry, or the base if there is none.
     #[must_use]
     pub fn last(&self) -> EntryId {
-        self.outline.last()
+        self.tail.outline.last
     }
 
     /// The size of all segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.length).sum()
-    }
-
-    pub(super) fn ballot(&self) -> Ballot {
-        self.ballot
-    }
-
-    /// Whether the log holds this entry.
-    pub(super) fn holds(&self, id: EntryId) -> bool {
-        self.outline.holds(id)
+        self.tail.segments.iter().map(|s| s.length).sum()
     }
 
     /// Notes that segments whose entries the base covers, and older snapshots, can be removed. The
     /// base record must be on disk.
     pub(super) fn note_covered(&mut self) {
-        let base = self.outline.base();
-        let older = &self.segments[..self.segments.len() - 1];
+        let base = self.tail.outline.base;
+        let older = &self.tail.segments[..self.tail.segments.len() - 1];
         let covered = older.iter().take_while(|s| s.highest <= base.index);
         let covered = ..covered.count();
-        let removed = self.segments.drain(covered).map(|s| s.number);
+        let removed = self.tail.segments.drain(covered).map(|s| s.number);
         self.maintenance.cover(removed, base.index);
     }
 
@@ -120,29 +96,26 @@ impl Log {
         match record {
             Record::Ballot(ballot) => self.push(Stored::Ballot(*ballot)),
             Record::Base(last) => {
-                let kept = self.outline.holds(*last);
+                let kept = self.tail.outline.holds(*last);
                 self.push(Stored::Base { last: *last, kept })
             }
-            Record::Entries(entries) => entries.iter().try_for_each(|entry| match &entry.payload {
-                Payload::Blank => self.push(Stored::Entry {
-                    id: entry.id,
-                    command: None,
-                }),
-                Payload::Membership(membership) => self.push(Stored::Members {
-                    id: entry.id,
-                    json: &json::encode(&Members(membership.clone())),
-                }),
-                Payload::Command(command) => {
-                    let mut bytes = std::mem::take(&mut self.draft.command);
-                    bytes.clear();
-                    json::encode_into(&**command, &mut bytes);
-                    let pushed = self.push(Stored::Entry {
-                        id: entry.id,
-                        command: Some(&bytes),
-                    });
-                    self.draft.command = bytes;
-                    pushed
-                }
+            Record::Entries(entries) => entries.iter().try_for_each(|Entry { id, payload }| {
+                let mut json = std::mem::take(&mut self.draft.json);
+                json.clear();
+                let content = match payload {
+                    Payload::Blank => Content::Blank,
+                    Payload::Command(command) => {
+                        json::encode_into(&**command, &mut json);
+                        Content::Command(&json)
+                    }
+                    Payload::Membership(members) => {
+                        json::encode_into(&Members(members.clone()), &mut json);
+                        Content::Members(&json)
+                    }
+                };
+                let pushed = self.push(Stored::Entry { id: *id, content });
+                self.draft.json = json;
+                pushed
             }),
         }
     }
@@ -161,22 +134,15 @@ impl Log {
             self.write()?;
         }
         if self.draft.bytes.is_empty() {
-            self.draft.before = (self.ballot, self.outline.base(), self.outline.last());
+            self.draft.before = (self.tail.ballot, self.base(), self.last());
             self.draft.highest = Index(0);
             frame::begin(&mut self.draft.bytes);
         }
-        match record {
-            Stored::Ballot(ballot) => self.ballot = ballot,
-            Stored::Base { last, kept } => {
-                let replayed = self.outline.rebase(last, kept);
-                replayed.map_err(|what| self.refuse(what))?;
-            }
-            Stored::Entry { id, .. } | Stored::Members { id, .. } => {
-                let appended = self.outline.append(id);
-                appended.map_err(|what| self.refuse(what))?;
-                self.draft.highest = self.draft.highest.max(id.index);
-            }
-        }
+        let applied = self.tail.apply(&record).map_err(|what| {
+            let what = format!("cannot append: {what}");
+            self.file.refuse(ErrorKind::Impossible, what)
+        })?;
+        self.draft.highest = self.draft.highest.max(applied.unwrap_or_default());
         record.write(&mut self.draft.bytes);
         Ok(())
     }
@@ -184,21 +150,21 @@ impl Log {
     /// Writes the frame without a sync.
     fn write(&mut self) -> Result<(), Error> {
         let needed = frame::room(self.draft.bytes.len());
-        let segment = self.segments.last().expect("a log has a segment");
-        if self.end + needed > segment.length {
+        if self.tail.end + needed > self.tail.newest().length {
             self.begin_segment(needed)?;
         }
+        let tail = &mut self.tail;
         let head = frame::Head {
-            number: self.next_frame,
-            synced: self.synced as u32,
-            chain: self.chain,
+            number: tail.next_frame,
+            synced: tail.synced as u32,
+            chain: tail.chain,
         };
-        self.chain = frame::finish(&mut self.draft.bytes, 0, head);
-        self.file.write_at(&self.draft.bytes, self.end)?;
-        self.next_frame += 1;
-        self.end += self.draft.bytes.len() as u64;
+        tail.chain = frame::finish(&mut self.draft.bytes, head);
+        self.file.write_at(&self.draft.bytes, tail.end)?;
+        tail.next_frame += 1;
+        tail.end += self.draft.bytes.len() as u64;
         self.draft.bytes.clear();
-        let segment = self.segments.last_mut().expect("a log has a segment");
+        let segment = tail.newest();
         segment.highest = segment.highest.max(self.draft.highest);
         Ok(())
     }
@@ -206,56 +172,39 @@ impl Log {
     /// Begins a new segment with room for a frame of `needed` bytes.
     fn begin_segment(&mut self, needed: u64) -> Result<(), Error> {
         self.sync()?;
-        let old = self.segments.last().expect("a log has a segment");
-        let number = old.number + 1;
-        let length = self.maintenance.segment_bytes().max(FRAMES as u64 + needed);
+        let number = self.tail.newest().number + 1;
+        let usual = self.maintenance.segment_bytes;
+        let length = usual.max(FRAMES as u64 + needed);
         let (ballot, base, last) = self.draft.before;
-        let is_usual = length == self.maintenance.segment_bytes();
-        let spare = is_usual.then(|| self.maintenance.take_spare()).flatten();
+        let spare = (length == usual).then(|| self.maintenance.take_spare());
         let new = segment::create(
             &self.folder,
             segment::Head {
                 folder: self.identity,
                 number,
                 length,
-                first_frame: self.next_frame,
-                chain: self.chain,
+                first_frame: self.tail.next_frame,
+                chain: self.tail.chain,
                 ballot,
                 base,
                 last,
             },
             &[],
-            spare,
+            spare.flatten(),
         )?;
         self.maintenance.spare_used();
-        let seal = Seal {
-            end: self.end,
-            last_frame: self.next_frame - 1,
-            crc: self.chain,
-        };
-        segment::seal(&self.file, seal)?;
+        segment::seal(&self.file, self.tail.seal())?;
         self.file = new;
-        self.segments.push(Known {
-            number,
-            length,
-            highest: Index(0),
-        });
-        self.end = FRAMES as u64;
-        self.synced = self.end;
+        self.tail.enter(number, length);
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        if self.synced < self.end {
+        if self.tail.synced < self.tail.end {
             self.file.sync()?;
-            self.synced = self.end;
+            self.tail.synced = self.tail.end;
         }
         Ok(())
-    }
-
-    fn refuse(&self, what: &str) -> Error {
-        let what = format!("cannot append: {what}");
-        self.file.refuse(ErrorKind::Impossible, what)
     }
 }
 
