@@ -4,13 +4,16 @@ use std::collections::hash_map::RandomState;
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read};
-use std::process;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// 64 random bits from the operating system or, if that fails, from sources that are likely to
-/// differ each time.
+/// 64 random bits from the operating system or, if that fails, from the random keys of the standard
+/// library's hasher.
 pub(crate) fn random() -> u64 {
-    from_system().unwrap_or_else(|_| from_circumstances())
+    from_system().unwrap_or_else(|_| from_hasher())
+}
+
+/// A random integer of 53 bits: every JSON reader keeps such a one as it is.
+pub(crate) fn integer() -> u64 {
+    random() >> 11
 }
 
 fn from_system() -> io::Result<u64> {
@@ -19,15 +22,8 @@ fn from_system() -> io::Result<u64> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// The keys of the standard library's hasher are random themselves; the time and the process id
-/// help where they are not.
-fn from_circumstances() -> u64 {
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u32(process::id());
-    if let Ok(since) = SystemTime::now().duration_since(UNIX_EPOCH) {
-        hasher.write_u128(since.as_nanos());
-    }
-    hasher.finish()
+fn from_hasher() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
@@ -37,6 +33,6 @@ mod tests {
     #[test]
     fn draws_differ() {
         assert_ne!(from_system().unwrap(), from_system().unwrap());
-        assert_ne!(from_circumstances(), from_circumstances());
+        assert_ne!(from_hasher(), from_hasher());
     }
 }

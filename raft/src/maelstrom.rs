@@ -145,7 +145,7 @@ fn serve(
             open(Some(id))?.expect("it has an id now")
         }
     };
-    let input = Input::new(member, &node, inbox.clone(), output.clone());
+    let input = Input::new(member, &node, output.clone());
     let me = input.me.clone();
     let reader = Reader {
         input,
@@ -159,11 +159,8 @@ fn serve(
     };
     let reader = thread::Builder::new().name("stdin".into()).spawn(read);
     let reader = reader.map_err(StopReason::io("cannot start a thread"))?;
-    let ran = node.run(NodeFrontEnd::new(
-        me,
-        ToStdout(stdout.0.clone()),
-        output.clone(),
-    ));
+    let front_end = NodeFrontEnd::new(me, ToStdout(stdout.0.clone()), output.clone());
+    let ran = node.run(front_end);
     drop(server);
     ran?;
     // Without an error the node runs until the reader closes the inbox.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::http::{self, Limits};
-use raft_core::{Config, Incarnation, NodeId, Payload, Replica, Restored};
+use raft_core::{NodeId, Payload, Replica};
 
 use self::address_book::AddressBook;
 pub use self::data::read_machine;
@@ -27,26 +27,26 @@ pub(crate) use self::data::{NOT_A_FOLDER, folder_name, read_folder, restore};
 pub use self::member::Member;
 pub use self::options::{Metrics, Options};
 pub use self::stop_reason::StopReason;
-use crate::entropy;
 use crate::host::shared::{Stepper, Viewer, share};
 use crate::host::{self, FrontEnd, Host, Inbox, SnapshotThread, TICK};
 use crate::kv::Kv;
 use crate::sessions::{Client, Sessions};
-use crate::storage::{Cluster, Snapshots};
+use crate::storage::Cluster;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log::Log;
 
 /// A recovered node that does not run yet. `R` is what a front end needs to reply to a client.
 #[derive(Debug)]
 pub struct Node<R> {
-    id: NodeId,
-    cluster: Cluster,
-    book: Arc<AddressBook>,
+    pub(crate) id: NodeId,
+    pub(crate) cluster: Cluster,
+    /// The addresses of the members and of others. The front end keeps it up to date.
+    pub(crate) book: Arc<AddressBook>,
     stepper: Stepper<Sessions<Kv>>,
-    viewer: Viewer<Sessions<Kv>>,
-    inbox: Arc<Inbox<Sessions<Kv>, R>>,
+    pub(crate) viewer: Viewer<Sessions<Kv>>,
+    pub(crate) inbox: Arc<Inbox<Sessions<Kv>, R>>,
     log: host::Log<Sessions<Kv>, NodeLog>,
-    snapshots: SnapshotThread<Sessions<Kv>>,
+    pub(crate) snapshots: SnapshotThread<Sessions<Kv>>,
     settle: Duration,
     grace: Duration,
 }
@@ -67,28 +67,23 @@ impl<R: Send + 'static> Node<R> {
         log: &Log,
     ) -> Result<Option<Self>, StopReason> {
         let began = Instant::now();
-        let Some(data) = data::open(options.data.as_deref(), member, joined, telemetry)? else {
+        let Some(data) = data::open(options, member, joined, telemetry)? else {
             return Ok(None);
         };
         if options.data.is_some() {
             log_recovery(&data, began.elapsed(), log);
         }
         let Data {
-            id,
             cluster,
-            members,
             log,
             snapshots,
-            ballot,
-            snapshot,
-            machine,
-            entries,
+            restored,
             torn: _,
         } = data;
-        let config: Config = options.config.clone();
+        let id = restored.id;
         let book = Arc::new(AddressBook::default());
-        book.learn(&Arc::new(members.clone()));
-        for entry in &entries {
+        book.learn(&Arc::new(restored.membership.clone()));
+        for entry in &restored.entries {
             if let Payload::Membership(members) = &entry.payload {
                 book.learn(members);
             }
@@ -99,20 +94,8 @@ impl<R: Send + 'static> Node<R> {
             false => options.settle,
         };
         // By then every open request has reached its deadline and is answered.
-        let grace = settle + TICK * config.request_deadline.saturating_mul(2);
-        let replica = Replica::restore(Restored {
-            id,
-            membership: members,
-            config,
-            ballot,
-            snapshot,
-            machine,
-            entries,
-            // 53 bits: every JSON reader keeps such an integer as it is.
-            incarnation: Incarnation(entropy::random() >> 11),
-            seed: entropy::random(),
-        });
-        let (stepper, viewer) = share(replica);
+        let grace = settle + TICK * restored.config.request_deadline.saturating_mul(2);
+        let (stepper, viewer) = share(Replica::restore(restored));
         let no_thread = StopReason::io("cannot start a thread");
         let persisted = stepper.persisted();
         let log = host::Log::new(options.data.is_some(), log, persisted);
@@ -130,34 +113,6 @@ impl<R: Send + 'static> Node<R> {
             settle,
             grace,
         }))
-    }
-
-    /// The node's id.
-    #[must_use]
-    pub fn id(&self) -> NodeId {
-        self.id
-    }
-
-    /// The cluster.
-    #[must_use]
-    pub fn cluster(&self) -> Cluster {
-        self.cluster
-    }
-
-    /// The addresses of the members and of others. The front end keeps it up to date.
-    #[must_use]
-    pub fn book(&self) -> Arc<AddressBook> {
-        self.book.clone()
-    }
-
-    /// The stored snapshots.
-    pub(crate) fn snapshots(&self) -> &Snapshots {
-        &self.snapshots.snapshots
-    }
-
-    /// Shows the replica's status.
-    pub fn viewer(&self) -> &Viewer<Sessions<Kv>> {
-        &self.viewer
     }
 
     /// Runs the event loop until the inbox is closed and every request is answered.
@@ -192,9 +147,9 @@ fn log_recovery(data: &Data, took: Duration, log: &Log) {
     }
     log.info(format_args!(
         "recovered term {}; keys in the snapshot: {}; log entries: {}; took {:.3} s",
-        data.ballot.term(),
-        data.machine.machine().len(),
-        data.entries.len(),
+        data.restored.ballot.term(),
+        data.restored.machine.machine().len(),
+        data.restored.entries.len(),
         took.as_secs_f64()
     ));
 }

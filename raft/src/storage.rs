@@ -32,7 +32,6 @@
 //! | `scan` | reading a log, and rejecting what no crash can have left |
 //! | `recover` | opening a folder: scan, repair, resume |
 //! | `check` | the same for `raft log` |
-//! | `volatile` | a log in memory |
 //! | `maintenance` | the next segment, made ahead of need; removal of what a base covers |
 //! | `folder`, `identity`, `error`, `crc`, `bytes` | what all of them use |
 //!
@@ -53,14 +52,13 @@ mod recover;
 mod scan;
 mod segment;
 mod snapshot;
-mod volatile;
 mod wal;
 
 pub use self::check::{Verdict, check};
 pub use self::crc::{Crc, crc32c};
 pub use self::error::{Error, ErrorKind, Refusal};
 pub use self::identity::{Cluster, Identity, name_order};
+pub use self::maintenance::Maintenance;
 pub use self::recover::{Opened, Options, Recovered, Restored, open, owner};
 pub use self::snapshot::{OpenSnapshot, SnapshotFile, SnapshotRefusal, Snapshots, WHOLE};
-pub use self::volatile::VolatileLog;
 pub use self::wal::Log;

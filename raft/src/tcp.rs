@@ -190,7 +190,7 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
         (Some(node), Begin::Bootstrap(_) | Begin::Join(_)) => log.info(format_args!(
             "{name}: the folder holds node {name} of cluster {} already; --bootstrap, \
              --cluster-token and --join are for an empty one and change nothing",
-            node.cluster()
+            node.cluster
         )),
         (None, Begin::Bootstrap(initial)) => {
             member = initial.clone();
@@ -213,8 +213,8 @@ pub(crate) fn run(options: &Options, log: &Log) -> Result<(), StopReason> {
     }
     let node = node.expect("a member of its cluster");
     // A node that joins knows it already.
-    let _ = server.cluster.set(node.cluster());
-    let input = Input::new(member, &node, inbox, output.clone());
+    let _ = server.cluster.set(node.cluster);
+    let input = Input::new(member, &node, output.clone());
     let me = input.me.clone();
     server.input.set(input).expect("it is set once");
     // A member that accepted earlier would say that it waits to be added.

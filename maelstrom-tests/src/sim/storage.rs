@@ -244,10 +244,10 @@ impl Wal<Numbered> for FaultyStorage {
         }
         // Much later in the product: on another thread, a few files at a time.
         let (_, snapshots) = self.files();
-        if snapshots.maintenance_is_due() {
-            snapshots.maintain()?;
+        if snapshots.maintenance.is_due() {
+            snapshots.maintenance.maintain()?;
             // A failed call is a warning here, but not if the process dies in it.
-            if let Some(error) = snapshots.take_warning()
+            if let Some(error) = snapshots.maintenance.take_warning()
                 && self.disk.is_dead()
             {
                 return Err(error.into());

@@ -48,7 +48,7 @@ pub(crate) fn run(disk: &(impl Disk + Clone + 'static), script: &[Step]) -> Run 
             return run;
         }
         // A spare file that finds no room is a warning. Any other failure here is the planned crash.
-        let warning = opened.snapshots.take_warning();
+        let warning = opened.snapshots.maintenance.take_warning();
         if warning.is_some_and(|warning| warning.kind() != ErrorKind::Full) {
             return run;
         }
@@ -393,7 +393,7 @@ fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
                 }
                 possible = [vec![state.clone()], state.through(step)].concat();
                 let done = perform(&mut opened, step).and_then(|()| maintain(&opened));
-                if let Some(warning) = opened.snapshots.take_warning() {
+                if let Some(warning) = opened.snapshots.maintenance.take_warning() {
                     demand_spare(&disk, &warning, expected);
                     has_warned = true;
                 }

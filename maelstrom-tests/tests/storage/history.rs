@@ -155,10 +155,10 @@ pub(crate) fn machine(last: EntryId) -> Vec<u8> {
 /// Makes the spare file for the next segment, and removes what the base covers.
 pub(crate) fn maintain(opened: &Opened<String>) -> Result<(), Error> {
     for _ in 0..1000 {
-        if !opened.snapshots.maintenance_is_due() {
+        if !opened.snapshots.maintenance.is_due() {
             return Ok(());
         }
-        opened.snapshots.maintain()?;
+        opened.snapshots.maintenance.maintain()?;
     }
     panic!("work on the folder must end");
 }

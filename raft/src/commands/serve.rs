@@ -124,7 +124,7 @@ mod tests {
         let Begin::Bootstrap(member) = begins.begin else {
             panic!("it begins a cluster");
         };
-        let members = member.initial().members().values();
+        let members = member.initial.members().values();
         let addresses: Vec<&str> = members.map(|member| &*member.address).collect();
         assert_eq!(addresses, ["p=h:2", "q=h:1"]);
     }

@@ -41,23 +41,18 @@ pub(crate) struct Input {
 
 impl Input {
     /// Passes bodies to this node, which is this member.
-    pub(crate) fn new(
-        member: Member,
-        node: &Node<ReplyTo>,
-        inbox: Arc<Inbox<Sessions<Kv>, ReplyTo>>,
-        output: Output,
-    ) -> Self {
+    pub(crate) fn new(member: Member, node: &Node<ReplyTo>, output: Output) -> Self {
         let me = Me {
-            name: member.name().into(),
-            id: node.id(),
-            book: node.book(),
+            name: member.name.as_str().into(),
+            id: node.id,
+            book: node.book.clone(),
         };
         Self {
             member,
             me,
-            inbox,
-            viewer: node.viewer().clone(),
-            snapshots: node.snapshots().clone(),
+            inbox: node.inbox.clone(),
+            viewer: node.viewer.clone(),
+            snapshots: node.snapshots.snapshots.clone(),
             place_of_backup: Mutex::default(),
             output,
         }
@@ -232,7 +227,7 @@ pub(crate) fn init_again(
     match Member::of_names(node_id, node_ids) {
         Ok(member) if member == *me => Ok(Reply::InitOk { in_reply_to }),
         Ok(_) => {
-            let me = me.name();
+            let me = &me.name;
             let text = format!(
                 "already initialised as {me}; this init has another node_id or other node_ids"
             );

@@ -105,8 +105,8 @@ impl<M> Outbox<M> {
         mut encode: impl FnMut(M, &mut Vec<u8>),
     ) -> io::Result<()> {
         let mut buffer = Vec::new();
-        while let Some((peers, clients)) = self.take() {
-            for message in peers.chain(clients) {
+        while let Some(messages) = self.take() {
+            for message in messages {
                 encode(message, &mut buffer);
                 if buffer.len() >= WRITE {
                     sink.write_all(&buffer)?;
@@ -140,16 +140,11 @@ impl<M> Outbox<M> {
     }
 
     /// Waits for messages and takes all of them. `None` once the outbox is closed and empty.
-    fn take(
-        &self,
-    ) -> Option<(
-        impl Iterator<Item = M> + use<M>,
-        impl Iterator<Item = M> + use<M>,
-    )> {
+    fn take(&self) -> Option<impl Iterator<Item = M> + use<M>> {
         let ready = |queues: &mut Queues<M>| queues.closed || queues.has_messages();
         let mut queues = self.0.wait(Duration::MAX, ready);
         let has_messages = queues.has_messages();
-        has_messages.then(|| (queues.peers.take(), queues.clients.take()))
+        has_messages.then(|| queues.peers.take().chain(queues.clients.take()))
     }
 }
 

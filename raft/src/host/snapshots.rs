@@ -119,7 +119,7 @@ impl<S> SnapshotThread<S> {
 
     /// Wakes the thread if files are to be made or removed.
     pub(super) fn maintain(&self) {
-        if self.snapshots.maintenance_is_due() && !self.is_woken.swap(true, Ordering::SeqCst) {
+        if self.snapshots.maintenance.is_due() && !self.is_woken.swap(true, Ordering::SeqCst) {
             self.pass(Job::Wake);
         }
     }
@@ -155,7 +155,7 @@ fn work<S: StateMachine + Image, A>(
         // From here on, what becomes due wakes the thread. While it waits for the pause to end, it
         // needs no other: under load they would come faster than the pause ends.
         is_woken.store(has_failed, Ordering::SeqCst);
-        let next = if snapshots.maintenance_is_due() && !has_failed {
+        let next = if snapshots.maintenance.is_due() && !has_failed {
             is_woken.store(true, Ordering::SeqCst);
             jobs.recv_timeout(PAUSE)
         } else {
@@ -178,11 +178,11 @@ fn work<S: StateMachine + Image, A>(
             let failed = |error: Error| SnapshotResult::Failed(error.to_string());
             inbox.finished(Arrival::Snapshot(result.unwrap_or_else(failed)));
         }
-        if !has_failed && let Err(error) = snapshots.maintain() {
+        if !has_failed && let Err(error) = snapshots.maintenance.maintain() {
             has_failed = true;
             inbox.finished(Arrival::Log(Err(error.to_string())));
         }
-        if let Some(error) = snapshots.take_warning() {
+        if let Some(error) = snapshots.maintenance.take_warning() {
             inbox.finished(Arrival::Snapshot(SnapshotResult::NoSpare(error.fact())));
         }
     }
@@ -406,7 +406,7 @@ mod tests {
     fn thread_makes_the_spare_file() {
         for asks in [false, true] {
             let setting = Setting::new();
-            while setting.thread.snapshots.maintenance_is_due() {
+            while setting.thread.snapshots.maintenance.is_due() {
                 if asks {
                     setting.thread.maintain();
                 }
@@ -509,10 +509,10 @@ mod tests {
             other => panic!("{other:?}"),
         }
         // It is not tried again before the log has begun another segment.
-        assert!(!one.thread.snapshots.maintenance_is_due());
+        assert!(!one.thread.snapshots.maintenance.is_due());
         let ballot: [Record<Command>; 1] = [Record::Ballot(Ballot::default())];
         std::fs::remove_dir(&spare).unwrap();
-        while !one.thread.snapshots.maintenance_is_due() {
+        while !one.thread.snapshots.maintenance.is_due() {
             one.log.append_and_sync(&ballot).unwrap();
         }
         // The first task is followed by the spare file, the second one by nothing.

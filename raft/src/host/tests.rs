@@ -140,7 +140,7 @@ fn snapshots(
     let opened = storage::open::<Command>(disk, &identity, None, storage::Options::default());
     let snapshots = opened.unwrap().snapshots;
     // The thread has no other work than snapshots.
-    snapshots.maintain().unwrap();
+    snapshots.maintenance.maintain().unwrap();
     spoil();
     SnapshotThread::start(snapshots, inbox.clone()).unwrap()
 }

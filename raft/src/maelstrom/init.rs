@@ -1,8 +1,8 @@
 //! Before `init`: waits for it, and keeps the lines that arrive earlier.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::io::{self, Read};
+use std::mem;
 use std::sync::Arc;
 
 use crate::front_end::{DropReason, Output, Replies, ReplyTo};
@@ -37,32 +37,38 @@ pub(crate) fn wait<R: Read>(
     output: &Output,
     stdout: &Arc<Replies>,
 ) -> io::Result<Option<Init>> {
+    let early = Early::default();
     let mut before = BeforeInit {
         output,
         stdout,
-        early: Early::default(),
+        early,
     };
+    let init = read_until(lines, output, |line| before.line(line))?;
+    if init.is_none() {
+        before.early.refuse(output);
+    }
+    Ok(init)
+}
+
+/// Passes lines on until one gives a result. `None` if the input ends earlier.
+pub(super) fn read_until<R: Read, T>(
+    lines: &mut Lines<R>,
+    output: &Output,
+    mut pass: impl FnMut(&[u8]) -> Option<T>,
+) -> io::Result<Option<T>> {
     while let Some(line) = lines.next()? {
-        match line {
-            RawLine::Whole(line) => {
-                if let Some((member, position, reply_to)) = before.line(line) {
-                    return Ok(Some(Init {
-                        member,
-                        position,
-                        reply_to,
-                        early: before.early,
-                    }));
-                }
-            }
+        let found = match line {
+            RawLine::Whole(line) => pass(line),
             RawLine::TooLong(length) => {
-                before.drop_line(
-                    DropReason::TooLong,
-                    format_args!("{length} bytes; the limit is {}", wire::MAX_LINE),
-                );
+                let text = format_args!("{length} bytes; the limit is {}", wire::MAX_LINE);
+                output.drop_line(DropReason::TooLong, text);
+                None
             }
+        };
+        if found.is_some() {
+            return Ok(found);
         }
     }
-    before.early.refuse(output);
     Ok(None)
 }
 
@@ -74,19 +80,18 @@ struct BeforeInit<'a> {
 }
 
 impl BeforeInit<'_> {
-    /// Handles a line. Returns the node that it names, its position and the sender if it is a valid
-    /// `init`.
-    fn line(&mut self, line: &[u8]) -> Option<(Member, usize, ReplyTo)> {
+    /// Handles a line. Returns the content if it is a valid `init`.
+    fn line(&mut self, line: &[u8]) -> Option<Init> {
         let Line { src, dest, body } = match open(line) {
             Ok(opened) => opened,
             Err(error) => {
-                self.drop_line(DropReason::BadLine, error);
+                self.output.drop_line(DropReason::BadLine, error);
                 return None;
             }
         };
         // The name of this node is not known yet, but no name is this long.
         if dest.len() > MAX_NAME {
-            self.drop_line(
+            self.output.drop_line(
                 DropReason::Misrouted,
                 format_args!(
                     "its dest is {:?}, longer than {MAX_NAME} bytes",
@@ -106,7 +111,9 @@ impl BeforeInit<'_> {
             }
             // Only after init is it known whether the sender is a peer.
             Err(_) if !from_client => self.keep(line, None),
-            Err(Invalid::Reply) => self.drop_line(DropReason::Reply, format_args!("from {src:?}")),
+            Err(Invalid::Reply) => self
+                .output
+                .drop_line(DropReason::Reply, format_args!("from {src:?}")),
             Err(Invalid::Answered(error)) => {
                 self.output
                     .answer_invalid(self.stdout, src.into(), dest.into(), error)
@@ -115,25 +122,25 @@ impl BeforeInit<'_> {
         None
     }
 
-    fn init(
-        &mut self,
-        reply_to: ReplyTo,
-        node_id: &str,
-        node_ids: Vec<String>,
-    ) -> Option<(Member, usize, ReplyTo)> {
+    fn init(&mut self, reply_to: ReplyTo, node_id: &str, node_ids: Vec<String>) -> Option<Init> {
         let known = is_client(&reply_to.src) || node_ids.iter().any(|id| **id == *reply_to.src);
         if !known {
             let text = format!(
                 "init from {:?}, which is neither a client nor a node",
                 clipped(&reply_to.src)
             );
-            self.drop_line(DropReason::UnknownSender, text);
+            self.output.drop_line(DropReason::UnknownSender, text);
             return None;
         }
         let position = node_ids.iter().position(|id| id == node_id);
         let position = position.unwrap_or(node_ids.len());
         match Member::of_names(node_id, node_ids) {
-            Ok(member) => Some((member, position, reply_to)),
+            Ok(member) => Some(Init {
+                member,
+                position,
+                reply_to,
+                early: mem::take(&mut self.early),
+            }),
             Err(text) => {
                 let result = Err((ErrorCode::MalformedRequest, text));
                 self.output.answer([(reply_to, result)]);
@@ -146,7 +153,7 @@ impl BeforeInit<'_> {
     fn keep(&mut self, line: &[u8], reply_to: Option<ReplyTo>) {
         while !self.early.has_room(line.len()) {
             if self.early.drop_oldest_message() {
-                self.drop_line(
+                self.output.drop_line(
                     DropReason::Early,
                     "the oldest message of a peer, to make room",
                 );
@@ -156,14 +163,12 @@ impl BeforeInit<'_> {
                 let result = Err((ErrorCode::TemporarilyUnavailable, text));
                 return self.output.answer([(reply_to, result)]);
             } else {
-                return self.drop_line(DropReason::Early, "a message of a peer: the queue is full");
+                return self
+                    .output
+                    .drop_line(DropReason::Early, "a message of a peer: the queue is full");
             }
         }
         self.early.push(line.to_vec(), reply_to);
-    }
-
-    fn drop_line(&mut self, reason: DropReason, text: impl fmt::Display) {
-        self.output.drop_line(reason, text);
     }
 }
 
@@ -265,7 +270,7 @@ mod tests {
         let early = [message(1), request(2), message(3)];
         let lines = [&early[..], &[INIT.into()]].concat();
         let init = init(&lines, &output).unwrap();
-        assert_eq!(init.member.name(), "n2");
+        assert_eq!(init.member.name, "n2");
         assert_eq!(init.position, 1);
         assert_eq!((&*init.reply_to.src, init.reply_to.msg_id), ("c9", 1));
         assert_eq!(kept(Some(init)), early);
@@ -332,7 +337,7 @@ mod tests {
             let output = output();
             let invalid = INIT.replace(r#"["n1","n2"]"#, ids);
             let init = init(&[invalid, INIT.into()], &output).unwrap();
-            assert_eq!(init.member.name(), "n2");
+            assert_eq!(init.member.name, "n2");
             let lines = written(&output);
             let expected = format!(r#""in_reply_to":1,"code":12,"text":"{reason}""#);
             assert!(
@@ -366,7 +371,7 @@ mod tests {
         let output = output();
         let from = |src: &str| INIT.replace("c9", src);
         assert!(init(&[from("x1")], &output).is_none());
-        assert_eq!(init(&[from("n1")], &output).unwrap().member.name(), "n2");
+        assert_eq!(init(&[from("n1")], &output).unwrap().member.name, "n2");
         assert_eq!(written(&output), [""; 0]);
     }
 }

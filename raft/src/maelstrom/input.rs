@@ -1,17 +1,17 @@
 //! After `init`: passes input lines to the event loop.
 
+use std::convert::Infallible;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use json::Raw;
 
-use super::init::{Early, is_client, open};
+use super::init::{Early, is_client, open, read_until};
 use crate::front_end::{DropReason, Input, Replies};
-use crate::lines::{Lines, RawLine};
+use crate::lines::Lines;
 use crate::node::address::MAX_NAME;
 use crate::requests::Line;
 use crate::stdio::clipped;
-use crate::wire;
 
 /// The reader of stdin. It never waits for anything but lines.
 #[derive(Debug)]
@@ -23,21 +23,12 @@ pub(crate) struct Reader {
 impl Reader {
     /// Handles the early lines and then all lines to the end of input.
     pub(crate) fn run<R: Read>(&self, early: Early, lines: &mut Lines<R>) -> io::Result<()> {
-        for line in early.into_lines() {
-            self.line(&line);
-        }
-        while let Some(line) = lines.next()? {
-            match line {
-                RawLine::Whole(line) => self.line(line),
-                RawLine::TooLong(length) => {
-                    self.input.output.drop_line(
-                        DropReason::TooLong,
-                        format_args!("{length} bytes; the limit is {}", wire::MAX_LINE),
-                    );
-                }
-            }
-        }
-        Ok(())
+        early.into_lines().for_each(|line| self.line(&line));
+        let pass = |line: &[u8]| {
+            self.line(line);
+            None::<Infallible>
+        };
+        read_until(lines, &self.input.output, pass).map(drop)
     }
 
     fn line(&self, line: &[u8]) {

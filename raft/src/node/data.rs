@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use raft_core::{
-    Ballot, Entry, EntryId, Membership, NodeId, Payload, Record, SnapshotId, StateMachine as _, Wal,
+    EntryId, Incarnation, Membership, NodeId, Payload, Record, Restored, StateMachine as _, Wal,
 };
 
 use super::member::Member;
@@ -19,24 +19,18 @@ use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
 use crate::storage::{
-    self, Cluster, ErrorKind, Identity, Log, Opened, Options, Recovered, Refusal, Snapshots,
-    VolatileLog, crc32c,
+    self, Cluster, ErrorKind, Identity, Log, Options, Recovered, Refusal, Snapshots, crc32c,
 };
 use crate::telemetry::Telemetry;
 
 /// The recovered data of a node.
 #[derive(Debug)]
 pub(super) struct Data {
-    pub(super) id: NodeId,
     pub(super) cluster: Cluster,
-    /// The members of which the log does not tell: those of the snapshot.
-    pub(super) members: Membership,
     pub(super) log: NodeLog,
     pub(super) snapshots: Snapshots,
-    pub(super) ballot: Ballot,
-    pub(super) snapshot: Option<SnapshotId>,
-    pub(super) machine: Sessions<Kv>,
-    pub(super) entries: Vec<Entry<Command<kv::Command>>>,
+    /// What the replica begins with.
+    pub(super) restored: Restored<Sessions<Kv>>,
     /// The bytes of a torn frame that were cut.
     pub(super) torn: u64,
 }
@@ -45,19 +39,20 @@ pub(super) struct Data {
 /// there and the node has no id yet: it is no initial member, and `joined` is the id with which it
 /// was added.
 pub(super) fn open(
-    folder: Option<&Path>,
+    options: &super::Options,
     member: &Member,
     joined: Option<NodeId>,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Option<Data>, StopReason> {
-    let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(member.name())));
-    let (disk, options): (Arc<dyn Disk>, Options) = match folder {
+    let folder = options.data.as_deref();
+    let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(&member.name)));
+    let refused = |why: String| StopReason::new(format!("cannot start: {why}"));
+    let (disk, storage): (Arc<dyn Disk>, Options) = match folder {
         Some(_) => match Real::create(&path) {
             Ok(disk) => (Arc::new(disk), Options::default()),
             Err(error) => {
                 let path = path.display();
-                let text = format!("cannot start: cannot keep data in {path}: {error}");
-                return Err(StopReason::new(text));
+                return Err(refused(format!("cannot keep data in {path}: {error}")));
             }
         },
         // Hardly anything is written to memory.
@@ -66,83 +61,72 @@ pub(super) fn open(
             (Arc::new(Memory::new()), Options { segment_bytes })
         }
     };
-    let refused = |error| StopReason::recovery(&error);
-    let found = storage::owner(disk.clone()).map_err(refused)?;
+    let unusable = |error| StopReason::recovery(&error);
+    let found = storage::owner(disk.clone()).map_err(unusable)?;
     let initial = member.initial_id();
     let id = found.as_ref().map(|owner| owner.id).or(initial).or(joined);
-    let cluster = member
-        .cluster()
-        .or(found.as_ref().map(|owner| owner.cluster));
+    let cluster = member.cluster.or(found.as_ref().map(|owner| owner.cluster));
     let (Some(id), Some(cluster)) = (id, cluster) else {
         return Ok(None);
     };
-    // 53 bits: every JSON reader keeps such an integer as it is.
-    let identity = Identity::new(cluster, member.name(), id, entropy::random() >> 11);
-    let members = initial.map(|_| member.initial().clone());
-    let opened = storage::open(disk, &identity, members, options).map_err(refused)?;
-    let Opened {
-        identity,
-        log,
-        snapshots,
-        recovered,
-    } = opened;
+    let identity = Identity::new(cluster, &member.name, id, entropy::integer());
+    let members = initial.map(|_| member.initial.clone());
+    let opened = storage::open(disk, &identity, members, storage).map_err(unusable)?;
     let Recovered {
         ballot,
         snapshot,
         entries,
         torn,
-    } = recovered;
-    let kind = match folder {
-        Some(_) => {
-            telemetry.set_wal_bytes(log.bytes());
-            LogKind::Disk(log)
+    } = opened.recovered;
+    let log = NodeLog {
+        log: opened.log,
+        is_durable: folder.is_some(),
+        telemetry: telemetry.clone(),
+    };
+    if log.is_durable {
+        telemetry.set_wal_bytes(log.log.bytes());
+    }
+    let initial = opened.identity.members().unwrap_or_default();
+    let (snapshot, membership, machine) = match snapshot {
+        None => (None, initial, Sessions::default()),
+        Some(found) => {
+            let machine = read_machine(&found.machine)
+                .map_err(|(_, what)| refused(format!("{}: {what}", path.display())))?;
+            let membership = with_addresses(&found.membership, &initial);
+            (Some(found.id), membership, machine)
         }
-        None => LogKind::Memory(VolatileLog::new(log)),
     };
-    let machine = match &snapshot {
-        None => Sessions::default(),
-        Some(snapshot) => read_machine(&snapshot.machine).map_err(|(_, what)| {
-            StopReason::new(format!("cannot start: {}: {what}", path.display()))
-        })?,
-    };
-    let members = snapshot
-        .as_ref()
-        .map(|snapshot| snapshot.membership.clone());
-    let initial = identity.members().unwrap_or_default();
     Ok(Some(Data {
-        id,
         cluster,
-        members: members.map_or(initial.clone(), |members| with_addresses(members, &initial)),
-        log: NodeLog {
-            kind,
-            telemetry: telemetry.clone(),
+        log,
+        snapshots: opened.snapshots,
+        restored: Restored {
+            id,
+            membership,
+            config: options.config.clone(),
+            ballot,
+            snapshot,
+            machine,
+            entries,
+            incarnation: Incarnation(entropy::integer()),
+            seed: entropy::random(),
         },
-        snapshots,
-        ballot,
-        snapshot: snapshot.map(|snapshot| snapshot.id),
-        machine,
-        entries,
         torn,
     }))
 }
 
 /// Members with the addresses that a folder of format 1 knows: its snapshots have none.
-fn with_addresses(members: Membership, initial: &Membership) -> Membership {
-    let known = |node: &NodeId| {
-        initial
-            .members()
-            .get(node)
-            .map(|member| member.address.clone())
-    };
-    let next = members.next().0;
-    let members = members.members().iter().map(|(node, member)| {
+fn with_addresses(members: &Membership, initial: &Membership) -> Membership {
+    let all = members.members().iter().map(|(node, member)| {
         let mut member = member.clone();
-        if member.address.is_empty() {
-            member.address = known(node).unwrap_or_default();
+        if member.address.is_empty()
+            && let Some(known) = initial.members().get(node)
+        {
+            member.address = known.address.clone();
         }
         (*node, member)
     });
-    Membership::new(members).with_next(next)
+    Membership::new(all).with_next(members.next().0)
 }
 
 /// Makes the data of an initial member of a new cluster: a log that begins after the entry `last`,
@@ -162,8 +146,8 @@ pub(crate) fn restore(
     let disk = Real::create(folder);
     let disk = disk.map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    let (cluster, id) = member.cluster().zip(member.initial_id()).expect("a member");
-    let identity = Identity::new(cluster, member.name(), id, entropy::random() >> 11);
+    let (cluster, id) = member.cluster.zip(member.initial_id()).expect("a member");
+    let identity = Identity::new(cluster, &member.name, id, entropy::integer());
     let open = || {
         let options = Options::default();
         let opened = storage::open::<Command<kv::Command>>(disk.clone(), &identity, None, options);
@@ -171,7 +155,7 @@ pub(crate) fn restore(
     };
     let stored = open()?
         .snapshots
-        .store(last, member.initial(), |out| machine.write(out));
+        .store(last, &member.initial, |out| machine.write(out));
     stored.map_err(|error| error.fact())?;
     // As after a crash: the snapshot is newer than the log, which then begins after it.
     open().map(drop)
@@ -226,14 +210,13 @@ pub fn read_machine(machine: &[u8]) -> Result<Sessions<Kv>, Refusal> {
 /// The log of a node. Measures its syncs.
 #[derive(Debug)]
 pub(crate) struct NodeLog {
-    kind: LogKind,
+    log: Log,
+    /// Otherwise the log is in memory, and reports every write as durable. Such a node is as good as any
+    /// other while its process lives. When the process ends, the node has lost its vote and its log,
+    /// and must never come back under the same name: it could vote twice in one term, and help to
+    /// commit entries that it then loses.
+    is_durable: bool,
     telemetry: Arc<Telemetry>,
-}
-
-#[derive(Debug)]
-enum LogKind {
-    Memory(VolatileLog),
-    Disk(Log),
 }
 
 impl Wal<Command<kv::Command>> for NodeLog {
@@ -243,15 +226,17 @@ impl Wal<Command<kv::Command>> for NodeLog {
         &mut self,
         records: &[Record<Command<kv::Command>>],
     ) -> Result<(), Self::Error> {
-        match &mut self.kind {
-            LogKind::Memory(log) => log.append_and_sync(records),
-            LogKind::Disk(log) => {
-                let began = Instant::now();
-                log.append_and_sync(records)?;
-                self.telemetry.synced(began.elapsed(), log.bytes());
-                Ok(())
-            }
+        if !self.is_durable {
+            // With these alone the log drops older snapshots.
+            let bases = records.iter().filter(|r| matches!(r, Record::Base(_)));
+            return self
+                .log
+                .append_and_sync(&bases.cloned().collect::<Vec<_>>());
         }
+        let began = Instant::now();
+        self.log.append_and_sync(records)?;
+        self.telemetry.synced(began.elapsed(), self.log.bytes());
+        Ok(())
     }
 }
 

@@ -15,9 +15,12 @@ use crate::storage::{Cluster, name_order};
 /// among them waits to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    name: String,
-    cluster: Option<Cluster>,
-    initial: Membership,
+    /// The node's name.
+    pub name: String,
+    /// The cluster, if it is known.
+    pub cluster: Option<Cluster>,
+    /// The initial members.
+    pub initial: Membership,
 }
 
 impl Member {
@@ -69,12 +72,6 @@ impl Member {
         Self::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))
     }
 
-    /// The node's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// The node `name`, which is no initial member of its cluster, or knows all of this from its
     /// folder.
     #[must_use]
@@ -101,18 +98,6 @@ impl Member {
         self
     }
 
-    /// The cluster, if it is known.
-    #[must_use]
-    pub fn cluster(&self) -> Option<Cluster> {
-        self.cluster
-    }
-
-    /// The initial members.
-    #[must_use]
-    pub fn initial(&self) -> &Membership {
-        &self.initial
-    }
-
     /// The node's id if it is one of the initial members.
     #[must_use]
     pub fn initial_id(&self) -> Option<NodeId> {
@@ -134,13 +119,13 @@ mod tests {
     #[test]
     fn ids_do_not_depend_on_the_order() {
         let one = member("n2", &["n10", "n2", "n1"]).unwrap();
-        assert_eq!((one.name(), one.initial_id()), ("n2", Some(NodeId(1))));
+        assert_eq!((&*one.name, one.initial_id()), ("n2", Some(NodeId(1))));
         assert_eq!(member("n2", &["n1", "n2", "n10"]), Ok(one.clone()));
         assert_eq!(member("n4", &["n1"]).unwrap().initial_id(), None);
         let other = member("n2", &["n10=h:1", "n2=h:2", "n1=h:3"]).unwrap();
         assert_eq!(other.initial_id(), Some(NodeId(1)));
-        assert_ne!(other.cluster(), one.cluster());
-        assert_ne!(other.clone().with_token("t").cluster(), other.cluster());
+        assert_ne!(other.cluster, one.cluster);
+        assert_ne!(other.clone().with_token("t").cluster, other.cluster);
         assert_eq!(other.clone().with_token(""), other);
     }
 

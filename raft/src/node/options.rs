@@ -197,26 +197,17 @@ pub fn settle(given: &Given) -> Result<Duration, UsageError> {
 
 /// Checks what [`Config::validate`] demands, and explains it in the terms of the flags.
 fn check(config: &Config) -> Result<(), UsageError> {
-    let Config {
-        heartbeat,
-        shortest_election,
-        longest_election,
-        request_deadline: _,
-        change_deadline: _,
-        limits: _,
-    } = config;
-    let Err(reason) = config.validate() else {
-        return Ok(());
-    };
-    let ms = |ticks: &u32| u128::from(*ticks) * TICK.as_millis();
-    Err(UsageError::new(format!(
-        "--heartbeat {} and --election-timeout {}..{} do not go together: {reason} \
-         (a tick is {} ms)",
-        ms(heartbeat),
-        ms(shortest_election),
-        ms(longest_election),
-        TICK.as_millis(),
-    )))
+    let ms = |ticks: u32| u128::from(ticks) * TICK.as_millis();
+    config.validate().map_err(|reason| {
+        UsageError::new(format!(
+            "--heartbeat {} and --election-timeout {}..{} do not go together: {reason} \
+             (a tick is {} ms)",
+            ms(config.heartbeat),
+            ms(config.shortest_election),
+            ms(config.longest_election),
+            ms(1),
+        ))
+    })
 }
 
 /// The ticks of `MIN..MAX`.
@@ -245,9 +236,7 @@ fn place(text: &str) -> Option<Metrics> {
         return None;
     }
     // An IPv6 address has colons itself and stands in brackets.
-    let number = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
+    let number = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     Some(Metrics::At {
         host: number.unwrap_or(host).to_owned(),
         port: port.parse().ok()?,

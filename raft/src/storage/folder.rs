@@ -49,6 +49,11 @@ impl Name {
             Self::Snapshot(id) => format!("snapshot-{:020}-{:020}", id.index.0, id.term.0),
         }
     }
+
+    /// The name of the file while it is being written.
+    fn aside(self) -> String {
+        self.text() + ASIDE
+    }
 }
 
 /// The files of a folder.
@@ -143,23 +148,24 @@ impl Folder {
         &self,
         name: Name,
         write: impl FnOnce(&Handle) -> Result<T, Error>,
-    ) -> Result<(Handle, T), Error> {
-        let (unnamed, written) = self.guard(|| self.prepare(name, write))?;
-        Ok((self.publish(unnamed, name)?, written))
+    ) -> Result<T, Error> {
+        let (file, written) = self.guard(|| self.prepare(name, write))?;
+        self.publish(file, name, name)?;
+        Ok(written)
     }
 
-    /// Writes a file under another name, so that the next start removes it, unless it is published.
-    /// The caller guards it.
+    /// Writes a file aside, so that the next start removes it, unless it is published. The caller
+    /// guards it.
     pub(super) fn prepare<T>(
         &self,
         name: Name,
         write: impl FnOnce(&Handle) -> Result<T, Error>,
-    ) -> Result<(Unnamed, T), Error> {
-        let aside = format!("{}{ASIDE}", name.text());
+    ) -> Result<(Handle, T), Error> {
+        let aside = name.aside();
         let file = self.disk.create(&aside);
-        let file = self.handle(aside.clone(), file, "create it")?;
+        let file = self.handle(aside, file, "create it")?;
         let written = write(&file)?;
-        Ok((Unnamed { aside, file }, written))
+        Ok((file, written))
     }
 
     /// Prepares a file that nothing depends on: after a failure, the folder can still be used.
@@ -167,22 +173,22 @@ impl Folder {
         &self,
         name: Name,
         write: impl FnOnce(&Handle) -> Result<(), Error>,
-    ) -> Result<Unnamed, Error> {
+    ) -> Result<Handle, Error> {
         self.demand_no_failure()?;
         match self.prepare(name, write) {
-            Ok((unnamed, ())) => Ok(unnamed),
+            Ok((file, ())) => Ok(file),
             Err(error) => {
                 // Its room may be needed. If it stays, the next start removes it.
-                drop(self.disk.remove(&format!("{}{ASIDE}", name.text())));
+                drop(self.disk.remove(&name.aside()));
                 Err(error)
             }
         }
     }
 
-    /// Gives a file its name, durably: it is synced and renamed, and the folder is synced.
-    pub(super) fn publish(&self, unnamed: Unnamed, name: Name) -> Result<Handle, Error> {
-        let Unnamed { aside, file } = unnamed;
-        let text = name.text();
+    /// Gives a file that was prepared as `from` its name, durably: it is synced and renamed, and the
+    /// folder is synced.
+    pub(super) fn publish(&self, file: Handle, from: Name, name: Name) -> Result<Handle, Error> {
+        let (aside, text) = (from.aside(), name.text());
         self.guard(|| {
             file.sync()?;
             self.disk
@@ -204,16 +210,6 @@ impl Folder {
             }
             Ok(())
         })
-    }
-
-    /// Removes files that were being written when the process ended.
-    pub(super) fn remove_unfinished(&self, names: &[String]) -> Result<(), Error> {
-        self.guard(|| names.iter().try_for_each(|name| self.remove_text(name)))
-    }
-
-    /// Makes the names durable: an earlier process may have ended before it did.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        self.guard(|| self.sync_names())
     }
 
     /// Runs an operation that writes, unless an earlier one failed. Notes the first failure.
@@ -241,12 +237,13 @@ impl Folder {
         Error::new(kind, self.disk.path(&name.text()), what)
     }
 
-    fn remove_text(&self, name: &str) -> Result<(), Error> {
+    pub(super) fn remove_text(&self, name: &str) -> Result<(), Error> {
         let removed = self.disk.remove(name);
         removed.map_err(|error| self.error(name, "remove it", &error))
     }
 
-    fn sync_names(&self) -> Result<(), Error> {
+    /// Makes the names durable.
+    pub(super) fn sync_names(&self) -> Result<(), Error> {
         let synced = self.disk.sync_folder();
         synced.map_err(|error| self.error("", "sync the folder", &error))
     }
@@ -268,19 +265,6 @@ impl Folder {
             }),
             Err(error) => Err(self.error(&name, doing, &error)),
         }
-    }
-}
-
-/// A file that does not count yet.
-#[derive(Debug)]
-pub(super) struct Unnamed {
-    aside: String,
-    file: Handle,
-}
-
-impl Unnamed {
-    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        self.file.write_at(bytes, offset)
     }
 }
 

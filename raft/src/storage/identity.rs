@@ -143,8 +143,7 @@ impl Identity {
     pub(super) fn create(&self, folder: &Folder) -> Result<(), Error> {
         folder.create(Name::Identity, |file| {
             file.write_at(&self.stored.to_bytes(), 0)
-        })?;
-        Ok(())
+        })
     }
 
     /// Reads the file.

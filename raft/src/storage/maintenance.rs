@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use raft_core::Index;
 
 use super::error::Error;
-use super::folder::{Folder, Name, Unnamed};
+use super::folder::{Folder, Handle, Name};
 use super::segment;
 
 /// The most files that are removed at a time.
@@ -18,8 +18,8 @@ const FEW: usize = 8;
 
 /// What is to be done in a folder.
 #[derive(Debug)]
-pub(super) struct Maintenance {
-    folder: Arc<Folder>,
+pub struct Maintenance {
+    pub(super) folder: Arc<Folder>,
     /// The length of a segment without longer frames.
     pub(super) segment_bytes: u64,
     state: Mutex<State>,
@@ -43,7 +43,7 @@ enum Spare {
     #[default]
     None,
     /// A synced file of zeros, for the next segment.
-    Ready(Unnamed),
+    Ready(Handle),
     /// It could not be made. The log makes the next segment itself.
     Failed,
     /// The log gives it the name of a segment.
@@ -60,7 +60,7 @@ impl Maintenance {
     }
 
     /// Takes the spare file, if it is ready. Until [`Maintenance::spare_used`] no other is made.
-    pub(super) fn take_spare(&self) -> Option<Unnamed> {
+    pub(super) fn take_spare(&self) -> Option<Handle> {
         match mem::replace(&mut self.state().spare, Spare::Taken) {
             Spare::Ready(file) => Some(file),
             Spare::None | Spare::Failed | Spare::Taken => None,
@@ -84,8 +84,9 @@ impl Maintenance {
         state.base = Some(base);
     }
 
-    /// Whether anything is to be done.
-    pub(super) fn is_due(&self) -> bool {
+    /// Whether files are to be made or removed.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
         self.lacks_spare() || self.must_remove()
     }
 
@@ -116,8 +117,23 @@ impl Maintenance {
         }
     }
 
-    /// Why the spare file could not be made, once.
-    pub(super) fn take_warning(&self) -> Option<Error> {
+    /// Removes a few files that the base covers, and makes a spare file for the next segment of the
+    /// log. Nothing depends on it, but a write that finds no spare file takes longer.
+    ///
+    /// # Errors
+    /// Those of the disk. The node must stop.
+    pub fn maintain(&self) -> Result<(), Error> {
+        // First the files that may give their room on a full disk to the spare one.
+        if self.must_remove() {
+            self.remove_few()?;
+        }
+        self.make_spare();
+        Ok(())
+    }
+
+    /// Why no spare file could be made, once for each.
+    #[must_use]
+    pub fn take_warning(&self) -> Option<Error> {
         self.state().warning.take()
     }
 

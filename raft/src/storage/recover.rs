@@ -15,7 +15,7 @@ use super::frame::{self, Frame};
 use super::identity::{Cluster, Identity};
 use super::maintenance::Maintenance;
 use super::record::{Content, Stored};
-use super::scan::{self, Known, Scan, Visitor};
+use super::scan::{self, Visitor};
 use super::segment::{self, FRAMES, Head};
 use super::snapshot::{self, Snapshots};
 use super::wal::Log;
@@ -233,8 +233,8 @@ where
     let scan = scan::scan(&folder, inventory, owner.crc(), &mut entries)?;
     let (cluster, torn) = (owner.cluster, scan.torn);
     let snapshot = newest_snapshot(&folder, inventory, cluster, scan.tail.outline.base)?;
-    let maintenance = Arc::new(Maintenance::new(folder.clone(), options.segment_bytes));
-    let mut log = repair(&folder, &maintenance, inventory, owner.crc(), scan)?;
+    let maintenance = Arc::new(Maintenance::new(folder, options.segment_bytes));
+    let mut log = Log::resume(maintenance.clone(), inventory, owner.crc(), scan)?;
 
     if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
         && id != log.base()
@@ -255,7 +255,7 @@ where
     Ok(Opened {
         identity: owner,
         log,
-        snapshots: Snapshots::new(folder, maintenance, cluster),
+        snapshots: Snapshots::new(maintenance, cluster),
         recovered,
     })
 }
@@ -280,40 +280,6 @@ pub(super) fn newest_snapshot(
         return Err(folder.refuse(ErrorKind::Foreign, Name::Snapshot(*last), what));
     }
     snapshot::load(folder, cluster, *last).map(Some)
-}
-
-/// Makes all that was read durable, with zeros after it.
-fn repair(
-    folder: &Arc<Folder>,
-    maintenance: &Arc<Maintenance>,
-    inventory: &Inventory,
-    identity: u32,
-    scan: Scan,
-) -> Result<Log, Error> {
-    let mut tail = scan.tail;
-    let Known { number, length, .. } = *tail.newest();
-    let file = folder.open(Name::Segment(number))?;
-    // First the names: a seal and a base record each rely on one.
-    folder.sync()?;
-    folder.guard(|| {
-        // An earlier process may have ended between a write and its sync, or because a sync failed.
-        // Its bytes can be read, but the page may count as clean and be lost in a power cut. So
-        // they are written again, and the zeros over a torn frame are synced with them.
-        let mut bytes = vec![0; (tail.end - tail.synced) as usize];
-        file.read_at(&mut bytes, tail.synced)?;
-        file.write_at(&bytes, tail.synced)?;
-        segment::write_zeros(&file, tail.end, length)?;
-        file.sync()?;
-        if let Some((before, seal)) = scan.before
-            && tail.end == FRAMES as u64
-        {
-            segment::seal(&folder.open(Name::Segment(before))?, seal)?;
-        }
-        Ok(())
-    })?;
-    folder.remove_unfinished(&inventory.unfinished)?;
-    let (folder, maintenance) = (folder.clone(), maintenance.clone());
-    Ok(Log::resume(folder, maintenance, identity, file, tail))
 }
 
 /// Writes the base record of a snapshot that was stored right before a crash. Everything in it is

@@ -101,28 +101,25 @@ pub(super) fn scan(
             );
             return Err(refuse(damaged(log.end as usize, what)));
         }
-        if *number < newest {
-            check_zeros(&bytes, log.end as usize, bad).map_err(refuse)?;
-        } else {
-            if sealed != Sealed::No {
-                let missing = Name::Segment(number + 1);
-                let what = "this segment of the log is missing: the previous one is sealed";
-                return Err(folder.refuse(ErrorKind::Missing, missing, what));
-            }
-            torn = torn_tail(&bytes, log.end as usize, bad).map_err(refuse)?;
-            if torn > 0 {
-                visitor.torn(log.end, torn);
-            }
+        let is_last = *number == newest;
+        if is_last && sealed != Sealed::No {
+            let missing = Name::Segment(number + 1);
+            let what = "this segment of the log is missing: the previous one is sealed";
+            return Err(folder.refuse(ErrorKind::Missing, missing, what));
+        }
+        torn = torn_tail(&bytes, log.end as usize, bad, is_last).map_err(refuse)?;
+        if torn > 0 {
+            visitor.torn(log.end, torn);
         }
         // A segment is used only after the previous one is sealed.
         if let Some(before) = unsealed
-            && (*number < newest || frame::used(&bytes) > FRAMES)
+            && (!is_last || frame::used(&bytes) > FRAMES)
         {
             let what = "the seal is missing, but the next segment is in use";
             let lost = folder.refuse(ErrorKind::Damaged, Name::Segment(before), what);
             return Err(lost.at(SEAL as u64));
         }
-        if *number < newest {
+        if !is_last {
             let is_sealed = sealed == Sealed::Yes(here);
             unsealed = (!is_sealed).then_some(*number);
             before = Some((*number, here));
@@ -285,24 +282,20 @@ impl Tail {
     }
 }
 
-/// Checks a segment that is not the last one: all of it was synced before the next one was created.
-fn check_zeros(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<(), Bad> {
-    if frame::used(bytes) > end {
+/// The bytes that a crash left after the last complete frame of a segment. It can leave some in the
+/// last one alone: all of another one was synced before the next one was created.
+fn torn_tail(bytes: &[u8], end: usize, bad: Option<&str>, is_last: bool) -> Result<u64, Bad> {
+    let used = frame::used(bytes);
+    if used <= end {
+        return Ok(0);
+    }
+    let torn = match is_last {
+        true => frame::check_torn(bytes, end),
+        false => Err("later segments prove that it was complete".into()),
+    };
+    torn.map_err(|why| {
         let what = bad.unwrap_or("there are bytes after the last frame");
-        let what = format!("{what}; later segments prove that it was complete");
-        return Err(damaged(end, what));
-    }
-    Ok(())
-}
-
-/// The bytes that a crash left after the last complete frame of the log.
-fn torn_tail(bytes: &[u8], end: usize, bad: Option<&str>) -> Result<u64, Bad> {
-    let used = frame::used(bytes).max(end);
-    if used > end {
-        frame::check_torn(bytes, end).map_err(|why| {
-            let what = bad.unwrap_or("there are bytes after the last frame");
-            damaged(end, format!("{what}; {why}"))
-        })?;
-    }
+        damaged(end, format!("{what}; {why}"))
+    })?;
     Ok((used - end) as u64)
 }

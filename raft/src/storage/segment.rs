@@ -30,7 +30,7 @@ use raft_core::{Ballot, EntryId, Index, NodeId, Term};
 use super::bytes::{put, u32_at, u64_at};
 use super::crc::crc32c;
 use super::error::{Error, ErrorKind};
-use super::folder::{Folder, Handle, Name, Unnamed};
+use super::folder::{Folder, Handle, Name};
 use super::frame;
 
 /// The version of segments.
@@ -178,21 +178,21 @@ pub(super) fn create(
     folder: &Folder,
     head: Head,
     frames: &[u8],
-    spare: Option<Unnamed>,
+    spare: Option<Handle>,
 ) -> Result<Handle, Error> {
     let name = Name::Segment(head.number);
-    let file = match spare {
-        Some(spare) => spare,
+    let (file, aside) = match spare {
+        Some(spare) => (spare, Name::SPARE),
         None => {
             let zeros = |file: &Handle| write_zeros(file, BLOCK as u64, head.length);
-            folder.guard(|| folder.prepare(name, zeros))?.0
+            (folder.guard(|| folder.prepare(name, zeros))?.0, name)
         }
     };
     folder.guard(|| {
         file.write_at(frames, FRAMES as u64)?;
         file.write_at(&head.to_bytes(), 0)
     })?;
-    folder.publish(file, name)
+    folder.publish(file, aside, name)
 }
 
 /// Writes zeros between two offsets.

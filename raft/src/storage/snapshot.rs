@@ -45,8 +45,8 @@ pub const WHOLE: u32 = 0x4867_4bc7;
 /// The snapshots of a node. Clones share the folder, and each thread may have one.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
-    folder: Arc<Folder>,
-    maintenance: Arc<Maintenance>,
+    /// The spare file and what the base covers.
+    pub maintenance: Arc<Maintenance>,
     cluster: Cluster,
     open: Arc<Mutex<OpenFiles>>,
     /// Whether a part of a snapshot was written since it was last asked.
@@ -102,13 +102,8 @@ impl Snapshots {
     /// even after it was removed.
     pub const OPEN_MAX: usize = 3;
 
-    pub(super) fn new(
-        folder: Arc<Folder>,
-        maintenance: Arc<Maintenance>,
-        cluster: Cluster,
-    ) -> Self {
+    pub(super) fn new(maintenance: Arc<Maintenance>, cluster: Cluster) -> Self {
         Self {
-            folder,
             maintenance,
             cluster,
             open: Arc::default(),
@@ -128,21 +123,24 @@ impl Snapshots {
         membership: &Membership,
         machine: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<SnapshotId, Error> {
-        let (_, id) = self.folder.create(Name::Snapshot(last), |file| {
-            let mut out = Out::new(file, self);
-            out.take(&head(last, self.cluster, membership))?;
-            let encoded = machine(&mut out);
-            if let Some(error) = out.failed.take() {
-                return Err(error);
-            }
-            encoded.map_err(|error| {
-                file.refuse(
-                    ErrorKind::Disk,
-                    format!("cannot encode the state machine: {error}"),
-                )
+        let id = self
+            .maintenance
+            .folder
+            .create(Name::Snapshot(last), |file| {
+                let mut out = Out::new(file, self);
+                out.take(&head(last, self.cluster, membership))?;
+                let encoded = machine(&mut out);
+                if let Some(error) = out.failed.take() {
+                    return Err(error);
+                }
+                encoded.map_err(|error| {
+                    file.refuse(
+                        ErrorKind::Disk,
+                        format!("cannot encode the state machine: {error}"),
+                    )
+                })?;
+                out.finish(last)
             })?;
-            out.finish(last)
-        })?;
         // It may have replaced a damaged file of the same name.
         self.open().retain(|(known, _)| *known != id);
         Ok(id)
@@ -171,38 +169,11 @@ impl Snapshots {
     /// Those of the disk. The node must stop.
     pub fn install(&self, snapshot: &SnapshotFile<'_>) -> Result<(), Error> {
         let name = Name::Snapshot(snapshot.id.last);
-        self.folder.create(name, |file| {
+        self.maintenance.folder.create(name, |file| {
             let mut out = Out::new(file, self);
             out.take(snapshot.bytes)?;
             out.flush_all()
-        })?;
-        Ok(())
-    }
-
-    /// Whether files are to be made or removed: see [`Snapshots::maintain`].
-    #[must_use]
-    pub fn maintenance_is_due(&self) -> bool {
-        self.maintenance.is_due()
-    }
-
-    /// Removes a few files that the base covers, and makes a spare file for the next segment of the
-    /// log. Nothing depends on it, but a write that finds no spare file takes longer.
-    ///
-    /// # Errors
-    /// Those of the disk. The node must stop.
-    pub fn maintain(&self) -> Result<(), Error> {
-        // First the files that may give their room on a full disk to the spare one.
-        if self.maintenance.must_remove() {
-            self.maintenance.remove_few()?;
-        }
-        self.maintenance.make_spare();
-        Ok(())
-    }
-
-    /// Why no spare file could be made, once for each.
-    #[must_use]
-    pub fn take_warning(&self) -> Option<Error> {
-        self.maintenance.take_warning()
+        })
     }
 
     /// Whether a part of a snapshot was written since the last call.
@@ -231,7 +202,7 @@ impl Snapshots {
     /// # Errors
     /// Those of the disk, or [`ErrorKind::Damaged`].
     pub fn open_stored(&self, id: SnapshotId) -> Result<Option<OpenSnapshot>, Error> {
-        let Some(file) = self.folder.find(Name::Snapshot(id.last))? else {
+        let Some(file) = self.maintenance.folder.find(Name::Snapshot(id.last))? else {
             return Ok(None);
         };
         let (length, is_intact, crc) = checksum(&file)?;
@@ -255,15 +226,16 @@ impl Snapshots {
             open.push_front((id, file.clone()));
             return Ok(file);
         }
-        let opened = match self.open_stored(id) {
-            Ok(None) => return Ok(None),
-            Ok(Some(file)) => Ok(Arc::new(file)),
-            Err(error) if error.kind() == ErrorKind::Damaged => Err(error),
-            Err(error) => return Err(error),
+        let opened = self.open_stored(id).map(|file| file.map(Arc::new));
+        let is_there = match &opened {
+            Ok(file) => file.is_some(),
+            Err(error) => error.kind() == ErrorKind::Damaged,
         };
-        open.push_front((id, opened.as_ref().ok().cloned()));
-        open.truncate(Self::OPEN_MAX);
-        opened.map(Some)
+        if is_there {
+            open.push_front((id, opened.as_ref().ok().cloned().flatten()));
+            open.truncate(Self::OPEN_MAX);
+        }
+        opened
     }
 }
 

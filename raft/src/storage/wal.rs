@@ -6,11 +6,11 @@ use json::Encode;
 use raft_core::{Ballot, Entry, EntryId, Index, Payload, Record, Wal};
 
 use super::error::{Error, ErrorKind};
-use super::folder::{Folder, Handle};
+use super::folder::{Handle, Inventory, Name};
 use super::frame;
 use super::maintenance::Maintenance;
 use super::record::{Content, Stored};
-use super::scan::Tail;
+use super::scan::{Known, Scan, Tail};
 use super::segment::{self, FRAMES};
 use crate::members::Members;
 
@@ -21,7 +21,6 @@ const FRAME_BYTES: usize = 4 << 20;
 /// A node's log, open at its end.
 #[derive(Debug)]
 pub struct Log {
-    folder: Arc<Folder>,
     maintenance: Arc<Maintenance>,
     /// The identity's CRC.
     identity: u32,
@@ -44,23 +43,45 @@ struct Draft {
 }
 
 impl Log {
-    /// Continues a log at its end. All of it is synced, and followed by zeros.
+    /// Continues a log at its end: makes all that was read durable, with zeros after it.
     pub(super) fn resume(
-        folder: Arc<Folder>,
         maintenance: Arc<Maintenance>,
+        inventory: &Inventory,
         identity: u32,
-        file: Handle,
-        tail: Tail,
-    ) -> Self {
-        let synced = tail.end;
-        Self {
-            folder,
+        scan: Scan,
+    ) -> Result<Self, Error> {
+        let (folder, mut tail) = (&maintenance.folder, scan.tail);
+        let Known { number, length, .. } = *tail.newest();
+        let file = folder.open(Name::Segment(number))?;
+        folder.guard(|| {
+            // First the names: a seal and a base record each rely on one.
+            folder.sync_names()?;
+            // An earlier process may have ended between a write and its sync, or because a sync
+            // failed. Its bytes can be read, but the page may count as clean and be lost in a power
+            // cut. So they are written again, and the zeros over a torn frame are synced with them.
+            let mut bytes = vec![0; (tail.end - tail.synced) as usize];
+            file.read_at(&mut bytes, tail.synced)?;
+            file.write_at(&bytes, tail.synced)?;
+            segment::write_zeros(&file, tail.end, length)?;
+            file.sync()?;
+            tail.synced = tail.end;
+            if let Some((before, seal)) = scan.before
+                && tail.end == FRAMES as u64
+            {
+                segment::seal(&folder.open(Name::Segment(before))?, seal)?;
+            }
+            let unfinished = &inventory.unfinished;
+            unfinished
+                .iter()
+                .try_for_each(|name| folder.remove_text(name))
+        })?;
+        Ok(Self {
             maintenance,
             identity,
-            tail: Tail { synced, ..tail },
+            tail,
             file,
             draft: Draft::default(),
-        }
+        })
     }
 
     /// The last entry that a snapshot covers.
@@ -178,7 +199,7 @@ impl Log {
         let (ballot, base, last) = self.draft.before;
         let spare = (length == usual).then(|| self.maintenance.take_spare());
         let new = segment::create(
-            &self.folder,
+            &self.maintenance.folder,
             segment::Head {
                 folder: self.identity,
                 number,
@@ -212,8 +233,8 @@ impl<C: Encode> Wal<C> for Log {
     type Error = Error;
 
     fn append_and_sync(&mut self, records: &[Record<C>]) -> Result<(), Error> {
-        let folder = self.folder.clone();
-        folder.guard(|| {
+        let maintenance = self.maintenance.clone();
+        maintenance.folder.guard(|| {
             records.iter().try_for_each(|record| self.append(record))?;
             if !self.draft.bytes.is_empty() {
                 self.write()?;

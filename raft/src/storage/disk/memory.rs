@@ -43,10 +43,8 @@ impl Disk for Memory {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
-        match self.files().get(name) {
-            Some(content) => Ok(Box::new(content.clone())),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        let content = self.files().get(name).cloned();
+        Ok(Box::new(content.ok_or(io::ErrorKind::NotFound)?))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
@@ -63,10 +61,8 @@ impl Disk for Memory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match self.files().remove(name) {
-            Some(_) => Ok(()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+        self.files().remove(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(())
     }
 
     fn sync_folder(&self) -> io::Result<()> {

@@ -201,7 +201,7 @@ impl Disk for Real {
         // that stays 0.
         file.set_len(0)?;
         self.probe()?;
-        Ok(Box::new(Held([file, folder])))
+        Ok(Box::new([file, folder]))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -269,10 +269,7 @@ impl File for fs::File {
 }
 
 /// The locked file and folder.
-#[derive(Debug)]
-struct Held(#[expect(dead_code, reason = "they are held, not read")] [fs::File; 2]);
-
-impl Lock for Held {}
+impl Lock for [fs::File; 2] {}
 
 /// A folder that is read without a lock.
 #[derive(Debug)]
