@@ -17,7 +17,7 @@ use raft::kv::Command;
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
 use raft::storage::disk::real::Real;
-use raft::storage::{self, Cluster, Identity, Opened, Options, crc32c};
+use raft::storage::{self, Cluster, Identity, Opened, crc32c};
 use raft_core::{Entry, EntryId, Index, Membership, NodeId, Payload, Record, Term, Wal};
 
 const BATCHES: u64 = 3_000;
@@ -64,7 +64,7 @@ fn main() {
 
 fn open(disk: &Arc<dyn Disk>) -> Opened<Command> {
     let identity = Identity::new(Cluster::of(["n1", "n2", "n3"]), "n1", NodeId(0), 1);
-    storage::open(disk.clone(), &identity, None, Options::default()).expect("a sound folder")
+    storage::open(disk.clone(), &identity, None, storage::SEGMENT_BYTES).expect("a sound folder")
 }
 
 fn fill(opened: &mut Opened<Command>, entries: u64, size: u64) {

@@ -109,8 +109,6 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
     /// bounds their number.
     open: BTreeMap<Ticket, (F::ReplyTo, usize)>,
     tickets: u64,
-    /// When the present turn began.
-    began: Instant,
     /// Whether the replica has committed entries to apply.
     applies: bool,
     /// Copies of a machine that a leader's snapshot replaces, and of the new one. To free one of a
@@ -147,7 +145,6 @@ where
             added: Vec::new(),
             open: BTreeMap::new(),
             tickets: 0,
-            began: Instant::now(),
             applies: false,
             replaced: None,
         }
@@ -233,7 +230,6 @@ where
             false => Instant::now(),
         };
         let inflow = self.inbox.drain(deadline, peers, &mut batch);
-        self.began = Instant::now();
         for arrival in batch {
             inputs.extend(self.input(arrival)?);
         }
@@ -344,7 +340,7 @@ where
         self.applies = status.applied < status.commit.index;
         let send = |messages| self.front_end.send(messages);
         self.log.store(output, &self.inbox, send);
-        self.front_end.turned(self.began.elapsed());
+        self.front_end.turned(self.inbox.turn());
     }
 }
 

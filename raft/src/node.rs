@@ -189,14 +189,13 @@ pub fn serve_metrics(
         Metrics::At { host, port, spread } => {
             // Port 0 lets the system choose a port for each node.
             let position = if *spread && *port != 0 { position } else { 0 };
-            let sum = u16::try_from(position).ok();
-            let sum = sum.and_then(|position| port.checked_add(position));
-            let Some(sum) = sum else {
-                return Err(StopReason::new(format!(
+            let sum = u16::try_from(usize::from(*port).saturating_add(position));
+            let sum = sum.map_err(|_| {
+                StopReason::new(format!(
                     "cannot serve metrics: port {port} plus position {position} in node_ids is above 65535"
-                )));
-            };
-            (host.as_str(), sum, true)
+                ))
+            });
+            (host.as_str(), sum?, true)
         }
     };
     limits.connections = spare.saturating_sub(LISTENING);

@@ -59,6 +59,8 @@ pub use self::crc::{Crc, crc32c};
 pub use self::error::{Error, ErrorKind, Refusal};
 pub use self::identity::{Cluster, Identity, name_order};
 pub use self::maintenance::Maintenance;
-pub use self::recover::{Opened, Options, Recovered, Restored, open, owner};
+pub use self::recover::{
+    Opened, Recovered, Restored, SEGMENT_BYTES, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, open, owner,
+};
 pub use self::snapshot::{OpenSnapshot, SnapshotFile, SnapshotRefusal, Snapshots, WHOLE};
 pub use self::wal::Log;

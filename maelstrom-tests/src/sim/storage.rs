@@ -27,7 +27,7 @@ pub(super) struct FaultyStorage {
     id: NodeId,
     /// The number of nodes, members or not.
     nodes: u64,
-    options: storage::Options,
+    segment_bytes: u64,
     /// What the disk has acknowledged.
     ledger: Ledger<Numbered>,
     /// The batch that is being stored. If the process ends, it may or may not be found.
@@ -78,13 +78,13 @@ impl From<Error> for Stop {
 
 impl FaultyStorage {
     /// An empty disk.
-    pub(super) fn new(id: NodeId, nodes: u64, options: storage::Options, seed: u64) -> Self {
+    pub(super) fn new(id: NodeId, nodes: u64, segment_bytes: u64, seed: u64) -> Self {
         Self {
             disk: FaultyDisk::new(seed),
             found: Found::default(),
             id,
             nodes,
-            options,
+            segment_bytes,
             ledger: Ledger::default(),
             pending: Vec::new(),
             snapshot: None,
@@ -102,7 +102,7 @@ impl FaultyStorage {
 
     /// Loses everything that was ever stored.
     pub(super) fn forget(&mut self, seed: u64) {
-        *self = Self::new(self.id, self.nodes, self.options, seed);
+        *self = Self::new(self.id, self.nodes, self.segment_bytes, seed);
     }
 
     /// The size of the log on disk; 0 if no process runs.
@@ -169,7 +169,7 @@ impl Disk<Store> for FaultyStorage {
         let cluster = Cluster::of((1..=self.nodes).map(name));
         let identity = Identity::new(cluster, &name(self.id.0), self.id, self.id.0);
         let disk = Arc::new(self.disk.clone());
-        let opened = storage::open::<Numbered>(disk, &identity, None, self.options)?;
+        let opened = storage::open::<Numbered>(disk, &identity, None, self.segment_bytes)?;
         let recovered = opened.recovered;
         let id = recovered.snapshot.as_ref().map(|snapshot| snapshot.id);
         let base = recovered.base();
@@ -267,8 +267,7 @@ mod tests {
     /// A node stores a snapshot with these bytes of a machine, and starts again.
     fn start_from(machine: &[u8]) -> Result<(), Broken> {
         let members = Membership::of([NodeId(1)]);
-        let options = storage::Options::default();
-        let mut storage = FaultyStorage::new(NodeId(1), 1, options, 1);
+        let mut storage = FaultyStorage::new(NodeId(1), 1, storage::SEGMENT_BYTES, 1);
         storage.open().expect("an empty disk");
         let ballot = Record::Ballot(Ballot::new(Term(1), None));
         storage.append_and_sync(&[ballot]).expect("room");
@@ -290,11 +289,9 @@ mod tests {
     /// In the write or the sync of a batch, or while the spare file is made after it.
     #[test]
     fn process_that_dies_in_a_call_stops() {
-        let options = storage::Options {
-            segment_bytes: storage::Options::SEGMENT_BYTES_MIN,
-        };
+        let segment_bytes = storage::SEGMENT_BYTES_MIN;
         let survived = (1..).find(|call| {
-            let mut storage = FaultyStorage::new(NodeId(1), 1, options, 1);
+            let mut storage = FaultyStorage::new(NodeId(1), 1, segment_bytes, 1);
             storage.open().expect("an empty disk");
             let disk = storage.disk.clone();
             disk.crash_at(disk.calls() + call, Moment::After);

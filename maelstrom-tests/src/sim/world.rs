@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use raft::storage;
 use raft_core::{EntryId, Incarnation, Input, Membership, NodeId};
 use rand::Rng;
 
@@ -74,11 +73,8 @@ impl World {
         let first = setting(Membership::of((1..=options.nodes).map(NodeId)));
         let waiting = setting(Membership::default());
         let nodes = options.nodes + options.joiners;
-        let storage = storage::Options {
-            segment_bytes: options.segment_bytes,
-        };
         let member = |id| {
-            let disk = FaultyStorage::new(id, nodes, storage, rng.next_u64());
+            let disk = FaultyStorage::new(id, nodes, options.segment_bytes, rng.next_u64());
             disk.disk.set_capacity(options.room());
             let drift = options.drift_permille;
             let tick = TICK * rng.range(1000 - drift..=1000 + drift) / 1000;

@@ -10,7 +10,7 @@ use raft_core::{Ballot, EntryId, Payload, Term, Wal};
 use rand::Rng;
 
 use crate::history::{
-    OPTIONS, State, Step, ballot, entries, id, identity, maintain, membership, open, perform,
+    SEGMENT_BYTES, State, Step, ballot, entries, id, identity, maintain, membership, open, perform,
     script,
 };
 
@@ -161,7 +161,7 @@ fn a_crash_at_any_call_loses_nothing_acknowledged() {
 fn a_crash_while_a_folder_is_made_leaves_it_new() {
     let make = |disk: &FaultyDisk| {
         let disk = Arc::new(disk.clone());
-        storage::open::<String>(disk, &identity(), Some(membership()), OPTIONS)
+        storage::open::<String>(disk, &identity(), Some(membership()), SEGMENT_BYTES)
     };
     let whole = FaultyDisk::new(0);
     let begun = State::of(&make(&whole).expect("an empty folder").recovered);
@@ -401,7 +401,7 @@ fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
                     Ok(()) => state = possible.pop().expect("a state"),
                     Err(failed) => {
                         assert_eq!(failed.kind(), expected, "{failed}");
-                        assert!(!failed.file().is_empty());
+                        assert!(!failed.fact().starts_with(':'), "{failed}");
                         has_stopped = true;
                         break;
                     }
@@ -446,7 +446,7 @@ fn a_failure_of_any_call_is_final_and_loses_nothing_acknowledged() {
 fn demand_spare(disk: &FaultyDisk, warning: &Error, expected: ErrorKind) {
     let spare = "log-00000000000000000000.new";
     assert_eq!(warning.kind(), expected, "{warning}");
-    assert!(warning.file().ends_with(spare), "{warning}");
+    assert!(warning.fact().starts_with(&disk.path(spare)), "{warning}");
     assert!(disk.files().iter().all(|(name, _)| name != spare));
 }
 

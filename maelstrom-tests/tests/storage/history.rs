@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
-use raft::storage::{self, Cluster, Error, Identity, Opened, Options, Recovered, Snapshots};
+use raft::storage::{self, Cluster, Error, Identity, Opened, Recovered, Snapshots};
 use raft_core::{
     Ballot, Entry, EntryId, Index, Membership, NodeId, Payload, Record, SnapshotId, Term, Wal,
 };
 
 /// Short segments, so that a short history has many.
-pub(crate) const OPTIONS: Options = Options {
-    segment_bytes: Options::SEGMENT_BYTES_MIN,
-};
+pub(crate) const SEGMENT_BYTES: u64 = storage::SEGMENT_BYTES_MIN;
 
 pub(crate) fn identity() -> Identity {
     owner("n1", &["n1", "n2", "n3"])
@@ -24,7 +22,7 @@ pub(crate) fn owner(name: &str, names: &[&str]) -> Identity {
 }
 
 pub(crate) fn open(disk: &(impl Disk + Clone + 'static)) -> Result<Opened<String>, Error> {
-    storage::open(Arc::new(disk.clone()), &identity(), None, OPTIONS)
+    storage::open(Arc::new(disk.clone()), &identity(), None, SEGMENT_BYTES)
 }
 
 /// `INDEX@TERM`

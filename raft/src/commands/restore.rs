@@ -228,7 +228,7 @@ mod tests {
     use crate::sessions::Command;
     use crate::storage::disk::Disk;
     use crate::storage::disk::real::Real;
-    use crate::storage::{self, Identity, Opened};
+    use crate::storage::{self, Identity, Opened, SEGMENT_BYTES};
 
     const MEMBERS: &str = "n1=h:1,n2=h:2";
     const LAST: EntryId = EntryId {
@@ -323,7 +323,7 @@ mod tests {
             entry(72, Payload::Command(Arc::new(write))),
         ];
         let disk: Arc<dyn Disk> = Arc::new(Real::create(&folder).unwrap());
-        let opened = storage::open::<Command<kv::Command>>(disk, &old, None, Default::default());
+        let opened = storage::open::<Command<kv::Command>>(disk, &old, None, SEGMENT_BYTES);
         let Opened { mut log, .. } = opened.unwrap();
         let ballot = Record::Ballot(Ballot::new(Term(4), None));
         log.append_and_sync(&[ballot, Record::Entries(entries)])
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(n1.cluster, n2.cluster);
         assert_eq!((n2.node(), n2.id.0), ("n2", 1));
         let disk = Arc::new(Real::create(&setting.0.join("n2")).unwrap());
-        let opened = storage::open::<Command<kv::Command>>(disk, &n2, None, Default::default());
+        let opened = storage::open::<Command<kv::Command>>(disk, &n2, None, SEGMENT_BYTES);
         let Opened { log, recovered, .. } = opened.unwrap();
         let snapshot = recovered.snapshot.unwrap();
         assert_eq!((log.base(), snapshot.id.last), (LAST, LAST));

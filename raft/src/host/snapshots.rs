@@ -260,9 +260,8 @@ mod tests {
 
         fn of(cluster: Cluster, disk: Arc<dyn Disk>, spoil: impl FnOnce()) -> Self {
             let identity = Identity::new(cluster, "n1", NodeId(0), 1);
-            let segment_bytes = storage::Options::SEGMENT_BYTES_MIN;
-            let options = storage::Options { segment_bytes };
-            let opened = storage::open::<Command>(disk, &identity, None, options);
+            let segment_bytes = storage::SEGMENT_BYTES_MIN;
+            let opened = storage::open::<Command>(disk, &identity, None, segment_bytes);
             let inbox = Arc::default();
             let storage::Opened { log, snapshots, .. } = opened.unwrap();
             spoil();

@@ -137,7 +137,7 @@ fn snapshots(
     spoil: impl FnOnce(),
 ) -> SnapshotThread<Kv> {
     let identity = Identity::new(Cluster::of(["n1"]), "n1", NodeId(0), 1);
-    let opened = storage::open::<Command>(disk, &identity, None, storage::Options::default());
+    let opened = storage::open::<Command>(disk, &identity, None, storage::SEGMENT_BYTES);
     let snapshots = opened.unwrap().snapshots;
     // The thread has no other work than snapshots.
     snapshots.maintenance.maintain().unwrap();

@@ -10,6 +10,7 @@ use raft_core::{
 };
 
 use super::member::Member;
+use super::options::Options;
 use super::stop_reason::StopReason;
 use crate::entropy;
 use crate::host::Image;
@@ -19,7 +20,8 @@ use crate::storage::disk::Disk;
 use crate::storage::disk::memory::Memory;
 use crate::storage::disk::real::Real;
 use crate::storage::{
-    self, Cluster, ErrorKind, Identity, Log, Options, Recovered, Refusal, Snapshots, crc32c,
+    self, Cluster, ErrorKind, Identity, Log, Recovered, Refusal, SEGMENT_BYTES, SEGMENT_BYTES_MIN,
+    Snapshots, crc32c,
 };
 use crate::telemetry::Telemetry;
 
@@ -39,7 +41,7 @@ pub(super) struct Data {
 /// there and the node has no id yet: it is no initial member, and `joined` is the id with which it
 /// was added.
 pub(super) fn open(
-    options: &super::Options,
+    options: &Options,
     member: &Member,
     joined: Option<NodeId>,
     telemetry: &Arc<Telemetry>,
@@ -47,19 +49,16 @@ pub(super) fn open(
     let folder = options.data.as_deref();
     let path = folder.map_or_else(PathBuf::new, |data| data.join(folder_name(&member.name)));
     let refused = |why: String| StopReason::new(format!("cannot start: {why}"));
-    let (disk, storage): (Arc<dyn Disk>, Options) = match folder {
+    let (disk, segment_bytes): (Arc<dyn Disk>, u64) = match folder {
         Some(_) => match Real::create(&path) {
-            Ok(disk) => (Arc::new(disk), Options::default()),
+            Ok(disk) => (Arc::new(disk), SEGMENT_BYTES),
             Err(error) => {
                 let path = path.display();
                 return Err(refused(format!("cannot keep data in {path}: {error}")));
             }
         },
         // Hardly anything is written to memory.
-        None => {
-            let segment_bytes = Options::SEGMENT_BYTES_MIN;
-            (Arc::new(Memory::new()), Options { segment_bytes })
-        }
+        None => (Arc::new(Memory::new()), SEGMENT_BYTES_MIN),
     };
     let unusable = |error| StopReason::recovery(&error);
     let found = storage::owner(disk.clone()).map_err(unusable)?;
@@ -71,7 +70,7 @@ pub(super) fn open(
     };
     let identity = Identity::new(cluster, &member.name, id, entropy::integer());
     let members = initial.map(|_| member.initial.clone());
-    let opened = storage::open(disk, &identity, members, storage).map_err(unusable)?;
+    let opened = storage::open(disk, &identity, members, segment_bytes).map_err(unusable)?;
     let Recovered {
         ballot,
         snapshot,
@@ -149,8 +148,8 @@ pub(crate) fn restore(
     let (cluster, id) = member.cluster.zip(member.initial_id()).expect("a member");
     let identity = Identity::new(cluster, &member.name, id, entropy::integer());
     let open = || {
-        let options = Options::default();
-        let opened = storage::open::<Command<kv::Command>>(disk.clone(), &identity, None, options);
+        let disk = disk.clone();
+        let opened = storage::open::<Command<kv::Command>>(disk, &identity, None, SEGMENT_BYTES);
         opened.map_err(|error| error.fact())
     };
     let stored = open()?
@@ -178,7 +177,7 @@ pub(crate) fn read_folder(path: &Path) -> Result<(EntryId, Sessions<Kv>), Refusa
     let owner = storage::owner(Arc::new(disk)).map_err(told)?;
     let identity = owner.ok_or_else(|| (ErrorKind::Missing, NOT_A_FOLDER.into()))?;
     let disk = Arc::new(Real::create(path).map_err(unusable)?);
-    let opened = storage::open::<Command<kv::Command>>(disk, &identity, None, Options::default());
+    let opened = storage::open::<Command<kv::Command>>(disk, &identity, None, SEGMENT_BYTES);
     let Recovered {
         snapshot, entries, ..
     } = opened.map_err(told)?.recovered;

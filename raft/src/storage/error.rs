@@ -104,18 +104,6 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
-
-    /// The path of the file.
-    #[must_use]
-    pub fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// The offset in the file, in bytes.
-    #[must_use]
-    pub fn offset(&self) -> Option<u64> {
-        self.offset
-    }
 }
 
 impl fmt::Display for Error {

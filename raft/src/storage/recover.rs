@@ -21,28 +21,14 @@ use super::snapshot::{self, Snapshots};
 use super::wal::Log;
 use crate::members::Members;
 
-/// The options of storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// The length of a segment of the log in bytes. A longer frame gets a segment of its own.
-    pub segment_bytes: u64,
-}
+/// The usual length of a segment of the log in bytes. A longer frame gets a segment of its own.
+pub const SEGMENT_BYTES: u64 = 8 << 20;
 
-impl Options {
-    /// The shortest segment.
-    pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+/// The shortest one.
+pub const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 
-    /// The longest segment.
-    pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            segment_bytes: 8 << 20,
-        }
-    }
-}
+/// The longest one.
+pub const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
 /// A node's open storage, and what was recovered.
 #[derive(Debug)]
@@ -113,21 +99,19 @@ pub fn owner(disk: Arc<dyn Disk>) -> Result<Option<Identity>, Error> {
 /// files that were removed.
 ///
 /// # Panics
-/// If the options are out of range.
+/// If the length of a segment is out of range.
 pub fn open<C>(
     disk: Arc<dyn Disk>,
     identity: &Identity,
     members: Option<Membership>,
-    options: Options,
+    segment_bytes: u64,
 ) -> Result<Opened<C>, Error>
 where
     C: Encode + for<'a> Decode<'a>,
 {
-    let limits = Options::SEGMENT_BYTES_MIN..=Options::SEGMENT_BYTES_MAX;
-    assert!(
-        limits.contains(&options.segment_bytes),
-        "segment_bytes is out of range"
-    );
+    let limits = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+    let is_in_range = limits.contains(&segment_bytes);
+    assert!(is_in_range, "segment_bytes is out of range");
     let folder = Arc::new(Folder::lock(disk)?);
     let mut inventory = folder.inventory()?;
     let mut owner = identity.clone();
@@ -135,10 +119,10 @@ where
         owner = Identity::read(&folder)?;
         identity.demand(&folder, &owner)?;
     } else {
-        create(&folder, &inventory, identity, members, options)?;
+        create(&folder, &inventory, identity, members, segment_bytes)?;
         inventory = folder.inventory()?;
     }
-    recover(folder, &inventory, owner, options)
+    recover(folder, &inventory, owner, segment_bytes)
 }
 
 /// Initialises a node's folder. The identity is written last: before it nothing was acknowledged.
@@ -147,7 +131,7 @@ fn create(
     inventory: &Inventory,
     identity: &Identity,
     members: Option<Membership>,
-    options: Options,
+    segment_bytes: u64,
 ) -> Result<(), Error> {
     demand_new(folder, inventory)?;
     let mut frame = Vec::new();
@@ -169,7 +153,7 @@ fn create(
     let head = Head {
         folder: identity.crc(),
         number: 1,
-        length: options.segment_bytes.max((FRAMES + frame.len()) as u64),
+        length: segment_bytes.max((FRAMES + frame.len()) as u64),
         first_frame: 1,
         chain: 0,
         ballot: Ballot::new(term, None),
@@ -224,7 +208,7 @@ fn recover<C>(
     folder: Arc<Folder>,
     inventory: &Inventory,
     owner: Identity,
-    options: Options,
+    segment_bytes: u64,
 ) -> Result<Opened<C>, Error>
 where
     C: Encode + for<'a> Decode<'a>,
@@ -233,7 +217,7 @@ where
     let scan = scan::scan(&folder, inventory, owner.crc(), &mut entries)?;
     let (cluster, torn) = (owner.cluster, scan.torn);
     let snapshot = newest_snapshot(&folder, inventory, cluster, scan.tail.outline.base)?;
-    let maintenance = Arc::new(Maintenance::new(folder, options.segment_bytes));
+    let maintenance = Arc::new(Maintenance::new(folder, segment_bytes));
     let mut log = Log::resume(maintenance.clone(), inventory, owner.crc(), scan)?;
 
     if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)

@@ -384,7 +384,6 @@ struct Out<'a> {
     snapshots: &'a Snapshots,
     piece: Vec<u8>,
     written: u64,
-    synced: u64,
     crc: Crc,
     failed: Option<Error>,
 }
@@ -402,7 +401,6 @@ impl<'a> Out<'a> {
             snapshots,
             piece: Vec::with_capacity(Self::PIECE),
             written: 0,
-            synced: 0,
             crc: Crc::default(),
             failed: None,
         }
@@ -429,10 +427,10 @@ impl<'a> Out<'a> {
         }
         self.file.write_at(&self.piece, self.written)?;
         self.piece.clear();
+        let synced = self.written / Self::SYNC;
         self.written = length;
-        if self.written - self.synced >= Self::SYNC {
+        if length / Self::SYNC > synced {
             self.file.sync()?;
-            self.synced = self.written;
             self.snapshots.maintenance.make_spare();
         }
         self.snapshots.moved.store(true, Ordering::Relaxed);

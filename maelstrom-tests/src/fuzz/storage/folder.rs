@@ -6,21 +6,19 @@ use std::sync::Arc;
 
 use raft::storage::disk::Disk;
 use raft::storage::disk::memory::Memory;
-use raft::storage::{self, Cluster, Error, Identity, Opened, Options};
+use raft::storage::{self, Cluster, Error, Identity, Opened};
 use raft_core::NodeId;
 
 /// All files of a folder. Their bytes are shared until a copy changes.
 pub(super) type Files = BTreeMap<String, Arc<Vec<u8>>>;
 
 /// Short segments, so that a short history has many.
-const OPTIONS: Options = Options {
-    segment_bytes: Options::SEGMENT_BYTES_MIN,
-};
+const SEGMENT_BYTES: u64 = storage::SEGMENT_BYTES_MIN;
 
 /// Opens a folder as node n1 of three.
 pub(super) fn open(disk: &(impl Disk + Clone + 'static)) -> Result<Opened<String>, Error> {
     let identity = Identity::new(Cluster::of(["n1", "n2", "n3"]), "n1", NodeId(0), 1);
-    storage::open(Arc::new(disk.clone()), &identity, None, OPTIONS)
+    storage::open(Arc::new(disk.clone()), &identity, None, SEGMENT_BYTES)
 }
 
 /// The files on a disk.
