@@ -24,38 +24,30 @@ pub(crate) struct Flaw {
 #[inline]
 pub(crate) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     // Most strings of messages end within two words; blocks pay off after those.
-    for _ in 0..2 {
-        let Some(word) = word_at(bytes, at) else {
-            return plain_end_bytewise(bytes, at);
-        };
-        let special = specials(word);
-        if special != 0 {
-            return at + first_byte(special);
-        }
-        at += WORD;
-    }
-    plain_end_long(bytes, at)
-}
-
-/// [`plain_end`] of a long run.
-fn plain_end_long(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        if block
-            .iter()
-            .fold(false, |any, &byte| any | is_special(byte))
-        {
-            break;
-        }
-        at += BLOCK;
-    }
+    let long = at + 2 * WORD;
     while let Some(word) = word_at(bytes, at) {
         let special = specials(word);
         if special != 0 {
             return at + first_byte(special);
         }
         at += WORD;
+        if at == long {
+            at = plain_blocks(bytes, at);
+        }
     }
     plain_end_bytewise(bytes, at)
+}
+
+/// The end of the blocks at `at` that have only characters that stand for themselves.
+fn plain_blocks(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>)
+        && !block
+            .iter()
+            .fold(false, |any, &byte| any | is_special(byte))
+    {
+        at += BLOCK;
+    }
+    at
 }
 
 fn plain_end_bytewise(bytes: &[u8], mut at: usize) -> usize {

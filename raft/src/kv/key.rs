@@ -264,9 +264,8 @@ impl<'a> Rest<'a> {
 
 impl From<Value> for Key {
     fn from(value: Value) -> Self {
-        let text = json::to_string(&value);
-        let raw = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH);
-        Self::of(raw.expect("a value is written as JSON"))
+        let key = json::decode_with_depth(&json::encode(&value), json::MAX_DEPTH);
+        key.expect("a value is written as JSON")
     }
 }
 

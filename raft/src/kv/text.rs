@@ -221,9 +221,8 @@ fn without_exponent(decimal: &str) -> Option<String> {
 
 impl From<Value> for Text {
     fn from(value: Value) -> Self {
-        let text = json::to_string(&value);
-        let raw = json::decode_with_depth(text.as_bytes(), json::MAX_DEPTH);
-        Self::of(raw.expect("a value is written as JSON"))
+        let text = json::decode_with_depth(&json::encode(&value), json::MAX_DEPTH);
+        text.expect("a value is written as JSON")
     }
 }
 
