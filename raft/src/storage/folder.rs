@@ -79,38 +79,30 @@ pub(super) struct Folder {
 
 impl Folder {
     pub(super) fn lock(disk: Arc<dyn Disk>) -> Result<Self, Error> {
-        match disk.lock() {
-            Ok(lock) => Ok(Self {
-                disk,
-                lock,
-                failed: OnceLock::new(),
-            }),
-            Err(error) if error.kind() == Io::WouldBlock => Err(Error::new(
-                ErrorKind::Locked,
-                disk.path(""),
-                "another process uses this folder",
-            )),
-            Err(error) => Err(Error::disk(disk.path("lock"), "lock it", &error)),
-        }
+        let lock = disk.lock().map_err(|error| match error.kind() {
+            Io::WouldBlock => {
+                let what = "another process uses this folder";
+                Error::new(ErrorKind::Locked, disk.path(""), what)
+            }
+            _ => Error::disk(disk.path("lock"), "lock it", &error),
+        })?;
+        let failed = OnceLock::new();
+        Ok(Self { disk, lock, failed })
     }
 
     /// Returns an error if another process may have changed the folder since it was locked.
     pub(super) fn demand_intact(&self) -> Result<(), Error> {
-        match self.lock.is_intact() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::new(
-                ErrorKind::Locked,
-                self.disk.path(""),
-                "a node has used this folder while it was read",
-            )),
-            Err(error) => Err(self.error("", "see whether a node uses the folder", &error)),
+        let is_intact = self.lock.is_intact();
+        if is_intact.map_err(self.failed("", "see whether a node uses the folder"))? {
+            return Ok(());
         }
+        let what = "a node has used this folder while it was read";
+        Err(Error::new(ErrorKind::Locked, self.disk.path(""), what))
     }
 
     /// Lists the files. Unknown ones are ignored.
     pub(super) fn inventory(&self) -> Result<Inventory, Error> {
-        let names = self.disk.list();
-        let names = names.map_err(|error| Error::disk(self.disk.path(""), "list it", &error))?;
+        let names = self.disk.list().map_err(self.failed("", "list it"))?;
         let mut inventory = Inventory::default();
         for name in names {
             match Name::parse(&name) {
@@ -131,7 +123,7 @@ impl Folder {
     pub(super) fn open(&self, name: Name) -> Result<Handle, Error> {
         let text = name.text();
         let file = self.disk.open(&text);
-        self.handle(text, file, "open it")
+        self.handle(&text, file, "open it")
     }
 
     /// Like [`Folder::open`], but `None` if there is no such file.
@@ -139,7 +131,7 @@ impl Folder {
         let text = name.text();
         match self.disk.open(&text) {
             Err(error) if error.kind() == Io::NotFound => Ok(None),
-            file => self.handle(text, file, "open it").map(Some),
+            file => self.handle(&text, file, "open it").map(Some),
         }
     }
 
@@ -163,7 +155,7 @@ impl Folder {
     ) -> Result<(Handle, T), Error> {
         let aside = name.aside();
         let file = self.disk.create(&aside);
-        let file = self.handle(aside, file, "create it")?;
+        let file = self.handle(&aside, file, "create it")?;
         let written = write(&file)?;
         Ok((file, written))
     }
@@ -191,9 +183,8 @@ impl Folder {
         let (aside, text) = (from.aside(), name.text());
         self.guard(|| {
             file.sync()?;
-            self.disk
-                .rename(&aside, &text)
-                .map_err(|error| self.error(&aside, "rename it", &error))?;
+            let renamed = self.disk.rename(&aside, &text);
+            renamed.map_err(self.failed(&aside, "rename it"))?;
             self.sync_names()
         })?;
         let path = self.disk.path(&text);
@@ -239,32 +230,29 @@ impl Folder {
 
     pub(super) fn remove_text(&self, name: &str) -> Result<(), Error> {
         let removed = self.disk.remove(name);
-        removed.map_err(|error| self.error(name, "remove it", &error))
+        removed.map_err(self.failed(name, "remove it"))
     }
 
     /// Makes the names durable.
     pub(super) fn sync_names(&self) -> Result<(), Error> {
         let synced = self.disk.sync_folder();
-        synced.map_err(|error| self.error("", "sync the folder", &error))
+        synced.map_err(self.failed("", "sync the folder"))
     }
 
-    fn error(&self, name: &str, doing: &str, error: &std::io::Error) -> Error {
-        Error::disk(self.disk.path(name), doing, error)
+    /// The error of a call for a file; `doing` completes "cannot …".
+    fn failed(&self, name: &str, doing: &str) -> impl Fn(std::io::Error) -> Error {
+        move |error| Error::disk(self.disk.path(name), doing, &error)
     }
 
     fn handle(
         &self,
-        name: String,
+        name: &str,
         file: std::io::Result<Box<dyn File>>,
         doing: &str,
     ) -> Result<Handle, Error> {
-        match file {
-            Ok(file) => Ok(Handle {
-                path: self.disk.path(&name),
-                file,
-            }),
-            Err(error) => Err(self.error(&name, doing, &error)),
-        }
+        let file = file.map_err(self.failed(name, doing))?;
+        let path = self.disk.path(name);
+        Ok(Handle { path, file })
     }
 }
 
@@ -277,26 +265,28 @@ pub(super) struct Handle {
 
 impl Handle {
     pub(super) fn length(&self) -> Result<u64, Error> {
-        let length = self.file.length();
-        length.map_err(|error| Error::disk(self.path.clone(), "get its length", &error))
+        self.file.length().map_err(self.failed("get its length"))
     }
 
     pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), Error> {
         let read = self.file.read_at(bytes, offset);
-        read.map_err(|error| Error::disk(self.path.clone(), "read it", &error).at(offset))
+        read.map_err(|error| self.failed("read it")(error).at(offset))
     }
 
     pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
         let written = self.file.write_at(bytes, offset);
-        written.map_err(|error| Error::disk(self.path.clone(), "write it", &error).at(offset))
+        written.map_err(|error| self.failed("write it")(error).at(offset))
     }
 
     pub(super) fn sync(&self) -> Result<(), Error> {
-        let synced = self.file.sync();
-        synced.map_err(|error| Error::disk(self.path.clone(), "sync it", &error))
+        self.file.sync().map_err(self.failed("sync it"))
     }
 
     pub(super) fn refuse(&self, kind: ErrorKind, what: impl Into<String>) -> Error {
         Error::new(kind, self.path.clone(), what)
+    }
+
+    fn failed(&self, doing: &str) -> impl Fn(std::io::Error) -> Error {
+        move |error| Error::disk(self.path.clone(), doing, &error)
     }
 }

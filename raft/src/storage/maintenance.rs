@@ -166,8 +166,6 @@ impl Maintenance {
 
 #[cfg(test)]
 mod tests {
-    use raft_core::{Ballot, EntryId};
-
     use super::super::disk::memory::Memory;
     use super::super::segment::Head;
     use super::*;
@@ -189,10 +187,7 @@ mod tests {
                 number,
                 length: 4096,
                 first_frame: 1,
-                chain: 0,
-                ballot: Ballot::default(),
-                base: EntryId::default(),
-                last: EntryId::default(),
+                ..Head::default()
             };
             let file = segment::create(&folder, head, &[], spare).unwrap();
             maintenance.spare_used();

@@ -11,7 +11,7 @@ use raft_core::{
 use super::disk::Disk;
 use super::error::{Error, ErrorKind, Refusal};
 use super::folder::{Folder, Inventory, Name};
-use super::frame::{self, Frame};
+use super::frame;
 use super::identity::{Cluster, Identity};
 use super::maintenance::Maintenance;
 use super::record::{Content, Stored};
@@ -100,15 +100,12 @@ pub fn owner(disk: Arc<dyn Disk>) -> Result<Option<Identity>, Error> {
 ///
 /// # Panics
 /// If the length of a segment is out of range.
-pub fn open<C>(
+pub fn open<C: Encode + for<'a> Decode<'a>>(
     disk: Arc<dyn Disk>,
     identity: &Identity,
     members: Option<Membership>,
     segment_bytes: u64,
-) -> Result<Opened<C>, Error>
-where
-    C: Encode + for<'a> Decode<'a>,
-{
+) -> Result<Opened<C>, Error> {
     let limits = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
     let is_in_range = limits.contains(&segment_bytes);
     assert!(is_in_range, "segment_bytes is out of range");
@@ -122,7 +119,35 @@ where
         create(&folder, &inventory, identity, members, segment_bytes)?;
         inventory = folder.inventory()?;
     }
-    recover(folder, &inventory, owner, segment_bytes)
+    let mut entries = Entries(VecDeque::new());
+    let scan = scan::scan(&folder, &inventory, owner.crc(), &mut entries)?;
+    let (cluster, torn) = (owner.cluster, scan.torn);
+    let snapshot = newest_snapshot(&folder, &inventory, cluster, scan.tail.outline.base)?;
+    let maintenance = Arc::new(Maintenance::new(folder, segment_bytes));
+    let mut log = Log::resume(maintenance.clone(), &inventory, owner.crc(), scan)?;
+
+    if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
+        && id != log.base()
+    {
+        entries.rebase(id, log.tail.outline.holds(id));
+        write_base::<C>(&mut log, id)?;
+    }
+    log.note_covered();
+    while maintenance.must_remove() {
+        maintenance.remove_few()?;
+    }
+    let recovered = Recovered {
+        ballot: log.tail.ballot,
+        snapshot,
+        entries: entries.0.into(),
+        torn,
+    };
+    Ok(Opened {
+        identity: owner,
+        log,
+        snapshots: Snapshots::new(maintenance, cluster),
+        recovered,
+    })
 }
 
 /// Initialises a node's folder. The identity is written last: before it nothing was acknowledged.
@@ -149,16 +174,13 @@ fn create(
     }
     // No node leads in the term of the first entry.
     let term = members.map_or(Term(0), |_| FIRST.term);
-    let start = EntryId::default();
     let head = Head {
         folder: identity.crc(),
         number: 1,
         length: segment_bytes.max((FRAMES + frame.len()) as u64),
         first_frame: 1,
-        chain: 0,
         ballot: Ballot::new(term, None),
-        base: start,
-        last: start,
+        ..Head::default()
     };
     segment::create(folder, head, &frame, None)?;
     identity.create(folder)
@@ -191,57 +213,19 @@ pub(super) fn demand_new(folder: &Folder, inventory: &Inventory) -> Result<(), E
 
 /// Where the first segment of a log ended when it was created.
 fn end_of_first(segment: &[u8]) -> usize {
-    let begins_with_members = |frame: &Frame<'_>| match Stored::read(frame.records) {
-        Ok((Stored::Entry { id, content }, rest)) => {
-            id == FIRST && matches!(content, Content::Members(_)) && rest.is_empty()
-        }
-        Ok(_) | Err(_) => false,
+    let Ok(frame) = frame::read(segment, FRAMES) else {
+        return FRAMES;
     };
-    let first = frame::read(segment, FRAMES).ok();
-    first
-        .filter(begins_with_members)
-        .map_or(FRAMES, |frame| frame.end)
-}
-
-/// Recovers a node's folder.
-fn recover<C>(
-    folder: Arc<Folder>,
-    inventory: &Inventory,
-    owner: Identity,
-    segment_bytes: u64,
-) -> Result<Opened<C>, Error>
-where
-    C: Encode + for<'a> Decode<'a>,
-{
-    let mut entries = Entries(VecDeque::new());
-    let scan = scan::scan(&folder, inventory, owner.crc(), &mut entries)?;
-    let (cluster, torn) = (owner.cluster, scan.torn);
-    let snapshot = newest_snapshot(&folder, inventory, cluster, scan.tail.outline.base)?;
-    let maintenance = Arc::new(Maintenance::new(folder, segment_bytes));
-    let mut log = Log::resume(maintenance.clone(), inventory, owner.crc(), scan)?;
-
-    if let Some(id) = snapshot.as_ref().map(|snapshot| snapshot.id.last)
-        && id != log.base()
-    {
-        entries.rebase(id, log.tail.outline.holds(id));
-        write_base::<C>(&mut log, id)?;
+    match Stored::read(frame.records) {
+        Ok((
+            Stored::Entry {
+                id: FIRST,
+                content: Content::Members(_),
+            },
+            [],
+        )) => frame.end,
+        Ok(_) | Err(_) => FRAMES,
     }
-    log.note_covered();
-    while maintenance.must_remove() {
-        maintenance.remove_few()?;
-    }
-    let recovered = Recovered {
-        ballot: log.tail.ballot,
-        snapshot,
-        entries: entries.0.into(),
-        torn,
-    };
-    Ok(Opened {
-        identity: owner,
-        log,
-        snapshots: Snapshots::new(maintenance, cluster),
-        recovered,
-    })
 }
 
 /// The newest snapshot, if there is any. It must cover all entries before the base of the log.

@@ -103,9 +103,8 @@ pub(super) fn scan(
         }
         let is_last = *number == newest;
         if is_last && sealed != Sealed::No {
-            let missing = Name::Segment(number + 1);
             let what = "this segment of the log is missing: the previous one is sealed";
-            return Err(folder.refuse(ErrorKind::Missing, missing, what));
+            return Err(missing(folder, number + 1, what));
         }
         torn = torn_tail(&bytes, log.end as usize, bad, is_last).map_err(refuse)?;
         if torn > 0 {
@@ -127,31 +126,34 @@ pub(super) fn scan(
     }
     let tail = log.expect("there is a first segment");
     if let Some(gap) = tail.outline.gap() {
-        let missing = Name::Segment(first.saturating_sub(1));
         let what = format!(
             "entries {} to {gap} are missing and no snapshot covers them: they were in this segment \
              or an earlier one",
             tail.outline.base.index.next()
         );
-        return Err(folder.refuse(ErrorKind::Missing, missing, what));
+        return Err(missing(folder, first.saturating_sub(1), what));
     }
     Ok(Scan { tail, torn, before })
 }
 
 /// The first and the last of the segments. None between them may be missing.
 fn first_and_newest(folder: &Folder, numbers: &[u64]) -> Result<(u64, u64), Error> {
-    let (Some(first), Some(newest)) = (numbers.first(), numbers.last()) else {
-        let missing = Name::Segment(1);
-        return Err(folder.refuse(ErrorKind::Missing, missing, "the log has no segments"));
+    let (Some(&first), Some(&newest)) = (numbers.first(), numbers.last()) else {
+        return Err(missing(folder, 1, "the log has no segments"));
     };
-    if let Some(missing) = numbers
-        .windows(2)
-        .find_map(|pair| (pair[1] - pair[0] > 1).then_some(pair[0] + 1))
-    {
-        let what = "this segment of the log is missing, but later ones exist";
-        return Err(folder.refuse(ErrorKind::Missing, Name::Segment(missing), what));
+    let mut all = (first..=newest).zip(numbers);
+    match all.find(|(expected, number)| expected != *number) {
+        None => Ok((first, newest)),
+        Some((gone, _)) => {
+            let what = "this segment of the log is missing, but later ones exist";
+            Err(missing(folder, gone, what))
+        }
     }
-    Ok((*first, *newest))
+}
+
+/// The error that a segment is missing.
+fn missing(folder: &Folder, number: u64, what: impl Into<String>) -> Error {
+    folder.refuse(ErrorKind::Missing, Name::Segment(number), what)
 }
 
 /// An offset in a segment, and what is wrong there.

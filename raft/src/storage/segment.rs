@@ -55,7 +55,7 @@ const BLOCK_CRC: usize = 504;
 const END: [u8; 4] = *b"end!";
 
 /// The head of a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
     /// The identity's CRC, by which segments of other folders are recognised.
     pub(super) folder: u32,

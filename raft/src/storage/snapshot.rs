@@ -123,24 +123,20 @@ impl Snapshots {
         membership: &Membership,
         machine: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
     ) -> Result<SnapshotId, Error> {
-        let id = self
-            .maintenance
-            .folder
-            .create(Name::Snapshot(last), |file| {
-                let mut out = Out::new(file, self);
-                out.take(&head(last, self.cluster, membership))?;
-                let encoded = machine(&mut out);
-                if let Some(error) = out.failed.take() {
-                    return Err(error);
-                }
-                encoded.map_err(|error| {
-                    file.refuse(
-                        ErrorKind::Disk,
-                        format!("cannot encode the state machine: {error}"),
-                    )
-                })?;
-                out.finish(last)
+        let folder = &self.maintenance.folder;
+        let id = folder.create(Name::Snapshot(last), |file| {
+            let mut out = Out::new(file, self);
+            out.take(&head(last, self.cluster, membership))?;
+            let encoded = machine(&mut out);
+            if let Some(error) = out.failed.take() {
+                return Err(error);
+            }
+            encoded.map_err(|error| {
+                let what = format!("cannot encode the state machine: {error}");
+                file.refuse(ErrorKind::Disk, what)
             })?;
+            out.finish(last)
+        })?;
         // It may have replaced a damaged file of the same name.
         self.open().retain(|(known, _)| *known != id);
         Ok(id)
@@ -298,10 +294,8 @@ impl<'a> SnapshotFile<'a> {
     /// Returns an error if it is of another cluster.
     fn demand(self, cluster: Cluster) -> Result<Self, SnapshotRefusal> {
         if self.cluster != cluster && self.cluster != UNKNOWN {
-            return Err((
-                ErrorKind::Foreign,
-                "the snapshot belongs to another cluster",
-            ));
+            let what = "the snapshot belongs to another cluster";
+            return Err((ErrorKind::Foreign, what));
         }
         Ok(self)
     }

@@ -241,10 +241,7 @@ impl<C: Encode> Wal<C> for Log {
             }
             self.sync()
         })?;
-        if records
-            .iter()
-            .any(|record| matches!(record, Record::Base(_)))
-        {
+        if records.iter().any(|r| matches!(r, Record::Base(_))) {
             self.note_covered();
         }
         Ok(())
