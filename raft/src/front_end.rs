@@ -149,8 +149,6 @@ impl<R: Routes> FrontEnd<Sessions<Kv>> for NodeFrontEnd<R> {
                 "cannot make the next segment of the log ahead of need: {reason}; the node stops if \
                  this lasts until it is needed. Check the disk's room and the folder's permissions"
             )),
-            // The host stops and returns the reason.
-            SnapshotResult::Failed(_) => {}
         }
     }
 }

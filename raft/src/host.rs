@@ -162,7 +162,7 @@ where
     /// be used any more.
     pub fn run(mut self, settle: Duration, grace: Duration) -> Result<(), String> {
         let started = self.log.start(self.inbox.clone(), self.front_end.sender());
-        started.map_err(|error| not_stored(&format!("cannot start a thread: {error}")))?;
+        started.map_err(|e| format!("the log cannot be stored: cannot start a thread: {e}"))?;
         // The output of a lone voter's first steps.
         self.turn(Vec::new());
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
@@ -239,8 +239,8 @@ where
     /// The input for the replica. A write may wait for the session.
     fn input(&mut self, arrival: Arrival<S, F::ReplyTo>) -> Result<Option<Input<S>>, String> {
         let input = match arrival {
-            Arrival::Log(result) => {
-                let synced = result.map_err(|reason| not_stored(&reason))?;
+            Arrival::Failed(reason) => return Err(reason),
+            Arrival::Synced(synced) => {
                 self.snapshots.maintain();
                 Input::Synced(synced)
             }
@@ -269,9 +269,6 @@ where
                     SnapshotResult::Broken { id, reason: _ } => Input::SnapshotBroken(id),
                     SnapshotResult::Damaged { id, reason: _ } => Input::SnapshotDamaged(id),
                     SnapshotResult::NoSpare(_) => return Ok(None),
-                    SnapshotResult::Failed(reason) => {
-                        return Err(format!("a snapshot cannot be stored: {reason}"));
-                    }
                 }
             }
             Arrival::Client {
@@ -342,10 +339,6 @@ where
         self.log.store(output, &self.inbox, send);
         self.front_end.turned(self.inbox.turn());
     }
-}
-
-fn not_stored(reason: &str) -> String {
-    format!("the log cannot be stored: {reason}")
 }
 
 /// The time of the tick after the one that was due at `due`. Missed ticks are not made up for; a

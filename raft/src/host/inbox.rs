@@ -46,8 +46,6 @@ struct Queues<S: StateMachine, R> {
     results: VecDeque<Arrival<S, R>>,
     /// The bytes that open requests hold, here or in the replica.
     open: usize,
-    /// Requests refused because of [`OPEN`].
-    crowded_out: u64,
     closed: bool,
     /// When the event loop's present turn began; `None` between two turns.
     turn: Option<Instant>,
@@ -91,8 +89,6 @@ pub enum SnapshotResult<S> {
     /// The spare file for the log's next segment could not be made, for this reason. The log makes
     /// the segment itself when it needs it.
     NoSpare(String),
-    /// A snapshot could not be stored or read, for this reason. The node must stop.
-    Failed(String),
 }
 
 /// A request of a client.
@@ -118,8 +114,10 @@ pub enum ClientRequest<S: StateMachine> {
 /// One input for the event loop.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival<S: StateMachine, R> {
-    /// The receipt of the log's thread, or why the log cannot be stored and the node must stop.
-    Log(Result<Synced, String>),
+    /// The receipt of the log's thread.
+    Synced(Synced),
+    /// Why the node must stop: storage has failed.
+    Failed(String),
     Peer(Envelope<S>),
     /// A chunk of a snapshot that was read, to be sent.
     Chunk(Envelope<S>),
@@ -155,7 +153,6 @@ impl<S: StateMachine, R> Default for Inbox<S, R> {
             clients: Queue::new(CLIENTS),
             results: VecDeque::new(),
             open: 0,
-            crowded_out: 0,
             closed: false,
             turn: None,
         }))
@@ -179,14 +176,11 @@ impl<S: StateMachine, R> Inbox<S, R> {
     pub fn submit(&self, reply_to: R, request: ClientRequest<S>, bytes: usize) -> Result<(), R> {
         let mut queues = self.0.lock();
         if queues.open > 0 && queues.open.saturating_add(bytes) > OPEN {
-            queues.crowded_out += 1;
+            queues.clients.dropped += 1;
             return Err(reply_to);
         }
-        let full = |(reply_to, _)| reply_to;
-        queues
-            .clients
-            .push((reply_to, request), bytes)
-            .map_err(full)?;
+        let pushed = queues.clients.push((reply_to, request), bytes);
+        pushed.map_err(|(reply_to, _)| reply_to)?;
         queues.open += bytes;
         self.0.wake(queues);
         Ok(())
@@ -221,11 +215,9 @@ impl<S: StateMachine, R> Inbox<S, R> {
     #[must_use]
     pub fn depths(&self) -> Depths {
         let queues = self.0.lock();
-        let mut clients = queues.clients.depth();
-        clients.dropped += queues.crowded_out;
         Depths {
             peers: queues.peers.depth(),
-            clients,
+            clients: queues.clients.depth(),
         }
     }
 

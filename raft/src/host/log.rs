@@ -194,6 +194,11 @@ fn take<S: StateMachine>(queue: &Monitor<State<S>>) -> Option<Output<S, Volatile
     state.waiting.take()
 }
 
+/// The log cannot be stored, for this reason.
+pub(super) fn not_stored<S: StateMachine, R>(reason: impl fmt::Display) -> Arrival<S, R> {
+    Arrival::Failed(format!("the log cannot be stored: {reason}"))
+}
+
 /// Stores an output. Puts the receipt for the replica into the inbox, and sends the messages that
 /// waited. Returns the log, and the proof for the next output, unless the disk fails.
 fn store<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
@@ -205,13 +210,13 @@ fn store<S: StateMachine, W: Wal<S::Command, Error: fmt::Display>, R>(
     let has_records = !output.records().is_empty();
     let stored = output.persist(before, &mut wal);
     let (durable, persisted) = stored
-        .map_err(|error| inbox.finished(Arrival::Log(Err(error.to_string()))))
+        .map_err(|error| inbox.finished(not_stored(error)))
         .ok()?;
     let (late, synced) = durable.finish();
     // The receipt of an output without records has no news for the replica. A peer's answer to these
     // messages must not overtake one that has.
     if has_records {
-        inbox.finished(Arrival::Log(Ok(synced)));
+        inbox.finished(Arrival::Synced(synced));
     }
     if !late.is_empty() {
         send(late);
@@ -271,7 +276,8 @@ mod tests {
         let mut batch = Vec::new();
         inbox.drain(hour, Peers::Taken, &mut batch);
         match batch.pop() {
-            Some(Arrival::Log(result)) => result,
+            Some(Arrival::Synced(synced)) => Ok(synced),
+            Some(Arrival::Failed(reason)) => Err(reason),
             other => panic!("{other:?}"),
         }
     }
@@ -305,7 +311,10 @@ mod tests {
         log.store(write(&mut replica, 4), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(1));
         drop(lets);
-        assert_eq!(result(&inbox), Err("the disk is gone".into()));
+        assert_eq!(
+            result(&inbox),
+            Err("the log cannot be stored: the disk is gone".into())
+        );
         assert!(!log.is_idle(), "what was not stored still waits");
     }
 

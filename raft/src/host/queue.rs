@@ -105,7 +105,8 @@ pub(crate) struct Queue<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
     limit: Limit,
-    dropped: u64,
+    /// The items that found no room.
+    pub(super) dropped: u64,
 }
 
 impl<T> Queue<T> {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use raft_core::{ChunkToSend, SnapshotToInstall, SnapshotToStore, StateMachine, Task};
 
 use super::inbox::{Arrival, Inbox, SnapshotResult};
+use super::log::not_stored;
 use crate::storage::{Error, ErrorKind, Snapshots};
 
 /// The most chunks that wait to be read. One more is dropped, as a network may drop it.
@@ -128,18 +129,18 @@ impl<S> SnapshotThread<S> {
 /// Reads a chunk, and puts the message into the inbox.
 fn read<S: StateMachine, A>(snapshots: &Snapshots, chunk: ChunkToSend, inbox: &Inbox<S, A>) {
     let id = chunk.snapshot;
-    inbox.finished(match snapshots.read(id, chunk.offset, chunk.length) {
-        Ok(Some(bytes)) => Arrival::Chunk(chunk.message(bytes)),
+    match snapshots.read(id, chunk.offset, chunk.length) {
+        Ok(Some(bytes)) => inbox.finished(Arrival::Chunk(chunk.message(bytes))),
         // A newer snapshot replaced it, or it was reported already.
-        Ok(None) => return,
-        Err(error) => Arrival::Snapshot(match error.kind() {
-            ErrorKind::Damaged => SnapshotResult::Damaged {
-                id,
-                reason: error.fact(),
-            },
-            _ => SnapshotResult::Failed(error.to_string()),
-        }),
-    });
+        Ok(None) => {}
+        Err(error) if error.kind() == ErrorKind::Damaged => inbox.found_damaged(id, error.fact()),
+        Err(error) => inbox.finished(failed(&error)),
+    }
+}
+
+/// A snapshot cannot be stored or read, for this reason.
+fn failed<S: StateMachine, A>(reason: &Error) -> Arrival<S, A> {
+    Arrival::Failed(format!("a snapshot cannot be stored: {reason}"))
 }
 
 /// Works until the handle is dropped. After each task it makes and removes a few files, and further
@@ -175,12 +176,11 @@ fn work<S: StateMachine + Image, A>(
         };
         if let Some(result) = result {
             has_failed |= result.is_err();
-            let failed = |error: Error| SnapshotResult::Failed(error.to_string());
-            inbox.finished(Arrival::Snapshot(result.unwrap_or_else(failed)));
+            inbox.finished(result.map_or_else(|error| failed(&error), Arrival::Snapshot));
         }
         if !has_failed && let Err(error) = snapshots.maintenance.maintain() {
             has_failed = true;
-            inbox.finished(Arrival::Log(Err(error.to_string())));
+            inbox.finished(not_stored(error));
         }
         if let Some(error) = snapshots.maintenance.take_warning() {
             inbox.finished(Arrival::Snapshot(SnapshotResult::NoSpare(error.fact())));
