@@ -96,11 +96,11 @@ impl<R: Send + 'static> Node<R> {
         // By then every open request has reached its deadline and is answered.
         let grace = settle + TICK * restored.config.request_deadline.saturating_mul(2);
         let (stepper, viewer) = share(Replica::restore(restored));
-        let no_thread = StopReason::io("cannot start a thread");
         let persisted = stepper.persisted();
         let log = host::Log::new(options.data.is_some(), log, persisted);
         telemetry.watch(viewer.clone(), inbox.clone(), log.watch());
-        let snapshots = SnapshotThread::start(snapshots, inbox.clone()).map_err(no_thread)?;
+        let snapshots = SnapshotThread::start(snapshots, inbox.clone());
+        let snapshots = snapshots.map_err(StopReason::io("cannot start a thread"))?;
         Ok(Some(Self {
             id,
             cluster,

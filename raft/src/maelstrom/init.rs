@@ -82,13 +82,7 @@ struct BeforeInit<'a> {
 impl BeforeInit<'_> {
     /// Handles a line. Returns the content if it is a valid `init`.
     fn line(&mut self, line: &[u8]) -> Option<Init> {
-        let Line { src, dest, body } = match open(line) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.output.drop_line(DropReason::BadLine, error);
-                return None;
-            }
-        };
+        let Line { src, dest, body } = open(line, self.output)?;
         // The name of this node is not known yet, but no name is this long.
         if dest.len() > MAX_NAME {
             self.output.drop_line(
@@ -172,9 +166,11 @@ impl BeforeInit<'_> {
     }
 }
 
-/// Parses a line without its body.
-pub(crate) fn open(line: &[u8]) -> Result<Line<'_, json::Raw<'_>>, json::Error> {
+/// Parses a line without its body. Drops one that is none.
+pub(crate) fn open<'a>(line: &'a [u8], output: &Output) -> Option<Line<'a, json::Raw<'a>>> {
     json::decode_with_depth(line, json::MAX_DEPTH)
+        .map_err(|error| output.drop_line(DropReason::BadLine, error))
+        .ok()
 }
 
 /// Whether a name is a client's: in Maelstrom these begin with a `c`.

@@ -32,9 +32,8 @@ impl Reader {
     }
 
     fn line(&self, line: &[u8]) {
-        let Line { src, dest, body } = match open(line) {
-            Ok(line) => line,
-            Err(error) => return self.input.output.drop_line(DropReason::BadLine, error),
+        let Some(Line { src, dest, body }) = open(line, &self.input.output) else {
+            return;
         };
         if *dest != *self.input.me.name {
             let text = format!("its dest is {:?}, not this node", clipped(&dest));

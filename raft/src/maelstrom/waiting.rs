@@ -51,13 +51,7 @@ pub(super) fn wait<R: Read>(
 /// Handles a line. Returns this node's id if the line is a message of a peer that tells it.
 fn id_in(line: &[u8], member: &Member, output: &Output, stdout: &Arc<Replies>) -> Option<NodeId> {
     let drop_line = |reason, text: String| output.drop_line(reason, text);
-    let Line { src, dest, body } = match open(line) {
-        Ok(opened) => opened,
-        Err(error) => {
-            drop_line(DropReason::BadLine, error.to_string());
-            return None;
-        }
-    };
+    let Line { src, dest, body } = open(line, output)?;
     if dest != member.name {
         let text = format!("its dest is {:?}, not this node", clipped(&dest));
         drop_line(DropReason::Misrouted, text);

@@ -60,13 +60,8 @@ impl Member {
     pub fn of_names(node_id: &str, node_ids: Vec<String>) -> Result<Self, String> {
         let of_node_id = |why: &str| format!("node_id {:?} {why}", clipped(node_id));
         Address::parse(node_id).map_err(of_node_id)?;
-        let has_place = |name: &&str| name.contains('=');
-        let found = node_ids
-            .iter()
-            .map(String::as_str)
-            .chain([node_id])
-            .find(has_place);
-        if let Some(name) = found {
+        let names = node_ids.iter().map(String::as_str);
+        if let Some(name) = names.chain([node_id]).find(|name| name.contains('=')) {
             return Err(format!("the name {:?} contains a =", clipped(name)));
         }
         Self::new(node_id, node_ids).map_err(|why| format!("node_ids: {why}"))
@@ -88,11 +83,8 @@ impl Member {
     #[must_use]
     pub fn with_token(mut self, token: &str) -> Self {
         if !token.is_empty() {
-            let addresses = self
-                .initial
-                .members()
-                .values()
-                .map(|member| &*member.address);
+            let members = self.initial.members().values();
+            let addresses = members.map(|member| &*member.address);
             self.cluster = Some(Cluster::of(addresses.chain([token])));
         }
         self
