@@ -73,13 +73,7 @@ impl<R: Send + 'static> Node<R> {
         if options.data.is_some() {
             log_recovery(&data, began.elapsed(), log);
         }
-        let Data {
-            cluster,
-            log,
-            snapshots,
-            restored,
-            torn: _,
-        } = data;
+        let restored = data.restored;
         let id = restored.id;
         let book = Arc::new(AddressBook::default());
         book.learn(&Arc::new(restored.membership.clone()));
@@ -97,13 +91,13 @@ impl<R: Send + 'static> Node<R> {
         let grace = settle + TICK * restored.config.request_deadline.saturating_mul(2);
         let (stepper, viewer) = share(Replica::restore(restored));
         let persisted = stepper.persisted();
-        let log = host::Log::new(options.data.is_some(), log, persisted);
+        let log = host::Log::new(options.data.is_some(), data.log, persisted);
         telemetry.watch(viewer.clone(), inbox.clone(), log.watch());
-        let snapshots = SnapshotThread::start(snapshots, inbox.clone());
+        let snapshots = SnapshotThread::start(data.snapshots, inbox.clone());
         let snapshots = snapshots.map_err(StopReason::io("cannot start a thread"))?;
         Ok(Some(Self {
             id,
-            cluster,
+            cluster: data.cluster,
             book,
             stepper,
             viewer,

@@ -38,9 +38,8 @@ impl<S: StateMachine, W> Log<S, W> {
         Self {
             queue: Arc::new(Monitor::new(State {
                 waiting: None,
-                outputs: 0,
+                depth: Depth::default(),
                 since: None,
-                dropped: 0,
                 closed: false,
             })),
             has_thread,
@@ -100,11 +99,11 @@ impl<S: StateMachine, W> Log<S, W> {
             return;
         }
         let mut state = self.queue.lock();
-        state.outputs += 1;
+        state.depth.length += 1;
         match &mut state.waiting {
             Some(waiting) => {
                 let dropped = waiting.join(output, LATE);
-                state.dropped += dropped as u64;
+                state.depth.dropped += dropped as u64;
             }
             None => state.waiting = Some(output),
         }
@@ -148,11 +147,7 @@ impl<S: StateMachine> LogWatch<S> {
     /// The outputs that wait for a sync to begin, and the messages of them that were dropped.
     #[must_use]
     pub fn depth(&self) -> Depth {
-        let state = self.0.lock();
-        Depth {
-            length: state.outputs,
-            dropped: state.dropped,
-        }
+        self.0.lock().depth
     }
 }
 
@@ -161,13 +156,11 @@ impl<S: StateMachine> LogWatch<S> {
 struct State<S: StateMachine> {
     /// What the next sync will store.
     waiting: Option<Output<S, Volatile>>,
-    /// The number of outputs in it.
-    outputs: usize,
+    /// The number of outputs in it, and the messages dropped because of [`LATE`].
+    depth: Depth,
     /// When the thread last took something, or something began to wait for it; `None` while
     /// nothing waits.
     since: Option<Instant>,
-    /// Messages dropped because of [`LATE`].
-    dropped: u64,
     closed: bool,
 }
 
@@ -190,7 +183,7 @@ fn take<S: StateMachine>(queue: &Monitor<State<S>>) -> Option<Output<S, Volatile
         return None;
     }
     state.since = Some(Instant::now());
-    state.outputs = 0;
+    state.depth.length = 0;
     state.waiting.take()
 }
 

@@ -155,10 +155,8 @@ pub(super) fn check_torn(segment: &[u8], at: usize) -> Result<(), String> {
 
 /// The offset of the zeros at the end of a segment.
 pub(super) fn used(segment: &[u8]) -> usize {
-    segment
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1)
+    let last = segment.iter().rposition(|byte| *byte != 0);
+    last.map_or(0, |last| last + 1)
 }
 
 /// The head of the frame that begins at `at`, and the frame's end.

@@ -217,13 +217,10 @@ fn end_of_first(segment: &[u8]) -> usize {
         return FRAMES;
     };
     match Stored::read(frame.records) {
-        Ok((
-            Stored::Entry {
-                id: FIRST,
-                content: Content::Members(_),
-            },
-            [],
-        )) => frame.end,
+        Ok((Stored::Entry { id, content }, [])) if id == FIRST => match content {
+            Content::Members(_) => frame.end,
+            Content::Blank | Content::Command(_) => FRAMES,
+        },
         Ok(_) | Err(_) => FRAMES,
     }
 }
