@@ -27,10 +27,10 @@
 //! | [`disk`] | the few disk operations that everything uses; real files and memory |
 //! | `record`, `frame`, `segment` | the bytes of the log, from small to large |
 //! | `outline` | the effect of each record on the log |
-//! | `wal` | writing: one frame and one sync per batch |
+//! | `wal` | repairing the end of a log, and writing: one frame and one sync per batch |
 //! | `snapshot` | the bytes of a snapshot; storing, reading |
 //! | `scan` | reading a log, and rejecting what no crash can have left |
-//! | `recover` | opening a folder: scan, repair, resume |
+//! | `recover` | opening a folder: creating it, or scanning and resuming its log |
 //! | `check` | the same for `raft log` |
 //! | `maintenance` | the next segment, made ahead of need; removal of what a base covers |
 //! | `folder`, `identity`, `error`, `crc`, `bytes` | what all of them use |
