@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use json::{Decimal, Decode, Element, Encode, Error, Kind, Number, Raw, Reader, Value, Writer};
 
-use super::text::document;
+use super::text::{document, members};
 
 const NULL: u8 = 1;
 const FALSE: u8 = 2;
@@ -103,7 +103,7 @@ fn append(element: Element<'_>, bytes: &mut Vec<u8>) {
         }
         Kind::Object => {
             bytes.push(OBJECT);
-            for (name, value) in element.by_name() {
+            for (name, value) in members(element) {
                 string(name.as_bytes(), bytes);
                 append(value, bytes);
             }

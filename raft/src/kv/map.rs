@@ -72,8 +72,9 @@ impl Map {
 
     /// Sets the value of a key.
     pub(super) fn insert(&mut self, key: &Key, value: Text) {
-        self.len += usize::from(self.get(key).is_none());
-        if let Some((first, right)) = Arc::make_mut(&mut self.root).insert(key, value) {
+        let (added, split) = Arc::make_mut(&mut self.root).insert(key, value);
+        self.len += usize::from(added);
+        if let Some((first, right)) = split {
             let left = self.root.clone();
             self.root = Arc::new(Node::Inner {
                 keys: vec![first],
@@ -118,28 +119,32 @@ impl Map {
 }
 
 impl Node {
-    /// Returns the right part if the node was split.
-    fn insert(&mut self, key: &Key, value: Text) -> Option<Split> {
+    /// Returns whether the key is new, and the right part if the node was split.
+    fn insert(&mut self, key: &Key, value: Text) -> (bool, Option<Split>) {
         match self {
             Self::Leaf(pairs) => match pairs.binary_search_by(|(k, _)| k.cmp(key)) {
                 Ok(at) => {
                     pairs[at].1 = value;
-                    None
+                    (false, None)
                 }
                 Err(at) => {
                     pairs.insert(at, (key.clone(), value));
-                    (pairs.len() > WIDTH).then(|| {
+                    let split = (pairs.len() > WIDTH).then(|| {
                         let right = pairs.split_off(middle(at));
                         (right[0].0.clone(), Arc::new(Self::Leaf(right)))
-                    })
+                    });
+                    (true, split)
                 }
             },
             Self::Inner { keys, children } => {
                 let at = below(keys, key);
-                let (first, right) = Arc::make_mut(&mut children[at]).insert(key, value)?;
+                let (added, split) = Arc::make_mut(&mut children[at]).insert(key, value);
+                let Some((first, right)) = split else {
+                    return (added, None);
+                };
                 keys.insert(at, first);
                 children.insert(at + 1, right);
-                (children.len() > WIDTH).then(|| {
+                let split = (children.len() > WIDTH).then(|| {
                     let middle = middle(at + 1);
                     let right = Self::Inner {
                         keys: keys.split_off(middle),
@@ -147,7 +152,8 @@ impl Node {
                     };
                     let first = keys.pop().expect("one for each child but the first");
                     (first, Arc::new(right))
-                })
+                });
+                (added, split)
             }
         }
     }

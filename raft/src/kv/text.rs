@@ -113,6 +113,16 @@ pub(super) fn document(text: &str) -> Document<'_> {
     document.expect("the text was checked")
 }
 
+/// The members of an object, sorted by name, without all but the last of several with one name. Those
+/// in order already, as most are, need no map.
+pub(super) fn members<'d>(object: Element<'d>) -> impl Iterator<Item = (&'d str, Element<'d>)> {
+    let is_sorted = object.members().is_sorted_by(|a, b| a.0 < b.0);
+    let sorted = is_sorted.then(|| object.members());
+    let others = (!is_sorted).then(|| object.by_name());
+    let sorted = sorted.into_iter().flatten();
+    sorted.chain(others.into_iter().flatten())
+}
+
 /// Writes a value in the form of a [`Text`]. Recurses as deep as the value nests.
 fn write(element: Element<'_>, writer: &mut Writer<'_>) {
     match element.kind() {
@@ -126,7 +136,7 @@ fn write(element: Element<'_>, writer: &mut Writer<'_>) {
         }
         Kind::Object => {
             writer.begin_object();
-            for (name, value) in element.by_name() {
+            for (name, value) in members(element) {
                 writer.key(name);
                 write(value, writer);
             }
