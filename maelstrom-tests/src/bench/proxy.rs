@@ -248,6 +248,7 @@ impl Shared {
                     return;
                 }
                 let Ok((stream, _)) = accepted else {
+                    // Mostly no descriptor is free, and no event tells when one is.
                     thread::sleep(PAUSE);
                     continue;
                 };

@@ -28,7 +28,7 @@ impl World {
         }
     }
 
-    /// Draws a leader this many times out of so many, and else any node.
+    /// Draws a leader with a chance of `times` in `of`, or else any node.
     pub(super) fn draw_leader(&mut self, times: u64, of: u64) -> NodeId {
         let leading: Vec<NodeId> = self.leaders().into_iter().map(|(id, _)| id).collect();
         match self.rng.choose(&leading) {

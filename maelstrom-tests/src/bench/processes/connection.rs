@@ -88,6 +88,7 @@ fn connect(place: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
         match TcpStream::connect_timeout(&place, ATTEMPT) {
             Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
             Err(error) if Instant::now() >= until => return Err(error),
+            // No event tells when another process listens.
             Err(_) => thread::sleep(PAUSE),
         }
     }
