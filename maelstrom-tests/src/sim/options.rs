@@ -369,6 +369,10 @@ impl Options {
             self.lasting_latency = 1000 * self.longest_election;
             self.deadline = 16;
         }
+        // A snapshot in chunks of 20 bytes takes hundreds of round trips.
+        if self.chunk_bytes < 50 {
+            self.lasting_latency = self.lasting_latency.min(50 * self.longest_election);
+        }
         if self.lasting_latency > 50 * self.longest_election {
             self.lasting_lost_permille = 0;
         }
