@@ -369,8 +369,8 @@ impl Options {
             self.lasting_latency = 1000 * self.longest_election;
             self.deadline = 16;
         }
-        // A snapshot in chunks of 20 bytes takes hundreds of round trips.
-        if self.chunk_bytes < 50 {
+        // A snapshot in tiny chunks takes hundreds of round trips.
+        if self.has_tiny_chunks() {
             self.lasting_latency = self.lasting_latency.min(50 * self.longest_election);
         }
         if self.lasting_latency > 50 * self.longest_election {
@@ -490,10 +490,14 @@ impl Options {
             && self.is_patient()
     }
 
+    fn has_tiny_chunks(&self) -> bool {
+        self.chunk_bytes < 100
+    }
+
     /// How many times as long as elsewhere a lagging node may take: seed 83088038 took 60 longest
     /// election timeouts for a snapshot of 8 kB in chunks of 20 bytes.
     pub fn slowness_of_snapshots(&self) -> u64 {
-        if self.chunk_bytes < 100 { 2 } else { 1 }
+        if self.has_tiny_chunks() { 2 } else { 1 }
     }
 
     /// Whether no limit makes a node refuse or drop anything.
