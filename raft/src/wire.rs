@@ -218,7 +218,7 @@ messages! {
     RoundReply as "round_reply" { id: Pair },
     ReadIndex as "read_index" { id: Pair },
     ReadIndexReply as "read_index_reply" { id: Pair, commit: Pair },
-    Forward as "forward" { id: Pair, command: C },
+    Forward as "forward" { id: Pair, command: Arc<C> },
     ForwardReply as "forward_reply" { id: Pair, outcome: O },
     Outdated as "outdated" {},
     TimeoutNow as "timeout_now" { id: Pair, last: Pair },

@@ -224,9 +224,8 @@ impl<S: StateMachine> Node<Leader<S>, S> {
             && self.shared.log().bytes(applied, last) < limits.uncommitted_bytes as u64
     }
 
-    fn append(&mut self, command: S::Command) -> Index {
-        let payload = Payload::Command(Arc::new(command));
-        self.shared.append(payload).index
+    fn append(&mut self, command: Arc<S::Command>) -> Index {
+        self.shared.append(Payload::Command(command)).index
     }
 
     /// Appends a command that another node forwards. That node sends it again if it gets no answer.

@@ -204,7 +204,7 @@ pub struct Forward<S: StateMachine> {
     /// The id of the request: the same each time that it is sent.
     pub id: RequestId,
     /// The command.
-    pub command: S::Command,
+    pub command: Arc<S::Command>,
 }
 
 /// The reply to a [`Forward`] whose command was applied. A node that cannot append it sends none: a

@@ -20,6 +20,7 @@
 //! At its deadline a command that was sent ends as unknown, and one that was not as refused.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -87,7 +88,8 @@ pub(crate) struct Read<S: StateMachine> {
 pub(crate) struct Write<S: StateMachine> {
     pub(crate) ticket: Ticket,
     pub(crate) since: Moment,
-    pub(crate) command: S::Command,
+    /// Shared with the log, or with the message to a leader.
+    pub(crate) command: Arc<S::Command>,
     /// Whether a log may hold it.
     pub(crate) was_sent: bool,
 }
@@ -102,7 +104,7 @@ pub(crate) enum Origin {
 }
 
 /// The writes and the reads to send again.
-pub(crate) type Overdue<C> = (Vec<(RequestId, C)>, Vec<RequestId>);
+pub(crate) type Overdue<C> = (Vec<(RequestId, Arc<C>)>, Vec<RequestId>);
 
 impl<S: StateMachine> Request<S> {
     /// The ticket of the request, and when the request arrived.
@@ -147,7 +149,7 @@ impl<S: StateMachine> Proxy<S> {
     /// Takes all waiting requests out: a leader is known now.
     pub(crate) fn dispatch(&mut self) -> (Vec<Write<S>>, Vec<Read<S>>) {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
-        for request in mem::take(&mut self.waiting) {
+        for request in self.waiting.drain(..) {
             match request {
                 Request::Write(write) => writes.push(write),
                 Request::Read(read) => reads.push(read),

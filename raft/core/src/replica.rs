@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use core::mem;
@@ -88,7 +89,7 @@ impl<S: StateMachine> Replica<S> {
                     raft.shared_mut().take(Request::Write(Write {
                         ticket,
                         since,
-                        command,
+                        command: Arc::new(command),
                         was_sent: false,
                     }));
                 }

@@ -433,7 +433,7 @@ impl<S: StateMachine> Shared<S> {
     /// Appends a new entry of this leader.
     pub(crate) fn append(&mut self, payload: Payload<S::Command>) -> EntryId {
         let id = self.log.append(self.term(), payload.clone());
-        self.record_entries(alloc::vec![Entry { id, payload }]);
+        self.record_entries(id.index, [Entry { id, payload }]);
         id
     }
 
@@ -452,7 +452,7 @@ impl<S: StateMachine> Shared<S> {
                 self.proxy.truncate(first);
                 self.counters.entries_truncated += last.0 - first.previous().0;
             }
-            self.record_entries(new);
+            self.record_entries(first, new);
         }
         true
     }
@@ -500,19 +500,24 @@ impl<S: StateMachine> Shared<S> {
         self.log.compact(cut.min(self.applied));
     }
 
-    /// Records entries that the log has just taken at its end.
-    fn record_entries(&mut self, entries: Vec<Entry<S::Command>>) {
-        if let Some(first) = entries.first() {
-            let last = self.log.last().index;
-            self.record_bytes += self.log.bytes(first.id.index.previous(), last);
-        }
-        if let Some(Record::Entries(run)) = self.records.last_mut()
-            && let (Some(last), Some(first)) = (run.last(), entries.first())
-            && first.id.index == last.id.index.next()
-        {
-            run.extend(entries);
-        } else {
-            self.records.push(Record::Entries(entries));
+    /// Records entries that the log has just taken at its end, from `first` on.
+    fn record_entries(
+        &mut self,
+        first: Index,
+        entries: impl IntoIterator<Item = Entry<S::Command>>,
+    ) {
+        let last = self.log.last().index;
+        self.record_bytes += self.log.bytes(first.previous(), last);
+        match self.records.last_mut() {
+            Some(Record::Entries(run))
+                if run.last().is_some_and(|last| last.id.index.next() == first) =>
+            {
+                run.extend(entries);
+            }
+            _ => {
+                let run = entries.into_iter().collect();
+                self.records.push(Record::Entries(run));
+            }
         }
     }
 

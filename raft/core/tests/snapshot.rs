@@ -366,7 +366,7 @@ fn proposals_that_a_snapshot_skips_are_forgotten() {
             incarnation: Incarnation(2),
             counter: 1_000,
         },
-        command: 1,
+        command: 1.into(),
     });
     let envelope = Envelope {
         from: NodeId(2),

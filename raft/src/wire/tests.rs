@@ -212,7 +212,7 @@ fn recorded() -> Vec<(Message<Machine>, &'static str)> {
         (
             Message::Forward(Forward {
                 id: request(4711, 9),
-                command: write,
+                command: write.into(),
             }),
             r#"{"type":"forward","v":1,"from":0,"to":1,"term":3,"id":[4711,9],"command":{"type":"write","key":1,"value":{"a":[null]}}}"#,
         ),

@@ -16,7 +16,7 @@ use crate::node::{
 /// The commands in these messages that go to a node as forwards.
 fn forwards(node: u64, sent: &[Sent]) -> Vec<(RequestId, u64)> {
     let forwards = to(node, sent).into_iter().filter_map(|e| match e.message {
-        Message::Forward(Forward { id, command }) => Some((id, command)),
+        Message::Forward(Forward { id, command }) => Some((id, *command)),
         _ => None,
     });
     forwards.collect()
@@ -113,7 +113,7 @@ fn leader_appends_a_forward_again_once_it_is_applied() {
     let mut node = Node::stored(3, 1, None, &[]);
     let appends = node.lead();
     let forward = || {
-        let (id, command) = (REQUEST_ID, 5);
+        let (id, command) = (REQUEST_ID, 5.into());
         Message::Forward(Forward { id, command })
     };
     for _ in 0..3 {
@@ -133,7 +133,7 @@ fn leader_appends_a_forward_again_once_it_is_applied() {
 #[test]
 fn node_that_does_not_lead_drops_a_forward() {
     let mut node = follower();
-    let (id, command) = (REQUEST_ID, 5);
+    let (id, command) = (REQUEST_ID, 5.into());
     let sent = node.receive(2, 1, Message::Forward(Forward { id, command }));
     assert!(sent.is_empty(), "{sent:?}");
     assert_eq!(node.status().counters.dropped.unexpected, 1);
@@ -183,7 +183,7 @@ fn forward_whose_entry_was_replaced_is_appended_again() {
     let mut node = Node::stored(3, 1, None, &[1]);
     node.lead();
     let forward = || {
-        let (id, command) = (REQUEST_ID, 5);
+        let (id, command) = (REQUEST_ID, 5.into());
         Message::Forward(Forward { id, command })
     };
     node.receive(2, 2, forward());
