@@ -23,7 +23,7 @@ pub use self::text::Text;
 use crate::host::Image;
 use crate::sessions::Inner;
 
-/// The map. Its clone is one pointer; later writes copy a few nodes of 32 pointers each.
+/// The map. Its clone is one pointer; later writes copy a few nodes of 32 pairs each.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Kv {
     values: Map,

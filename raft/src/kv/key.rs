@@ -19,7 +19,9 @@
 //! number of its digits in four bytes, and its digits; a smaller one is 0, and the same of its
 //! magnitude, each byte subtracted from 255.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Debug, Display, Formatter};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use json::{Decimal, Decode, Element, Encode, Error, Kind, Number, Raw, Reader, Value, Writer};
@@ -45,12 +47,24 @@ const EXPONENT: i64 = 128;
 /// The greatest exponent that is one byte.
 const SHORT: i64 = 100;
 
+/// The most bytes of a key that are kept in place.
+const IN_PLACE: usize = 22;
+
 /// A key of the map: any JSON value. Keys are equal if they denote the same value: `1`, `1.0` and
 /// `10e-1` are one key, and so are two objects with the same members in another order.
 ///
-/// Its clone is one pointer.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(Arc<[u8]>);
+/// Its clone is cheap.
+#[derive(Clone)]
+pub struct Key(Bytes);
+
+/// The bytes of a key. Short ones take no allocation, and the map compares them without leaving its
+/// node.
+#[derive(Clone)]
+enum Bytes {
+    /// As many of these as the number says.
+    Short(u8, [u8; IN_PLACE]),
+    Long(Arc<[u8]>),
+}
 
 impl Key {
     /// The key of a checked value.
@@ -63,18 +77,27 @@ impl Key {
             [b'-' | b'0'..=b'9', ..] => number(text, &mut bytes),
             _ => append(document(text).root(), &mut bytes),
         }
-        Self(bytes.into())
+        let length = bytes.len();
+        if length > IN_PLACE {
+            return Self(Bytes::Long(bytes.into()));
+        }
+        bytes.resize(IN_PLACE, END);
+        let short = bytes.try_into().expect("it has this length");
+        Self(Bytes::Short(length as u8, short))
     }
 
     /// About how many bytes of memory it takes.
     #[must_use]
     pub fn size(&self) -> usize {
-        super::ALLOCATION + self.0.len()
+        super::ALLOCATION + self.as_bytes().len()
     }
 
     /// The bytes, which compare like the values. As JSON each takes at most six characters.
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Short(length, bytes) => &bytes[..usize::from(*length)],
+            Bytes::Long(bytes) => bytes,
+        }
     }
 
     /// How the bytes begin of all strings that begin so, and of no other key.
@@ -262,6 +285,32 @@ impl<'a> Rest<'a> {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
 impl From<Value> for Key {
     fn from(value: Value) -> Self {
         let key = json::decode_with_depth(&json::encode(&value), json::MAX_DEPTH);
@@ -278,7 +327,7 @@ impl<'a> Decode<'a> for Key {
 /// As the value that it denotes, in the form in which a [`Value`] is written.
 impl Encode for Key {
     fn encode(&self, writer: &mut Writer<'_>) {
-        Rest(&self.0).write(writer);
+        Rest(self.as_bytes()).write(writer);
     }
 }
 

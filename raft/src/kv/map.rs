@@ -11,9 +11,9 @@
 //! ```
 //!
 //! All links are reference-counted. Changing a leaf that a clone shares copies that leaf and its
-//! ancestors first: one node per level, and pointers only, never a key or a value. So cloning a
-//! million pairs costs nothing, and each later write copies the few nodes on its path once. A removal
-//! may also copy a neighbour of each, since nodes that became small are joined.
+//! ancestors first: one node per level, pointers and short keys, never a long key or a value. So
+//! cloning a million pairs costs nothing, and each later write copies the few nodes on its path once.
+//! A removal may also copy a neighbour of each, since nodes that became small are joined.
 
 use std::hash::{Hash, Hasher};
 use std::slice;

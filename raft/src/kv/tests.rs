@@ -218,6 +218,17 @@ fn equal_json_values_are_one_key() {
     );
 }
 
+/// Whether a key is kept in place depends on its length, and nothing else does.
+#[test]
+fn short_and_long_keys_are_one_order() {
+    let texts = (0..64).map(|length| Value::from("a".repeat(length)));
+    let keys: Vec<Key> = texts.clone().map(Key::from).collect();
+    assert!(keys.is_sorted_by(|one, other| one < other));
+    assert!(keys.iter().eq(&keys.clone()));
+    let shown = keys.iter().map(Key::to_string);
+    assert!(shown.eq(texts.map(|text| text.to_string())));
+}
+
 #[test]
 fn size_covers_the_text() {
     for text in [
