@@ -91,9 +91,6 @@ pub trait Session<S: StateMachine> {
     fn answered(&mut self, replies: Vec<Reply<S>>) -> (Vec<Reply<S>>, Vec<Input<S>>);
 }
 
-/// The inputs of one drain, and whether more may arrive.
-type Drained<S> = (Inflow, Vec<Input<S>>);
-
 /// A replica, its storage and its front end.
 #[derive(Debug)]
 pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
@@ -103,8 +100,10 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
     snapshots: SnapshotThread<S>,
     front_end: F,
     session: N,
-    /// Inputs that the session added in the last turn.
-    added: Vec<Input<S>>,
+    /// The inputs of the next turn: what has arrived, and what the session added in the last turn.
+    inputs: Vec<Input<S>>,
+    /// What one drain took. Kept, as `inputs`, so that no turn has to allocate it.
+    batch: Vec<Arrival<S, F::ReplyTo>>,
     /// Where the reply to each open request goes, and the bytes that the request holds. The core
     /// bounds their number.
     open: BTreeMap<Ticket, (F::ReplyTo, usize)>,
@@ -142,7 +141,8 @@ where
             snapshots,
             front_end,
             session,
-            added: Vec::new(),
+            inputs: Vec::new(),
+            batch: Vec::new(),
             open: BTreeMap::new(),
             tickets: 0,
             applies: false,
@@ -164,7 +164,7 @@ where
         let started = self.log.start(self.inbox.clone(), self.front_end.sender());
         started.map_err(|e| format!("the log cannot be stored: cannot start a thread: {e}"))?;
         // The output of a lone voter's first steps.
-        self.turn(Vec::new());
+        self.turn();
         if self.settle(Instant::now() + settle)? == Inflow::Ended {
             return Ok(());
         }
@@ -177,25 +177,25 @@ where
                 true => Instant::now(),
                 false => next_tick,
             };
-            let (inflow, mut inputs) = self.drain(until, Peers::Taken)?;
+            let inflow = self.drain(until, Peers::Taken)?;
             // What the inputs hand to the log's thread may be in the inbox before the turn ends.
-            let was_idle = was_idle && inputs.is_empty();
+            let was_idle = was_idle && self.inputs.is_empty();
             // The clock is read after the inbox, never before.
             let now = Instant::now();
             if now >= next_tick {
                 if self.snapshots.snapshots.has_moved() {
-                    inputs.push(Input::SnapshotMoved);
+                    self.inputs.push(Input::SnapshotMoved);
                 }
-                inputs.push(Input::Tick);
+                self.inputs.push(Input::Tick);
                 next_tick = following(next_tick, now);
             }
             if inflow == Inflow::Ended && end.is_none() {
                 // A leader hands over. The replies of peers are part of the input, so none comes
                 // any more, and there is nothing to wait for.
                 let (ticket, to) = (None, None);
-                inputs.push(Input::Transfer { ticket, to });
+                self.inputs.push(Input::Transfer { ticket, to });
             }
-            self.turn(inputs);
+            self.turn();
             if inflow == Inflow::Ended {
                 let end = *end.get_or_insert(now + grace);
                 let is_done = self.open.is_empty() && was_idle && self.log.is_idle();
@@ -212,8 +212,8 @@ where
         while Instant::now() < until {
             // A closed inbox wakes nothing, so look at it now and then.
             let soon = until.min(Instant::now() + TICK);
-            let (inflow, inputs) = self.drain(soon, Peers::Held)?;
-            self.turn(inputs);
+            let inflow = self.drain(soon, Peers::Held)?;
+            self.turn();
             if inflow == Inflow::Ended && self.open.is_empty() {
                 return Ok(inflow);
             }
@@ -222,18 +222,19 @@ where
     }
 
     /// Takes what has arrived, as inputs, and notes where replies go.
-    fn drain(&mut self, deadline: Instant, peers: Peers) -> Result<Drained<S>, String> {
-        let mut batch = Vec::new();
-        let mut inputs = mem::take(&mut self.added);
-        let deadline = match inputs.is_empty() {
+    fn drain(&mut self, deadline: Instant, peers: Peers) -> Result<Inflow, String> {
+        let deadline = match self.inputs.is_empty() {
             true => deadline,
             false => Instant::now(),
         };
+        let mut batch = mem::take(&mut self.batch);
         let inflow = self.inbox.drain(deadline, peers, &mut batch);
-        for arrival in batch {
-            inputs.extend(self.input(arrival)?);
+        for arrival in batch.drain(..) {
+            let input = self.input(arrival)?;
+            self.inputs.extend(input);
         }
-        Ok((inflow, inputs))
+        self.batch = batch;
+        Ok(inflow)
     }
 
     /// The input for the replica. A write may wait for the session.
@@ -301,8 +302,8 @@ where
     }
 
     /// Steps through the inputs, releases what need not wait for the disk, and hands the rest to the log.
-    fn turn(&mut self, inputs: Vec<Input<S>>) {
-        let (mut output, status) = self.stepper.step(inputs);
+    fn turn(&mut self) {
+        let (mut output, status) = self.stepper.step(self.inputs.drain(..));
         let Released {
             messages,
             chunks,
@@ -310,7 +311,7 @@ where
             task,
         } = output.release();
         let (replies, added) = self.session.answered(replies);
-        self.added.extend(added);
+        self.inputs.extend(added);
         // Answers first: clients wait for them, and the followers' work comes afterwards.
         if !replies.is_empty() {
             let mut freed = 0;

@@ -1,5 +1,6 @@
 //! Output that waits for the writer thread: a queue for peers and a queue for clients.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -23,6 +24,12 @@ const WRITE: usize = 1 << 20;
 
 /// A buffer that has grown beyond this is shrunk.
 const KEEP: usize = 4 << 20;
+
+/// The same of the queues, in messages.
+const KEEP_MESSAGES: usize = 1_024;
+
+/// What waited for the writer: for peers, and for clients. Each message has its size.
+type Taken<M> = [VecDeque<(M, usize)>; 2];
 
 /// Passes messages from other threads to the writer thread. `M` is one message.
 #[derive(Debug)]
@@ -78,10 +85,9 @@ impl<M> Outbox<M> {
 
     /// Drops what waits.
     pub fn clear(&self) {
-        let mut queues = self.0.lock();
-        let dropped = (queues.peers.take(), queues.clients.take());
-        drop(queues);
-        drop(dropped);
+        // Freed after the lock.
+        let mut dropped = Taken::default();
+        self.0.lock().take(&mut dropped);
     }
 
     /// The state of the queues.
@@ -105,8 +111,9 @@ impl<M> Outbox<M> {
         mut encode: impl FnMut(M, &mut Vec<u8>),
     ) -> io::Result<()> {
         let mut buffer = Vec::new();
-        while let Some(messages) = self.take() {
-            for message in messages {
+        let mut taken = Taken::default();
+        while self.take(&mut taken) {
+            for (message, _) in taken.iter_mut().flat_map(|messages| messages.drain(..)) {
                 encode(message, &mut buffer);
                 if buffer.len() >= WRITE {
                     sink.write_all(&buffer)?;
@@ -117,6 +124,9 @@ impl<M> Outbox<M> {
             sink.flush()?;
             buffer.clear();
             buffer.shrink_to(KEEP);
+            for messages in &mut taken {
+                messages.shrink_to(KEEP_MESSAGES);
+            }
         }
         Ok(())
     }
@@ -139,16 +149,22 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Waits for messages and takes all of them. `None` once the outbox is closed and empty.
-    fn take(&self) -> Option<impl Iterator<Item = M> + use<M>> {
+    /// Waits for messages and takes all of them. False once the outbox is closed and empty.
+    fn take(&self, taken: &mut Taken<M>) -> bool {
         let ready = |queues: &mut Queues<M>| queues.closed || queues.has_messages();
         let mut queues = self.0.wait(Duration::MAX, ready);
         let has_messages = queues.has_messages();
-        has_messages.then(|| queues.peers.take().chain(queues.clients.take()))
+        queues.take(taken);
+        has_messages
     }
 }
 
 impl<M> Queues<M> {
+    fn take(&mut self, [peers, clients]: &mut Taken<M>) {
+        self.peers.take(peers);
+        self.clients.take(clients);
+    }
+
     fn has_messages(&self) -> bool {
         !self.peers.is_empty() || !self.clients.is_empty()
     }

@@ -139,10 +139,10 @@ impl<T> Queue<T> {
         Some((item, bytes))
     }
 
-    /// Takes everything.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
+    /// Takes everything, with the sizes, into an empty deque, whose memory it uses from now on.
+    pub(crate) fn take(&mut self, taken: &mut VecDeque<(T, usize)>) {
         self.bytes = 0;
-        mem::take(&mut self.items).into_iter().map(|(item, _)| item)
+        mem::swap(&mut self.items, taken);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -173,7 +173,9 @@ mod tests {
         assert_eq!(queue.push(3, 1), Err(3));
         assert_eq!(queue.pop(), Some((0, 1)));
         assert_eq!(queue.push(4, 1), Ok(()));
-        assert_eq!(queue.take().collect::<Vec<_>>(), [1, 2, 4]);
+        let mut taken = VecDeque::new();
+        queue.take(&mut taken);
+        assert_eq!(taken, [(1, 1), (2, 1), (4, 1)]);
         assert!(queue.is_empty());
         assert_eq!(queue.depth().dropped, 1);
     }

@@ -437,8 +437,8 @@ fn settling_node_sends_nothing_to_peers() {
     let mut host = host(3, &inbox, Disk(events.clone()), &mut front_end);
     host.settle(Instant::now() + TICK).unwrap();
     assert_eq!(*events.lock().unwrap(), [""; 0]);
-    let (_, inputs) = host.drain(Instant::now(), Peers::Taken).unwrap();
-    host.turn(inputs);
+    host.drain(Instant::now(), Peers::Taken).unwrap();
+    host.turn();
     assert_eq!(*events.lock().unwrap(), ["send pre_vote_reply"]);
 }
 
