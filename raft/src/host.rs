@@ -15,7 +15,9 @@
 //! for a disk. A log that needs none is written in the loop itself ([`Log`]).
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
-//! stores what arrived during the sync before.
+//! stores what arrived during the sync before. Only a lone voter lets requests wait during a sync,
+//! until they are a [`SHARE`] of the open ones: before the sync ends it could do nothing for them but
+//! take a turn for each.
 //!
 //! The loop knows no sockets and no pipes. Inputs wait in an [`Inbox`], which reader threads fill;
 //! outputs go to the host's [`FrontEnd`].
@@ -56,6 +58,10 @@ pub mod limits {
 
 /// How long a tick of the core lasts.
 pub const TICK: Duration = Duration::from_millis(10);
+
+/// The requests that wait for a lone voter's disk begin a turn once they are one in this many of the
+/// open ones, and at the next tick in any case.
+const SHARE: usize = 2;
 
 /// Receives the loop's output. No function here may wait, since the loop would stop meanwhile.
 pub trait FrontEnd<S: StateMachine> {
@@ -110,6 +116,8 @@ pub struct Host<S: StateMachine, W, F: FrontEnd<S>, N> {
     tickets: u64,
     /// Whether the replica has committed entries to apply.
     applies: bool,
+    /// Whether all that clients wait for is the node's own disk, which has something to store.
+    only_stores: bool,
     /// Copies of a machine that a leader's snapshot replaces, and of the new one. To free one of a
     /// gigabyte takes long, so the last copy must not be dropped here.
     replaced: Option<[S; 2]>,
@@ -146,6 +154,7 @@ where
             open: BTreeMap::new(),
             tickets: 0,
             applies: false,
+            only_stores: false,
             replaced: None,
         }
     }
@@ -228,13 +237,21 @@ where
             false => Instant::now(),
         };
         let mut batch = mem::take(&mut self.batch);
-        let inflow = self.inbox.drain(deadline, peers, &mut batch);
+        let inflow = self.inbox.drain(deadline, peers, self.least(), &mut batch);
         for arrival in batch.drain(..) {
             let input = self.input(arrival)?;
             self.inputs.extend(input);
         }
         self.batch = batch;
         Ok(inflow)
+    }
+
+    /// The number of clients' requests that begin a turn.
+    fn least(&self) -> usize {
+        match self.only_stores {
+            true => (self.open.len() / SHARE).max(1),
+            false => 1,
+        }
     }
 
     /// The input for the replica. A write may wait for the session.
@@ -336,6 +353,8 @@ where
         }
         self.front_end.observe(&status);
         self.applies = status.applied < status.commit.index;
+        let is_alone = status.membership.is_lone_voter(status.id);
+        self.only_stores = is_alone && status.synced < status.last.index;
         let send = |messages| self.front_end.send(messages);
         self.log.store(output, &self.inbox, send);
         self.front_end.turned(self.inbox.turn());

@@ -49,6 +49,8 @@ struct Queues<S: StateMachine, R> {
     closed: bool,
     /// When the event loop's present turn began; `None` between two turns.
     turn: Option<Instant>,
+    /// The number of clients' requests that ends the event loop's wait.
+    least: usize,
 }
 
 /// The result of work on a snapshot.
@@ -155,6 +157,7 @@ impl<S: StateMachine, R> Default for Inbox<S, R> {
             open: 0,
             closed: false,
             turn: None,
+            least: 1,
         }))
     }
 }
@@ -182,7 +185,9 @@ impl<S: StateMachine, R> Inbox<S, R> {
         let pushed = queues.clients.push((reply_to, request), bytes);
         pushed.map_err(|(reply_to, _)| reply_to)?;
         queues.open += bytes;
-        self.0.wake(queues);
+        if queues.has_enough_requests() {
+            self.0.wake(queues);
+        }
         Ok(())
     }
 
@@ -228,21 +233,23 @@ impl<S: StateMachine, R> Inbox<S, R> {
         began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// Waits until something has arrived, the inbox is closed, or the deadline has passed. Takes
-    /// what waits, up to [`DRAIN`]: results first, peers before clients. Between two drains the loop
-    /// is at a turn.
+    /// Waits until something has arrived, of clients' requests at least so many, the inbox is closed,
+    /// or the deadline has passed. Takes what waits, up to [`DRAIN`]: results first, peers before
+    /// clients. Between two drains the loop is at a turn.
     pub(super) fn drain(
         &self,
         deadline: Instant,
         peers: Peers,
+        least: usize,
         batch: &mut Vec<Arrival<S, R>>,
     ) -> Inflow {
         let mut was_closed = None;
         let left = deadline.saturating_duration_since(Instant::now());
         let mut queues = self.0.wait(left, |queues| {
             queues.turn = None;
+            queues.least = least;
             let was_closed = *was_closed.get_or_insert(queues.closed);
-            !queues.is_empty(peers) || queues.closed != was_closed
+            queues.is_ready(peers) || queues.closed != was_closed
         });
         queues.turn = Some(Instant::now());
         let mut room = DRAIN;
@@ -254,7 +261,7 @@ impl<S: StateMachine, R> Inbox<S, R> {
             room.bytes = room.bytes.saturating_sub(bytes);
             batch.push(arrival);
         }
-        if queues.closed && queues.is_empty(Peers::Taken) {
+        if queues.closed && queues.is_empty() {
             Inflow::Ended
         } else {
             Inflow::Open
@@ -263,10 +270,19 @@ impl<S: StateMachine, R> Inbox<S, R> {
 }
 
 impl<S: StateMachine, R> Queues<S, R> {
-    fn is_empty(&self, peers: Peers) -> bool {
-        self.clients.is_empty()
-            && self.results.is_empty()
-            && (peers == Peers::Held || self.peers.is_empty())
+    /// Whether the event loop need not wait any longer.
+    fn is_ready(&self, peers: Peers) -> bool {
+        self.has_enough_requests()
+            || !self.results.is_empty()
+            || peers == Peers::Taken && !self.peers.is_empty()
+    }
+
+    fn has_enough_requests(&self) -> bool {
+        self.clients.depth().length >= self.least
+    }
+
+    fn is_empty(&self) -> bool {
+        self.clients.is_empty() && self.results.is_empty() && self.peers.is_empty()
     }
 
     fn pop(&mut self, peers: Peers) -> Option<(Arrival<S, R>, usize)> {
@@ -324,7 +340,7 @@ mod tests {
 
     fn drained(inbox: &Inbox<Kv, usize>, peers: Peers) -> (Inflow, Vec<Arrival<Kv, usize>>) {
         let mut batch = Vec::new();
-        let inflow = inbox.drain(never(), peers, &mut batch);
+        let inflow = inbox.drain(never(), peers, 1, &mut batch);
         (inflow, batch)
     }
 
@@ -353,7 +369,7 @@ mod tests {
         assert_eq!(batch, [client(1, 1)]);
         inbox.close();
         let mut batch = Vec::new();
-        let inflow = inbox.drain(Instant::now(), Peers::Held, &mut batch);
+        let inflow = inbox.drain(Instant::now(), Peers::Held, 1, &mut batch);
         assert_eq!((inflow, batch.len()), (Inflow::Open, 0));
         let (inflow, batch) = drained(&inbox, Peers::Taken);
         assert_eq!(inflow, Inflow::Ended);
@@ -425,7 +441,32 @@ mod tests {
         assert_eq!(drained(&inbox, Peers::Taken).0, Inflow::Open);
         assert_eq!(drained(&inbox, Peers::Taken).0, Inflow::Ended);
         let mut batch = Vec::new();
-        let inflow = inbox.drain(Instant::now(), Peers::Taken, &mut batch);
+        let inflow = inbox.drain(Instant::now(), Peers::Taken, 1, &mut batch);
         assert_eq!((inflow, batch), (Inflow::Ended, vec![]));
+    }
+
+    #[test]
+    fn drain_waits_for_enough_requests() {
+        let inbox = Inbox::default();
+        inbox.submit(1, request(), 1).unwrap();
+        // At the deadline it takes those that there are.
+        let mut batch = Vec::new();
+        inbox.drain(Instant::now(), Peers::Taken, 2, &mut batch);
+        assert_eq!(batch, [client(1, 1)]);
+
+        inbox.submit(2, request(), 1).unwrap();
+        assert!(!inbox.0.lock().is_ready(Peers::Taken));
+        inbox.deliver(message(1), 1);
+        assert!(inbox.0.lock().is_ready(Peers::Taken));
+        assert!(!inbox.0.lock().is_ready(Peers::Held));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let mut batch = Vec::new();
+                inbox.drain(never(), Peers::Held, 2, &mut batch);
+                batch
+            });
+            inbox.submit(3, request(), 1).unwrap();
+            assert_eq!(waiter.join().unwrap(), [client(2, 1), client(3, 1)]);
+        });
     }
 }

@@ -267,7 +267,7 @@ mod tests {
     fn result(inbox: &Inbox<Kv, u8>) -> Result<Synced, String> {
         let hour = Instant::now() + Duration::from_secs(3600);
         let mut batch = Vec::new();
-        inbox.drain(hour, Peers::Taken, &mut batch);
+        inbox.drain(hour, Peers::Taken, 1, &mut batch);
         match batch.pop() {
             Some(Arrival::Synced(synced)) => Ok(synced),
             Some(Arrival::Failed(reason)) => Err(reason),
@@ -323,7 +323,7 @@ mod tests {
         let filled = inbox.clone();
         let send = move |late: Vec<Envelope<Kv>>| {
             let mut batch = Vec::new();
-            filled.drain(Instant::now(), Peers::Taken, &mut batch);
+            filled.drain(Instant::now(), Peers::Taken, 1, &mut batch);
             looks.send((late.len(), batch.len())).unwrap();
         };
         log.start(inbox.clone(), send).unwrap();

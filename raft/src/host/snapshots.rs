@@ -273,7 +273,7 @@ mod tests {
         fn arrival(&self) -> Arrival<Kv, u8> {
             let hour = Instant::now() + Duration::from_secs(3600);
             let mut batch = Vec::new();
-            self.inbox.drain(hour, Peers::Taken, &mut batch);
+            self.inbox.drain(hour, Peers::Taken, 1, &mut batch);
             batch.swap_remove(0)
         }
 

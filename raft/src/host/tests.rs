@@ -443,6 +443,26 @@ fn settling_node_sends_nothing_to_peers() {
 }
 
 #[test]
+fn lone_voter_lets_requests_wait_while_it_stores() {
+    let mut front_end = Recorder::new(Events::default());
+    let inbox = Arc::new(Inbox::default());
+    let mut host = host(1, &inbox, Disk(Events::default()), &mut front_end);
+    let mut least_after_a_turn = || {
+        host.drain(Instant::now(), Peers::Taken).unwrap();
+        host.turn();
+        host.least()
+    };
+    // It stores its first entry. The receipt is an input of the next turn.
+    least_after_a_turn();
+    assert_eq!(least_after_a_turn(), 1);
+    for client in 0..8 {
+        inbox.submit(client, write(), 1).unwrap();
+    }
+    assert_eq!(least_after_a_turn(), 4);
+    assert_eq!(least_after_a_turn(), 1);
+}
+
+#[test]
 fn node_without_input_ends_at_once() {
     let events = Events::default();
     let mut front_end = Recorder::new(events.clone());
