@@ -16,8 +16,8 @@
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
 //! stores what arrived during the sync before. Only a lone voter lets requests wait during a sync,
-//! until they are a [`SHARE`] of the open ones: before the sync ends it could do nothing for them but
-//! take a turn for each.
+//! until they are half of the open ones: before the sync ends it could do nothing for them but take a
+//! turn for each.
 //!
 //! The loop knows no sockets and no pipes. Inputs wait in an [`Inbox`], which reader threads fill;
 //! outputs go to the host's [`FrontEnd`].
