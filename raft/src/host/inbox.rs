@@ -233,9 +233,10 @@ impl<S: StateMachine, R> Inbox<S, R> {
         began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// Waits until something has arrived, of clients' requests at least so many, the inbox is closed,
-    /// or the deadline has passed. Takes what waits, up to [`DRAIN`]: results first, peers before
-    /// clients. Between two drains the loop is at a turn.
+    /// Waits until a result, a message of a peer or `least` requests of clients have arrived (or as
+    /// many requests as one drain takes), the inbox is closed, or the deadline has passed. Takes what
+    /// waits, up to [`DRAIN`]: results first, peers before clients. Between two drains the loop is at
+    /// a turn.
     pub(super) fn drain(
         &self,
         deadline: Instant,
@@ -277,8 +278,12 @@ impl<S: StateMachine, R> Queues<S, R> {
             || peers == Peers::Taken && !self.peers.is_empty()
     }
 
+    /// Whether the requests that wait are enough for the event loop, or as many as one drain takes.
     fn has_enough_requests(&self) -> bool {
-        self.clients.depth().length >= self.least
+        self.clients.reaches(Limit {
+            items: self.least.min(DRAIN.items),
+            bytes: DRAIN.bytes,
+        })
     }
 
     fn is_empty(&self) -> bool {
@@ -468,5 +473,25 @@ mod tests {
             inbox.submit(3, request(), 1).unwrap();
             assert_eq!(waiter.join().unwrap(), [client(2, 1), client(3, 1)]);
         });
+    }
+
+    /// Otherwise the queue could refuse requests while the event loop waits for more.
+    #[test]
+    fn what_one_drain_takes_is_enough() {
+        let inbox = Inbox::default();
+        inbox.0.lock().least = usize::MAX;
+        for client in 1..DRAIN.items {
+            inbox.submit(client, request(), 1).unwrap();
+        }
+        assert!(!inbox.0.lock().is_ready(Peers::Taken));
+        inbox.submit(0, request(), 1).unwrap();
+        assert!(inbox.0.lock().is_ready(Peers::Taken));
+
+        let inbox = Inbox::default();
+        inbox.0.lock().least = usize::MAX;
+        inbox.submit(0, request(), DRAIN.bytes - 1).unwrap();
+        assert!(!inbox.0.lock().is_ready(Peers::Taken));
+        inbox.submit(1, request(), 1).unwrap();
+        assert!(inbox.0.lock().is_ready(Peers::Taken));
     }
 }

@@ -149,6 +149,11 @@ impl<T> Queue<T> {
         self.items.is_empty()
     }
 
+    /// Whether it holds this many items or bytes.
+    pub(super) fn reaches(&self, Limit { items, bytes }: Limit) -> bool {
+        self.items.len() >= items || self.bytes >= bytes
+    }
+
     pub(crate) fn depth(&self) -> Depth {
         Depth {
             length: self.items.len(),
