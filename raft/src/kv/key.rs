@@ -86,7 +86,7 @@ impl Key {
         Self(Bytes::Short(length as u8, short))
     }
 
-    /// About how many bytes of memory it takes.
+    /// About how many bytes of memory it takes. Counts an allocation for a short key too.
     #[must_use]
     pub fn size(&self) -> usize {
         super::ALLOCATION + self.as_bytes().len()

@@ -48,7 +48,10 @@ fn follower_forwards_its_clients_writes_to_the_leader() {
     assert!(node.write(5).is_empty());
     let sent = node.receive(3, 1, append(id(1, 1), &[], 0));
     assert_eq!(node.status().leader, Some(NodeId(3)));
-    let forward = |envelope: &&Sent| matches!(&envelope.message, Message::Forward(forward) if *forward.command == 5);
+    let forward = |envelope: &&Sent| match &envelope.message {
+        Message::Forward(forward) => *forward.command == 5,
+        _ => false,
+    };
     let forwards: Vec<_> = sent.iter().filter(forward).collect();
     assert_eq!(forwards.len(), 1);
     assert_eq!(forwards[0].to, NodeId(3));
