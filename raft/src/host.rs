@@ -16,8 +16,8 @@
 //!
 //! Nothing waits in order to batch: a batch is what arrived during the turn before, and a sync
 //! stores what arrived during the sync before. Only a lone voter lets requests wait during a sync,
-//! until they are half of the open ones: before the sync ends it could do nothing for them but take a
-//! turn for each.
+//! until they are a quarter of the open ones: before the sync ends it could do nothing for them but
+//! take a turn for each.
 //!
 //! The loop knows no sockets and no pipes. Inputs wait in an [`Inbox`], which reader threads fill;
 //! outputs go to the host's [`FrontEnd`].
@@ -61,7 +61,7 @@ pub const TICK: Duration = Duration::from_millis(10);
 
 /// The requests that wait for a lone voter's disk begin a turn once they are one in this many of the
 /// open ones, and at the next tick in any case.
-const SHARE: usize = 2;
+const SHARE: usize = 4;
 
 /// Receives the loop's output. No function here may wait, since the loop would stop meanwhile.
 pub trait FrontEnd<S: StateMachine> {

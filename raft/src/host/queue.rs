@@ -6,10 +6,11 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
-/// How often a thread that found nothing looks again before it sleeps, and lets others run meanwhile. To
-/// sleep and be woken takes longer than a fast disk's sync, and each write passes between threads four
-/// times.
-const LOOKS: u32 = 40;
+/// How long a thread that found nothing looks again before it sleeps, and lets others run meanwhile.
+/// To be woken can take as long as a fast disk's sync, and each write passes between threads four
+/// times. A thread looks only if its last wait was shorter, so that one with little to do sleeps at
+/// once.
+const LOOK: Duration = Duration::from_micros(300);
 
 /// State that several threads change, while one waits for what they do to it.
 #[derive(Debug, Default)]
@@ -18,6 +19,8 @@ pub(super) struct Monitor<T> {
     changed: Condvar,
     /// Whether the thread that waits needs a wake-up. It changes only under the lock.
     idle: AtomicBool,
+    /// Whether the last wait was shorter than [`LOOK`].
+    busy: AtomicBool,
 }
 
 impl<T> Monitor<T> {
@@ -26,6 +29,7 @@ impl<T> Monitor<T> {
             state: Mutex::new(state),
             changed: Condvar::new(),
             idle: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
         }
     }
 
@@ -48,16 +52,19 @@ impl<T> Monitor<T> {
         limit: Duration,
         mut is_ready: impl FnMut(&mut T) -> bool,
     ) -> MutexGuard<'_, T> {
+        let look = match self.busy.load(Ordering::Relaxed) {
+            true => LOOK,
+            false => Duration::ZERO,
+        };
         let began = Instant::now();
         let mut state = self.lock();
-        let mut looks = 0;
         while !is_ready(&mut state) {
-            let left = limit.saturating_sub(began.elapsed());
+            let waited = began.elapsed();
+            let left = limit.saturating_sub(waited);
             if left.is_zero() {
                 break;
             }
-            if looks < LOOKS {
-                looks += 1;
+            if waited < look {
                 drop(state);
                 thread::yield_now();
                 state = self.lock();
@@ -67,6 +74,7 @@ impl<T> Monitor<T> {
             let woken = self.changed.wait_timeout(state, left);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+        self.busy.store(began.elapsed() < LOOK, Ordering::Relaxed);
         self.idle.store(false, Ordering::Relaxed);
         state
     }
