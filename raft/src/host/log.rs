@@ -331,6 +331,8 @@ mod tests {
         log.store(output(&mut replica), &inbox, |_| ());
         assert_eq!(stores.recv(), Ok(1));
         lets.send(()).unwrap();
+        // The thread ends after that, so a thread that sends nothing does not leave the test waiting.
+        drop(log);
         assert_eq!(looked.recv(), Ok((1, 1)));
     }
 
