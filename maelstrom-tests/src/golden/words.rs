@@ -205,6 +205,7 @@ impl<'a> Words<'a> {
                 "requests" => limits.requests = number(value)?,
                 "proposals" => limits.proposals = number(value)?,
                 "uncommitted" => limits.uncommitted_bytes = number(value)?,
+                "unsynced" => limits.unsynced_bytes = number(value)?,
                 "snapshot" => limits.snapshot_entries = number(value)?,
                 "trailing" => limits.trailing_entries = number(value)?,
                 "retained" => limits.retained_entries = number(value)?,

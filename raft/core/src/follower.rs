@@ -267,6 +267,11 @@ impl<S: StateMachine> Node<Follower<S>, S> {
         if prev.index > self.shared.log().last().index && !append.entries.is_empty() {
             self.keep(append);
         }
+        // As with a read round, the reply would keep a leader in office for which this disk stores
+        // nothing. While only a snapshot stalls, the log still takes what the leader sends.
+        if self.shared.is_log_stalled() {
+            return;
+        }
         let message = Message::AppendRejected(AppendRejected {
             stream,
             incarnation: self.shared.incarnation(),

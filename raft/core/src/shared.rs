@@ -405,9 +405,15 @@ impl<S: StateMachine> Shared<S> {
     /// a leader's snapshot, or a full log for a snapshot.
     pub(crate) fn is_disk_stalled(&self) -> bool {
         let (now, longest) = (self.now, self.config.longest_election);
-        self.persistence.is_stalled(now, longest)
+        self.is_log_stalled()
             || self.snapshots.is_stalled(now, longest)
                 && (self.snapshots.installs_after(self.commit()) || self.log_is_full())
+    }
+
+    /// Whether the disk has stored nothing for the longest election timeout, though records wait.
+    pub(crate) fn is_log_stalled(&self) -> bool {
+        let (now, longest) = (self.now, self.config.longest_election);
+        self.persistence.is_stalled(now, longest)
     }
 
     /// Whether the entries that wait for the disk leave room for more.
